@@ -1,0 +1,5 @@
+//! The `stockhold` command.
+
+fn main() {
+    println!("stockhold {}", env!("CARGO_PKG_VERSION"));
+}
