@@ -1,0 +1,3 @@
+//! When holds end: deadlines, and the order in which they come up.
+
+pub(crate) mod wheel;
