@@ -1,13 +1,16 @@
 //! A chunk: a run of records as one value in the store, framed so that it can be believed on its own.
 //!
 //! ```text
-//!  0        4         6       8       12      16      24            28      32              40
-//!  | magic  | format  | flags | epoch | words | start | payload len | crc32 | previous hash | payload ...
+//!  0        4         6       8       12      16      24            28      32              40       48
+//!  | magic  | format  | flags | epoch | words | start | payload len | crc32 | previous hash | synced | payload ...
 //! ```
 //! All numbers are little-endian. The CRC covers the header (with the CRC itself as zero) and the payload, so a chunk
 //! is whole or is not one. `previous` is the hash of the chunk that ends at `start` (0 for the first chunk of a log),
 //! so two chunks follow each other only if the later one was written after the earlier one, bytes and all: that is what
 //! tells a torn tail from a hole, and a leftover of an earlier opening from the chunk that took its place.
+//!
+//! `synced` is a position below which everything was durable before this chunk was handed to the store. So every chunk
+//! that is found vouches for what came before it: a log that does not reach as far is damaged, not torn.
 //!
 //! Must survive: any bytes at all. [`decode`] and [`ChunkHeader::peek`] never panic and never read past what they are
 //! given.
@@ -19,7 +22,7 @@ use xxhash_rust::xxh3::xxh3_64;
 pub(crate) const FORMAT: u16 = 1;
 /// First bytes of every chunk. Not text, so that a caller's own references rarely contain it.
 pub(crate) const MAGIC: [u8; 4] = [0xD6, b'S', b'H', 0x9C];
-pub(crate) const HEADER_BYTES: usize = 40;
+pub(crate) const HEADER_BYTES: usize = 48;
 
 /// `flags` bit 0: the last chunk of its group. A group without one was never acknowledged.
 const FLAG_COMMIT: u16 = 1;
@@ -37,6 +40,8 @@ pub(crate) struct ChunkHeader {
     pub(crate) commit: bool,
     /// Hash of the chunk that ends at `start`; 0 for the first chunk of a log.
     pub(crate) previous: u64,
+    /// Everything before this position was durable before this chunk was written; at most `start`.
+    pub(crate) synced: u64,
 }
 
 impl ChunkHeader {
@@ -58,9 +63,7 @@ pub(crate) enum ChunkError {
         "the chunk has format {found}, this build knows formats up to {FORMAT}: open it with a newer stockhold"
     )]
     Newer { found: u16 },
-    #[error(
-        "the chunk's header makes no sense (format 0, unknown flags, no words, or a position past the last one)"
-    )]
+    #[error("the chunk's header makes no sense (format 0, unknown flags, no words, or impossible positions)")]
     Header,
     #[error("the chunk's checksum does not match its bytes")]
     Checksum,
@@ -69,11 +72,13 @@ pub(crate) enum ChunkError {
 /// Appends the chunk to `out`; returns the hash the next chunk names as `previous`.
 ///
 /// # Panics
-/// If the payload is 4 GiB or longer, the chunk covers no words, or its end overflows: the caller's bug, not the disk's.
+/// If the payload is 4 GiB or longer, the chunk covers no words, or its positions are impossible: the caller's bug,
+/// not the disk's.
 pub(crate) fn encode(header: &ChunkHeader, payload: &[u8], out: &mut Vec<u8>) -> u64 {
     let payload_bytes = u32::try_from(payload.len()).expect("a payload is far below 4 GiB");
     assert!(header.words > 0, "a chunk covers at least one word");
     assert!(header.start.checked_add(u64::from(header.words)).is_some(), "a chunk ends at a position");
+    assert!(header.synced <= header.start, "what is being written is not durable yet");
 
     let at = out.len();
     out.reserve(HEADER_BYTES + payload.len());
@@ -86,6 +91,7 @@ pub(crate) fn encode(header: &ChunkHeader, payload: &[u8], out: &mut Vec<u8>) ->
     out.extend_from_slice(&payload_bytes.to_le_bytes());
     out.extend_from_slice(&[0; 4]);
     out.extend_from_slice(&header.previous.to_le_bytes());
+    out.extend_from_slice(&header.synced.to_le_bytes());
     out.extend_from_slice(payload);
     let crc = checksum(&out[at..]);
     out[at + CRC_AT..at + CRC_AT + 4].copy_from_slice(&crc.to_le_bytes());
@@ -125,10 +131,12 @@ impl ChunkHeader {
             start: u64::from_le_bytes(field(bytes, 16)),
             commit: flags & FLAG_COMMIT != 0,
             previous: u64::from_le_bytes(field(bytes, 32)),
+            synced: u64::from_le_bytes(field(bytes, 40)),
         };
         let payload_bytes = u32::from_le_bytes(field(bytes, 24));
-        let ends = header.start.checked_add(u64::from(header.words)).is_some();
-        if format == 0 || flags & !FLAG_COMMIT != 0 || header.words == 0 || !ends {
+        let possible =
+            header.start.checked_add(u64::from(header.words)).is_some() && header.synced <= header.start;
+        if format == 0 || flags & !FLAG_COMMIT != 0 || header.words == 0 || !possible {
             return Err(ChunkError::Header);
         }
         Ok((header, HEADER_BYTES + payload_bytes as usize))
@@ -162,6 +170,7 @@ mod tests {
         words: 9,
         commit: true,
         previous: 0x1122_3344_5566_7788,
+        synced: 0x0102_0304_0405,
     };
 
     fn golden() -> (Vec<u8>, u64) {
@@ -176,10 +185,11 @@ mod tests {
         #[rustfmt::skip]
         let expected = [
             0xD6, b'S', b'H', 0x9C, 1, 0, 1, 0, 7, 0, 0, 0, 9, 0, 0, 0,
-            6, 5, 4, 3, 2, 1, 0, 0, 7, 0, 0, 0, 122, 137, 168, 73,
-            0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11, b'r', b'e', b'c', b'o', b'r', b'd', b's',
+            6, 5, 4, 3, 2, 1, 0, 0, 7, 0, 0, 0, 34, 247, 244, 54,
+            0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11, 5, 4, 4, 3, 2, 1, 0, 0,
+            b'r', b'e', b'c', b'o', b'r', b'd', b's',
         ];
-        assert_eq!((bytes.as_slice(), hash), (expected.as_slice(), 15_573_697_353_106_532_208));
+        assert_eq!((bytes.as_slice(), hash), (expected.as_slice(), 15_934_120_738_980_677_954));
     }
 
     #[test]

@@ -178,6 +178,10 @@ impl Store for MemoryStore {
             Ok(())
         })
     }
+
+    fn close(mut self: Box<Self>) -> Result<(), StoreError> {
+        self.sync()
+    }
 }
 
 #[cfg(test)]

@@ -10,4 +10,5 @@ pub(crate) mod chunk;
 #[cfg(test)]
 pub(crate) mod memory;
 pub(crate) mod recovery;
+pub(crate) mod sled;
 pub(crate) mod store;

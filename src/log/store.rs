@@ -23,6 +23,8 @@ pub(crate) trait Store: Send {
     fn chunk_at_or_after(&self, start: u64) -> Result<Option<(u64, Vec<u8>)>, StoreError>;
     /// Removes every chunk that starts at or after `start`, durably.
     fn remove_from(&mut self, start: u64) -> Result<(), StoreError>;
+    /// Makes everything durable and lets go of the files. Only what this has returned may be called an orderly close.
+    fn close(self: Box<Self>) -> Result<(), StoreError>;
 }
 
 /// Why a store could not do what it was asked.
@@ -68,6 +70,9 @@ impl Store for Discard {
         Ok(None)
     }
     fn remove_from(&mut self, _: u64) -> Result<(), StoreError> {
+        Ok(())
+    }
+    fn close(self: Box<Self>) -> Result<(), StoreError> {
         Ok(())
     }
 }
