@@ -103,6 +103,10 @@ impl Layout {
         let path = self.path.clone();
         move |error| DirectoryError::Io { path: path.clone(), doing, error }
     }
+    /// The error of a directory that was ours once and lost a part.
+    pub(crate) fn lacks(&self, part: &str) -> DirectoryError {
+        self.corrupt(format!("`{part}` is missing from it"))
+    }
     fn corrupt(&self, details: impl Into<String>) -> DirectoryError {
         DirectoryError::Corrupt { path: self.path.clone(), details: details.into() }
     }

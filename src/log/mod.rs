@@ -10,11 +10,13 @@ pub(crate) mod chunk;
 pub(crate) mod directory;
 #[cfg(test)]
 pub(crate) mod memory;
+pub(crate) mod preflight;
 pub(crate) mod recovery;
 pub(crate) mod scan;
 pub(crate) mod sidecar;
 pub(crate) mod sled;
 pub(crate) mod store;
+pub(crate) mod verdict;
 
 #[cfg(test)]
 mod tests {

@@ -38,7 +38,10 @@ pub(crate) struct Place {
 pub(crate) struct Found {
     pub(crate) header: ChunkHeader,
     pub(crate) hash: u64,
+    /// Of one of its copies; a safe one if there is one.
     pub(crate) place: Place,
+    /// Whether the store will still have it after opening. [`scan`] does not know and says no.
+    pub(crate) safe: bool,
 }
 
 /// Calls `found` with every whole chunk in the file, in the order of the file; returns the bytes read.
@@ -65,6 +68,7 @@ pub(crate) fn scan(file: &File, mut found: impl FnMut(Found)) -> io::Result<u64>
                         header,
                         hash,
                         place: Place { offset: base + at as u64, bytes: bytes as u32 },
+                        safe: false,
                     });
                     at += bytes;
                 }
@@ -142,10 +146,17 @@ pub(crate) struct Index {
 }
 
 impl Index {
-    /// The first place of a chunk is kept.
+    /// Of several copies the first is kept, or the first safe one.
     pub(crate) fn add(&mut self, found: Found) {
-        if let Entry::Vacant(vacant) = self.by_hash.entry(found.hash) {
-            vacant.insert(found);
+        match self.by_hash.entry(found.hash) {
+            Entry::Vacant(vacant) => {
+                vacant.insert(found);
+            }
+            Entry::Occupied(mut kept) => {
+                if found.safe && !kept.get().safe {
+                    kept.insert(found);
+                }
+            }
         }
     }
 
