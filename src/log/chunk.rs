@@ -1,0 +1,232 @@
+//! A chunk: a run of records as one value in the store, framed so that it can be believed on its own.
+//!
+//! ```text
+//!  0        4         6       8       12      16      24            28      32              40       48
+//!  | magic  | format  | flags | epoch | words | start | payload len | crc32 | previous hash | synced | payload ...
+//! ```
+//! All numbers are little-endian. The CRC covers the header (with the CRC itself as zero) and the payload, so a chunk
+//! is whole or is not one. `previous` is the hash of the chunk that ends at `start` (0 for the first chunk of a log),
+//! so two chunks follow each other only if the later one was written after the earlier one, bytes and all: that is what
+//! tells a torn tail from a hole, and a leftover of an earlier opening from the chunk that took its place.
+//!
+//! `synced` is a position below which everything was durable before this chunk was handed to the store. So every chunk
+//! that is found vouches for what came before it: a log that does not reach as far is damaged, not torn.
+//!
+//! Must survive: any bytes at all. [`decode`] and [`ChunkHeader::peek`] never panic and never read past what they are
+//! given.
+
+use thiserror::Error;
+use xxhash_rust::xxh3::xxh3_64;
+
+/// Version of the chunk format this build writes, and the newest it reads.
+pub(crate) const FORMAT: u16 = 1;
+/// First bytes of every chunk. Not text, so that a caller's own references rarely contain it.
+pub(crate) const MAGIC: [u8; 4] = [0xD6, b'S', b'H', 0x9C];
+pub(crate) const HEADER_BYTES: usize = 48;
+
+/// `flags` bit 0: the last chunk of its group. A group without one was never acknowledged.
+const FLAG_COMMIT: u16 = 1;
+
+/// What the header of a chunk says, without the fields that only [`decode`] needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ChunkHeader {
+    /// The opening of the directory that wrote it; never falls along the log.
+    pub(crate) epoch: u32,
+    /// Position of its first word.
+    pub(crate) start: u64,
+    /// Words of the log it covers, at least one. Not the payload's length: records are packed on the way.
+    pub(crate) words: u32,
+    /// Whether it is the last chunk of its group.
+    pub(crate) commit: bool,
+    /// Hash of the chunk that ends at `start`; 0 for the first chunk of a log.
+    pub(crate) previous: u64,
+    /// Everything before this position was durable before this chunk was written; at most `start`.
+    pub(crate) synced: u64,
+}
+
+impl ChunkHeader {
+    /// Position behind its last word: where the next chunk starts.
+    pub(crate) fn end(&self) -> u64 {
+        // Both decode and encode refuse a chunk whose end does not fit; a hand-made header saturates.
+        self.start.saturating_add(u64::from(self.words))
+    }
+}
+
+/// Why some bytes are not a chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub(crate) enum ChunkError {
+    #[error("the chunk is {found} bytes long, its header needs or says {expected}")]
+    Length { found: usize, expected: usize },
+    #[error("the chunk does not start with the mark of one")]
+    Magic,
+    #[error(
+        "the chunk has format {found}, this build knows formats up to {FORMAT}: open it with a newer stockhold"
+    )]
+    Newer { found: u16 },
+    #[error("the chunk's header makes no sense (format 0, unknown flags, no words, or impossible positions)")]
+    Header,
+    #[error("the chunk's checksum does not match its bytes")]
+    Checksum,
+}
+
+/// Appends the chunk to `out`; returns the hash the next chunk names as `previous`.
+///
+/// # Panics
+/// If the payload is 4 GiB or longer, the chunk covers no words, or its positions are impossible: the caller's bug,
+/// not the disk's.
+pub(crate) fn encode(header: &ChunkHeader, payload: &[u8], out: &mut Vec<u8>) -> u64 {
+    let payload_bytes = u32::try_from(payload.len()).expect("a payload is far below 4 GiB");
+    assert!(header.words > 0, "a chunk covers at least one word");
+    assert!(header.start.checked_add(u64::from(header.words)).is_some(), "a chunk ends at a position");
+    assert!(header.synced <= header.start, "what is being written is not durable yet");
+
+    let at = out.len();
+    out.reserve(HEADER_BYTES + payload.len());
+    out.extend_from_slice(&MAGIC);
+    out.extend_from_slice(&FORMAT.to_le_bytes());
+    out.extend_from_slice(&if header.commit { FLAG_COMMIT } else { 0 }.to_le_bytes());
+    out.extend_from_slice(&header.epoch.to_le_bytes());
+    out.extend_from_slice(&header.words.to_le_bytes());
+    out.extend_from_slice(&header.start.to_le_bytes());
+    out.extend_from_slice(&payload_bytes.to_le_bytes());
+    out.extend_from_slice(&[0; 4]);
+    out.extend_from_slice(&header.previous.to_le_bytes());
+    out.extend_from_slice(&header.synced.to_le_bytes());
+    out.extend_from_slice(payload);
+    let crc = checksum(&out[at..]);
+    out[at + CRC_AT..at + CRC_AT + 4].copy_from_slice(&crc.to_le_bytes());
+    xxh3_64(&out[at..])
+}
+
+/// Reads exactly one chunk: trailing bytes are refused. The last value is the hash of the whole chunk.
+pub(crate) fn decode(bytes: &[u8]) -> Result<(ChunkHeader, &[u8], u64), ChunkError> {
+    let (header, chunk_bytes) = ChunkHeader::peek(bytes)?;
+    if bytes.len() != chunk_bytes {
+        return Err(ChunkError::Length { found: bytes.len(), expected: chunk_bytes });
+    }
+    if checksum(bytes).to_le_bytes() != field::<4>(bytes, CRC_AT) {
+        return Err(ChunkError::Checksum);
+    }
+    Ok((header, &bytes[HEADER_BYTES..], xxh3_64(bytes)))
+}
+
+impl ChunkHeader {
+    /// What the first bytes claim, and how many bytes the whole chunk would have. Nothing of it is proven until
+    /// [`decode`] has seen all of them.
+    pub(crate) fn peek(bytes: &[u8]) -> Result<(Self, usize), ChunkError> {
+        if bytes.len() < HEADER_BYTES {
+            return Err(ChunkError::Length { found: bytes.len(), expected: HEADER_BYTES });
+        }
+        if field::<4>(bytes, 0) != MAGIC {
+            return Err(ChunkError::Magic);
+        }
+        let format = u16::from_le_bytes(field(bytes, 4));
+        if format > FORMAT {
+            return Err(ChunkError::Newer { found: format });
+        }
+        let flags = u16::from_le_bytes(field(bytes, 6));
+        let header = Self {
+            epoch: u32::from_le_bytes(field(bytes, 8)),
+            words: u32::from_le_bytes(field(bytes, 12)),
+            start: u64::from_le_bytes(field(bytes, 16)),
+            commit: flags & FLAG_COMMIT != 0,
+            previous: u64::from_le_bytes(field(bytes, 32)),
+            synced: u64::from_le_bytes(field(bytes, 40)),
+        };
+        let payload_bytes = u32::from_le_bytes(field(bytes, 24));
+        let possible =
+            header.start.checked_add(u64::from(header.words)).is_some() && header.synced <= header.start;
+        if format == 0 || flags & !FLAG_COMMIT != 0 || header.words == 0 || !possible {
+            return Err(ChunkError::Header);
+        }
+        Ok((header, HEADER_BYTES + payload_bytes as usize))
+    }
+}
+
+const CRC_AT: usize = 28;
+
+fn checksum(chunk: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&chunk[..CRC_AT]);
+    hasher.update(&[0; 4]);
+    hasher.update(&chunk[CRC_AT + 4..]);
+    hasher.finalize()
+}
+
+/// `N` bytes at a fixed offset inside the header, whose length the caller has checked.
+fn field<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
+    let mut out = [0; N];
+    out.copy_from_slice(&bytes[at..at + N]);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOLDEN: ChunkHeader = ChunkHeader {
+        epoch: 7,
+        start: 0x0102_0304_0506,
+        words: 9,
+        commit: true,
+        previous: 0x1122_3344_5566_7788,
+        synced: 0x0102_0304_0405,
+    };
+
+    fn golden() -> (Vec<u8>, u64) {
+        let mut out = Vec::new();
+        let hash = encode(&GOLDEN, b"records", &mut out);
+        (out, hash)
+    }
+
+    #[test]
+    fn the_bytes_of_format_1_never_change() {
+        let (bytes, hash) = golden();
+        #[rustfmt::skip]
+        let expected = [
+            0xD6, b'S', b'H', 0x9C, 1, 0, 1, 0, 7, 0, 0, 0, 9, 0, 0, 0,
+            6, 5, 4, 3, 2, 1, 0, 0, 7, 0, 0, 0, 34, 247, 244, 54,
+            0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11, 5, 4, 4, 3, 2, 1, 0, 0,
+            b'r', b'e', b'c', b'o', b'r', b'd', b's',
+        ];
+        assert_eq!((bytes.as_slice(), hash), (expected.as_slice(), 15_934_120_738_980_677_954));
+    }
+
+    #[test]
+    fn decodes_what_it_encoded() {
+        let (bytes, hash) = golden();
+        assert_eq!(decode(&bytes), Ok((GOLDEN, b"records".as_slice(), hash)));
+    }
+
+    #[test]
+    fn every_flipped_bit_every_shorter_and_every_longer_input_is_refused() {
+        let (bytes, _) = golden();
+        for bit in 0..bytes.len() * 8 {
+            let mut flipped = bytes.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert!(decode(&flipped).is_err(), "bit {bit}");
+        }
+        for length in 0..bytes.len() {
+            assert!(decode(&bytes[..length]).is_err(), "length {length}");
+        }
+        let mut longer = bytes.clone();
+        longer.push(0);
+        assert!(matches!(decode(&longer), Err(ChunkError::Length { .. })));
+    }
+
+    #[test]
+    fn a_newer_format_is_named_as_such() {
+        let (mut bytes, _) = golden();
+        bytes[4..6].copy_from_slice(&(FORMAT + 1).to_le_bytes());
+        assert_eq!(decode(&bytes), Err(ChunkError::Newer { found: FORMAT + 1 }));
+    }
+
+    #[test]
+    fn a_chunk_past_the_last_position_is_refused() {
+        let (mut bytes, _) = golden();
+        bytes[16..24].copy_from_slice(&u64::MAX.to_le_bytes());
+        let crc = checksum(&bytes);
+        bytes[CRC_AT..CRC_AT + 4].copy_from_slice(&crc.to_le_bytes());
+        assert_eq!(decode(&bytes), Err(ChunkError::Header));
+    }
+}

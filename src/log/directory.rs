@@ -1,0 +1,408 @@
+//! The directory: whose it is, and that nobody else has it open.
+//!
+//! ```text
+//! <dir>/stockhold   who we are: 64 bytes, written last when a directory is created
+//! <dir>/lock        held locked while an engine runs; says which process
+//! <dir>/log/        the store of the log
+//! <dir>/durable     the sidecar
+//! <dir>/rescue      only between two steps of a recovery
+//! ```
+//! Invariants:
+//! - The identity is written when everything else exists and is durable. A directory without one was never used: a
+//!   crash during creation is completed by the next opening, and only a log with chunks in it makes its absence damage.
+//! - Nothing is written before the lock is held, and nothing at all in a directory that is not ours.
+//! - Inspecting writes nothing: not even the lock file.
+
+use std::{
+    fs::{self, File, OpenOptions, TryLockError},
+    io::{self, Read, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+use thiserror::Error;
+
+use super::sled::SEGMENT_BYTES;
+
+const MAGIC: &[u8; 20] = b"stockhold directory\n";
+const FORMAT: u32 = 1;
+const IDENTITY_BYTES: usize = 64;
+
+const IDENTITY: &str = "stockhold";
+const IDENTITY_UNFINISHED: &str = "stockhold.tmp";
+const LOCK: &str = "lock";
+const LOG: &str = "log";
+const DURABLE: &str = "durable";
+const RESCUE: &str = "rescue";
+
+/// What makes a directory this one and no other.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Identity {
+    pub(crate) id: [u8; 16],
+    /// Key of everything that must not be guessable from outside.
+    pub(crate) secret: [u8; 16],
+    pub(crate) segment_bytes: u32,
+}
+
+impl std::fmt::Debug for Identity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The secret stays out of every log.
+        f.debug_struct("Identity").field("id", &self.id).field("segment_bytes", &self.segment_bytes).finish()
+    }
+}
+
+#[derive(Debug, Error)]
+pub(crate) enum DirectoryError {
+    #[error(
+        "there is no stockhold directory at {path:?}: check the path, or open an engine there to create one"
+    )]
+    Missing { path: PathBuf },
+    #[error("{path:?} is not a stockhold directory ({found:?} is in it): choose an empty or a new directory")]
+    Foreign { path: PathBuf, found: PathBuf },
+    #[error(
+        "{path:?} has directory format {found}, this build knows {known}: open it with a newer stockhold"
+    )]
+    Newer { path: PathBuf, found: u32, known: u32 },
+    #[error(
+        "{path:?} is in use{}: close the engine that has it open",
+        .pid.map_or_else(String::new, |pid| format!(" by process {pid}"))
+    )]
+    InUse { path: PathBuf, pid: Option<u32> },
+    #[error(
+        "{path:?} is damaged ({details}): restore it from a backup, or salvage its log into a new directory"
+    )]
+    Corrupt { path: PathBuf, details: String },
+    #[error("cannot use {path:?} ({doing}): {error}")]
+    Io { path: PathBuf, doing: &'static str, error: io::Error },
+}
+
+/// The names inside a directory.
+#[derive(Clone, Debug)]
+pub(crate) struct Layout {
+    path: PathBuf,
+}
+
+impl Layout {
+    pub(crate) fn log(&self) -> PathBuf {
+        self.path.join(LOG)
+    }
+    pub(crate) fn log_data(&self) -> PathBuf {
+        self.log().join(super::sled::DATA_FILE)
+    }
+    pub(crate) fn durable(&self) -> PathBuf {
+        self.path.join(DURABLE)
+    }
+    pub(crate) fn rescue(&self) -> PathBuf {
+        self.path.join(RESCUE)
+    }
+    /// Makes the names in the directory durable.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        File::open(&self.path)?.sync_all()
+    }
+    fn io(&self, doing: &'static str) -> impl Fn(io::Error) -> DirectoryError {
+        let path = self.path.clone();
+        move |error| DirectoryError::Io { path: path.clone(), doing, error }
+    }
+    /// The error of a directory that was ours once and lost a part.
+    pub(crate) fn lacks(&self, part: &str) -> DirectoryError {
+        self.corrupt(format!("`{part}` is missing from it"))
+    }
+    fn corrupt(&self, details: impl Into<String>) -> DirectoryError {
+        DirectoryError::Corrupt { path: self.path.clone(), details: details.into() }
+    }
+}
+
+/// A directory that is ours alone until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Directory {
+    pub(crate) layout: Layout,
+    pub(crate) identity: Identity,
+    /// True until [`commit`](Self::commit): there is no identity on the disk yet.
+    pub(crate) fresh: bool,
+    /// Dropping it lets go of the lock.
+    _lock: File,
+}
+
+impl Directory {
+    /// Takes the directory at `path`, creating it if there is none. Completes a creation that a crash interrupted.
+    pub(crate) fn open(path: &Path) -> Result<Self, DirectoryError> {
+        let layout = Layout { path: path.to_owned() };
+        create_durably(path).map_err(layout.io("creating it"))?;
+        // Before the first byte is written: is it ours, or nobody's?
+        if read_identity(&layout)?.is_none() {
+            refuse_foreign(&layout)?;
+        }
+        let lock = lock_exclusively(&layout)?;
+        // Again, now that nobody else can be creating it.
+        let found = read_identity(&layout)?;
+        let fresh = found.is_none();
+        let identity = match found {
+            Some(identity) => identity,
+            None => {
+                refuse_foreign(&layout)?;
+                Identity { id: rand::random(), secret: rand::random(), segment_bytes: SEGMENT_BYTES as u32 }
+            }
+        };
+        Ok(Self { layout, identity, fresh, _lock: lock })
+    }
+
+    /// Makes a fresh directory a stockhold directory: the last step of its creation.
+    pub(crate) fn commit(&mut self) -> Result<(), DirectoryError> {
+        let write = || -> io::Result<()> {
+            let unfinished = self.layout.path.join(IDENTITY_UNFINISHED);
+            // Readable by its owner only: it holds the secret.
+            let mut file =
+                OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
+            file.write_all(&encode(&self.identity))?;
+            file.sync_all()?;
+            self.layout.sync()?;
+            fs::rename(&unfinished, self.layout.path.join(IDENTITY))?;
+            self.layout.sync()
+        };
+        write().map_err(self.layout.io("writing its identity"))?;
+        self.fresh = false;
+        Ok(())
+    }
+}
+
+/// A directory that is only read. No engine can open it meanwhile.
+#[derive(Debug)]
+pub(crate) struct Inspection {
+    pub(crate) layout: Layout,
+    pub(crate) identity: Identity,
+    _lock: Option<File>,
+}
+
+impl Inspection {
+    /// Reads the directory at `path` without changing a byte of it.
+    pub(crate) fn open(path: &Path) -> Result<Self, DirectoryError> {
+        let layout = Layout { path: path.to_owned() };
+        let missing = || DirectoryError::Missing { path: path.to_owned() };
+        if !path.try_exists().map_err(layout.io("looking for it"))? {
+            return Err(missing());
+        }
+        let Some(identity) = read_identity(&layout)? else {
+            refuse_foreign(&layout)?;
+            return Err(missing());
+        };
+        // A lock on a descriptor that cannot write: shared, so that inspectors do not exclude each other.
+        let lock = match File::open(path.join(LOCK)) {
+            Ok(file) => match file.try_lock_shared() {
+                Ok(()) => Some(file),
+                Err(TryLockError::WouldBlock) => return Err(in_use(&layout, &file)),
+                Err(TryLockError::Error(error)) => return Err(layout.io("locking it")(error)),
+            },
+            // A copy may have been made without the lock file.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(layout.io("locking it")(error)),
+        };
+        Ok(Self { layout, identity, _lock: lock })
+    }
+}
+
+fn create_durably(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    fs::create_dir_all(path)?;
+    // "a" has the parent "", which is here.
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(parent)?.sync_all()
+}
+
+/// In a directory without an identity there may only be what an interrupted creation leaves.
+fn refuse_foreign(layout: &Layout) -> Result<(), DirectoryError> {
+    for entry in fs::read_dir(&layout.path).map_err(layout.io("listing it"))? {
+        let name = entry.map_err(layout.io("listing it"))?.file_name();
+        let ours = [IDENTITY_UNFINISHED, LOCK, LOG, DURABLE].iter().any(|ours| name == *ours);
+        if !ours {
+            return Err(DirectoryError::Foreign { path: layout.path.clone(), found: name.into() });
+        }
+    }
+    Ok(())
+}
+
+fn lock_exclusively(layout: &Layout) -> Result<File, DirectoryError> {
+    let path = layout.path.join(LOCK);
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)
+        .map_err(layout.io("locking it"))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(in_use(layout, &file)),
+        Err(TryLockError::Error(error)) => return Err(layout.io("locking it")(error)),
+    }
+    // For whoever meets the lock; only a courtesy, so neither synced nor believed.
+    file.set_len(0)
+        .and_then(|()| writeln!(file, "{}", std::process::id()))
+        .map_err(layout.io("locking it"))?;
+    Ok(file)
+}
+
+fn in_use(layout: &Layout, mut lock: &File) -> DirectoryError {
+    let mut text = String::new();
+    let pid = lock.read_to_string(&mut text).ok().and_then(|_| text.trim().parse::<u32>().ok());
+    // An inspector holds the lock without writing its pid: then the one in the file is from an engine that is gone.
+    let pid = pid.filter(|pid| Path::new("/proc").join(pid.to_string()).exists());
+    DirectoryError::InUse { path: layout.path.clone(), pid }
+}
+
+fn read_identity(layout: &Layout) -> Result<Option<Identity>, DirectoryError> {
+    let file = match File::open(layout.path.join(IDENTITY)) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(layout.io("reading its identity")(error)),
+    };
+    let mut bytes = Vec::new();
+    // One byte more than it may have, so that a longer file is seen and a huge one is not read.
+    let read = (&file).take(IDENTITY_BYTES as u64 + 1).read_to_end(&mut bytes);
+    read.map_err(layout.io("reading its identity"))?;
+    decode(&bytes).map(Some).map_err(|problem| match problem {
+        Problem::Foreign => DirectoryError::Foreign { path: layout.path.clone(), found: IDENTITY.into() },
+        Problem::Newer(found) => DirectoryError::Newer { path: layout.path.clone(), found, known: FORMAT },
+        Problem::Corrupt => layout.corrupt("its identity does not match its checksum"),
+        Problem::Segments(found) => {
+            layout.corrupt(format!("it has segments of {found} bytes, this build writes {SEGMENT_BYTES}"))
+        }
+    })
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Problem {
+    Foreign,
+    Newer(u32),
+    Corrupt,
+    Segments(u32),
+}
+
+fn encode(identity: &Identity) -> Vec<u8> {
+    let mut out = Vec::with_capacity(IDENTITY_BYTES);
+    out.extend_from_slice(MAGIC);
+    out.extend_from_slice(&FORMAT.to_le_bytes());
+    out.extend_from_slice(&identity.segment_bytes.to_le_bytes());
+    out.extend_from_slice(&identity.id);
+    out.extend_from_slice(&identity.secret);
+    out.extend_from_slice(&crc32fast::hash(&out).to_le_bytes());
+    out
+}
+
+fn decode(bytes: &[u8]) -> Result<Identity, Problem> {
+    let rest = bytes.strip_prefix(MAGIC.as_slice()).ok_or(Problem::Foreign)?;
+    let (format, rest) = rest.split_first_chunk::<4>().ok_or(Problem::Corrupt)?;
+    let format = u32::from_le_bytes(*format);
+    // A newer format may be longer, and have its checksum elsewhere.
+    if format > FORMAT {
+        return Err(Problem::Newer(format));
+    }
+    if bytes.len() != IDENTITY_BYTES || format == 0 {
+        return Err(Problem::Corrupt);
+    }
+    let (body, crc) = bytes.split_at(IDENTITY_BYTES - 4);
+    if crc != crc32fast::hash(body).to_le_bytes() {
+        return Err(Problem::Corrupt);
+    }
+    let (segment_bytes, rest) = rest.split_first_chunk::<4>().ok_or(Problem::Corrupt)?;
+    let (id, rest) = rest.split_first_chunk::<16>().ok_or(Problem::Corrupt)?;
+    let (secret, _) = rest.split_first_chunk::<16>().ok_or(Problem::Corrupt)?;
+    let segment_bytes = u32::from_le_bytes(*segment_bytes);
+    if segment_bytes as usize != SEGMENT_BYTES {
+        return Err(Problem::Segments(segment_bytes));
+    }
+    Ok(Identity { id: *id, secret: *secret, segment_bytes })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn created(path: &Path) -> Directory {
+        let mut directory = Directory::open(path).unwrap();
+        directory.commit().unwrap();
+        directory
+    }
+
+    #[test]
+    fn a_directory_keeps_its_identity() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("new/one");
+        let identity = created(&path).identity;
+        let again = Directory::open(&path).unwrap();
+        assert!(!again.fresh);
+        assert_eq!(again.identity, identity);
+        assert_ne!(identity, created(&scratch.path().join("other")).identity);
+    }
+
+    #[test]
+    fn a_second_opening_is_told_which_process_is_in_the_way() {
+        let scratch = tempfile::tempdir().unwrap();
+        let first = created(scratch.path());
+        let ours = std::process::id();
+        let refused = Directory::open(scratch.path()).unwrap_err();
+        assert!(matches!(refused, DirectoryError::InUse { pid: Some(pid), .. } if pid == ours), "{refused}");
+        let refused = Inspection::open(scratch.path()).unwrap_err();
+        assert!(matches!(refused, DirectoryError::InUse { pid: Some(pid), .. } if pid == ours), "{refused}");
+        drop(first);
+        Directory::open(scratch.path()).unwrap();
+    }
+
+    #[test]
+    fn every_leftover_of_a_creation_is_completed() {
+        for leftovers in
+            [&[][..], &["lock"], &["lock", "log"], &["lock", "log", "durable"], &["lock", "stockhold.tmp"]]
+        {
+            let scratch = tempfile::tempdir().unwrap();
+            for leftover in leftovers {
+                match *leftover {
+                    "log" => fs::create_dir(scratch.path().join("log")).unwrap(),
+                    file => fs::write(scratch.path().join(file), b"").unwrap(),
+                }
+            }
+            assert!(matches!(Inspection::open(scratch.path()), Err(DirectoryError::Missing { .. })));
+            assert!(created(scratch.path()).layout.path.join(IDENTITY).exists(), "{leftovers:?}");
+        }
+    }
+
+    #[test]
+    fn a_foreign_directory_is_left_alone() {
+        let scratch = tempfile::tempdir().unwrap();
+        fs::write(scratch.path().join("holiday.jpg"), b"").unwrap();
+        assert!(matches!(Directory::open(scratch.path()), Err(DirectoryError::Foreign { .. })));
+        assert!(matches!(Inspection::open(scratch.path()), Err(DirectoryError::Foreign { .. })));
+        assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn an_inspection_writes_nothing_and_keeps_engines_out() {
+        let scratch = tempfile::tempdir().unwrap();
+        assert!(matches!(Inspection::open(&scratch.path().join("no")), Err(DirectoryError::Missing { .. })));
+        drop(created(scratch.path()));
+        fs::remove_file(scratch.path().join(LOCK)).unwrap();
+        drop(Inspection::open(scratch.path()).unwrap());
+        assert!(!scratch.path().join(LOCK).exists());
+        drop(Directory::open(scratch.path()).unwrap());
+        let _inspection = Inspection::open(scratch.path()).unwrap();
+        let _another = Inspection::open(scratch.path()).unwrap();
+        assert!(matches!(Directory::open(scratch.path()), Err(DirectoryError::InUse { .. })));
+    }
+
+    #[test]
+    fn every_flipped_bit_of_the_identity_is_seen() {
+        let identity = Identity { id: [1; 16], secret: [2; 16], segment_bytes: SEGMENT_BYTES as u32 };
+        let bytes = encode(&identity);
+        assert_eq!(decode(&bytes), Ok(identity));
+        assert_eq!(bytes.len(), IDENTITY_BYTES);
+        for bit in 0..bytes.len() * 8 {
+            let mut flipped = bytes.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert!(decode(&flipped).is_err(), "bit {bit}");
+        }
+        let mut newer = bytes.clone();
+        newer[20] = 9;
+        assert_eq!(decode(&newer), Err(Problem::Newer(9)));
+        assert_eq!(decode(&bytes[..40]), Err(Problem::Corrupt));
+    }
+}

@@ -1,0 +1,47 @@
+//! The log: everything between a record and a durable position, and back again when a directory is opened.
+//!
+//! In the order of the data flow: [`chunk`] frames records, [`store`] is where chunks go (`sled` on disk, `memory` in
+//! tests), `sidecar` remembers how far the disk was known to have followed. The way back: `directory` says whose
+//! directory this is, `preflight` and `scan` read it without changing a byte, [`recovery`] decides what it holds.
+//!
+//! Positions are counts of 8-byte words since the directory was created. A chunk covers `start..start + words`.
+
+pub(crate) mod chunk;
+pub(crate) mod directory;
+#[cfg(test)]
+pub(crate) mod memory;
+pub(crate) mod preflight;
+pub(crate) mod recovery;
+pub(crate) mod scan;
+pub(crate) mod sidecar;
+pub(crate) mod sled;
+pub(crate) mod store;
+pub(crate) mod verdict;
+
+#[cfg(test)]
+mod tests {
+    //! Randomness of the folder's tests: printed, and repeated with `STOCKHOLD_SEED`.
+
+    pub(super) fn seed() -> u64 {
+        let given = std::env::var("STOCKHOLD_SEED").ok().and_then(|text| text.parse().ok());
+        let seed = given.unwrap_or_else(rand::random);
+        println!("STOCKHOLD_SEED={seed}");
+        seed
+    }
+
+    /// SplitMix64: small, and the same everywhere.
+    pub(super) struct Random(pub(super) u64);
+
+    impl Random {
+        pub(super) fn next(&mut self) -> u64 {
+            self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+            let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+            let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+            mixed ^ (mixed >> 31)
+        }
+
+        pub(super) fn below(&mut self, bound: usize) -> usize {
+            (self.next() % bound.max(1) as u64) as usize
+        }
+    }
+}

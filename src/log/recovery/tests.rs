@@ -1,0 +1,554 @@
+//! Directories in every state a crash, a disk or an operator can leave them in, and what opening them does.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use super::*;
+use crate::log::{
+    memory::{Disk, Fate, Plan},
+    tests::{Random, seed},
+};
+
+/// Appends groups as the log's writer does, and remembers them.
+struct Writer {
+    log: OpenLog,
+    synced: u64,
+    /// Start and payload of every chunk of every whole group, since the log was created.
+    written: Vec<(u64, Vec<u8>)>,
+}
+
+impl Writer {
+    fn open(path: &Path) -> (Self, LogReport) {
+        let (log, written, report) = open(path).unwrap();
+        (Self { synced: log.tip.end, log, written }, report)
+    }
+
+    fn chunk(&mut self, payload_bytes: usize, commit: bool) {
+        let tip = self.log.tip;
+        let payload: Vec<u8> = (0..payload_bytes).map(|at| (tip.end as usize * 31 + at * at) as u8).collect();
+        let header = ChunkHeader {
+            epoch: self.log.epoch,
+            start: tip.end,
+            words: (payload_bytes / 8 + 1) as u32,
+            commit,
+            previous: tip.hash,
+            synced: self.synced,
+        };
+        let mut chunk = Vec::new();
+        let hash = chunk::encode(&header, &payload, &mut chunk);
+        self.log.store.append(tip.end, &chunk).unwrap();
+        self.log.tip = Tip { end: header.end(), hash };
+        self.written.push((tip.end, payload));
+    }
+
+    fn group(&mut self, payloads: &[usize]) {
+        for (number, bytes) in payloads.iter().enumerate() {
+            self.chunk(*bytes, number + 1 == payloads.len());
+        }
+        self.log.store.sync().unwrap();
+        self.synced = self.log.tip.end;
+    }
+
+    fn acknowledge(&mut self) {
+        let Tip { end, hash } = self.log.tip;
+        self.log.sidecar.write(&Durable { epoch: self.log.epoch, end, hash, orderly: false }).unwrap();
+    }
+
+    fn close(self) -> Vec<(u64, Vec<u8>)> {
+        let tip = self.log.tip;
+        self.log.close(tip).unwrap();
+        self.written
+    }
+}
+
+type Opened = (OpenLog, Vec<(u64, Vec<u8>)>, LogReport);
+
+fn open(path: &Path) -> Result<Opened, LogError> {
+    let mut chunks = Vec::new();
+    let (log, report) = OpenLog::open(path, &mut |header, payload| {
+        chunks.push((header.start, payload.to_vec()));
+        Ok(())
+    })?;
+    assert_eq!(report.end, log.tip.end);
+    Ok((log, chunks, report))
+}
+
+fn refused(path: &Path) -> LogError {
+    open(path).map(|(_, _, report)| report).unwrap_err()
+}
+
+/// Every file with its bytes, but the one that says which process holds the lock.
+fn bytes_of(path: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut all = BTreeMap::new();
+    let mut directories = vec![path.to_owned()];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true => directories.push(path),
+                false if path.ends_with("lock") => {}
+                false => drop(all.insert(path.clone(), fs::read(&path).unwrap())),
+            }
+        }
+    }
+    all
+}
+
+/// The directory as the death of the process would leave it.
+fn killed(path: &Path) -> tempfile::TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    for (file, bytes) in bytes_of(path) {
+        let to = copy.path().join(file.strip_prefix(path).unwrap());
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        fs::write(to, bytes).unwrap();
+    }
+    copy
+}
+
+/// Changes the store's file.
+fn damage(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
+    let data = path.join("log/db");
+    let mut bytes = fs::read(&data).unwrap();
+    change(&mut bytes);
+    fs::write(&data, bytes).unwrap();
+}
+
+/// Where the copies of the chunk that starts at `start` lie.
+fn copies(path: &Path, start: u64) -> Vec<u64> {
+    let mut offsets = Vec::new();
+    scan::scan(&File::open(path.join("log/db")).unwrap(), |found| {
+        if found.header.start == start {
+            offsets.push(found.place.offset);
+        }
+    })
+    .unwrap();
+    assert!(!offsets.is_empty());
+    offsets
+}
+
+/// Damages every copy of a chunk.
+fn destroy(path: &Path, start: u64) {
+    let offsets = copies(path, start);
+    damage(path, |bytes| offsets.iter().for_each(|offset| bytes[*offset as usize + 50] ^= 4));
+}
+
+#[test]
+fn reopening_returns_every_chunk_in_order() {
+    let scratch = tempfile::tempdir().unwrap();
+    let path = scratch.path();
+    let (mut writer, report) = Writer::open(path);
+    assert!(report.created);
+    for opening in 1..4 {
+        assert_eq!(writer.log.epoch, opening);
+        for group in 0..20 {
+            writer.group(&[100, 20_000, group * 900]);
+        }
+        let written = writer.close();
+        let report;
+        (writer, report) = Writer::open(path);
+        assert_eq!(writer.written, written);
+        assert_eq!((report.chunks, report.bytes_refreshed, report.cut), (written.len() as u64, 0, None));
+        assert_eq!(report.acknowledged, report.end);
+    }
+}
+
+#[test]
+fn the_death_of_the_process_loses_no_synced_group() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (mut writer, _) = Writer::open(scratch.path());
+    for group in 0..150 {
+        writer.group(&[3000; 4][..group % 4 + 1]);
+        if group == 60 {
+            writer.acknowledge();
+        }
+    }
+    let copy = killed(scratch.path());
+    let (_, chunks, report) = open(copy.path()).unwrap();
+    assert_eq!(chunks, writer.written);
+    assert!(report.bytes_refreshed > 0 && report.acknowledged < report.end);
+    assert_eq!((report.cut, report.chunks_rescued), (None, 0));
+}
+
+#[test]
+fn a_group_without_its_last_chunk_is_cut_and_reported() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (mut writer, _) = Writer::open(scratch.path());
+    writer.group(&[500, 500]);
+    let (whole, end) = (writer.written.clone(), writer.log.tip.end);
+    writer.chunk(700, false);
+    writer.chunk(800, false);
+    let until = writer.log.tip.end;
+    writer.log.store.sync().unwrap();
+    let copy = killed(scratch.path());
+    let (mut again, report) = Writer::open(copy.path());
+    assert_eq!(again.written, whole);
+    assert_eq!(report.cut, Some(Cut { from: end, until, chunks: 2, bytes: 700 + 800 + 2 * 48 }));
+    again.group(&[900]);
+    let written = again.close();
+    let (_, chunks, report) = open(copy.path()).unwrap();
+    assert_eq!((chunks, report.cut), (written, None));
+}
+
+#[test]
+fn a_leftover_of_an_earlier_opening_is_not_taken_for_a_later_chunk() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (mut writer, _) = Writer::open(scratch.path());
+    writer.group(&[500]);
+    writer.chunk(700, false);
+    writer.chunk(800, true);
+    writer.log.store.sync().unwrap();
+    let last = writer.written.pop().unwrap().0;
+    writer.written.pop();
+    // The power took the last chunk, so its group is cut.
+    let copy = killed(scratch.path());
+    let lost = copies(copy.path(), last);
+    let saved = fs::read(copy.path().join("log/db")).unwrap();
+    destroy(copy.path(), last);
+    let (log, chunks, report) = open(copy.path()).unwrap();
+    assert_eq!((&chunks, report.cut.unwrap().chunks), (&writer.written, 1));
+    drop(log);
+    // And then it is there again, from a cache the first opening did not see.
+    damage(copy.path(), |bytes| bytes.extend_from_slice(&saved[lost[0] as usize..][..800 + 48]));
+    let (_, chunks, report) = open(copy.path()).unwrap();
+    assert_eq!((chunks, report.cut), (writer.written, None));
+}
+
+#[test]
+fn damage_in_the_middle_is_refused_with_its_position_and_nothing_is_changed() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (mut writer, _) = Writer::open(scratch.path());
+    for _ in 0..40 {
+        writer.group(&[2000, 100]);
+    }
+    let at = writer.written[41].0;
+    let next = writer.written[42].0;
+    let group = writer.written[40].0;
+    // Known to the sidecar, and known only to the groups behind it.
+    for acknowledged in [true, false] {
+        if acknowledged {
+            writer.acknowledge();
+        }
+        let copy = killed(scratch.path());
+        if !acknowledged {
+            let mut sidecar = Sidecar::create(&copy.path().join("durable")).unwrap();
+            sidecar.write(&Durable { epoch: 1, ..Durable::default() }).unwrap();
+        }
+        destroy(copy.path(), at);
+        let before = bytes_of(copy.path());
+        let error = refused(copy.path());
+        let LogError::Refused(Refusal::Damaged { readable, resumes }) = error else { panic!("{error}") };
+        assert!(readable == at || readable == group, "{readable} is not {at}");
+        assert_eq!(resumes, next, "{error}");
+        assert_eq!(bytes_of(copy.path()), before);
+    }
+}
+
+#[test]
+fn a_log_shorter_than_acknowledged_is_refused_before_the_store_sees_it() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (mut writer, _) = Writer::open(scratch.path());
+    for _ in 0..200 {
+        writer.group(&[20_000]);
+    }
+    let acknowledged = writer.log.tip.end;
+    writer.close();
+    let whole = fs::read(scratch.path().join("log/db")).unwrap();
+    for kept in [whole.len() / 2, 3 << 20, 1000, 0] {
+        damage(scratch.path(), |bytes| *bytes = whole[..kept].to_vec());
+        let before = bytes_of(scratch.path());
+        let error = refused(scratch.path());
+        let LogError::Refused(refusal) = &error else { panic!("{error}") };
+        match *refusal {
+            Refusal::Shorter { readable, acknowledged: said } => {
+                assert!(readable < acknowledged && said == acknowledged);
+            }
+            // A copy of the end can survive in an earlier place.
+            Refusal::Damaged { readable, .. } => assert!(readable < acknowledged),
+            _ => panic!("{error}"),
+        }
+        assert_eq!(bytes_of(scratch.path()), before);
+    }
+}
+
+#[test]
+fn a_directory_that_lost_a_part_is_refused() {
+    for part in ["log", "log/db", "durable", "stockhold"] {
+        let scratch = tempfile::tempdir().unwrap();
+        let (mut writer, _) = Writer::open(scratch.path());
+        writer.group(&[100]);
+        writer.close();
+        let lost = scratch.path().join(part);
+        if lost.is_dir() {
+            fs::remove_dir_all(&lost).unwrap()
+        } else {
+            fs::remove_file(&lost).unwrap()
+        }
+        let before = bytes_of(scratch.path());
+        let error = refused(scratch.path());
+        assert!(matches!(error, LogError::Directory(DirectoryError::Corrupt { .. })), "{part}: {error}");
+        assert_eq!(bytes_of(scratch.path()), before);
+    }
+}
+
+#[test]
+fn an_interrupted_creation_is_completed() {
+    let scratch = tempfile::tempdir().unwrap();
+    fs::create_dir_all(scratch.path().join("log/blobs")).unwrap();
+    fs::write(scratch.path().join("log/conf"), b"segment_size: 20").unwrap();
+    fs::write(scratch.path().join("durable"), b"").unwrap();
+    assert!(Writer::open(scratch.path()).1.created);
+    assert!(!Writer::open(scratch.path()).1.created);
+}
+
+#[test]
+fn a_second_opening_is_refused_and_the_first_goes_on() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (mut writer, _) = Writer::open(scratch.path());
+    assert!(matches!(refused(scratch.path()), LogError::Directory(DirectoryError::InUse { .. })));
+    assert!(inspect(scratch.path()).is_err());
+    writer.group(&[100]);
+}
+
+#[test]
+fn inspecting_changes_nothing() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (mut writer, _) = Writer::open(scratch.path());
+    writer.group(&[100, 200]);
+    writer.chunk(300, false);
+    writer.log.store.sync().unwrap();
+    let copy = killed(scratch.path());
+    let before = bytes_of(copy.path());
+    let (identity, proven, verdict) = inspect(copy.path()).unwrap();
+    assert_eq!(bytes_of(copy.path()), before);
+    assert!(!copy.path().join("lock").exists());
+    assert_eq!(identity, writer.log.directory.identity);
+    assert_eq!((proven.end, verdict.chain.len(), verdict.cut.unwrap().chunks), (0, 2, 1));
+}
+
+/// Breaks the header of the segment that vouches for the newest data: the store would open empty.
+fn break_newest_segment(path: &Path) {
+    damage(path, |bytes| {
+        let lsn = |segment: &[u8]| {
+            let lsn = segment[4..12].try_into().map(u64::from_le_bytes).unwrap() ^ (u64::MAX >> 1);
+            if lsn > 1 << 40 { 0 } else { lsn }
+        };
+        let newest = (0..bytes.len()).step_by(2 << 20).max_by_key(|at| lsn(&bytes[*at..])).unwrap();
+        bytes[newest + 1] ^= 1;
+    });
+}
+
+#[test]
+fn what_the_store_would_destroy_is_refused_below_the_sidecar_and_rescued_above_it() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (mut writer, _) = Writer::open(scratch.path());
+    for _ in 0..100 {
+        writer.group(&[25_000]);
+    }
+    let copy = killed(scratch.path());
+    break_newest_segment(copy.path());
+    let (log, chunks, report) = open(copy.path()).unwrap();
+    assert_eq!(chunks, writer.written);
+    assert!(report.chunks_rescued > 0);
+    assert!(!copy.path().join("rescue").exists());
+    drop(log);
+    assert_eq!(open(copy.path()).unwrap().1, writer.written);
+
+    writer.acknowledge();
+    let copy = killed(scratch.path());
+    break_newest_segment(copy.path());
+    let before = bytes_of(copy.path());
+    let error = refused(copy.path());
+    assert!(matches!(error, LogError::Refused(Refusal::Unsafe { .. })), "{error}");
+    assert_eq!(bytes_of(copy.path()), before);
+}
+
+#[test]
+fn a_crash_in_the_middle_of_a_rescue_loses_nothing() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (mut writer, _) = Writer::open(scratch.path());
+    for _ in 0..100 {
+        writer.group(&[25_000]);
+    }
+    let copy = killed(scratch.path());
+    break_newest_segment(copy.path());
+    // The store has been opened, and then the process died in the fold, before anything was put back.
+    let error = OpenLog::open(copy.path(), &mut |_, _| Err("killed here".into())).map(|_| ()).unwrap_err();
+    assert!(matches!(error, LogError::Fold { position: 0, .. }), "{error}");
+    assert!(copy.path().join("rescue").exists());
+    let (_, chunks, report) = open(copy.path()).unwrap();
+    assert_eq!(chunks, writer.written);
+    assert!(report.chunks_rescued > 0 && !copy.path().join("rescue").exists());
+}
+
+#[test]
+fn the_store_keeps_what_the_preflight_calls_safe_however_its_pages_move() {
+    let mut random = Random(seed());
+    let scratch = tempfile::tempdir().unwrap();
+    let (mut writer, _) = Writer::open(scratch.path());
+    for round in 0..12 {
+        for _ in 0..random.below(120) {
+            let group: Vec<usize> = (0..1 + random.below(6)).map(|_| random.below(29_000)).collect();
+            writer.group(&group);
+        }
+        writer.acknowledge();
+        // A false alarm would be a refusal here.
+        let (_, chunks, report) = open(killed(scratch.path()).path()).unwrap();
+        assert_eq!((&chunks, report.chunks_rescued), (&writer.written, 0), "round {round}");
+        if round % 3 == 2 {
+            let written = writer.close();
+            writer = Writer::open(scratch.path()).0;
+            assert_eq!(writer.written, written);
+        }
+    }
+}
+
+#[test]
+fn damaged_files_are_refused_or_give_a_whole_prefix_not_below_the_sidecar() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (mut writer, _) = Writer::open(scratch.path());
+    for group in 0..40 {
+        writer.group(&[300, 6000, 40]);
+        if group == 30 {
+            writer.acknowledge();
+        }
+    }
+    let acknowledged = writer.written[3 * 31 - 1].0;
+    let whole = killed(scratch.path());
+    let seed = seed();
+    let (mut opened, mut kept) = (0, 0);
+    for round in 0..120_u64 {
+        let mut random = Random(seed ^ round << 32);
+        let copy = killed(whole.path());
+        let victim = ["log/db", "log/db", "log/db", "log/conf", "durable", "stockhold"][random.below(6)];
+        let victim = copy.path().join(victim);
+        let mut bytes = fs::read(&victim).unwrap();
+        // Most of the file is what the store allocated ahead; damage what is written.
+        let written = bytes.iter().rposition(|byte| *byte != 0).unwrap() + 1;
+        match random.below(4) {
+            0 => bytes.truncate(random.below(written)),
+            1 => {
+                let at = random.below(written);
+                let length = random.below(5000).min(written - at);
+                bytes[at..at + length].fill(0);
+            }
+            _ => {
+                for _ in 0..1 + random.below(3) {
+                    let bit = random.below(written * 8);
+                    bytes[bit / 8] ^= 1 << (bit % 8);
+                }
+            }
+        }
+        fs::write(&victim, bytes).unwrap();
+        match open(copy.path()) {
+            Ok((_, chunks, report)) => {
+                opened += 1;
+                kept += chunks.len();
+                assert_eq!(chunks, writer.written[..chunks.len()], "round {round}");
+                // The sidecar's own newest slot may be what was damaged: then the one before counts.
+                assert!(chunks.last().is_some_and(|last| last.0 >= acknowledged) || report.acknowledged == 0);
+            }
+            Err(error) => assert!(!error.to_string().is_empty()),
+        }
+    }
+    println!("{opened} of 120 opened, with {kept} chunks");
+}
+
+#[test]
+fn a_fold_that_refuses_names_the_position() {
+    let disk = Disk::default();
+    let mut store = disk.open();
+    let tips = append(&mut store, Tip::ORIGIN, 1, &[true, true, true]);
+    let error = recover(&mut store, &Durable::default(), &mut |header, _| {
+        if header.start == tips[0].end { Err("no such SKU".into()) } else { Ok(()) }
+    })
+    .unwrap_err();
+    assert_eq!(error.to_string(), "the log cannot be replayed at position 3: no such SKU");
+}
+
+#[test]
+fn a_chunk_of_a_newer_format_is_never_cut() {
+    let disk = Disk::default();
+    let mut store = disk.open();
+    let tips = append(&mut store, Tip::ORIGIN, 1, &[true, true]);
+    let (_, mut chunk) = store.chunk_at_or_after(tips[0].end).unwrap().unwrap();
+    chunk[4] = 2;
+    disk.place(tips[0].end, chunk);
+    store.sync().unwrap();
+    disk.crash(|_| Fate::Lost);
+    let before = disk.synced();
+    let mut store = disk.open();
+    disk.plan(Plan::default());
+    let mut proven = Durable::default();
+    proven.epoch = 1;
+    // Synced under the writes that went before it.
+    disk.lose(tips[0].end);
+    let mut newer = Vec::new();
+    let header = ChunkHeader {
+        epoch: 1,
+        start: tips[0].end,
+        words: 3,
+        commit: true,
+        previous: tips[0].hash,
+        synced: 3,
+    };
+    chunk::encode(&header, b"from the future", &mut newer);
+    newer[4] = 2;
+    disk.place(tips[0].end, newer);
+    let error = recover(&mut store, &proven, &mut |_, _| Ok(())).unwrap_err();
+    assert!(matches!(error, LogError::Newer { position: 3, found: 2 }), "{error}");
+    assert_eq!(disk.synced(), before);
+}
+
+/// Appends chunks of three words; returns the tip behind each.
+fn append(store: &mut dyn Store, mut tip: Tip, epoch: u32, commits: &[bool]) -> Vec<Tip> {
+    let synced = tip.end;
+    commits
+        .iter()
+        .map(|commit| {
+            let header =
+                ChunkHeader { epoch, start: tip.end, words: 3, commit: *commit, previous: tip.hash, synced };
+            let mut chunk = Vec::new();
+            let hash = chunk::encode(&header, &tip.end.to_le_bytes(), &mut chunk);
+            store.append(tip.end, &chunk).unwrap();
+            tip = Tip { end: header.end(), hash };
+            tip
+        })
+        .collect()
+}
+
+#[test]
+fn whatever_a_crash_leaves_of_the_last_window_every_synced_group_survives_and_no_half_one_does() {
+    let seed = seed();
+    for round in 0..400_u64 {
+        let mut random = Random(seed ^ round << 32);
+        let disk = Disk::default();
+        let (mut tip, mut durable_end, mut proven) = (Tip::ORIGIN, 0, Durable::default());
+        let mut ends = vec![0];
+        for epoch in 1..6 {
+            let mut store = disk.open();
+            let verdict = recover(&mut store, &proven, &mut |_, _| Ok(())).unwrap();
+            assert!(verdict.tip.end >= durable_end, "round {round}: a synced group is gone");
+            assert!(ends.contains(&verdict.tip.end), "round {round}: half a group");
+            assert!(verdict.epoch_next >= epoch);
+            ends.retain(|end| *end <= verdict.tip.end);
+            tip = verdict.tip;
+            proven = Durable { epoch: verdict.epoch_next, end: tip.end, hash: tip.hash, orderly: false };
+            durable_end = tip.end;
+            for _ in 0..random.below(6) {
+                let mut commits = vec![false; random.below(4)];
+                commits.push(true);
+                tip = *append(&mut store, tip, verdict.epoch_next, &commits).last().unwrap();
+                ends.push(tip.end);
+                if random.below(8) == 0 {
+                    break;
+                }
+                store.sync().unwrap();
+                durable_end = tip.end;
+                if random.below(2) == 0 {
+                    proven = Durable { end: tip.end, hash: tip.hash, ..proven };
+                }
+            }
+            disk.crash(|_| [Fate::Lost, Fate::Kept, Fate::Torn(random.below(60))][random.below(3)]);
+        }
+        let _ = tip;
+    }
+}

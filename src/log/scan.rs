@@ -1,0 +1,375 @@
+//! Reading chunks out of raw bytes: what a log holds, without the store that wrote it.
+//!
+//! [`scan`] finds every whole chunk in a file, in whatever order they lie; an [`Index`] links them. The store rewrites
+//! its pages, so a chunk may lie there several times, and chunks that were cut in an earlier recovery may still lie
+//! there too. What belongs to the log is decided by hashes, not by places.
+//!
+//! Invariants:
+//! - Nothing is written, nothing is mapped; memory is one window of the file, and one small entry a distinct chunk.
+//! - A chunk is only believed whole. Bytes that look like the start of one (records can contain anything) cost one
+//!   checksum and no more: the search goes on right behind the mark.
+//!
+//! Must survive: any bytes, cut anywhere.
+
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    fs::File,
+    io,
+    os::unix::fs::FileExt,
+};
+
+use super::{
+    chunk::{self, ChunkHeader, HEADER_BYTES, MAGIC},
+    sled::CHUNK_BYTES_MAX,
+};
+
+const WINDOW_BYTES: usize = 1 << 20;
+const _: () = assert!(WINDOW_BYTES > 2 * CHUNK_BYTES_MAX);
+
+/// Where a chunk lies in the file that was scanned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) offset: u64,
+    pub(crate) bytes: u32,
+}
+
+/// A whole chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Found {
+    pub(crate) header: ChunkHeader,
+    pub(crate) hash: u64,
+    /// Of one of its copies; a safe one if there is one.
+    pub(crate) place: Place,
+    /// Whether the store will still have it after opening. [`scan`] does not know and says no.
+    pub(crate) safe: bool,
+}
+
+/// Calls `found` with every whole chunk in the file, in the order of the file; returns the bytes read.
+pub(crate) fn scan(file: &File, mut found: impl FnMut(Found)) -> io::Result<u64> {
+    let mut window = vec![0; WINDOW_BYTES];
+    // The window holds the file's bytes from `base`; `length` of them.
+    let (mut base, mut length) = (0_u64, 0);
+    loop {
+        let read = read_up_to(file, &mut window[length..], base + length as u64)?;
+        length += read;
+        let at_end = length < WINDOW_BYTES;
+        // Bytes from here on may be the start of a chunk that does not fit the window any more.
+        let searchable = if at_end { length } else { length - CHUNK_BYTES_MAX };
+        let mut at = 0;
+        while at < searchable {
+            let Some(ahead) = window[at..searchable].iter().position(|byte| *byte == MAGIC[0]) else {
+                at = searchable;
+                break;
+            };
+            at += ahead;
+            match whole_chunk(&window[at..length]) {
+                Some((header, hash, bytes)) => {
+                    found(Found {
+                        header,
+                        hash,
+                        place: Place { offset: base + at as u64, bytes: bytes as u32 },
+                        safe: false,
+                    });
+                    at += bytes;
+                }
+                None => at += 1,
+            }
+        }
+        if at_end {
+            return Ok(base + length as u64);
+        }
+        window.copy_within(at..length, 0);
+        length -= at;
+        base += at as u64;
+    }
+}
+
+fn whole_chunk(bytes: &[u8]) -> Option<(ChunkHeader, u64, usize)> {
+    let (_, chunk_bytes) = ChunkHeader::peek(bytes).ok()?;
+    if chunk_bytes > CHUNK_BYTES_MAX {
+        return None;
+    }
+    let (header, _, hash) = chunk::decode(bytes.get(..chunk_bytes)?).ok()?;
+    Some((header, hash, chunk_bytes))
+}
+
+fn read_up_to(file: &File, mut out: &mut [u8], mut offset: u64) -> io::Result<usize> {
+    let wanted = out.len();
+    while !out.is_empty() {
+        match file.read_at(out, offset) {
+            Ok(0) => break,
+            Ok(read) => {
+                out = &mut out[read..];
+                offset += read as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(wanted - out.len())
+}
+
+/// Reads a chunk again from where it was found, as long as it is still there.
+pub(crate) fn read_chunk(file: &File, found: &Found) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; (found.place.bytes as usize).clamp(HEADER_BYTES, CHUNK_BYTES_MAX)];
+    file.read_exact_at(&mut bytes, found.place.offset)?;
+    match chunk::decode(&bytes) {
+        Ok((_, _, hash)) if hash == found.hash => Ok(bytes),
+        _ => Err(io::Error::new(io::ErrorKind::InvalidData, "a chunk changed while it was being read")),
+    }
+}
+
+/// A place in the log between two chunks: where the next one starts, and what it names as `previous`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Tip {
+    pub(crate) end: u64,
+    pub(crate) hash: u64,
+}
+
+impl Tip {
+    /// Before the first chunk of a log.
+    pub(crate) const ORIGIN: Self = Self { end: 0, hash: 0 };
+
+    pub(crate) fn after(found: &Found) -> Self {
+        Self { end: found.header.end(), hash: found.hash }
+    }
+
+    fn before(found: &Found) -> Self {
+        Self { end: found.header.start, hash: found.header.previous }
+    }
+}
+
+/// Every distinct chunk that was found, to be linked.
+#[derive(Debug, Default)]
+pub(crate) struct Index {
+    by_hash: HashMap<u64, Found>,
+}
+
+impl Index {
+    /// Of several copies the first is kept, or the first safe one.
+    pub(crate) fn add(&mut self, found: Found) {
+        match self.by_hash.entry(found.hash) {
+            Entry::Vacant(vacant) => {
+                vacant.insert(found);
+            }
+            Entry::Occupied(mut kept) => {
+                if found.safe && !kept.get().safe {
+                    kept.insert(found);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn contains(&self, hash: u64) -> bool {
+        self.by_hash.contains_key(&hash)
+    }
+
+    pub(crate) fn chunks(&self) -> impl Iterator<Item = &Found> {
+        self.by_hash.values()
+    }
+
+    /// The chunks from `from` to `to`, found from the end: hashes leave no choice on the way back. `Err` holds the
+    /// start of the earliest chunk that was reached, `to.end` if not even the last one is there.
+    pub(crate) fn chain_back(&self, from: Tip, to: Tip) -> Result<Vec<Found>, u64> {
+        let mut chain = Vec::new();
+        let mut at = to;
+        while at != from {
+            let Some(found) = self.by_hash.get(&at.hash).filter(|found| Tip::after(found) == at) else {
+                return Err(at.end);
+            };
+            // A chunk covers a word at least, so this ends.
+            if found.header.start < from.end {
+                return Err(at.end);
+            }
+            chain.push(*found);
+            at = Tip::before(found);
+        }
+        chain.reverse();
+        Ok(chain)
+    }
+
+    /// The chunks that follow `from`, of epoch `epoch_min` or later and never falling. Where two chunks follow the
+    /// same one, a later opening overruled an earlier one; within one opening the longer chain is taken.
+    pub(crate) fn chain_on(&self, from: Tip, epoch_min: u32) -> Vec<Found> {
+        let mut later: Vec<&Found> = self
+            .chunks()
+            .filter(|found| found.header.start >= from.end && found.header.epoch >= epoch_min)
+            .collect();
+        // From the end of the log backwards, so that what follows a chunk is known before the chunk is looked at.
+        later.sort_unstable_by_key(|found| (std::cmp::Reverse(found.header.start), found.hash));
+        // By the tip a chunk follows: the best such chunk, and how far the log goes with it.
+        let mut best: HashMap<Tip, (&Found, u64)> = HashMap::new();
+        for found in later {
+            let next =
+                best.get(&Tip::after(found)).filter(|(next, _)| next.header.epoch >= found.header.epoch);
+            let reach = next.map_or(found.header.end(), |(_, reach)| *reach);
+            match best.entry(Tip::before(found)) {
+                Entry::Vacant(vacant) => {
+                    vacant.insert((found, reach));
+                }
+                Entry::Occupied(mut kept) => {
+                    if (found.header.epoch, reach) > (kept.get().0.header.epoch, kept.get().1) {
+                        kept.insert((found, reach));
+                    }
+                }
+            }
+        }
+        let mut chain: Vec<Found> = Vec::new();
+        let mut at = from;
+        while let Some((found, _)) = best.get(&at) {
+            if chain.last().is_some_and(|last| last.header.epoch > found.header.epoch) {
+                break;
+            }
+            chain.push(**found);
+            at = Tip::after(found);
+        }
+        chain
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, io::Write};
+
+    use super::*;
+
+    /// A chunk behind `tip`, its bytes, and the tip behind it.
+    fn next(tip: Tip, epoch: u32, payload: &[u8]) -> (Vec<u8>, Tip) {
+        let mut bytes = Vec::new();
+        let header = ChunkHeader {
+            epoch,
+            start: tip.end,
+            words: 4,
+            commit: true,
+            previous: tip.hash,
+            synced: tip.end,
+        };
+        let hash = chunk::encode(&header, payload, &mut bytes);
+        (bytes, Tip { end: tip.end + 4, hash })
+    }
+
+    fn chain_bytes(count: usize, payload_bytes: usize) -> (Vec<Vec<u8>>, Vec<Tip>) {
+        let (mut chunks, mut tips) = (Vec::new(), vec![Tip::ORIGIN]);
+        for number in 0..count {
+            let (bytes, tip) = next(tips[number], 1, &vec![number as u8; payload_bytes]);
+            chunks.push(bytes);
+            tips.push(tip);
+        }
+        (chunks, tips)
+    }
+
+    fn scanned(bytes: &[u8]) -> (Vec<Found>, Index) {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(bytes).unwrap();
+        let (mut all, mut index) = (Vec::new(), Index::default());
+        let read = scan(&file, |found| {
+            read_chunk(&file, &found).unwrap();
+            index.add(found);
+            all.push(found);
+        });
+        assert_eq!(read.unwrap(), bytes.len() as u64);
+        (all, index)
+    }
+
+    #[test]
+    fn chunks_are_found_between_anything_and_across_windows() {
+        let (chunks, tips) = chain_bytes(100, 27_000);
+        let mut bytes = Vec::new();
+        for (number, chunk) in chunks.iter().enumerate() {
+            bytes.extend_from_slice(&MAGIC[..number % 5 % 4]);
+            bytes.extend_from_slice(&MAGIC);
+            bytes.extend_from_slice(chunk);
+        }
+        let (all, index) = scanned(&bytes);
+        assert_eq!(all.len(), 100);
+        assert_eq!(index.chain_back(Tip::ORIGIN, tips[100]).unwrap(), all);
+        assert_eq!(index.chain_on(Tip::ORIGIN, 0), all);
+        assert_eq!(index.chain_on(tips[98], 1), all[98..]);
+    }
+
+    #[test]
+    fn a_false_start_with_a_huge_length_hides_nothing() {
+        let (chunks, tips) = chain_bytes(2, 100);
+        // A record that contains the header of a chunk, its length raised to cover what follows.
+        let mut lure = chunks[0][..HEADER_BYTES].to_vec();
+        lure[24..28].copy_from_slice(&20_000_u32.to_le_bytes());
+        let (outer, tip) = next(tips[2], 1, &lure);
+        let bytes = [&lure, &chunks[0], &lure, &chunks[1], &outer].map(|part| part.as_slice()).concat();
+        let (all, index) = scanned(&bytes);
+        assert_eq!(all.len(), 3);
+        assert_eq!(index.chain_back(Tip::ORIGIN, tip).unwrap(), all);
+    }
+
+    #[test]
+    fn a_hole_is_seen_from_both_sides() {
+        let (mut chunks, tips) = chain_bytes(5, 50);
+        chunks.remove(2);
+        let (_, index) = scanned(&chunks.concat());
+        assert_eq!(index.chain_back(Tip::ORIGIN, tips[5]), Err(tips[3].end));
+        assert_eq!(index.chain_on(Tip::ORIGIN, 0).len(), 2);
+    }
+
+    #[test]
+    fn a_later_opening_overrules_and_a_leftover_is_not_taken_for_a_continuation() {
+        let (chunks, tips) = chain_bytes(4, 50);
+        // Cut after the second chunk, then opened again: epoch 2 writes one chunk where epoch 1 had two.
+        let (newer, newer_tip) = next(tips[2], 2, b"newer");
+        let bytes = [chunks.concat(), newer].concat();
+        let (_, index) = scanned(&bytes);
+        let chain = index.chain_on(Tip::ORIGIN, 0);
+        assert_eq!((chain.len(), Tip::after(&chain[2])), (3, newer_tip));
+        // Lost again before it was durable: what epoch 1 left is still no part of epoch 2's log.
+        let (_, index) = scanned(&chunks.concat());
+        assert_eq!(index.chain_on(tips[2], 2), []);
+    }
+
+    #[test]
+    fn damage_and_cuts_never_panic_and_never_invent_a_chunk() {
+        let (chunks, _) = chain_bytes(40, 300);
+        let bytes = chunks.concat();
+        let seed = crate::log::tests::seed();
+        for round in 0..300 {
+            let mut random = crate::log::tests::Random(seed ^ round);
+            let mut damaged = bytes[..random.below(bytes.len() + 1)].to_vec();
+            for _ in 0..random.below(5) {
+                if !damaged.is_empty() {
+                    let bit = random.below(damaged.len() * 8);
+                    damaged[bit / 8] ^= 1 << (bit % 8);
+                }
+            }
+            let (all, _) = scanned(&damaged);
+            for found in all {
+                assert!(chunks.iter().any(|chunk| chunk::decode(chunk).unwrap().2 == found.hash));
+            }
+        }
+    }
+
+    #[test]
+    fn every_chunk_lies_whole_in_the_file_of_the_store_however_often_its_pages_are_rewritten() {
+        use super::super::{sled, store::Store};
+        let directory = tempfile::tempdir().unwrap();
+        let mut store = sled::SledStore::open(directory.path()).unwrap();
+        let mut random = crate::log::tests::Random(crate::log::tests::seed());
+        let mut tip = Tip::ORIGIN;
+        for number in 0..4000 {
+            let (bytes, after) = next(tip, 1, &vec![number as u8; random.below(9000)]);
+            store.append(tip.end, &bytes).unwrap();
+            tip = after;
+            if random.below(20) == 0 {
+                store.sync().unwrap();
+            }
+        }
+        store.sync().unwrap();
+        let file = fs::File::open(directory.path().join(sled::DATA_FILE)).unwrap();
+        let (mut index, mut copies) = (Index::default(), 0);
+        scan(&file, |found| {
+            index.add(found);
+            copies += 1;
+        })
+        .unwrap();
+        let chain = index.chain_back(Tip::ORIGIN, tip).unwrap();
+        assert_eq!(chain.len(), 4000);
+        assert_eq!(index.chain_on(Tip::ORIGIN, 0), chain);
+        assert!(copies > 4000, "the store is expected to rewrite pages");
+    }
+}

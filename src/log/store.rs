@@ -1,0 +1,78 @@
+//! Where chunks go: the few operations the log needs of a store, and the errors it may answer with.
+//!
+//! Invariants every store keeps:
+//! - Chunks are kept by start position and come back in that order, byte for byte.
+//! - `append` promises nothing until `sync` has returned; after it, every chunk appended before survives loss of power.
+//! - After any failed `append`, `flush`, `sync` or `remove_from` the store is dead: every later call that writes is
+//!   answered with [`StoreError::Dead`]. A failed sync is never retried, because the kernel reports it only once and
+//!   may already have thrown away what it could not write.
+
+use std::io;
+
+use thiserror::Error;
+
+/// Where chunks go. One owner, one thread.
+pub(crate) trait Store: Send {
+    /// Keeps a chunk under its start position. Not durable before [`sync`](Store::sync).
+    fn append(&mut self, start: u64, chunk: &[u8]) -> Result<(), StoreError>;
+    /// Hands what was appended to the operating system: survives the process, not the power.
+    fn flush(&mut self) -> Result<(), StoreError>;
+    /// Makes what was appended durable.
+    fn sync(&mut self) -> Result<(), StoreError>;
+    /// The chunk with the lowest start position at or after `start`.
+    fn chunk_at_or_after(&self, start: u64) -> Result<Option<(u64, Vec<u8>)>, StoreError>;
+    /// Removes every chunk that starts at or after `start`, durably.
+    fn remove_from(&mut self, start: u64) -> Result<(), StoreError>;
+    /// Makes everything durable and lets go of the files. Only what this has returned may be called an orderly close.
+    fn close(self: Box<Self>) -> Result<(), StoreError>;
+}
+
+/// Why a store could not do what it was asked.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub(crate) enum StoreError {
+    #[error("the disk is full ({doing}): free space, then open the directory again")]
+    Full { doing: String },
+    #[error("the disk failed ({doing}: {kind}): look at the system's log, then open the directory again")]
+    Io { kind: io::ErrorKind, doing: String },
+    #[error("another process, or another engine in this one, has the log open: {details}")]
+    InUse { details: String },
+    #[error("the log's store is damaged: {details}")]
+    Corrupt { details: String },
+    #[error("the log's store stopped after an earlier failure ({cause}): open the directory again")]
+    Dead { cause: String },
+}
+
+impl StoreError {
+    /// The error of an operation on a file, with what was being done as a sentence's part ("syncing /x/db").
+    pub(crate) fn io(doing: impl Into<String>, error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::StorageFull => Self::Full { doing: format!("{}: {error}", doing.into()) },
+            kind => Self::Io { kind, doing: format!("{}: {error}", doing.into()) },
+        }
+    }
+}
+
+/// The store of an engine without a log: takes everything, keeps nothing.
+#[derive(Debug, Default)]
+pub(crate) struct Discard;
+
+impl Store for Discard {
+    fn append(&mut self, _: u64, _: &[u8]) -> Result<(), StoreError> {
+        Ok(())
+    }
+    fn flush(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
+    fn sync(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
+    fn chunk_at_or_after(&self, _: u64) -> Result<Option<(u64, Vec<u8>)>, StoreError> {
+        Ok(None)
+    }
+    fn remove_from(&mut self, _: u64) -> Result<(), StoreError> {
+        Ok(())
+    }
+    fn close(self: Box<Self>) -> Result<(), StoreError> {
+        Ok(())
+    }
+}

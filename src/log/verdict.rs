@@ -1,0 +1,211 @@
+//! The decision of a recovery: what of the chunks that were found is the log, and whether the rest may be cut.
+//!
+//! A pure function of the chunks and of what the sidecar says. The table, first match:
+//!
+//! | what is found                                                        | decision                          |
+//! |----------------------------------------------------------------------|-----------------------------------|
+//! | the chunk at the sidecar's position is missing                       | refuse: shorter than acknowledged |
+//! | another chunk ends there                                             | refuse: not the log acknowledged  |
+//! | a chunk before it is missing                                         | refuse: damaged in the middle     |
+//! | behind the last whole group, a chunk that knows more was durable     | refuse: damaged in the middle     |
+//! | behind the last whole group, chunks that do not know better          | cut: a torn tail                  |
+//! | behind the last whole group, only chunks of before the last opening  | keep: cut already                 |
+//! | nothing else                                                         | keep                              |
+//!
+//! "Knows more was durable" is the chunk's `synced`: everything below it had been synced before the chunk was written,
+//! so its loss is no crash. Chunks of one sync window reach the disk in any order, so whole ones behind a hole are no
+//! proof of damage by themselves.
+
+use thiserror::Error;
+
+use super::{
+    scan::{Found, Index, Tip},
+    sidecar::Durable,
+};
+
+/// What is the log.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Verdict {
+    /// Its chunks, from position 0 to the end of the last whole group.
+    pub(crate) chain: Vec<Found>,
+    pub(crate) tip: Tip,
+    pub(crate) cut: Option<Cut>,
+    /// Above every epoch seen.
+    pub(crate) epoch_next: u32,
+}
+
+/// A torn tail: the whole chunks in it. Damaged ones cannot be counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Cut {
+    pub(crate) from: u64,
+    /// How far its last whole chunk reached.
+    pub(crate) until: u64,
+    pub(crate) chunks: u64,
+    pub(crate) bytes: u64,
+}
+
+/// Why a log is not opened. Nothing has been changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub(crate) enum Refusal {
+    #[error(
+        "the log can be read up to position {readable}, but was acknowledged up to {acknowledged}: \
+         restore the directory from a backup, or salvage what is readable into a new one"
+    )]
+    Shorter { readable: u64, acknowledged: u64 },
+    #[error(
+        "the log is damaged at position {readable} and can be read again from {resumes}: \
+         restore the directory from a backup, or salvage what comes before into a new one"
+    )]
+    Damaged { readable: u64, resumes: u64 },
+    #[error(
+        "the log at position {acknowledged} is not the one that was acknowledged: \
+         part of the directory comes from another copy; restore all of it from one backup"
+    )]
+    Replaced { acknowledged: u64 },
+    #[error(
+        "the log is whole up to position {readable}, but the pages its store keeps it in are damaged at position \
+         {damaged}, and opening the store would destroy it: salvage the log into a new directory"
+    )]
+    Unsafe { damaged: u64, readable: u64 },
+    #[error("the log has used up its opening numbers: salvage it into a new directory")]
+    Epochs,
+}
+
+/// Decides what the log is.
+pub(crate) fn decide(index: &Index, proven: &Durable) -> Result<Verdict, Refusal> {
+    let acknowledged = Tip { end: proven.end, hash: proven.hash };
+    let mut chain = index.chain_back(Tip::ORIGIN, acknowledged).map_err(|reached| {
+        let readable = end(&index.chain_on(Tip::ORIGIN, 0));
+        if reached < proven.end {
+            Refusal::Damaged { readable: readable.min(reached), resumes: reached }
+        } else if index.chunks().any(|found| found.header.end() == proven.end) {
+            Refusal::Replaced { acknowledged: proven.end }
+        } else {
+            Refusal::Shorter { readable: readable.min(proven.end), acknowledged: proven.end }
+        }
+    })?;
+    if let Some(pair) = chain.windows(2).find(|pair| pair[0].header.epoch > pair[1].header.epoch) {
+        // No opening goes back behind an earlier one; whoever made this did not do it with this code.
+        let at = pair[1].header.start;
+        return Err(Refusal::Damaged { readable: at, resumes: at });
+    }
+
+    // What the sidecar does not know yet. Every opening moves the sidecar before it appends, so what an earlier one
+    // left behind it is no part of the log.
+    chain.extend(index.chain_on(acknowledged, proven.epoch));
+    while chain.last().is_some_and(|last| !last.header.commit && last.header.end() > proven.end) {
+        chain.pop();
+    }
+    let tip = chain.last().map_or(acknowledged, Tip::after);
+
+    let knows_better = |found: &&Found| found.header.synced > tip.end;
+    if let Some(resumes) = index.chunks().filter(knows_better).map(|found| found.header.start).min() {
+        return Err(Refusal::Damaged { readable: tip.end, resumes });
+    }
+    let torn =
+        index.chunks().filter(|found| found.header.start >= tip.end && found.header.epoch >= proven.epoch);
+    let cut = torn.fold(None, |cut: Option<Cut>, found| {
+        let cut = cut.unwrap_or(Cut { from: tip.end, ..Cut::default() });
+        Some(Cut {
+            from: cut.from,
+            until: cut.until.max(found.header.end()),
+            chunks: cut.chunks + 1,
+            bytes: cut.bytes + u64::from(found.place.bytes),
+        })
+    });
+    let epoch_seen = index.chunks().map(|found| found.header.epoch).fold(proven.epoch, u32::max);
+    let epoch_next = epoch_seen.checked_add(1).ok_or(Refusal::Epochs)?;
+    Ok(Verdict { chain, tip, cut, epoch_next })
+}
+
+fn end(chain: &[Found]) -> u64 {
+    chain.last().map_or(0, |last| last.header.end())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::{chunk::ChunkHeader, scan::Place};
+
+    /// A chunk of the table: 10 words each, the hash is made of what identifies it.
+    fn chunk(epoch: u32, number: u64, commit: bool, synced: u64) -> Found {
+        let hash = |epoch: u32, number: u64| if number == 0 { 0 } else { number * 1000 + u64::from(epoch) };
+        Found {
+            header: ChunkHeader {
+                epoch,
+                start: number * 10,
+                words: 10,
+                commit,
+                previous: hash(epoch, number),
+                synced: synced * 10,
+            },
+            hash: hash(epoch, number + 1),
+            place: Place { offset: 0, bytes: 100 },
+            safe: true,
+        }
+    }
+
+    /// The same, behind a chunk of an earlier epoch.
+    fn after(previous: &Found, mut found: Found) -> Found {
+        found.header.previous = previous.hash;
+        found
+    }
+
+    fn decided(chunks: &[Found], proven: Durable) -> Result<(u64, Option<Cut>), Refusal> {
+        let mut index = Index::default();
+        chunks.iter().for_each(|found| index.add(*found));
+        decide(&index, &proven).map(|verdict| {
+            assert_eq!(end(&verdict.chain), verdict.tip.end);
+            (verdict.tip.end, verdict.cut)
+        })
+    }
+
+    #[test]
+    fn every_row_of_the_table() {
+        // Groups: 0, 1-2, 3. Each group was synced before the next began.
+        let whole = [chunk(1, 0, true, 0), chunk(1, 1, false, 1), chunk(1, 2, true, 1), chunk(1, 3, true, 3)];
+        let [first, second, third, fourth] = whole;
+        let nothing = Durable { epoch: 1, ..Durable::default() };
+        let at =
+            |found: &Found| Durable { epoch: 1, end: found.header.end(), hash: found.hash, orderly: false };
+        let cut = |from, until, chunks| Some(Cut { from, until, chunks, bytes: chunks * 100 });
+
+        let old = after(&first, chunk(2, 1, true, 1));
+        let opened = Durable { epoch: 2, ..at(&first) };
+        let replaced = Durable { hash: 99, ..at(&first) };
+
+        #[rustfmt::skip]
+        let rows: &[(&str, &[Found], Durable, Result<(u64, Option<Cut>), Refusal>)] = &[
+            ("an empty log",                   &[],                     nothing,     Ok((0, None))),
+            ("whole, nothing acknowledged",    &whole,                  nothing,     Ok((40, None))),
+            ("whole, some acknowledged",       &whole,                  at(&third),  Ok((40, None))),
+            ("whole, all acknowledged",        &whole,                  at(&fourth), Ok((40, None))),
+            ("no commit mark",                 &whole[..2],             at(&first),  Ok((10, cut(10, 20, 1)))),
+            ("a torn group at the beginning",  &[chunk(1, 1, true, 0)], nothing,     Ok((0, cut(0, 20, 1)))),
+            ("a hole in the last group",       &[first, third],         at(&first),  Ok((10, cut(10, 30, 1)))),
+            ("the last group lost",            &whole[..3],             at(&third),  Ok((30, None))),
+            ("the acknowledged end missing",   &whole[..3],             at(&fourth), Err(Refusal::Shorter { readable: 30, acknowledged: 40 })),
+            ("everything missing",             &[],                     at(&fourth), Err(Refusal::Shorter { readable: 0, acknowledged: 40 })),
+            ("another log",                    &whole,                  replaced,    Err(Refusal::Replaced { acknowledged: 10 })),
+            ("a hole below the sidecar",       &[first, third, fourth], at(&fourth), Err(Refusal::Damaged { readable: 10, resumes: 20 })),
+            ("a hole a later group knows of",  &[first, third, fourth], at(&first),  Err(Refusal::Damaged { readable: 10, resumes: 30 })),
+            ("the first chunk missing",        &whole[1..],             nothing,     Err(Refusal::Damaged { readable: 0, resumes: 10 })),
+            ("a leftover cut before",          &[first, second],        opened,      Ok((10, None))),
+            ("a leftover under a later chunk", &[first, second, old],   opened,      Ok((20, None))),
+            ("a sidecar an opening behind",    &[first, second, old],   at(&first),  Ok((20, None))),
+        ];
+        for (what, chunks, proven, expected) in rows {
+            assert_eq!(decided(chunks, *proven), *expected, "{what}");
+        }
+    }
+
+    #[test]
+    fn the_next_epoch_is_above_every_one_seen_leftovers_included() {
+        let mut index = Index::default();
+        index.add(chunk(7, 5, false, 0));
+        let proven = Durable { epoch: 9, ..Durable::default() };
+        assert_eq!(decide(&index, &proven).map(|verdict| verdict.epoch_next), Ok(10));
+        index.add(chunk(u32::MAX, 6, false, 0));
+        assert_eq!(decide(&index, &proven), Err(Refusal::Epochs));
+    }
+}
