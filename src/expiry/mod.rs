@@ -1,3 +1,4 @@
-//! When holds end: deadlines, and the order in which they come up.
+//! When holds end: the wheel that knows what is due, and what stands between it and the sales path.
 
+pub(crate) mod timers;
 pub(crate) mod wheel;

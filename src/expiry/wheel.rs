@@ -55,7 +55,7 @@ pub(crate) enum Progress {
 
 /// A member of one circular list, or its head. A circle with its head in it can be left without knowing which
 /// list it is, so an entry need not say.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 struct Entry {
     /// Of no meaning in a head.
     deadline_ms: u64,
@@ -69,6 +69,7 @@ const _: () = assert!(size_of::<Entry>() == 16);
 const ABSENT: Entry = Entry { deadline_ms: 0, prev: NONE, next: NONE };
 
 /// Timers named by a dense index of the caller's choosing, one timer an index.
+#[derive(Debug)]
 pub(crate) struct Wheel {
     elapsed_ms: u64,
     /// The level whose slot `elapsed_ms` lies in may still be occupied: 0 for the present millisecond, more

@@ -1,8 +1,10 @@
 //! The log: everything between a record and a durable position, and back again when a directory is opened.
 //!
-//! In the order of the data flow: [`chunk`] frames records, [`store`] is where chunks go (`sled` on disk, `memory` in
-//! tests), `sidecar` remembers how far the disk was known to have followed. The way back: `directory` says whose
-//! directory this is, `preflight` and `scan` read it without changing a byte, [`recovery`] decides what it holds.
+//! In the order of the data flow: [`record`] says what happened, [`ring`] puts records into one order, [`writer`] takes
+//! them group by group to the store, and [`watch`] tells those who wait. [`chunk`] frames records, [`store`] is where
+//! chunks go ([`sled`] on disk, `memory` in tests), [`sidecar`] remembers how far the disk was known to have followed.
+//! The way back: [`directory`] says whose directory this is, [`preflight`] and [`scan`] read it without changing a byte,
+//! [`verdict`] decides what it holds, and [`recovery`] replays it.
 //!
 //! Positions are counts of 8-byte words since the directory was created. A chunk covers `start..start + words`.
 
@@ -11,12 +13,16 @@ pub(crate) mod directory;
 #[cfg(test)]
 pub(crate) mod memory;
 pub(crate) mod preflight;
+pub(crate) mod record;
 pub(crate) mod recovery;
+pub(crate) mod ring;
 pub(crate) mod scan;
 pub(crate) mod sidecar;
 pub(crate) mod sled;
 pub(crate) mod store;
 pub(crate) mod verdict;
+pub(crate) mod watch;
+pub(crate) mod writer;
 
 #[cfg(test)]
 mod tests {

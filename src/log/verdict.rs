@@ -71,6 +71,18 @@ pub(crate) enum Refusal {
     Epochs,
 }
 
+impl Refusal {
+    /// Up to where the log can be read.
+    pub(crate) fn readable(&self) -> Option<u64> {
+        match *self {
+            Refusal::Shorter { readable, .. }
+            | Refusal::Damaged { readable, .. }
+            | Refusal::Unsafe { readable, .. } => Some(readable),
+            Refusal::Replaced { .. } | Refusal::Epochs => None,
+        }
+    }
+}
+
 /// Decides what the log is.
 pub(crate) fn decide(index: &Index, proven: &Durable) -> Result<Verdict, Refusal> {
     let acknowledged = Tip { end: proven.end, hash: proven.hash };

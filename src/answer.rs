@@ -1,0 +1,176 @@
+//! What the engine answers: values, never strings.
+
+use crate::clock::Timestamp;
+use crate::types::{HoldId, Position, Reference, StockKey};
+
+/// What is left of a stock key after a decision.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Left {
+    /// `available` at the instant of the decision.
+    Exact(i64),
+    /// `available` was this or more.
+    AtLeast(i64),
+}
+
+impl Left {
+    /// The number, exact or not.
+    pub fn units(self) -> i64 {
+        match self {
+            Left::Exact(units) | Left::AtLeast(units) => units,
+        }
+    }
+}
+
+/// A granted reserve.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Reserved {
+    /// The hold, for confirm and release.
+    pub hold: HoldId,
+    /// Units held.
+    pub quantity: u32,
+    /// When it ends unless it is confirmed, released or extended.
+    pub deadline: Timestamp,
+    /// What is left for others.
+    pub left: Left,
+}
+
+/// A hold was paid for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Confirmed {
+    /// Which one.
+    pub hold: HoldId,
+    /// Units sold.
+    pub quantity: u32,
+    /// Units of a part confirm that went back on sale.
+    pub returned: u32,
+    /// The hold had expired, and its units were taken again.
+    pub retaken: bool,
+}
+
+/// A hold lives until `deadline`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Extended {
+    /// Which one.
+    pub hold: HoldId,
+    /// When it ends now.
+    pub deadline: Timestamp,
+}
+
+/// Units left a hold: released, cancelled or shipped.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Moved {
+    /// Which hold.
+    pub hold: HoldId,
+    /// How many units moved.
+    pub quantity: u32,
+    /// Units of the hold that are still committed.
+    pub remaining: u32,
+}
+
+/// Stock was received or corrected.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Adjusted {
+    /// `available` right after; below zero it is a shortfall.
+    pub available: i64,
+    /// Units promised that are not there: 0, or `-available`.
+    pub shortfall: i64,
+}
+
+/// Why a reserve was refused.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum RefusalReason {
+    /// At an instant during the call, fewer units were available than asked for.
+    OutOfStock,
+    /// Sale of this stock key is stopped.
+    Stopped,
+}
+
+/// A refusal that was true, and what it rests on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Refusal {
+    /// The limit that bound.
+    pub reason: RefusalReason,
+    /// The stock key asked for.
+    pub key: StockKey,
+    /// Units asked for.
+    pub asked: u32,
+    /// `available`, exact at the deciding read.
+    pub available: i64,
+    /// The log position it rests on; can be awaited with [`Engine::wait`](crate::Engine::wait).
+    pub position: Position,
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.reason {
+            RefusalReason::OutOfStock => {
+                write!(f, "out of stock: {} asked for, {} available", self.asked, self.available)
+            }
+            RefusalReason::Stopped => f.write_str("sale of this stock key is stopped"),
+        }
+    }
+}
+
+/// What stands in the way of a refused reserve, read after the refusal.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct InTheWay {
+    /// Units in live holds of the key.
+    pub held: i64,
+    /// The first moment at which one of them comes back by itself.
+    pub earliest_deadline: Option<Timestamp>,
+}
+
+/// Where in its life a hold is.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum HoldState {
+    /// Claimed, unpaid.
+    Active,
+    /// Claimed, payment under way.
+    Paying,
+    /// Paid, in part not yet shipped or cancelled.
+    Confirmed,
+    /// All that was confirmed has left.
+    Shipped,
+    /// Given back by its holder.
+    Released,
+    /// Given back by time.
+    Expired,
+    /// All that was confirmed and not shipped was given back.
+    Cancelled,
+}
+
+/// One hold, as it is now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct HoldStatus {
+    /// Which one.
+    pub hold: HoldId,
+    /// Of what.
+    pub key: StockKey,
+    /// What the caller calls it.
+    pub reference: Reference,
+    /// Where in its life.
+    pub state: HoldState,
+    /// Units held, or, once confirmed, units committed and not yet shipped or cancelled.
+    pub quantity: u32,
+    /// When an active hold ends; `None` in any other state.
+    pub deadline: Option<Timestamp>,
+}
+
+/// The book of one stock key at one log position. The terms always add up:
+/// `on_hand = available + held + committed`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Level {
+    /// Physically present.
+    pub on_hand: i64,
+    /// In holds not yet seen to end.
+    pub held: i64,
+    /// Confirmed, not yet shipped.
+    pub committed: i64,
+    /// `on_hand - held - committed`; below zero it is a shortfall.
+    pub available: i64,
+    /// Whether reserves are refused by the stop switch.
+    pub stopped: bool,
+    /// Where in the log all of this is true.
+    pub position: Position,
+}

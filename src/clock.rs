@@ -1,0 +1,93 @@
+//! Engine time. Nothing below the engine's edge reads a clock: time is an argument.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// A moment in engine time: Unix milliseconds.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
+pub struct Timestamp(pub u64);
+
+impl Timestamp {
+    /// This moment and `duration` more, rounded up to a whole millisecond; saturates.
+    pub fn plus(self, duration: Duration) -> Timestamp {
+        Timestamp(self.0.saturating_add(millis_ceil(duration)))
+    }
+
+    /// How long from `earlier` to here; zero if `earlier` is later.
+    pub fn since(self, earlier: Timestamp) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+}
+
+/// Whole milliseconds, rounded up, so that a hold never lives shorter than was asked for.
+pub(crate) fn millis_ceil(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
+}
+
+/// Where the engine takes its time from, once for each call.
+///
+/// It must not run backwards. The engine never uses a time below the last one in its log, whatever this says.
+pub trait Clock: Send + Sync + 'static {
+    /// The time now.
+    fn now(&self) -> Timestamp;
+}
+
+/// The machine's monotonic clock, anchored to the wall clock when it is made. The default.
+///
+/// It does not follow the wall clock afterwards: a wall clock that is set during a sale moves no deadline.
+#[derive(Debug)]
+pub struct SystemClock {
+    anchor: Instant,
+    anchor_ms: u64,
+}
+
+impl SystemClock {
+    /// Anchored now.
+    pub fn new() -> Self {
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        SystemClock { anchor: Instant::now(), anchor_ms: wall.as_millis() as u64 }
+    }
+}
+
+impl Default for SystemClock {
+    fn default() -> Self {
+        SystemClock::new()
+    }
+}
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        Timestamp(self.anchor_ms + self.anchor.elapsed().as_millis() as u64)
+    }
+}
+
+/// A clock that a test moves by hand. Share it in an `Arc`.
+#[derive(Debug, Default)]
+pub struct ManualClock {
+    now_ms: AtomicU64,
+}
+
+impl ManualClock {
+    /// Starts at `now`.
+    pub fn new(now: Timestamp) -> Self {
+        ManualClock { now_ms: AtomicU64::new(now.0) }
+    }
+
+    /// Moves time on.
+    pub fn advance(&self, by: Duration) {
+        // SeqCst: a test that moves time in one thread and reserves in another expects one order of both.
+        self.now_ms.fetch_add(millis_ceil(by), Ordering::SeqCst);
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> Timestamp {
+        Timestamp(self.now_ms.load(Ordering::SeqCst))
+    }
+}
+
+impl<C: Clock> Clock for std::sync::Arc<C> {
+    fn now(&self) -> Timestamp {
+        (**self).now()
+    }
+}

@@ -1,0 +1,294 @@
+//! Settings, each with its default, validated in one place with sentences that say what to change.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::{Clock, SystemClock, millis_ceil};
+
+/// When a decision counts as acknowledged.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Durability {
+    /// After its records have survived an fdatasync: it outlives a loss of power. The default.
+    #[default]
+    Sync,
+    /// After its records were handed to the operating system, which is synced at least this often:
+    /// it outlives the process; a loss of power can take back this much time.
+    Interval(Duration),
+    /// At once. Nothing is kept on disk.
+    Memory,
+}
+
+/// A setting that cannot work, and what to change.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{setting}: {advice}")]
+pub struct ConfigError {
+    /// Name of the setter.
+    pub setting: &'static str,
+    /// What to change.
+    pub advice: String,
+}
+
+/// How an engine is opened. Every setting has a default that works.
+///
+/// ```
+/// use std::time::Duration;
+/// use stockhold::{Config, Durability};
+///
+/// let config = Config::default().durability(Durability::Interval(Duration::from_millis(100))).holds_max(100_000);
+/// ```
+#[derive(Clone)]
+pub struct Config {
+    pub(crate) durability: Durability,
+    pub(crate) holds_max: u32,
+    pub(crate) expired_kept: u32,
+    pub(crate) ttl_default: Duration,
+    pub(crate) ttl_min: Duration,
+    pub(crate) ttl_max: Duration,
+    pub(crate) life_max: Duration,
+    pub(crate) payment_extension: Duration,
+    pub(crate) op_keys_max: usize,
+    pub(crate) op_key_retention: Option<Duration>,
+    pub(crate) ring_bytes: usize,
+    pub(crate) driver_period: Option<Duration>,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            durability: Durability::Sync,
+            holds_max: 16_777_216,
+            expired_kept: 65_536,
+            ttl_default: Duration::from_secs(600),
+            ttl_min: Duration::from_millis(1),
+            ttl_max: Duration::from_secs(30 * 86_400),
+            life_max: Duration::from_secs(60 * 86_400),
+            payment_extension: Duration::from_secs(300),
+            op_keys_max: 16_777_216,
+            op_key_retention: Some(Duration::from_secs(86_400)),
+            ring_bytes: 8 << 20,
+            driver_period: Some(Duration::from_millis(10)),
+            clock: Arc::new(SystemClock::new()),
+        }
+    }
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("durability", &self.durability)
+            .field("holds_max", &self.holds_max)
+            .field("expired_kept", &self.expired_kept)
+            .field("ttl_default", &self.ttl_default)
+            .field("ttl_min", &self.ttl_min)
+            .field("ttl_max", &self.ttl_max)
+            .field("life_max", &self.life_max)
+            .field("payment_extension", &self.payment_extension)
+            .field("op_keys_max", &self.op_keys_max)
+            .field("op_key_retention", &self.op_key_retention)
+            .field("ring_bytes", &self.ring_bytes)
+            .field("driver_period", &self.driver_period)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The longest TTL or life that can be set: ten years.
+const DURATION_MAX: Duration = Duration::from_secs(3_653 * 86_400);
+
+impl Config {
+    /// When a decision counts as acknowledged. Default = [`Durability::Sync`].
+    #[must_use]
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// The most holds that exist at once: live, confirmed and not yet shipped, and expired ones that are still
+    /// remembered. Past it, reserves answer `HoldsFull`. Memory is taken as they appear. Default = 16,777,216.
+    #[must_use]
+    pub fn holds_max(mut self, holds: u32) -> Self {
+        self.holds_max = holds;
+        self
+    }
+
+    /// How many expired holds are remembered for their own sake, for a late confirm or a question; more are as long as
+    /// nobody needs their room. Default = 65,536.
+    #[must_use]
+    pub fn expired_kept(mut self, holds: u32) -> Self {
+        self.expired_kept = holds;
+        self
+    }
+
+    /// How long a hold lives when the reserve does not say. Default = 10 minutes.
+    #[must_use]
+    pub fn ttl_default(mut self, ttl: Duration) -> Self {
+        self.ttl_default = ttl;
+        self
+    }
+
+    /// The bounds of what a reserve or an extension may ask for. Default = 1 ms to 30 days.
+    #[must_use]
+    pub fn ttl_bounds(mut self, min: Duration, max: Duration) -> Self {
+        (self.ttl_min, self.ttl_max) = (min, max);
+        self
+    }
+
+    /// The longest that a hold can live unpaid, however often it is extended. Default = 60 days.
+    #[must_use]
+    pub fn life_max(mut self, life: Duration) -> Self {
+        self.life_max = life;
+        self
+    }
+
+    /// How much longer a hold lives, once, when its payment begins. Default = 5 minutes.
+    #[must_use]
+    pub fn payment_extension(mut self, extension: Duration) -> Self {
+        self.payment_extension = extension;
+        self
+    }
+
+    /// The most op keys that are remembered at once; past it, an operation with a new one is `Busy`.
+    /// Default = 16,777,216.
+    #[must_use]
+    pub fn op_keys_max(mut self, keys: usize) -> Self {
+        self.op_keys_max = keys;
+        self
+    }
+
+    /// How long op keys are remembered; `None` = for the directory's life. Default = 24 hours.
+    #[must_use]
+    pub fn op_key_retention(mut self, retention: Option<Duration>) -> Self {
+        self.op_key_retention = retention;
+        self
+    }
+
+    /// Room for decisions that the log thread has not yet taken up; full, operations answer `Busy`.
+    /// A power of two, 64 KiB to 1 GiB. Default = 8 MiB.
+    #[must_use]
+    pub fn ring_bytes(mut self, bytes: usize) -> Self {
+        self.ring_bytes = bytes;
+        self
+    }
+
+    /// How often a thread looks for holds past their deadline; `None` = no such thread: the engine stays exact,
+    /// since whoever would be refused reclaims what is due first, but an idle engine expires nothing.
+    /// Default = 10 ms.
+    #[must_use]
+    pub fn driver_period(mut self, period: Option<Duration>) -> Self {
+        self.driver_period = period;
+        self
+    }
+
+    /// Where time comes from. Default = [`SystemClock`].
+    #[must_use]
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Refuses settings that cannot work. Called by every way to open an engine.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let bad = |setting, advice: String| Err(ConfigError { setting, advice });
+        if self.holds_max == 0 || self.holds_max > 1 << 30 {
+            return bad("holds_max", format!("{} is not between 1 and 2^30", self.holds_max));
+        }
+        if self.ttl_min < Duration::from_millis(1)
+            || self.ttl_max > DURATION_MAX
+            || self.ttl_min > self.ttl_max
+        {
+            return bad(
+                "ttl_bounds",
+                format!(
+                    "{:?} to {:?} is not a range between 1 ms and ten years; put the smaller bound first",
+                    self.ttl_min, self.ttl_max
+                ),
+            );
+        }
+        if self.ttl_default < self.ttl_min || self.ttl_default > self.ttl_max {
+            return bad(
+                "ttl_default",
+                format!(
+                    "{:?} lies outside ttl_bounds ({:?} to {:?}); move one of them",
+                    self.ttl_default, self.ttl_min, self.ttl_max
+                ),
+            );
+        }
+        if self.life_max < self.ttl_max || self.life_max > DURATION_MAX {
+            return bad(
+                "life_max",
+                format!(
+                    "{:?} must be at least the longest TTL ({:?}) and at most ten years",
+                    self.life_max, self.ttl_max
+                ),
+            );
+        }
+        if self.payment_extension > self.ttl_max || millis_ceil(self.payment_extension) == 0 {
+            return bad(
+                "payment_extension",
+                format!(
+                    "{:?} must be above zero and at most the longest TTL ({:?})",
+                    self.payment_extension, self.ttl_max
+                ),
+            );
+        }
+        if self.op_keys_max == 0 {
+            return bad("op_keys_max", "0 would refuse every op key; give it at least 1".into());
+        }
+        if self.op_key_retention.is_some_and(|kept| kept.is_zero()) {
+            return bad(
+                "op_key_retention",
+                "zero would forget at once; give a duration, or None to keep them".into(),
+            );
+        }
+        if !self.ring_bytes.is_power_of_two() || !(64 << 10..=1 << 30).contains(&self.ring_bytes) {
+            return bad(
+                "ring_bytes",
+                format!(
+                    "{} is not a power of two between 65536 (64 KiB) and 1073741824 (1 GiB)",
+                    self.ring_bytes
+                ),
+            );
+        }
+        if self.driver_period.is_some_and(|period| period.is_zero() || period > Duration::from_secs(60)) {
+            return bad(
+                "driver_period",
+                "choose above zero and at most a minute, or None for no thread".into(),
+            );
+        }
+        if let Durability::Interval(period) = self.durability
+            && (period < Duration::from_millis(1) || period > Duration::from_secs(3600))
+        {
+            return bad("durability", format!("an interval of {period:?} is not between 1 ms and one hour"));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_is_valid_and_each_bad_setting_is_named() {
+        Config::default().validate().unwrap();
+        let second = Duration::from_secs(1);
+        let bad = [
+            ("holds_max", Config::default().holds_max(0)),
+            ("ttl_bounds", Config::default().ttl_bounds(second * 2, second)),
+            ("ttl_bounds", Config::default().ttl_bounds(Duration::ZERO, second)),
+            ("ttl_bounds", Config::default().ttl_bounds(second, Duration::MAX)),
+            ("ttl_default", Config::default().ttl_default(Duration::MAX)),
+            ("life_max", Config::default().life_max(second)),
+            ("payment_extension", Config::default().payment_extension(Duration::ZERO)),
+            ("op_keys_max", Config::default().op_keys_max(0)),
+            ("op_key_retention", Config::default().op_key_retention(Some(Duration::ZERO))),
+            ("ring_bytes", Config::default().ring_bytes(100_000)),
+            ("driver_period", Config::default().driver_period(Some(Duration::ZERO))),
+            ("durability", Config::default().durability(Durability::Interval(Duration::ZERO))),
+        ];
+        for (setting, config) in bad {
+            assert_eq!(config.validate().unwrap_err().setting, setting);
+        }
+    }
+}

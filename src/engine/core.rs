@@ -1,0 +1,309 @@
+//! What all handles and threads of one engine share, and the small steps that every operation is made of.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::clock::Timestamp;
+use crate::config::{Config, Durability};
+use crate::error::{Busy, Common, Stopped};
+use crate::expiry::timers::{Fired, Slots, State, Timers, Turn};
+use crate::fold::answers::Answers;
+use crate::fold::follower::Follower;
+use crate::hold::op_keys::{Answer, Began, Done, OpKeys};
+use crate::hold::state::{Event, No, Phase, Word, decide};
+use crate::hold::table::{Facts, HoldTable, Slot};
+use crate::log::record::{Encoded, Op, Place, Record, Span};
+use crate::log::ring::{Claim, NoClaim, Share};
+use crate::log::writer::Shared;
+use crate::metrics::{Count, Tally};
+use crate::stock::book::{Book, Item};
+use crate::stock::catalog::Catalog;
+use crate::sync::AtomicU32;
+use crate::types::{OpKey, Position, StockKey};
+
+use super::transition::{Missed, transition};
+
+/// Shards at most; a snapshot of their timers fits on the stack.
+pub(crate) const SHARDS_MAX: usize = 64;
+
+/// Turns of one shard in a row that may expire nothing before a sweep leaves it for later.
+const IDLE_TURNS_MAX: usize = 64;
+
+pub(crate) struct Core {
+    pub config: Config,
+    pub log: Arc<Shared>,
+    pub book: Book,
+    pub catalog: Catalog,
+    pub holds: HoldTable,
+    pub timers: Box<[Timers]>,
+    pub op_keys: OpKeys,
+    pub answers: Answers,
+    pub follower: Follower,
+    pub tally: Tally,
+    /// This opening.
+    pub epoch: u32,
+    /// Times in the log count from here.
+    pub opened_at: Timestamp,
+    /// Engine time is never below it: the last time in the log.
+    pub floor: Timestamp,
+    /// Live holds that recovery found.
+    pub recovered_live: u64,
+}
+
+/// The calling thread's number: threads spread over shards by it.
+pub(crate) fn home() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        // Relaxed: a number, nothing more.
+        static HOME: usize = NEXT.fetch_add(1, Ordering::Relaxed);
+    }
+    HOME.try_with(|home| *home).unwrap_or(0)
+}
+
+/// What a look at the timers of all shards says.
+pub(crate) enum Horizon {
+    /// Nothing is due, and nothing was being reclaimed, at an instant.
+    Clean(Snapshot),
+    /// This shard has something due.
+    Due(usize),
+    /// Somebody is reclaiming.
+    Turning,
+}
+
+/// The timers' states at one look.
+#[derive(PartialEq, Eq)]
+pub(crate) struct Snapshot([State; SHARDS_MAX]);
+
+impl Core {
+    pub(crate) fn now(&self) -> Timestamp {
+        self.config.clock.now().max(self.floor)
+    }
+
+    /// `now` as records have it.
+    pub(crate) fn at(&self, now: Timestamp) -> u64 {
+        now.0.saturating_sub(self.opened_at.0)
+    }
+
+    pub(crate) fn item(&self, key: StockKey) -> Result<&Item, Common> {
+        if key.tag != self.answers.tag {
+            return Err(Common::ForeignKey);
+        }
+        self.book.get(key.index).ok_or(Common::ForeignKey)
+    }
+
+    pub(crate) fn count(&self, count: Count) {
+        self.tally.add(home(), count);
+    }
+
+    /// Counts and returns a `Busy`.
+    pub(crate) fn busy(&self, busy: Busy) -> Common {
+        self.count(match busy {
+            Busy::Pending => Count::BusyPending,
+            Busy::Reclaiming => Count::BusyReclaiming,
+            Busy::LogBehind => Count::BusyLogBehind,
+            Busy::OpKeysFull => Count::BusyOpKeysFull,
+        });
+        Common::Busy(busy)
+    }
+
+    /// Why the engine takes nothing new, if so.
+    pub(crate) fn stopped(&self) -> Result<(), Stopped> {
+        if self.log.ring.is_closed() { Err(self.log.poison.cause()) } else { Ok(()) }
+    }
+
+    /// Room in the log, before anything changes.
+    pub(crate) fn claim(&self, words: u64, share: Share) -> Result<Claim<'_>, Common> {
+        self.log.ring.claim(words, share).map_err(|no| match no {
+            NoClaim::Full => self.busy(Busy::LogBehind),
+            NoClaim::Closed => Common::Stopped(self.log.poison.cause()),
+        })
+    }
+
+    /// A record's bytes. It fits: requests are validated first, and the longest record is tested to fit.
+    pub(crate) fn encode(&self, record: &Record<'_>) -> Result<Encoded, Common> {
+        Encoded::new(record).ok_or(Common::ReferenceTooLong(crate::log::record::RECORD_BYTES_MAX))
+    }
+
+    /// The position that an answer rests on that wrote nothing.
+    pub(crate) fn read_position(&self) -> Position {
+        Position(self.log.ring.drawn())
+    }
+
+    // ── op keys ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    /// Decides once for an op key. `decide` gets the op to log, and what it returns is remembered.
+    pub(crate) fn once<T, E: From<Common>>(
+        &self,
+        key: Option<OpKey>,
+        content: u64,
+        now: Timestamp,
+        wrap: fn(T) -> Answer,
+        unwrap: fn(Answer) -> Result<T, E>,
+        decide: impl FnOnce(Option<Op>) -> Result<(T, Position), E>,
+    ) -> Result<(T, Position), E>
+    where
+        T: Copy,
+    {
+        let Some(key) = key else { return decide(None) };
+        self.stopped().map_err(Common::from)?;
+        match self.op_keys.begin(key, content, now) {
+            Err(Common::Busy(busy)) => Err(self.busy(busy).into()),
+            Err(error) => Err(error.into()),
+            Ok(Began::Before(done)) => {
+                self.count(Count::Duplicates);
+                Ok((unwrap(done.answer)?, done.position))
+            }
+            Ok(Began::Now(deciding)) => {
+                let (value, position) = decide(Some(Op::new(key.0, content, 0)))?;
+                deciding.done(Done { answer: wrap(value), position, at: now });
+                Ok((value, position))
+            }
+        }
+    }
+
+    // ── holds ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    /// Whether the slot still has the hold that was named, and what it says of it.
+    pub(crate) fn seen(&self, slot: &Slot, generation: u32) -> Option<(Word, Facts)> {
+        let word = slot.word();
+        let facts = slot.facts();
+        (facts.generation == generation && !matches!(word.phase(), Phase::Free | Phase::Reserving))
+            .then_some((word, facts))
+    }
+
+    /// Closes a hold whose deadline has passed at `now`; `Ok(None)` if that is not how it is.
+    pub(crate) fn expire(
+        &self,
+        slot: &Slot,
+        place: Place,
+        now: Timestamp,
+    ) -> Result<Option<Position>, Common> {
+        loop {
+            let Some((word, facts)) = self.seen(slot, place.generation) else { return Ok(None) };
+            let Ok(next) = decide(word, now, Event::Expire) else { return Ok(None) };
+            let Some(item) = self.book.get(facts.key) else { return Ok(None) };
+            let quantity = facts.quantity;
+            let record =
+                self.encode(&Record::Expire { at: self.at(now), place, key: facts.key, quantity })?;
+            let claim = self.claim(record.words(), Share::Keep)?;
+            match transition(claim, &record, slot, word, next, &item.counter, quantity) {
+                Ok(end) => {
+                    self.log.bell.ring();
+                    self.holds.bury(place.slot);
+                    self.count(Count::Expired);
+                    return Ok(Some(Position(end)));
+                }
+                Err(Missed::Beaten) => self.voided(),
+                Err(Missed::PendingFull) => return Err(self.busy(Busy::Pending)),
+            }
+        }
+    }
+
+    /// A position was drawn for nothing.
+    pub(crate) fn voided(&self) {
+        self.log.bell.ring();
+        self.count(Count::Voided);
+    }
+
+    // ── time ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    pub(crate) fn timers_of(&self, slot: u32) -> (&Timers, ShardSlots<'_>, u32) {
+        let (shard, local) = self.holds.locate(slot);
+        (&self.timers[shard], ShardSlots { core: self, shard }, local)
+    }
+
+    /// Whether anything is due at `now`, in any shard.
+    pub(crate) fn horizon(&self, now: Timestamp) -> Horizon {
+        let mut snapshot = Snapshot([State::default(); SHARDS_MAX]);
+        for (shard, (timers, state)) in self.timers.iter().zip(&mut snapshot.0).enumerate() {
+            *state = timers.state();
+            if state.is_turning() {
+                return Horizon::Turning;
+            }
+            if state.is_due(now) {
+                return Horizon::Due(shard);
+            }
+        }
+        Horizon::Clean(snapshot)
+    }
+
+    /// Expires a batch of what is due in one shard.
+    pub(crate) fn turn(&self, shard: usize, now: Timestamp) -> Turn {
+        self.timers[shard].turn(&ShardSlots { core: self, shard }, now)
+    }
+
+    /// Expires all that is due at `now`, a batch at a time; how many. What somebody else reclaims is left to them.
+    pub(crate) fn sweep(&self, now: Timestamp) -> usize {
+        let mut expired = 0;
+        for shard in 0..self.timers.len() {
+            // Turns that expire nothing: the wheel cascades, or what is due cannot be closed yet.
+            let mut idle = 0;
+            while idle < IDLE_TURNS_MAX
+                && self.timers[shard].state().is_due(now)
+                && !self.log.ring.is_closed()
+            {
+                match self.turn(shard, now) {
+                    Turn::Elsewhere => break,
+                    Turn::Turned(0) => idle += 1,
+                    Turn::Turned(batch) => {
+                        expired += batch;
+                        idle = 0;
+                    }
+                }
+            }
+        }
+        expired
+    }
+
+    pub(crate) fn is_memory(&self) -> bool {
+        self.config.durability == Durability::Memory
+    }
+}
+
+/// One shard's slots, as its timers see them.
+pub(crate) struct ShardSlots<'c> {
+    core: &'c Core,
+    shard: usize,
+}
+
+impl ShardSlots<'_> {
+    fn slot(&self, local: u32) -> Option<(u32, &Slot)> {
+        let slot = self.core.holds.global(self.shard, local);
+        Some((slot, self.core.holds.slot(slot)?))
+    }
+}
+
+impl Slots for ShardSlots<'_> {
+    fn timer(&self, local: u32) -> Option<&AtomicU32> {
+        Some(&self.core.holds.slot(self.core.holds.global(self.shard, local))?.timer)
+    }
+
+    fn deadline(&self, local: u32) -> Option<Timestamp> {
+        let word = self.slot(local)?.1.word();
+        (word.phase().is_live() || word.phase() == Phase::Reserving).then(|| word.deadline())
+    }
+
+    fn fire(&self, local: u32, now: Timestamp) -> Fired {
+        let Some((slot, item)) = self.slot(local) else { return Fired::Dead };
+        loop {
+            let word = item.word();
+            let generation = item.facts().generation;
+            match decide(word, now, Event::Expire) {
+                // Its units may be taken and its position not drawn: it cannot be closed yet, nor forgotten.
+                Err(No::Phase(Phase::Reserving)) | Err(No::NotDue) => return Fired::Later(word.deadline()),
+                Err(_) => return Fired::Dead,
+                Ok(_) => {}
+            }
+            match self.core.expire(item, Place { slot, generation }, now) {
+                Ok(Some(_)) => return Fired::Expired,
+                Ok(None) => {} // it changed under us: look again
+                Err(_) => return Fired::Later(word.deadline()),
+            }
+        }
+    }
+}
+
+/// A TTL as records have it.
+pub(crate) fn span(from: Timestamp, to: Timestamp) -> Span {
+    Span::from_millis(to.0.saturating_sub(from.0))
+}

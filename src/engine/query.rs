@@ -1,0 +1,119 @@
+//! Questions: they change nothing that was decided, and may wait for the fold.
+
+use super::core::Core;
+use crate::answer::{HoldStatus, InTheWay, Level};
+use crate::clock::Timestamp;
+use crate::error::{Common, LookupError};
+use crate::hold::state::Phase;
+use crate::hold::table::Slot;
+use crate::log::record::Place;
+use crate::metrics::Metrics;
+use crate::types::{HoldId, Position, StockKey};
+
+impl Core {
+    pub(crate) fn level(&self, key: StockKey) -> Result<Level, Common> {
+        self.item(key)?;
+        // What anybody was answered before this call lies below what is drawn now. After a failure of the log the
+        // fold stays where it is, and the level says where.
+        self.follower.position.wait(self.log.ring.drawn());
+        let (level, position) = self.follower.level(key.index).ok_or(Common::ForeignKey)?;
+        Ok(Level {
+            on_hand: level.on_hand,
+            held: level.held,
+            committed: level.committed,
+            available: level.available(),
+            stopped: level.stopped,
+            position: Position(position),
+        })
+    }
+
+    pub(crate) fn status(&self, id: HoldId, now: Timestamp) -> Result<HoldStatus, LookupError> {
+        let found = self.find(id)?;
+        self.status_of(found.slot, found.place, now).ok_or(LookupError::Forgotten)
+    }
+
+    /// A hold as it is, closed first if its deadline has passed.
+    fn status_of(&self, slot: &Slot, place: Place, now: Timestamp) -> Option<HoldStatus> {
+        let (word, _) = self.seen(slot, place.generation)?;
+        if word.phase().is_live() && word.deadline() <= now {
+            // Should the log be full or closed, the hold is shown as it is, with the deadline that has passed.
+            let _ = self.expire(slot, place, now);
+        }
+        let (word, facts) = self.seen(slot, place.generation)?;
+        let reference = self.holds.reference(place.slot, &facts);
+        // The fields are the hold's only if it still is the one.
+        self.seen(slot, place.generation)?;
+        Some(HoldStatus {
+            hold: self.answers.ids.id(place, facts.epoch),
+            key: StockKey { index: facts.key, tag: self.answers.tag },
+            reference,
+            state: word.phase().public()?,
+            quantity: if word.phase() == Phase::Confirmed { word.units() } else { facts.quantity },
+            deadline: word.phase().is_live().then(|| word.deadline()),
+        })
+    }
+
+    pub(crate) fn holds_of(&self, reference: &[u8], now: Timestamp) -> Vec<HoldStatus> {
+        if reference.is_empty() {
+            return Vec::new();
+        }
+        self.follower.position.wait(self.log.ring.drawn());
+        let slots = self.follower.slots(reference);
+        let mut found: Vec<_> = slots
+            .into_iter()
+            .filter_map(|slot| {
+                let item = self.holds.slot(slot)?;
+                let place = Place { slot, generation: item.facts().generation };
+                self.status_of(item, place, now)
+            })
+            .filter(|status| status.reference.as_bytes() == reference)
+            .collect();
+        found.sort_unstable_by_key(|status| status.hold);
+        found
+    }
+
+    pub(crate) fn in_the_way(&self, key: StockKey, now: Timestamp) -> Result<InTheWay, Common> {
+        self.item(key)?;
+        let live = self.holds.slots().filter_map(|(_, slot)| {
+            let word = slot.word();
+            let facts = self.seen(slot, slot.facts().generation)?.1;
+            let live = word.phase().is_live() && word.deadline() > now && facts.key == key.index;
+            live.then_some((i64::from(facts.quantity), word.deadline()))
+        });
+        let nothing = InTheWay { held: 0, earliest_deadline: None };
+        Ok(live.fold(nothing, |way, (quantity, deadline)| InTheWay {
+            held: way.held + quantity,
+            earliest_deadline: Some(
+                way.earliest_deadline.map_or(deadline, |earliest| earliest.min(deadline)),
+            ),
+        }))
+    }
+
+    pub(crate) fn metrics(&self) -> Metrics {
+        let now = self.now();
+        let mut metrics = Metrics::default();
+        metrics.count(&self.tally);
+        let ring = &self.log.ring;
+        metrics.position_drawn = Position(ring.drawn());
+        metrics.position_durable = Position(self.log.durable.position());
+        metrics.position_folded = Position(self.follower.position.position());
+        metrics.log(&self.log.metrics, metrics.position_durable < metrics.position_drawn);
+        metrics.ring_used_bytes = ring.used_words() * 8;
+        metrics.ring_bytes = ring.capacity_words() * 8;
+        metrics.op_keys = self.op_keys.len() as u64;
+        let ended =
+            (metrics.confirmed - metrics.retaken.min(metrics.confirmed)) + metrics.released + metrics.expired;
+        metrics.holds_live = (self.recovered_live + metrics.granted).saturating_sub(ended);
+        let earliest_ms =
+            self.timers.iter().map(|timers| timers.state().earliest_ms()).min().unwrap_or(u64::MAX);
+        metrics.horizon_lag_ms = (now.0 + 1).saturating_sub(earliest_ms);
+        if metrics.horizon_lag_ms > 0 {
+            let overdue = |slot: &Slot| {
+                let word = slot.word();
+                word.phase().is_live() && word.deadline() <= now
+            };
+            metrics.holds_overdue = self.holds.slots().filter(|(_, slot)| overdue(slot)).count() as u64;
+        }
+        metrics
+    }
+}

@@ -1,0 +1,232 @@
+//! Reserve: limits, counter, position, hold table, receipt.
+
+use super::core::{Core, Horizon, home, span};
+use crate::answer::{Left, Refusal, RefusalReason, Reserved};
+use crate::clock::Timestamp;
+use crate::error::{Busy, Common, QuantityError, ReserveError};
+use crate::expiry::timers::Turn;
+use crate::fold::answers::left_to_answer;
+use crate::hold::state::{Phase, Word};
+use crate::hold::table::NewHold;
+use crate::log::record::{Op, Record};
+use crate::log::ring::Share;
+use crate::metrics::Count;
+use crate::request::Reserve;
+use crate::stock::book::Item;
+use crate::stock::counter::Short;
+use crate::sync::Patience;
+use crate::types::{Position, QUANTITY_MAX, REFERENCE_BYTES_MAX, StockKey};
+
+/// Batches of expired holds that one decision reclaims at most before it answers `Busy`.
+const TURNS_MAX: usize = 256;
+
+/// A reserve that passed the limits.
+pub(crate) struct Wanted<'c, 'r> {
+    pub item: &'c Item,
+    pub request: Reserve<'r>,
+    pub now: Timestamp,
+    pub deadline: Timestamp,
+}
+
+/// Whether a take that came up short is a refusal.
+pub(crate) enum SoldOut {
+    /// At an instant, with nothing pending and nothing due, so few units were there.
+    Yes { available: i64 },
+    /// Look again.
+    Retry,
+}
+
+/// What a decision spends before it answers `Busy`.
+pub(crate) struct Effort {
+    patience: Patience,
+    turns: usize,
+}
+
+impl Effort {
+    pub(crate) fn new() -> Self {
+        Effort { patience: Patience::new(), turns: 0 }
+    }
+}
+
+pub(crate) fn quantity(asked: u32) -> Result<u32, QuantityError> {
+    if (1..=QUANTITY_MAX).contains(&asked) { Ok(asked) } else { Err(QuantityError(asked.into())) }
+}
+
+pub(crate) fn reference(bytes: &[u8]) -> Result<&[u8], Common> {
+    if bytes.len() <= REFERENCE_BYTES_MAX { Ok(bytes) } else { Err(Common::ReferenceTooLong(bytes.len())) }
+}
+
+impl Core {
+    /// Limits: everything that can be refused without looking at stock.
+    pub(crate) fn limits<'c, 'r>(&'c self, request: Reserve<'r>) -> Result<Wanted<'c, 'r>, ReserveError> {
+        let item = self.item(request.key)?;
+        quantity(request.quantity)?;
+        reference(request.reference)?;
+        let ttl = request.ttl.unwrap_or(self.config.ttl_default);
+        let (min, max) = (self.config.ttl_min, self.config.ttl_max);
+        if ttl < min || ttl > max {
+            return Err(ReserveError::Ttl { asked: ttl, min, max });
+        }
+        let now = self.now();
+        Ok(Wanted { item, request, now, deadline: now.plus(ttl) })
+    }
+
+    /// Decides: a hold, or a refusal that is true, or `Busy`.
+    pub(crate) fn decide(
+        &self,
+        wanted: &Wanted<'_, '_>,
+        op: Option<Op>,
+    ) -> Result<(Reserved, Position), ReserveError> {
+        let mut effort = Effort::new();
+        loop {
+            self.stopped().map_err(Common::from)?;
+            if wanted.item.is_stopped() {
+                self.count(Count::Stopped);
+                let available = wanted.item.counter.reading().available;
+                return Err(ReserveError::Refused(self.refusal(
+                    wanted.request,
+                    RefusalReason::Stopped,
+                    available,
+                )));
+            }
+            // Sold out is free: a refusal only reads.
+            if wanted.item.counter.reading().available < i64::from(wanted.request.quantity) {
+                match self.sold_out(wanted.item, wanted.request.quantity, wanted.now, &mut effort)? {
+                    SoldOut::Retry => continue,
+                    SoldOut::Yes { available } => {
+                        self.count(Count::OutOfStock);
+                        let reason = RefusalReason::OutOfStock;
+                        return Err(ReserveError::Refused(self.refusal(wanted.request, reason, available)));
+                    }
+                }
+            }
+            if let Some(granted) = self.take(wanted, op, &mut effort)? {
+                self.count(Count::Granted);
+                return Ok(granted);
+            }
+        }
+    }
+
+    fn refusal(&self, request: Reserve<'_>, reason: RefusalReason, available: i64) -> Refusal {
+        let (key, asked) = (request.key, request.quantity);
+        Refusal { reason, key, asked, available, position: self.read_position() }
+    }
+
+    /// Reclaims what is due, then says whether fewer than `quantity` units were there at an instant.
+    pub(crate) fn sold_out(
+        &self,
+        item: &Item,
+        quantity: u32,
+        now: Timestamp,
+        effort: &mut Effort,
+    ) -> Result<SoldOut, Common> {
+        let before = match self.horizon(now) {
+            Horizon::Clean(snapshot) => snapshot,
+            Horizon::Turning => return self.again(effort, Busy::Reclaiming),
+            Horizon::Due(shard) => {
+                return match self.turn(shard, now) {
+                    Turn::Turned(expired) if expired > 0 && effort.turns < TURNS_MAX => {
+                        effort.turns += 1;
+                        Ok(SoldOut::Retry)
+                    }
+                    Turn::Turned(_) | Turn::Elsewhere => self.again(effort, Busy::Reclaiming),
+                };
+            }
+        };
+        let reading = item.counter.reading();
+        if reading.available >= i64::from(quantity) {
+            return Ok(SoldOut::Retry);
+        }
+        if reading.pending {
+            return self.again(effort, Busy::Pending);
+        }
+        // Equal states around the reading: nothing came due in between, and nobody reclaimed.
+        match self.horizon(now) {
+            Horizon::Clean(after) if after == before => Ok(SoldOut::Yes { available: reading.available }),
+            _ => self.again(effort, Busy::Reclaiming),
+        }
+    }
+
+    fn again(&self, effort: &mut Effort, busy: Busy) -> Result<SoldOut, Common> {
+        self.stopped()?;
+        if effort.patience.last() { Ok(SoldOut::Retry) } else { Err(self.busy(busy)) }
+    }
+
+    /// Takes the units and makes the hold; `None` if others were faster.
+    fn take(
+        &self,
+        wanted: &Wanted<'_, '_>,
+        op: Option<Op>,
+        effort: &mut Effort,
+    ) -> Result<Option<(Reserved, Position)>, ReserveError> {
+        let &Wanted { item, request, now, deadline } = wanted;
+        let Reserve { key: StockKey { index: key, .. }, quantity, reference, .. } = request;
+        let new = NewHold { key, quantity, born: now, deadline, reference, epoch: self.epoch };
+        let Some(place) = self.holds.allocate(home(), new) else { return self.holds_full(now, effort) };
+        // From here on the place must become a hold or vanish.
+        let vanish = |error| {
+            self.holds.vanish(place);
+            Err(error)
+        };
+        let ttl = span(now, deadline);
+        let record = Record::Reserve { at: self.at(now), place, key, quantity, ttl, reference, op };
+        let mut record = match self.encode(&record) {
+            Ok(record) => record,
+            Err(error) => return vanish(error.into()),
+        };
+        let claim = match self.claim(record.words(), Share::Take) {
+            Ok(claim) => claim,
+            Err(error) => return vanish(error.into()),
+        };
+        // The deadline is registered before the units are taken: a refuser never misses it (F5).
+        let (timers, slots, local) = self.timers_of(place.slot);
+        timers.register(&slots, local, deadline);
+        let left = match item.counter.take(quantity) {
+            Ok(left) => Left::Exact(left),
+            Err(Short::Out { .. } | Short::Unknown) => {
+                self.holds.vanish(place);
+                return Ok(None);
+            }
+        };
+        // Nothing that can fail comes after the take: counter first, then log, then the hold is seen.
+        let drawn = claim.draw(record.words());
+        let position = Position(drawn.end());
+        if let Some(slot) = self.holds.slot(place.slot) {
+            slot.publish(Word::with_deadline(Phase::Active, place.generation, deadline));
+        }
+        record.set_answer(left_to_answer(left));
+        drawn.fill(record.as_bytes());
+        self.log.bell.ring();
+        let hold = self.answers.ids.id(place, self.epoch);
+        Ok(Some((Reserved { hold, quantity, deadline, left }, position)))
+    }
+
+    /// No slot: unless holds that are due stand in the way, the table is full.
+    fn holds_full<T>(&self, now: Timestamp, effort: &mut Effort) -> Result<Option<T>, ReserveError> {
+        match self.horizon(now) {
+            Horizon::Clean(_) => {
+                self.count(Count::HoldsFull);
+                Err(ReserveError::HoldsFull { holds_max: self.config.holds_max })
+            }
+            Horizon::Due(shard) => {
+                if !matches!(self.turn(shard, now), Turn::Turned(expired) if expired > 0) {
+                    self.again(effort, Busy::Reclaiming)?;
+                }
+                Ok(None)
+            }
+            Horizon::Turning => self.again(effort, Busy::Reclaiming).map(|_| None).map_err(Into::into),
+        }
+    }
+
+    /// Writes a refusal down that is to be remembered.
+    pub(crate) fn remember(&self, refusal: Refusal, now: Timestamp, op: Op) -> Result<Refusal, Common> {
+        let (key, asked) = (refusal.key.index, refusal.asked);
+        let mut record = self.encode(&Record::Refuse { at: self.at(now), key, asked, op })?;
+        record.set_answer(refusal.available);
+        let drawn = self.claim(record.words(), Share::Take)?.draw(record.words());
+        let position = Position(drawn.end());
+        drawn.fill(record.as_bytes());
+        self.log.bell.ring();
+        Ok(Refusal { position, ..refusal })
+    }
+}

@@ -1,0 +1,108 @@
+//! Stock comes and is corrected: declare, receive, adjust, stop, resume.
+
+use super::core::Core;
+use super::reserve::{quantity, reference};
+use crate::answer::Adjusted;
+use crate::clock::Timestamp;
+use crate::error::{NameError, QuantityError, StockError};
+use crate::fold::answers::adjusted;
+use crate::log::record::{Encoded, Op, Record};
+use crate::log::ring::Share;
+use crate::metrics::Count;
+use crate::request::{Adjust, Receive};
+use crate::stock::book::Item;
+use crate::types::{ON_HAND_MAX, Position, QUANTITY_MAX, StockKey};
+
+impl Core {
+    /// The key of a name, made and logged if it is new. Its record lies before every record that names it.
+    pub(crate) fn declare(&self, sku: &str, location: &str) -> Result<StockKey, NameError> {
+        let index = self.catalog.declare(sku, location, |key| {
+            let record = self.encode(&Record::Declare { key, sku, location })?;
+            let claim = self.claim(record.words(), Share::Keep)?;
+            self.book.add(key, Item::new(0, 0, false)).ok_or(NameError::Full)?;
+            claim.draw(record.words()).fill(record.as_bytes());
+            self.log.bell.ring();
+            Ok(())
+        })?;
+        Ok(StockKey { index, tag: self.answers.tag })
+    }
+
+    pub(crate) fn receive(
+        &self,
+        request: Receive<'_>,
+        now: Timestamp,
+        op: Option<Op>,
+    ) -> Result<(Adjusted, Position), StockError> {
+        let item = self.item(request.key)?;
+        let (at, key) = (self.at(now), request.key.index);
+        let (quantity, reference) = (quantity(request.quantity)?, reference(request.reference)?);
+        let record = self.encode(&Record::Receive { at, key, quantity, reference, op })?;
+        let corrected = self.correct(item, quantity.into(), record)?;
+        self.count(Count::Received);
+        Ok(corrected)
+    }
+
+    pub(crate) fn adjust(
+        &self,
+        request: Adjust<'_>,
+        now: Timestamp,
+        op: Option<Op>,
+    ) -> Result<(Adjusted, Position), StockError> {
+        let item = self.item(request.key)?;
+        let Adjust { delta, reason, .. } = request;
+        if delta == 0 || delta.unsigned_abs() > QUANTITY_MAX.into() {
+            return Err(QuantityError(delta).into());
+        }
+        let (at, key, reference) = (self.at(now), request.key.index, reference(request.reference)?);
+        let record = self.encode(&Record::Adjust { at, key, delta, reason, reference, op })?;
+        let corrected = self.correct(item, delta, record)?;
+        self.count(Count::Adjusted);
+        Ok(corrected)
+    }
+
+    /// Changes what is physically there. Given: position first, then counter. Taken: counter first, then position.
+    fn correct(
+        &self,
+        item: &Item,
+        delta: i64,
+        mut record: Encoded,
+    ) -> Result<(Adjusted, Position), StockError> {
+        let mut on_hand = item.on_hand.lock();
+        let after = *on_hand + delta;
+        if after > ON_HAND_MAX {
+            return Err(StockError::TooMuch);
+        }
+        if delta < 0 && after < 0 {
+            return Err(StockError::BelowZero { asked: -delta, on_hand: *on_hand });
+        }
+        let claim = self.claim(record.words(), Share::Keep)?;
+        let (drawn, available) = if delta > 0 {
+            let drawn = claim.draw(record.words());
+            (drawn, item.counter.correct(delta))
+        } else {
+            let available = item.counter.correct(delta);
+            (claim.draw(record.words()), available)
+        };
+        *on_hand = after;
+        record.set_answer(available);
+        let position = Position(drawn.end());
+        drawn.fill(record.as_bytes());
+        drop(on_hand);
+        self.log.bell.ring();
+        Ok((adjusted(available), position))
+    }
+
+    /// Sets or clears the stop switch.
+    pub(crate) fn switch(&self, key: StockKey, stopped: bool) -> Result<((), Position), StockError> {
+        let item = self.item(key)?;
+        let record = self.encode(&Record::Sale { at: self.at(self.now()), key: key.index, stopped })?;
+        // The lock keeps the order of switches the same in memory and in the log.
+        let _switching = item.on_hand.lock();
+        let drawn = self.claim(record.words(), Share::Keep)?.draw(record.words());
+        item.set_stopped(stopped);
+        let position = Position(drawn.end());
+        drawn.fill(record.as_bytes());
+        self.log.bell.ring();
+        Ok(((), position))
+    }
+}

@@ -1,0 +1,354 @@
+//! What can go wrong, by operation. Every message is a sentence that says what to do.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::answer::{HoldState, Refusal};
+use crate::clock::Timestamp;
+use crate::config::ConfigError;
+use crate::log::directory::DirectoryError;
+use crate::log::recovery::LogError;
+use crate::log::sidecar::SidecarError;
+use crate::log::store::StoreError;
+use crate::types::{NAME_BYTES_MAX, Position, QUANTITY_MAX, REFERENCE_BYTES_MAX};
+
+/// Why an answer could not be known without waiting.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Busy {
+    /// Others are about to give units back, or may be.
+    #[error("units of this stock key are on their way back; try again at once")]
+    Pending,
+    /// Holds that are due are being reclaimed by another thread.
+    #[error("expired holds are being reclaimed; try again at once")]
+    Reclaiming,
+    /// The ring has no room until the log thread has caught up.
+    #[error("the log is behind and its ring is full; try again in a millisecond")]
+    LogBehind,
+    /// The table of op keys is full.
+    #[error("the table of op keys is full; raise op_keys_max, shorten op_key_retention, or try again later")]
+    OpKeysFull,
+}
+
+/// The engine takes no more operations.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Stopped {
+    /// The log failed: nothing new is accepted, reads go on.
+    #[error(
+        "the log has failed ({0}); nothing new is accepted: mend the cause and open the directory again, then ask \
+         again with the same op key for every outcome that is unknown"
+    )]
+    Poisoned(std::sync::Arc<str>),
+    /// The engine was shut down.
+    #[error("the engine was shut down; open the directory again")]
+    ShutDown,
+}
+
+/// An answer that was given did not become durable before the log failed: its outcome is unknown.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error(
+    "position {position} did not become durable ({cause}); its outcome is unknown: open the directory again and ask again with the same op key"
+)]
+pub struct OutcomeUnknown {
+    /// The position that was waited for.
+    pub position: Position,
+    /// Why.
+    pub cause: Stopped,
+}
+
+/// An op key that cannot be used for this call.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpKeyError {
+    /// Another call with it is being decided right now.
+    #[error("an operation with this op key is being decided right now; ask again for its result")]
+    InProgress,
+    /// It was used for something else.
+    #[error("this op key was used for an operation with other content; use a new op key for a new operation")]
+    OtherContent,
+    /// It is older than what is remembered.
+    #[error(
+        "this op key is a UUIDv7 older than the retention window, so it may have been used and forgotten; use a new op key if the operation is new"
+    )]
+    TooOld,
+}
+
+/// A quantity out of range.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, thiserror::Error)]
+#[error("a quantity of {0} is not between 1 and {QUANTITY_MAX}")]
+pub struct QuantityError(pub i64);
+
+/// Causes that every operation shares.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Common {
+    /// Cannot be known without waiting; nothing was changed.
+    #[error(transparent)]
+    Busy(#[from] Busy),
+    /// The op key cannot be used.
+    #[error(transparent)]
+    OpKey(#[from] OpKeyError),
+    /// The engine takes no more operations.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+    /// A quantity out of range.
+    #[error(transparent)]
+    Quantity(#[from] QuantityError),
+    /// A reference that is too long.
+    #[error("a reference of {0} bytes is longer than {REFERENCE_BYTES_MAX}; use a shorter one")]
+    ReferenceTooLong(usize),
+    /// A stock key of another directory.
+    #[error("this stock key belongs to another directory; resolve it again with Engine::key")]
+    ForeignKey,
+}
+
+/// Defines an operation's error: its own causes, and the shared ones.
+macro_rules! operation_error {
+    ($(#[$doc:meta])* $name:ident { $($own:tt)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+        #[non_exhaustive]
+        pub enum $name {
+            $($own)*
+            /// A cause that every operation shares.
+            #[error(transparent)]
+            Common(#[from] Common),
+        }
+
+        impl $name {
+            /// Nothing was decided or changed; the same call may be made again at once.
+            pub fn is_busy(&self) -> bool {
+                matches!(self, $name::Common(Common::Busy(_)))
+            }
+        }
+
+        common_from!($name: Busy, OpKeyError, Stopped, QuantityError);
+    };
+}
+
+/// Lets `?` turn a shared cause into an operation's error.
+macro_rules! common_from {
+    ($name:ident: $($cause:ident),*) => {
+        $(impl From<$cause> for $name {
+            fn from(cause: $cause) -> Self {
+                $name::Common(cause.into())
+            }
+        })*
+    };
+}
+
+operation_error! {
+    /// Why a reserve gave no hold.
+    ReserveError {
+        /// It was refused, truly.
+        #[error("{0}")]
+        Refused(Refusal),
+        /// As many holds exist as `holds_max` allows.
+        #[error("as many holds exist as holds_max allows ({holds_max}); raise it, or let some end")]
+        HoldsFull {
+            /// The setting.
+            holds_max: u32,
+        },
+        /// A TTL out of bounds.
+        #[error("a TTL of {asked:?} is outside the bounds {min:?} to {max:?}; see Config::ttl_bounds")]
+        Ttl {
+            /// What was asked for.
+            asked: Duration,
+            /// The smallest allowed.
+            min: Duration,
+            /// The largest allowed.
+            max: Duration,
+        },
+    }
+}
+
+/// Why a hold cannot be found.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LookupError {
+    /// No hold was ever given this id here: it is forged, mistyped, or of another directory.
+    #[error("no hold of this directory has this id; check where the id came from")]
+    Unknown,
+    /// The hold ended so long ago that how is forgotten.
+    #[error("this hold ended earlier and is no longer remembered; consult the log for how")]
+    Forgotten,
+}
+
+operation_error! {
+    /// Why a confirm did not happen.
+    ConfirmError {
+        /// The hold cannot be found.
+        #[error("{0}")]
+        Lookup(#[from] LookupError),
+        /// The deadline had passed: the units are back on sale.
+        #[error("the hold expired at its deadline; reserve again, or confirm with retake_if_expired")]
+        Expired,
+        /// The hold had another outcome before.
+        #[error("the hold is {0:?} already; one hold has one outcome")]
+        Ended(HoldState),
+        /// More than is held.
+        #[error("{asked} units were to be confirmed and {held} are held; confirm at most that")]
+        TooMany {
+            /// Units to confirm.
+            asked: u32,
+            /// Units held.
+            held: u32,
+        },
+        /// It had expired, and its units are no longer there.
+        #[error("the hold expired and its units cannot be taken again: {0}")]
+        Refused(Refusal),
+    }
+}
+
+operation_error! {
+    /// Why a release, extension, start of payment, cancel or shipment did not happen.
+    HoldError {
+        /// The hold cannot be found.
+        #[error("{0}")]
+        Lookup(#[from] LookupError),
+        /// The deadline had passed: the units are back on sale.
+        #[error("the hold expired at its deadline; reserve again")]
+        Expired,
+        /// The hold is in a state that does not allow this.
+        #[error("the hold is {0:?}, which does not allow this")]
+        WrongState(HoldState),
+        /// More than there is.
+        #[error("{asked} units were named and the hold has {remaining}; name at most that")]
+        TooMany {
+            /// Units named.
+            asked: u32,
+            /// Units there.
+            remaining: u32,
+        },
+        /// A TTL out of bounds.
+        #[error("a TTL of {asked:?} is outside the bounds {min:?} to {max:?}; see Config::ttl_bounds")]
+        Ttl {
+            /// What was asked for.
+            asked: Duration,
+            /// The smallest allowed.
+            min: Duration,
+            /// The largest allowed.
+            max: Duration,
+        },
+        /// The hold would live longer than `life_max`.
+        #[error("the hold may live until {latest:?} at most (life_max); confirm it before, or reserve again")]
+        LifeMax {
+            /// Its last possible deadline.
+            latest: Timestamp,
+        },
+    }
+}
+
+operation_error! {
+    /// Why stock could not be received or corrected.
+    StockError {
+        /// More on hand than can be counted.
+        #[error("the stock key would have more units on hand than can be counted (2^40 - 1); split it over locations")]
+        TooMuch,
+        /// Fewer on hand than none.
+        #[error("{asked} units were to be taken off and {on_hand} are on hand; correct by at most that")]
+        BelowZero {
+            /// Units to take off.
+            asked: i64,
+            /// Units on hand.
+            on_hand: i64,
+        },
+    }
+}
+
+operation_error! {
+    /// Why a name could not be resolved or declared.
+    NameError {
+        /// No stock of this SKU was ever declared.
+        #[error("SKU {0:?} is unknown; declare it first")]
+        UnknownSku(String),
+        /// The SKU is known, but not at this location.
+        #[error("SKU {sku:?} is not declared at location {location:?}; declare it there first")]
+        UnknownLocation {
+            /// The SKU.
+            sku: String,
+            /// The location.
+            location: String,
+        },
+        /// An empty name.
+        #[error("a SKU or location must not be empty")]
+        Empty,
+        /// A name too long.
+        #[error("a SKU or location of {0} bytes is longer than {NAME_BYTES_MAX}; use a shorter one")]
+        TooLong(usize),
+        /// The catalogue is full.
+        #[error("the catalogue holds as many stock keys as it can (2^32 - 1)")]
+        Full,
+    }
+}
+
+/// Why an engine could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// A setting cannot work.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// There is no stockhold directory (asked by what only inspects).
+    #[error("{0}")]
+    Missing(String),
+    /// The directory holds something else.
+    #[error("{0}")]
+    Foreign(String),
+    /// The directory was written by a newer version.
+    #[error("{0}")]
+    Newer(String),
+    /// Another process, or another engine in this one, has it open.
+    #[error("{message}")]
+    InUse {
+        /// The process, if it is known.
+        pid: Option<u32>,
+        /// The whole sentence.
+        message: String,
+    },
+    /// The directory is damaged, or lacks what was acknowledged. Nothing was changed.
+    #[error("{message}")]
+    Damaged {
+        /// Up to where the log can be read, if that is known.
+        readable: Option<Position>,
+        /// The whole sentence.
+        message: String,
+    },
+    /// The operating system failed.
+    #[error("{0}")]
+    Io(String),
+    /// `Durability::Memory` keeps nothing, so a directory makes no sense with it, and the other way round.
+    #[error("Durability::Memory keeps nothing on disk: use Engine::in_memory, or another durability for {0}")]
+    MemoryWithDirectory(PathBuf),
+    /// A background thread could not be started.
+    #[error("a background thread could not be started: {0}")]
+    Thread(String),
+}
+
+impl From<LogError> for OpenError {
+    fn from(error: LogError) -> Self {
+        let message = error.to_string();
+        let damaged = |readable| OpenError::Damaged { readable, message: message.clone() };
+        match &error {
+            LogError::Directory(DirectoryError::Missing { .. }) => OpenError::Missing(message),
+            LogError::Directory(DirectoryError::Foreign { .. }) => OpenError::Foreign(message),
+            LogError::Directory(DirectoryError::Newer { .. }) => OpenError::Newer(message),
+            LogError::Directory(DirectoryError::InUse { pid, .. }) => OpenError::InUse { pid: *pid, message },
+            LogError::Directory(DirectoryError::Corrupt { .. }) => damaged(None),
+            LogError::Directory(DirectoryError::Io { .. }) => OpenError::Io(message),
+            LogError::Sidecar(SidecarError::Newer { .. }) | LogError::Newer { .. } => {
+                OpenError::Newer(message)
+            }
+            LogError::Sidecar(SidecarError::Corrupt) => damaged(None),
+            LogError::Sidecar(SidecarError::Io(_)) | LogError::Io { .. } => OpenError::Io(message),
+            LogError::Refused(refusal) => damaged(refusal.readable().map(Position)),
+            LogError::Store(StoreError::InUse { .. }) => OpenError::InUse { pid: None, message },
+            LogError::Store(StoreError::Full { .. } | StoreError::Io { .. }) => OpenError::Io(message),
+            LogError::Store(StoreError::Corrupt { .. } | StoreError::Dead { .. }) => damaged(None),
+            LogError::Unreadable { position, .. } | LogError::Fold { position, .. } => {
+                damaged(Some(Position(*position)))
+            }
+        }
+    }
+}

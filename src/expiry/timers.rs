@@ -1,0 +1,256 @@
+//! The timers of one shard of holds: a wheel behind a lock, and in front of it what must not lock.
+//!
+//! The wheel has a horizon: [`Timers::state`] says, by one load, up to when nothing is due. Whoever would refuse
+//! compares it with now; if something is due, it turns the wheel itself, unless somebody is turning it already.
+//! The driver thread only keeps the horizon fresh; the engine is exact without it (F5, F7).
+//!
+//! ```text
+//! bit 63 ......... 23  22 ....... 1  0
+//!     earliest (41)    turns (22)    being turned
+//! ```
+//!
+//! # Ground rules
+//!
+//! 1. `earliest` is never later than the deadline of any live hold of the shard. A reserve queues its slot in the
+//!    intake, *then* lowers `earliest`, *then* takes its units. A turn resets `earliest`, *then* drains the
+//!    intake, and ends by lowering it to what the wheel says: so a slot that the turn did not drain was queued
+//!    after the reset, and its own lowering stands.
+//! 2. While the wheel is being turned nobody believes `earliest`: bit 0 says so.
+//! 3. A refuser reads the state of every shard, then the counter, then every state again: equal both times and
+//!    nothing due, no turn ended or began in between, so the counter held every unit that was not in a live hold.
+//! 4. The intake holds a slot at most once, and the wheel has at most one timer a slot, whatever its holds did
+//!    meanwhile: dead timers are bounded by slots. A timer that fires asks the hold's word; a later deadline
+//!    (an extension) puts it back.
+//! 5. A turn is bounded: so many slots drained, so many expired. What remains keeps `earliest` where it was.
+
+use crossbeam::utils::CachePadded;
+use parking_lot::Mutex;
+
+use super::wheel::{Progress, Wheel};
+use crate::clock::Timestamp;
+use crate::hold::state::EPOCH_2020_MS;
+use crate::hold::table;
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
+
+/// No slot: the end of the intake.
+const NONE: u32 = u32::MAX >> 1;
+const TURNING: u64 = 1;
+const TURN_ONE: u64 = 2;
+const TURN_MASK: u64 = (1 << 23) - 1;
+const NEVER: u64 = u64::MAX >> 23;
+/// Slots that one turn takes over from the intake.
+const DRAIN_MAX: usize = 4_096;
+/// Holds that one turn expires.
+const BATCH: usize = 256;
+
+/// What one load says of a shard.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct State(u64);
+
+impl State {
+    /// Cannot be believed right now.
+    pub(crate) fn is_turning(self) -> bool {
+        self.0 & TURNING != 0
+    }
+
+    /// Something may be due at `now`.
+    pub(crate) fn is_due(self, now: Timestamp) -> bool {
+        self.earliest_ms() <= now.0
+    }
+
+    /// Lower bound of every deadline, in Unix ms; `u64::MAX` for none.
+    pub(crate) fn earliest_ms(self) -> u64 {
+        unpack(self.0 >> 23)
+    }
+}
+
+fn pack(deadline_ms: u64) -> u64 {
+    deadline_ms.saturating_sub(EPOCH_2020_MS).min(NEVER)
+}
+
+fn unpack(earliest: u64) -> u64 {
+    if earliest == NEVER { u64::MAX } else { EPOCH_2020_MS + earliest }
+}
+
+/// What became of a timer that fired.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Fired {
+    /// The hold expired.
+    Expired,
+    /// There is nothing to expire.
+    Dead,
+    /// Not yet, or not now: ask again at the deadline, which may have passed.
+    Later(Timestamp),
+}
+
+/// What a turn did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Turn {
+    /// So many holds expired; more may be due.
+    Turned(usize),
+    /// Another thread is turning.
+    Elsewhere,
+}
+
+/// The shard's hooks into the table of holds.
+pub(crate) trait Slots {
+    /// The intake link of the slot with this local index.
+    fn timer(&self, local: u32) -> Option<&AtomicU32>;
+    /// The deadline of the hold in it, while it is being reserved or live.
+    fn deadline(&self, local: u32) -> Option<Timestamp>;
+    /// Its timer fired at `now`.
+    fn fire(&self, local: u32, now: Timestamp) -> Fired;
+}
+
+#[derive(Debug)]
+struct Turning {
+    wheel: Wheel,
+    /// The rest of a drain that reached its bound.
+    backlog: u32,
+    due: Vec<u32>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Timers {
+    state: CachePadded<AtomicU64>,
+    /// Head of the intake: pushed one by one, taken whole, so it needs no tag.
+    intake: CachePadded<AtomicU32>,
+    turning: Mutex<Turning>,
+}
+
+impl Timers {
+    pub(crate) fn new(now: Timestamp) -> Self {
+        Timers {
+            state: CachePadded::new(AtomicU64::new(NEVER << 23)),
+            intake: CachePadded::new(AtomicU32::new(NONE)),
+            turning: Mutex::new(Turning { wheel: Wheel::new(now.0), backlog: NONE, due: Vec::new() }),
+        }
+    }
+
+    /// One load.
+    pub(crate) fn state(&self) -> State {
+        // SeqCst: with the counter's load between two of these, and against the lowering below: the reader's
+        // three loads and the reserver's lower-then-take must have one order (rules 1 and 3).
+        State(self.state.load(Ordering::SeqCst))
+    }
+
+    /// Registers the deadline of a hold whose word is published, before its units are taken.
+    pub(crate) fn register(&self, slots: &impl Slots, local: u32, deadline: Timestamp) {
+        if let Some(timer) = slots.timer(local)
+            && table::queue(timer)
+        {
+            let mut head = self.intake.load(Ordering::Relaxed); // the swap re-checks it
+            loop {
+                table::link(timer, head);
+                // SeqCst: releases the link and the word before it to the drain's swap; and, should the lowering below
+                // only read an `earliest` from before a reset, orders this push before the drain behind that reset.
+                match self.intake.compare_exchange_weak(head, local, Ordering::SeqCst, Ordering::Relaxed) {
+                    Ok(_) => break,
+                    Err(now) => head = now,
+                }
+            }
+        }
+        self.lower(pack(deadline.0));
+    }
+
+    fn lower(&self, earliest: u64) {
+        let mut state = self.state.load(Ordering::SeqCst);
+        while state >> 23 > earliest {
+            // SeqCst: see `state`.
+            match self.state.compare_exchange_weak(
+                state,
+                earliest << 23 | (state & TURN_MASK),
+                Ordering::SeqCst,
+                Ordering::SeqCst,
+            ) {
+                Ok(_) => return,
+                Err(now) => state = now,
+            }
+        }
+    }
+
+    /// Expires a bounded batch of what is due at `now`.
+    pub(crate) fn turn(&self, slots: &impl Slots, now: Timestamp) -> Turn {
+        let Some(mut turning) = self.turning.try_lock() else { return Turn::Elsewhere };
+        let before = self.begin_turn();
+        let Turning { wheel, backlog, due } = &mut *turning;
+        let drained = self.drain(slots, wheel, backlog);
+        due.clear();
+        let progress = wheel.advance(now.0, BATCH, due);
+        let mut expired = 0;
+        let mut unfinished = progress == Progress::More;
+        for &local in due.iter() {
+            match slots.fire(local, now) {
+                Fired::Expired => expired += 1,
+                Fired::Dead => {}
+                Fired::Later(deadline) => {
+                    unfinished |= deadline <= now;
+                    wheel.insert(local, deadline.0);
+                }
+            }
+        }
+        let mut earliest = wheel.next_due_ms().map_or(NEVER, pack);
+        if unfinished {
+            earliest = earliest.min(pack(now.0));
+        }
+        if !drained {
+            earliest = earliest.min(before);
+        }
+        self.end_turn(earliest);
+        Turn::Turned(expired)
+    }
+
+    /// Marks the wheel as being turned and resets `earliest`, which it returns.
+    fn begin_turn(&self) -> u64 {
+        let mut state = self.state.load(Ordering::SeqCst);
+        loop {
+            let turns = (state + TURN_ONE) & TURN_MASK;
+            match self.state.compare_exchange_weak(
+                state,
+                NEVER << 23 | turns | TURNING,
+                Ordering::SeqCst,
+                Ordering::SeqCst,
+            ) {
+                Ok(_) => return state >> 23,
+                Err(now) => state = now,
+            }
+        }
+    }
+
+    fn end_turn(&self, earliest: u64) {
+        let mut state = self.state.load(Ordering::SeqCst);
+        loop {
+            let lowest = (state >> 23).min(earliest);
+            let ended = lowest << 23 | (state & TURN_MASK & !TURNING);
+            match self.state.compare_exchange_weak(state, ended, Ordering::SeqCst, Ordering::SeqCst) {
+                Ok(_) => return,
+                Err(now) => state = now,
+            }
+        }
+    }
+
+    /// Moves the intake into the wheel; `false` if some is left.
+    fn drain(&self, slots: &impl Slots, wheel: &mut Wheel, backlog: &mut u32) -> bool {
+        for _ in 0..DRAIN_MAX {
+            if *backlog == NONE {
+                // SeqCst: takes over the links; pairs with the push.
+                *backlog = self.intake.swap(NONE, Ordering::SeqCst);
+                if *backlog == NONE {
+                    return true;
+                }
+            }
+            let local = *backlog;
+            let Some(timer) = slots.timer(local) else {
+                *backlog = NONE;
+                continue;
+            };
+            // From here on the slot may be queued anew, so its word is read after.
+            *backlog = table::unqueue(timer);
+            match slots.deadline(local) {
+                Some(deadline) => wheel.insert(local, deadline.0),
+                None => wheel.remove(local),
+            }
+        }
+        *backlog == NONE && self.intake.load(Ordering::Acquire) == NONE
+    }
+}

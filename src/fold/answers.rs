@@ -1,0 +1,92 @@
+//! What an operation was answered, from its record: so that an op key is answered the same after a restart.
+
+use crate::answer::{Adjusted, Confirmed, Extended, Left, Moved, Refusal, RefusalReason, Reserved};
+use crate::clock::Timestamp;
+use crate::hold::id::HoldIds;
+use crate::hold::op_keys::Answer;
+use crate::log::record::Record;
+use crate::types::{Position, StockKey};
+
+/// Puts a [`Left`] into a record's answer.
+pub(crate) fn left_to_answer(left: Left) -> i64 {
+    match left {
+        Left::Exact(units) => units << 1 | 1,
+        Left::AtLeast(units) => units << 1,
+    }
+}
+
+fn left_from_answer(answer: i64) -> Left {
+    if answer & 1 == 1 { Left::Exact(answer >> 1) } else { Left::AtLeast(answer >> 1) }
+}
+
+/// What the directory's answers are made with.
+#[derive(Clone, Debug)]
+pub(crate) struct Answers {
+    pub ids: HoldIds,
+    /// The tag of the directory's stock keys.
+    pub tag: u32,
+}
+
+impl Answers {
+    /// The answer that `record` was written with; `at` is its time, `epoch` the opening that made its hold.
+    pub(crate) fn of(
+        &self,
+        record: &Record<'_>,
+        position: Position,
+        at: Timestamp,
+        epoch: u32,
+    ) -> Option<Answer> {
+        let number = record.op()?.answer();
+        Some(match *record {
+            Record::Reserve { place, quantity, ttl, .. } => Answer::Reserved(Reserved {
+                hold: self.ids.id(place, epoch),
+                quantity,
+                deadline: Timestamp(at.0.saturating_add(ttl.millis())),
+                left: left_from_answer(number),
+            }),
+            Record::Confirm { place, taken, returned, .. } => Answer::Confirmed(Confirmed {
+                hold: self.ids.id(place, epoch),
+                quantity: taken,
+                returned,
+                retaken: false,
+            }),
+            Record::Retake { place, taken, .. } => Answer::Confirmed(Confirmed {
+                hold: self.ids.id(place, epoch),
+                quantity: taken,
+                returned: 0,
+                retaken: true,
+            }),
+            Record::Release { place, quantity, .. }
+            | Record::Ship { place, quantity, .. }
+            | Record::Cancel { place, quantity, .. } => Answer::Moved(Moved {
+                hold: self.ids.id(place, epoch),
+                quantity,
+                remaining: u32::try_from(number).unwrap_or(0),
+            }),
+            Record::Extend { place, ttl, .. } | Record::Pay { place, ttl, .. } => {
+                Answer::Extended(Extended {
+                    hold: self.ids.id(place, epoch),
+                    deadline: Timestamp(at.0.saturating_add(ttl.millis())),
+                })
+            }
+            Record::Receive { .. } | Record::Adjust { .. } => Answer::Adjusted(adjusted(number)),
+            Record::Refuse { key, asked, .. } => Answer::Refused(Refusal {
+                reason: RefusalReason::OutOfStock,
+                key: StockKey { index: key, tag: self.tag },
+                asked,
+                available: number,
+                position,
+            }),
+            Record::Void { .. }
+            | Record::Opened { .. }
+            | Record::Declare { .. }
+            | Record::Expire { .. }
+            | Record::Sale { .. } => return None,
+        })
+    }
+}
+
+/// The answer to a physical movement.
+pub(crate) fn adjusted(available: i64) -> Adjusted {
+    Adjusted { available, shortfall: available.min(0).saturating_neg() }
+}

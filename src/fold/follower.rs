@@ -1,0 +1,186 @@
+//! The fold that follows a running engine: levels, and which holds a reference names.
+//!
+//! It is fed whole groups from memory by the log thread, behind the sync, so it never shows what a crash could take
+//! back. Readers wait until it has come to where they were answered; that is a query's wait, not a decision's.
+
+use crossbeam::channel::Receiver;
+use parking_lot::Mutex;
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::levels::{KeyLevel, Levels};
+use crate::log::record::{Record, Records};
+use crate::log::watch::Watch;
+use crate::log::writer::Group;
+
+/// No slot.
+const NONE: u32 = u32::MAX;
+
+/// Which slots carry a reference: a chained hash table of slot numbers, 12 bytes a slot.
+///
+/// It may name slots whose hold has another reference with the same hash; whoever asks compares.
+#[derive(Debug, Default)]
+struct References {
+    heads: Vec<u32>,
+    /// By slot: the next in its chain, and the hash it is chained under (0 = not chained).
+    links: Vec<(u32, u32)>,
+    chained: usize,
+}
+
+fn hash(reference: &[u8]) -> u32 {
+    xxh3_64(reference) as u32 | 1
+}
+
+impl References {
+    fn set(&mut self, slot: u32, reference: &[u8]) {
+        self.remove(slot);
+        if reference.is_empty() {
+            return;
+        }
+        if self.links.len() <= slot as usize {
+            self.links.resize(slot as usize + 1, (NONE, 0));
+        }
+        if self.chained >= self.heads.len() {
+            self.grow();
+        }
+        self.chain(slot, hash(reference));
+        self.chained += 1;
+    }
+
+    fn chain(&mut self, slot: u32, hash: u32) {
+        let head = hash as usize >> 1 & (self.heads.len() - 1);
+        self.links[slot as usize] = (std::mem::replace(&mut self.heads[head], slot), hash);
+    }
+
+    fn grow(&mut self) {
+        self.heads = vec![NONE; (self.heads.len() * 2).max(1_024)];
+        for slot in 0..self.links.len() {
+            let (_, hash) = self.links[slot];
+            if hash != 0 {
+                self.chain(slot as u32, hash);
+            }
+        }
+    }
+
+    fn remove(&mut self, slot: u32) {
+        let Some(&(next, hash)) = self.links.get(slot as usize) else { return };
+        if hash == 0 {
+            return;
+        }
+        let head = hash as usize >> 1 & (self.heads.len() - 1);
+        let mut at = self.heads[head];
+        if at == slot {
+            self.heads[head] = next;
+        } else {
+            while at != NONE {
+                let following = self.links[at as usize].0;
+                if following == slot {
+                    self.links[at as usize].0 = next;
+                    break;
+                }
+                at = following;
+            }
+        }
+        self.links[slot as usize] = (NONE, 0);
+        self.chained -= 1;
+    }
+
+    fn slots(&self, reference: &[u8]) -> Vec<u32> {
+        let hash = hash(reference);
+        let Some(&head) = self.heads.get(hash as usize >> 1 & self.heads.len().wrapping_sub(1)) else {
+            return Vec::new();
+        };
+        let mut found = Vec::new();
+        let mut at = head;
+        while at != NONE {
+            let (next, its) = self.links[at as usize];
+            if its == hash {
+                found.push(at);
+            }
+            at = next;
+        }
+        found
+    }
+}
+
+pub(crate) struct Follower {
+    levels: Mutex<Levels>,
+    references: Mutex<References>,
+    pub(crate) position: Watch,
+}
+
+impl Follower {
+    /// Continues from what recovery found.
+    pub(crate) fn new<'a>(
+        levels: Levels,
+        position: u64,
+        references: impl Iterator<Item = (u32, &'a [u8])>,
+    ) -> Self {
+        let mut index = References::default();
+        references.for_each(|(slot, reference)| index.set(slot, reference));
+        Follower { levels: Mutex::new(levels), references: Mutex::new(index), position: Watch::new(position) }
+    }
+
+    /// The follower thread's whole life.
+    pub(crate) fn run(&self, groups: &Receiver<Group>) {
+        for group in groups {
+            self.apply(&group);
+            self.position.wake_now();
+        }
+        self.position.end();
+        self.position.wake_now();
+    }
+
+    fn apply(&self, group: &Group) {
+        let mut levels = self.levels.lock();
+        let mut references = self.references.lock();
+        for payload in &group.chunks {
+            for record in Records::new(&payload.bytes, payload.start) {
+                // The engine's own records, a moment ago: they are whole.
+                let Ok((position, record)) = record else {
+                    debug_assert!(false, "a record that we wrote");
+                    break;
+                };
+                let applied = levels.apply(position, &record);
+                debug_assert_eq!(applied, Ok(()));
+                if let Record::Reserve { place, reference, .. } = record {
+                    references.set(place.slot, reference);
+                }
+            }
+        }
+        // Under the locks, so that a level and its position are of one piece.
+        self.position.advance(group.end);
+    }
+
+    /// The level of a key, and the position that it is of.
+    pub(crate) fn level(&self, key: u32) -> Option<(KeyLevel, u64)> {
+        let levels = self.levels.lock();
+        Some((*levels.get(key)?, self.position.position()))
+    }
+
+    /// Slots whose hold may carry `reference`.
+    pub(crate) fn slots(&self, reference: &[u8]) -> Vec<u32> {
+        self.references.lock().slots(reference)
+    }
+}
+
+#[cfg(all(test, not(stockhold_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn references_are_found_moved_and_removed() {
+        let mut index = References::default();
+        assert!(index.slots(b"a").is_empty());
+        for slot in 0..5_000u32 {
+            index.set(slot, format!("order-{}", slot % 1_700).as_bytes());
+        }
+        let mut found = index.slots(b"order-3");
+        found.sort_unstable();
+        assert_eq!(found, [3, 1_703, 3_403]);
+        index.set(1_703, b"other");
+        index.set(3, b"");
+        assert_eq!(index.slots(b"order-3"), [3_403]);
+        assert_eq!(index.slots(b"other"), [1_703]);
+        assert_eq!(index.chained, 4_999);
+    }
+}

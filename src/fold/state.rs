@@ -1,0 +1,169 @@
+//! The whole state of an engine, as its log says: what recovery puts back.
+
+use std::collections::HashMap;
+
+use super::levels::{Contradiction, Levels};
+use crate::clock::Timestamp;
+use crate::hold::state::{Phase, Word};
+use crate::log::record::{Op, Place, Record, Records};
+use crate::types::Reference;
+
+/// A hold, as the log says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct FoldedHold {
+    pub generation: u32,
+    /// The opening that made it.
+    pub epoch: u32,
+    pub key: u32,
+    pub quantity: u32,
+    pub born: Timestamp,
+    pub reference: Reference,
+    pub word: Word,
+}
+
+/// An operation with an op key, as the log says.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FoldedOp<'a> {
+    pub op: Op,
+    pub record: &'a Record<'a>,
+    pub position: u64,
+    pub at: Timestamp,
+    /// The opening that made the record's hold, or that wrote the record.
+    pub epoch: u32,
+}
+
+/// See the module. Holds are kept by slot until the slot is used again, as the live table does.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Fold {
+    pub levels: Levels,
+    pub names: Vec<(Box<str>, Box<str>)>,
+    pub holds: HashMap<u32, FoldedHold>,
+    /// Behind the last record.
+    pub position: u64,
+    pub records: u64,
+    /// The latest time in the log.
+    pub now: Timestamp,
+    /// The opening that wrote the last record.
+    pub epoch: u32,
+    opened_at: Timestamp,
+}
+
+impl Fold {
+    /// Applies every record of a chunk's payload, handing those with an op key to `ops`.
+    pub(crate) fn payload(
+        &mut self,
+        start: u64,
+        payload: &[u8],
+        ops: &mut dyn FnMut(FoldedOp<'_>),
+    ) -> Result<(), Contradiction> {
+        for record in Records::new(payload, start) {
+            let (position, record) = record.map_err(|_| Contradiction {
+                position: self.position,
+                what: "bytes that are not a record",
+            })?;
+            self.apply(position, &record, ops)?;
+        }
+        Ok(())
+    }
+
+    /// Applies the record that ends at `position`. What was decided is applied, never decided again.
+    pub(crate) fn apply(
+        &mut self,
+        position: u64,
+        record: &Record<'_>,
+        ops: &mut dyn FnMut(FoldedOp<'_>),
+    ) -> Result<(), Contradiction> {
+        let wrong = |what| Contradiction { position, what };
+        self.levels.apply(position, record)?;
+        let at = record.at().map(|at| Timestamp(self.opened_at.0.saturating_add(at)));
+        let mut epoch = self.epoch;
+        match *record {
+            Record::Opened { epoch, at_unix_ms } => {
+                self.epoch = epoch;
+                self.opened_at = Timestamp(at_unix_ms);
+                self.now = self.now.max(self.opened_at);
+            }
+            Record::Declare { sku, location, .. } => self.names.push((sku.into(), location.into())),
+            Record::Reserve { place, key, quantity, ttl, reference, .. } => {
+                let born = at.unwrap_or_default();
+                let hold = FoldedHold {
+                    generation: place.generation,
+                    epoch: self.epoch,
+                    key,
+                    quantity,
+                    born,
+                    reference: Reference::new(reference)
+                        .ok_or_else(|| wrong("a reference that is too long"))?,
+                    word: Word::with_deadline(
+                        Phase::Active,
+                        place.generation,
+                        Timestamp(born.0.saturating_add(ttl.millis())),
+                    ),
+                };
+                if let Some(before) = self.holds.insert(place.slot, hold)
+                    && (before.generation >= place.generation || before.word.phase().is_live())
+                {
+                    return Err(wrong("a slot is used again before its hold has ended"));
+                }
+            }
+            Record::Void { .. } | Record::Receive { .. } | Record::Adjust { .. } => {}
+            Record::Sale { .. } | Record::Refuse { .. } => {}
+            Record::Confirm { place, taken, .. } => {
+                let hold = self.hold(place).ok_or_else(|| wrong("a confirm of a hold that is not live"))?;
+                hold.word = Word::with_units(Phase::Confirmed, place.generation, taken);
+                epoch = hold.epoch;
+            }
+            Record::Retake { place, taken, .. } => {
+                let hold = self.any(place).filter(|hold| hold.word.phase() == Phase::Expired);
+                let hold = hold.ok_or_else(|| wrong("a retake of a hold that had not expired"))?;
+                hold.word = Word::with_units(Phase::Confirmed, place.generation, taken);
+                epoch = hold.epoch;
+            }
+            Record::Release { place, .. } => {
+                let hold = self.hold(place).ok_or_else(|| wrong("a release of a hold that is not live"))?;
+                hold.word = Word::with_units(Phase::Released, place.generation, 0);
+                epoch = hold.epoch;
+            }
+            Record::Expire { place, .. } => {
+                let hold = self.hold(place).ok_or_else(|| wrong("an expiry of a hold that is not live"))?;
+                hold.word = Word::with_units(Phase::Expired, place.generation, 0);
+                epoch = hold.epoch;
+            }
+            Record::Extend { place, ttl, .. } | Record::Pay { place, ttl, .. } => {
+                let pay = matches!(record, Record::Pay { .. });
+                let hold =
+                    self.hold(place).ok_or_else(|| wrong("an extension of a hold that is not live"))?;
+                let phase = if pay { Phase::Paying } else { hold.word.phase() };
+                let deadline = Timestamp(at.unwrap_or_default().0.saturating_add(ttl.millis()));
+                hold.word = Word::with_deadline(phase, place.generation, deadline.max(hold.word.deadline()));
+                epoch = hold.epoch;
+            }
+            Record::Ship { place, quantity, .. } | Record::Cancel { place, quantity, .. } => {
+                let emptied =
+                    if matches!(record, Record::Ship { .. }) { Phase::Shipped } else { Phase::Cancelled };
+                let hold = self.any(place).filter(|hold| hold.word.phase() == Phase::Confirmed);
+                let hold = hold.ok_or_else(|| wrong("a movement of a hold that is not confirmed"))?;
+                let rest = hold.word.units().checked_sub(quantity);
+                let rest = rest.ok_or_else(|| wrong("more units move than the hold has"))?;
+                let phase = if rest == 0 { emptied } else { Phase::Confirmed };
+                hold.word = Word::with_units(phase, place.generation, rest);
+                epoch = hold.epoch;
+            }
+        }
+        self.now = self.now.max(at.unwrap_or_default());
+        self.position = position;
+        self.records += 1;
+        if let Some(op) = record.op() {
+            ops(FoldedOp { op: *op, record, position, at: at.unwrap_or_default(), epoch });
+        }
+        Ok(())
+    }
+
+    fn any(&mut self, place: Place) -> Option<&mut FoldedHold> {
+        self.holds.get_mut(&place.slot).filter(|hold| hold.generation == place.generation)
+    }
+
+    fn hold(&mut self, place: Place) -> Option<&mut FoldedHold> {
+        self.any(place).filter(|hold| hold.word.phase().is_live())
+    }
+}

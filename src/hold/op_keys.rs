@@ -1,0 +1,212 @@
+//! Op keys: an operation happens once, however often it is sent.
+//!
+//! An entry is made before anything is decided and completed with the answer. The map's shard lock spans one
+//! map operation, never the log or a decision, so calls with an op key may wait for one such operation of another
+//! thread; calls without one never come here.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use dashmap::DashMap;
+use dashmap::mapref::entry::Entry;
+
+use crate::answer::{Adjusted, Confirmed, Extended, Moved, Refusal, Reserved};
+use crate::clock::Timestamp;
+use crate::error::{Busy, Common, OpKeyError};
+use crate::types::{OpKey, Position};
+
+/// The answer that an op key is remembered with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Answer {
+    Reserved(Reserved),
+    Refused(Refusal),
+    Confirmed(Confirmed),
+    Extended(Extended),
+    Moved(Moved),
+    Adjusted(Adjusted),
+}
+
+/// One remembered operation.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Done {
+    pub answer: Answer,
+    pub position: Position,
+    pub at: Timestamp,
+}
+
+#[derive(Debug)]
+struct Entered {
+    content: u64,
+    /// `None` while it is being decided.
+    done: Option<Done>,
+}
+
+#[derive(Debug)]
+pub(crate) struct OpKeys {
+    entries: DashMap<OpKey, Entered>,
+    count: AtomicUsize,
+    max: usize,
+    retention: Option<Duration>,
+}
+
+/// An op key whose operation is being decided. Dropped without [`done`](Deciding::done), it is as if never used.
+#[derive(Debug)]
+pub(crate) struct Deciding<'k> {
+    keys: &'k OpKeys,
+    key: OpKey,
+    open: bool,
+}
+
+impl OpKeys {
+    pub(crate) fn new(max: usize, retention: Option<Duration>) -> Self {
+        OpKeys { entries: DashMap::new(), count: AtomicUsize::new(0), max, retention }
+    }
+
+    /// The first answer, if the key was used before.
+    pub(crate) fn find(&self, key: OpKey, content: u64) -> Result<Option<Done>, OpKeyError> {
+        match self.entries.get(&key) {
+            None => Ok(None),
+            Some(entry) => entry.answer(content).map(Some),
+        }
+    }
+
+    /// Enters the key, unless it was used before.
+    pub(crate) fn begin(&self, key: OpKey, content: u64, now: Timestamp) -> Result<Began<'_>, Common> {
+        if let (Some(at_ms), Some(retention)) = (key.uuid_v7_ms(), self.retention)
+            && Timestamp(at_ms).plus(retention) < now
+            && !self.entries.contains_key(&key)
+        {
+            return Err(OpKeyError::TooOld.into());
+        }
+        match self.entries.entry(key) {
+            Entry::Occupied(entry) => Ok(Began::Before(entry.get().answer(content)?)),
+            Entry::Vacant(entry) => {
+                // Relaxed: a bound, not a fence; the entry itself is published by the map's lock.
+                if self.count.fetch_add(1, Ordering::Relaxed) >= self.max {
+                    self.count.fetch_sub(1, Ordering::Relaxed);
+                    return Err(Busy::OpKeysFull.into());
+                }
+                entry.insert(Entered { content, done: None });
+                Ok(Began::Now(Deciding { keys: self, key, open: true }))
+            }
+        }
+    }
+
+    /// Puts back what recovery found, even beyond the bound.
+    pub(crate) fn restore(&self, key: OpKey, content: u64, done: Done) {
+        if self.entries.insert(key, Entered { content, done: Some(done) }).is_none() {
+            self.count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Forgets what is older than the retention window.
+    pub(crate) fn forget(&self, now: Timestamp) {
+        let Some(retention) = self.retention else { return };
+        let mut forgotten = 0;
+        self.entries.retain(|_, entry| {
+            let keep = entry.done.is_none_or(|done| done.at.plus(retention) >= now);
+            forgotten += usize::from(!keep);
+            keep
+        });
+        self.count.fetch_sub(forgotten, Ordering::Relaxed);
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
+    }
+}
+
+/// What [`OpKeys::begin`] found.
+#[derive(Debug)]
+pub(crate) enum Began<'k> {
+    /// Decided before.
+    Before(Done),
+    /// To be decided now.
+    Now(Deciding<'k>),
+}
+
+impl Entered {
+    fn answer(&self, content: u64) -> Result<Done, OpKeyError> {
+        if self.content != content {
+            return Err(OpKeyError::OtherContent);
+        }
+        self.done.ok_or(OpKeyError::InProgress)
+    }
+}
+
+impl Deciding<'_> {
+    /// Remembers the answer.
+    pub(crate) fn done(mut self, done: Done) {
+        self.open = false;
+        if let Some(mut entry) = self.keys.entries.get_mut(&self.key) {
+            entry.done = Some(done);
+        }
+    }
+}
+
+impl Drop for Deciding<'_> {
+    fn drop(&mut self) {
+        if self.open {
+            self.keys.entries.remove(&self.key);
+            self.keys.count.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(all(test, not(stockhold_loom)))]
+mod tests {
+    use super::*;
+
+    const KEY: OpKey = OpKey(1);
+
+    fn done(at: u64) -> Done {
+        let answer = Answer::Adjusted(Adjusted { available: 5, shortfall: 0 });
+        Done { answer, position: Position(9), at: Timestamp(at) }
+    }
+
+    fn begin(keys: &OpKeys, key: OpKey) -> Deciding<'_> {
+        match keys.begin(key, 7, Timestamp(0)) {
+            Ok(Began::Now(deciding)) => deciding,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_first_answer_is_given_again_and_other_content_is_refused() {
+        let keys = OpKeys::new(10, None);
+        let deciding = begin(&keys, KEY);
+        assert_eq!(keys.find(KEY, 7), Err(OpKeyError::InProgress));
+        deciding.done(done(0));
+        assert_eq!(keys.find(KEY, 7), Ok(Some(done(0))));
+        assert!(matches!(keys.begin(KEY, 7, Timestamp(0)), Ok(Began::Before(_))));
+        assert_eq!(keys.find(KEY, 8), Err(OpKeyError::OtherContent));
+    }
+
+    #[test]
+    fn an_operation_that_came_to_nothing_leaves_its_key_unused() {
+        let keys = OpKeys::new(1, None);
+        drop(begin(&keys, KEY));
+        assert_eq!((keys.find(KEY, 8), keys.len()), (Ok(None), 0));
+    }
+
+    #[test]
+    fn a_full_table_is_busy_and_evicts_nothing() {
+        let keys = OpKeys::new(1, None);
+        begin(&keys, KEY).done(done(0));
+        assert_eq!(keys.begin(OpKey(2), 7, Timestamp(0)).unwrap_err(), Common::Busy(Busy::OpKeysFull));
+        assert!(keys.find(KEY, 7).unwrap().is_some());
+    }
+
+    #[test]
+    fn keys_are_forgotten_after_the_retention_window_and_old_uuids_refused() {
+        let keys = OpKeys::new(9, Some(Duration::from_millis(100)));
+        begin(&keys, KEY).done(done(50));
+        keys.forget(Timestamp(150));
+        assert_eq!(keys.len(), 1);
+        keys.forget(Timestamp(151));
+        assert_eq!(keys.len(), 0);
+        let v7 = OpKey(1_000 << 80 | 7 << 76 | 0b10 << 62);
+        assert!(keys.begin(v7, 7, Timestamp(1_100)).is_ok());
+        assert_eq!(keys.begin(v7, 7, Timestamp(1_101)).unwrap_err(), Common::OpKey(OpKeyError::TooOld));
+    }
+}

@@ -1,0 +1,345 @@
+//! The ring between the deciding threads and the log thread: one byte ring, one total order.
+//!
+//! A record's position is where a `fetch_add` put it. The ring is plain atomic words: the first word of a record
+//! carries its length and first bytes, and publishes the rest.
+//!
+//! ```text
+//! word 0   bits 63 ..... 16            15 .. 0
+//!          first 6 bytes of the record length + 1; 0 = not published yet; VOID = nothing happened,
+//!                                      bits 31..16 say how many words to skip
+//! word 1.. the other bytes, zero-padded
+//! ```
+//!
+//! # Ground rules
+//!
+//! 1. **Room before mutation.** Words are claimed as credits before anything changes; a claim that is dropped
+//!    gives them back. A share of the ring is kept for what gives units back or keeps a promise, so that a flood
+//!    of reserves cannot stop a confirm.
+//! 2. Every drawn word is covered by a claim, and `used` counts claims not yet freed. So the words that a draw
+//!    hands out are free: to have `p + n` words drawn, as many were claimed, and the last of those claims saw
+//!    `used <= capacity`, hence that everything a lap behind was freed.
+//! 3. Every drawn position is filled or voided. A writer that is descheduled between the two delays
+//!    acknowledgements, not decisions, until the ring is full; then the answer is `Busy`.
+//! 4. The reader zeroes what it has read before it frees it: no byte of a caller's can pass for a header.
+//! 5. Closing is a bit in `used`: after it no claim succeeds, while those under way may still draw and fill.
+
+use crossbeam::utils::CachePadded;
+
+use crate::sync::{AtomicU64, Ordering};
+
+/// Set in `used`: no claim succeeds any more.
+const CLOSED: u64 = 1 << 63;
+const VOID: u64 = 0xffff;
+/// Bytes of a record that its first word carries.
+const HEAD_BYTES: usize = 6;
+
+/// Who claims.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Share {
+    /// What takes units: it must leave the kept share alone.
+    Take,
+    /// Confirm, release, extend, expire, and physical movements.
+    Keep,
+}
+
+/// Why there is no claim.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum NoClaim {
+    /// The log thread is behind.
+    Full,
+    /// The ring is closed: shut down, or poisoned.
+    Closed,
+}
+
+#[derive(Debug)]
+pub(crate) struct Ring {
+    words: Box<[AtomicU64]>,
+    kept: u64,
+    /// The next position to hand out.
+    drawn: CachePadded<AtomicU64>,
+    /// Words claimed and not yet freed, and the closed bit.
+    used: CachePadded<AtomicU64>,
+}
+
+/// Words that a decision may draw. Dropped, they go back.
+#[derive(Debug)]
+pub(crate) struct Claim<'r> {
+    ring: &'r Ring,
+    words: u64,
+}
+
+/// A drawn place, to be filled or voided.
+#[derive(Debug)]
+#[must_use = "a drawn position that is neither filled nor voided stops the log"]
+pub(crate) struct Drawn<'r> {
+    ring: &'r Ring,
+    start: u64,
+    words: u64,
+}
+
+impl Ring {
+    /// `words` is a power of two; positions begin at `start`.
+    pub(crate) fn new(words: usize, start: u64) -> Self {
+        assert!(words.is_power_of_two() && words >= 4, "a ring of {words} words");
+        Ring {
+            words: (0..words).map(|_| AtomicU64::new(0)).collect(),
+            kept: words as u64 / 4,
+            drawn: CachePadded::new(AtomicU64::new(start)),
+            used: CachePadded::new(AtomicU64::new(0)),
+        }
+    }
+
+    pub(crate) fn capacity_words(&self) -> u64 {
+        self.words.len() as u64
+    }
+
+    /// Words claimed and not yet freed.
+    pub(crate) fn used_words(&self) -> u64 {
+        // Acquire: pairs with the AcqRel of claims; zero after closing means that every fill is visible.
+        self.used.load(Ordering::Acquire) & !CLOSED
+    }
+
+    /// The position behind everything drawn so far.
+    pub(crate) fn drawn(&self) -> u64 {
+        // Acquire: pairs with `draw`, so that a reader who saw a decision's effect sees its position.
+        self.drawn.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        // Relaxed: a hint for refusals; claims decide by their own read-modify-write.
+        self.used.load(Ordering::Relaxed) & CLOSED != 0
+    }
+
+    /// No claim succeeds after this.
+    pub(crate) fn close(&self) {
+        self.used.fetch_or(CLOSED, Ordering::AcqRel);
+    }
+
+    /// Claims room for `words`.
+    pub(crate) fn claim(&self, words: u64, share: Share) -> Result<Claim<'_>, NoClaim> {
+        let limit = match share {
+            Share::Take => self.capacity_words() - self.kept,
+            Share::Keep => self.capacity_words(),
+        };
+        // AcqRel: acquires the zeroing of the words that `free` released (rule 2); released onwards to whoever
+        // draws after us, through `drawn`.
+        let before = self.used.fetch_add(words, Ordering::AcqRel);
+        if before & CLOSED == 0 && before + words <= limit {
+            return Ok(Claim { ring: self, words });
+        }
+        self.used.fetch_sub(words, Ordering::Release);
+        Err(if before & CLOSED != 0 { NoClaim::Closed } else { NoClaim::Full })
+    }
+
+    fn word(&self, position: u64) -> &AtomicU64 {
+        &self.words[(position & (self.capacity_words() - 1)) as usize]
+    }
+}
+
+impl<'r> Claim<'r> {
+    /// Draws the position of a record of `words`, at most what was claimed; the rest goes back.
+    pub(crate) fn draw(mut self, words: u64) -> Drawn<'r> {
+        let words = words.min(self.words);
+        self.words -= words;
+        // AcqRel: carries the claims' acquire of freed words to us, and ours to later draws (rule 2); and is what
+        // `drawn()` acquires.
+        let start = self.ring.drawn.fetch_add(words, Ordering::AcqRel);
+        Drawn { ring: self.ring, start, words }
+    }
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        if self.words > 0 {
+            self.ring.used.fetch_sub(self.words, Ordering::Release);
+        }
+    }
+}
+
+impl Drawn<'_> {
+    /// The position behind the record.
+    pub(crate) fn end(&self) -> u64 {
+        self.start + self.words
+    }
+
+    /// Publishes the record, which takes exactly the words drawn.
+    pub(crate) fn fill(self, record: &[u8]) {
+        debug_assert_eq!(super::record::words_for(record.len()), self.words);
+        let (head, tail) = record.split_at(record.len().min(HEAD_BYTES));
+        for (position, bytes) in (self.start + 1..self.end()).zip(tail.chunks(8)) {
+            // Relaxed: published by the header below.
+            self.ring.word(position).store(little_endian(bytes), Ordering::Relaxed);
+        }
+        let header = little_endian(head) << 16 | (record.len() as u64 + 1);
+        // Release: publishes the words above; pairs with the reader's Acquire.
+        self.ring.word(self.start).store(header, Ordering::Release);
+    }
+
+    /// Publishes that nothing happened here.
+    pub(crate) fn void(self) {
+        // Release: as in `fill`; the reader may free the words at once.
+        self.ring.word(self.start).store(self.words << 16 | VOID, Ordering::Release);
+    }
+}
+
+fn little_endian(bytes: &[u8]) -> u64 {
+    let mut word = [0; 8];
+    word[..bytes.len()].copy_from_slice(bytes);
+    u64::from_le_bytes(word)
+}
+
+/// What the reader finds at its position.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Found {
+    /// Nothing published yet.
+    Nothing,
+    /// A record of so many bytes, appended to the buffer.
+    Record { words: u64 },
+    /// A void of so many words.
+    Void { words: u64 },
+}
+
+/// The one reader: takes the contiguous prefix of what is published.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    position: u64,
+}
+
+impl Reader {
+    pub(crate) fn new(start: u64) -> Self {
+        Reader { position: start }
+    }
+
+    /// The position behind everything read.
+    pub(crate) fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// Whether something is published at the reader's position.
+    pub(crate) fn has_next(&self, ring: &Ring) -> bool {
+        ring.word(self.position).load(Ordering::Acquire) != 0
+    }
+
+    /// Reads the next record onto the end of `out`, zeroes its words and moves on. The words are not free yet.
+    pub(crate) fn next(&mut self, ring: &Ring, out: &mut Vec<u8>) -> Found {
+        // Acquire: pairs with the Release of `fill` or `void`.
+        let header = ring.word(self.position).load(Ordering::Acquire);
+        if header == 0 {
+            return Found::Nothing;
+        }
+        let found = if header & 0xffff == VOID {
+            Found::Void { words: header >> 16 }
+        } else {
+            let bytes = (header & 0xffff) as usize - 1;
+            let head = (header >> 16).to_le_bytes();
+            out.extend_from_slice(&head[..bytes.min(HEAD_BYTES)]);
+            let words = super::record::words_for(bytes);
+            let mut rest = bytes.saturating_sub(HEAD_BYTES);
+            for position in self.position + 1..self.position + words {
+                // Relaxed: ordered by the Acquire of the header.
+                let word = ring.word(position).load(Ordering::Relaxed).to_le_bytes();
+                out.extend_from_slice(&word[..rest.min(8)]);
+                rest = rest.saturating_sub(8);
+            }
+            Found::Record { words }
+        };
+        if let Found::Record { words } | Found::Void { words } = found {
+            for position in self.position..self.position + words {
+                // Relaxed: released by `free`.
+                ring.word(position).store(0, Ordering::Relaxed);
+            }
+            self.position += words;
+        }
+        found
+    }
+
+    /// Gives `words` that were read back to the writers.
+    pub(crate) fn free(&self, ring: &Ring, words: u64) {
+        // Release: hands the zeroed words to the claim that acquires them (rule 2).
+        ring.used.fetch_sub(words, Ordering::Release);
+    }
+}
+
+#[cfg(all(test, not(stockhold_loom)))]
+mod tests {
+    use super::*;
+    use crate::log::record::words_for;
+
+    fn put(ring: &Ring, record: &[u8]) -> u64 {
+        let words = words_for(record.len());
+        let drawn = ring.claim(words, Share::Take).unwrap().draw(words);
+        let end = drawn.end();
+        drawn.fill(record);
+        end
+    }
+
+    #[test]
+    fn records_of_every_length_come_out_in_order_over_many_laps() {
+        let ring = Ring::new(64, 1_000);
+        let mut reader = Reader::new(1_000);
+        for lap in 0..300usize {
+            let record: Vec<u8> = (0..lap % 90).map(|i| (i * 7 + lap) as u8).collect();
+            let end = put(&ring, &record);
+            let mut out = Vec::new();
+            let found = reader.next(&ring, &mut out);
+            assert_eq!(found, Found::Record { words: words_for(record.len()) });
+            assert_eq!(out, record);
+            assert_eq!(reader.position(), end);
+            reader.free(&ring, words_for(record.len()));
+        }
+        assert_eq!(ring.used_words(), 0);
+    }
+
+    #[test]
+    fn a_hole_holds_back_what_lies_behind_it() {
+        let ring = Ring::new(64, 0);
+        let mut reader = Reader::new(0);
+        let hole = ring.claim(1, Share::Take).unwrap().draw(1);
+        put(&ring, b"behind");
+        let mut out = Vec::new();
+        assert_eq!(reader.next(&ring, &mut out), Found::Nothing);
+        hole.void();
+        assert_eq!(reader.next(&ring, &mut out), Found::Void { words: 1 });
+        assert_eq!(reader.next(&ring, &mut out), Found::Record { words: 1 });
+        assert_eq!(out, b"behind");
+    }
+
+    #[test]
+    fn a_full_ring_keeps_a_share_for_those_who_give_back() {
+        let ring = Ring::new(16, 0);
+        let takes: Vec<_> = (0..12).map(|_| ring.claim(1, Share::Take).unwrap()).collect();
+        assert_eq!(ring.claim(1, Share::Take).unwrap_err(), NoClaim::Full);
+        let keep = ring.claim(4, Share::Keep).unwrap();
+        assert_eq!(ring.claim(1, Share::Keep).unwrap_err(), NoClaim::Full);
+        drop((takes, keep));
+        assert_eq!(ring.used_words(), 0);
+    }
+
+    #[test]
+    fn a_closed_ring_refuses_claims_and_lets_those_under_way_finish() {
+        let ring = Ring::new(16, 0);
+        let claim = ring.claim(2, Share::Take).unwrap();
+        ring.close();
+        assert_eq!(ring.claim(1, Share::Keep).unwrap_err(), NoClaim::Closed);
+        claim.draw(1).fill(b"late");
+        assert_eq!(ring.used_words(), 1, "the word not drawn went back");
+        let mut reader = Reader::new(0);
+        assert_eq!(reader.next(&ring, &mut Vec::new()), Found::Record { words: 1 });
+        reader.free(&ring, 1);
+        assert_eq!(ring.used_words(), 0);
+    }
+
+    #[test]
+    fn a_callers_bytes_never_pass_for_a_header() {
+        let ring = Ring::new(4, 0);
+        let mut reader = Reader::new(0);
+        put(&ring, &[0xff; 14]); // two words, the second all ones
+        assert_eq!(reader.next(&ring, &mut Vec::new()), Found::Record { words: 2 });
+        reader.free(&ring, 2);
+        put(&ring, b"");
+        reader.next(&ring, &mut Vec::new());
+        reader.free(&ring, 1);
+        let _drawn = (ring.claim(3, Share::Keep).unwrap().draw(3), ());
+        assert_eq!(reader.next(&ring, &mut Vec::new()), Found::Nothing);
+    }
+}

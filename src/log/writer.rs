@@ -1,0 +1,293 @@
+//! The log thread: takes the contiguous prefix of the ring, group by group, to the store.
+//!
+//! A group is whatever is queued, up to one sync window. It becomes a few chunks, then one flush and, at
+//! [`Durability::Sync`], one fdatasync; then its receipts are released. The words of a group are freed as soon as
+//! they are copied, so decisions go on while it is being synced.
+//!
+//! The race to survive: the thread goes to sleep while a writer publishes. The writer publishes, then asks
+//! whether the thread sleeps; the thread says that it sleeps, then looks once more (see [`Bell`]).
+
+use std::sync::Arc;
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
+
+use crossbeam::channel::Sender;
+use parking_lot::Mutex;
+
+use super::chunk::{self, ChunkHeader};
+use super::recovery::OpenLog;
+use super::ring::{Found, Reader, Ring};
+use super::scan::Tip;
+use super::sidecar::Durable;
+use super::sled::{CHUNK_BYTES_MAX, SYNC_WINDOW_BYTES_MAX};
+use super::store::StoreError;
+use super::watch::Watch;
+use crate::config::Durability;
+use crate::metrics::LogMetrics;
+use crate::poison::Poison;
+use crate::sync::{AtomicBool, Ordering, fence};
+
+/// How long the thread sleeps at most, so that an idle engine's sidecar and interval syncs are not late.
+const NAP: Duration = Duration::from_millis(50);
+/// How far the sidecar may lag behind.
+const SIDECAR_LAG: Duration = Duration::from_millis(100);
+
+/// Wakes the log thread when it sleeps, for the price of one fence when it does not.
+#[derive(Debug, Default)]
+pub(crate) struct Bell {
+    sleeping: AtomicBool,
+    thread: Mutex<Option<Thread>>,
+}
+
+impl Bell {
+    /// After publishing: wakes the thread if it sleeps.
+    pub(crate) fn ring(&self) {
+        // SeqCst fences, here between publishing and asking, in `sleep` between saying and looking: one of the two
+        // sees the other.
+        fence(Ordering::SeqCst);
+        if self.sleeping.load(Ordering::Relaxed)
+            && let Some(thread) = &*self.thread.lock()
+        {
+            thread.unpark();
+        }
+    }
+
+    /// Sleeps unless `awake` holds once everybody knows that we sleep.
+    fn sleep(&self, awake: impl Fn() -> bool) {
+        self.sleeping.store(true, Ordering::Relaxed);
+        fence(Ordering::SeqCst); // see `ring`
+        if !awake() {
+            thread::park_timeout(NAP);
+        }
+        self.sleeping.store(false, Ordering::Relaxed);
+    }
+}
+
+/// What the deciding threads and the log thread share.
+pub(crate) struct Shared {
+    pub ring: Ring,
+    pub bell: Bell,
+    /// Acknowledged: durable at the engine's level.
+    pub durable: Watch,
+    pub poison: Poison,
+    pub metrics: LogMetrics,
+}
+
+/// Records of one group, as the fold gets them.
+#[derive(Debug)]
+pub(crate) struct Group {
+    pub chunks: Vec<Payload>,
+    pub end: u64,
+}
+
+impl Group {
+    fn bytes(&self) -> usize {
+        self.chunks.iter().map(|payload| payload.bytes.len() + chunk::HEADER_BYTES).sum()
+    }
+}
+
+/// The records of one chunk.
+#[derive(Debug, Default)]
+pub(crate) struct Payload {
+    pub start: u64,
+    pub words: u64,
+    pub bytes: Vec<u8>,
+}
+
+/// Where the log begins, and where it goes.
+pub(crate) struct Writer {
+    pub shared: Arc<Shared>,
+    /// `None` keeps nothing.
+    pub log: Option<OpenLog>,
+    pub fold: Sender<Group>,
+    pub durability: Durability,
+}
+
+/// The thread's own state.
+struct Log {
+    writer: Writer,
+    reader: Reader,
+    encoded: Vec<u8>,
+    last_sync: Instant,
+    last_sidecar: Instant,
+    /// Bytes handed to the store since the last sync.
+    window_bytes: usize,
+    /// Where the log ends, and where it was last synced.
+    tip: Tip,
+    synced: Tip,
+    /// Where the sidecar is.
+    vouched: u64,
+}
+
+/// Runs until the ring is closed and empty, or the store fails; a failure or a panic poisons.
+pub(crate) fn run(writer: Writer) {
+    let shared = Arc::clone(&writer.shared);
+    *shared.bell.thread.lock() = Some(thread::current());
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| Log::new(writer).run()));
+    match outcome {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => shared.poison.fail(&error.to_string()),
+        Err(_) => shared.poison.fail("the log thread panicked"),
+    }
+    shared.ring.close();
+    shared.durable.end();
+}
+
+impl Log {
+    fn new(writer: Writer) -> Self {
+        let tip = writer.log.as_ref().map_or(Tip::ORIGIN, |log| log.tip);
+        Log {
+            reader: Reader::new(tip.end),
+            encoded: Vec::new(),
+            last_sync: Instant::now(),
+            last_sidecar: Instant::now(),
+            window_bytes: 0,
+            tip,
+            synced: tip,
+            vouched: tip.end,
+            writer,
+        }
+    }
+
+    fn run(mut self) -> Result<(), StoreError> {
+        loop {
+            let group = self.next_group();
+            let shared = Arc::clone(&self.writer.shared);
+            if group.chunks.is_empty() {
+                if shared.ring.is_closed() && shared.ring.used_words() == 0 {
+                    return self.close();
+                }
+                self.sync_if_due()?;
+                shared.bell.sleep(|| {
+                    self.reader.has_next(&shared.ring)
+                        || (shared.ring.is_closed() && shared.ring.used_words() == 0)
+                });
+                continue;
+            }
+            self.write(&group)?;
+            // A full channel holds the log back until the fold has caught up. A fold that is gone folds nothing.
+            let _ = self.writer.fold.send(group);
+        }
+    }
+
+    /// Copies what is published, up to one sync window, and frees its words.
+    fn next_group(&mut self) -> Group {
+        let ring = &self.writer.shared.ring;
+        let mut group = Group { chunks: Vec::new(), end: self.reader.position() };
+        let mut bytes = 0;
+        let mut records = 0;
+        let room = SYNC_WINDOW_BYTES_MAX - CHUNK_BYTES_MAX;
+        while bytes < room {
+            let mut payload = Payload { start: self.reader.position(), ..Payload::default() };
+            let full = CHUNK_BYTES_MAX - chunk::HEADER_BYTES - super::record::RECORD_BYTES_MAX;
+            while payload.bytes.len() < full {
+                match self.reader.next(ring, &mut payload.bytes) {
+                    Found::Nothing => break,
+                    Found::Record { words } => payload.words += words,
+                    Found::Void { words } => {
+                        let void = super::record::Record::Void { words: words as u16 };
+                        let mut buffer = [0; super::record::RECORD_BYTES_MAX];
+                        payload.bytes.extend_from_slice(void.encode(&mut buffer).unwrap_or_default());
+                        payload.words += words;
+                    }
+                }
+                records += 1;
+            }
+            if payload.words == 0 {
+                break;
+            }
+            self.reader.free(ring, payload.words);
+            bytes += payload.bytes.len() + chunk::HEADER_BYTES;
+            group.end = self.reader.position();
+            group.chunks.push(payload);
+        }
+        if !group.chunks.is_empty() {
+            self.writer.shared.metrics.group(records, bytes as u64);
+        }
+        group
+    }
+
+    fn write(&mut self, group: &Group) -> Result<(), StoreError> {
+        // What is unsynced is bounded by bytes too: beyond the window a loss of power costs the store more than
+        // its tail.
+        if self.window_bytes + group.bytes() > SYNC_WINDOW_BYTES_MAX {
+            self.sync()?;
+        }
+        let Some(log) = &mut self.writer.log else {
+            self.tip.end = group.end;
+            self.writer.shared.durable.advance(group.end);
+            return Ok(());
+        };
+        for (index, payload) in group.chunks.iter().enumerate() {
+            let header = ChunkHeader {
+                epoch: log.epoch,
+                start: payload.start,
+                words: payload.words as u32,
+                commit: index + 1 == group.chunks.len(),
+                previous: self.tip.hash,
+                synced: self.synced.end,
+            };
+            self.encoded.clear();
+            self.tip.hash = chunk::encode(&header, &payload.bytes, &mut self.encoded);
+            self.tip.end = header.end();
+            log.store.append(payload.start, &self.encoded)?;
+            self.window_bytes += self.encoded.len();
+        }
+        match self.writer.durability {
+            Durability::Sync => self.sync()?,
+            Durability::Interval(_) | Durability::Memory => {
+                log.store.flush()?;
+                self.writer.shared.durable.advance(group.end);
+                self.sync_if_due()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Syncs what an interval leaves unsynced for too long, and keeps the sidecar close.
+    fn sync_if_due(&mut self) -> Result<(), StoreError> {
+        if let Durability::Interval(period) = self.writer.durability
+            && self.window_bytes > 0
+            && self.last_sync.elapsed() >= period
+        {
+            return self.sync();
+        }
+        self.vouch()
+    }
+
+    fn sync(&mut self) -> Result<(), StoreError> {
+        let began = Instant::now();
+        if let Some(log) = &mut self.writer.log {
+            log.store.sync()?;
+        }
+        self.last_sync = Instant::now();
+        self.writer.shared.metrics.sync(self.last_sync - began);
+        self.window_bytes = 0;
+        self.synced = self.tip;
+        self.writer.shared.durable.advance(self.tip.end);
+        self.vouch()
+    }
+
+    /// Moves the sidecar to what is synced, if it has lagged for long.
+    fn vouch(&mut self) -> Result<(), StoreError> {
+        let Tip { end, hash } = self.synced;
+        if let Some(log) = &mut self.writer.log
+            && self.vouched != end
+            && self.last_sidecar.elapsed() >= SIDECAR_LAG
+        {
+            log.sidecar.write(&Durable { epoch: log.epoch, end, hash, orderly: false })?;
+            self.vouched = end;
+            self.last_sidecar = Instant::now();
+        }
+        Ok(())
+    }
+
+    /// Everything synced, the sidecar exact.
+    fn close(mut self) -> Result<(), StoreError> {
+        self.sync()?;
+        match self.writer.log {
+            Some(log) => log.close(self.tip),
+            None => Ok(()),
+        }
+    }
+}

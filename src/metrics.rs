@@ -1,0 +1,288 @@
+//! Plain counters, padded so that counting never makes two threads share a line.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use crossbeam::utils::CachePadded;
+
+use crate::types::Position;
+
+/// What is counted by the deciding threads.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(usize)]
+pub(crate) enum Count {
+    Granted,
+    OutOfStock,
+    Stopped,
+    HoldsFull,
+    BusyPending,
+    BusyReclaiming,
+    BusyLogBehind,
+    BusyOpKeysFull,
+    Duplicates,
+    Confirmed,
+    Retaken,
+    Released,
+    Expired,
+    Extended,
+    PaymentsBegun,
+    Cancelled,
+    Shipped,
+    Received,
+    Adjusted,
+    Voided,
+}
+
+const COUNTS: usize = Count::Voided as usize + 1;
+
+/// Counters of the deciding threads, a line a shard.
+#[derive(Debug)]
+pub(crate) struct Tally {
+    shards: Box<[CachePadded<[AtomicU64; COUNTS]>]>,
+}
+
+impl Tally {
+    pub(crate) fn new(shards: usize) -> Self {
+        Tally {
+            shards: (0..shards)
+                .map(|_| CachePadded::new(std::array::from_fn(|_| AtomicU64::new(0))))
+                .collect(),
+        }
+    }
+
+    pub(crate) fn add(&self, shard: usize, count: Count) {
+        // Relaxed: a count orders nothing.
+        self.shards[shard % self.shards.len()][count as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn sum(&self, count: Count) -> u64 {
+        self.shards.iter().map(|shard| shard[count as usize].load(Ordering::Relaxed)).sum()
+    }
+}
+
+/// Buckets of the sync latency histogram: powers of two of microseconds, the last one open.
+pub const SYNC_BUCKETS: usize = 24;
+
+/// What the log thread counts.
+#[derive(Debug)]
+pub(crate) struct LogMetrics {
+    began: Instant,
+    groups: AtomicU64,
+    records: AtomicU64,
+    bytes: AtomicU64,
+    group_records_max: AtomicU64,
+    sync_latency: [AtomicU64; SYNC_BUCKETS],
+    /// Microseconds since `began` at which the reader last moved on.
+    progressed_us: AtomicU64,
+}
+
+impl LogMetrics {
+    pub(crate) fn new() -> Self {
+        LogMetrics {
+            began: Instant::now(),
+            groups: AtomicU64::new(0),
+            records: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            group_records_max: AtomicU64::new(0),
+            sync_latency: std::array::from_fn(|_| AtomicU64::new(0)),
+            progressed_us: AtomicU64::new(0),
+        }
+    }
+
+    /// A group of `records` was taken from the ring.
+    pub(crate) fn group(&self, records: u64, bytes: u64) {
+        // Relaxed: one writer, and counts order nothing.
+        self.groups.fetch_add(1, Ordering::Relaxed);
+        self.records.fetch_add(records, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.group_records_max.fetch_max(records, Ordering::Relaxed);
+        self.progressed_us.store(self.began.elapsed().as_micros() as u64, Ordering::Relaxed);
+    }
+
+    /// Nothing waits: there is no hole.
+    pub(crate) fn idle(&self) {
+        self.progressed_us.store(self.began.elapsed().as_micros() as u64, Ordering::Relaxed);
+    }
+
+    /// A sync took this long.
+    pub(crate) fn sync(&self, took: Duration) {
+        let bucket = (u128::BITS - took.as_micros().leading_zeros()) as usize;
+        self.sync_latency[bucket.min(SYNC_BUCKETS - 1)].fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// How long syncs took.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct SyncLatency {
+    /// `buckets[i]` syncs took less than 2^i microseconds and not less than half of that; the last bucket is open.
+    pub buckets: [u64; SYNC_BUCKETS],
+}
+
+impl SyncLatency {
+    /// How many syncs.
+    pub fn count(&self) -> u64 {
+        self.buckets.iter().sum()
+    }
+
+    /// An upper bound of the given quantile (0.0 to 1.0), within a factor of two; zero without syncs.
+    pub fn quantile(&self, quantile: f64) -> Duration {
+        let target = (self.count() as f64 * quantile.clamp(0.0, 1.0)).ceil() as u64;
+        let mut seen = 0;
+        for (bucket, count) in self.buckets.iter().enumerate() {
+            seen += count;
+            if seen >= target && seen > 0 {
+                return Duration::from_micros(1 << bucket);
+            }
+        }
+        Duration::ZERO
+    }
+}
+
+/// A snapshot of everything the engine counts since it was opened. Got from
+/// [`Engine::metrics`](crate::Engine::metrics); the numbers are read one after the other, while sales go on.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct Metrics {
+    /// Reserves granted.
+    pub granted: u64,
+    /// Reserves refused because stock was out.
+    pub refused_out_of_stock: u64,
+    /// Reserves refused by the stop switch.
+    pub refused_stopped: u64,
+    /// Reserves turned away at `holds_max`.
+    pub holds_full: u64,
+    /// `Busy`: units were on their way back.
+    pub busy_pending: u64,
+    /// `Busy`: expired holds were being reclaimed.
+    pub busy_reclaiming: u64,
+    /// `Busy`: the ring was full.
+    pub busy_log_behind: u64,
+    /// `Busy`: the table of op keys was full.
+    pub busy_op_keys_full: u64,
+    /// Operations answered from their op key.
+    pub duplicates: u64,
+    /// Holds confirmed, late ones included.
+    pub confirmed: u64,
+    /// Holds confirmed late, by taking their units again.
+    pub retaken: u64,
+    /// Holds released.
+    pub released: u64,
+    /// Holds expired.
+    pub expired: u64,
+    /// Deadlines moved.
+    pub extended: u64,
+    /// Payments begun.
+    pub payments_begun: u64,
+    /// Cancellations of confirmed units.
+    pub cancelled: u64,
+    /// Shipments.
+    pub shipped: u64,
+    /// Receipts of stock.
+    pub received: u64,
+    /// Corrections of stock.
+    pub adjusted: u64,
+    /// Positions drawn for a transition that another one beat.
+    pub voided: u64,
+    /// Live holds now.
+    pub holds_live: u64,
+    /// Live holds past their deadline, not yet swept.
+    pub holds_overdue: u64,
+    /// How far the wheels are behind engine time, in milliseconds; 0 when nothing is due.
+    pub horizon_lag_ms: u64,
+    /// Behind the last position drawn.
+    pub position_drawn: Position,
+    /// Acknowledged up to here.
+    pub position_durable: Position,
+    /// The book reflects the log up to here.
+    pub position_folded: Position,
+    /// How long the log has waited for a drawn position to be filled, in microseconds; 0 when it does not.
+    pub oldest_hole_us: u64,
+    /// Bytes of the ring in use.
+    pub ring_used_bytes: u64,
+    /// Bytes of the ring.
+    pub ring_bytes: u64,
+    /// Groups written.
+    pub groups: u64,
+    /// Records in the largest group.
+    pub group_records_max: u64,
+    /// Records written.
+    pub records: u64,
+    /// Bytes handed to the log's store, chunk headers included.
+    pub log_bytes: u64,
+    /// How long syncs took.
+    pub sync_latency: SyncLatency,
+    /// Op keys remembered.
+    pub op_keys: u64,
+}
+
+impl Metrics {
+    /// Every `Busy`.
+    pub fn busy(&self) -> u64 {
+        self.busy_pending + self.busy_reclaiming + self.busy_log_behind + self.busy_op_keys_full
+    }
+
+    pub(crate) fn count(&mut self, tally: &Tally) {
+        use Count::*;
+        for (field, count) in [
+            (&mut self.granted, Granted),
+            (&mut self.refused_out_of_stock, OutOfStock),
+            (&mut self.refused_stopped, Stopped),
+            (&mut self.holds_full, HoldsFull),
+            (&mut self.busy_pending, BusyPending),
+            (&mut self.busy_reclaiming, BusyReclaiming),
+            (&mut self.busy_log_behind, BusyLogBehind),
+            (&mut self.busy_op_keys_full, BusyOpKeysFull),
+            (&mut self.duplicates, Duplicates),
+            (&mut self.confirmed, Confirmed),
+            (&mut self.retaken, Retaken),
+            (&mut self.released, Released),
+            (&mut self.expired, Expired),
+            (&mut self.extended, Extended),
+            (&mut self.payments_begun, PaymentsBegun),
+            (&mut self.cancelled, Cancelled),
+            (&mut self.shipped, Shipped),
+            (&mut self.received, Received),
+            (&mut self.adjusted, Adjusted),
+            (&mut self.voided, Voided),
+        ] {
+            *field = tally.sum(count);
+        }
+    }
+
+    pub(crate) fn log(&mut self, log: &LogMetrics, hole: bool) {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        self.groups = read(&log.groups);
+        self.records = read(&log.records);
+        self.log_bytes = read(&log.bytes);
+        self.group_records_max = read(&log.group_records_max);
+        self.sync_latency =
+            SyncLatency { buckets: std::array::from_fn(|bucket| read(&log.sync_latency[bucket])) };
+        if hole {
+            let now_us = log.began.elapsed().as_micros() as u64;
+            self.oldest_hole_us = now_us.saturating_sub(read(&log.progressed_us));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sync_latency_falls_into_its_power_of_two() {
+        let log = LogMetrics::new();
+        for us in [0, 1, 3, 900, u64::MAX] {
+            log.sync(Duration::from_micros(us));
+        }
+        let mut metrics = Metrics::default();
+        metrics.log(&log, false);
+        let latency = metrics.sync_latency;
+        assert_eq!(latency.count(), 5);
+        assert_eq!(
+            (latency.buckets[0], latency.buckets[1], latency.buckets[2], latency.buckets[10]),
+            (1, 1, 1, 1)
+        );
+        assert_eq!(latency.quantile(0.5), Duration::from_micros(4));
+        assert_eq!(SyncLatency::default().quantile(0.5), Duration::ZERO);
+    }
+}

@@ -1,0 +1,63 @@
+//! The stock keys: for each its counter, its stop switch and its physical quantity.
+
+use std::sync::OnceLock;
+
+use crossbeam::utils::CachePadded;
+use parking_lot::Mutex;
+
+use super::counter::Counter;
+use crate::segments::Segments;
+use crate::sync::{AtomicBool, Ordering};
+
+/// The most stock keys.
+pub(crate) const KEYS_MAX: usize = 1 << 28;
+
+/// One stock key.
+#[derive(Debug)]
+pub(crate) struct Item {
+    pub(crate) counter: Counter,
+    stopped: AtomicBool,
+    /// Physically present. The lock serialises physical corrections of the key; sales never take it.
+    pub(crate) on_hand: Mutex<i64>,
+}
+
+impl Item {
+    pub(crate) fn new(available: i64, on_hand: i64, stopped: bool) -> Self {
+        Item {
+            counter: Counter::new(available),
+            stopped: AtomicBool::new(stopped),
+            on_hand: Mutex::new(on_hand),
+        }
+    }
+
+    /// Whether reserves are refused.
+    pub(crate) fn is_stopped(&self) -> bool {
+        // Acquire: pairs with `set_stopped`; a reserve that begins after the switch was answered sees it.
+        self.stopped.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_stopped(&self, stopped: bool) {
+        self.stopped.store(stopped, Ordering::Release);
+    }
+}
+
+/// All stock keys, by index.
+#[derive(Debug)]
+pub(crate) struct Book {
+    items: Segments<OnceLock<CachePadded<Item>>>,
+}
+
+impl Book {
+    pub(crate) fn new() -> Self {
+        Book { items: Segments::new(KEYS_MAX) }
+    }
+
+    pub(crate) fn get(&self, index: u32) -> Option<&Item> {
+        Some(self.items.get(index as usize)?.get()?)
+    }
+
+    /// Adds the key `index`, once. `None` beyond [`KEYS_MAX`].
+    pub(crate) fn add(&self, index: u32, item: Item) -> Option<()> {
+        self.items.get_or_grow(index as usize, OnceLock::new)?.set(CachePadded::new(item)).ok()
+    }
+}

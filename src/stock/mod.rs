@@ -1,0 +1,5 @@
+//! Stock: the counter, the keys it counts for, and their names.
+
+pub(crate) mod book;
+pub(crate) mod catalog;
+pub(crate) mod counter;
