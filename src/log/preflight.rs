@@ -209,3 +209,55 @@ fn safe_ranges(segments: &[Segment], snapshot_lsn: u64) -> Vec<Range<u64>> {
     safe.sort_unstable_by_key(|segment| segment.offset);
     safe.iter().map(|segment| segment.offset..segment.offset + segment.whole_bytes as u64).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::tests::{Random, seed};
+
+    fn segment(number: u64, stable_lsn: u64, whole_bytes: usize, ending: Ending) -> Segment {
+        Segment { offset: number * SEGMENT, lsn: number * SEGMENT, stable_lsn, whole_bytes, ending }
+    }
+
+    #[test]
+    fn without_the_segment_that_vouches_for_the_newest_data_nothing_is_safe() {
+        let (first, second) =
+            (segment(0, 0, SEGMENT_BYTES, Ending::Full), segment(1, SEGMENT, 500, Ending::Broken));
+        assert_eq!(safe_ranges(&[first, second], 0), [0..SEGMENT, SEGMENT..SEGMENT + 500]);
+        let third = segment(2, SEGMENT + 500, 300, Ending::Broken);
+        assert_eq!(safe_ranges(&[first, third], 0), []);
+    }
+
+    #[test]
+    fn a_segment_behind_a_broken_one_in_the_tail_is_not_safe() {
+        let whole = |number, stable_lsn| segment(number, stable_lsn, SEGMENT_BYTES, Ending::Full);
+        let torn = segment(2, SEGMENT, 700, Ending::Broken);
+        let after_tear = [0..SEGMENT, SEGMENT..2 * SEGMENT, 2 * SEGMENT..2 * SEGMENT + 700];
+        assert_eq!(safe_ranges(&[whole(0, 0), whole(1, 0), torn, whole(3, SEGMENT)], 0), after_tear);
+        // Below what the snapshot has read, order does not matter.
+        assert_eq!(
+            safe_ranges(&[whole(0, 0), torn], SEGMENT * 2),
+            [0..SEGMENT, 2 * SEGMENT..2 * SEGMENT + 700]
+        );
+        assert_eq!(safe_ranges(&[whole(1, 0), whole(1, 0)], 0), []);
+    }
+
+    #[test]
+    fn any_bytes_under_a_whole_header_are_read_without_a_panic() {
+        let mut random = Random(seed());
+        for _ in 0..2000 {
+            let mut bytes: Vec<u8> = (0..20 + random.below(300)).map(|_| random.next() as u8).collect();
+            bytes[4..12]
+                .copy_from_slice(&(((random.next() >> 40) / 2 * SEGMENT) ^ (u64::MAX >> 1)).to_le_bytes());
+            bytes[12..20].copy_from_slice(&(random.next() >> 30).to_le_bytes());
+            let crc = !crc32fast::hash(&bytes[4..20]);
+            bytes[..4].copy_from_slice(&crc.to_le_bytes());
+            if bytes.len() > 40 {
+                bytes[24] = 1 + random.below(11) as u8;
+            }
+            if let Some(segment) = read_segment(&bytes, 0) {
+                assert!(safe_ranges(&[segment], random.next() >> 20).len() <= 1);
+            }
+        }
+    }
+}

@@ -33,7 +33,7 @@ const FLAG_ORDERLY: u16 = 1;
 pub(crate) struct Durable {
     /// The opening that wrote it. Chunks at or after `end` from an earlier one are leftovers.
     pub(crate) epoch: u32,
-    /// Position up to which the log was durable.
+    /// Position up to which the log was durable: the end of a group.
     pub(crate) end: u64,
     /// Hash of the chunk that ends there; 0 at position 0.
     pub(crate) hash: u64,
@@ -171,7 +171,7 @@ mod tests {
     use super::*;
 
     fn durable(end: u64) -> Durable {
-        Durable { epoch: 3, end, hash: end * 31, orderly: end % 2 == 0 }
+        Durable { epoch: 3, end, hash: end * 31, orderly: end == 2 }
     }
 
     #[test]

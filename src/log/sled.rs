@@ -29,7 +29,7 @@ use super::store::{Store, StoreError};
 pub(crate) const SEGMENT_BYTES: usize = 2 << 20;
 /// Longest chunk, header included.
 pub(crate) const CHUNK_BYTES_MAX: usize = 30 << 10;
-/// Chunk bytes appended between two syncs.
+/// Chunk bytes appended between two syncs. The store syncs by itself when a caller does not.
 pub(crate) const SYNC_WINDOW_BYTES_MAX: usize = 640 << 10;
 
 const _: () =
@@ -72,6 +72,7 @@ impl SledStore {
     }
 
     /// As [`open`](Self::open), with limits that derive from another segment size: for measuring.
+    #[allow(dead_code, reason = "the entry of the benchmark, which compiles this file too")]
     pub(crate) fn open_with_segments(directory: &Path, segment_bytes: usize) -> Result<Self, StoreError> {
         let window_bytes_max = segment_bytes / 3 - 1;
         Self::open_with(directory, segment_bytes, chunk_bytes_max(segment_bytes), window_bytes_max)

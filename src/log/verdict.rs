@@ -186,8 +186,9 @@ mod tests {
         let opened = Durable { epoch: 2, ..at(&first) };
         let replaced = Durable { hash: 99, ..at(&first) };
 
+        type Row<'a> = (&'a str, &'a [Found], Durable, Result<(u64, Option<Cut>), Refusal>);
         #[rustfmt::skip]
-        let rows: &[(&str, &[Found], Durable, Result<(u64, Option<Cut>), Refusal>)] = &[
+        let rows: &[Row<'_>] = &[
             ("an empty log",                   &[],                     nothing,     Ok((0, None))),
             ("whole, nothing acknowledged",    &whole,                  nothing,     Ok((40, None))),
             ("whole, some acknowledged",       &whole,                  at(&third),  Ok((40, None))),
