@@ -77,7 +77,10 @@ impl Watch {
     /// No position behind the current one will come: waiters get `Some(false)`.
     pub(crate) fn end(&self) {
         self.ended.store(true, Ordering::SeqCst);
-        self.ring();
+        // The waking thread itself waits for this, whether or not anybody else waits.
+        if let Some(thread) = &self.waiters.lock().waking {
+            thread.unpark();
+        }
     }
 
     fn ring(&self) {
