@@ -25,9 +25,4 @@ impl Poison {
     pub(crate) fn cause(&self) -> Stopped {
         self.cause.get().cloned().unwrap_or(Stopped::ShutDown)
     }
-
-    /// Whether the log failed.
-    pub(crate) fn is_failed(&self) -> bool {
-        matches!(self.cause.get(), Some(Stopped::Poisoned(_)))
-    }
 }

@@ -24,7 +24,7 @@ use crate::types::{OpKey, Position, StockKey};
 use super::transition::{Missed, transition};
 
 /// Shards at most; a snapshot of their timers fits on the stack.
-pub(crate) const SHARDS_MAX: usize = 64;
+pub(crate) const SHARDS_MAX: usize = 16;
 
 /// Turns of one shard in a row that may expire nothing before a sweep leaves it for later.
 const IDLE_TURNS_MAX: usize = 64;

@@ -98,6 +98,7 @@ impl Wheel {
     }
 
     /// The time reached. After [`Progress::More`] it may be short of the time given.
+    #[cfg(test)]
     pub(crate) fn elapsed_ms(&self) -> u64 {
         self.elapsed_ms
     }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::levels::{Contradiction, Levels};
 use crate::clock::Timestamp;
 use crate::hold::state::{Phase, Word};
-use crate::log::record::{Op, Place, Record, Records};
+use crate::log::record::{Place, Record, Records};
 use crate::types::Reference;
 
 /// A hold, as the log says.
@@ -24,7 +24,6 @@ pub(crate) struct FoldedHold {
 /// An operation with an op key, as the log says.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FoldedOp<'a> {
-    pub op: Op,
     pub record: &'a Record<'a>,
     pub position: u64,
     pub at: Timestamp,
@@ -153,8 +152,8 @@ impl Fold {
         self.now = self.now.max(at.unwrap_or_default());
         self.position = position;
         self.records += 1;
-        if let Some(op) = record.op() {
-            ops(FoldedOp { op: *op, record, position, at: at.unwrap_or_default(), epoch });
+        if record.op().is_some() {
+            ops(FoldedOp { record, position, at: at.unwrap_or_default(), epoch });
         }
         Ok(())
     }

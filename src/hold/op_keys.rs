@@ -63,6 +63,7 @@ impl OpKeys {
     }
 
     /// The first answer, if the key was used before.
+    #[cfg(test)]
     pub(crate) fn find(&self, key: OpKey, content: u64) -> Result<Option<Done>, OpKeyError> {
         match self.entries.get(&key) {
             None => Ok(None),

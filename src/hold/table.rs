@@ -181,10 +181,6 @@ impl HoldTable {
         }
     }
 
-    pub(crate) fn shards(&self) -> usize {
-        self.shards.len()
-    }
-
     /// The shard of a slot, and its index there.
     pub(crate) fn locate(&self, slot: u32) -> (usize, u32) {
         (slot as usize % self.shards.len(), slot / self.shards.len() as u32)

@@ -30,7 +30,7 @@ use super::{
     preflight::Safe,
     scan::{self, Found, Index, Tip},
     sidecar::{Durable, Sidecar, SidecarError},
-    sled::{CHUNK_BYTES_MAX, SledStore},
+    sled::SledStore,
     store::{Store, StoreError},
     verdict::{Cut, Refusal, Verdict, decide},
 };
@@ -338,6 +338,7 @@ fn unreadable(position: u64, stored: Option<(u64, Vec<u8>)>) -> LogError {
 }
 
 /// Recovers a store that has no file to look at first: the same verdict, on the chunks it returns.
+#[cfg(test)]
 pub(crate) fn recover(
     store: &mut dyn Store,
     proven: &Durable,
@@ -349,7 +350,8 @@ pub(crate) fn recover(
         if let Ok((header, _, hash)) = chunk::decode(&chunk)
             && header.start == start
         {
-            let place = scan::Place { offset: 0, bytes: chunk.len().min(CHUNK_BYTES_MAX) as u32 };
+            let place =
+                scan::Place { offset: 0, bytes: chunk.len().min(super::sled::CHUNK_BYTES_MAX) as u32 };
             index.add(Found { header, hash, place, safe: true });
         }
         next = start.checked_add(1);

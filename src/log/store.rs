@@ -51,28 +51,3 @@ impl StoreError {
         }
     }
 }
-
-/// The store of an engine without a log: takes everything, keeps nothing.
-#[derive(Debug, Default)]
-pub(crate) struct Discard;
-
-impl Store for Discard {
-    fn append(&mut self, _: u64, _: &[u8]) -> Result<(), StoreError> {
-        Ok(())
-    }
-    fn flush(&mut self) -> Result<(), StoreError> {
-        Ok(())
-    }
-    fn sync(&mut self) -> Result<(), StoreError> {
-        Ok(())
-    }
-    fn chunk_at_or_after(&self, _: u64) -> Result<Option<(u64, Vec<u8>)>, StoreError> {
-        Ok(None)
-    }
-    fn remove_from(&mut self, _: u64) -> Result<(), StoreError> {
-        Ok(())
-    }
-    fn close(self: Box<Self>) -> Result<(), StoreError> {
-        Ok(())
-    }
-}

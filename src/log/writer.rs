@@ -158,6 +158,9 @@ impl Log {
                     return self.close();
                 }
                 self.sync_if_due()?;
+                if shared.ring.drawn() == self.reader.position() {
+                    shared.metrics.idle();
+                }
                 shared.bell.sleep(|| {
                     self.reader.has_next(&shared.ring)
                         || (shared.ring.is_closed() && shared.ring.used_words() == 0)

@@ -1,0 +1,52 @@
+//! The life of a unit: received, reserved, confirmed, sold out.
+//!
+//! `cargo run --release --example quickstart [directory]`
+
+use std::time::Duration;
+
+use stockhold::error::ReserveError;
+use stockhold::{Config, Engine, Receive, Reserve};
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let directory = std::env::args_os().nth(1).map_or_else(
+        || std::env::temp_dir().join(format!("stockhold-quickstart-{}", std::process::id())),
+        Into::into,
+    );
+    let engine = Engine::open(&directory, Config::default())?;
+    println!("{}: {}", directory.display(), engine.report());
+
+    // Resolve the name once; the key keeps string hashing off the hot path.
+    let poster = engine.declare("poster", "berlin")?;
+    engine.receive(Receive::units(poster, 2).reference("delivery-1"))?.wait()?;
+
+    // wait() returns when the decision would survive a loss of power.
+    let ada = engine.reserve(Reserve::units(poster, 1).reference("order-ada"))?.wait()?;
+    let bob = engine.reserve(Reserve::units(poster, 1).reference("order-bob"))?.wait()?;
+    println!("ada holds {}, bob holds {}, left {:?}", ada.hold, bob.hold, bob.left);
+
+    // A refusal is a value: which limit bound, and how much there was.
+    match engine.reserve(Reserve::units(poster, 1).ttl(Duration::from_secs(60))) {
+        Err(ReserveError::Refused(refusal)) => {
+            let way = engine.in_the_way(poster)?;
+            println!(
+                "cleo is refused: {refusal}; the first hold may come back at {:?}",
+                way.earliest_deadline
+            );
+        }
+        other => panic!("two units cannot be held three times: {other:?}"),
+    }
+
+    engine.confirm(ada.hold)?.wait()?;
+    engine.release(bob.hold)?.wait()?;
+    let level = engine.level(poster)?;
+    println!(
+        "on hand {}, held {}, committed {}, available {}",
+        level.on_hand, level.held, level.committed, level.available
+    );
+    assert_eq!((level.held, level.available), (0, level.on_hand - level.committed));
+    engine.shutdown()?;
+    if std::env::args_os().nth(1).is_none() {
+        std::fs::remove_dir_all(&directory)?;
+    }
+    Ok(())
+}
