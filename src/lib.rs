@@ -1,4 +1,56 @@
 //! stockhold decides, exactly and at memory speed, who gets the last unit.
+//!
+//! A flash-sale gateway links it, calls [`Engine::reserve`], and gets either a hold with a time to live or a refusal
+//! that was true. Two guarantees, at every instant and after every crash:
+//!
+//! - **No oversell**: sales never take `available` below zero.
+//! - **No false refusal**: out-of-stock is answered only if, at some instant during the call, fewer units were
+//!   available than asked for. A hold past its deadline never counts against anybody, swept or not.
+//!
+//! ```
+//! use stockhold::{Config, Engine, Receive, Reserve, error::ReserveError};
+//!
+//! # let scratch = tempfile::tempdir()?;
+//! # let directory = scratch.path().join("stock");
+//! let engine = Engine::open(directory, Config::default())?;
+//! let poster = engine.declare("poster", "berlin")?;
+//! engine.receive(Receive::units(poster, 1))?.wait()?;
+//!
+//! let reserved = engine.reserve(Reserve::units(poster, 1).reference("order-1"))?.wait()?; // durable from here on
+//! match engine.reserve(Reserve::units(poster, 1)) {
+//!     Err(ReserveError::Refused(refusal)) => assert_eq!(refusal.available, 0), // true when it was read
+//!     other => panic!("one unit cannot be held twice: {other:?}"),
+//! }
+//! engine.confirm(reserved.hold)?.wait()?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # It is
+//!
+//! - a library in your process: a decision is a few atomic operations, not a round trip;
+//! - exact: what is refused could not have been granted, what is granted is there;
+//! - durable: a [`Receipt`] is acknowledged after an `fdatasync` ([`Durability`] says what else there is);
+//! - for 64-bit Linux.
+//!
+//! # It is not
+//!
+//! - a server: bring your own protocol (`examples/gateway.rs` is one in a file);
+//! - replicated: one process is exact, two on two copies are two truths;
+//! - a database of orders: it knows quantities, holds and who may have them.
+//!
+//! # The way of a request
+//!
+//! ```text
+//! reserve ─► limits ─► stock counter ─► log position ─► hold table ─► receipt      memory, lock-free
+//!                                          │
+//!                                 log writer (one thread)
+//!                        groups ─► sled chunks ─► fdatasync ─► durable position ─► waiters
+//!                                          │
+//!                                 fold (one state machine)
+//!                              levels · recovery · inspection
+//! ```
+//!
+//! Every arrow is one call or one queue, and data flows one way. [`design`] explains the house.
 
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
 compile_error!("stockhold runs on 64-bit Linux only: its durability rests on how Linux syncs files.");
@@ -6,6 +58,7 @@ compile_error!("stockhold runs on 64-bit Linux only: its durability rests on how
 pub mod answer;
 mod clock;
 mod config;
+pub mod design;
 mod engine;
 pub mod error;
 mod expiry;
@@ -25,7 +78,7 @@ pub use answer::{HoldState, HoldStatus, Level, Refusal, RefusalReason, Reserved}
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use config::{Config, ConfigError, Durability};
 pub use engine::{Engine, OpenReport};
-pub use metrics::Metrics;
+pub use metrics::{Metrics, SyncLatency};
 pub use receipt::Receipt;
 pub use request::{Adjust, AdjustReason, Confirm, Extend, OnHold, Receive, Reserve};
 pub use types::{HoldId, OpKey, Position, StockKey};

@@ -1,0 +1,141 @@
+//! How the house is built, and why: terms, protocols, orderings, what a crash can leave. No code.
+//!
+//! # Terms
+//!
+//! | term | meaning |
+//! |---|---|
+//! | stock key | (SKU, location) |
+//! | `on_hand` | physically present, sold-but-unshipped included; it falls when goods ship |
+//! | `held` | sum of live holds: claimed, unpaid |
+//! | `committed` | confirmed, not yet shipped |
+//! | `available` | `on_hand - committed - held`; below zero it is a *shortfall*, made by a physical correction alone |
+//! | hold | units claimed for a time: reserved, then confirmed, released or expired; one outcome |
+//! | op key | the caller's identity of one operation: sent twice, it happens once |
+//! | position | a place in the log: everything up to and including one record |
+//!
+//! # Rooms, in the order of the data flow
+//!
+//! | folder | what lives there |
+//! |---|---|
+//! | `engine` | the facade, and the steps of each operation |
+//! | `stock` | the counter (the only file with stock atomics), the keys, their names |
+//! | `hold` | the state machine (pure), ids, the table, op keys |
+//! | `expiry` | the wheel (pure), and the timers in front of it |
+//! | `log` | record, ring, log thread, chunk, store (sled), sidecar, scan, verdict, recovery |
+//! | `fold` | what a record means: levels, whole state, the follower of a running engine |
+//!
+//! # Reserve
+//!
+//! 1. *Limits*: quantity, TTL, reference, key. Nothing was read yet, nothing changes.
+//! 2. A look at the counter. Too few: see *Refusing*. So a refusal writes no shared memory but its own count.
+//! 3. A slot in the table of holds, phase `Reserving`: its fields are written before anybody can see it. `HoldsFull`
+//!    is answered here, before any take.
+//! 4. Room in the ring, claimed in words: `Busy` here, before any take.
+//! 5. The deadline is registered with the shard's timers.
+//! 6. The take: one compare-and-swap. Nothing that can fail comes after it.
+//! 7. The log position is drawn, the hold becomes `Active`, the record is filled.
+//!
+//! # Refusing
+//!
+//! Out-of-stock is decided by one load of one word, which says `available` and whether anything is *pending*: whoever
+//! will give units back is counted there before the hold that owns them dies, and uncounted in the swap that returns
+//! them. Fewer than asked and nothing pending is a true refusal; something pending is a short spin, then `Busy`.
+//!
+//! Before that, what is due is reclaimed. Each shard of holds has one word that says the earliest deadline it may have,
+//! how often its wheel was turned, and whether it is being turned. The refuser reads all of them, then the counter, then
+//! all of them again; equal both times and nothing due, the counter held every unit that was not in a live hold at the
+//! instant of its load. If something is due, the refuser expires a batch itself. So the engine is exact without the
+//! driver thread, which only keeps the horizon fresh and lets an idle engine expire.
+//!
+//! # Transitions
+//!
+//! Confirm, release, expire, extend, begin payment, cancel, ship: load the hold's word, draw a log position, compare and
+//! swap, then fill the position, or void it if the swap failed. One word, one winner; and the log has one hold's records
+//! in the order in which they happened. State, generation and deadline share the word; once confirmed a hold has no
+//! deadline, and its bits carry the units still committed, so cancel and ship are one swap too.
+//!
+//! **The order rule.** Take: counter first, then log. Give back: position first, then counter. A record that spends
+//! freed units therefore lies behind the record that freed them, and every prefix of the log is a valid state.
+//!
+//! A late confirm takes the units again *tentatively* (counted as pending) before it swaps the hold, and settles or rolls
+//! back after; it is refused if the sale of the key is stopped, since it takes units anew.
+//!
+//! # Rule 8: a decision never waits for another thread
+//!
+//! It spins for a bounded time and then says `Busy`: units pending, a wheel being turned by a thread that was
+//! descheduled, a full ring, a full table of op keys. Calls with an op key share a map whose shard lock spans one map
+//! operation. Physical movements (receive, adjust, ship, the stop switch) of one key are serialised by a lock; sales
+//! never take it. Queries ([`level`](crate::Engine::level), [`holds_of`](crate::Engine::holds_of)) wait for the fold.
+//!
+//! # The log
+//!
+//! The ring is an array of atomic words; a record's position is where a `fetch_add` put it. Its first word carries its
+//! length and publishes the rest. The log thread takes the contiguous prefix, up to one sync window (640 KiB), packs it
+//! into chunks of at most 30 KiB and hands them to the store, then flushes and syncs. Waiters compare with the durable
+//! position and are woken once a group by a thread of their own.
+//!
+//! A chunk has 48 bytes of header: magic, format, epoch of the opening, position, words, length, CRC-32, the hash of the
+//! chunk before (XXH3), and up to where the log was synced when it was written. The last chunk of a group carries the
+//! commit mark. Records are bincode, times in milliseconds since the opening.
+//!
+//! Segment size and record size were chosen by measurement (`cargo bench --bench log_store`, `--bench engine`): segments
+//! of 2 MiB carried most at a full sync window and as much as others at small ones. A hold with an 8-byte reference takes
+//! 24 to 32 bytes of log, everything included.
+//!
+//! ## What sled needs
+//!
+//! - Its `flush` is no barrier against loss of power: we `fdatasync` its file ourselves, for every group. A failed sync
+//!   is never retried; the engine is poisoned.
+//! - Values above a segment's share become files that are never synced: chunks stay below, asserted at compile time.
+//! - It loses more than its tail when more than a third of a segment is unsynced: the window is bounded.
+//! - After a lost segment it opens *empty, without an error*, and overwrites: so the file is scanned for chunks, and
+//!   judged, before sled may open it.
+//!
+//! # What a crash can leave, and what opening does
+//!
+//! | found | done |
+//! |---|---|
+//! | nothing, or an unfinished creation | created |
+//! | everything up to an orderly close | opened |
+//! | whole groups past what the sidecar vouches for | opened; the file is written over itself and synced first, since a failed sync may have left pages that read well and are not on the disk |
+//! | the last group torn, nothing acknowledged behind it | cut, and reported |
+//! | chunks that sled would lose, above the sidecar | copied aside, then put back, and reported |
+//! | damage with acknowledged chunks behind it | refused: position named, nothing changed |
+//! | fewer chunks than the sidecar vouches for, or none | refused: nothing changed |
+//! | a chunk of an older opening behind a cut | never taken for a later one: epochs |
+//! | another program's directory; a newer format; a part missing | refused, says which |
+//! | another engine has it open | refused, says who |
+//!
+//! An id of a hold that a crash took back (told to nobody as durable) is never mistaken for the hold that uses its slot
+//! next: the id's keyed hash takes in the opening.
+//!
+//! # When the log fails
+//!
+//! A failed append or sync poisons: the ring is closed, so no operation finds room; every waiter learns that its outcome
+//! is *unknown* (ask again with the same op key after reopening); nothing is given back; reads go on, and
+//! [`level`](crate::Engine::level) stays at the last position that was written.
+//!
+//! # Orderings
+//!
+//! Each is explained where it stands. In short: the counter's swaps are `AcqRel`, so who sees units also sees the position
+//! drawn before they were given; a hold's fields are published by its word; the ring's words by its header, and their
+//! zeroing by the `used` counter; the timers' three steps (queue, lower, take) and a turn's (reset, drain) are `SeqCst`,
+//! because each side writes one word and then reads the other's; the log thread's sleep is a pair of `SeqCst` fences for
+//! the same reason.
+//!
+//! # Choices where nothing was prescribed
+//!
+//! - **The fold runs beside the engine** and answers for levels and references; the sales path keeps neither. A level is
+//!   of one position, and waits for the log to reach what its caller was answered.
+//! - **Expired holds keep their slot for a while** ([`expired_kept`](crate::Config::expired_kept)), released ones do not:
+//!   a late payment meets an expired hold; whoever released knows it.
+//! - **In memory** the ring and the fold work as always and the log thread keeps nothing, so that one code path is tested.
+//! - **A refusal's position** is behind everything drawn when it was decided. A take whose thread has not drawn its
+//!   position yet may lie behind it; its units count as held all the same.
+//! - **An extension to an earlier deadline** changes nothing and succeeds: a hold never gets less time.
+//!
+//! # Sources
+//!
+//! Escrow counters with pending operations: O'Neil, *The escrow transactional method* (1986). Hierarchical wheels:
+//! Varghese and Lauck (1987). Group commit: DeWitt et al. (1984). The stack with a tag: Treiber (1986). SipHash: Aumasson and
+//! Bernstein (2012).
