@@ -25,7 +25,7 @@ fn main() {
         .map_or_else(|_| PathBuf::from(env!("CARGO_TARGET_TMPDIR")), PathBuf::from)
         .join(format!("bench-engine-{}", std::process::id()));
     machine();
-    println!("\n{:<58} {:>14} {:>14} {:>7}", "", "stockhold", "baseline", "ratio");
+    println!("\n{:<58} {:>14} {:>14} {:>7}", "", "stockhold", "baseline", "better");
     memory_reserve(1);
     memory_reserve(2);
     refusals(1);

@@ -63,6 +63,8 @@ mod engine;
 pub mod error;
 mod expiry;
 mod fold;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod hold;
 mod log;
 mod metrics;
