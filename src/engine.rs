@@ -454,3 +454,8 @@ impl Drop for Inner {
         let _ = self.shutdown(); // whoever wants to know calls it by hand
     }
 }
+
+const _: fn() = || {
+    fn shared<T: Clone + Send + Sync + 'static>() {}
+    shared::<Engine>();
+};
