@@ -10,7 +10,7 @@ Exit codes:
   0  everything that was claimed is true
   1  a promise was broken, or a verification failed
   2  wrong usage, or bad input
-  3  the environment failed: a directory is in use, a disk is full, a process could not be started";
+  3  the environment failed: a directory is in use, a disk is full, a process does not start";
 
 /// Something was untrue.
 pub(crate) const UNTRUE: u8 = 1;

@@ -17,7 +17,7 @@ struct Cli {
 
 const START: &str = "\
 Start here:
-  stockhold sale            a flash sale on this machine's disk, judged from outside, and a kill -9 survived
+  stockhold sale            a flash sale on this disk, judged from outside, and a kill -9 survived
   stockhold sale --help     its two acts, and what its receipt proves";
 
 #[derive(Subcommand)]

@@ -342,7 +342,7 @@ impl Act<'_> {
         let around = (BATCHES_IN_FLIGHT + 2 * self.stage.threads) as u32;
         let (first, last) = (known.saturating_sub(around), known + around);
         for number in u64::from(first) * size..u64::from(last) * size {
-            let holds = engine.holds_of(&Scale::reference(number)).len() as u64;
+            let holds = engine.holds_of(Scale::reference(number)).len() as u64;
             self.receipt.doubled += holds.saturating_sub(1);
         }
     }

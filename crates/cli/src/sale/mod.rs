@@ -102,9 +102,9 @@ Examples:
   stockhold sale --second-act 0 --json | jq .oversold  for a script
 
 What the receipt proves, and what not:
-  A number above zero in \"oversold\" or \"falsely refused\" is a certain breach. Zero means that none can be shown
-  from outside; what hides within the span of one call stays hidden. The kill takes the process, not the power: what
-  was handed to the operating system outlives it.
+  A number above zero in \"oversold\" or \"falsely refused\" is a certain breach. Zero means that none
+  can be shown from outside; what hides within the span of one call stays hidden.
+  The kill takes the process, not the power: what the system was handed outlives it.
 
 Ctrl-C ends the sale early; what was decided is still verified. A second Ctrl-C ends at once.";
 

@@ -14,7 +14,7 @@ pub(crate) fn during<T>(frame: impl Fn() -> Vec<String> + Sync, work: impl FnOnc
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let painter = scope.spawn(|| {
-            let mut screen = Screen { terminal, lines_drawn: 0 };
+            let mut screen = Screen { terminal, lines_drawn: 0, last: String::new() };
             let mut drawn = Instant::now();
             while !done.load(Ordering::Relaxed) {
                 std::thread::park_timeout(REDRAW_EVERY);
@@ -48,6 +48,7 @@ impl Drop for Tell<'_> {
 struct Screen {
     terminal: bool,
     lines_drawn: usize,
+    last: String,
 }
 
 impl Screen {
@@ -65,8 +66,12 @@ impl Screen {
             let line = lines.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" | ");
             text = line + "\n";
         }
+        if text == self.last {
+            return; // the line that was drawn a moment ago was the last already
+        }
         // A picture that cannot be drawn must not stop a sale.
         let _ = std::io::stderr().write_all(text.as_bytes());
+        self.last = text;
     }
 }
 

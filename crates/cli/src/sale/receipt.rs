@@ -103,6 +103,9 @@ pub(crate) struct SecondAct {
     pub(crate) complaints: Vec<String>,
 }
 
+/// A line of the table: its name, and its number for each design.
+type Row = (&'static str, fn(&Tally) -> u64);
+
 impl Receipt {
     /// Whether everything that was claimed is true.
     pub(crate) fn is_true(&self) -> bool {
@@ -143,7 +146,7 @@ impl Receipt {
         write!(t, "{:24}{:>16}", "", "stockhold")?;
         self.usual.iter().try_for_each(|usual| write!(t, "{:>16}", usual.design))?;
         writeln!(t)?;
-        let rows: [(&str, fn(&Tally) -> u64); 10] = [
+        let rows: [Row; 10] = [
             ("granted", |tally| tally.granted),
             ("refused", |tally| tally.refused),
             ("paid", |tally| tally.confirmed),
