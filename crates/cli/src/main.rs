@@ -1,5 +1,35 @@
-//! The `stockhold` command.
+//! The `stockhold` command. Each subcommand is a module with `Args` and `run`.
 
-fn main() {
-    println!("stockhold {}", env!("CARGO_PKG_VERSION"));
+mod exit;
+mod sale;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Decides, exactly and at memory speed, who gets the last unit.
+#[derive(Parser)]
+#[command(version, after_help = format!("{START}\n\n{}", exit::CODES))]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const START: &str = "\
+Start here:
+  stockhold sale            a flash sale on this disk, judged from outside, and a kill -9 survived
+  stockhold sale --help     its two acts, and what its receipt proves";
+
+#[derive(Subcommand)]
+enum Command {
+    Sale(sale::Args),
+    #[command(name = sale::CHILD, hide = true)]
+    SaleChild(sale::ChildArgs),
+}
+
+fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Sale(args) => sale::run(args),
+        Command::SaleChild(args) => sale::run_child(args),
+    }
 }

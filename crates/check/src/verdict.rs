@@ -1,0 +1,77 @@
+//! What the judge found.
+
+/// Breaches per kind that are told in full; the rest are only counted.
+const TOLD_MAX: usize = 5;
+
+/// Counts of certain breaches. All zero for a correct engine.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Verdict {
+    /// Calls that were judged.
+    pub calls: usize,
+    /// Units, added up over the stock keys: the most that was certainly promised beyond what was there, at the worst
+    /// instant of each.
+    pub oversold: u64,
+    /// Refusals during whose whole span enough was available.
+    pub falsely_refused: u64,
+    /// Units confirmed and not cancelled at the end beyond all that was received.
+    pub confirmed_beyond_received: u64,
+    /// Holds for which more than one of confirm, release and expiry was answered, or one of the first two twice, and
+    /// holds granted twice.
+    pub two_outcomes: u64,
+    /// Calls that confirmed, released or extended a hold although they began at or after its deadline.
+    pub late: u64,
+    /// Calls that saw a hold expired although they ended before its deadline.
+    pub early: u64,
+    /// Refusals that themselves name enough units available.
+    pub contradicted: u64,
+    /// Outcomes of holds that no recorded call was granted, or of more units than the hold had.
+    pub unfounded: u64,
+    /// The first few breaches of each kind, as sentences.
+    pub told: Vec<String>,
+}
+
+impl Verdict {
+    /// No breach of any kind.
+    pub fn is_clean(&self) -> bool {
+        let Verdict {
+            calls: _,
+            oversold,
+            falsely_refused,
+            confirmed_beyond_received,
+            two_outcomes,
+            late,
+            early,
+            contradicted,
+            unfounded,
+            told: _,
+        } = *self;
+        oversold
+            + falsely_refused
+            + confirmed_beyond_received
+            + two_outcomes
+            + late
+            + early
+            + contradicted
+            + unfounded
+            == 0
+    }
+
+    /// Adds to `count` and, for the first few of a kind, tells it.
+    pub(crate) fn breach(
+        &mut self,
+        count: impl Fn(&mut Verdict) -> &mut u64,
+        units: u64,
+        sentence: impl FnOnce() -> String,
+    ) {
+        let before = *count(self);
+        *count(self) += units;
+        if before < TOLD_MAX as u64 {
+            self.told.push(sentence());
+        }
+    }
+}
+
+/// An instant as people read it.
+pub(crate) fn seconds(at_ns: u64) -> String {
+    format!("{}.{:09} s", at_ns / 1_000_000_000, at_ns % 1_000_000_000)
+}

@@ -1,0 +1,127 @@
+//! The live picture: redrawn in place on a terminal, a plain line now and then elsewhere. Always on standard error,
+//! so that standard output holds the receipt alone.
+
+use std::io::{IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+const REDRAW_EVERY: Duration = Duration::from_millis(100);
+const LINE_EVERY: Duration = Duration::from_secs(1);
+
+/// Draws `frame` until `work` is done, then once more.
+pub(crate) fn during<T>(frame: impl Fn() -> Vec<String> + Sync, work: impl FnOnce() -> T) -> T {
+    let terminal = std::io::stderr().is_terminal();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let painter = scope.spawn(|| {
+            let mut screen = Screen { terminal, lines_drawn: 0, last: String::new() };
+            let mut drawn = Instant::now();
+            while !done.load(Ordering::Relaxed) {
+                std::thread::park_timeout(REDRAW_EVERY);
+                if terminal || drawn.elapsed() >= LINE_EVERY {
+                    screen.draw(&frame());
+                    drawn = Instant::now();
+                }
+            }
+            screen.draw(&frame());
+        });
+        // The painter is told even if the work panics; otherwise the scope would wait for it for ever.
+        let tell = Tell { done: &done, painter: painter.thread().clone() };
+        let result = work();
+        drop(tell);
+        result
+    })
+}
+
+struct Tell<'a> {
+    done: &'a AtomicBool,
+    painter: std::thread::Thread,
+}
+
+impl Drop for Tell<'_> {
+    fn drop(&mut self) {
+        self.done.store(true, Ordering::Relaxed);
+        self.painter.unpark();
+    }
+}
+
+struct Screen {
+    terminal: bool,
+    lines_drawn: usize,
+    last: String,
+}
+
+impl Screen {
+    fn draw(&mut self, lines: &[String]) {
+        let mut text = String::new();
+        if self.terminal {
+            if self.lines_drawn > 0 {
+                text += &format!("\x1b[{}A", self.lines_drawn); // up to where it was drawn before
+            }
+            for line in lines {
+                text += &format!("\x1b[2K{line}\n"); // clear the line, then write it
+            }
+            self.lines_drawn = lines.len();
+        } else {
+            let line = lines.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" | ");
+            text = line + "\n";
+        }
+        if text == self.last {
+            return; // the line that was drawn a moment ago was the last already
+        }
+        // A picture that cannot be drawn must not stop a sale.
+        let _ = std::io::stderr().write_all(text.as_bytes());
+        self.last = text;
+    }
+}
+
+/// A bar of `width` cells, filled to `part` of `whole`.
+pub(crate) fn bar(part: u64, whole: u64, width: usize) -> String {
+    let filled = (part.min(whole) as usize * width).checked_div(whole as usize).unwrap_or(0);
+    format!("[{}{}]", "#".repeat(filled), ".".repeat(width - filled))
+}
+
+/// 1,234,567.
+pub(crate) fn thousands(number: impl Into<i128>) -> String {
+    let number = number.into();
+    let digits = number.unsigned_abs().to_string();
+    let mut text = String::from(if number < 0 { "-" } else { "" });
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Microseconds as people read them.
+pub(crate) fn latency(us: u64) -> String {
+    match us {
+        0..1_000 => format!("{us} µs"),
+        1_000..100_000 => format!("{:.1} ms", us as f64 / 1e3),
+        100_000..1_000_000 => format!("{} ms", us / 1_000),
+        _ => format!("{:.1} s", us as f64 / 1e6),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_readable() {
+        assert_eq!(
+            [0, 999, 1_000, 1_234_567, -1_000].map(thousands),
+            ["0", "999", "1,000", "1,234,567", "-1,000"]
+        );
+        assert_eq!([7, 1_500, 250_000, 3_000_000].map(latency), ["7 µs", "1.5 ms", "250 ms", "3.0 s"]);
+    }
+
+    #[test]
+    fn a_bar_is_never_wider_than_its_frame() {
+        assert_eq!(bar(1, 4, 4), "[#...]");
+        assert_eq!(bar(9, 4, 4), "[####]");
+        assert_eq!(bar(0, 0, 4), "[....]");
+    }
+}
