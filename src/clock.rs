@@ -26,7 +26,7 @@ pub(crate) fn millis_ceil(duration: Duration) -> u64 {
 
 /// Where the engine takes its time from, once for each call.
 ///
-/// It must not run backwards. The engine never uses a time below the last one in its log, whatever this says.
+/// It says a time in the years 2020 to 2078. It must not run backwards. The engine never uses a time below the last one in its log, whatever this says.
 pub trait Clock: Send + Sync + 'static {
     /// The time now.
     fn now(&self) -> Timestamp;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::{Clock, SystemClock, millis_ceil};
+use crate::hold::state::EPOCH_2020_MS;
 
 /// When a decision counts as acknowledged.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -95,6 +96,10 @@ impl fmt::Debug for Config {
 
 /// The longest TTL or life that can be set: ten years.
 const DURATION_MAX: Duration = Duration::from_secs(3_653 * 86_400);
+
+/// 2020-01-01 and 2079-01-01: with the longest life, every deadline fits a hold's word.
+const CLOCK_MIN_MS: u64 = EPOCH_2020_MS;
+const CLOCK_MAX_MS: u64 = 3_439_756_800_000;
 
 impl Config {
     /// When a decision counts as acknowledged. Default = [`Durability::Sync`].
@@ -256,6 +261,13 @@ impl Config {
                 "choose above zero and at most a minute, or None for no thread".into(),
             );
         }
+        let now = self.clock.now();
+        if !(CLOCK_MIN_MS..CLOCK_MAX_MS).contains(&now.0) {
+            return bad(
+                "clock",
+                format!("says {} ms since 1970, which is not in 2020 to 2078; set it right", now.0),
+            );
+        }
         if let Durability::Interval(period) = self.durability
             && (period < Duration::from_millis(1) || period > Duration::from_secs(3600))
         {
@@ -285,6 +297,7 @@ mod tests {
             ("op_key_retention", Config::default().op_key_retention(Some(Duration::ZERO))),
             ("ring_bytes", Config::default().ring_bytes(100_000)),
             ("driver_period", Config::default().driver_period(Some(Duration::ZERO))),
+            ("clock", Config::default().clock(crate::ManualClock::default())),
             ("durability", Config::default().durability(Durability::Interval(Duration::ZERO))),
         ];
         for (setting, config) in bad {

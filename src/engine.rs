@@ -243,11 +243,12 @@ impl Engine {
             .maybe(request.ttl.map(|ttl| ttl.as_nanos().min(i128::MAX as u128) as i128))
             .bytes(request.reference)
             .hash();
+        let now = core.now();
         // A remembered refusal is an answer like another: it passes through as a value.
         let decided = core.once(
             request.op_key,
             content,
-            wanted.now,
+            now,
             |decided: Result<Reserved, _>| decided.map_or_else(Answer::Refused, Answer::Reserved),
             |answer| match answer {
                 Answer::Reserved(reserved) => Ok(Ok(reserved)),
@@ -256,7 +257,7 @@ impl Engine {
             },
             |op| match (core.decide(&wanted, op), op) {
                 (Err(ReserveError::Refused(refusal)), Some(op)) if request.remember_refusal => {
-                    let refusal = core.remember(refusal, wanted.now, op)?;
+                    let refusal = core.remember(refusal, now, op)?;
                     Ok((Err(refusal), refusal.position))
                 }
                 (decided, _) => decided.map(|(reserved, position)| (Ok(reserved), position)),

@@ -8,7 +8,6 @@ use crate::types::{HoldId, OpKey, StockKey};
 macro_rules! op_key_setter {
     () => {
         /// Makes the operation happen once, however often it is sent. Default = none.
-        #[must_use]
         pub fn op_key(mut self, key: OpKey) -> Self {
             self.op_key = Some(key);
             self

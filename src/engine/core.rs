@@ -212,6 +212,15 @@ impl Core {
         (&self.timers[shard], ShardSlots { core: self, shard }, local)
     }
 
+    /// The timers' states, whatever they say.
+    pub(crate) fn look(&self) -> Snapshot {
+        let mut snapshot = Snapshot([State::default(); SHARDS_MAX]);
+        for (timers, state) in self.timers.iter().zip(&mut snapshot.0) {
+            *state = timers.state();
+        }
+        snapshot
+    }
+
     /// Whether anything is due at `now`, in any shard.
     pub(crate) fn horizon(&self, now: Timestamp) -> Horizon {
         let mut snapshot = Snapshot([State::default(); SHARDS_MAX]);

@@ -117,7 +117,7 @@ pub(crate) fn on_disk(directory: &Path, config: Config) -> Result<Engine, OpenEr
             .payload(header.start, payload, &mut keep)
             .map_err(|contradiction| contradiction.to_string())
     })?;
-    let identity = log.directory.identity.clone();
+    let identity = log.directory.identity;
     let answers = answers(identity.id, identity.secret);
     recovered.op_keys = ops.iter().filter_map(|op| op.done(&answers)).collect();
     start(config, Some(log), &report, identity.id, answers, recovered)

@@ -2,6 +2,8 @@
 
 use super::core::{Core, Horizon, home, span};
 use crate::answer::{Left, Refusal, RefusalReason, Reserved};
+use std::time::Duration;
+
 use crate::clock::Timestamp;
 use crate::error::{Busy, Common, QuantityError, ReserveError};
 use crate::expiry::timers::Turn;
@@ -24,8 +26,7 @@ const TURNS_MAX: usize = 256;
 pub(crate) struct Wanted<'c, 'r> {
     pub item: &'c Item,
     pub request: Reserve<'r>,
-    pub now: Timestamp,
-    pub deadline: Timestamp,
+    pub ttl: Duration,
 }
 
 /// Whether a take that came up short is a refusal.
@@ -67,8 +68,7 @@ impl Core {
         if ttl < min || ttl > max {
             return Err(ReserveError::Ttl { asked: ttl, min, max });
         }
-        let now = self.now();
-        Ok(Wanted { item, request, now, deadline: now.plus(ttl) })
+        Ok(Wanted { item, request, ttl })
     }
 
     /// Decides: a hold, or a refusal that is true, or `Busy`.
@@ -91,7 +91,7 @@ impl Core {
             }
             // Sold out is free: a refusal only reads.
             if wanted.item.counter.reading().available < i64::from(wanted.request.quantity) {
-                match self.sold_out(wanted.item, wanted.request.quantity, wanted.now, &mut effort)? {
+                match self.sold_out(wanted.item, wanted.request.quantity, &mut effort)? {
                     SoldOut::Retry => continue,
                     SoldOut::Yes { available } => {
                         self.count(Count::OutOfStock);
@@ -113,26 +113,16 @@ impl Core {
     }
 
     /// Reclaims what is due, then says whether fewer than `quantity` units were there at an instant.
+    ///
+    /// The clock is read after the counter: a hold whose deadline passed before the counter was read is due at a time
+    /// read later, however long this thread slept in between.
     pub(crate) fn sold_out(
         &self,
         item: &Item,
         quantity: u32,
-        now: Timestamp,
         effort: &mut Effort,
     ) -> Result<SoldOut, Common> {
-        let before = match self.horizon(now) {
-            Horizon::Clean(snapshot) => snapshot,
-            Horizon::Turning => return self.again(effort, Busy::Reclaiming),
-            Horizon::Due(shard) => {
-                return match self.turn(shard, now) {
-                    Turn::Turned(expired) if expired > 0 && effort.turns < TURNS_MAX => {
-                        effort.turns += 1;
-                        Ok(SoldOut::Retry)
-                    }
-                    Turn::Turned(_) | Turn::Elsewhere => self.again(effort, Busy::Reclaiming),
-                };
-            }
-        };
+        let before = self.look();
         let reading = item.counter.reading();
         if reading.available >= i64::from(quantity) {
             return Ok(SoldOut::Retry);
@@ -140,10 +130,18 @@ impl Core {
         if reading.pending {
             return self.again(effort, Busy::Pending);
         }
-        // Equal states around the reading: nothing came due in between, and nobody reclaimed.
+        let now = self.now();
         match self.horizon(now) {
+            // Equal states around the reading: nothing was registered, and nobody reclaimed, in between.
             Horizon::Clean(after) if after == before => Ok(SoldOut::Yes { available: reading.available }),
-            _ => self.again(effort, Busy::Reclaiming),
+            Horizon::Clean(_) | Horizon::Turning => self.again(effort, Busy::Reclaiming),
+            Horizon::Due(shard) => match self.turn(shard, now) {
+                Turn::Turned(expired) if expired > 0 && effort.turns < TURNS_MAX => {
+                    effort.turns += 1;
+                    Ok(SoldOut::Retry)
+                }
+                Turn::Turned(_) | Turn::Elsewhere => self.again(effort, Busy::Reclaiming),
+            },
         }
     }
 
@@ -159,7 +157,9 @@ impl Core {
         op: Option<Op>,
         effort: &mut Effort,
     ) -> Result<Option<(Reserved, Position)>, ReserveError> {
-        let &Wanted { item, request, now, deadline } = wanted;
+        let &Wanted { item, request, ttl } = wanted;
+        let now = self.now();
+        let deadline = now.plus(ttl);
         let Reserve { key: StockKey { index: key, .. }, quantity, reference, .. } = request;
         let new = NewHold { key, quantity, born: now, deadline, reference, epoch: self.epoch };
         let Some(place) = self.holds.allocate(home(), new) else { return self.holds_full(now, effort) };

@@ -89,7 +89,7 @@ pub(crate) struct Span(u64);
 impl Span {
     pub(crate) fn from_millis(ms: u64) -> Span {
         let ms = ms.min(u64::MAX >> 1);
-        if ms.is_multiple_of(1_000) { Span(ms / 1_000 << 1 | 1) } else { Span(ms << 1) }
+        if ms.is_multiple_of(1_000) { Span((ms / 1_000) << 1 | 1) } else { Span(ms << 1) }
     }
 
     pub(crate) fn millis(self) -> u64 {
