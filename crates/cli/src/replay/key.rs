@@ -1,0 +1,197 @@
+//! Op keys of file lines: the same line has the same key in every run, in every version.
+//!
+//! A key is XXH3-128 over a domain and the line's names, each field behind its length, in the form of a UUIDv8
+//! (RFC 9562's form for one's own making). The form matters: a UUIDv7 would be read as a time and aged by it.
+//! The hash has no secret, because a rerun must find the same keys; order files are their operator's own.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasherDefault, Hasher};
+
+use stockhold::OpKey;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
+
+use super::line::Names;
+
+/// A scratch buffer that fields are gathered in before they are hashed.
+#[derive(Debug, Default)]
+struct Gather(Vec<u8>);
+
+impl Gather {
+    fn begin(&mut self, domain: &str) -> &mut Self {
+        self.0.clear();
+        self.field(domain.as_bytes())
+    }
+
+    fn field(&mut self, field: &[u8]) -> &mut Self {
+        self.0.extend_from_slice(&(field.len() as u64).to_le_bytes());
+        self.0.extend_from_slice(field);
+        self
+    }
+
+    fn hash(&self) -> u128 {
+        xxh3_128(&self.0)
+    }
+}
+
+/// Version 8, variant 2: never taken for a UUIDv7.
+fn in_uuid_v8_form(hash: u128) -> OpKey {
+    let fixed = (0xf << 76) | (0b11 << 62);
+    OpKey((hash & !fixed) | (0x8 << 76) | (0b10 << 62))
+}
+
+/// The op keys of one order line.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LineKeys {
+    /// Of its reserve.
+    pub reserve: OpKey,
+    /// Of its confirm.
+    pub confirm: OpKey,
+}
+
+/// Derives keys, and counts how often an order names the same stock key.
+///
+/// 16 bytes and change are kept a line, because the lines of an order need not be neighbours: less than what the
+/// engine itself keeps for the line's op keys, so memory grows with the engine's state and not beside it.
+#[derive(Debug, Default)]
+pub struct KeyMaker {
+    gather: Gather,
+    seen: HashSet<u128, BuildHasherDefault<Folded>>,
+    /// How many came before, for the few that come again.
+    again: HashMap<u128, u64, BuildHasherDefault<Folded>>,
+}
+
+impl KeyMaker {
+    /// The keys of the next line with these names.
+    pub fn order_line(&mut self, names: Names<'_>) -> LineKeys {
+        let Names { order_id, sku, location } = names;
+        let fields = [order_id, sku, location];
+        self.gather.begin("stockhold replay order line");
+        for field in fields {
+            self.gather.field(field.as_bytes());
+        }
+        let line = self.gather.hash();
+        let occurrence = self.occurrence(line).to_le_bytes();
+        let line = line.to_le_bytes();
+        let mut key =
+            |domain| in_uuid_v8_form(self.gather.begin(domain).field(&line).field(&occurrence).hash());
+        LineKeys { reserve: key("stockhold replay reserve"), confirm: key("stockhold replay confirm") }
+    }
+
+    /// The key of a line of stock.
+    pub fn stock_line(&mut self, sku: &str, location: &str) -> OpKey {
+        self.gather.begin("stockhold replay stock line");
+        in_uuid_v8_form(self.gather.field(sku.as_bytes()).field(location.as_bytes()).hash())
+    }
+
+    /// How many of the same came before this one.
+    fn occurrence(&mut self, line: u128) -> u64 {
+        if self.seen.insert(line) {
+            return 0;
+        }
+        let before = self.again.entry(line).or_insert(0);
+        *before += 1;
+        *before
+    }
+}
+
+/// Which of `workers` decides a stock key: always the same, so that its lines keep their order.
+pub fn worker_of(names: Names<'_>, workers: usize) -> usize {
+    if workers == 1 {
+        return 0;
+    }
+    let hash = xxh3_64(names.sku.as_bytes()).rotate_left(1) ^ xxh3_64(names.location.as_bytes());
+    (hash % workers as u64) as usize
+}
+
+/// Hashes a hash: half of it, since it is well mixed already.
+#[derive(Debug, Default)]
+struct Folded(u64);
+
+impl Hasher for Folded {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = xxh3_64(bytes);
+    }
+
+    fn write_u128(&mut self, hash: u128) {
+        self.0 = hash as u64;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names<'a>(order_id: &'a str, sku: &'a str, location: &'a str) -> Names<'a> {
+        Names { order_id, sku, location }
+    }
+
+    /// These values are in the directories of users: a change would grant their orders twice. They were computed
+    /// by another implementation of the same words.
+    #[test]
+    fn keys_never_change() {
+        let mut maker = KeyMaker::default();
+        let first = maker.order_line(names("o-1", "poster", "berlin"));
+        let second = maker.order_line(names("o-1", "poster", "berlin"));
+        let golden = [
+            (first.reserve, 0x61786ba6_935e87d6_aaa4b576_e3586cc7),
+            (first.confirm, 0x87afdd2d_64b5899e_8ace2393_e6f60ff6),
+            (second.reserve, 0x9d204a80_310b8c19_9a16b4d2_22d831a3),
+            (second.confirm, 0x808273c0_f201820e_b50c8fe1_5c75955e),
+            (maker.stock_line("poster", "berlin"), 0x8dc16a2b_55d389ea_86bbc1ec_2725673f),
+        ];
+        for (index, (key, expected)) in golden.into_iter().enumerate() {
+            assert_eq!(key, OpKey(expected), "{index}: {:#034x}", key.0);
+        }
+    }
+
+    #[test]
+    fn names_cannot_run_into_each_other() {
+        let mut maker = KeyMaker::default();
+        let mut keys = HashSet::new();
+        for names in
+            [names("a", "bc", "d"), names("ab", "c", "d"), names("a", "b", "cd"), names("a", "bc", "D")]
+        {
+            let line = maker.order_line(names);
+            assert!(keys.insert(line.reserve) && keys.insert(line.confirm));
+        }
+        assert!(keys.insert(maker.stock_line("a", "bc")) && keys.insert(maker.stock_line("ab", "c")));
+    }
+
+    #[test]
+    fn a_key_is_never_a_uuid_v7() {
+        let mut maker = KeyMaker::default();
+        for order in 0..1_000 {
+            let key = maker.order_line(names(&order.to_string(), "s", "l")).reserve.0;
+            assert_eq!((key >> 76) & 0xf, 8);
+            assert_eq!((key >> 62) & 0b11, 0b10);
+        }
+    }
+
+    #[test]
+    fn occurrences_are_counted_apart_for_each_order_and_stock_key() {
+        let mut maker = KeyMaker::default();
+        let lines = [("a", "x"), ("a", "x"), ("b", "x"), ("a", "y"), ("a", "x"), ("b", "x")];
+        let keys: Vec<OpKey> =
+            lines.map(|(order, sku)| maker.order_line(names(order, sku, "l")).reserve).to_vec();
+        let distinct: HashSet<OpKey> = keys.iter().copied().collect();
+        assert_eq!(distinct.len(), lines.len());
+
+        // Another run counts alike, whatever stands between.
+        let mut rerun = KeyMaker::default();
+        let again = [("a", "x"), ("a", "x"), ("a", "x")]
+            .map(|(order, sku)| rerun.order_line(names(order, sku, "l")).reserve);
+        assert_eq!(again, [keys[0], keys[1], keys[4]]);
+    }
+
+    #[test]
+    fn the_lines_of_a_stock_key_have_one_worker() {
+        let used: HashSet<usize> =
+            (0..100).map(|sku| worker_of(names("o", &sku.to_string(), "l"), 4)).collect();
+        assert_eq!(used.len(), 4);
+        assert_eq!(worker_of(names("a", "s", "l"), 4), worker_of(names("b", "s", "l"), 4));
+    }
+}
