@@ -1,0 +1,150 @@
+//! What the operator sees on standard error: a bar on a terminal, a line now and then elsewhere, and bad lines.
+
+use std::fmt::Display;
+use std::io::{self, IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+/// Bad lines that are shown; the others are counted.
+const BAD_LINES_SHOWN: u64 = 20;
+
+const BAR_PERIOD: Duration = Duration::from_millis(100);
+const PLAIN_PERIOD: Duration = Duration::from_secs(2);
+
+/// How far the run has come.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Reached {
+    /// Bytes of the file that are behind.
+    pub bytes: u64,
+    /// Lines granted.
+    pub granted: u64,
+    /// Lines refused.
+    pub refused: u64,
+}
+
+/// The terminal, or what stands for it.
+#[derive(Debug)]
+pub struct Screen {
+    terminal: bool,
+    /// Size of the order file, if it has one.
+    total_bytes: u64,
+    began: Instant,
+    due: Instant,
+    bar_shown: bool,
+    bad_lines: u64,
+}
+
+impl Screen {
+    /// A bar, if standard error is a terminal.
+    pub fn new(total_bytes: u64) -> Self {
+        let terminal = io::stderr().is_terminal();
+        let began = Instant::now();
+        let due = began + if terminal { BAR_PERIOD } else { PLAIN_PERIOD };
+        Screen { terminal, total_bytes, began, due, bar_shown: false, bad_lines: 0 }
+    }
+
+    /// Shows how far the run has come, if it is time to.
+    pub fn progress(&mut self, reached: Reached) {
+        let now = Instant::now();
+        if now < self.due {
+            return;
+        }
+        self.due = now + if self.terminal { BAR_PERIOD } else { PLAIN_PERIOD };
+        let seconds = (now - self.began).as_secs_f64();
+        let text = describe(reached, self.total_bytes, seconds);
+        if self.terminal {
+            let bar = bar(reached.bytes, self.total_bytes);
+            // Return, clear the line, write without a line break: the next one takes its place.
+            eprint!("\r\x1b[2K{bar}{text}");
+            let _ = io::stderr().flush();
+            self.bar_shown = true;
+        } else {
+            eprintln!("{text}");
+        }
+    }
+
+    /// Reports a bad line; after the first few it only counts.
+    pub fn bad_line(&mut self, file: &str, number: u64, why: &dyn Display) {
+        self.bad_lines += 1;
+        if self.bad_lines <= BAD_LINES_SHOWN {
+            self.say(&format!("{file} line {number}: {why}"));
+        } else if self.bad_lines == BAD_LINES_SHOWN + 1 {
+            self.say("more bad lines follow; they are counted and not shown");
+        }
+    }
+
+    /// Takes the bar away.
+    pub fn clear(&mut self) {
+        if self.bar_shown {
+            eprint!("\r\x1b[2K");
+            self.bar_shown = false;
+        }
+    }
+
+    fn say(&mut self, text: &str) {
+        self.clear();
+        eprintln!("{text}");
+    }
+}
+
+fn bar(done: u64, total: u64) -> String {
+    const WIDTH: u64 = 24;
+    if total == 0 {
+        return String::new();
+    }
+    let filled = (done.min(total) * WIDTH / total) as usize;
+    format!("[{}{}] ", "#".repeat(filled), "-".repeat(WIDTH as usize - filled))
+}
+
+fn describe(reached: Reached, total_bytes: u64, seconds: f64) -> String {
+    let decided = reached.granted + reached.refused;
+    let rate = thousands((decided as f64 / seconds.max(1e-3)) as u64);
+    let done = match total_bytes {
+        0 => String::new(),
+        total => format!("{}%  ", reached.bytes.min(total) * 100 / total),
+    };
+    let left = match total_bytes.checked_sub(reached.bytes) {
+        Some(left) if reached.bytes > 0 && total_bytes > 0 => {
+            format!("  {:.0} s left", seconds * left as f64 / reached.bytes as f64)
+        }
+        _ => String::new(),
+    };
+    let (granted, refused) = (thousands(reached.granted), thousands(reached.refused));
+    format!("{done}{} decided  {granted} granted  {refused} refused  {rate}/s{left}", thousands(decided))
+}
+
+/// A number that can be read: `1,234,567`.
+pub fn thousands(number: impl Display) -> String {
+    let text = number.to_string();
+    let (sign, digits) = text.strip_prefix('-').map_or(("", &*text), |digits| ("-", digits));
+    let mut out = String::from(sign);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped_by_thousands() {
+        assert_eq!(
+            [0, 999, 1_000, 1_234_567, -1_000].map(thousands),
+            ["0", "999", "1,000", "1,234,567", "-1,000"]
+        );
+    }
+
+    #[test]
+    fn progress_is_a_share_of_the_file() {
+        let reached = Reached { bytes: 500, granted: 1_200, refused: 800 };
+        let text = describe(reached, 1_000, 2.0);
+        assert_eq!(text, "50%  2,000 decided  1,200 granted  800 refused  1,000/s  2 s left");
+        assert_eq!(bar(500, 1_000), "[############------------] ");
+        assert_eq!(describe(reached, 0, 2.0), "2,000 decided  1,200 granted  800 refused  1,000/s");
+        assert_eq!(bar(1, 0), "");
+    }
+}

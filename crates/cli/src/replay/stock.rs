@@ -1,0 +1,222 @@
+//! The stock file: each line is received once in the life of the directory.
+//!
+//! A line's op key is made of its SKU and location, so a rerun's receive is answered with the first one's result,
+//! and one with another quantity is refused by the engine as a conflict. A line of 0 units has nothing to receive.
+//! It leaves its mark as a reserve of more units than there can be, refused and remembered under the same op key:
+//! a 0 that becomes a 5 is a conflict too.
+//!
+//! All lines are looked at before the first one is received, so that a file with a conflict changes nothing. That
+//! keeps the lines in memory that are new to the directory, which the engine is about to do as well.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io::Read;
+
+use stockhold::error::{Common, HoldError, OpKeyError, ReserveError, StockError};
+use stockhold::types::QUANTITY_MAX;
+use stockhold::{Engine, HoldId, OnHold, OpKey, Position, Receive, Reserve, StockKey};
+
+use super::csv::{Fields, Step};
+use super::key::KeyMaker;
+use super::line::{BadLine, Columns};
+use super::progress::Screen;
+use super::retry::until_answered;
+use super::{Failure, Source};
+
+/// Conflicts that are named; the others are counted.
+const CONFLICTS_SHOWN: usize = 20;
+
+/// What the stock file came to.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Received {
+    /// Lines received now.
+    pub lines: u64,
+    /// Their units.
+    pub units: u64,
+    /// Lines that an earlier run received.
+    pub lines_before: u64,
+    /// Lines that could not be used.
+    pub bad_lines: u64,
+}
+
+/// A stock file that was looked at and contradicts nothing.
+#[derive(Debug, Default)]
+pub struct Checked {
+    new: Vec<NewLine>,
+    received: Received,
+}
+
+#[derive(Debug)]
+struct NewLine {
+    /// SKU and location in one piece, and where the first ends.
+    text: Box<str>,
+    sku_end: usize,
+    quantity: u32,
+    op_key: OpKey,
+}
+
+/// A line that contradicts another one.
+#[derive(Debug)]
+enum Conflict {
+    /// The directory received it with another quantity.
+    Changed { sku: String, location: String, quantity: u32 },
+    /// The file names its stock key twice.
+    Twice { sku: String, location: String, first: u64 },
+}
+
+impl fmt::Display for Conflict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Conflict::Changed { sku, location, quantity } => write!(
+                f,
+                "{sku:?} at {location:?} was received before with another quantity than {quantity}; stock is received once"
+            ),
+            Conflict::Twice { sku, location, first } => {
+                write!(
+                    f,
+                    "{sku:?} at {location:?} stands on line {first} already; keep one line with all its units"
+                )
+            }
+        }
+    }
+}
+
+/// Looks at every line, and changes nothing.
+pub fn check<R: Read>(
+    engine: &Engine,
+    source: Source<'_, R>,
+    strict: bool,
+    screen: &mut Screen,
+) -> Result<Checked, Failure> {
+    let Source { name, mut records, columns } = source;
+    let (mut fields, mut keys) = (Fields::default(), KeyMaker::default());
+    let mut seen: HashMap<OpKey, u64> = HashMap::new();
+    let mut checked = Checked::default();
+    let mut conflicts = Vec::new();
+    loop {
+        let (number, line) =
+            match records.next(&mut fields).map_err(|error| Failure::reading(name, &error))? {
+                Step::End | Step::More => break,
+                Step::Malformed(number, why) => (number, Err(BadLine::Malformed(why))),
+                Step::Record(number) => (number, parse(&columns, &fields)),
+            };
+        let (sku, location, quantity) = match line {
+            Ok(line) => line,
+            Err(why) if strict => {
+                let message =
+                    format!("{name} line {number}: {why}. Nothing was received or decided (--strict)");
+                return Err(Failure::Input(message));
+            }
+            Err(why) => {
+                checked.received.bad_lines += 1;
+                screen.bad_line(name, number, &why);
+                continue;
+            }
+        };
+        let op_key = keys.stock_line(sku, location);
+        let named = || (sku.to_owned(), location.to_owned());
+        if let Some(&first) = seen.get(&op_key) {
+            let (sku, location) = named();
+            conflicts.push((number, Conflict::Twice { sku, location, first }));
+            continue;
+        }
+        seen.insert(op_key, number);
+        let declared = engine.key(sku, location).ok();
+        match declared {
+            Some(key) if is_known(engine, op_key)? => match apply(engine, key, quantity, op_key)? {
+                Some(_) => checked.received.lines_before += 1,
+                None => {
+                    let (sku, location) = named();
+                    conflicts.push((number, Conflict::Changed { sku, location, quantity }));
+                }
+            },
+            _ => {
+                let text = [sku, location].concat().into();
+                checked.new.push(NewLine { text, sku_end: sku.len(), quantity, op_key });
+            }
+        }
+    }
+    match conflicts.is_empty() {
+        true => Ok(checked),
+        false => Err(Failure::Input(describe(name, &conflicts))),
+    }
+}
+
+impl Checked {
+    /// Receives the lines that are new, and waits until they are durable.
+    pub fn receive(self, engine: &Engine) -> Result<Received, Failure> {
+        let Checked { new, mut received } = self;
+        let mut last = Position::default();
+        for line in new {
+            let (sku, location) = line.text.split_at(line.sku_end);
+            let key =
+                engine.declare(sku, location).map_err(|error| Failure::Environment(error.to_string()))?;
+            let Some(position) = apply(engine, key, line.quantity, line.op_key)? else {
+                let message = format!("the stock of {sku:?} at {location:?} changed while it was received");
+                return Err(Failure::Environment(message));
+            };
+            last = last.max(position);
+            received.lines += 1;
+            received.units += u64::from(line.quantity);
+        }
+        engine.wait(last).map_err(|unknown| Failure::Environment(format!("{unknown}. {}", super::RERUN)))?;
+        Ok(received)
+    }
+}
+
+fn parse<'f>(columns: &Columns, fields: &'f Fields) -> Result<(&'f str, &'f str, u32), BadLine> {
+    let names = columns.names(fields)?;
+    Ok((names.sku, names.location, columns.quantity_or_zero(fields)?))
+}
+
+/// Whether an operation was carried out under `op_key`: asks for one that never can be, on a hold that never was.
+fn is_known(engine: &Engine, op_key: OpKey) -> Result<bool, Failure> {
+    let nobody = OnHold::hold(HoldId::from_u128(0)).op_key(op_key);
+    match until_answered(|| engine.release(nobody)) {
+        Err(HoldError::Common(Common::OpKey(_))) => Ok(true),
+        Err(HoldError::Common(common)) => Err(Failure::Environment(common.to_string())),
+        Ok(_) | Err(_) => Ok(false),
+    }
+}
+
+/// Receives `quantity` units, or finds that this was done; `None` when the op key stands for another quantity.
+fn apply(engine: &Engine, key: StockKey, quantity: u32, op_key: OpKey) -> Result<Option<Position>, Failure> {
+    if quantity == 0 {
+        return mark_zero(engine, key, op_key);
+    }
+    let receive = Receive::units(key, quantity).op_key(op_key);
+    match until_answered(|| engine.receive(receive)) {
+        Ok(receipt) => Ok(Some(receipt.position())),
+        Err(StockError::Common(Common::OpKey(OpKeyError::OtherContent))) => Ok(None),
+        Err(error) => Err(Failure::Environment(error.to_string())),
+    }
+}
+
+fn mark_zero(engine: &Engine, key: StockKey, op_key: OpKey) -> Result<Option<Position>, Failure> {
+    let mark = Reserve::units(key, QUANTITY_MAX).op_key(op_key).remember_refusal();
+    match until_answered(|| engine.reserve(mark)) {
+        Err(ReserveError::Refused(refusal)) => Ok(Some(refusal.position)),
+        Err(ReserveError::Common(Common::OpKey(OpKeyError::OtherContent))) => Ok(None),
+        // Two thousand million units were there, received by somebody else: give them back, the mark is left.
+        Ok(receipt) => {
+            let hold = receipt.not_yet_durable().hold;
+            match until_answered(|| engine.release(hold)) {
+                Ok(released) => Ok(Some(released.position())),
+                Err(HoldError::Common(common)) => Err(Failure::Environment(common.to_string())),
+                Err(_) => Ok(Some(Position::default())),
+            }
+        }
+        Err(error) => Err(Failure::Environment(error.to_string())),
+    }
+}
+
+fn describe(name: &str, conflicts: &[(u64, Conflict)]) -> String {
+    let mut text = String::new();
+    for (number, conflict) in conflicts.iter().take(CONFLICTS_SHOWN) {
+        text += &format!("{name} line {number}: {conflict}\n");
+    }
+    if conflicts.len() > CONFLICTS_SHOWN {
+        text += &format!("and {} more lines like these\n", conflicts.len() - CONFLICTS_SHOWN);
+    }
+    text + "Nothing was received or decided. Correct the file, or use a new --dir"
+}
