@@ -1,6 +1,7 @@
 //! The `stockhold` command. Each subcommand is a module with `Args` and `run`.
 
 mod exit;
+mod replay;
 mod sale;
 
 use std::process::ExitCode;
@@ -23,6 +24,7 @@ Start here:
 #[derive(Subcommand)]
 enum Command {
     Sale(sale::Args),
+    Replay(replay::Args),
     #[command(name = sale::CHILD, hide = true)]
     SaleChild(sale::ChildArgs),
 }
@@ -30,6 +32,7 @@ enum Command {
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Sale(args) => sale::run(args),
+        Command::Replay(args) => replay::run(args),
         Command::SaleChild(args) => sale::run_child(args),
     }
 }

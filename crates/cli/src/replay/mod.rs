@@ -1,0 +1,268 @@
+//! `stockhold replay`: an order file through the engine, exactly once.
+//!
+//! [`stock`] receives what there is, [`pipeline`] sends the orders: it reads them ([`csv`], [`line`], [`time`]),
+//! gives each its op key ([`key`]), decides it ([`decide`]), waits for it, and writes what came of it
+//! ([`outcomes`]). [`summary`] ends it.
+
+mod csv;
+mod decide;
+mod key;
+mod line;
+mod outcomes;
+mod pipeline;
+mod progress;
+mod retry;
+mod stock;
+mod summary;
+mod time;
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::ValueEnum;
+use stockhold::error::OpenError;
+use stockhold::{Config, Engine};
+
+use self::csv::{Fields, Records, Step};
+use self::decide::Mode;
+use self::line::Columns;
+use self::outcomes::Outcomes;
+use self::pipeline::Settings;
+use self::progress::Screen;
+use self::summary::{Summary, Tally};
+
+/// What to do after a run that broke off.
+const RERUN: &str = "Mend the cause and run the same command again: it goes on where this run ended and grants \
+                     nothing twice";
+
+/// Send a file of orders through the engine, exactly once
+///
+/// Each line of the order file asks for units of one SKU at one location and is sold to (reserved and confirmed)
+/// or refused, in file order for each SKU and location. Lines are decided ahead of the disk, --in-flight at a
+/// time, and an outcome is told only when it is durable.
+///
+/// Running the same command again, after a crash or for no reason, grants nothing twice: every line has an
+/// identity made of its order id, SKU, location, and how often the order named these before, and the directory
+/// remembers it for good. A line that was refused stays refused.
+#[derive(clap::Args, Debug)]
+#[command(after_long_help = FORMATS)]
+pub struct Args {
+    /// Stock to begin with: CSV with the columns sku,location,quantity
+    #[arg(long, value_name = "FILE")]
+    stock: PathBuf,
+
+    /// Orders: CSV with the columns order_id,sku,location,quantity and perhaps at,customer
+    #[arg(long, value_name = "FILE")]
+    orders: PathBuf,
+
+    /// Directory that keeps the stock and the orders; made if it is not there
+    #[arg(long, value_name = "DIR")]
+    dir: PathBuf,
+
+    /// Write what each line got to this CSV file, each line once it is durable
+    #[arg(long, value_name = "FILE")]
+    outcomes: Option<PathBuf>,
+
+    /// Threads that decide; the lines of one SKU and location always go to one of them
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    threads: u16,
+
+    /// Lines decided and not yet durable, at most; 1 = each waits for its acknowledgement
+    #[arg(long, value_name = "N", default_value_t = 16_384, value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
+    in_flight: u32,
+
+    /// Pace the lines by their column `at`, X times as fast as it was; without it they go as fast as they can
+    #[arg(long, value_name = "X", value_parser = speed)]
+    speed: Option<f64>,
+
+    /// Only hold the units and sell nothing: the holds expire after --ttl-ms
+    #[arg(long)]
+    hold: bool,
+
+    /// How long a hold lives, in milliseconds, 1 to 2592000000 (30 days)
+    #[arg(long, value_name = "N", requires = "hold", default_value_t = 600_000,
+          value_parser = clap::value_parser!(u64).range(1..=2_592_000_000))]
+    ttl_ms: u64,
+
+    /// What neighbouring lines of one order are to each other
+    #[arg(long, value_enum, default_value_t = Lines::Separate)]
+    lines: Lines,
+
+    /// End the run at the first bad line, instead of skipping it
+    #[arg(long)]
+    strict: bool,
+
+    /// How many SKUs the summary lists: those with the most lines
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    top: usize,
+
+    /// Print the summary as one JSON object, alone on standard output
+    #[arg(long)]
+    json: bool,
+}
+
+const FORMATS: &str = "\
+Files:
+  The first line names the columns, in any order; other columns are ignored. Fields may be in double quotes.
+  stock      sku,location,quantity. 0 declares a key without stock. A line is received once in the life of the
+             directory; if its quantity differs from the first time, nothing is received or decided (exit 2).
+  orders     order_id,sku,location,quantity, and if you like at (2026-11-27T09:00:00Z, or seconds) and customer.
+  outcomes   order_id,sku,location,quantity,outcome,reason,hold,available, in file order.
+             outcome is granted or refused; the reason of a refusal is out_of_stock, stopped, unknown_sku,
+             unknown_location, or hold_ended (an earlier run's hold was ended unsold by somebody else).
+
+Bad lines (missing or malformed fields, a quantity that is zero, negative or above 2147483647, text that is not
+UTF-8) are reported by number, counted and skipped. With --strict the first one ends the run: what was decided
+before it stays decided.
+
+Exit status:
+  0  every line was decided or skipped
+  2  the command line or a file is wrong
+  3  a file cannot be read or written, the directory is in use, or its log failed: run the command again
+
+Example:
+  stockhold replay --stock stock.csv --orders orders.csv --dir sale --outcomes outcomes.csv";
+
+/// What neighbouring lines of one order are to each other.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+enum Lines {
+    /// Nothing: each is granted or refused by itself
+    Separate,
+}
+
+fn speed(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(speed) if speed.is_finite() && speed > 0.0 => Ok(speed),
+        _ => {
+            Err("expected a number above zero: 1 is as fast as it was, 60 makes a minute of a second".into())
+        }
+    }
+}
+
+/// Why a run ended early.
+#[derive(Debug)]
+pub enum Failure {
+    /// What was asked for cannot be done: exit status 2.
+    Input(String),
+    /// The machine is in the way: exit status 3.
+    Environment(String),
+}
+
+impl Failure {
+    fn reading(name: &str, error: &io::Error) -> Self {
+        Failure::Environment(format!("{name} cannot be read: {error}"))
+    }
+
+    fn exit_code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            Failure::Input(_) => 2,
+            Failure::Environment(_) => 3,
+        })
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Input(why) | Failure::Environment(why) => f.write_str(why),
+        }
+    }
+}
+
+/// A file whose header has been read.
+struct Source<'a, R> {
+    name: &'a str,
+    records: Records<R>,
+    columns: Columns,
+}
+
+/// Runs the command.
+pub fn run(args: Args) -> ExitCode {
+    match replay(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("error: {failure}.");
+            failure.exit_code()
+        }
+    }
+}
+
+fn replay(args: &Args) -> Result<(), Failure> {
+    let (stock_name, orders_name) = (args.stock.to_string_lossy(), args.orders.to_string_lossy());
+    // Both headers are read before the directory is touched: a mistyped name leaves nothing behind.
+    let (stock, _) = open(&args.stock, &stock_name, Columns::of_stock)?;
+    let (orders, orders_bytes) = open(&args.orders, &orders_name, Columns::of_orders)?;
+    if args.speed.is_some() && !orders.columns.have_at() {
+        let message =
+            format!("{orders_name}: --speed paces by the column `at`, which the header does not name");
+        return Err(Failure::Input(message));
+    }
+    let engine = open_engine(&args.dir)?;
+    let mut screen = Screen::new(orders_bytes);
+    let stock = stock::check(&engine, stock, args.strict, &mut screen)?;
+    let outcomes = match &args.outcomes {
+        Some(path) => Some(create(path, &[&args.stock, &args.orders])?),
+        None => None,
+    };
+    let stock = stock.receive(&engine)?;
+
+    let began = Instant::now();
+    let mut tally = Tally::default();
+    let settings = Settings {
+        threads: args.threads.into(),
+        in_flight: args.in_flight as usize,
+        mode: if args.hold { Mode::Hold(Duration::from_millis(args.ttl_ms)) } else { Mode::Confirm },
+        speed: args.speed,
+        strict: args.strict,
+    };
+    let Lines::Separate = args.lines;
+    let ran = pipeline::run(&engine, orders, settings, outcomes, &mut screen, &mut tally);
+    screen.clear();
+    // A broken engine has no levels to tell; a bad line under --strict leaves a sound one.
+    if let Ok(()) | Err(Failure::Input(_)) = ran {
+        let summary = Summary::new(&engine, tally, stock, began.elapsed(), args.top);
+        let text = if args.json { summary.json().to_string() } else { summary.text() };
+        // A closed pipe is no reason to call a run failed whose outcomes are durable.
+        let _ = writeln!(io::stdout(), "{text}");
+    }
+    let closed = engine.shutdown().map_err(|unknown| Failure::Environment(format!("{unknown}. {RERUN}")));
+    ran.and(closed)
+}
+
+fn open<'a>(
+    path: &Path,
+    name: &'a str,
+    columns: fn(Step, &Fields) -> Result<Columns, String>,
+) -> Result<(Source<'a, File>, u64), Failure> {
+    let reading = |error: io::Error| Failure::reading(name, &error);
+    let file = File::open(path).map_err(reading)?;
+    let bytes = file.metadata().map_err(reading)?.len();
+    let mut records = Records::new(file).map_err(reading)?;
+    let mut header = Fields::default();
+    let first = records.next(&mut header).map_err(reading)?;
+    let columns = columns(first, &header).map_err(|why| Failure::Input(format!("{name}: {why}")))?;
+    Ok((Source { name, records, columns }, bytes))
+}
+
+fn open_engine(dir: &Path) -> Result<Engine, Failure> {
+    // Op keys for good, so that any later run finds them; room for as many lines as there is memory.
+    let config = Config::default().op_key_retention(None).op_keys_max(usize::MAX).holds_max(1 << 30);
+    Engine::open(dir, config).map_err(|error| match error {
+        OpenError::Config(_) => Failure::Input(error.to_string()),
+        _ => Failure::Environment(error.to_string()),
+    })
+}
+
+fn create(path: &Path, inputs: &[&Path]) -> Result<Outcomes, Failure> {
+    if let Some(input) = outcomes::overwritten(path, inputs) {
+        let message = format!("--outcomes would overwrite {}; name another file", input.display());
+        return Err(Failure::Input(message));
+    }
+    Outcomes::create(path).map_err(|error| {
+        Failure::Environment(format!("--outcomes {} cannot be made: {error}", path.display()))
+    })
+}
