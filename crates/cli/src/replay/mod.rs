@@ -1,9 +1,10 @@
 //! `stockhold replay`: an order file through the engine, exactly once.
 //!
-//! [`stock`] receives what there is, [`pipeline`] sends the orders: it reads them ([`csv`], [`line`], [`time`]),
-//! gives each its op key ([`key`]), decides it ([`decide`]), waits for it, and writes what came of it
-//! ([`outcomes`]). [`summary`] ends it.
+//! [`stock`] receives what there is, then the [`pipeline`] sends the orders: [`reader`] reads them ([`csv`],
+//! [`line`], [`time`]) and gives each its op key ([`key`]), workers [`decide`], [`collector`] waits until it can be
+//! relied on and writes it down ([`outcomes`]). [`summary`] ends it.
 
+mod collector;
 mod csv;
 mod decide;
 mod key;
@@ -11,6 +12,7 @@ mod line;
 mod outcomes;
 mod pipeline;
 mod progress;
+mod reader;
 mod retry;
 mod stock;
 mod summary;

@@ -1,0 +1,148 @@
+//! The end of the pipeline: waits for what was decided, then tells it in file order.
+
+use std::fmt::Display;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender};
+
+use stockhold::{Engine, Position};
+
+use super::decide::{Decision, Line, Verdict};
+use super::line::BadLine;
+use super::outcomes::Outcomes;
+use super::pipeline::{Decided, Plan, Slot};
+use super::progress::Screen;
+use super::summary::Tally;
+use super::{Failure, RERUN};
+
+/// Waits for what was decided, and tells.
+pub struct Collector<'a> {
+    pub engine: &'a Engine,
+    /// Where the log ended when it was opened: what rests on less was decided by an earlier run.
+    pub recovered: Position,
+    pub name: &'a str,
+    pub strict: bool,
+    pub stop: &'a AtomicBool,
+    pub outcomes: Option<Outcomes>,
+    pub screen: &'a mut Screen,
+    pub tally: &'a mut Tally,
+    /// The first bad line of a strict run.
+    pub fatal: Option<(u64, BadLine)>,
+}
+
+/// A slot of the plan with what belongs in it.
+enum Entry {
+    Line(Line, Decision),
+    Bad(u64, BadLine),
+}
+
+impl Collector<'_> {
+    /// Collects until the reader has ended. Takes its ends of the channels, so that leaving closes them.
+    pub fn run(
+        &mut self,
+        plans: Receiver<Plan>,
+        decided: Vec<Receiver<Decided>>,
+        leave_back: SyncSender<()>,
+    ) -> Result<(), Failure> {
+        for plan in plans {
+            let bytes = plan.bytes;
+            let entries = gather(plan.slots, &decided)?;
+            self.settle(entries)?;
+            self.screen.progress(self.tally.reached(bytes));
+            // The reader may have gone; then this was the last of its batches or one of them.
+            let _ = leave_back.try_send(());
+        }
+        self.screen.clear();
+        match self.fatal.take() {
+            None => Ok(()),
+            Some((number, why)) => Err(Failure::Input(format!(
+                "{} line {number}: {why}. The run ended there (--strict): {} and stay so. \
+                 Correct the line and run the same command again",
+                self.name,
+                self.tally.in_words()
+            ))),
+        }
+    }
+
+    /// Waits until all of a batch can be relied on, then writes and counts it.
+    fn settle(&mut self, entries: Vec<Entry>) -> Result<(), Failure> {
+        let positions = entries.iter().map(|entry| match entry {
+            Entry::Line(_, decision) => decision.position,
+            Entry::Bad(..) => Position::default(),
+        });
+        // One wait for all. If it fails, some of them may be durable all the same: each is asked for below.
+        let all = positions.max().is_none_or(|last| self.engine.wait(last).is_ok());
+        for entry in entries {
+            match entry {
+                Entry::Bad(number, why) => self.bad(number, why),
+                Entry::Line(line, decision) => {
+                    if !all {
+                        self.engine
+                            .wait(decision.position)
+                            .map_err(|unknown| self.broken(&line, &unknown))?;
+                    }
+                    self.line(&line, &decision)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn line(&mut self, line: &Line, decision: &Decision) -> Result<(), Failure> {
+        match &decision.verdict {
+            Verdict::Failed(why) => return Err(self.broken(line, why)),
+            Verdict::DecidedOtherwise => self.bad(line.number, BadLine::DecidedOtherwise),
+            verdict => {
+                if let Some(outcomes) = &mut self.outcomes {
+                    outcomes.write(line, verdict).map_err(|error| {
+                        let done = self.tally.in_words();
+                        let message = format!("--outcomes could not be written ({error}): {done}. {RERUN}");
+                        Failure::Environment(message)
+                    })?;
+                }
+                self.tally.count(line, verdict, decision.position <= self.recovered);
+            }
+        }
+        Ok(())
+    }
+
+    fn bad(&mut self, number: u64, why: BadLine) {
+        self.tally.count_bad();
+        if !self.strict {
+            self.screen.bad_line(self.name, number, &why);
+        } else if self.fatal.is_none() {
+            // Relaxed: a request to end soon, which carries no data. What is in flight is still collected.
+            self.stop.store(true, Ordering::Relaxed);
+            self.fatal = Some((number, why));
+        }
+    }
+
+    fn broken(&self, line: &Line, why: &dyn Display) -> Failure {
+        Failure::Environment(format!(
+            "{why}\n{} before line {} of {} and acknowledged; from there on the outcome is unknown. {RERUN}",
+            self.tally.in_words(),
+            line.number,
+            self.name
+        ))
+    }
+}
+
+/// Puts the workers' answers back in file order.
+fn gather(slots: Vec<Slot>, decided: &[Receiver<Decided>]) -> Result<Vec<Entry>, Failure> {
+    let gone = || Failure::Environment(format!("a worker thread has died. {RERUN}"));
+    let mut parts: Vec<Option<std::vec::IntoIter<(Line, Decision)>>> = decided.iter().map(|_| None).collect();
+    let mut entries = Vec::with_capacity(slots.len());
+    for slot in slots {
+        entries.push(match slot {
+            Slot::Bad { number, why } => Entry::Bad(number, why),
+            Slot::Worker(worker) => {
+                let part = match &mut parts[worker] {
+                    Some(part) => part,
+                    none => none.insert(decided[worker].recv().map_err(|_| gone())?.into_iter()),
+                };
+                let (line, decision) = part.next().ok_or_else(gone)?;
+                Entry::Line(line, decision)
+            }
+        });
+    }
+    Ok(entries)
+}
