@@ -117,11 +117,10 @@ impl Collector<'_> {
     }
 
     fn broken(&self, line: &Line, why: &dyn Display) -> Failure {
+        let (number, name, done) = (line.number, self.name, self.tally.in_words());
         Failure::Environment(format!(
-            "{why}\n{} before line {} of {} and acknowledged; from there on the outcome is unknown. {RERUN}",
-            self.tally.in_words(),
-            line.number,
-            self.name
+            "{why}.\n{name} was decided and acknowledged before line {number}: {done}. \
+             From there on the outcome is unknown. {RERUN}"
         ))
     }
 }

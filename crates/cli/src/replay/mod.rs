@@ -47,9 +47,9 @@ const RERUN: &str = "Mend the cause and run the same command again: it goes on w
 /// or refused, in file order for each SKU and location. Lines are decided ahead of the disk, --in-flight at a
 /// time, and an outcome is told only when it is durable.
 ///
-/// Running the same command again, after a crash or for no reason, grants nothing twice: every line has an
-/// identity made of its order id, SKU, location, and how often the order named these before, and the directory
-/// remembers it for good. A line that was refused stays refused.
+/// Running the same command again grants nothing twice and goes on where a crash ended it: a line is known by its
+/// order id, SKU, location, and how often the order named these before, and the directory remembers it for good.
+/// A line that was refused stays refused.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = FORMATS)]
 pub struct Args {
@@ -109,25 +109,33 @@ pub struct Args {
 
 const FORMATS: &str = "\
 Files:
-  The first line names the columns, in any order; other columns are ignored. Fields may be in double quotes.
-  stock      sku,location,quantity. 0 declares a key without stock. A line is received once in the life of the
-             directory; if its quantity differs from the first time, nothing is received or decided (exit 2).
-  orders     order_id,sku,location,quantity, and if you like at (2026-11-27T09:00:00Z, or seconds) and customer.
-  outcomes   order_id,sku,location,quantity,outcome,reason,hold,available, in file order.
-             outcome is granted or refused; the reason of a refusal is out_of_stock, stopped, unknown_sku,
-             unknown_location, or hold_ended (an earlier run's hold was ended unsold by somebody else).
+  The first line names the columns, in any order; other columns are ignored.
+  Fields may stand in double quotes.
 
-Bad lines (missing or malformed fields, a quantity that is zero, negative or above 2147483647, text that is not
-UTF-8) are reported by number, counted and skipped. With --strict the first one ends the run: what was decided
-before it stays decided.
+  stock     sku,location,quantity. 0 declares a key without stock. A line is
+            received once in the life of the directory. If its quantity is not
+            that of the first time, nothing is received or decided (exit 2).
+  orders    order_id,sku,location,quantity and, if you like, customer and at
+            (2026-11-27T09:00:00Z, or seconds).
+  outcomes  order_id,sku,location,quantity,outcome,reason,hold,available, in
+            file order. The outcome is granted or refused. A refusal's reason is
+            out_of_stock, stopped, unknown_sku, unknown_location, or hold_ended
+            (somebody ended the hold of an earlier run unsold).
+
+Bad lines (fields missing or malformed, a quantity that is zero, negative or
+above 2147483647, text that is not UTF-8) are reported by number, counted and
+skipped. With --strict the first one ends the run; what was decided before it
+stays decided.
 
 Exit status:
   0  every line was decided or skipped
   2  the command line or a file is wrong
-  3  a file cannot be read or written, the directory is in use, or its log failed: run the command again
+  3  a file cannot be read or written, the directory is in use, or its log
+     failed: mend that and run the command again
 
 Example:
-  stockhold replay --stock stock.csv --orders orders.csv --dir sale --outcomes outcomes.csv";
+  stockhold replay --stock stock.csv --orders orders.csv --dir sale \\
+      --outcomes outcomes.csv";
 
 /// What neighbouring lines of one order are to each other.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
