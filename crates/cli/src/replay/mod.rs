@@ -195,7 +195,7 @@ pub fn run(args: Args) -> ExitCode {
     match replay(&args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("error: {failure}.");
+            let _ = writeln!(io::stderr(), "error: {failure}.");
             failure.exit_code()
         }
     }

@@ -1,6 +1,6 @@
 //! What the operator sees on standard error: a bar on a terminal, a line now and then elsewhere, and bad lines.
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
@@ -54,11 +54,10 @@ impl Screen {
         if self.terminal {
             let bar = bar(reached.bytes, self.total_bytes);
             // Return, clear the line, write without a line break: the next one takes its place.
-            eprint!("\r\x1b[2K{bar}{text}");
-            let _ = io::stderr().flush();
+            show(format_args!("\r\x1b[2K{bar}{text}"));
             self.bar_shown = true;
         } else {
-            eprintln!("{text}");
+            show(format_args!("{text}\n"));
         }
     }
 
@@ -75,15 +74,21 @@ impl Screen {
     /// Takes the bar away.
     pub fn clear(&mut self) {
         if self.bar_shown {
-            eprint!("\r\x1b[2K");
+            show(format_args!("\r\x1b[2K"));
             self.bar_shown = false;
         }
     }
 
     fn say(&mut self, text: &str) {
         self.clear();
-        eprintln!("{text}");
+        show(format_args!("{text}\n"));
     }
+}
+
+/// Writes to standard error. That nobody reads it is no reason to end a run, so this cannot fail.
+fn show(text: fmt::Arguments<'_>) {
+    let mut out = io::stderr().lock();
+    let _ = out.write_fmt(text).and_then(|()| out.flush());
 }
 
 fn bar(done: u64, total: u64) -> String {
