@@ -6,13 +6,14 @@ use std::sync::mpsc::{Receiver, SyncSender};
 
 use stockhold::{Engine, Position};
 
+use super::RERUN;
 use super::decide::{Decision, Line, Verdict};
 use super::line::BadLine;
 use super::outcomes::Outcomes;
 use super::pipeline::{Decided, Plan, Slot};
 use super::progress::Screen;
 use super::summary::Tally;
-use super::{Failure, RERUN};
+use crate::exit::Trouble;
 
 /// Waits for what was decided, and tells.
 pub struct Collector<'a> {
@@ -42,7 +43,7 @@ impl Collector<'_> {
         plans: Receiver<Plan>,
         decided: Vec<Receiver<Decided>>,
         leave_back: SyncSender<()>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), Trouble> {
         for plan in plans {
             let bytes = plan.bytes;
             let entries = gather(plan.slots, &decided)?;
@@ -54,7 +55,7 @@ impl Collector<'_> {
         self.screen.clear();
         match self.fatal.take() {
             None => Ok(()),
-            Some((number, why)) => Err(Failure::Input(format!(
+            Some((number, why)) => Err(Trouble::Usage(format!(
                 "{} line {number}: {why}. The run ended there (--strict): {} and stay so. \
                  Correct the line and run the same command again",
                 self.name,
@@ -64,7 +65,7 @@ impl Collector<'_> {
     }
 
     /// Waits until all of a batch can be relied on, then writes and counts it.
-    fn settle(&mut self, entries: Vec<Entry>) -> Result<(), Failure> {
+    fn settle(&mut self, entries: Vec<Entry>) -> Result<(), Trouble> {
         let positions = entries.iter().map(|entry| match entry {
             Entry::Line(_, decision) => decision.position,
             Entry::Bad(..) => Position::default(),
@@ -87,7 +88,7 @@ impl Collector<'_> {
         Ok(())
     }
 
-    fn line(&mut self, line: &Line, decision: &Decision) -> Result<(), Failure> {
+    fn line(&mut self, line: &Line, decision: &Decision) -> Result<(), Trouble> {
         match &decision.verdict {
             Verdict::Failed(why) => return Err(self.broken(line, why)),
             Verdict::DecidedOtherwise => self.bad(line.number, BadLine::DecidedOtherwise),
@@ -96,7 +97,7 @@ impl Collector<'_> {
                     outcomes.write(line, verdict).map_err(|error| {
                         let done = self.tally.in_words();
                         let message = format!("--outcomes could not be written ({error}): {done}. {RERUN}");
-                        Failure::Environment(message)
+                        Trouble::Environment(message)
                     })?;
                 }
                 self.tally.count(line, verdict, decision.position <= self.recovered);
@@ -116,9 +117,9 @@ impl Collector<'_> {
         }
     }
 
-    fn broken(&self, line: &Line, why: &dyn Display) -> Failure {
+    fn broken(&self, line: &Line, why: &dyn Display) -> Trouble {
         let (number, name, done) = (line.number, self.name, self.tally.in_words());
-        Failure::Environment(format!(
+        Trouble::Environment(format!(
             "{why}.\n{name} was decided and acknowledged before line {number}: {done}. \
              From there on the outcome is unknown. {RERUN}"
         ))
@@ -126,8 +127,8 @@ impl Collector<'_> {
 }
 
 /// Puts the workers' answers back in file order.
-fn gather(slots: Vec<Slot>, decided: &[Receiver<Decided>]) -> Result<Vec<Entry>, Failure> {
-    let gone = || Failure::Environment(format!("a worker thread has died. {RERUN}"));
+fn gather(slots: Vec<Slot>, decided: &[Receiver<Decided>]) -> Result<Vec<Entry>, Trouble> {
+    let gone = || Trouble::Environment(format!("a worker thread has died. {RERUN}"));
     let mut parts: Vec<Option<std::vec::IntoIter<(Line, Decision)>>> = decided.iter().map(|_| None).collect();
     let mut entries = Vec::with_capacity(slots.len());
     for slot in slots {

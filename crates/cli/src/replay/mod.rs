@@ -18,7 +18,6 @@ mod stock;
 mod summary;
 mod time;
 
-use std::fmt;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -26,7 +25,6 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
-use stockhold::error::OpenError;
 use stockhold::{Config, Engine};
 
 use self::csv::{Fields, Records, Step};
@@ -36,6 +34,7 @@ use self::outcomes::Outcomes;
 use self::pipeline::Settings;
 use self::progress::Screen;
 use self::summary::{Summary, Tally};
+use crate::exit::Trouble;
 
 /// What to do after a run that broke off.
 const RERUN: &str = "Mend the cause and run the same command again: it goes on where this run ended and grants \
@@ -127,11 +126,11 @@ above 2147483647, text that is not UTF-8) are reported by number, counted and
 skipped. With --strict the first one ends the run; what was decided before it
 stays decided.
 
-Exit status:
+Exit codes:
   0  every line was decided or skipped
-  2  the command line or a file is wrong
+  2  wrong usage, or bad input: the command line or a file
   3  a file cannot be read or written, the directory is in use, or its log
-     failed: mend that and run the command again
+     failed: mend that and run the same command again
 
 Example:
   stockhold replay --stock stock.csv --orders orders.csv --dir sale \\
@@ -153,34 +152,9 @@ fn speed(text: &str) -> Result<f64, String> {
     }
 }
 
-/// Why a run ended early.
-#[derive(Debug)]
-pub enum Failure {
-    /// What was asked for cannot be done: exit status 2.
-    Input(String),
-    /// The machine is in the way: exit status 3.
-    Environment(String),
-}
-
-impl Failure {
-    fn reading(name: &str, error: &io::Error) -> Self {
-        Failure::Environment(format!("{name} cannot be read: {error}"))
-    }
-
-    fn exit_code(&self) -> ExitCode {
-        ExitCode::from(match self {
-            Failure::Input(_) => 2,
-            Failure::Environment(_) => 3,
-        })
-    }
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Failure::Input(why) | Failure::Environment(why) => f.write_str(why),
-        }
-    }
+/// A file that cannot be read.
+fn unreadable(name: &str, error: &io::Error) -> Trouble {
+    Trouble::Environment(format!("{name} cannot be read: {error}"))
 }
 
 /// A file whose header has been read.
@@ -194,14 +168,11 @@ struct Source<'a, R> {
 pub fn run(args: Args) -> ExitCode {
     match replay(&args) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            let _ = writeln!(io::stderr(), "error: {failure}.");
-            failure.exit_code()
-        }
+        Err(trouble) => trouble.report(),
     }
 }
 
-fn replay(args: &Args) -> Result<(), Failure> {
+fn replay(args: &Args) -> Result<(), Trouble> {
     let (stock_name, orders_name) = (args.stock.to_string_lossy(), args.orders.to_string_lossy());
     // Both headers are read before the directory is touched: a mistyped name leaves nothing behind.
     let (stock, _) = open(&args.stock, &stock_name, Columns::of_stock)?;
@@ -209,7 +180,7 @@ fn replay(args: &Args) -> Result<(), Failure> {
     if args.speed.is_some() && !orders.columns.have_at() {
         let message =
             format!("{orders_name}: --speed paces by the column `at`, which the header does not name");
-        return Err(Failure::Input(message));
+        return Err(Trouble::Usage(message));
     }
     let engine = open_engine(&args.dir)?;
     let mut screen = Screen::new(orders_bytes);
@@ -233,13 +204,13 @@ fn replay(args: &Args) -> Result<(), Failure> {
     let ran = pipeline::run(&engine, orders, settings, outcomes, &mut screen, &mut tally);
     screen.clear();
     // A broken engine has no levels to tell; a bad line under --strict leaves a sound one.
-    if let Ok(()) | Err(Failure::Input(_)) = ran {
+    if let Ok(()) | Err(Trouble::Usage(_)) = ran {
         let summary = Summary::new(&engine, tally, stock, began.elapsed(), args.top);
         let text = if args.json { summary.json().to_string() } else { summary.text() };
         // A closed pipe is no reason to call a run failed whose outcomes are durable.
         let _ = writeln!(io::stdout(), "{text}");
     }
-    let closed = engine.shutdown().map_err(|unknown| Failure::Environment(format!("{unknown}. {RERUN}")));
+    let closed = engine.shutdown().map_err(|unknown| Trouble::Environment(format!("{unknown}. {RERUN}")));
     ran.and(closed)
 }
 
@@ -247,32 +218,29 @@ fn open<'a>(
     path: &Path,
     name: &'a str,
     columns: fn(Step, &Fields) -> Result<Columns, String>,
-) -> Result<(Source<'a, File>, u64), Failure> {
-    let reading = |error: io::Error| Failure::reading(name, &error);
+) -> Result<(Source<'a, File>, u64), Trouble> {
+    let reading = |error: io::Error| unreadable(name, &error);
     let file = File::open(path).map_err(reading)?;
     let bytes = file.metadata().map_err(reading)?.len();
     let mut records = Records::new(file).map_err(reading)?;
     let mut header = Fields::default();
     let first = records.next(&mut header).map_err(reading)?;
-    let columns = columns(first, &header).map_err(|why| Failure::Input(format!("{name}: {why}")))?;
+    let columns = columns(first, &header).map_err(|why| Trouble::Usage(format!("{name}: {why}")))?;
     Ok((Source { name, records, columns }, bytes))
 }
 
-fn open_engine(dir: &Path) -> Result<Engine, Failure> {
+fn open_engine(dir: &Path) -> Result<Engine, Trouble> {
     // Op keys for good, so that any later run finds them; room for as many lines as there is memory.
     let config = Config::default().op_key_retention(None).op_keys_max(usize::MAX).holds_max(1 << 30);
-    Engine::open(dir, config).map_err(|error| match error {
-        OpenError::Config(_) => Failure::Input(error.to_string()),
-        _ => Failure::Environment(error.to_string()),
-    })
+    Ok(Engine::open(dir, config)?)
 }
 
-fn create(path: &Path, inputs: &[&Path]) -> Result<Outcomes, Failure> {
+fn create(path: &Path, inputs: &[&Path]) -> Result<Outcomes, Trouble> {
     if let Some(input) = outcomes::overwritten(path, inputs) {
         let message = format!("--outcomes would overwrite {}; name another file", input.display());
-        return Err(Failure::Input(message));
+        return Err(Trouble::Usage(message));
     }
     Outcomes::create(path).map_err(|error| {
-        Failure::Environment(format!("--outcomes {} cannot be made: {error}", path.display()))
+        Trouble::Environment(format!("--outcomes {} cannot be made: {error}", path.display()))
     })
 }

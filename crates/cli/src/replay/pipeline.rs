@@ -30,7 +30,8 @@ use super::progress::Screen;
 use super::reader::{Batch, Reader};
 use super::summary::Tally;
 use super::time::Pace;
-use super::{Failure, RERUN, Source};
+use super::{RERUN, Source};
+use crate::exit::Trouble;
 
 /// Lines in one batch, if so many may be in flight.
 const BATCH_LINES_MAX: usize = 256;
@@ -77,7 +78,7 @@ pub fn run<R: Read + Send>(
     outcomes: Option<Outcomes>,
     screen: &mut Screen,
     tally: &mut Tally,
-) -> Result<(), Failure> {
+) -> Result<(), Trouble> {
     let batch_lines = (settings.in_flight / 8).clamp(1, BATCH_LINES_MAX);
     let batches = settings.in_flight / batch_lines;
     let stop = AtomicBool::new(false);
@@ -129,7 +130,7 @@ pub fn run<R: Read + Send>(
         collected?;
         read.map_err(|error| {
             let done = tally.in_words();
-            Failure::Environment(format!(
+            Trouble::Environment(format!(
                 "{name} cannot be read on: {error}. {done} and acknowledged. {RERUN}"
             ))
         })
@@ -140,10 +141,10 @@ fn spawn<'scope, T: Send + 'scope>(
     scope: &'scope thread::Scope<'scope, '_>,
     name: String,
     body: impl FnOnce() -> T + Send + 'scope,
-) -> Result<thread::ScopedJoinHandle<'scope, T>, Failure> {
+) -> Result<thread::ScopedJoinHandle<'scope, T>, Trouble> {
     let spawned = thread::Builder::new().name(name).spawn_scoped(scope, body);
     spawned.map_err(|error| {
-        Failure::Environment(format!("a thread could not be started: {error}; use fewer --threads"))
+        Trouble::Environment(format!("a thread could not be started: {error}; use fewer --threads"))
     })
 }
 

@@ -21,7 +21,8 @@ use super::key::KeyMaker;
 use super::line::{BadLine, Columns};
 use super::progress::Screen;
 use super::retry::until_answered;
-use super::{Failure, Source};
+use super::{Source, unreadable};
+use crate::exit::Trouble;
 
 /// Conflicts that are named; the others are counted.
 const CONFLICTS_SHOWN: usize = 20;
@@ -87,25 +88,24 @@ pub fn check<R: Read>(
     source: Source<'_, R>,
     strict: bool,
     screen: &mut Screen,
-) -> Result<Checked, Failure> {
+) -> Result<Checked, Trouble> {
     let Source { name, mut records, columns } = source;
     let (mut fields, mut keys) = (Fields::default(), KeyMaker::default());
     let mut seen: HashMap<OpKey, u64> = HashMap::new();
     let mut checked = Checked::default();
     let mut conflicts = Vec::new();
     loop {
-        let (number, line) =
-            match records.next(&mut fields).map_err(|error| Failure::reading(name, &error))? {
-                Step::End | Step::More => break,
-                Step::Malformed(number, why) => (number, Err(BadLine::Malformed(why))),
-                Step::Record(number) => (number, parse(&columns, &fields)),
-            };
+        let (number, line) = match records.next(&mut fields).map_err(|error| unreadable(name, &error))? {
+            Step::End | Step::More => break,
+            Step::Malformed(number, why) => (number, Err(BadLine::Malformed(why))),
+            Step::Record(number) => (number, parse(&columns, &fields)),
+        };
         let (sku, location, quantity) = match line {
             Ok(line) => line,
             Err(why) if strict => {
                 let message =
                     format!("{name} line {number}: {why}. Nothing was received or decided (--strict)");
-                return Err(Failure::Input(message));
+                return Err(Trouble::Usage(message));
             }
             Err(why) => {
                 checked.received.bad_lines += 1;
@@ -138,28 +138,28 @@ pub fn check<R: Read>(
     }
     match conflicts.is_empty() {
         true => Ok(checked),
-        false => Err(Failure::Input(describe(name, &conflicts))),
+        false => Err(Trouble::Usage(describe(name, &conflicts))),
     }
 }
 
 impl Checked {
     /// Receives the lines that are new, and waits until they are durable.
-    pub fn receive(self, engine: &Engine) -> Result<Received, Failure> {
+    pub fn receive(self, engine: &Engine) -> Result<Received, Trouble> {
         let Checked { new, mut received } = self;
         let mut last = Position::default();
         for line in new {
             let (sku, location) = line.text.split_at(line.sku_end);
             let key =
-                engine.declare(sku, location).map_err(|error| Failure::Environment(error.to_string()))?;
+                engine.declare(sku, location).map_err(|error| Trouble::Environment(error.to_string()))?;
             let Some(position) = apply(engine, key, line.quantity, line.op_key)? else {
                 let message = format!("the stock of {sku:?} at {location:?} changed while it was received");
-                return Err(Failure::Environment(message));
+                return Err(Trouble::Environment(message));
             };
             last = last.max(position);
             received.lines += 1;
             received.units += u64::from(line.quantity);
         }
-        engine.wait(last).map_err(|unknown| Failure::Environment(format!("{unknown}. {}", super::RERUN)))?;
+        engine.wait(last).map_err(|unknown| Trouble::Environment(format!("{unknown}. {}", super::RERUN)))?;
         Ok(received)
     }
 }
@@ -170,17 +170,17 @@ fn parse<'f>(columns: &Columns, fields: &'f Fields) -> Result<(&'f str, &'f str,
 }
 
 /// Whether an operation was carried out under `op_key`: asks for one that never can be, on a hold that never was.
-fn is_known(engine: &Engine, op_key: OpKey) -> Result<bool, Failure> {
+fn is_known(engine: &Engine, op_key: OpKey) -> Result<bool, Trouble> {
     let nobody = OnHold::hold(HoldId::from_u128(0)).op_key(op_key);
     match until_answered(|| engine.release(nobody)) {
         Err(HoldError::Common(Common::OpKey(_))) => Ok(true),
-        Err(HoldError::Common(common)) => Err(Failure::Environment(common.to_string())),
+        Err(HoldError::Common(common)) => Err(Trouble::Environment(common.to_string())),
         Ok(_) | Err(_) => Ok(false),
     }
 }
 
 /// Receives `quantity` units, or finds that this was done; `None` when the op key stands for another quantity.
-fn apply(engine: &Engine, key: StockKey, quantity: u32, op_key: OpKey) -> Result<Option<Position>, Failure> {
+fn apply(engine: &Engine, key: StockKey, quantity: u32, op_key: OpKey) -> Result<Option<Position>, Trouble> {
     if quantity == 0 {
         return mark_zero(engine, key, op_key);
     }
@@ -188,11 +188,11 @@ fn apply(engine: &Engine, key: StockKey, quantity: u32, op_key: OpKey) -> Result
     match until_answered(|| engine.receive(receive)) {
         Ok(receipt) => Ok(Some(receipt.position())),
         Err(StockError::Common(Common::OpKey(OpKeyError::OtherContent))) => Ok(None),
-        Err(error) => Err(Failure::Environment(error.to_string())),
+        Err(error) => Err(Trouble::Environment(error.to_string())),
     }
 }
 
-fn mark_zero(engine: &Engine, key: StockKey, op_key: OpKey) -> Result<Option<Position>, Failure> {
+fn mark_zero(engine: &Engine, key: StockKey, op_key: OpKey) -> Result<Option<Position>, Trouble> {
     let mark = Reserve::units(key, QUANTITY_MAX).op_key(op_key).remember_refusal();
     match until_answered(|| engine.reserve(mark)) {
         Err(ReserveError::Refused(refusal)) => Ok(Some(refusal.position)),
@@ -202,11 +202,11 @@ fn mark_zero(engine: &Engine, key: StockKey, op_key: OpKey) -> Result<Option<Pos
             let hold = receipt.not_yet_durable().hold;
             match until_answered(|| engine.release(hold)) {
                 Ok(released) => Ok(Some(released.position())),
-                Err(HoldError::Common(common)) => Err(Failure::Environment(common.to_string())),
+                Err(HoldError::Common(common)) => Err(Trouble::Environment(common.to_string())),
                 Err(_) => Ok(Some(Position::default())),
             }
         }
-        Err(error) => Err(Failure::Environment(error.to_string())),
+        Err(error) => Err(Trouble::Environment(error.to_string())),
     }
 }
 
