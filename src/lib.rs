@@ -11,6 +11,7 @@ pub mod error;
 mod expiry;
 mod fold;
 mod hold;
+pub mod inspect;
 mod log;
 mod metrics;
 mod poison;
