@@ -1,5 +1,33 @@
-//! The `stockhold` command.
+//! The `stockhold` command. Each subcommand is a module with `Args` and `run`.
 
-fn main() {
-    println!("stockhold {}", env!("CARGO_PKG_VERSION"));
+mod exit;
+mod inspect;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Decides, exactly and at memory speed, who gets the last unit.
+#[derive(Parser)]
+#[command(version, after_help = exit::CODES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Verify(inspect::verify::Args),
+    Levels(inspect::levels::Args),
+    Holds(inspect::holds::Args),
+    Log(inspect::log::Args),
+}
+
+fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Verify(args) => inspect::verify::run(args),
+        Command::Levels(args) => inspect::levels::run(args),
+        Command::Holds(args) => inspect::holds::run(args),
+        Command::Log(args) => inspect::log::run(args),
+    }
 }
