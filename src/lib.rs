@@ -66,6 +66,7 @@ mod fold;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod hold;
+pub mod inspect;
 mod log;
 mod metrics;
 mod poison;

@@ -74,7 +74,7 @@ impl Fold {
     ) -> Result<(), Contradiction> {
         let wrong = |what| Contradiction { position, what };
         self.levels.apply(position, record)?;
-        let at = record.at().map(|at| Timestamp(self.opened_at.0.saturating_add(at)));
+        let at = self.time_of(record);
         let mut epoch = self.epoch;
         match *record {
             Record::Opened { epoch, at_unix_ms } => {
@@ -156,6 +156,14 @@ impl Fold {
             ops(FoldedOp { record, position, at: at.unwrap_or_default(), epoch });
         }
         Ok(())
+    }
+
+    /// When the next record, `record`, was decided.
+    pub(crate) fn time_of(&self, record: &Record<'_>) -> Option<Timestamp> {
+        match *record {
+            Record::Opened { at_unix_ms, .. } => Some(Timestamp(at_unix_ms)),
+            _ => record.at().map(|at| Timestamp(self.opened_at.0.saturating_add(at))),
+        }
     }
 
     fn any(&mut self, place: Place) -> Option<&mut FoldedHold> {

@@ -4,10 +4,11 @@
 //! them group by group to the store, and [`watch`] tells those who wait. [`chunk`] frames records, [`store`] is where
 //! chunks go ([`sled`] on disk, `memory` in tests), [`sidecar`] remembers how far the disk was known to have followed.
 //! The way back: [`directory`] says whose directory this is, [`preflight`] and [`scan`] read it without changing a byte,
-//! [`verdict`] decides what it holds, and [`recovery`] replays it.
+//! [`verdict`] decides what it holds, and [`recovery`] replays it; [`at_rest`] only looks.
 //!
 //! Positions are counts of 8-byte words since the directory was created. A chunk covers `start..start + words`.
 
+pub(crate) mod at_rest;
 pub(crate) mod chunk;
 pub(crate) mod directory;
 #[cfg(test)]

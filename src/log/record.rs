@@ -196,6 +196,28 @@ impl<'a> Record<'a> {
         }
     }
 
+    /// The hold whose life it is part of.
+    pub(crate) fn place(&self) -> Option<Place> {
+        match *self {
+            Record::Reserve { place, .. }
+            | Record::Confirm { place, .. }
+            | Record::Retake { place, .. }
+            | Record::Release { place, .. }
+            | Record::Expire { place, .. }
+            | Record::Extend { place, .. }
+            | Record::Pay { place, .. }
+            | Record::Ship { place, .. }
+            | Record::Cancel { place, .. } => Some(place),
+            Record::Void { .. }
+            | Record::Opened { .. }
+            | Record::Declare { .. }
+            | Record::Receive { .. }
+            | Record::Adjust { .. }
+            | Record::Sale { .. }
+            | Record::Refuse { .. } => None,
+        }
+    }
+
     /// When it was decided, in milliseconds since the opening.
     pub(crate) fn at(&self) -> Option<u64> {
         match *self {

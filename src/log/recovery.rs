@@ -26,7 +26,7 @@ use thiserror::Error;
 
 use super::{
     chunk::{self, ChunkError, ChunkHeader},
-    directory::{Directory, DirectoryError, Identity, Inspection, Layout},
+    directory::{Directory, DirectoryError, Layout},
     preflight::Safe,
     scan::{self, Found, Index, Tip},
     sidecar::{Durable, Sidecar, SidecarError},
@@ -94,7 +94,7 @@ pub(crate) enum LogError {
     Fold { position: u64, reason: String },
 }
 
-fn io_error(doing: &'static str) -> impl Fn(io::Error) -> LogError {
+pub(super) fn io_error(doing: &'static str) -> impl Fn(io::Error) -> LogError {
     move |error| LogError::Io { doing, error }
 }
 
@@ -110,15 +110,6 @@ impl OpenLog {
         self.store.close()?;
         self.sidecar.write(&Durable { epoch: self.epoch, end: end.end, hash: end.hash, orderly: true })
     }
-}
-
-/// What a log holds, read without changing a byte and without keeping it open afterwards.
-pub(crate) fn inspect(path: &Path) -> Result<(Identity, Durable, Verdict), LogError> {
-    let inspection = Inspection::open(path)?;
-    let proven =
-        Sidecar::read(&inspection.layout.durable())?.ok_or_else(|| inspection.layout.lacks("durable"))?;
-    let index = survey(&inspection.layout)?;
-    Ok((inspection.identity, proven, decide(&index, &proven)?))
 }
 
 fn create(mut directory: Directory) -> Result<(OpenLog, LogReport), LogError> {
@@ -180,7 +171,7 @@ fn reopen(directory: Directory, fold: &mut Fold<'_>) -> Result<(OpenLog, LogRepo
 }
 
 /// Every whole chunk in the directory, and whether the store will keep it.
-fn survey(layout: &Layout) -> Result<Index, LogError> {
+pub(super) fn survey(layout: &Layout) -> Result<Index, LogError> {
     let doing = io_error("reading the log");
     let mut index = Index::default();
     let safe = Safe::read(&layout.log()).map_err(&doing)?;
@@ -206,9 +197,9 @@ fn survey(layout: &Layout) -> Result<Index, LogError> {
 }
 
 /// Marks an offset as one in the rescue file.
-const IN_RESCUE: u64 = 1 << 63;
+pub(super) const IN_RESCUE: u64 = 1 << 63;
 
-fn open_existing(path: &Path) -> io::Result<Option<File>> {
+pub(super) fn open_existing(path: &Path) -> io::Result<Option<File>> {
     match File::open(path) {
         Ok(file) => Ok(Some(file)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -216,19 +207,25 @@ fn open_existing(path: &Path) -> io::Result<Option<File>> {
     }
 }
 
-/// Copies every chunk of the log that the store would lose to the rescue file, durably, and returns them by hash.
-fn rescue(layout: &Layout, verdict: &Verdict, proven: &Durable) -> Result<HashMap<u64, Vec<u8>>, LogError> {
-    let at_risk = verdict.chain.iter().filter(|found| !found.safe);
-    let refusal = |damaged: u64| Refusal::Unsafe { damaged, readable: verdict.tip.end };
-    let mut rescued = HashMap::new();
+/// The chunks of the log that the store by itself would lose; a refusal if that is more than a crash explains.
+pub(super) fn at_risk<'v>(verdict: &'v Verdict, proven: &Durable) -> Result<Vec<&'v Found>, Refusal> {
+    let at_risk: Vec<_> = verdict.chain.iter().filter(|found| !found.safe).collect();
     let mut bytes = 0;
-    let doing = io_error("rescuing chunks");
-    for found in at_risk {
+    for found in &at_risk {
         bytes += found.place.bytes as usize;
         // Below the sidecar no crash explains it, and so much above it is more than a crash leaves.
         if found.header.start < proven.end || bytes > RESCUE_BYTES_MAX {
-            return Err(refusal(found.header.start).into());
+            return Err(Refusal::Unsafe { damaged: found.header.start, readable: verdict.tip.end });
         }
+    }
+    Ok(at_risk)
+}
+
+/// Copies every chunk of the log that the store would lose to the rescue file, durably, and returns them by hash.
+fn rescue(layout: &Layout, verdict: &Verdict, proven: &Durable) -> Result<HashMap<u64, Vec<u8>>, LogError> {
+    let mut rescued = HashMap::new();
+    let doing = io_error("rescuing chunks");
+    for found in at_risk(verdict, proven)? {
         let in_rescue = found.place.offset & IN_RESCUE != 0;
         let path = if in_rescue { layout.rescue() } else { layout.log_data() };
         let place = scan::Place { offset: found.place.offset & !IN_RESCUE, ..found.place };

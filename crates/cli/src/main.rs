@@ -1,6 +1,7 @@
 //! The `stockhold` command. Each subcommand is a module with `Args` and `run`.
 
 mod exit;
+mod inspect;
 mod replay;
 mod sale;
 
@@ -19,12 +20,17 @@ struct Cli {
 const START: &str = "\
 Start here:
   stockhold sale            a flash sale on this disk, judged from outside, and a kill -9 survived
-  stockhold sale --help     its two acts, and what its receipt proves";
+  stockhold sale --help     its two acts, and what its receipt proves
+  stockhold replay --help   an order file through the engine: each line once, however often it is run";
 
 #[derive(Subcommand)]
 enum Command {
     Sale(sale::Args),
     Replay(replay::Args),
+    Verify(inspect::verify::Args),
+    Levels(inspect::levels::Args),
+    Holds(inspect::holds::Args),
+    Log(inspect::log::Args),
     #[command(name = sale::CHILD, hide = true)]
     SaleChild(sale::ChildArgs),
 }
@@ -33,6 +39,10 @@ fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Sale(args) => sale::run(args),
         Command::Replay(args) => replay::run(args),
+        Command::Verify(args) => inspect::verify::run(args),
+        Command::Levels(args) => inspect::levels::run(args),
+        Command::Holds(args) => inspect::holds::run(args),
+        Command::Log(args) => inspect::log::run(args),
         Command::SaleChild(args) => sale::run_child(args),
     }
 }

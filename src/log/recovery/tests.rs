@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use super::*;
 use crate::log::{
+    at_rest::LogAtRest,
     memory::{Disk, Fate},
     tests::{Random, seed},
 };
@@ -304,7 +305,7 @@ fn a_second_opening_is_refused_and_the_first_goes_on() {
     let scratch = tempfile::tempdir().unwrap();
     let (mut writer, _) = Writer::open(scratch.path());
     assert!(matches!(refused(scratch.path()), LogError::Directory(DirectoryError::InUse { .. })));
-    assert!(inspect(scratch.path()).is_err());
+    assert!(LogAtRest::open(scratch.path()).is_err());
     writer.group(&[100]);
 }
 
@@ -317,11 +318,14 @@ fn inspecting_changes_nothing() {
     writer.log.store.sync().unwrap();
     let copy = killed(scratch.path());
     let before = bytes_of(copy.path());
-    let (identity, proven, verdict) = inspect(copy.path()).unwrap();
+    let log = LogAtRest::open(copy.path()).unwrap();
     assert_eq!(bytes_of(copy.path()), before);
     assert!(!copy.path().join("lock").exists());
-    assert_eq!(identity, writer.log.directory.identity);
-    assert_eq!((proven.end, verdict.chain.len(), verdict.cut.unwrap().chunks), (0, 2, 1));
+    assert_eq!(log.identity(), &writer.log.directory.identity);
+    assert_eq!((log.proven.end, log.verdict.chain.len(), log.verdict.cut.unwrap().chunks), (0, 2, 1));
+    for (found, (start, payload)) in log.verdict.chain.iter().zip(&writer.written) {
+        assert_eq!((found.header.start, log.payload(found).unwrap()), (*start, payload.clone()));
+    }
 }
 
 /// Breaks the header of the segment that vouches for the newest data: the store would open empty.

@@ -1,0 +1,96 @@
+//! `stockhold holds`: who has units, and until when.
+
+use std::process::ExitCode;
+
+use serde::Serialize;
+use stockhold::inspect::HoldEntry;
+
+use super::table::{Align, table};
+use super::text::{counted, now, printable, reference, reference_hex, state, utc};
+use super::{Common, Output, Stop, finish, open_whole};
+use crate::exit::CODES;
+
+/// Shows every hold that has units, the oldest first, changing nothing.
+///
+/// A hold is live, that is active or paying, until its deadline by this machine's clock (or by the last time in the
+/// log, if that is later). One past its deadline is shown as overdue: it is over, and its units go back on sale as soon
+/// as an engine runs. A confirmed hold is shown until all of it is shipped or cancelled.
+#[derive(clap::Args)]
+#[command(after_long_help = format!("{MORE_HELP}\n\n{CODES}"))]
+pub(crate) struct Args {
+    #[command(flatten)]
+    common: Common,
+}
+
+const MORE_HELP: &str = "\
+Examples:
+  stockhold holds --dir shop
+  stockhold holds --dir shop --json | jq 'select(.reference == \"order-17\")'
+
+With --json, JSON lines: an object for each hold. An overdue one has the state expired and overdue true.";
+
+#[derive(Serialize)]
+struct Json<'a> {
+    hold: String,
+    sku: &'a str,
+    location: &'a str,
+    reference: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reference_hex: Option<String>,
+    state: &'static str,
+    overdue: bool,
+    quantity: u32,
+    born_unix_ms: u64,
+    deadline_unix_ms: Option<u64>,
+}
+
+pub(crate) fn run(args: Args) -> ExitCode {
+    finish(holds(&args.common))
+}
+
+fn holds(common: &Common) -> Result<(), Stop> {
+    let (inspection, now) = (open_whole(common)?, now());
+    let mut output = Output::new();
+    if common.json {
+        for entry in inspection.holds(now) {
+            output.json(&Json {
+                hold: entry.hold.to_string(),
+                sku: entry.sku,
+                location: entry.location,
+                reference: entry.reference.to_string(),
+                reference_hex: reference_hex(&entry.reference),
+                state: state(entry.state),
+                overdue: entry.overdue,
+                quantity: entry.quantity,
+                born_unix_ms: entry.born.0,
+                deadline_unix_ms: entry.deadline.map(|deadline| deadline.0),
+            })?;
+        }
+        return output.close();
+    }
+    let columns = [
+        ("hold", Align::Left),
+        ("sku", Align::Left),
+        ("location", Align::Left),
+        ("units", Align::Right),
+        ("state", Align::Left),
+        ("deadline", Align::Left),
+        ("reference", Align::Left),
+    ];
+    let row = |entry: HoldEntry<'_>| {
+        [
+            entry.hold.to_string(),
+            printable(entry.sku).into_owned(),
+            printable(entry.location).into_owned(),
+            entry.quantity.to_string(),
+            if entry.overdue { "overdue" } else { state(entry.state) }.to_string(),
+            entry.deadline.map_or_else(String::new, utc),
+            reference(&entry.reference),
+        ]
+    };
+    let count = table(&mut output, columns, || inspection.holds(now).map(row))?;
+    let (position, now) = (inspection.report().end, utc(now.max(inspection.report().time)));
+    let holds = counted(count, "hold");
+    output.line(format_args!("{holds} with units at position {position}, judged at {now}"))?;
+    output.close()
+}

@@ -1,0 +1,163 @@
+//! `stockhold log`: what happened, entry by entry.
+
+use std::fmt::Write;
+use std::process::ExitCode;
+
+use serde::Serialize;
+use stockhold::inspect::{Inspection, LogEntry};
+use stockhold::{AdjustReason, Position};
+
+use super::text::{printable, reference, reference_hex, utc};
+use super::{Common, Output, Stop, finish};
+use crate::exit::CODES;
+
+/// Shows the log, an entry a line, changing nothing.
+///
+/// An entry's position is the one that its caller was told; they are in order, not consecutive.
+#[derive(clap::Args)]
+#[command(after_long_help = format!("{MORE_HELP}\n\n{CODES}"))]
+pub(crate) struct Args {
+    #[command(flatten)]
+    common: Common,
+    /// Begin with the first entry at this position or behind it
+    #[arg(long, value_name = "POSITION", default_value_t = 0)]
+    from: u64,
+}
+
+const MORE_HELP: &str = "\
+Examples:
+  stockhold log --dir shop | head
+  stockhold log --dir shop --from 4711
+  stockhold log --dir shop --json | jq 'select(.kind == \"adjust\")'
+
+With --json, JSON lines: an object for each entry, without the fields that its kind does not have. A log in which an
+entry contradicts what lies before it is shown up to that entry, with exit code 1; see `stockhold verify`.";
+
+#[derive(Serialize)]
+struct Json<'a> {
+    position: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    at_unix_ms: Option<u64>,
+    epoch: u32,
+    kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sku: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    location: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hold: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quantity: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    returned: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deadline_unix_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reference: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reference_hex: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    op_key: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    available: Option<i64>,
+}
+
+impl<'a> Json<'a> {
+    fn of(entry: &LogEntry<'a>) -> Json<'a> {
+        Json {
+            position: entry.position.0,
+            at_unix_ms: entry.at.map(|at| at.0),
+            epoch: entry.epoch,
+            kind: entry.kind.name(),
+            sku: entry.sku,
+            location: entry.location,
+            hold: entry.hold.map(|hold| hold.to_string()),
+            quantity: entry.quantity,
+            returned: entry.returned,
+            deadline_unix_ms: entry.deadline.map(|deadline| deadline.0),
+            reason: entry.reason.map(reason),
+            reference: entry.reference.map(|reference| reference.to_string()),
+            reference_hex: entry.reference.as_ref().and_then(reference_hex),
+            op_key: entry.op_key.map(|key| format!("{:032x}", key.0)),
+            available: entry.available,
+        }
+    }
+}
+
+fn reason(reason: AdjustReason) -> &'static str {
+    match reason {
+        AdjustReason::Count => "count",
+        AdjustReason::Damaged => "damaged",
+        AdjustReason::Lost => "lost",
+        AdjustReason::Found => "found",
+        _ => "other",
+    }
+}
+
+pub(crate) fn run(args: Args) -> ExitCode {
+    finish(log(&args))
+}
+
+fn log(args: &Args) -> Result<(), Stop> {
+    let inspection = Inspection::open(&args.common.dir)?;
+    let mut output = Output::new();
+    for entry in inspection.log(Position(args.from)) {
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(error) => {
+                // What was read comes before what could not be.
+                output.close()?;
+                return Err(error.into());
+            }
+        };
+        if args.common.json {
+            output.json(&Json::of(&entry))?;
+        } else {
+            output.line(format_args!("{}", line(&entry)))?;
+        }
+    }
+    output.close()
+}
+
+/// Position, time and kind in columns, then what the entry has, each with its name.
+fn line(entry: &LogEntry<'_>) -> String {
+    let at = entry.at.map_or_else(String::new, utc);
+    let mut line = format!("{:>12}  {at:<24}  {:<8}", entry.position.0, entry.kind);
+    let mut field = |name: &str, value: &dyn std::fmt::Display| {
+        let _ = write!(line, "  {name}={value}"); // a String takes everything
+    };
+    if let (Some(sku), Some(location)) = (entry.sku, entry.location) {
+        field("sku", &printable(sku));
+        field("location", &printable(location));
+    }
+    if let Some(quantity) = entry.quantity {
+        field("units", &quantity);
+    }
+    if let Some(returned) = entry.returned {
+        field("returned", &returned);
+    }
+    if let Some(available) = entry.available {
+        field("available", &available);
+    }
+    if let Some(why) = entry.reason {
+        field("reason", &reason(why));
+    }
+    if let Some(deadline) = entry.deadline {
+        field("until", &utc(deadline));
+    }
+    if let Some(hold) = entry.hold {
+        field("hold", &hold);
+    }
+    if let Some(given) = &entry.reference {
+        field("reference", &reference(given));
+    }
+    if let Some(key) = entry.op_key {
+        field("op_key", &format_args!("{:032x}", key.0));
+    }
+    if entry.sku.is_none() && entry.at.is_some() {
+        field("opening", &entry.epoch);
+    }
+    line.trim_end().to_string()
+}

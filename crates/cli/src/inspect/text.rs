@@ -1,0 +1,130 @@
+//! What the engine stores, as people read it.
+
+use std::borrow::Cow;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use stockhold::types::Reference;
+use stockhold::{HoldState, Timestamp};
+
+/// `12,345`.
+pub(super) fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `1 hold`, `2 holds`.
+pub(super) fn counted(count: u64, noun: &str) -> String {
+    format!("{} {noun}{}", thousands(count), if count == 1 { "" } else { "s" })
+}
+
+/// Names are any text: control characters in them must not reach the terminal.
+pub(super) fn printable(text: &str) -> Cow<'_, str> {
+    if text.chars().any(char::is_control) {
+        let mut escaped = String::new();
+        for c in text.chars() {
+            if c.is_control() { escaped.extend(c.escape_default()) } else { escaped.push(c) }
+        }
+        return escaped.into();
+    }
+    text.into()
+}
+
+/// A reference is any bytes.
+pub(super) fn reference(reference: &Reference) -> String {
+    printable(&reference.to_string()).into_owned()
+}
+
+/// Its bytes in hexadecimal, if they are no text.
+pub(super) fn reference_hex(reference: &Reference) -> Option<String> {
+    let bytes = reference.as_bytes();
+    std::str::from_utf8(bytes).is_err().then(|| bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// The machine's wall clock.
+pub(super) fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(since.as_millis().try_into().unwrap_or(u64::MAX))
+}
+
+pub(super) fn state(state: HoldState) -> &'static str {
+    match state {
+        HoldState::Active => "active",
+        HoldState::Paying => "paying",
+        HoldState::Confirmed => "confirmed",
+        HoldState::Shipped => "shipped",
+        HoldState::Released => "released",
+        HoldState::Expired => "expired",
+        HoldState::Cancelled => "cancelled",
+    }
+}
+
+/// RFC 3339 in UTC, to the millisecond.
+pub(super) fn utc(at: Timestamp) -> String {
+    let (seconds, ms) = (at.0 / 1_000, at.0 % 1_000);
+    let (days, second) = (seconds / 86_400, seconds % 86_400);
+    let (year, month, day) = civil(days);
+    let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
+}
+
+/// Year, month and day of a day counted from 1970-01-01: days are counted from a 1 March, so that the leap day is a
+/// year's last, in eras of 400 years (Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", 2013).
+fn civil(days: u64) -> (u64, u64, u64) {
+    let days = days + 719_468;
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    (era * 400 + year_of_era + u64::from(month <= 2), month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_those_of_the_calendar() {
+        for (ms, text) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (951_782_399_999, "2000-02-28T23:59:59.999Z"),
+            (951_782_400_000, "2000-02-29T00:00:00.000Z"),
+            (951_868_800_000, "2000-03-01T00:00:00.000Z"),
+            (1_767_225_600_000, "2026-01-01T00:00:00.000Z"),
+            (4_107_542_399_000, "2100-02-28T23:59:59.000Z"),
+            (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
+        ] {
+            assert_eq!(utc(Timestamp(ms)), text);
+        }
+        utc(Timestamp(u64::MAX));
+    }
+
+    #[test]
+    fn a_name_cannot_steer_the_terminal() {
+        assert_eq!(printable("plakat größe 2"), "plakat größe 2");
+        assert_eq!(printable("a\u{1b}[2J\nb\u{85}"), "a\\u{1b}[2J\\nb\\u{85}");
+    }
+
+    #[test]
+    fn numbers_are_grouped() {
+        assert_eq!([0, 999, 1_000, 1_234_567].map(thousands), ["0", "999", "1,000", "1,234,567"]);
+    }
+
+    #[test]
+    fn a_reference_that_is_no_text_is_given_in_hexadecimal() {
+        let bytes = Reference::new(&[0x6f, 0xff]).unwrap();
+        assert_eq!(
+            (reference(&bytes).as_str(), reference_hex(&bytes).as_deref()),
+            ("o\u{fffd}", Some("6fff"))
+        );
+        assert_eq!(reference_hex(&Reference::new(b"order").unwrap()), None);
+    }
+}

@@ -1,0 +1,175 @@
+//! `stockhold verify`: is the directory whole, and does its log make sense from its first entry to its last.
+
+use std::process::ExitCode;
+
+use serde::Serialize;
+use stockhold::Position;
+use stockhold::error::OpenError;
+use stockhold::inspect::{Inspection, Report, TornTail};
+
+use super::text::{thousands, utc};
+use super::{Common, Output, Stop, finish};
+use crate::exit::CODES;
+
+/// Checks a directory from its first entry to its last, changing nothing.
+///
+/// Every chunk of the log must be whole and linked to the one before by its hash, up to what was acknowledged. Every
+/// entry must make sense where it stands: units add up for each stock key at every position, each hold has one
+/// outcome, none was confirmed at or after its deadline or expired before it, and what the levels say is held and
+/// committed is what the holds say.
+///
+/// A torn tail is no failure: a crash tore a group that nobody had been told of, and opening the directory cuts it.
+#[derive(clap::Args)]
+#[command(after_long_help = format!("{MORE_HELP}\n\n{CODES}"))]
+pub(crate) struct Args {
+    #[command(flatten)]
+    common: Common,
+}
+
+const MORE_HELP: &str = "\
+Examples:
+  stockhold verify --dir shop
+  stockhold verify --dir shop --json | jq .verified
+
+With --json, one object: verified, and either what was found, or bad_position and error.";
+
+/// One object, whatever was found.
+#[derive(Serialize)]
+struct Json<'a> {
+    verified: bool,
+    dir: String,
+    /// Of the first entry that is bad, or where the log ceases to be readable.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bad_position: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a str>,
+    #[serde(flatten)]
+    found: Option<Found>,
+}
+
+#[derive(Serialize)]
+struct Found {
+    directory_id: String,
+    epoch: u32,
+    closed_in_order: bool,
+    records: u64,
+    chunks: u64,
+    bytes: u64,
+    end: u64,
+    acknowledged: u64,
+    time_unix_ms: u64,
+    stock_keys: u64,
+    torn_tail: Option<Torn>,
+}
+
+#[derive(Serialize)]
+struct Torn {
+    from: u64,
+    until: u64,
+    chunks: u64,
+    bytes: u64,
+}
+
+impl Found {
+    fn of(inspection: &Inspection) -> Found {
+        let report = inspection.report();
+        let torn = |tail: TornTail| Torn {
+            from: tail.from.0,
+            until: tail.until.0,
+            chunks: tail.chunks,
+            bytes: tail.bytes,
+        };
+        Found {
+            directory_id: format!("{:032x}", report.directory_id),
+            epoch: report.epoch,
+            closed_in_order: report.closed_in_order,
+            records: report.records,
+            chunks: report.chunks,
+            bytes: report.bytes,
+            end: report.end.0,
+            acknowledged: report.acknowledged.0,
+            time_unix_ms: report.time.0,
+            stock_keys: inspection.levels().count() as u64,
+            torn_tail: report.torn_tail.map(torn),
+        }
+    }
+}
+
+pub(crate) fn run(args: Args) -> ExitCode {
+    finish(verify(&args.common))
+}
+
+fn verify(common: &Common) -> Result<(), Stop> {
+    let (inspection, bad) = match Inspection::open(&common.dir) {
+        Ok(inspection) => {
+            let drift = inspection.drift().map(|drift| (Some(drift.position), drift.to_string()));
+            (Some(inspection), drift)
+        }
+        Err(OpenError::Damaged { readable, message, .. }) => (None, Some((readable, message))),
+        Err(other) => return Err(other.into()),
+    };
+    let shown = show(common, inspection.as_ref(), bad.as_ref());
+    // Whether or not anybody read it: what was found decides.
+    match (shown, bad) {
+        (Ok(()) | Err(Stop::Unread), Some((_, sentence))) => Err(Stop::Untrue(sentence)),
+        (shown, _) => shown,
+    }
+}
+
+fn show(
+    common: &Common,
+    inspection: Option<&Inspection>,
+    bad: Option<&(Option<Position>, String)>,
+) -> Result<(), Stop> {
+    let mut output = Output::new();
+    if common.json {
+        output.json(&Json {
+            verified: bad.is_none(),
+            dir: common.dir.display().to_string(),
+            bad_position: bad.and_then(|(position, _)| *position).map(|position| position.0),
+            error: bad.map(|(_, sentence)| sentence.as_str()),
+            found: inspection.map(Found::of),
+        })?;
+    } else {
+        if let Some(inspection) = inspection {
+            describe(&mut output, inspection)?;
+        }
+        match bad {
+            None => output.line(format_args!("verified       everything that the log says is true of it"))?,
+            Some((Some(position), _)) => {
+                output.line(format_args!("NOT VERIFIED   from position {position} on"))?
+            }
+            Some((None, _)) => output.line(format_args!("NOT VERIFIED"))?,
+        }
+    }
+    output.close()
+}
+
+fn describe(output: &mut Output, inspection: &Inspection) -> Result<(), Stop> {
+    let Report { directory_id, epoch, closed_in_order, records, chunks, bytes, end, acknowledged, .. } =
+        inspection.report().clone();
+    let closed = if closed_in_order { "closed in order" } else { "not closed in order" };
+    output.line(format_args!("directory      {directory_id:032x}, opening {epoch}, {closed}"))?;
+    output.line(format_args!(
+        "log            {} entries in {} chunks, {} bytes",
+        thousands(records),
+        thousands(chunks),
+        thousands(bytes)
+    ))?;
+    output.line(format_args!("end            position {end}, acknowledged up to {acknowledged} at least"))?;
+    if records > 0 {
+        output.line(format_args!("last time      {}", utc(inspection.report().time)))?;
+    }
+    output.line(format_args!("stock keys     {}", thousands(inspection.levels().count() as u64)))?;
+    if let Some(tail) = inspection.report().torn_tail {
+        output.line(format_args!(
+            "torn tail      from position {} until {}, {} bytes in {} whole chunks: never acknowledged, cut by the \
+             next opening",
+            tail.from,
+            tail.until,
+            thousands(tail.bytes),
+            thousands(tail.chunks)
+        ))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,286 @@
+//! A directory at rest, looked into without an engine: is it whole, what is in stock, who holds what, what happened.
+//!
+//! Nothing under the directory is changed, not even the lock file, so a backup or a directory under suspicion can be
+//! looked at as it is. The log is read out of the store's file directly, because the store's own opening writes; what
+//! of it belongs to the log is decided as an opening decides.
+//!
+//! An [`Inspection`] cannot be had while an engine has the directory open, and keeps engines out as long as it exists.
+//! Its memory is that of the log's end state (stock keys, and the latest hold of each place in the table of holds),
+//! a small entry for each chunk of the log, and one chunk.
+//!
+//! ```
+//! use stockhold::inspect::Inspection;
+//! use stockhold::{Config, Engine, Position, Receive, Reserve};
+//! # let scratch = tempfile::tempdir()?;
+//! # let directory = scratch.path().join("stock");
+//!
+//! let engine = Engine::open(&directory, Config::default())?;
+//! let poster = engine.declare("poster", "berlin")?;
+//! engine.receive(Receive::units(poster, 10))?.wait()?;
+//! engine.reserve(Reserve::units(poster, 2).reference("order-1"))?.wait()?;
+//! let now = engine.now();
+//! engine.shutdown()?;
+//!
+//! let inspection = Inspection::open(&directory)?;
+//! assert_eq!(inspection.drift(), None);
+//! for entry in inspection.levels() {
+//!     println!("{} at {}: {} available", entry.sku, entry.location, entry.level.available);
+//! }
+//! for entry in inspection.holds(now) {
+//!     println!("{} holds {} units", entry.reference, entry.quantity);
+//! }
+//! for entry in inspection.log(Position(0)) {
+//!     let entry = entry?;
+//!     println!("{} {}", entry.position, entry.kind);
+//! }
+//! # assert_eq!(inspection.levels().next().unwrap().level.available, 8);
+//! # assert_eq!(inspection.holds(now).count(), 1);
+//! # assert_eq!(inspection.log(Position(0)).count(), 4);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod entry;
+mod log;
+
+use std::fmt;
+use std::path::Path;
+
+pub use self::entry::{EntryKind, LogEntry};
+pub use self::log::Log;
+use crate::answer::{HoldState, Level};
+use crate::clock::Timestamp;
+use crate::error::OpenError;
+pub use crate::fold::verify::Drift;
+use crate::fold::verify::Verifier;
+use crate::hold::id::HoldIds;
+use crate::hold::state::Phase;
+use crate::log::at_rest::LogAtRest;
+use crate::log::record::Place;
+use crate::log::verdict::Cut;
+use crate::types::{HoldId, Position, Reference};
+
+/// What a directory's log says, folded up to its end. See the [module](self).
+pub struct Inspection {
+    log: LogAtRest,
+    state: Verifier,
+    drift: Option<Drift>,
+    ids: HoldIds,
+    report: Report,
+}
+
+/// What was found. Everything counted here is a fact of the bytes; whether they make sense is
+/// [`Inspection::drift`]'s to say.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Report {
+    /// The directory's identity.
+    pub directory_id: u128,
+    /// The number of the last opening by an engine that left something behind.
+    pub epoch: u32,
+    /// The last engine closed in order: everything it was asked is in the log.
+    pub closed_in_order: bool,
+    /// Chunks of the log, each linked to the one before by its hash.
+    pub chunks: u64,
+    /// Bytes of these chunks.
+    pub bytes: u64,
+    /// Entries folded: all, unless one is in [drift](Inspection::drift).
+    pub records: u64,
+    /// Where the log ends.
+    pub end: Position,
+    /// Up to here the directory itself remembers that everything was durable: what was acknowledged, but for the last
+    /// 100 ms of an engine that was not closed in order.
+    pub acknowledged: Position,
+    /// The latest time in the log.
+    pub time: Timestamp,
+    /// What behind the end is no part of the log, and goes when an engine opens the directory.
+    pub torn_tail: Option<TornTail>,
+}
+
+/// A group that a crash tore while it was written. Nothing of it was acknowledged.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct TornTail {
+    /// Where it begins: the end of the log.
+    pub from: Position,
+    /// How far its last whole chunk reaches.
+    pub until: Position,
+    /// Its whole chunks. Damaged ones cannot be counted.
+    pub chunks: u64,
+    /// Bytes of its whole chunks.
+    pub bytes: u64,
+}
+
+impl From<Cut> for TornTail {
+    fn from(cut: Cut) -> Self {
+        TornTail {
+            from: Position(cut.from),
+            until: Position(cut.until),
+            chunks: cut.chunks,
+            bytes: cut.bytes,
+        }
+    }
+}
+
+/// The book of one stock key at the log's end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct LevelEntry<'a> {
+    /// Of what.
+    pub sku: &'a str,
+    /// Where.
+    pub location: &'a str,
+    /// How much. Holds that are overdue count as held in it: the log does not know of their end yet.
+    pub level: Level,
+}
+
+/// A hold that has units.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct HoldEntry<'a> {
+    /// Which one.
+    pub hold: HoldId,
+    /// Of what.
+    pub sku: &'a str,
+    /// Where.
+    pub location: &'a str,
+    /// What the caller calls it.
+    pub reference: Reference,
+    /// [`Active`](HoldState::Active) or [`Paying`](HoldState::Paying) while it is live,
+    /// [`Confirmed`](HoldState::Confirmed) while some of it is neither shipped nor cancelled, and
+    /// [`Expired`](HoldState::Expired) when it is overdue.
+    pub state: HoldState,
+    /// Its deadline has passed, so it is over: its units go back on sale as soon as an engine runs. Only the log does
+    /// not say so yet.
+    pub overdue: bool,
+    /// Units held, or, once confirmed, units committed and not yet shipped or cancelled.
+    pub quantity: u32,
+    /// When it was made.
+    pub born: Timestamp,
+    /// When it ends or, overdue, ended; `None` once confirmed.
+    pub deadline: Option<Timestamp>,
+}
+
+impl Inspection {
+    /// Reads the directory and folds its log, judging each entry on the way.
+    ///
+    /// Cost: reads the store's file twice, from its beginning to its end.
+    ///
+    /// # Errors
+    ///
+    /// [`Missing`](OpenError::Missing), [`Foreign`](OpenError::Foreign), [`Newer`](OpenError::Newer) and
+    /// [`InUse`](OpenError::InUse) as their names say. [`Damaged`](OpenError::Damaged) if an engine would refuse the
+    /// directory because of what its bytes are: then the log does not hold what was acknowledged, and the position up
+    /// to which it can be read is given. A torn tail is no error, it is in the [report](Self::report). Nor is an entry
+    /// that contradicts another: see [`drift`](Self::drift).
+    pub fn open(directory: impl AsRef<Path>) -> Result<Inspection, OpenError> {
+        let log = LogAtRest::open(directory.as_ref())?;
+        let mut state = Verifier::default();
+        let mut drift = None;
+        for found in &log.verdict.chain {
+            if let Err(first) = state.chunk(&found.header, &log.payload(found)?) {
+                drift = Some(first);
+                break;
+            }
+        }
+        let report = Report {
+            directory_id: u128::from_le_bytes(log.identity().id),
+            epoch: log.verdict.epoch_next - 1,
+            closed_in_order: log.proven.orderly,
+            chunks: log.verdict.chain.len() as u64,
+            bytes: log.verdict.chain.iter().map(|found| u64::from(found.place.bytes)).sum(),
+            records: state.fold.records,
+            end: Position(log.verdict.tip.end),
+            acknowledged: Position(log.proven.end),
+            time: state.fold.now,
+            torn_tail: log.verdict.cut.map(TornTail::from),
+        };
+        let ids = HoldIds::new(log.identity().secret);
+        Ok(Inspection { log, state, drift, ids, report })
+    }
+
+    /// What was found.
+    pub fn report(&self) -> &Report {
+        &self.report
+    }
+
+    /// The first entry of the log that contradicts what lies before it; `None` is what was promised.
+    ///
+    /// Judged are: that each entry applies, that time allowed it (no confirm at or after the deadline, no expiry
+    /// before it), one outcome for each hold, books that are valid at every position, and at every position `held` and
+    /// `committed` of each key equal to the sums over its holds.
+    ///
+    /// With a drift [`levels`](Self::levels) and [`holds`](Self::holds) are those before it, and
+    /// [`log`](Self::log) ends with it.
+    pub fn drift(&self) -> Option<&Drift> {
+        self.drift.as_ref()
+    }
+
+    /// The level of every stock key, in the order in which they were declared.
+    pub fn levels(&self) -> impl Iterator<Item = LevelEntry<'_>> {
+        let fold = &self.state.fold;
+        let position = Position(fold.position);
+        fold.levels.iter().zip(&fold.names).map(move |((_, level), (sku, location))| LevelEntry {
+            sku,
+            location,
+            level: Level {
+                on_hand: level.on_hand,
+                held: level.held,
+                committed: level.committed,
+                available: level.available(),
+                stopped: level.stopped,
+                position,
+            },
+        })
+    }
+
+    /// Every hold that has units, live ones judged by `now` (but no time before the last in the log), the oldest
+    /// first. Their quantities add up to `held` and `committed` of their keys' levels.
+    ///
+    /// Cost: sorts the numbers of these holds.
+    pub fn holds(&self, now: Timestamp) -> impl Iterator<Item = HoldEntry<'_>> {
+        let fold = &self.state.fold;
+        let now = now.max(fold.now);
+        let with_units =
+            fold.holds.iter().filter(|(_, hold)| hold.word.phase().is_live() || hold.word.units() > 0);
+        let mut slots: Vec<(Timestamp, u32)> = with_units.map(|(slot, hold)| (hold.born, *slot)).collect();
+        slots.sort_unstable();
+        slots.into_iter().filter_map(move |(_, slot)| {
+            let hold = fold.holds.get(&slot)?;
+            let (sku, location) = fold.names.get(hold.key as usize)?;
+            let (phase, live) = (hold.word.phase(), hold.word.phase().is_live());
+            let deadline = live.then(|| hold.word.deadline());
+            let overdue = deadline.is_some_and(|deadline| deadline <= now);
+            Some(HoldEntry {
+                hold: self.ids.id(Place { slot, generation: hold.generation }, hold.epoch),
+                sku,
+                location,
+                reference: hold.reference,
+                state: if overdue { HoldState::Expired } else { phase.public()? },
+                overdue,
+                quantity: if phase == Phase::Confirmed { hold.word.units() } else { hold.quantity },
+                born: hold.born,
+                deadline,
+            })
+        })
+    }
+
+    /// The entries of the log in their order, beginning with the first at `from` or behind.
+    ///
+    /// An entry's position is where it ends. The log is read again from its beginning, whatever `from` is, because what
+    /// an entry says is short for what lies before it. Cost in memory: 24 bytes for each place in the table of holds.
+    pub fn log(&self, from: Position) -> Log<'_> {
+        Log::new(self, from)
+    }
+}
+
+impl fmt::Debug for Inspection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inspection")
+            .field("report", &self.report)
+            .field("drift", &self.drift)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, not(stockhold_loom)))]
+mod tests;

@@ -1,0 +1,113 @@
+//! One entry of the log, as people and other programs read it: names instead of numbers, moments instead of spans.
+
+use std::fmt;
+
+use crate::clock::Timestamp;
+use crate::request::AdjustReason;
+use crate::types::{HoldId, OpKey, Position, Reference};
+
+/// What an entry says happened.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum EntryKind {
+    /// Nothing: a place in the log was taken for what then had another outcome first.
+    Void,
+    /// An engine opened the directory.
+    Opened,
+    /// A stock key came into being.
+    Declare,
+    /// Units were taken and are held.
+    Reserve,
+    /// A hold was paid for.
+    Confirm,
+    /// An expired hold's units were taken again and paid for.
+    Retake,
+    /// A hold was given back by its holder.
+    Release,
+    /// A hold was given back by time.
+    Expire,
+    /// A hold got more time.
+    Extend,
+    /// Payment of a hold began.
+    Pay,
+    /// Committed units left the building.
+    Ship,
+    /// Committed units went back on sale.
+    Cancel,
+    /// Units arrived.
+    Receive,
+    /// What is on hand was corrected.
+    Adjust,
+    /// Sale of the stock key was stopped.
+    Stop,
+    /// Sale of the stock key goes on.
+    Resume,
+    /// A refusal was given that is to be remembered.
+    Refuse,
+}
+
+impl EntryKind {
+    /// Its name in one lower-case word.
+    pub fn name(self) -> &'static str {
+        match self {
+            EntryKind::Void => "void",
+            EntryKind::Opened => "opened",
+            EntryKind::Declare => "declare",
+            EntryKind::Reserve => "reserve",
+            EntryKind::Confirm => "confirm",
+            EntryKind::Retake => "retake",
+            EntryKind::Release => "release",
+            EntryKind::Expire => "expire",
+            EntryKind::Extend => "extend",
+            EntryKind::Pay => "pay",
+            EntryKind::Ship => "ship",
+            EntryKind::Cancel => "cancel",
+            EntryKind::Receive => "receive",
+            EntryKind::Adjust => "adjust",
+            EntryKind::Stop => "stop",
+            EntryKind::Resume => "resume",
+            EntryKind::Refuse => "refuse",
+        }
+    }
+}
+
+impl fmt::Display for EntryKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// One entry of the log. What its kind does not have is `None`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct LogEntry<'a> {
+    /// Where it ends: what a caller who was answered with it was told.
+    pub position: Position,
+    /// When it was decided.
+    pub at: Option<Timestamp>,
+    /// Which opening of the directory wrote it.
+    pub epoch: u32,
+    /// What happened.
+    pub kind: EntryKind,
+    /// To stock of what.
+    pub sku: Option<&'a str>,
+    /// Where.
+    pub location: Option<&'a str>,
+    /// To which hold.
+    pub hold: Option<HoldId>,
+    /// How many units: asked for, taken, paid for, given back, moved; of an adjust how many more, or, below zero,
+    /// fewer.
+    pub quantity: Option<i64>,
+    /// Units of a part confirm that went back on sale.
+    pub returned: Option<u32>,
+    /// Until when the hold lives now.
+    pub deadline: Option<Timestamp>,
+    /// Why it was corrected.
+    pub reason: Option<AdjustReason>,
+    /// What the caller calls it, if he calls it anything.
+    pub reference: Option<Reference>,
+    /// The operation's identity, if it was given one.
+    pub op_key: Option<OpKey>,
+    /// What a remembered refusal found available.
+    pub available: Option<i64>,
+}

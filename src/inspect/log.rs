@@ -1,0 +1,229 @@
+//! The log as an iterator of entries.
+
+use std::collections::HashMap;
+use std::vec;
+
+use super::{EntryKind, Inspection, LogEntry};
+use crate::clock::Timestamp;
+use crate::error::OpenError;
+use crate::log::record::{Place, Record, Records};
+use crate::types::{OpKey, Position, Reference};
+
+/// The entries of a log; see [`Inspection::log`]. After the first error there are no more.
+#[derive(Debug)]
+#[must_use = "an iterator does nothing until it is asked for entries"]
+pub struct Log<'a> {
+    inspection: &'a Inspection,
+    from: Position,
+    /// The next chunk, by its number.
+    next: usize,
+    /// What is left of the chunk before it.
+    entries: vec::IntoIter<LogEntry<'a>>,
+    /// Told behind the entries.
+    failed: Option<OpenError>,
+    before: Before,
+}
+
+/// What entries are short for: the part of the state that makes them readable.
+#[derive(Debug, Default)]
+struct Before {
+    opened_at: Timestamp,
+    epoch: u32,
+    /// By slot.
+    holds: HashMap<u32, Made>,
+}
+
+/// The hold that a slot has.
+#[derive(Clone, Copy, Debug)]
+struct Made {
+    generation: u32,
+    epoch: u32,
+    key: u32,
+    deadline: Timestamp,
+}
+
+impl<'a> Log<'a> {
+    pub(super) fn new(inspection: &'a Inspection, from: Position) -> Self {
+        let entries = Vec::new().into_iter();
+        Log { inspection, from, next: 0, entries, failed: None, before: Before::default() }
+    }
+
+    /// Makes entries of the next chunk; false if there is none.
+    fn chunk(&mut self) -> bool {
+        let log = &self.inspection.log;
+        let Some(found) = log.verdict.chain.get(self.next) else { return false };
+        self.next += 1;
+        let payload = match log.payload(found) {
+            Ok(payload) => payload,
+            Err(error) => {
+                self.fail(error.into());
+                return true;
+            }
+        };
+        let drift = self.inspection.drift.as_ref();
+        let mut entries = Vec::new();
+        let mut readable = found.header.start;
+        for record in Records::new(&payload, found.header.start) {
+            let Some(entry) = record.ok().and_then(|(end, record)| self.entry(end, &record)) else { break };
+            readable = entry.position.0;
+            if entry.position >= self.from {
+                entries.push(entry);
+            }
+            // What contradicts the log before it is shown, and nothing behind it.
+            if drift.is_some_and(|drift| readable >= drift.position.0) {
+                break;
+            }
+        }
+        self.entries = entries.into_iter();
+        if let Some(drift) = drift.filter(|drift| drift.position.0 <= found.header.end()) {
+            self.fail(OpenError::Damaged { readable: Some(drift.position), message: drift.to_string() });
+        } else {
+            debug_assert_eq!(readable, found.header.end(), "without a drift every entry can be read");
+        }
+        true
+    }
+
+    fn fail(&mut self, error: OpenError) {
+        self.failed = Some(error);
+        self.next = usize::MAX;
+    }
+
+    /// `None` for a record that cannot be read without what it should have before it.
+    fn entry(&mut self, position: u64, record: &Record<'_>) -> Option<LogEntry<'a>> {
+        let at = self.before.learn(record);
+        let hold = match record.place() {
+            Some(place) => Some(self.before.hold(place)?),
+            None => None,
+        };
+        let name = match record.stock_key().or(hold.map(|hold| hold.key)) {
+            Some(key) => Some(self.inspection.state.fold.names.get(key as usize)?),
+            None => None,
+        };
+        if let (Record::Declare { sku, location, .. }, Some(name)) = (record, name)
+            && (*sku, *location) != (&*name.0, &*name.1)
+        {
+            return None;
+        }
+        let id = |place, hold: Made| self.inspection.ids.id(place, hold.epoch);
+        let mut entry = LogEntry {
+            position: Position(position),
+            at,
+            epoch: self.before.epoch,
+            kind: kind(record),
+            sku: name.map(|(sku, _)| &**sku),
+            location: name.map(|(_, location)| &**location),
+            hold: record.place().zip(hold).map(|(place, hold)| id(place, hold)),
+            quantity: None,
+            returned: None,
+            deadline: None,
+            reason: None,
+            reference: None,
+            op_key: record.op().map(|op| OpKey(u128::from_le_bytes(op.key))),
+            available: None,
+        };
+        let reference = |bytes: &[u8]| Reference::new(bytes).filter(|_| !bytes.is_empty());
+        match *record {
+            Record::Reserve { quantity, reference: given, .. } => {
+                entry.quantity = Some(quantity.into());
+                entry.deadline = hold.map(|hold| hold.deadline);
+                entry.reference = reference(given);
+            }
+            Record::Confirm { taken, returned, .. } => {
+                entry.quantity = Some(taken.into());
+                entry.returned = Some(returned).filter(|returned| *returned > 0);
+            }
+            Record::Retake { taken, .. } => entry.quantity = Some(taken.into()),
+            Record::Release { quantity, .. }
+            | Record::Expire { quantity, .. }
+            | Record::Ship { quantity, .. }
+            | Record::Cancel { quantity, .. } => entry.quantity = Some(quantity.into()),
+            Record::Extend { .. } | Record::Pay { .. } => entry.deadline = hold.map(|hold| hold.deadline),
+            Record::Receive { quantity, reference: given, .. } => {
+                entry.quantity = Some(quantity.into());
+                entry.reference = reference(given);
+            }
+            Record::Adjust { delta, reason, reference: given, .. } => {
+                entry.quantity = Some(delta);
+                entry.reason = Some(reason);
+                entry.reference = reference(given);
+            }
+            Record::Refuse { asked, op, .. } => {
+                entry.quantity = Some(asked.into());
+                entry.available = Some(op.answer());
+            }
+            Record::Void { .. } | Record::Opened { .. } | Record::Declare { .. } | Record::Sale { .. } => {}
+        }
+        Some(entry)
+    }
+}
+
+impl Before {
+    /// Takes in the next record; when it was decided.
+    fn learn(&mut self, record: &Record<'_>) -> Option<Timestamp> {
+        if let Record::Opened { epoch, at_unix_ms } = *record {
+            self.epoch = epoch;
+            self.opened_at = Timestamp(at_unix_ms);
+            return Some(self.opened_at);
+        }
+        let after = |from: Timestamp, ms: u64| Timestamp(from.0.saturating_add(ms));
+        let at = after(self.opened_at, record.at()?);
+        match *record {
+            Record::Reserve { place, key, ttl, .. } => {
+                let deadline = after(at, ttl.millis());
+                let made = Made { generation: place.generation, epoch: self.epoch, key, deadline };
+                self.holds.insert(place.slot, made);
+            }
+            Record::Extend { place, ttl, .. } | Record::Pay { place, ttl, .. } => {
+                if let Some(hold) = self.holds.get_mut(&place.slot) {
+                    hold.deadline = hold.deadline.max(after(at, ttl.millis()));
+                }
+            }
+            _ => {}
+        }
+        Some(at)
+    }
+
+    fn hold(&self, place: Place) -> Option<Made> {
+        self.holds.get(&place.slot).filter(|hold| hold.generation == place.generation).copied()
+    }
+}
+
+fn kind(record: &Record<'_>) -> EntryKind {
+    match record {
+        Record::Void { .. } => EntryKind::Void,
+        Record::Opened { .. } => EntryKind::Opened,
+        Record::Declare { .. } => EntryKind::Declare,
+        Record::Reserve { .. } => EntryKind::Reserve,
+        Record::Confirm { .. } => EntryKind::Confirm,
+        Record::Retake { .. } => EntryKind::Retake,
+        Record::Release { .. } => EntryKind::Release,
+        Record::Expire { .. } => EntryKind::Expire,
+        Record::Extend { .. } => EntryKind::Extend,
+        Record::Pay { .. } => EntryKind::Pay,
+        Record::Ship { .. } => EntryKind::Ship,
+        Record::Cancel { .. } => EntryKind::Cancel,
+        Record::Receive { .. } => EntryKind::Receive,
+        Record::Adjust { .. } => EntryKind::Adjust,
+        Record::Sale { stopped: true, .. } => EntryKind::Stop,
+        Record::Sale { stopped: false, .. } => EntryKind::Resume,
+        Record::Refuse { .. } => EntryKind::Refuse,
+    }
+}
+
+impl<'a> Iterator for Log<'a> {
+    type Item = Result<LogEntry<'a>, OpenError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(entry) = self.entries.next() {
+                return Some(Ok(entry));
+            }
+            if let Some(error) = self.failed.take() {
+                return Some(Err(error));
+            }
+            if !self.chunk() {
+                return None;
+            }
+        }
+    }
+}

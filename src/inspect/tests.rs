@@ -1,0 +1,420 @@
+//! Directories made by engines, and logs made by hand that no engine would write.
+
+use std::collections::HashMap;
+use std::fs;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use super::*;
+use crate::engine::Engine;
+use crate::log::chunk::{self, ChunkHeader};
+use crate::log::record::{Op, RECORD_BYTES_MAX, Record, Span};
+use crate::log::recovery::OpenLog;
+use crate::log::scan::Tip;
+use crate::{
+    Adjust, AdjustReason, Config, Confirm, Extend, ManualClock, OnHold, OpKey, Receive, Reserve, StockKey,
+};
+
+/// 2026-01-01T00:00:00Z.
+const START: Timestamp = Timestamp(1_767_225_600_000);
+const SECOND: Duration = Duration::from_secs(1);
+
+struct Shop {
+    scratch: tempfile::TempDir,
+    clock: Arc<ManualClock>,
+    engine: Engine,
+}
+
+fn shop() -> Shop {
+    let (scratch, clock) = (tempfile::tempdir().unwrap(), Arc::new(ManualClock::new(START)));
+    let engine = open(scratch.path(), &clock);
+    Shop { scratch, clock, engine }
+}
+
+fn open(path: &Path, clock: &Arc<ManualClock>) -> Engine {
+    Engine::open(path, Config::default().clock(Arc::clone(clock)).driver_period(None)).unwrap()
+}
+
+impl Shop {
+    fn stock(&self, sku: &str, units: u32) -> StockKey {
+        let key = self.engine.declare(sku, "berlin").unwrap();
+        self.engine.receive(Receive::units(key, units).reference("PO-1")).unwrap().wait().unwrap();
+        key
+    }
+
+    fn reserve(&self, key: StockKey, units: u32) -> HoldId {
+        self.engine.reserve(Reserve::units(key, units).reference("order")).unwrap().wait().unwrap().hold
+    }
+
+    /// Closes the engine and looks into its directory.
+    fn inspect(&self) -> Inspection {
+        self.engine.shutdown().unwrap();
+        Inspection::open(self.scratch.path()).unwrap()
+    }
+}
+
+fn kinds(inspection: &Inspection) -> Vec<EntryKind> {
+    inspection.log(Position(0)).map(|entry| entry.unwrap().kind).collect()
+}
+
+/// Every operation once.
+fn every_operation(shop: &Shop) -> (StockKey, Vec<HoldId>) {
+    let (engine, key) = (&shop.engine, shop.stock("poster", 20));
+    let [part, late, back, gone, sold] = [3, 1, 2, 4, 2].map(|units| shop.reserve(key, units));
+    let op = OpKey(77);
+    engine.confirm(Confirm::hold(part).quantity(2).op_key(op)).unwrap().wait().unwrap();
+    engine.release(back).unwrap().wait().unwrap();
+    engine.begin_payment(sold).unwrap().wait().unwrap();
+    engine.extend(Extend::hold(sold, 3_000 * SECOND)).unwrap().wait().unwrap();
+    shop.clock.advance(600 * SECOND);
+    engine.confirm(Confirm::hold(late).retake_if_expired()).unwrap().wait().unwrap();
+    engine.sweep();
+    engine.confirm(sold).unwrap().wait().unwrap();
+    engine.ship(OnHold::hold(sold).quantity(1)).unwrap().wait().unwrap();
+    engine.cancel(sold).unwrap().wait().unwrap();
+    let damaged = Adjust::by(key, -3, AdjustReason::Damaged).reference("report");
+    engine.adjust(damaged).unwrap().wait().unwrap();
+    engine.stop_sale(key).unwrap().wait().unwrap();
+    engine.resume_sale(key).unwrap().wait().unwrap();
+    let refused = engine.reserve(Reserve::units(key, 1_000).op_key(OpKey(78)).remember_refusal());
+    refused.unwrap_err();
+    (key, vec![part, late, back, gone, sold])
+}
+
+#[test]
+fn every_operation_is_told_with_its_names() {
+    let shop = shop();
+    let (_, holds) = every_operation(&shop);
+    let inspection = shop.inspect();
+    assert_eq!(inspection.drift(), None);
+    use EntryKind::*;
+    let mut seen = kinds(&inspection);
+    assert_eq!(seen[..3], [Opened, Declare, Receive]);
+    seen.sort_unstable_by_key(|kind| kind.name());
+    let mut expected = vec![
+        Opened, Declare, Receive, Reserve, Reserve, Reserve, Reserve, Reserve, Confirm, Release, Pay, Extend,
+        Expire, Expire, Retake, Confirm, Ship, Cancel, Adjust, Stop, Resume, Refuse,
+    ];
+    expected.sort_unstable_by_key(|kind| kind.name());
+    assert_eq!(seen, expected);
+
+    let entries: Vec<_> = inspection.log(Position(0)).map(Result::unwrap).collect();
+    let of = |kind| entries.iter().find(|entry| entry.kind == kind).unwrap();
+    let confirm = of(Confirm);
+    assert_eq!((confirm.hold, confirm.quantity, confirm.returned), (Some(holds[0]), Some(2), Some(1)));
+    assert_eq!((confirm.sku, confirm.location), (Some("poster"), Some("berlin")));
+    assert_eq!((confirm.op_key, confirm.at, confirm.epoch), (Some(OpKey(77)), Some(START), 1));
+    let extend = of(Extend);
+    assert_eq!((extend.hold, extend.sku), (Some(holds[4]), Some("poster")));
+    assert_eq!(extend.deadline, Some(START.plus(3_000 * SECOND)));
+    let reserve = of(Reserve);
+    assert_eq!(reserve.deadline, Some(START.plus(600 * SECOND)));
+    assert_eq!(reserve.reference.unwrap().as_bytes(), b"order");
+    assert_eq!(of(Retake).at, Some(START.plus(600 * SECOND)));
+    let adjust = of(Adjust);
+    assert_eq!((adjust.quantity, adjust.reason), (Some(-3), Some(AdjustReason::Damaged)));
+    assert_eq!((of(Refuse).quantity, of(Refuse).available), (Some(1_000), Some(13)));
+    assert_eq!(of(Opened).sku, None);
+}
+
+#[test]
+fn levels_and_holds_are_the_engines_and_add_up() {
+    let shop = shop();
+    every_operation(&shop);
+    let key = shop.stock("mug", 5);
+    let (live, paying) = (shop.reserve(key, 1), shop.reserve(key, 2));
+    shop.engine.begin_payment(paying).unwrap().wait().unwrap();
+    let told: Vec<_> = shop.engine.keys().into_iter().map(|key| shop.engine.level(key).unwrap()).collect();
+    let status = [live, paying].map(|hold| shop.engine.status(hold).unwrap());
+    let inspection = shop.inspect();
+    let levels: Vec<_> = inspection.levels().collect();
+    assert_eq!(levels.iter().map(|entry| entry.level).collect::<Vec<_>>(), told);
+    assert_eq!((levels[1].sku, levels[1].location), ("mug", "berlin"));
+
+    let holds: Vec<_> = inspection.holds(START).collect();
+    for status in status {
+        let found = holds.iter().find(|entry| entry.hold == status.hold).unwrap();
+        assert_eq!(
+            (found.state, found.quantity, found.deadline),
+            (status.state, status.quantity, status.deadline)
+        );
+        assert_eq!((found.reference, found.sku, found.overdue), (status.reference, "mug", false));
+    }
+    let mut units: HashMap<&str, i64> = HashMap::new();
+    holds.iter().for_each(|entry| *units.entry(entry.sku).or_default() += i64::from(entry.quantity));
+    for entry in levels {
+        assert_eq!(units[entry.sku], entry.level.held + entry.level.committed);
+    }
+}
+
+#[test]
+fn f05_a_hold_past_its_deadline_is_not_shown_as_live() {
+    let shop = shop();
+    let key = shop.stock("poster", 1);
+    shop.reserve(key, 1);
+    let inspection = shop.inspect();
+    let deadline = START.plus(600 * SECOND);
+    let at = |now| inspection.holds(now).next().map(|entry| (entry.state, entry.overdue)).unwrap();
+    assert_eq!(at(Timestamp(deadline.0 - 1)), (HoldState::Active, false));
+    assert_eq!(at(deadline), (HoldState::Expired, true));
+    assert_eq!(at(Timestamp(0)), (HoldState::Active, false), "never before the last time in the log");
+    assert_eq!(inspection.holds(deadline).next().unwrap().deadline, Some(deadline));
+}
+
+#[test]
+fn the_log_can_be_read_from_any_position_on_and_across_openings() {
+    let mut shop = shop();
+    let (key, holds) = every_operation(&shop);
+    shop.engine.shutdown().unwrap();
+    shop.engine = open(shop.scratch.path(), &shop.clock);
+    let key = shop.engine.key("poster", &shop.engine.name(key).unwrap().1).unwrap();
+    shop.engine.ship(holds[0]).unwrap().wait().unwrap();
+    shop.reserve(key, 1);
+    let inspection = shop.inspect();
+    assert_eq!(inspection.report().epoch, 2);
+    let all: Vec<_> = inspection.log(Position(0)).map(Result::unwrap).collect();
+    assert_eq!(all.len() as u64, inspection.report().records);
+    assert!(all.iter().any(|entry| entry.kind == EntryKind::Ship && entry.hold == Some(holds[0])));
+    for (number, entry) in all.iter().enumerate() {
+        let from: Vec<_> = inspection.log(entry.position).map(Result::unwrap).collect();
+        assert_eq!(from, all[number..]);
+    }
+    assert_eq!(inspection.log(Position(inspection.report().end.0 + 1)).count(), 0);
+}
+
+#[test]
+fn the_report_counts_what_the_engine_counted() {
+    let shop = shop();
+    every_operation(&shop);
+    let inspection = shop.inspect();
+    let report = inspection.report().clone();
+    drop(inspection);
+    let engine = open(shop.scratch.path(), &shop.clock);
+    let found = engine.report();
+    assert_eq!(
+        (report.directory_id, report.records, report.end),
+        (found.directory_id, found.records, found.end)
+    );
+    assert_eq!((report.acknowledged, report.closed_in_order), (report.end, true));
+    assert_eq!((report.epoch, report.torn_tail), (1, None));
+    assert_eq!(report.time, START.plus(600 * SECOND));
+}
+
+#[test]
+fn a_directory_that_was_never_used_is_whole_and_empty() {
+    let scratch = tempfile::tempdir().unwrap();
+    drop(OpenLog::open(scratch.path(), &mut |_, _| Ok(())).unwrap());
+    let inspection = Inspection::open(scratch.path()).unwrap();
+    assert_eq!((inspection.drift(), inspection.report().end), (None, Position(0)));
+    assert_eq!(inspection.levels().count() + inspection.holds(START).count(), 0);
+    assert_eq!(inspection.log(Position(0)).count(), 0);
+}
+
+#[test]
+fn a_directory_that_cannot_be_inspected_says_why() {
+    let scratch = tempfile::tempdir().unwrap();
+    let missing = Inspection::open(scratch.path().join("no"));
+    assert!(matches!(missing, Err(OpenError::Missing(_))));
+    fs::write(scratch.path().join("letter.txt"), b"dear").unwrap();
+    assert!(matches!(Inspection::open(scratch.path()), Err(OpenError::Foreign(_))));
+
+    let shop = shop();
+    let in_use = Inspection::open(shop.scratch.path());
+    assert!(matches!(in_use, Err(OpenError::InUse { pid: Some(pid), .. }) if pid == std::process::id()));
+    drop(shop.inspect());
+    let identity = shop.scratch.path().join("stockhold");
+    let mut bytes = fs::read(&identity).unwrap();
+    bytes[20] = 9;
+    fs::write(identity, bytes).unwrap();
+    assert!(matches!(Inspection::open(shop.scratch.path()), Err(OpenError::Newer(_))));
+}
+
+#[test]
+fn no_engine_opens_the_directory_while_it_is_inspected() {
+    let shop = shop();
+    let inspection = shop.inspect();
+    let config = || Config::default().clock(Arc::clone(&shop.clock)).driver_period(None);
+    assert!(matches!(Engine::open(shop.scratch.path(), config()), Err(OpenError::InUse { .. })));
+    drop(inspection);
+    Engine::open(shop.scratch.path(), config()).unwrap();
+}
+
+/// A log of these records, each group a chunk, written as the engine's writer does.
+fn written(groups: &[&[Record<'_>]], words_more: u32) -> (tempfile::TempDir, Vec<u64>) {
+    let scratch = tempfile::tempdir().unwrap();
+    let (mut log, _) = OpenLog::open(scratch.path(), &mut |_, _| Ok(())).unwrap();
+    let mut ends = Vec::new();
+    for (number, records) in groups.iter().enumerate() {
+        let (mut payload, mut words) = (Vec::new(), 0);
+        for record in *records {
+            let mut buffer = [0; RECORD_BYTES_MAX];
+            let bytes = record.encode(&mut buffer).unwrap();
+            words += record.words(bytes.len());
+            ends.push(log.tip.end + words);
+            payload.extend_from_slice(bytes);
+        }
+        let more = if number + 1 == groups.len() { words_more } else { 0 };
+        let header = ChunkHeader {
+            epoch: 1,
+            start: log.tip.end,
+            words: words as u32 + more,
+            commit: true,
+            previous: log.tip.hash,
+            synced: log.tip.end,
+        };
+        let mut bytes = Vec::new();
+        let hash = chunk::encode(&header, &payload, &mut bytes);
+        log.store.append(header.start, &bytes).unwrap();
+        log.tip = Tip { end: header.end(), hash };
+    }
+    log.store.sync().unwrap();
+    let tip = log.tip;
+    log.close(tip).unwrap();
+    (scratch, ends)
+}
+
+const OPENED: Record<'_> = Record::Opened { epoch: 1, at_unix_ms: START.0 };
+const DECLARE: Record<'_> = Record::Declare { key: 0, sku: "poster", location: "berlin" };
+const OTHER: Record<'_> = Record::Declare { key: 1, sku: "mug", location: "berlin" };
+const PLACE: Place = Place { slot: 5, generation: 1 };
+
+fn receive(key: u32) -> Record<'static> {
+    Record::Receive { at: 1, key, quantity: 10, reference: b"", op: None }
+}
+
+/// Lives from 10 ms to 1,010 ms after the opening.
+fn reserve() -> Record<'static> {
+    let ttl = Span::from_millis(1_000);
+    Record::Reserve { at: 10, place: PLACE, key: 0, quantity: 4, ttl, reference: b"order", op: None }
+}
+
+fn confirm(at: u64, key: u32, taken: u32, returned: u32) -> Record<'static> {
+    Record::Confirm { at, place: PLACE, key, taken, returned, op: None }
+}
+
+#[test]
+fn the_first_contradiction_is_named_by_its_position() {
+    let (at, place, key) = (20, PLACE, 0);
+    let again = Place { generation: 2, ..PLACE };
+    let release = Record::Release { at, place, key, quantity: 4, op: None };
+    let expire = |at| Record::Expire { at, place, key, quantity: 4 };
+    let ship = |quantity| Record::Ship { at, place, key, quantity, op: None };
+    let extend = |at| Record::Extend { at, place, ttl: Span::from_millis(5_000), op: None };
+    let retake = Record::Retake { at: 2_000, place, key, taken: 4, op: None };
+    let Record::Reserve { at: born, quantity, ttl, reference, op, .. } = reserve() else { unreachable!() };
+    let reuse = Record::Reserve { at: born, place: again, key, quantity, ttl, reference, op };
+    #[rustfmt::skip]
+    let logs: &[(&str, &[Record<'_>])] = &[
+        ("more is sold than there is",   &[Record::Adjust { at, key: 1, delta: -10, reason: AdjustReason::Lost, reference: b"", op: None },
+                                           Record::Release { at, place, key: 1, quantity: 4, op: None }]),
+        ("declared twice",               &[DECLARE]),
+        ("never declared",               &[receive(2)]),
+        ("a place is used twice",        &[reuse]),
+        ("a sold place is used again",   &[confirm(at, key, 4, 0), reuse]),
+        ("confirmed at the deadline",    &[confirm(1_010, key, 4, 0)]),
+        ("extended at the deadline",     &[extend(1_010)]),
+        ("expired before the deadline",  &[expire(1_009)]),
+        ("expired before the extension", &[extend(at), expire(1_010)]),
+        ("confirmed and released",       &[confirm(at, key, 4, 0), release]),
+        ("released and confirmed",       &[release, confirm(at, key, 4, 0)]),
+        ("expired and released",         &[expire(1_010), release]),
+        ("retaken while it lives",       &[retake]),
+        ("a forged hold",                &[Record::Expire { at, place: again, key, quantity: 4 }]),
+        ("confirmed for another key",    &[confirm(at, 1, 4, 0)]),
+        ("units lost on the way",        &[confirm(at, key, 2, 1)]),
+        ("units from nowhere",           &[confirm(at, key, 4, 1)]),
+        ("shipped before it was sold",   &[ship(1)]),
+        ("shipped more than was sold",   &[confirm(at, key, 2, 2), ship(3)]),
+    ];
+    for (what, records) in logs {
+        let begun: &[Record<'_>] = &[OPENED, DECLARE, OTHER, receive(0), receive(1), reserve()];
+        let (scratch, ends) = written(&[begun, records, &[receive(0)]], 0);
+        let inspection = Inspection::open(scratch.path()).unwrap();
+        let drift = inspection.drift().unwrap_or_else(|| panic!("{what}: not seen"));
+        let bad = ends[begun.len() + records.len() - 1];
+        assert_eq!(drift.position, Position(bad), "{what}: {drift}");
+
+        let log: Vec<_> = inspection.log(Position(0)).collect();
+        let (last, shown) = log.split_last().unwrap();
+        assert!(
+            matches!(last, Err(OpenError::Damaged { readable: Some(at), .. }) if *at == drift.position),
+            "{what}"
+        );
+        assert!(shown.len() + 1 >= begun.len() + records.len() && shown.len() <= begun.len() + records.len());
+        assert!(shown.iter().all(Result::is_ok), "{what}");
+    }
+}
+
+#[test]
+fn a_chunk_that_its_records_do_not_fill_is_seen() {
+    let (scratch, ends) = written(&[&[OPENED, DECLARE]], 3);
+    let inspection = Inspection::open(scratch.path()).unwrap();
+    assert_eq!(inspection.drift().unwrap().position, Position(ends[1]));
+    assert!(inspection.log(Position(0)).last().unwrap().is_err());
+
+    let (scratch, _) = written(&[&[DECLARE]], 0);
+    let inspection = Inspection::open(scratch.path()).unwrap();
+    assert!(inspection.drift().unwrap().what.contains("unannounced"));
+}
+
+#[test]
+fn every_legal_history_made_by_hand_is_whole() {
+    let (at, place, key) = (20, PLACE, 0);
+    let until = Span::from_millis(2_000);
+    let op = Some(Op::new(1, 2, 3));
+    #[rustfmt::skip]
+    let histories: &[&[Record<'_>]] = &[
+        &[confirm(1_009, key, 4, 0)],
+        &[confirm(at, key, 1, 3), Record::Void { words: 4 }, Record::Ship { at, place, key, quantity: 1, op }],
+        &[Record::Extend { at, place, ttl: until, op }, Record::Pay { at: 1_500, place, ttl: until, op: None }, confirm(3_400, key, 4, 0)],
+        &[Record::Expire { at: 1_010, place, key, quantity: 4 }, Record::Retake { at: 1_009, place, key, taken: 2, op }],
+        // A count lower than what was promised: a shortfall, applied.
+        &[Record::Adjust { at, key, delta: -10, reason: AdjustReason::Count, reference: b"", op }, confirm(at, key, 4, 0)],
+    ];
+    for history in histories {
+        let (scratch, _) = written(&[&[OPENED, DECLARE, receive(0), reserve()], history], 0);
+        assert_eq!(Inspection::open(scratch.path()).unwrap().drift(), None, "{history:?}");
+    }
+}
+
+/// Threads that race for few units with holds so short that time, holders and sweepers race for their ends: whatever
+/// won, what is in the log was allowed.
+#[test]
+fn a_log_that_threads_raced_for_has_no_drift() {
+    let scratch = tempfile::tempdir().unwrap();
+    for _opening in 0..2 {
+        let engine = Engine::open(scratch.path(), Config::default()).unwrap();
+        let key = engine.declare("poster", "berlin").unwrap();
+        engine.receive(Receive::units(key, 50)).unwrap().wait().unwrap();
+        thread::scope(|scope| {
+            for thread in 0..3 {
+                let engine = &engine;
+                scope.spawn(move || {
+                    let mut last = None;
+                    for round in 0..3_000_u32 {
+                        let ttl = Duration::from_millis(u64::from(round % 3 + 1));
+                        if let Ok(granted) = engine.reserve(Reserve::units(key, round % 4 + 1).ttl(ttl)) {
+                            last = Some(granted.not_yet_durable().hold);
+                        }
+                        let Some(hold) = last else { continue };
+                        match (round + thread) % 8 {
+                            0 => drop(engine.release(hold)),
+                            1 => drop(engine.confirm(Confirm::hold(hold).quantity(1))),
+                            2 => drop(engine.confirm(Confirm::hold(hold).retake_if_expired())),
+                            3 => drop(engine.extend(Extend::hold(hold, ttl))),
+                            4 => drop(engine.begin_payment(hold)),
+                            5 => drop(engine.cancel(hold)),
+                            6 => drop(engine.ship(OnHold::hold(hold).quantity(1))),
+                            _ => thread::yield_now(),
+                        }
+                    }
+                });
+            }
+        });
+        engine.shutdown().unwrap();
+        let inspection = Inspection::open(scratch.path()).unwrap();
+        assert_eq!(inspection.drift(), None);
+        assert!(inspection.log(Position(0)).all(|entry| entry.is_ok()));
+    }
+}
