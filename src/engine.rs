@@ -18,7 +18,9 @@ use xxhash_rust::xxh3::Xxh3;
 use self::core::Core;
 pub use self::open::OpenReport;
 use self::open::Threads;
-use crate::answer::{Adjusted, Confirmed, Extended, HoldStatus, InTheWay, Level, Moved, Reserved};
+use crate::answer::{
+    Adjusted, Confirmed, Extended, HoldStatus, InTheWay, Level, Moved, RefusalReason, Reserved,
+};
 use crate::clock::Timestamp;
 use crate::config::{Config, Durability};
 use crate::error::{
@@ -256,7 +258,9 @@ impl Engine {
                 _ => other(),
             },
             |op| match (core.decide(&wanted, op), op) {
-                (Err(ReserveError::Refused(refusal)), Some(op)) if request.remember_refusal => {
+                (Err(ReserveError::Refused(refusal)), Some(op))
+                    if request.remember_refusal && refusal.reason == RefusalReason::OutOfStock =>
+                {
                     let refusal = core.remember(refusal, now, op)?;
                     Ok((Err(refusal), refusal.position))
                 }

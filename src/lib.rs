@@ -85,3 +85,8 @@ pub use metrics::{Metrics, SyncLatency};
 pub use receipt::Receipt;
 pub use request::{Adjust, AdjustReason, Confirm, Extend, OnHold, Receive, Reserve};
 pub use types::{HoldId, OpKey, Position, StockKey};
+
+/// The examples of the README are compiled with the documentation's.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
