@@ -438,7 +438,6 @@ impl Engine {
 impl Inner {
     fn shutdown(&self) -> Result<(), OutcomeUnknown> {
         let log = &self.core.log;
-        log.poison.shut_down();
         log.ring.close();
         log.bell.ring();
         self.threads.join();
