@@ -19,6 +19,11 @@ fn left_from_answer(answer: i64) -> Left {
     if answer & 1 == 1 { Left::Exact(answer >> 1) } else { Left::AtLeast(answer >> 1) }
 }
 
+/// Puts a refusal that is to be remembered into a record's answer.
+pub(crate) fn refusal_to_answer(refusal: &Refusal) -> i64 {
+    refusal.available << 1 | i64::from(refusal.reason == RefusalReason::Stopped)
+}
+
 /// What the directory's answers are made with.
 #[derive(Clone, Debug)]
 pub(crate) struct Answers {
@@ -71,10 +76,10 @@ impl Answers {
             }
             Record::Receive { .. } | Record::Adjust { .. } => Answer::Adjusted(adjusted(number)),
             Record::Refuse { key, asked, .. } => Answer::Refused(Refusal {
-                reason: RefusalReason::OutOfStock,
+                reason: if number & 1 == 1 { RefusalReason::Stopped } else { RefusalReason::OutOfStock },
                 key: StockKey { index: key, tag: self.tag },
                 asked,
-                available: number,
+                available: number >> 1,
                 position,
             }),
             Record::Void { .. }
