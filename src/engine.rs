@@ -6,6 +6,8 @@ mod outcome;
 mod query;
 mod reserve;
 mod stock;
+#[cfg(all(test, not(stockhold_loom)))]
+mod tests;
 mod transition;
 
 use std::fmt;
