@@ -6,6 +6,8 @@ mod outcome;
 mod query;
 mod reserve;
 mod stock;
+#[cfg(all(test, not(stockhold_loom)))]
+mod tests;
 mod transition;
 
 use std::fmt;
@@ -18,9 +20,7 @@ use xxhash_rust::xxh3::Xxh3;
 use self::core::Core;
 pub use self::open::OpenReport;
 use self::open::Threads;
-use crate::answer::{
-    Adjusted, Confirmed, Extended, HoldStatus, InTheWay, Level, Moved, RefusalReason, Reserved,
-};
+use crate::answer::{Adjusted, Confirmed, Extended, HoldStatus, InTheWay, Level, Moved, Reserved};
 use crate::clock::Timestamp;
 use crate::config::{Config, Durability};
 use crate::error::{
@@ -258,9 +258,7 @@ impl Engine {
                 _ => other(),
             },
             |op| match (core.decide(&wanted, op), op) {
-                (Err(ReserveError::Refused(refusal)), Some(op))
-                    if request.remember_refusal && refusal.reason == RefusalReason::OutOfStock =>
-                {
+                (Err(ReserveError::Refused(refusal)), Some(op)) if request.remember_refusal => {
                     let refusal = core.remember(refusal, now, op)?;
                     Ok((Err(refusal), refusal.position))
                 }
@@ -443,7 +441,6 @@ impl Engine {
 impl Inner {
     fn shutdown(&self) -> Result<(), OutcomeUnknown> {
         let log = &self.core.log;
-        log.poison.shut_down();
         log.ring.close();
         log.bell.ring();
         self.threads.join();

@@ -61,7 +61,7 @@ impl<'a> Reserve<'a> {
 
     op_key_setter!();
 
-    /// Remembers an out-of-stock refusal under the op key too: repeated, it stays refused even if stock has come back.
+    /// Remembers a refusal under the op key too: repeated, it stays refused even if stock has come back.
     /// Default = only grants are remembered.
     pub fn remember_refusal(mut self) -> Self {
         self.remember_refusal = true;

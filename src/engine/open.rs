@@ -24,7 +24,7 @@ use crate::hold::op_keys::{Done, OpKeys};
 use crate::hold::state::Phase;
 use crate::hold::table::{HoldTable, NewHold, OldHold};
 use crate::log::record::{Place, Record};
-use crate::log::recovery::{LogReport, OpenLog};
+use crate::log::recovery::{self, LogError, LogReport, OpenLog};
 use crate::log::ring::{Ring, Share};
 use crate::log::watch::Watch;
 use crate::log::writer::{self, Bell, Shared, Writer};
@@ -107,10 +107,18 @@ pub(crate) fn in_memory(config: Config) -> Result<Engine, OpenError> {
 }
 
 pub(crate) fn on_disk(directory: &Path, config: Config) -> Result<Engine, OpenError> {
+    on_log(config, |fold| OpenLog::open(directory, fold))
+}
+
+/// Starts on a log that `open` replays.
+pub(super) fn on_log(
+    config: Config,
+    open: impl FnOnce(&mut recovery::Fold<'_>) -> Result<(OpenLog, LogReport), LogError>,
+) -> Result<Engine, OpenError> {
     let mut recovered = Recovered::default();
     // The answers need the secret, which the directory gives once it is open: they are made after the replay.
     let mut ops = Vec::new();
-    let (log, report) = OpenLog::open(directory, &mut |header, payload| {
+    let (log, report) = open(&mut |header, payload| {
         let mut keep = |op: crate::fold::state::FoldedOp<'_>| ops.push(OwnedOp::of(&op));
         recovered
             .fold

@@ -22,6 +22,14 @@ pub(crate) struct FoundHold<'c> {
     pub place: Place,
 }
 
+/// A hold before and after it was changed.
+struct Changed {
+    before: Word,
+    after: Word,
+    facts: Facts,
+    position: Position,
+}
+
 /// Why a hold could not be changed.
 enum Stuck {
     Lookup(LookupError),
@@ -45,26 +53,28 @@ impl Core {
                 Ok(FoundHold { slot, place })
             }
             Some(_) => Err(LookupError::Unknown),
-            None if slot.facts().generation > place.generation && self.answers.ids.is_ours(id) => {
+            // A slot that was taken and given up again is free at the generation of the hold before.
+            None if slot.facts().generation >= place.generation && self.answers.ids.is_ours(id) => {
                 Err(LookupError::Forgotten)
             }
             None => Err(LookupError::Unknown),
         }
     }
 
-    /// Applies `event` to a hold, logging what `describe` says of it and giving back what it returns.
+    /// Applies an event to a hold, logging what `describe` says of it before and after, and giving back what it
+    /// returns.
     fn change(
         &self,
         found: FoundHold<'_>,
         now: Timestamp,
-        event: Event,
-        describe: impl Fn(Word, &Facts) -> (Record<'static>, u32),
-    ) -> Result<(Word, Facts, Position), Stuck> {
+        event: impl Fn(Word, &Facts) -> Event,
+        describe: impl Fn(Word, Word, &Facts) -> (Record<'static>, u32),
+    ) -> Result<Changed, Stuck> {
         let FoundHold { slot, place } = found;
         loop {
             let (word, facts) =
                 self.seen(slot, place.generation).ok_or(Stuck::Lookup(LookupError::Forgotten))?;
-            let next = match decide(word, now, event) {
+            let next = match decide(word, now, event(word, &facts)) {
                 Ok(next) => next,
                 // Whoever answers anything because a deadline has passed closes the hold first.
                 Err(No::Due) => match self.expire(slot, place, now)? {
@@ -74,7 +84,13 @@ impl Core {
                 Err(no) => return Err(Stuck::No(no)),
             };
             let item = self.book.get(facts.key).ok_or(Stuck::Lookup(LookupError::Unknown))?;
-            let (record, returned) = describe(word, &facts);
+            let (record, returned) = describe(word, next, &facts);
+            if next == word && record.op().is_none() {
+                // Nothing happens, so nothing is written: a swap that changes nothing does not say which of two
+                // records came first.
+                self.stopped().map_err(Common::from)?;
+                return Ok(Changed { before: word, after: next, facts, position: self.read_position() });
+            }
             let mut record = self.encode(&record)?;
             record.set_answer(next.units().into());
             let claim = self.claim(record.words(), Share::Keep)?;
@@ -84,7 +100,7 @@ impl Core {
                     if matches!(next.phase(), Phase::Released | Phase::Shipped | Phase::Cancelled) {
                         self.holds.free(place.slot);
                     }
-                    return Ok((word, facts, Position(end)));
+                    return Ok(Changed { before: word, after: next, facts, position: Position(end) });
                 }
                 Err(Missed::Beaten) => self.voided(),
                 Err(Missed::PendingFull) => return Err(self.busy(Busy::Pending).into()),
@@ -107,11 +123,12 @@ impl Core {
             return Err(ConfirmError::TooMany { asked: taken, held });
         }
         let (at, place, returned) = (self.at(now), found.place, held - taken);
-        let changed = self.change(found, now, Event::Confirm { units: taken }, |_, facts| {
+        let event = |_, _: &Facts| Event::Confirm { units: taken };
+        let changed = self.change(found, now, event, |_, _, facts| {
             (Record::Confirm { at, place, key: facts.key, taken, returned, op }, returned)
         });
         match changed {
-            Ok((.., position)) => {
+            Ok(Changed { position, .. }) => {
                 self.count(Count::Confirmed);
                 Ok((Confirmed { hold: request.hold, quantity: taken, returned, retaken: false }, position))
             }
@@ -194,11 +211,16 @@ impl Core {
             return Err(HoldError::TooMany { asked: request.quantity.unwrap_or(0), remaining: held });
         }
         let (at, place) = (self.at(now), found.place);
-        let (_, facts, position) = self
-            .change(found, now, Event::Release, |_, facts| {
-                let quantity = facts.quantity;
-                (Record::Release { at, place, key: facts.key, quantity, op }, quantity)
-            })
+        let Changed { facts, position, .. } = self
+            .change(
+                found,
+                now,
+                |_, _| Event::Release,
+                |_, _, facts| {
+                    let quantity = facts.quantity;
+                    (Record::Release { at, place, key: facts.key, quantity, op }, quantity)
+                },
+            )
             .map_err(hold_error)?;
         self.count(Count::Released);
         Ok((Moved { hold: request.hold, quantity: facts.quantity, remaining: 0 }, position))
@@ -217,20 +239,24 @@ impl Core {
         let found = self.find(request.hold)?;
         let deadline = now.plus(request.ttl);
         let (word, facts) = self.seen(found.slot, found.place.generation).ok_or(LookupError::Forgotten)?;
-        let hold = request.hold;
-        if word.phase().is_live() && word.deadline() >= deadline {
-            return Ok((Extended { hold, deadline: word.deadline() }, self.read_position()));
-        }
         let latest = facts.born.plus(self.config.life_max);
-        if word.phase().is_live() && word.deadline() > now && deadline > latest {
+        // A hold that already lives longer is left as it is, and told so.
+        if word.phase().is_live() && word.deadline() > now && deadline > latest.max(word.deadline()) {
             return Err(HoldError::LifeMax { latest });
         }
-        let (at, place, ttl) = (self.at(now), found.place, span(now, deadline));
-        let (.., position) = self
-            .change(found, now, Event::Extend { deadline }, |_, _| (Record::Extend { at, place, ttl, op }, 0))
+        let (at, place) = (self.at(now), found.place);
+        let Changed { before, after, position, .. } = self
+            .change(
+                found,
+                now,
+                |_, _| Event::Extend { deadline },
+                |_, next, _| (Record::Extend { at, place, ttl: span(now, next.deadline()), op }, 0),
+            )
             .map_err(hold_error)?;
-        self.count(Count::Extended);
-        Ok((Extended { hold, deadline }, position))
+        if after != before {
+            self.count(Count::Extended);
+        }
+        Ok((Extended { hold: request.hold, deadline: after.deadline() }, position))
     }
 
     pub(crate) fn begin_payment(
@@ -240,15 +266,20 @@ impl Core {
         op: Option<Op>,
     ) -> Result<(Extended, Position), HoldError> {
         let found = self.find(request.hold)?;
-        let (word, facts) = self.seen(found.slot, found.place.generation).ok_or(LookupError::Forgotten)?;
-        let latest = facts.born.plus(self.config.life_max);
-        let deadline = word.deadline().plus(self.config.payment_extension).min(latest).max(word.deadline());
-        let (at, place, ttl) = (self.at(now), found.place, span(now, deadline));
-        let (.., position) = self
-            .change(found, now, Event::Pay { deadline }, |_, _| (Record::Pay { at, place, ttl, op }, 0))
+        let (at, place) = (self.at(now), found.place);
+        let Changed { after, position, .. } = self
+            .change(
+                found,
+                now,
+                |word, facts| {
+                    let latest = facts.born.plus(self.config.life_max);
+                    Event::Pay { deadline: word.deadline().plus(self.config.payment_extension).min(latest) }
+                },
+                |_, next, _| (Record::Pay { at, place, ttl: span(now, next.deadline()), op }, 0),
+            )
             .map_err(hold_error)?;
         self.count(Count::PaymentsBegun);
-        Ok((Extended { hold: request.hold, deadline }, position))
+        Ok((Extended { hold: request.hold, deadline: after.deadline() }, position))
     }
 
     pub(crate) fn cancel(
@@ -291,9 +322,9 @@ impl Core {
         let found = self.find(request.hold)?;
         let units = request.quantity.map(quantity).transpose()?;
         let (at, place) = (self.at(now), found.place);
-        let event = if back { Event::Cancel { units } } else { Event::Ship { units } };
-        let (word, _, position) = self
-            .change(found, now, event, |word, facts| {
+        let event = |_, _: &Facts| if back { Event::Cancel { units } } else { Event::Ship { units } };
+        let Changed { before: word, position, .. } = self
+            .change(found, now, event, |word, _, facts| {
                 let (key, quantity) = (facts.key, units.unwrap_or(word.units()));
                 if back {
                     (Record::Cancel { at, place, key, quantity, op }, quantity)

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::clock::Timestamp;
 use crate::error::{Busy, Common, QuantityError, ReserveError};
 use crate::expiry::timers::Turn;
-use crate::fold::answers::left_to_answer;
+use crate::fold::answers::{left_to_answer, refusal_to_answer};
 use crate::hold::state::{Phase, Word};
 use crate::hold::table::NewHold;
 use crate::log::record::{Op, Record};
@@ -222,7 +222,7 @@ impl Core {
     pub(crate) fn remember(&self, refusal: Refusal, now: Timestamp, op: Op) -> Result<Refusal, Common> {
         let (key, asked) = (refusal.key.index, refusal.asked);
         let mut record = self.encode(&Record::Refuse { at: self.at(now), key, asked, op })?;
-        record.set_answer(refusal.available);
+        record.set_answer(refusal_to_answer(&refusal));
         let drawn = self.claim(record.words(), Share::Take)?.draw(record.words());
         let position = Position(drawn.end());
         drawn.fill(record.as_bytes());

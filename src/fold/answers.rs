@@ -19,6 +19,16 @@ fn left_from_answer(answer: i64) -> Left {
     if answer & 1 == 1 { Left::Exact(answer >> 1) } else { Left::AtLeast(answer >> 1) }
 }
 
+/// Puts a refusal that is to be remembered into a record's answer.
+pub(crate) fn refusal_to_answer(refusal: &Refusal) -> i64 {
+    refusal.available << 1 | i64::from(refusal.reason == RefusalReason::Stopped)
+}
+
+/// The reason and `available` of a refusal that was remembered.
+pub(crate) fn refusal_from_answer(answer: i64) -> (RefusalReason, i64) {
+    (if answer & 1 == 1 { RefusalReason::Stopped } else { RefusalReason::OutOfStock }, answer >> 1)
+}
+
 /// What the directory's answers are made with.
 #[derive(Clone, Debug)]
 pub(crate) struct Answers {
@@ -70,13 +80,11 @@ impl Answers {
                 })
             }
             Record::Receive { .. } | Record::Adjust { .. } => Answer::Adjusted(adjusted(number)),
-            Record::Refuse { key, asked, .. } => Answer::Refused(Refusal {
-                reason: RefusalReason::OutOfStock,
-                key: StockKey { index: key, tag: self.tag },
-                asked,
-                available: number,
-                position,
-            }),
+            Record::Refuse { key, asked, .. } => {
+                let (reason, available) = refusal_from_answer(number);
+                let key = StockKey { index: key, tag: self.tag };
+                Answer::Refused(Refusal { reason, key, asked, available, position })
+            }
             Record::Void { .. }
             | Record::Opened { .. }
             | Record::Declare { .. }

@@ -130,11 +130,18 @@ impl Fold {
             }
             Record::Extend { place, ttl, .. } | Record::Pay { place, ttl, .. } => {
                 let pay = matches!(record, Record::Pay { .. });
-                let hold =
-                    self.hold(place).ok_or_else(|| wrong("an extension of a hold that is not live"))?;
-                let phase = if pay { Phase::Paying } else { hold.word.phase() };
-                let deadline = Timestamp(at.unwrap_or_default().0.saturating_add(ttl.millis()));
-                hold.word = Word::with_deadline(phase, place.generation, deadline.max(hold.word.deadline()));
+                let hold = self.any(place).filter(|hold| {
+                    // An extension that changed nothing is logged for its op key alone, and may lie behind the
+                    // record of the outcome that came right after it.
+                    hold.word.phase().is_live() || (!pay && record.op().is_some())
+                });
+                let hold = hold.ok_or_else(|| wrong("an extension of a hold that is not live"))?;
+                if hold.word.phase().is_live() {
+                    let phase = if pay { Phase::Paying } else { hold.word.phase() };
+                    let deadline = Timestamp(at.unwrap_or_default().0.saturating_add(ttl.millis()));
+                    let deadline = deadline.max(hold.word.deadline());
+                    hold.word = Word::with_deadline(phase, place.generation, deadline);
+                }
                 epoch = hold.epoch;
             }
             Record::Ship { place, quantity, .. } | Record::Cancel { place, quantity, .. } => {

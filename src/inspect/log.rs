@@ -6,6 +6,7 @@ use std::vec;
 use super::{EntryKind, Inspection, LogEntry};
 use crate::clock::Timestamp;
 use crate::error::OpenError;
+use crate::fold::answers::refusal_from_answer;
 use crate::log::record::{Place, Record, Records};
 use crate::types::{OpKey, Position, Reference};
 
@@ -149,7 +150,7 @@ impl<'a> Log<'a> {
             }
             Record::Refuse { asked, op, .. } => {
                 entry.quantity = Some(asked.into());
-                entry.available = Some(op.answer());
+                entry.available = Some(refusal_from_answer(op.answer()).1);
             }
             Record::Void { .. } | Record::Opened { .. } | Record::Declare { .. } | Record::Sale { .. } => {}
         }

@@ -67,19 +67,6 @@ impl Disk {
         }
     }
 
-    /// Flips one bit of the chunk at `start`.
-    pub(crate) fn flip(&self, start: u64, bit: usize) {
-        let mut state = self.state();
-        let chunk = state.synced.get_mut(&start).expect("a chunk to damage");
-        let bit = bit % (chunk.len() * 8);
-        chunk[bit / 8] ^= 1 << (bit % 8);
-    }
-
-    /// Takes the chunk at `start` off the disk: a lost write.
-    pub(crate) fn lose(&self, start: u64) {
-        self.state().synced.remove(&start).expect("a chunk to lose");
-    }
-
     /// Puts bytes under a position as if they had been synced: a leftover, or a misplaced write.
     pub(crate) fn place(&self, start: u64, chunk: Vec<u8>) {
         self.state().synced.insert(start, chunk);

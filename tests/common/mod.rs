@@ -1,12 +1,16 @@
-//! A shop with one stock key and a clock that the test moves.
+//! A shop with one stock key and a clock that the test moves; in memory, or on a disk that outlives it.
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use stockhold::error::ReserveError;
-use stockhold::{Config, Engine, HoldId, ManualClock, Receive, Reserve, Reserved, StockKey, Timestamp};
+use stockhold::error::{ConfirmError, HoldError, ReserveError, StockError};
+use stockhold::{
+    Config, Durability, Engine, HoldId, ManualClock, Receive, RefusalReason, Reserve, Reserved, StockKey,
+    Timestamp,
+};
+use tempfile::TempDir;
 
 pub const SECOND: Duration = Duration::from_secs(1);
 
@@ -52,5 +56,70 @@ impl Shop {
         assert_eq!((level.on_hand, level.held, level.committed), (on_hand, held, committed));
         assert_eq!(level.available, on_hand - held - committed);
         assert_eq!(self.engine.available(self.key).unwrap(), level.available);
+    }
+}
+
+/// A directory that outlives the engines in it, and the clock that they share.
+pub struct Disk {
+    pub directory: TempDir,
+    pub clock: Arc<ManualClock>,
+    pub durability: Durability,
+}
+
+impl Disk {
+    pub fn new(durability: Durability) -> Disk {
+        Disk { directory: tempfile::tempdir().unwrap(), clock: Arc::new(ManualClock::new(START)), durability }
+    }
+
+    pub fn config(&self) -> Config {
+        still(&self.clock).durability(self.durability).ring_bytes(1 << 20)
+    }
+
+    pub fn open(&self) -> Shop {
+        self.open_with(|config| config)
+    }
+
+    pub fn open_with(&self, configure: impl FnOnce(Config) -> Config) -> Shop {
+        let engine = Engine::open(self.directory.path(), configure(self.config())).unwrap();
+        let key = engine.declare("poster", "berlin").unwrap();
+        Shop { engine, key, clock: Arc::clone(&self.clock) }
+    }
+}
+
+/// The levels of durability that keep something.
+pub const ON_DISK: [Durability; 2] = [Durability::Sync, Durability::Interval(Duration::from_millis(20))];
+
+/// An error that may be `Busy`.
+pub trait MaybeBusy {
+    fn busy(&self) -> bool;
+}
+
+macro_rules! maybe_busy {
+    ($($error:ty),*) => { $(impl MaybeBusy for $error {
+        fn busy(&self) -> bool {
+            self.is_busy()
+        }
+    })* };
+}
+
+maybe_busy!(ReserveError, ConfirmError, HoldError, StockError);
+
+/// Asks again as long as the answer is `Busy`.
+pub fn insist<T, E: MaybeBusy>(mut ask: impl FnMut() -> Result<T, E>) -> Result<T, E> {
+    loop {
+        match ask() {
+            Err(error) if error.busy() => std::thread::yield_now(),
+            answer => return answer,
+        }
+    }
+}
+
+/// Whether a reserve was refused because stock was out, and how much there was.
+pub fn out_of_stock<T>(answer: &Result<T, ReserveError>) -> Option<i64> {
+    match answer {
+        Err(ReserveError::Refused(refusal)) if refusal.reason == RefusalReason::OutOfStock => {
+            Some(refusal.available)
+        }
+        _ => None,
     }
 }

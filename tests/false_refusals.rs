@@ -1,0 +1,276 @@
+//! "Sold out" when it is not: every cause that the field has seen, and that it is not ours.
+
+mod common;
+
+use std::sync::Barrier;
+use std::thread;
+
+use common::{Disk, ON_DISK, SECOND, Shop, insist, out_of_stock};
+use stockhold::{Adjust, AdjustReason, Confirm, HoldState, OnHold, Receive, Reserve};
+
+#[test]
+fn f01_sold_out_ends_with_every_way_in_which_stock_comes_back() {
+    let shop = Shop::with_units(2);
+    let sold_out = || assert_eq!(out_of_stock(&shop.try_reserve(1)), Some(0));
+    let hold = shop.reserve(2);
+    sold_out();
+    shop.engine.release(hold).unwrap().wait().unwrap();
+    let hold = shop.reserve(2);
+    sold_out();
+    shop.engine.confirm(Confirm::hold(hold).quantity(1)).unwrap().wait().unwrap();
+    shop.reserve(1);
+    sold_out();
+    shop.engine.cancel(hold).unwrap().wait().unwrap();
+    shop.reserve(1);
+    sold_out();
+    shop.clock.advance(600 * SECOND);
+    shop.reserve(2);
+    sold_out();
+    shop.engine.receive(Receive::units(shop.key, 1)).unwrap().wait().unwrap();
+    shop.reserve(1);
+    sold_out();
+    shop.engine.adjust(Adjust::by(shop.key, 1, AdjustReason::Found)).unwrap().wait().unwrap();
+    shop.reserve(1);
+    sold_out();
+}
+
+#[test]
+fn f01_a_stopped_sale_resumes() {
+    let shop = Shop::with_units(1);
+    shop.engine.stop_sale(shop.key).unwrap().wait().unwrap();
+    assert!(shop.try_reserve(1).is_err());
+    assert_eq!(out_of_stock(&shop.try_reserve(1)), None, "a stopped sale is not an empty shelf");
+    shop.engine.resume_sale(shop.key).unwrap().wait().unwrap();
+    shop.reserve(1);
+}
+
+#[test]
+fn f02_a_big_request_does_not_poison_the_small_ones_after_it() {
+    let shop = Shop::with_units(3);
+    for asked in [4, 10, 1 << 30] {
+        assert_eq!(out_of_stock(&shop.try_reserve(asked)), Some(3));
+    }
+    shop.reserve(2);
+    assert_eq!(out_of_stock(&shop.try_reserve(2)), Some(1));
+    shop.reserve(1);
+}
+
+#[test]
+fn f02_big_requests_of_others_meanwhile_do_not_count() {
+    let shop = Shop::with_units(1_000);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..20_000 {
+                assert!(out_of_stock(&insist(|| shop.try_reserve(1_001))).is_some());
+            }
+        });
+        for _ in 0..1_000 {
+            insist(|| shop.try_reserve(1)).unwrap();
+        }
+    });
+}
+
+#[test]
+fn f05_with_nobody_sweeping_the_expired_units_of_all_threads_sell_to_one_buyer() {
+    let shop = Shop::with_units(400);
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..100 {
+                    shop.reserve(1);
+                }
+            });
+        }
+    });
+    assert_eq!(out_of_stock(&shop.try_reserve(1)), Some(0));
+    shop.clock.advance(600 * SECOND);
+    shop.reserve(400);
+    shop.assert_level(400, 400, 0);
+}
+
+#[test]
+fn f07_a_buyer_who_vanishes_keeps_nothing_past_the_deadline() {
+    for durability in ON_DISK {
+        let disk = Disk::new(durability);
+        let shop = disk.open();
+        shop.engine.receive(Receive::units(shop.key, 2)).unwrap().wait().unwrap();
+        // The answer is never looked at, and the process ends.
+        drop(shop.engine.reserve(Reserve::units(shop.key, 2)).unwrap());
+        drop(shop);
+        let shop = disk.open();
+        assert_eq!(out_of_stock(&shop.try_reserve(1)), Some(0));
+        shop.clock.advance(600 * SECOND);
+        shop.reserve(2);
+    }
+}
+
+/// Supply is demand: whoever is told that stock is out was told an untruth.
+#[test]
+fn f08_f11_while_expired_units_are_reclaimed_nobody_is_told_that_they_are_gone() {
+    let shop = Shop::with_units(8);
+    for _ in 0..300 {
+        for _ in 0..4 {
+            insist(|| shop.try_reserve(2)).unwrap();
+        }
+        shop.clock.advance(600 * SECOND);
+        let begin = Barrier::new(5);
+        let sold: Vec<_> = thread::scope(|scope| {
+            scope.spawn(|| {
+                begin.wait();
+                shop.engine.sweep();
+            });
+            let buyers: Vec<_> = (0..4)
+                .map(|_| {
+                    scope.spawn(|| {
+                        begin.wait();
+                        insist(|| shop.try_reserve(2))
+                    })
+                })
+                .collect();
+            buyers.into_iter().map(|buyer| buyer.join().unwrap().unwrap().hold).collect()
+        });
+        sold.into_iter().for_each(|hold| drop(shop.engine.release(hold).unwrap()));
+    }
+    shop.assert_level(8, 0, 0);
+}
+
+#[derive(Clone, Copy)]
+enum ComesBack {
+    Release,
+    PartConfirm,
+    Cancel,
+}
+
+/// From the moment at which anybody can see that the hold is over, its units are on sale or on their way.
+fn f11(comes_back: ComesBack) {
+    let shop = Shop::with_units(2);
+    for _ in 0..600 {
+        let hold = shop.reserve(2);
+        if let ComesBack::Cancel = comes_back {
+            shop.engine.confirm(hold).unwrap().wait().unwrap();
+        }
+        let before = shop.engine.status(hold).unwrap().state;
+        let next = thread::scope(|scope| {
+            scope.spawn(|| match comes_back {
+                ComesBack::Release => drop(shop.engine.release(hold).unwrap()),
+                ComesBack::PartConfirm => drop(shop.engine.confirm(Confirm::hold(hold).quantity(1)).unwrap()),
+                ComesBack::Cancel => drop(shop.engine.cancel(OnHold::hold(hold).quantity(2)).unwrap()),
+            });
+            while shop.engine.status(hold).is_ok_and(|status| status.state == before) {
+                thread::yield_now();
+            }
+            insist(|| shop.try_reserve(1)).expect("its unit is on its way back").hold
+        });
+        shop.engine.release(next).unwrap().wait().unwrap();
+        if let ComesBack::PartConfirm = comes_back {
+            shop.engine.cancel(hold).unwrap().wait().unwrap();
+        }
+    }
+    shop.assert_level(2, 0, 0);
+}
+
+#[test]
+fn f11_released_units_are_on_their_way() {
+    f11(ComesBack::Release);
+}
+
+#[test]
+fn f11_units_left_over_by_a_part_confirm_are_on_their_way() {
+    f11(ComesBack::PartConfirm);
+}
+
+#[test]
+fn f11_cancelled_units_are_on_their_way() {
+    f11(ComesBack::Cancel);
+}
+
+#[test]
+fn f09_keys_taken_in_opposite_orders_never_lock_each_other_out() {
+    let shop = Shop::with_units(4);
+    let other = shop.engine.declare("poster", "paris").unwrap();
+    shop.engine.receive(Receive::units(other, 4)).unwrap().wait().unwrap();
+    let orders = [[shop.key, other], [other, shop.key]];
+    thread::scope(|scope| {
+        for order in orders.iter().cycle().take(4) {
+            scope.spawn(|| {
+                for _ in 0..3_000 {
+                    let holds = order.map(|key| {
+                        let reserve = || shop.engine.reserve(Reserve::units(key, 1));
+                        insist(reserve).expect("there is one for each").not_yet_durable().hold
+                    });
+                    for hold in holds {
+                        insist(|| shop.engine.release(hold)).unwrap().not_yet_durable();
+                    }
+                }
+            });
+        }
+    });
+    shop.assert_level(4, 0, 0);
+}
+
+#[test]
+fn f10_the_counter_does_not_drift_from_the_holds() {
+    let disk = Disk::new(ON_DISK[1]);
+    let shop = disk.open();
+    shop.engine.receive(Receive::units(shop.key, 50)).unwrap().wait().unwrap();
+    thread::scope(|scope| {
+        for thread in 0..4u32 {
+            let shop = &shop;
+            scope.spawn(move || {
+                for step in 0..1_500u32 {
+                    let quantity = 1 + (step * 7 + thread) % 4;
+                    let Ok(granted) = insist(|| shop.engine.reserve(Reserve::units(shop.key, quantity)))
+                    else {
+                        shop.clock.advance(60 * SECOND);
+                        continue;
+                    };
+                    let hold = granted.not_yet_durable().hold;
+                    // What has expired meanwhile is refused, and that is right.
+                    match (step + thread) % 4 {
+                        0 => drop(insist(|| shop.engine.release(hold))),
+                        1 if insist(|| shop.engine.confirm(Confirm::hold(hold).quantity(1))).is_ok() => {
+                            shop.engine.ship(hold).unwrap().not_yet_durable();
+                            shop.engine.receive(Receive::units(shop.key, 1)).unwrap().not_yet_durable();
+                        }
+                        2 if insist(|| shop.engine.confirm(Confirm::hold(hold).retake_if_expired()))
+                            .is_ok() =>
+                        {
+                            insist(|| shop.engine.cancel(OnHold::hold(hold).quantity(1)))
+                                .unwrap()
+                                .not_yet_durable();
+                            let _ = insist(|| shop.engine.cancel(hold));
+                        }
+                        _ => {}
+                    }
+                }
+            });
+        }
+    });
+    shop.clock.advance(600 * SECOND);
+    shop.engine.sweep();
+    shop.assert_level(50, 0, 0);
+    shop.engine.shutdown().unwrap();
+    let shop = disk.open();
+    shop.assert_level(50, 0, 0);
+    shop.reserve(50);
+}
+
+#[test]
+fn a_hold_that_never_came_to_be_leaves_the_answer_about_the_one_before_true() {
+    // Two fight for one unit again and again; each looks up the hold it released just before.
+    let shop = Shop::with_units(1);
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..3_000 {
+                    let Ok(granted) = shop.try_reserve(1) else { continue };
+                    insist(|| shop.engine.release(granted.hold)).unwrap().not_yet_durable();
+                    match shop.engine.status(granted.hold) {
+                        Ok(status) => assert_eq!(status.state, HoldState::Released),
+                        Err(error) => assert_eq!(error, stockhold::error::LookupError::Forgotten),
+                    }
+                }
+            });
+        }
+    });
+}

@@ -1,0 +1,360 @@
+//! Op keys: an operation happens once, however often it is sent, restarts included.
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::fmt::Debug;
+use std::thread;
+use std::time::Duration;
+
+use common::{Disk, MaybeBusy, ON_DISK, SECOND, START, Shop, insist, out_of_stock};
+use stockhold::error::{Busy, Common, OpKeyError, ReserveError};
+use stockhold::{
+    Adjust, AdjustReason, Confirm, Extend, HoldId, OnHold, OpKey, Position, Receipt, Receive, Refusal,
+    RefusalReason, Reserve,
+};
+
+/// A UUIDv7 of this moment.
+fn uuid_v7(unix_ms: u64, number: u64) -> OpKey {
+    OpKey(u128::from(unix_ms) << 80 | 7 << 76 | 0b10 << 62 | u128::from(number))
+}
+
+/// What an operation was told: its value and position, or its error.
+type Told = Result<(String, Position), String>;
+
+fn told<T: Debug, E: Debug + MaybeBusy>(answer: Result<Receipt<'_, T>, E>) -> Told {
+    let receipt = answer.map_err(|error| format!("{error:?}"))?;
+    let position = receipt.position();
+    Ok((format!("{:?}", receipt.wait().unwrap()), position))
+}
+
+/// A hold for each operation, so that none stands in another's way.
+struct Stage {
+    holds: [HoldId; 8],
+}
+
+impl Stage {
+    fn new(shop: &Shop) -> Stage {
+        shop.engine.receive(Receive::units(shop.key, 100)).unwrap().wait().unwrap();
+        let short = Reserve::units(shop.key, 3).ttl(SECOND);
+        let late = shop.engine.reserve(short).unwrap().wait().unwrap().hold;
+        shop.clock.advance(2 * SECOND);
+        let mut holds = [late; 8];
+        holds[1..].iter_mut().for_each(|hold| *hold = shop.reserve(3));
+        for sold in &holds[1..3] {
+            shop.engine.confirm(*sold).unwrap().wait().unwrap();
+        }
+        Stage { holds }
+    }
+}
+
+/// An operation with an op key and, for `units` of 1 or 2, one of two contents.
+type Operation = fn(&Shop, &Stage, OpKey, u32) -> Told;
+
+const OPERATIONS: [(&str, Operation); 11] = [
+    ("reserve", |shop, _, key, units| {
+        told(shop.engine.reserve(Reserve::units(shop.key, units).reference("order-1").op_key(key)))
+    }),
+    ("late confirm", |shop, stage, key, units| {
+        let late = Confirm::hold(stage.holds[0]).retake_if_expired();
+        told(shop.engine.confirm(late.quantity(units).op_key(key)))
+    }),
+    ("ship", |shop, stage, key, units| {
+        told(shop.engine.ship(OnHold::hold(stage.holds[1]).quantity(units).op_key(key)))
+    }),
+    ("cancel", |shop, stage, key, units| {
+        told(shop.engine.cancel(OnHold::hold(stage.holds[2]).quantity(units).op_key(key)))
+    }),
+    ("confirm", |shop, stage, key, units| {
+        told(shop.engine.confirm(Confirm::hold(stage.holds[3]).quantity(units).op_key(key)))
+    }),
+    ("release", |shop, stage, key, units| {
+        let hold = OnHold::hold(stage.holds[4]);
+        told(shop.engine.release(if units == 1 { hold } else { hold.quantity(3) }.op_key(key)))
+    }),
+    ("extend", |shop, stage, key, units| {
+        told(shop.engine.extend(Extend::hold(stage.holds[5], 1_000 * units * SECOND).op_key(key)))
+    }),
+    ("extend by nothing", |shop, stage, key, units| {
+        told(shop.engine.extend(Extend::hold(stage.holds[6], units * SECOND).op_key(key)))
+    }),
+    ("begin payment", |shop, stage, key, units| {
+        let hold = OnHold::hold(stage.holds[7]);
+        told(shop.engine.begin_payment(if units == 1 { hold } else { hold.quantity(3) }.op_key(key)))
+    }),
+    ("receive", |shop, _, key, units| {
+        told(shop.engine.receive(Receive::units(shop.key, units).reference("PO-1").op_key(key)))
+    }),
+    ("adjust", |shop, _, key, units| {
+        let delta = -i64::from(units);
+        told(shop.engine.adjust(Adjust::by(shop.key, delta, AdjustReason::Damaged).op_key(key)))
+    }),
+];
+
+const OTHER_CONTENT: &str = "Common(OpKey(OtherContent))";
+
+/// Does every operation once and returns what each was told, which a repetition must be told too.
+fn do_all(shop: &Shop, stage: &Stage) -> Vec<Told> {
+    let mut first = Vec::new();
+    for (number, (name, operation)) in OPERATIONS.iter().enumerate() {
+        let told = operation(shop, stage, OpKey(number as u128), 1);
+        assert!(told.is_ok(), "{name}: {told:?}");
+        first.push(told);
+    }
+    first
+}
+
+fn repeat_all(shop: &Shop, stage: &Stage, first: &[Told]) {
+    let before = shop.engine.level(shop.key).unwrap();
+    let written = shop.engine.metrics().position_drawn;
+    for (number, ((name, operation), first)) in OPERATIONS.iter().zip(first).enumerate() {
+        let key = OpKey(number as u128);
+        assert_eq!(&operation(shop, stage, key, 1), first, "{name}");
+        assert_eq!(operation(shop, stage, key, 2), Err(OTHER_CONTENT.into()), "{name} of other content");
+        let (other, another) = OPERATIONS[(number + 1) % OPERATIONS.len()];
+        assert_eq!(another(shop, stage, key, 1), Err(OTHER_CONTENT.into()), "{name}, then {other}");
+    }
+    assert_eq!(shop.engine.metrics().position_drawn, written, "a repetition writes nothing");
+    assert_eq!(shop.engine.level(shop.key).unwrap(), before);
+}
+
+#[test]
+fn repeated_an_operation_is_told_what_it_was_told_first() {
+    let shop = Shop::with_units(0);
+    let stage = Stage::new(&shop);
+    let first = do_all(&shop, &stage);
+    repeat_all(&shop, &stage, &first);
+    // Time passes, and the answers stay.
+    shop.clock.advance(3_600 * SECOND);
+    shop.engine.sweep();
+    repeat_all(&shop, &stage, &first);
+    assert_eq!(shop.engine.metrics().duplicates, 2 * OPERATIONS.len() as u64);
+}
+
+#[test]
+fn repeated_after_a_restart_too() {
+    for durability in ON_DISK {
+        for orderly in [true, false] {
+            let disk = Disk::new(durability);
+            let shop = disk.open();
+            let stage = Stage::new(&shop);
+            let first = do_all(&shop, &stage);
+            if orderly {
+                shop.engine.shutdown().unwrap();
+            }
+            drop(shop);
+            let shop = disk.open();
+            assert_eq!(shop.engine.report().op_keys, OPERATIONS.len() as u64);
+            repeat_all(&shop, &stage, &first);
+            drop(shop);
+            disk.clock.advance(3_600 * SECOND);
+            repeat_all(&disk.open(), &stage, &first);
+        }
+    }
+}
+
+#[test]
+fn a_failed_operation_leaves_its_key_unused() {
+    let shop = Shop::with_units(1);
+    let key = OpKey(7);
+    let reserve = |units| shop.engine.reserve(Reserve::units(shop.key, units).op_key(key));
+    assert!(out_of_stock(&reserve(2)).is_some());
+    assert!(matches!(reserve(0), Err(ReserveError::Common(Common::Quantity(_)))));
+    assert!(shop.engine.release(OnHold::hold(HoldId::from_u128(9)).op_key(key)).is_err());
+    let granted = reserve(1).unwrap().wait().unwrap();
+    assert_eq!(reserve(1).unwrap().wait().unwrap(), granted);
+}
+
+#[test]
+fn a_refusal_is_not_remembered_by_default() {
+    let shop = Shop::with_units(0);
+    let reserve = || shop.engine.reserve(Reserve::units(shop.key, 1).op_key(OpKey(1)));
+    assert_eq!(out_of_stock(&reserve()), Some(0));
+    assert_eq!(shop.engine.metrics().op_keys, 0);
+    shop.engine.receive(Receive::units(shop.key, 1)).unwrap().wait().unwrap();
+    reserve().unwrap().wait().unwrap();
+}
+
+#[test]
+fn a_refusal_is_remembered_on_request_with_its_reason() {
+    for durability in ON_DISK {
+        let disk = Disk::new(durability);
+        let shop = disk.open();
+        let refused = |shop: &Shop, key| -> Refusal {
+            let reserve = Reserve::units(shop.key, 2).op_key(OpKey(key)).remember_refusal();
+            match shop.engine.reserve(reserve) {
+                Err(ReserveError::Refused(refusal)) => refusal,
+                other => panic!("{other:?}"),
+            }
+        };
+        shop.engine.receive(Receive::units(shop.key, 1)).unwrap().wait().unwrap();
+        let sold_out = refused(&shop, 1);
+        assert_eq!((sold_out.reason, sold_out.available), (RefusalReason::OutOfStock, 1));
+        shop.engine.receive(Receive::units(shop.key, 9)).unwrap().wait().unwrap();
+        shop.engine.stop_sale(shop.key).unwrap().wait().unwrap();
+        let stopped = refused(&shop, 2);
+        assert_eq!((stopped.reason, stopped.available), (RefusalReason::Stopped, 10));
+        shop.engine.resume_sale(shop.key).unwrap().wait().unwrap();
+        // A shortfall is a negative number in it.
+        shop.engine.adjust(Adjust::by(shop.key, -10, AdjustReason::Lost)).unwrap().wait().unwrap();
+        shop.engine.wait(stopped.position).unwrap();
+        assert_eq!([refused(&shop, 1), refused(&shop, 2)], [sold_out, stopped]);
+        drop(shop);
+        let shop = disk.open();
+        assert_eq!([refused(&shop, 1), refused(&shop, 2)], [sold_out, stopped]);
+    }
+}
+
+#[test]
+fn a_remembered_refusal_of_a_shortfall_keeps_its_sign() {
+    let disk = Disk::new(ON_DISK[0]);
+    let ask = |shop: &Shop| {
+        shop.engine.reserve(Reserve::units(shop.key, 1).op_key(OpKey(1)).remember_refusal()).unwrap_err()
+    };
+    let shop = disk.open();
+    shop.engine.receive(Receive::units(shop.key, 3)).unwrap().wait().unwrap();
+    shop.reserve(3);
+    shop.engine.adjust(Adjust::by(shop.key, -2, AdjustReason::Lost)).unwrap().wait().unwrap();
+    let first = ask(&shop);
+    assert!(matches!(first, ReserveError::Refused(refusal) if refusal.available == -2));
+    drop(shop);
+    assert_eq!(ask(&disk.open()), first);
+}
+
+#[test]
+fn of_many_at_once_with_one_key_one_happens_and_all_are_told_the_same() {
+    let shop = Shop::with_units(1_000);
+    for round in 0..200 {
+        let holds: BTreeSet<HoldId> = thread::scope(|scope| {
+            let callers: Vec<_> = (0..4)
+                .map(|_| {
+                    scope.spawn(|| {
+                        loop {
+                            let reserve = Reserve::units(shop.key, 1).op_key(OpKey(round));
+                            match insist(|| shop.engine.reserve(reserve)) {
+                                Ok(granted) => return granted.wait().unwrap().hold,
+                                Err(ReserveError::Common(Common::OpKey(OpKeyError::InProgress))) => {
+                                    thread::yield_now()
+                                }
+                                Err(error) => panic!("{error}"),
+                            }
+                        }
+                    })
+                })
+                .collect();
+            callers.into_iter().map(|caller| caller.join().unwrap()).collect()
+        });
+        assert_eq!(holds.len(), 1);
+    }
+    shop.assert_level(1_000, 200, 0);
+}
+
+#[test]
+fn a_full_table_is_busy_and_forgets_nobody() {
+    let disk = Disk::new(ON_DISK[0]);
+    let full = |shop: &Shop| {
+        let receive = |key| shop.engine.receive(Receive::units(shop.key, 1).op_key(OpKey(key))).map(drop);
+        assert_eq!(receive(3), Err(Common::Busy(Busy::OpKeysFull).into()));
+        assert_eq!((receive(1), receive(2)), (Ok(()), Ok(())));
+        shop.assert_level(2, 0, 0);
+    };
+    let shop = disk.open_with(|config| config.op_keys_max(2));
+    for key in [1, 2] {
+        let receive = Receive::units(shop.key, 1).op_key(OpKey(key));
+        shop.engine.receive(receive).unwrap().wait().unwrap();
+    }
+    full(&shop);
+    assert_eq!(shop.engine.metrics().busy_op_keys_full, 1);
+    // Without an op key everything goes on.
+    let hold = shop.reserve(1);
+    shop.engine.release(hold).unwrap().wait().unwrap();
+    drop(shop);
+    full(&disk.open_with(|config| config.op_keys_max(2)));
+    // A smaller table than what there is to remember forgets nobody either.
+    let shop = disk.open_with(|config| config.op_keys_max(1));
+    assert_eq!(shop.engine.metrics().op_keys, 2);
+    full(&shop);
+}
+
+#[test]
+fn keys_are_kept_for_the_retention_window() {
+    let retention = Duration::from_secs(1_000);
+    let shop = Shop::with(0, |config| {
+        config.op_key_retention(Some(retention)).driver_period(Some(Duration::from_millis(1)))
+    });
+    let receive = |key| {
+        let receive = Receive::units(shop.key, 1).op_key(OpKey(key));
+        shop.engine.receive(receive).unwrap().wait().unwrap().available
+    };
+    assert_eq!(receive(1), 1);
+    // Something expires: the driver runs.
+    let hold = Reserve::units(shop.key, 1).ttl(Duration::from_millis(1));
+    shop.engine.reserve(hold).unwrap().wait().unwrap();
+    shop.clock.advance(Duration::from_millis(1));
+    while shop.engine.metrics().expired != 1 {
+        thread::yield_now();
+    }
+    shop.clock.advance(retention - Duration::from_millis(1));
+    assert_eq!((receive(2), receive(1)), (2, 1));
+    shop.clock.advance(SECOND * 100);
+    while shop.engine.metrics().op_keys != 1 {
+        thread::yield_now();
+    }
+    assert_eq!((receive(1), receive(2)), (3, 2));
+}
+
+#[test]
+fn the_window_counts_across_a_restart() {
+    let disk = Disk::new(ON_DISK[1]);
+    let open = |kept: Option<Duration>| disk.open_with(|config| config.op_key_retention(kept));
+    let shop = open(None);
+    let receive = |shop: &Shop, key| {
+        let receive = Receive::units(shop.key, 1).op_key(OpKey(key));
+        shop.engine.receive(receive).unwrap().wait().unwrap().available
+    };
+    assert_eq!(receive(&shop, 1), 1);
+    shop.clock.advance(1_000 * SECOND);
+    assert_eq!(receive(&shop, 2), 2);
+    drop(shop);
+    // For the directory's life, then for half an hour, then for less than it is old.
+    for (kept, remembered) in [(None, 2), (Some(1_800 * SECOND), 2), (Some(900 * SECOND), 1)] {
+        let shop = open(kept);
+        assert_eq!(shop.engine.metrics().op_keys, remembered);
+        assert_eq!(receive(&shop, 2), 2);
+    }
+    assert_eq!(receive(&open(Some(900 * SECOND)), 1), 3);
+}
+
+#[test]
+fn an_old_uuid_is_refused_rather_than_taken_for_new() {
+    let retention = Duration::from_secs(1_000);
+    let disk = Disk::new(ON_DISK[0]);
+    let open = || disk.open_with(|config| config.op_key_retention(Some(retention)));
+    let ask = |shop: &Shop, key| {
+        shop.engine.receive(Receive::units(shop.key, 1).op_key(key)).map(|receipt| receipt.wait().unwrap())
+    };
+    let too_old = || Err(Common::OpKey(OpKeyError::TooOld).into());
+    let shop = open();
+    let (fresh, edge, old) =
+        (uuid_v7(START.0, 1), uuid_v7(START.0 - 1_000_000, 2), uuid_v7(START.0 - 1_000_001, 3));
+    assert_eq!(ask(&shop, old), too_old());
+    let first = ask(&shop, fresh);
+    assert!(first.is_ok() && ask(&shop, edge).is_ok());
+    shop.clock.advance(retention);
+    // Remembered ones are answered however old they are.
+    assert_eq!(ask(&shop, fresh), first);
+    assert!(ask(&shop, edge).is_ok());
+    assert_eq!(ask(&shop, uuid_v7(START.0 - 1, 4)), too_old());
+    shop.assert_level(2, 0, 0);
+    drop(shop);
+    disk.clock.advance(SECOND);
+    let shop = open();
+    assert_eq!(ask(&shop, fresh), too_old());
+    assert_eq!(ask(&shop, old), too_old());
+    shop.assert_level(2, 0, 0);
+    drop(shop);
+    // Kept for the directory's life, no key is too old.
+    let shop = disk.open_with(|config| config.op_key_retention(None));
+    assert_eq!(ask(&shop, fresh), first);
+    assert!(ask(&shop, old).is_ok());
+}

@@ -1,0 +1,76 @@
+//! A correction below what is promised: applied, reported, paid by what comes next, and never clamped.
+
+mod common;
+
+use common::{Shop, out_of_stock};
+use stockhold::error::StockError;
+use stockhold::{Adjust, AdjustReason, Receive};
+
+fn adjust(shop: &Shop, delta: i64) -> (i64, i64) {
+    let adjusted = shop.engine.adjust(Adjust::by(shop.key, delta, AdjustReason::Count));
+    let adjusted = adjusted.unwrap().wait().unwrap();
+    (adjusted.available, adjusted.shortfall)
+}
+
+fn receive(shop: &Shop, quantity: u32) -> (i64, i64) {
+    let received = shop.engine.receive(Receive::units(shop.key, quantity)).unwrap().wait().unwrap();
+    (received.available, received.shortfall)
+}
+
+#[test]
+fn a_count_below_what_is_promised_is_applied_and_reported() {
+    let shop = Shop::with_units(10);
+    shop.reserve(4);
+    let sold = shop.reserve(5);
+    shop.engine.confirm(sold).unwrap().wait().unwrap();
+    assert_eq!(adjust(&shop, -3), (-2, 2));
+    shop.assert_level(7, 4, 5);
+    assert_eq!(adjust(&shop, -7), (-9, 9));
+    shop.assert_level(0, 4, 5);
+}
+
+#[test]
+fn a_shortfall_refuses_sales_and_the_next_receipt_pays_it_first() {
+    let shop = Shop::with_units(5);
+    shop.reserve(5);
+    assert_eq!(adjust(&shop, -2), (-2, 2));
+    assert_eq!(out_of_stock(&shop.try_reserve(1)), Some(-2));
+    assert_eq!(receive(&shop, 1), (-1, 1));
+    assert_eq!(out_of_stock(&shop.try_reserve(1)), Some(-1));
+    assert_eq!(receive(&shop, 3), (2, 0));
+    shop.reserve(2);
+    assert_eq!(out_of_stock(&shop.try_reserve(1)), Some(0));
+}
+
+#[test]
+fn what_holders_give_back_pays_a_shortfall_too() {
+    let shop = Shop::with_units(4);
+    let (first, second) = (shop.reserve(3), shop.reserve(1));
+    assert_eq!(adjust(&shop, -4), (-4, 4));
+    shop.engine.release(first).unwrap().wait().unwrap();
+    assert_eq!(shop.engine.available(shop.key), Ok(-1));
+    shop.engine.release(second).unwrap().wait().unwrap();
+    shop.assert_level(0, 0, 0);
+}
+
+#[test]
+fn a_shortfall_blocks_no_holder_and_no_warehouse() {
+    let shop = Shop::with_units(2);
+    let hold = shop.reserve(2);
+    assert_eq!(adjust(&shop, -2), (-2, 2));
+    shop.engine.confirm(hold).unwrap().wait().unwrap();
+    shop.assert_level(0, 0, 2);
+    // It ships what a count had denied, and is believed.
+    shop.engine.ship(hold).unwrap().wait().unwrap();
+    shop.assert_level(-2, 0, 0);
+    assert_eq!(receive(&shop, 3), (1, 0));
+    shop.reserve(1);
+}
+
+#[test]
+fn fewer_than_none_cannot_be_counted() {
+    let shop = Shop::with_units(3);
+    let refused = shop.engine.adjust(Adjust::by(shop.key, -4, AdjustReason::Lost)).map(drop);
+    assert_eq!(refused, Err(StockError::BelowZero { asked: 4, on_hand: 3 }));
+    shop.assert_level(3, 0, 0);
+}
