@@ -54,13 +54,13 @@ fn o01_four_threads_fight_for_the_last_units_and_every_refusal_is_justified() {
 
 #[test]
 fn o02_no_update_is_lost() {
-    let shop = Shop::with_units(1_000);
+    let shop = Shop::with_units(10_000);
     at_once(4, |thread| {
         for _ in 0..2_000 {
             match thread {
                 0 => drop(shop.engine.receive(Receive::units(shop.key, 3)).unwrap()),
                 1 => {
-                    // Down and up again; the first may find too little on hand to be taken off, never here.
+                    // Down and up again, from enough that it is never too little.
                     for delta in [-2, 1] {
                         let adjust = Adjust::by(shop.key, delta, AdjustReason::Count);
                         drop(insist(|| shop.engine.adjust(adjust)).unwrap());
@@ -77,7 +77,7 @@ fn o02_no_update_is_lost() {
             }
         }
     });
-    shop.assert_level(1_000 + 3 * 2_000 - 2_000, 0, 0);
+    shop.assert_level(10_000 + 3 * 2_000 - 2_000, 0, 0);
 }
 
 #[test]

@@ -276,7 +276,7 @@ fn crash_config(durability: &str) -> Config {
 fn child_that_crashes() {
     let Ok(directory) = std::env::var(CRASH_IN) else { return };
     let crash_at: u32 = std::env::var(CRASH_AT).unwrap().parse().unwrap();
-    let durability = if crash_at % 2 == 0 { "sync" } else { "interval" };
+    let durability = if crash_at.is_multiple_of(2) { "sync" } else { "interval" };
     let engine = Engine::open(directory, crash_config(durability)).unwrap();
     let key = engine.key("poster", "berlin").unwrap();
     // Written past the test's capture, in one call, and only once the answer is durable.

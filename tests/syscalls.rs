@@ -124,7 +124,7 @@ fn each_group_is_followed_by_a_sync_of_the_logs_file_before_its_receipts_are_rel
     for pair in marks.windows(2) {
         let [before, mark] = [pair[0], pair[1]];
         // Nothing else is under way in the child, so what was written since the last mark was acknowledged by this one.
-        let last = writes.iter().filter(|write| write.returned < mark.began).next_back();
+        let last = writes.iter().rfind(|write| write.returned < mark.began);
         let last = last.expect("something was written");
         assert!(
             before.returned < last.began || mark.arguments.contains("closed"),

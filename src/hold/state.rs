@@ -185,7 +185,8 @@ pub(crate) fn decide(word: Word, now: Timestamp, event: Event) -> Result<Word, N
             Ok(word.to(Phase::Confirmed, u64::from(word.units() - units)))
         }
         (Phase::Confirmed, _) => Ok(word.to(emptied, 0)),
-        _ => Err(No::Phase(phase)),
+        // Not "it is active": at its deadline it is not.
+        _ => live().and(Err(No::Phase(phase))),
     };
     match event {
         Event::Confirm { units } => live().map(|()| word.to(Phase::Confirmed, u64::from(units))),
@@ -237,9 +238,7 @@ mod tests {
                 let got = decide(active(), now, event);
                 match event {
                     Event::Expire => assert_eq!(got.unwrap().phase(), Phase::Expired),
-                    Event::Ship { .. } | Event::Cancel { .. } | Event::Retake { .. } => {
-                        assert_eq!(got, Err(No::Phase(Phase::Active)))
-                    }
+                    Event::Retake { .. } => assert_eq!(got, Err(No::Phase(Phase::Active))),
                     _ => assert_eq!(got, Err(No::Due)),
                 }
             }

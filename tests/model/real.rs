@@ -1,0 +1,225 @@
+//! The engine, asked step by step.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use proptest::sample::Index;
+use stockhold::error::{ConfirmError, HoldError, LookupError, ReserveError};
+use stockhold::{
+    Adjust, AdjustReason, Config, Confirm, Durability, Engine, Extend, HoldId, ManualClock, OnHold, OpKey,
+    Position, Receipt, Receive, Reserve, StockKey, Timestamp,
+};
+
+use crate::common::{START, still};
+use crate::steps::*;
+
+/// The engine's answer, the number in it, and word by word what was said.
+pub type Answered = (Result<Told, Told>, Option<i64>, Option<(String, Position)>);
+
+/// The engine, and its names for the model's numbers.
+pub struct Real {
+    pub engine: Engine,
+    pub clock: Arc<ManualClock>,
+    pub directory: Option<tempfile::TempDir>,
+    pub keys: Vec<StockKey>,
+    pub holds: Vec<HoldId>,
+    /// What each op key was told first, word by word.
+    pub first: BTreeMap<u8, (String, Position)>,
+}
+
+pub fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+impl Real {
+    pub fn new(on_disk: bool) -> Real {
+        let clock = Arc::new(ManualClock::new(START));
+        let directory = on_disk.then(|| tempfile::tempdir().unwrap());
+        let engine = Real::open(&clock, directory.as_ref());
+        let keys =
+            (0..KEYS).map(|key| engine.declare("poster", &format!("location {key}")).unwrap()).collect();
+        Real { engine, clock, directory, keys, holds: Vec::new(), first: BTreeMap::new() }
+    }
+
+    pub fn config(clock: &Arc<ManualClock>) -> Config {
+        still(clock)
+            .ttl_bounds(ms(1), ms(TTL_MAX_MS))
+            .ttl_default(ms(TTL_DEFAULT_MS))
+            .life_max(ms(LIFE_MAX_MS))
+            .payment_extension(ms(PAYMENT_MS))
+            .op_key_retention(None)
+            .ring_bytes(64 << 10)
+    }
+
+    pub fn open(clock: &Arc<ManualClock>, directory: Option<&tempfile::TempDir>) -> Engine {
+        let config = Real::config(clock).durability(Durability::Interval(ms(10)));
+        match directory {
+            Some(directory) => Engine::open(directory.path(), config).unwrap(),
+            None => Engine::in_memory(config).unwrap(),
+        }
+    }
+
+    pub fn number(&self, id: HoldId) -> usize {
+        self.holds.iter().position(|hold| *hold == id).expect("a hold that was granted")
+    }
+
+    pub fn time(&self, timestamp: Timestamp) -> u64 {
+        timestamp.0 - START.0
+    }
+
+    pub fn id(&self, hold: Index) -> HoldId {
+        self.holds[hold.index(self.holds.len())]
+    }
+
+    /// Does it.
+    pub fn apply(&mut self, step: &Step) -> Answered {
+        let engine = self.engine.clone();
+        let op_key = step.op_key.map(|key| OpKey(key.into()));
+        macro_rules! with_op_key {
+            ($request:expr) => {{
+                let request = $request;
+                match op_key {
+                    Some(key) => request.op_key(key),
+                    None => request,
+                }
+            }};
+        }
+        fn said<T: Copy + std::fmt::Debug>(receipt: Receipt<'_, T>) -> (T, Option<(String, Position)>) {
+            let position = receipt.position();
+            let value = receipt.wait().unwrap();
+            (value, Some((format!("{value:?}"), position)))
+        }
+        let failed = |told: Told| (Err(told), None, None);
+        match step.what {
+            What::Receive { key, quantity } => {
+                let request = with_op_key!(Receive::units(self.keys[key], quantity));
+                match engine.receive(request) {
+                    Ok(receipt) => {
+                        let (adjusted, said) = said(receipt);
+                        assert_eq!(adjusted.shortfall, (-adjusted.available).max(0));
+                        (Ok(Told::Stock), Some(adjusted.available), said)
+                    }
+                    Err(error) => failed(Told::Error(format!("{error:?}"))),
+                }
+            }
+            What::Adjust { key, delta } => {
+                let request = with_op_key!(Adjust::by(self.keys[key], delta, AdjustReason::Count));
+                match engine.adjust(request) {
+                    Ok(receipt) => {
+                        let (adjusted, said) = said(receipt);
+                        assert_eq!(adjusted.shortfall, (-adjusted.available).max(0));
+                        (Ok(Told::Stock), Some(adjusted.available), said)
+                    }
+                    Err(error) => failed(Told::Error(format!("{error:?}"))),
+                }
+            }
+            What::Switch { key, stopped } => {
+                let key = self.keys[key];
+                let switched = if stopped { engine.stop_sale(key) } else { engine.resume_sale(key) };
+                switched.unwrap().wait().unwrap();
+                (Ok(Told::Stock), None, None)
+            }
+            What::Reserve { key, quantity, ttl_ms, remember_refusal } => {
+                let mut request =
+                    with_op_key!(Reserve::units(self.keys[key], quantity).reference(REFERENCES[key]));
+                if let Some(ttl_ms) = ttl_ms {
+                    request = request.ttl(ms(ttl_ms));
+                }
+                if remember_refusal {
+                    request = request.remember_refusal();
+                }
+                match engine.reserve(request) {
+                    Ok(receipt) => {
+                        let (reserved, said) = said(receipt);
+                        if !self.holds.contains(&reserved.hold) {
+                            self.holds.push(reserved.hold);
+                        }
+                        let hold = self.number(reserved.hold);
+                        let deadline = self.time(reserved.deadline);
+                        let told = Told::Reserved { hold, quantity: reserved.quantity, deadline };
+                        (Ok(told), Some(reserved.left.units()), said)
+                    }
+                    Err(ReserveError::Refused(refusal)) => {
+                        assert_eq!(refusal.key, self.keys[key]);
+                        let told = Told::Refused { reason: refusal.reason, asked: refusal.asked };
+                        let said = Some((format!("{refusal:?}"), refusal.position));
+                        (Err(told), Some(refusal.available), said)
+                    }
+                    Err(error) => failed(Told::Error(format!("{error:?}"))),
+                }
+            }
+            What::Confirm { hold, quantity, retake } => {
+                let mut request = with_op_key!(Confirm::hold(self.id(hold)));
+                if let Some(quantity) = quantity {
+                    request = request.quantity(quantity);
+                }
+                if retake {
+                    request = request.retake_if_expired();
+                }
+                match engine.confirm(request) {
+                    Ok(receipt) => {
+                        let (confirmed, said) = said(receipt);
+                        let stockhold::answer::Confirmed { hold, quantity, returned, retaken } = confirmed;
+                        let hold = self.number(hold);
+                        (Ok(Told::Confirmed { hold, quantity, returned, retaken }), None, said)
+                    }
+                    Err(ConfirmError::Lookup(LookupError::Forgotten)) => failed(Told::Forgotten),
+                    Err(ConfirmError::Refused(refusal)) => {
+                        let told = Told::Refused { reason: refusal.reason, asked: refusal.asked };
+                        (Err(told), Some(refusal.available), None)
+                    }
+                    Err(error) => failed(Told::Error(format!("{error:?}"))),
+                }
+            }
+            What::Extend { hold, ttl_ms } => {
+                self.extended(engine.extend(with_op_key!(Extend::hold(self.id(hold), ms(ttl_ms)))))
+            }
+            What::Pay { hold } => {
+                self.extended(engine.begin_payment(with_op_key!(OnHold::hold(self.id(hold)))))
+            }
+            What::Release { hold } => self.moved(engine.release(with_op_key!(OnHold::hold(self.id(hold))))),
+            What::Cancel { hold, quantity } | What::Ship { hold, quantity } => {
+                let mut request = with_op_key!(OnHold::hold(self.id(hold)));
+                if let Some(quantity) = quantity {
+                    request = request.quantity(quantity);
+                }
+                let cancel = matches!(step.what, What::Cancel { .. });
+                self.moved(if cancel { engine.cancel(request) } else { engine.ship(request) })
+            }
+            _ => unreachable!("not an operation"),
+        }
+    }
+
+    pub fn moved(&self, answer: Result<Receipt<'_, stockhold::answer::Moved>, HoldError>) -> Answered {
+        match answer {
+            Ok(receipt) => {
+                let position = receipt.position();
+                let moved = receipt.wait().unwrap();
+                let stockhold::answer::Moved { hold, quantity, remaining } = moved;
+                let told = Told::Moved { hold: self.number(hold), quantity, remaining };
+                (Ok(told), None, Some((format!("{moved:?}"), position)))
+            }
+            Err(HoldError::Lookup(LookupError::Forgotten)) => (Err(Told::Forgotten), None, None),
+            Err(error) => (Err(Told::Error(format!("{error:?}"))), None, None),
+        }
+    }
+
+    pub fn extended(&self, answer: Result<Receipt<'_, stockhold::answer::Extended>, HoldError>) -> Answered {
+        match answer {
+            Ok(receipt) => {
+                let position = receipt.position();
+                let extended = receipt.wait().unwrap();
+                let told = Told::Extended {
+                    hold: self.number(extended.hold),
+                    deadline: self.time(extended.deadline),
+                };
+                (Ok(told), None, Some((format!("{extended:?}"), position)))
+            }
+            Err(HoldError::Lookup(LookupError::Forgotten)) => (Err(Told::Forgotten), None, None),
+            Err(error) => (Err(Told::Error(format!("{error:?}"))), None, None),
+        }
+    }
+}
+
+pub const REFERENCES: [&str; KEYS] = ["order-1", "order-2", "order-3"];
