@@ -151,7 +151,8 @@ pub struct HoldStatus {
     pub reference: Reference,
     /// Where in its life.
     pub state: HoldState,
-    /// Units held, or, once confirmed, units committed and not yet shipped or cancelled.
+    /// Units held (or that were, until it was released or expired); once confirmed, units committed and not yet shipped
+    /// or cancelled.
     pub quantity: u32,
     /// When an active hold ends; `None` in any other state.
     pub deadline: Option<Timestamp>,

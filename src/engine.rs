@@ -426,10 +426,13 @@ impl Engine {
         self.inner.core.metrics()
     }
 
-    /// Expires what is due, as the driver thread does, and says how many holds that were.
+    /// What the driver thread does: expires what is due, says how many holds that were, and forgets op keys past their
+    /// retention window.
     pub fn sweep(&self) -> usize {
         let core = &self.inner.core;
-        core.sweep(core.now())
+        let now = core.now();
+        core.op_keys.forget_if_due(now);
+        core.sweep(now)
     }
 
     /// Engine time.

@@ -231,6 +231,12 @@ operation_error! {
             /// The largest allowed.
             max: Duration,
         },
+        /// A release and a payment are of a whole hold.
+        #[error("the hold has {held} units and this is done for all of them; to sell a part, confirm that part")]
+        WholeOnly {
+            /// Units held.
+            held: u32,
+        },
         /// The hold would live longer than `life_max`.
         #[error("the hold may live until {latest:?} at most (life_max); confirm it before, or reserve again")]
         LifeMax {

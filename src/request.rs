@@ -140,7 +140,7 @@ impl OnHold {
         OnHold { hold, quantity: None, op_key: None }
     }
 
-    /// Only `units` of it. For cancel and ship alone; a release gives back everything.
+    /// Only `units` of it. For cancel and ship alone: a release gives back everything, a payment is of everything.
     pub fn quantity(mut self, units: u32) -> Self {
         self.quantity = Some(units);
         self

@@ -221,6 +221,11 @@ impl Core {
         snapshot
     }
 
+    /// Whether everything due at `now` was reclaimed.
+    pub(crate) fn is_fresh(&self, now: Timestamp) -> bool {
+        self.timers.iter().map(Timers::state).all(|state| !state.is_turning() && !state.is_due(now))
+    }
+
     /// Whether anything is due at `now`, in any shard.
     pub(crate) fn horizon(&self, now: Timestamp) -> Horizon {
         let mut snapshot = Snapshot([State::default(); SHARDS_MAX]);

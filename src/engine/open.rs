@@ -185,7 +185,7 @@ fn start(
     for (key, content, done) in ops {
         op_keys.restore(key, content, done);
     }
-    op_keys.forget(opened_at);
+    op_keys.forget_if_due(opened_at);
 
     let (catalog, book) = (Catalog::default(), Book::new());
     for ((index, level), (sku, location)) in fold.levels.iter().zip(&fold.names) {
@@ -336,17 +336,10 @@ impl Threads {
 
 /// The driver: keeps the horizons fresh, and forgets old op keys.
 fn drive(core: &Core, period: Duration, stop: &AtomicBool) {
-    let forget_every = core.config.op_key_retention.map(|kept| (kept / 16).max(Duration::from_secs(1)));
-    let mut forgotten = core.now();
     while !stop.load(Ordering::Acquire) {
         let now = core.now();
         core.sweep(now);
-        if let Some(every) = forget_every
-            && now.since(forgotten) >= every
-        {
-            core.op_keys.forget(now);
-            forgotten = now;
-        }
+        core.op_keys.forget_if_due(now);
         thread::park_timeout(period);
     }
 }

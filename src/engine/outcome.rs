@@ -206,10 +206,7 @@ impl Core {
     ) -> Result<(Moved, Position), HoldError> {
         let found = self.find(request.hold)?;
         let (_, facts) = self.seen(found.slot, found.place.generation).ok_or(LookupError::Forgotten)?;
-        let held = facts.quantity;
-        if request.quantity.is_some_and(|asked| asked != held) {
-            return Err(HoldError::TooMany { asked: request.quantity.unwrap_or(0), remaining: held });
-        }
+        whole(request, facts.quantity)?;
         let (at, place) = (self.at(now), found.place);
         let Changed { facts, position, .. } = self
             .change(
@@ -266,6 +263,8 @@ impl Core {
         op: Option<Op>,
     ) -> Result<(Extended, Position), HoldError> {
         let found = self.find(request.hold)?;
+        let (_, facts) = self.seen(found.slot, found.place.generation).ok_or(LookupError::Forgotten)?;
+        whole(request, facts.quantity)?;
         let (at, place) = (self.at(now), found.place);
         let Changed { after, position, .. } = self
             .change(
@@ -340,6 +339,15 @@ impl Core {
             })?;
         let quantity = units.unwrap_or(word.units());
         Ok((Moved { hold: request.hold, quantity, remaining: word.units() - quantity }, position))
+    }
+}
+
+/// Refuses to do for a part of a hold what is done for all of it.
+fn whole(request: OnHold, held: u32) -> Result<(), HoldError> {
+    match request.quantity.map(quantity).transpose()? {
+        Some(asked) if asked > held => Err(HoldError::TooMany { asked, remaining: held }),
+        Some(asked) if asked < held => Err(HoldError::WholeOnly { held }),
+        _ => Ok(()),
     }
 }
 

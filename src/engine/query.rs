@@ -48,7 +48,10 @@ impl Core {
             key: StockKey { index: facts.key, tag: self.answers.tag },
             reference,
             state: word.phase().public()?,
-            quantity: if word.phase() == Phase::Confirmed { word.units() } else { facts.quantity },
+            quantity: match word.phase() {
+                Phase::Confirmed | Phase::Shipped | Phase::Cancelled => word.units(),
+                _ => facts.quantity,
+            },
             deadline: word.phase().is_live().then(|| word.deadline()),
         })
     }

@@ -182,7 +182,9 @@ impl Core {
         let (timers, slots, local) = self.timers_of(place.slot);
         timers.register(&slots, local, deadline);
         let left = match item.counter.take(quantity) {
-            Ok(left) => Left::Exact(left),
+            // Holds that are due and not yet swept may leave more.
+            Ok(left) if self.is_fresh(now) => Left::Exact(left),
+            Ok(left) => Left::AtLeast(left),
             Err(Short::Out { .. } | Short::Unknown) => {
                 self.holds.vanish(place);
                 return Ok(None);

@@ -67,6 +67,8 @@ impl Core {
         delta: i64,
         mut record: Encoded,
     ) -> Result<(Adjusted, Position), StockError> {
+        // A hold past its deadline counts against nobody: not in the shortfall that is reported either.
+        self.sweep(self.now());
         let mut on_hand = item.on_hand.lock();
         let after = *on_hand + delta;
         if after > ON_HAND_MAX {

@@ -4,7 +4,7 @@
 //! map operation, never the log or a decision, so calls with an op key may wait for one such operation of another
 //! thread; calls without one never come here.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use dashmap::DashMap;
@@ -47,6 +47,8 @@ pub(crate) struct OpKeys {
     count: AtomicUsize,
     max: usize,
     retention: Option<Duration>,
+    /// When old keys were last looked for, in Unix ms.
+    forgotten_ms: AtomicU64,
 }
 
 /// An op key whose operation is being decided. Dropped without [`done`](Deciding::done), it is as if never used.
@@ -59,7 +61,13 @@ pub(crate) struct Deciding<'k> {
 
 impl OpKeys {
     pub(crate) fn new(max: usize, retention: Option<Duration>) -> Self {
-        OpKeys { entries: DashMap::new(), count: AtomicUsize::new(0), max, retention }
+        OpKeys {
+            entries: DashMap::new(),
+            count: AtomicUsize::new(0),
+            max,
+            retention,
+            forgotten_ms: AtomicU64::new(0),
+        }
     }
 
     /// The first answer, if the key was used before.
@@ -100,9 +108,19 @@ impl OpKeys {
         }
     }
 
-    /// Forgets what is older than the retention window.
-    pub(crate) fn forget(&self, now: Timestamp) {
+    /// Forgets what is older than the retention window, if it has not been looked for lately: a look costs time for
+    /// every key.
+    pub(crate) fn forget_if_due(&self, now: Timestamp) {
         let Some(retention) = self.retention else { return };
+        let every = (retention / 16).clamp(Duration::from_secs(1).min(retention), Duration::from_secs(3_600));
+        // Relaxed: two looks at once do no harm.
+        if now.since(Timestamp(self.forgotten_ms.load(Ordering::Relaxed))) >= every {
+            self.forgotten_ms.store(now.0, Ordering::Relaxed);
+            self.forget(now, retention);
+        }
+    }
+
+    fn forget(&self, now: Timestamp, retention: Duration) {
         let mut forgotten = 0;
         self.entries.retain(|_, entry| {
             let keep = entry.done.is_none_or(|done| done.at.plus(retention) >= now);
@@ -202,9 +220,9 @@ mod tests {
     fn keys_are_forgotten_after_the_retention_window_and_old_uuids_refused() {
         let keys = OpKeys::new(9, Some(Duration::from_millis(100)));
         begin(&keys, KEY).done(done(50));
-        keys.forget(Timestamp(150));
+        keys.forget_if_due(Timestamp(150));
         assert_eq!(keys.len(), 1);
-        keys.forget(Timestamp(151));
+        keys.forget_if_due(Timestamp(250));
         assert_eq!(keys.len(), 0);
         let v7 = OpKey(1_000 << 80 | 7 << 76 | 0b10 << 62);
         assert!(keys.begin(v7, 7, Timestamp(1_100)).is_ok());
