@@ -3,6 +3,9 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+/// 2020-01-01T00:00:00Z: 41 bits of milliseconds from there, which a hold's word has, reach the year 2089.
+pub(crate) const EPOCH_2020_MS: u64 = 1_577_836_800_000;
+
 /// A moment in engine time: Unix milliseconds.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
 pub struct Timestamp(pub u64);

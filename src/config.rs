@@ -4,8 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::clock::{Clock, SystemClock, millis_ceil};
-use crate::hold::state::EPOCH_2020_MS;
+use crate::clock::{Clock, EPOCH_2020_MS, SystemClock, millis_ceil};
 
 /// When a decision counts as acknowledged.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

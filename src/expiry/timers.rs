@@ -27,8 +27,7 @@ use crossbeam::utils::CachePadded;
 use parking_lot::Mutex;
 
 use super::wheel::{Progress, Wheel};
-use crate::clock::Timestamp;
-use crate::hold::state::EPOCH_2020_MS;
+use crate::clock::{EPOCH_2020_MS, Timestamp};
 use crate::hold::table;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 

@@ -23,15 +23,13 @@
 //! ```
 
 use crate::answer::HoldState;
-use crate::clock::Timestamp;
+use crate::clock::{EPOCH_2020_MS, Timestamp};
 
 const LOAD_BITS: u32 = 41;
 const LOAD_MASK: u64 = (1 << LOAD_BITS) - 1;
 /// Bits of the generation that the word carries; the table keeps the rest.
 pub(crate) const GENERATION_BITS: u32 = 19;
 const GENERATION_MASK: u64 = (1 << GENERATION_BITS) - 1;
-/// 2020-01-01T00:00:00Z: 41 bits of milliseconds from there reach the year 2089.
-pub(crate) const EPOCH_2020_MS: u64 = 1_577_836_800_000;
 
 /// Where in its life a hold is, the two phases that callers never see included.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

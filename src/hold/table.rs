@@ -17,8 +17,8 @@ use crossbeam::queue::SegQueue;
 use crossbeam::utils::CachePadded;
 
 use super::id::EPOCHS;
-use super::state::{EPOCH_2020_MS, GENERATION_BITS, Phase, Word};
-use crate::clock::Timestamp;
+use super::state::{GENERATION_BITS, Phase, Word};
+use crate::clock::{EPOCH_2020_MS, Timestamp};
 use crate::log::record::Place;
 use crate::segments::Segments;
 use crate::sync::{AtomicU32, AtomicU64, Ordering, fence};
