@@ -9,6 +9,7 @@ mod config;
 mod engine;
 pub mod error;
 mod expiry;
+mod fault;
 mod fold;
 mod hold;
 mod log;
