@@ -13,6 +13,8 @@ mod fault;
 mod fold;
 mod hold;
 mod log;
+#[cfg(test)]
+mod loom_models;
 mod metrics;
 mod poison;
 mod receipt;
