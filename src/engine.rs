@@ -1,14 +1,14 @@
 //! The facade: one method an operation, each reading like the diagram in the crate's front page.
 
-mod core;
+pub(crate) mod core;
 mod open;
 mod outcome;
 mod query;
-mod reserve;
+pub(crate) mod reserve;
 mod stock;
 #[cfg(all(test, not(stockhold_loom)))]
 mod tests;
-mod transition;
+pub(crate) mod transition;
 
 use std::fmt;
 use std::path::Path;

@@ -62,12 +62,15 @@ pub mod design;
 mod engine;
 pub mod error;
 mod expiry;
+mod fault;
 mod fold;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod hold;
 pub mod inspect;
 mod log;
+#[cfg(test)]
+mod loom_models;
 mod metrics;
 mod poison;
 mod receipt;

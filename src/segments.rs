@@ -5,8 +5,8 @@
 
 use std::sync::OnceLock;
 
-/// Items a segment.
-const SEGMENT_ITEMS: usize = 4_096;
+/// Items a segment. Few under loom, which makes every atomic anew for every execution.
+const SEGMENT_ITEMS: usize = if cfg!(stockhold_loom) { 4 } else { 4_096 };
 
 #[derive(Debug)]
 pub(crate) struct Segments<T> {

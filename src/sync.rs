@@ -2,17 +2,38 @@
 //! (`RUSTFLAGS="--cfg stockhold_loom"`). Protocol code takes its atomics from here and nowhere else.
 
 #[cfg(stockhold_loom)]
-pub(crate) use loom::{
-    hint::spin_loop,
-    sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence},
-    thread::yield_now,
+mod explored;
+
+#[cfg(stockhold_loom)]
+pub(crate) use {
+    explored::{AtomicBool, AtomicU32, AtomicU64, TryMutex},
+    loom::{
+        hint::spin_loop,
+        sync::atomic::{Ordering, fence},
+        thread::{self, yield_now},
+    },
 };
 #[cfg(not(stockhold_loom))]
-pub(crate) use std::{
-    hint::spin_loop,
-    sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence},
-    thread::yield_now,
+pub(crate) use {
+    parking_lot::Mutex as TryMutex,
+    std::{
+        hint::spin_loop,
+        sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence},
+        thread::{self, yield_now},
+    },
 };
+
+/// Sleeps until somebody unparks this thread, at most for `nap`.
+#[cfg(not(stockhold_loom))]
+pub(crate) fn park_timeout(nap: std::time::Duration) {
+    thread::park_timeout(nap);
+}
+
+/// Loom knows no time: a nap never ends by itself, so that a wake-up that is missed is a deadlock, which it reports.
+#[cfg(stockhold_loom)]
+pub(crate) fn park_timeout(_nap: std::time::Duration) {
+    thread::park();
+}
 
 /// How long a decision puts up with an answer that cannot be known yet, before it is `Busy`.
 ///

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::clock::Timestamp;
+use crate::clock::{Clock, Timestamp};
 use crate::config::{Config, Durability};
 use crate::error::{Busy, Common, Stopped};
 use crate::expiry::timers::{Fired, Slots, State, Timers, Turn};
@@ -26,8 +26,9 @@ use super::transition::{Missed, transition};
 /// Shards at most; a snapshot of their timers fits on the stack.
 pub(crate) const SHARDS_MAX: usize = 16;
 
-/// Turns of one shard in a row that may expire nothing before a sweep leaves it for later.
-const IDLE_TURNS_MAX: usize = 64;
+/// Turns of one shard in a row that may expire nothing before a sweep leaves it for later. Under loom one is enough to
+/// reach every branch.
+const IDLE_TURNS_MAX: usize = if cfg!(stockhold_loom) { 1 } else { 64 };
 
 pub(crate) struct Core {
     pub config: Config,
@@ -271,6 +272,13 @@ impl Core {
 
     pub(crate) fn is_memory(&self) -> bool {
         self.config.durability == Durability::Memory
+    }
+}
+
+/// Engine time.
+impl Clock for Core {
+    fn now(&self) -> Timestamp {
+        Core::now(self)
     }
 }
 

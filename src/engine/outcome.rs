@@ -180,7 +180,7 @@ impl Core {
             // Tentatively: should the hold have another outcome meanwhile, the units go back.
             if item.counter.take_tentatively(taken).is_err() {
                 drop(claim);
-                match self.sold_out(item, taken, &mut effort)? {
+                match self.sold_out(item, taken, self, &mut effort)? {
                     SoldOut::Retry => continue,
                     SoldOut::Yes { available } => return refuse(RefusalReason::OutOfStock, available),
                 }

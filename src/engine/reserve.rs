@@ -4,7 +4,7 @@ use super::core::{Core, Horizon, home, span};
 use crate::answer::{Left, Refusal, RefusalReason, Reserved};
 use std::time::Duration;
 
-use crate::clock::Timestamp;
+use crate::clock::{Clock, Timestamp};
 use crate::error::{Busy, Common, QuantityError, ReserveError};
 use crate::expiry::timers::Turn;
 use crate::fold::answers::{left_to_answer, refusal_to_answer};
@@ -27,6 +27,8 @@ pub(crate) struct Wanted<'c, 'r> {
     pub item: &'c Item,
     pub request: Reserve<'r>,
     pub ttl: Duration,
+    /// Asked as often as it takes: an answer that rests on time rests on the latest.
+    pub clock: &'c dyn Clock,
 }
 
 /// Whether a take that came up short is a refusal.
@@ -68,7 +70,7 @@ impl Core {
         if ttl < min || ttl > max {
             return Err(ReserveError::Ttl { asked: ttl, min, max });
         }
-        Ok(Wanted { item, request, ttl })
+        Ok(Wanted { item, request, ttl, clock: self })
     }
 
     /// Decides: a hold, or a refusal that is true, or `Busy`.
@@ -91,7 +93,7 @@ impl Core {
             }
             // Sold out is free: a refusal only reads.
             if wanted.item.counter.reading().available < i64::from(wanted.request.quantity) {
-                match self.sold_out(wanted.item, wanted.request.quantity, &mut effort)? {
+                match self.sold_out(wanted.item, wanted.request.quantity, wanted.clock, &mut effort)? {
                     SoldOut::Retry => continue,
                     SoldOut::Yes { available } => {
                         self.count(Count::OutOfStock);
@@ -120,6 +122,7 @@ impl Core {
         &self,
         item: &Item,
         quantity: u32,
+        clock: &dyn Clock,
         effort: &mut Effort,
     ) -> Result<SoldOut, Common> {
         let before = self.look();
@@ -130,7 +133,7 @@ impl Core {
         if reading.pending {
             return self.again(effort, Busy::Pending);
         }
-        let now = self.now();
+        let now = clock.now();
         match self.horizon(now) {
             // Equal states around the reading: nothing was registered, and nobody reclaimed, in between.
             Horizon::Clean(after) if after == before => Ok(SoldOut::Yes { available: reading.available }),
@@ -157,8 +160,8 @@ impl Core {
         op: Option<Op>,
         effort: &mut Effort,
     ) -> Result<Option<(Reserved, Position)>, ReserveError> {
-        let &Wanted { item, request, ttl } = wanted;
-        let now = self.now();
+        let &Wanted { item, request, ttl, clock } = wanted;
+        let now = clock.now();
         let deadline = now.plus(ttl);
         let Reserve { key: StockKey { index: key, .. }, quantity, reference, .. } = request;
         let new = NewHold { key, quantity, born: now, deadline, reference, epoch: self.epoch };

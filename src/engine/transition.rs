@@ -12,6 +12,7 @@
 //! The race to survive: confirm, release and expire of one hold at once. Each draws; one swap wins; the losers
 //! void theirs and un-announce.
 
+use crate::fault::{Fault, planted};
 use crate::hold::state::Word;
 use crate::hold::table::Slot;
 use crate::log::record::Encoded;
@@ -42,15 +43,22 @@ pub(crate) fn transition(
     from: Word,
     to: Word,
     counter: &Counter,
-    returned: u32,
+    mut returned: u32,
 ) -> Result<u64, Missed> {
     if returned > 0 {
         counter.announce()?;
     }
+    if planted(Fault::GiveBeforeDraw) && returned > 0 {
+        counter.give(std::mem::take(&mut returned));
+    }
     let drawn = claim.draw(record.words());
     let end = drawn.end();
     if slot.swap(from, to).is_err() {
-        drawn.void();
+        if planted(Fault::FillTheLoser) {
+            drawn.fill(record.as_bytes());
+        } else {
+            drawn.void();
+        }
         if returned > 0 {
             counter.forgo();
         }

@@ -24,12 +24,12 @@
 //! 5. A turn is bounded: so many slots drained, so many expired. What remains keeps `earliest` where it was.
 
 use crossbeam::utils::CachePadded;
-use parking_lot::Mutex;
 
 use super::wheel::{Progress, Wheel};
 use crate::clock::{EPOCH_2020_MS, Timestamp};
+use crate::fault::{Fault, planted};
 use crate::hold::table;
-use crate::sync::{AtomicU32, AtomicU64, Ordering};
+use crate::sync::{AtomicU32, AtomicU64, Ordering, TryMutex};
 
 /// No slot: the end of the intake.
 const NONE: u32 = u32::MAX >> 1;
@@ -114,7 +114,7 @@ pub(crate) struct Timers {
     state: CachePadded<AtomicU64>,
     /// Head of the intake: pushed one by one, taken whole, so it needs no tag.
     intake: CachePadded<AtomicU32>,
-    turning: Mutex<Turning>,
+    turning: TryMutex<Turning>,
 }
 
 impl Timers {
@@ -122,7 +122,7 @@ impl Timers {
         Timers {
             state: CachePadded::new(AtomicU64::new(NEVER << 23)),
             intake: CachePadded::new(AtomicU32::new(NONE)),
-            turning: Mutex::new(Turning { wheel: Wheel::new(now.0), backlog: NONE, due: Vec::new() }),
+            turning: TryMutex::new(Turning { wheel: Wheel::new(now.0), backlog: NONE, due: Vec::new() }),
         }
     }
 
@@ -136,6 +136,7 @@ impl Timers {
     /// Registers the deadline of a hold whose word is published, before its units are taken.
     pub(crate) fn register(&self, slots: &impl Slots, local: u32, deadline: Timestamp) {
         if let Some(timer) = slots.timer(local)
+            && !planted(Fault::SkipIntake)
             && table::queue(timer)
         {
             let mut head = self.intake.load(Ordering::Relaxed); // the swap re-checks it
@@ -206,7 +207,7 @@ impl Timers {
             let turns = (state + TURN_ONE) & TURN_MASK;
             match self.state.compare_exchange_weak(
                 state,
-                NEVER << 23 | turns | TURNING,
+                NEVER << 23 | if planted(Fault::TurnUnseen) { state & TURN_MASK } else { turns | TURNING },
                 Ordering::SeqCst,
                 Ordering::SeqCst,
             ) {

@@ -24,6 +24,7 @@
 
 use crate::answer::HoldState;
 use crate::clock::{EPOCH_2020_MS, Timestamp};
+use crate::fault::{Fault, planted};
 
 const LOAD_BITS: u32 = 41;
 const LOAD_MASK: u64 = (1 << LOAD_BITS) - 1;
@@ -170,8 +171,9 @@ pub(crate) enum No {
 /// The next word, or why not. `now` decides whether the deadline has passed: at the deadline, it has.
 pub(crate) fn decide(word: Word, now: Timestamp, event: Event) -> Result<Word, No> {
     let phase = word.phase();
+    let due = || word.deadline() <= now && !planted(Fault::ForgetDeadline);
     let live = || match phase {
-        Phase::Active | Phase::Paying if word.deadline() <= now => Err(No::Due),
+        Phase::Active | Phase::Paying if due() => Err(No::Due),
         Phase::Active | Phase::Paying => Ok(()),
         _ => Err(No::Phase(phase)),
     };

@@ -19,6 +19,7 @@ use crossbeam::utils::CachePadded;
 use super::id::EPOCHS;
 use super::state::{GENERATION_BITS, Phase, Word};
 use crate::clock::{EPOCH_2020_MS, Timestamp};
+use crate::fault::{Fault, planted};
 use crate::log::record::Place;
 use crate::segments::Segments;
 use crate::sync::{AtomicU32, AtomicU64, Ordering, fence};
@@ -60,7 +61,7 @@ pub(crate) struct Facts {
 }
 
 impl Slot {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Slot {
             word: AtomicU64::new(0),
             item: AtomicU64::new(0),
@@ -314,12 +315,16 @@ impl Shard {
 
     fn pop_fresh(&self) -> Option<u32> {
         // Relaxed: the counter hands out numbers; the slot's contents are published by its word.
-        let local = self
-            .fresh
-            .try_update(Ordering::Relaxed, Ordering::Relaxed, |fresh| {
-                (fresh < self.quota).then_some(fresh + 1)
-            })
-            .ok()?;
+        let mut local = self.fresh.load(Ordering::Relaxed);
+        loop {
+            if local >= self.quota {
+                return None;
+            }
+            match self.fresh.compare_exchange_weak(local, local + 1, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => break,
+                Err(now) => local = now,
+            }
+        }
         self.slots.get_or_grow(local as usize, Slot::new)?;
         Some(local)
     }
@@ -329,6 +334,9 @@ impl Shard {
             let local = self.expired.pop()?;
             let Some(slot) = self.slots.get(local as usize) else { continue };
             let word = slot.word();
+            if planted(Fault::TakeExpiredSlot) {
+                return Some(local);
+            }
             // Against a retake, which needs the same swap: one of the two gets the slot.
             let free = Word::with_units(Phase::Free, word.generation(), 0);
             if word.phase() == Phase::Expired

@@ -25,6 +25,7 @@
 
 use crossbeam::utils::CachePadded;
 
+use crate::fault::{Fault, planted};
 use crate::sync::{AtomicU64, Ordering};
 
 /// Set in `used`: no claim succeeds any more.
@@ -245,8 +246,10 @@ impl Reader {
         };
         if let Found::Record { words } | Found::Void { words } = found {
             for position in self.position..self.position + words {
-                // Relaxed: released by `free`.
-                ring.word(position).store(0, Ordering::Relaxed);
+                if !planted(Fault::SkipZeroing) {
+                    // Relaxed: released by `free`.
+                    ring.word(position).store(0, Ordering::Relaxed);
+                }
             }
             self.position += words;
         }

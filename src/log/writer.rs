@@ -8,7 +8,6 @@
 //! whether the thread sleeps; the thread says that it sleeps, then looks once more (see [`Bell`]).
 
 use std::sync::Arc;
-use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::Sender;
@@ -23,9 +22,11 @@ use super::sled::{CHUNK_BYTES_MAX, SYNC_WINDOW_BYTES_MAX};
 use super::store::StoreError;
 use super::watch::Watch;
 use crate::config::Durability;
+use crate::fault::{Fault, planted};
 use crate::metrics::LogMetrics;
 use crate::poison::Poison;
-use crate::sync::{AtomicBool, Ordering, fence};
+use crate::sync::thread::{self, Thread};
+use crate::sync::{AtomicBool, Ordering, fence, park_timeout};
 
 /// How long the thread sleeps at most, so that an idle engine's sidecar and interval syncs are not late.
 const NAP: Duration = Duration::from_millis(50);
@@ -54,12 +55,17 @@ impl Bell {
         }
     }
 
+    /// From now on it wakes the calling thread.
+    pub(crate) fn belong_to_this_thread(&self) {
+        *self.thread.lock() = Some(thread::current());
+    }
+
     /// Sleeps unless `awake` holds once everybody knows that we sleep.
-    fn sleep(&self, awake: impl Fn() -> bool) {
+    pub(crate) fn sleep(&self, awake: impl Fn() -> bool) {
         self.sleeping.store(true, Ordering::Relaxed);
         fence(Ordering::SeqCst); // see `ring`
-        if !awake() {
-            thread::park_timeout(NAP);
+        if planted(Fault::SkipSecondLook) || !awake() {
+            park_timeout(NAP);
         }
         self.sleeping.store(false, Ordering::Relaxed);
     }
@@ -124,7 +130,7 @@ struct Log {
 /// Runs until the ring is closed and empty, or the store fails; a failure or a panic poisons.
 pub(crate) fn run(writer: Writer) {
     let shared = Arc::clone(&writer.shared);
-    *shared.bell.thread.lock() = Some(thread::current());
+    shared.bell.belong_to_this_thread();
     let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| Log::new(writer).run()));
     match outcome {
         Ok(Ok(())) => {}

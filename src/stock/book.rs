@@ -10,7 +10,7 @@ use crate::segments::Segments;
 use crate::sync::{AtomicBool, Ordering};
 
 /// The most stock keys.
-pub(crate) const KEYS_MAX: usize = 1 << 28;
+pub(crate) const KEYS_MAX: usize = if cfg!(stockhold_loom) { 4 } else { 1 << 28 };
 
 /// One stock key.
 #[derive(Debug)]

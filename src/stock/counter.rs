@@ -23,12 +23,18 @@
 //! Orderings: every successful swap is `AcqRel` and every deciding load `Acquire`, so that who sees units
 //! also sees the log position drawn before they were given (the pair of rule "give back: position first").
 
+use crate::fault::{Fault, planted};
 use crate::sync::{AtomicU64, Ordering};
 
 const VALUE_BITS: u32 = 48;
 const VALUE_MASK: u64 = (1 << VALUE_BITS) - 1;
 const PENDING_ONE: u64 = 1 << VALUE_BITS;
 const PENDING_MAX: u64 = (1 << 15) - 1;
+
+/// One give-back or tentative take, as the word counts it.
+fn one() -> u64 {
+    if planted(Fault::ForgetPending) { 0 } else { PENDING_ONE }
+}
 
 /// What one load of the word says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -90,7 +96,7 @@ impl Counter {
 
     /// Takes `quantity`, counted as pending: the taker may yet roll back.
     pub(crate) fn take_tentatively(&self, quantity: u32) -> Result<i64, Short> {
-        self.take_and(quantity, PENDING_ONE)
+        self.take_and(quantity, one())
     }
 
     fn take_and(&self, quantity: u32, count: u64) -> Result<i64, Short> {
@@ -123,7 +129,7 @@ impl Counter {
             if pending(word) == PENDING_MAX {
                 return Err(PendingFull);
             }
-            match self.swap(word, word + PENDING_ONE) {
+            match self.swap(word, word + one()) {
                 Ok(()) => return Ok(()),
                 Err(now) => word = now,
             }
@@ -132,12 +138,12 @@ impl Counter {
 
     /// Returns the units of an announced give-back, or rolls a tentative take back.
     pub(crate) fn give(&self, quantity: u32) {
-        self.update(|word| with_value(word, value(word) + i64::from(quantity)) - PENDING_ONE);
+        self.update(|word| with_value(word, value(word) + i64::from(quantity)) - one());
     }
 
     /// Ends an announced give-back with nothing to give, or settles a tentative take.
     pub(crate) fn forgo(&self) {
-        self.update(|word| word - PENDING_ONE);
+        self.update(|word| word - one());
     }
 
     /// Adds physical units, or takes them off, even below zero; says what is available then.

@@ -1,0 +1,71 @@
+//! Seeded faults: bugs planted on purpose, to show that the tests which should catch them do.
+//!
+//! In an ordinary build [`planted`] is the constant `false` and nothing of this is left. Under
+//! `--cfg stockhold_loom` a model plants a fault for its own thread; under `--cfg stockhold_faults` the environment
+//! variable `STOCKHOLD_FAULT` plants one for the process, by its name below.
+
+/// A bug that somebody could write.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Fault {
+    /// The counter does not count what is pending: announced give-backs and tentative takes look settled.
+    ForgetPending,
+    /// A transition gives units back before it draws its position.
+    GiveBeforeDraw,
+    /// A transition that lost the swap leaves its record in the log, as one does that fills before it swaps.
+    FillTheLoser,
+    /// Nobody looks at the deadline: no hold is ever due.
+    ForgetDeadline,
+    /// The ring's reader leaves what it read in place.
+    SkipZeroing,
+    /// The log thread says that it sleeps and sleeps, without looking once more.
+    SkipSecondLook,
+    /// A reserve registers its deadline without queueing its slot for the wheel.
+    SkipIntake,
+    /// A turn of the wheel does not say that it is under way.
+    TurnUnseen,
+    /// A slot of an expired hold is handed out without asking its word.
+    TakeExpiredSlot,
+}
+
+#[cfg(not(any(stockhold_loom, stockhold_faults)))]
+#[inline(always)]
+pub(crate) const fn planted(_: Fault) -> bool {
+    false
+}
+
+#[cfg(any(stockhold_loom, stockhold_faults))]
+pub(crate) use planting::*;
+
+#[cfg(stockhold_loom)]
+mod planting {
+    use std::cell::Cell;
+
+    use super::Fault;
+
+    thread_local! {
+        // Loom runs all threads of a model on one: a fault planted here is theirs, and no other model's.
+        static PLANTED: Cell<Option<Fault>> = const { Cell::new(None) };
+    }
+
+    pub(crate) fn planted(fault: Fault) -> bool {
+        PLANTED.get() == Some(fault)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn plant(fault: Option<Fault>) {
+        PLANTED.set(fault);
+    }
+}
+
+#[cfg(all(stockhold_faults, not(stockhold_loom)))]
+mod planting {
+    use std::sync::OnceLock;
+
+    use super::Fault;
+
+    pub(crate) fn planted(fault: Fault) -> bool {
+        static PLANTED: OnceLock<Option<String>> = OnceLock::new();
+        let planted = PLANTED.get_or_init(|| std::env::var("STOCKHOLD_FAULT").ok());
+        planted.as_ref().is_some_and(|name| *name == format!("{fault:?}"))
+    }
+}

@@ -1,0 +1,86 @@
+//! The models bite: each of these bugs is planted, and a model finds it.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::{DEADLINE, bell, builder, counter, engine, hold, ring, timers, transition};
+use crate::fault::{Fault, plant};
+use crate::hold::state::Event;
+
+/// Plants `fault` and asserts that exploring `model` fails, for the reason that `says`.
+fn caught(fault: Fault, says: &str, model: impl Fn() + Send + Sync + 'static) {
+    plant(Some(fault));
+    let found = catch_unwind(AssertUnwindSafe(|| builder().check(model)));
+    plant(None);
+    let Err(panic) = found else { panic!("{fault:?} was not found") };
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or(panic.downcast_ref::<&str>().copied()).unwrap_or_default();
+    assert!(text.contains(says), "{fault:?} was found for another reason: {text}");
+    println!("{fault:?}: caught: {}", text.lines().next().unwrap_or_default());
+}
+
+#[test]
+fn the_pending_count_is_forgotten_by_a_give_back() {
+    caught(Fault::ForgetPending, "a false refusal", counter::take_against_give);
+}
+
+#[test]
+fn the_pending_count_is_forgotten_by_a_rollback() {
+    caught(Fault::ForgetPending, "a false refusal", counter::rollback_against_take);
+}
+
+#[test]
+fn the_pending_count_is_forgotten_by_a_transition() {
+    caught(Fault::ForgetPending, "a false refusal", || {
+        transition::ended_is_never_sold_out(DEADLINE, Event::Expire)
+    });
+}
+
+#[test]
+fn the_pending_count_is_forgotten_by_the_engine() {
+    caught(Fault::ForgetPending, "a false refusal", timers::release_against_refuser);
+}
+
+#[test]
+fn units_are_given_before_the_position_is_drawn() {
+    caught(Fault::GiveBeforeDraw, "given back at", transition::spent_behind_the_give_back);
+}
+
+#[test]
+fn the_loser_fills_its_position() {
+    caught(Fault::FillTheLoser, "not one effective record", transition::two_ends_and_a_reader);
+}
+
+#[test]
+fn the_deadline_is_forgotten() {
+    caught(Fault::ForgetDeadline, "confirmed too late", hold::confirm_at_the_deadline);
+}
+
+#[test]
+fn the_deadline_is_forgotten_by_the_engine() {
+    caught(Fault::ForgetDeadline, "confirmed too late", engine::confirm_against_sweep);
+}
+
+#[test]
+fn the_reader_zeroes_nothing() {
+    caught(Fault::SkipZeroing, "read again", ring::over_a_lap);
+}
+
+#[test]
+fn the_log_thread_does_not_look_again() {
+    caught(Fault::SkipSecondLook, "deadlock", || bell::never_slept_over(1));
+}
+
+#[test]
+fn a_slot_is_not_queued_for_the_wheel() {
+    caught(Fault::SkipIntake, "the wheel has lost it", timers::register_against_turn);
+}
+
+#[test]
+fn a_turn_is_not_seen() {
+    caught(Fault::TurnUnseen, "a false refusal", timers::sweep_against_refuser);
+}
+
+#[test]
+fn an_expired_slot_is_handed_out_unasked() {
+    caught(Fault::TakeExpiredSlot, "two holds in one slot", hold::retake_against_reuse);
+}

@@ -1,0 +1,133 @@
+//! Models of the small protocols, on the real code, in every interleaving that matters.
+//!
+//! A model is one short body with two to four threads. Under `--cfg stockhold_loom` loom explores its interleavings and the
+//! values that each load may see; under plain `cargo test` the same bodies run as ordinary threads, some hundred
+//! times. `tests/loom.sh` does the former, here and in CI.
+//!
+//! # Properties
+//!
+//! | of | property | model |
+//! |---|---|---|
+//! | counter | of two or three who take the last unit, exactly one gets it | [`counter`] |
+//! | counter | what is announced, or taken and not settled, makes nobody sold out | [`counter`] |
+//! | counter | units are neither made nor lost by takes and gives that meet | [`counter`] |
+//! | hold | of confirm, release and expire exactly one wins, and the units go where the winner says | [`hold`] |
+//! | hold | at the deadline confirm loses; an extension and an expiry exclude each other | [`hold`] |
+//! | hold | parts that are cancelled and parts that ship add up to what was confirmed | [`hold`] |
+//! | hold | an expired hold's slot goes to a late confirm or to a new hold, never to both | [`hold`] |
+//! | transition | the log has the winner's record and the loser's void, in order, and no hole | [`transition`] |
+//! | transition | units that were given back are spent behind the record that gave them back | [`transition`] |
+//! | transition | who sees a hold ended is never told sold out because of its units | [`transition`] |
+//! | ring | records come out whole, in the order of their positions, none lost, over a lap | [`ring`] |
+//! | ring | who closes the ring and sees it unused has seen every record that will ever be | [`ring`] |
+//! | log thread | it never sleeps over a published record, and ends when the ring is closed | [`bell`] |
+//! | timers | a live hold's deadline is never later than the horizon says, and the wheel never loses a hold | [`timers`] |
+//! | engine | a refuser is never told sold out because of a hold that is due, swept or not | [`timers`] |
+//! | engine | the last unit: one reserve is granted, the other refused; the log says who | [`engine`] |
+//! | engine | an outcome is one outcome through the real calls, a late confirm's retake included | [`engine`] |
+//!
+//! [`faults`] plants bugs and shows that these models find them.
+//!
+//! # What is not explored
+//!
+//! - Locks (op keys, the catalogue, a key's physical lock), crossbeam's queue of expired slots, and how arrays grow:
+//!   loom does not see them, so threads neither wait at them nor learn anything from them.
+//! - Those who wait for a durable position ([`watch`](crate::log::watch)): it rests on the one order of SeqCst accesses,
+//!   which loom does not know. It has them as AcqRel, and what is explored here holds even so.
+//! - Time: a nap never ends by itself here, so the models show more than is needed, that no nap has to end. One does:
+//!   a claim that is refused while the ring is being closed may make the log thread see the ring in use, and rings no
+//!   bell, so that a shutdown takes one nap longer.
+//! - Expiry under a clock that moves on within a call: each call has its own time from the start.
+//! - More than so many preemptions in one execution (two unless asked for more, one less in the longest models), and a compare-and-swap that fails for
+//!   no reason: loom's never does.
+
+mod bell;
+mod counter;
+mod engine;
+#[cfg(stockhold_loom)]
+mod faults;
+mod hold;
+mod ring;
+mod timers;
+mod transition;
+
+use crate::clock::EPOCH_2020_MS;
+use crate::clock::Timestamp;
+use crate::log::ring::{Found, Reader, Ring};
+
+/// A moment in the models' time.
+const fn at(ms: u64) -> Timestamp {
+    Timestamp(EPOCH_2020_MS + ms)
+}
+
+/// The deadline of the models' holds, the moment before it, and one long after it.
+const DEADLINE: Timestamp = at(1_000);
+const BEFORE: Timestamp = at(999);
+const LATER: Timestamp = at(5_000);
+
+/// Runs `body` in every interleaving with as many preemptions as asked for.
+fn explore(body: impl Fn() + Send + Sync + 'static) {
+    explore_with(0, body);
+}
+
+/// As [`explore`], with one preemption less: for models with so many steps that they would take minutes.
+fn explore_less(body: impl Fn() + Send + Sync + 'static) {
+    explore_with(1, body);
+}
+
+#[cfg(stockhold_loom)]
+fn explore_with(less: usize, body: impl Fn() + Send + Sync + 'static) {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    let executions = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&executions);
+    let began = std::time::Instant::now();
+    let mut builder = builder();
+    builder.preemption_bound = builder.preemption_bound.map(|bound| bound - less);
+    builder.check(move || {
+        counted.fetch_add(1, Ordering::Relaxed);
+        body();
+    });
+    println!(
+        "{}: {} executions, {} ms",
+        std::thread::current().name().unwrap_or("?"),
+        executions.load(Ordering::Relaxed),
+        began.elapsed().as_millis()
+    );
+}
+
+#[cfg(stockhold_loom)]
+fn builder() -> loom::model::Builder {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound.get_or_insert(2);
+    builder.max_branches = 20_000;
+    builder
+}
+
+/// Runs `body` often, on ordinary threads.
+#[cfg(not(stockhold_loom))]
+fn explore_with(_less: usize, body: impl Fn() + Send + Sync + 'static) {
+    for _ in 0..200 {
+        body();
+    }
+}
+
+/// One entry of the log: the bytes of a record, or `None` for a void.
+type Entry = Option<Vec<u8>>;
+
+/// Reads and frees all that is published, without waiting.
+fn drain(ring: &Ring, reader: &mut Reader) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    loop {
+        let mut bytes = Vec::new();
+        let (entry, words) = match reader.next(ring, &mut bytes) {
+            Found::Nothing => return entries,
+            Found::Record { words } => (Some(bytes), words),
+            Found::Void { words } => (None, words),
+        };
+        reader.free(ring, words);
+        assert!(entries.len() < 32, "what was read is read again");
+        entries.push(entry);
+    }
+}
