@@ -31,6 +31,7 @@ use crate::sync::{AtomicBool, Ordering, fence, park_timeout};
 /// How long the thread sleeps at most, so that an idle engine's sidecar and interval syncs are not late.
 const NAP: Duration = Duration::from_millis(50);
 /// How long an engine in memory lets its next group gather: far less than the smallest ring takes to fill.
+#[cfg(not(stockhold_loom))]
 const GATHER: Duration = Duration::from_micros(100);
 /// How far the sidecar may lag behind.
 const SIDECAR_LAG: Duration = Duration::from_millis(100);
@@ -181,6 +182,7 @@ impl Log {
             if self.writer.log.is_none() && !shared.ring.is_closed() {
                 // No sync gathers the next group, and nobody waits for an acknowledgement: without a pause every
                 // record would be a group, and every writer would have to wake us.
+                #[cfg(not(stockhold_loom))]
                 thread::sleep(GATHER);
             }
         }
