@@ -43,8 +43,9 @@
 //!
 //! Before that, what is due is reclaimed. Each shard of holds has one word that says the earliest deadline it may have,
 //! how often its wheel was turned, and whether it is being turned. The refuser reads all of them, then the counter, then
-//! all of them again; equal both times and nothing due, the counter held every unit that was not in a live hold at the
-//! instant of its load. If something is due, the refuser expires a batch itself. So the engine is exact without the
+//! the clock, then all of them again; equal both times and nothing due at that time, the counter held every unit that was
+//! not in a live hold at the instant of its load. (The clock last: a refuser that sleeps in between must not take a hold
+//! for live that has expired meanwhile.) If something is due, the refuser expires a batch itself. So the engine is exact without the
 //! driver thread, which only keeps the horizon fresh and lets an idle engine expire.
 //!
 //! # Transitions
@@ -66,6 +67,16 @@
 //! descheduled, a full ring, a full table of op keys. Calls with an op key share a map whose shard lock spans one map
 //! operation. Physical movements (receive, adjust, ship, the stop switch) of one key are serialised by a lock; sales
 //! never take it. Queries ([`level`](crate::Engine::level), [`holds_of`](crate::Engine::holds_of)) wait for the fold.
+//!
+//! Three places stand on structures of well-kept libraries that can wait for a thread descheduled in the middle of one of
+//! their operations: the queue of expired holds (`SegQueue`), the growth of a table by a segment (`OnceLock::set`), and the
+//! wake-up of a sleeping log thread (a system call).
+//!
+//! # Time
+//!
+//! Engine time is the machine's monotonic clock, anchored to the wall clock when the engine is opened. Should the wall be
+//! behind the last time in the log then, engine time goes on from the log's: no hold comes back to life, and none waits
+//! for the wall to catch up. The clock must say a year from 2020 to 2078.
 //!
 //! # The log
 //!
@@ -106,8 +117,11 @@
 //! | another program's directory; a newer format; a part missing | refused, says which |
 //! | another engine has it open | refused, says who |
 //!
-//! An id of a hold that a crash took back (told to nobody as durable) is never mistaken for the hold that uses its slot
-//! next: the id's keyed hash takes in the opening.
+//! An id of a hold that a crash took back (told to nobody as durable) is not mistaken for the hold that uses its slot
+//! next: the id's keyed hash takes in the opening, modulo 16.
+//!
+//! A log whose records contradict each other, or name what no operation can do, is refused at the position of the first,
+//! checksums or not.
 //!
 //! # When the log fails
 //!
@@ -117,7 +131,11 @@
 //!
 //! # Orderings
 //!
-//! Each is explained where it stands. In short: the counter's swaps are `AcqRel`, so who sees units also sees the position
+//! Each is explained where it stands, and the protocols that rest on them are explored by loom on this code
+//! (`tests/loom.sh`; the list of properties heads `src/loom_models/mod.rs`), which also finds the bugs that
+//! `src/fault.rs` plants.
+//!
+//! In short: the counter's swaps are `AcqRel`, so who sees units also sees the position
 //! drawn before they were given; a hold's fields are published by its word; the ring's words by its header, and their
 //! zeroing by the `used` counter; the timers' three steps (queue, lower, take) and a turn's (reset, drain) are `SeqCst`,
 //! because each side writes one word and then reads the other's; the log thread's sleep is a pair of `SeqCst` fences for

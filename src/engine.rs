@@ -346,6 +346,7 @@ impl Engine {
     /// Units arrive and are on sale at once. Takes the key's lock of physical movements.
     pub fn receive(&self, request: Receive<'_>) -> Result<Receipt<'_, Adjusted>, StockError> {
         let core = &self.inner.core;
+        core.item(request.key)?;
         let now = core.now();
         let content = || {
             Content::of(8).number(request.key.index).number(request.quantity).bytes(request.reference).hash()
@@ -361,6 +362,7 @@ impl Engine {
     /// answer; what is received next pays it. Takes the key's lock of physical movements.
     pub fn adjust(&self, request: Adjust<'_>) -> Result<Receipt<'_, Adjusted>, StockError> {
         let core = &self.inner.core;
+        core.item(request.key)?;
         let now = core.now();
         let content = || {
             Content::of(9)

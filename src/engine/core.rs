@@ -26,7 +26,7 @@ use super::transition::{Missed, transition};
 /// Shards at most; a snapshot of their timers fits on the stack.
 pub(crate) const SHARDS_MAX: usize = 16;
 
-/// Turns of one shard in a row that may expire nothing before a sweep leaves it for later. Under loom one is enough to
+/// Turns of one shard in a row that may make no progress before a sweep leaves it for later. Under loom one is enough to
 /// reach every branch.
 const IDLE_TURNS_MAX: usize = if cfg!(stockhold_loom) { 1 } else { 64 };
 
@@ -45,8 +45,8 @@ pub(crate) struct Core {
     pub epoch: u32,
     /// Times in the log count from here.
     pub opened_at: Timestamp,
-    /// Engine time is never below it: the last time in the log.
-    pub floor: Timestamp,
+    /// How far engine time is ahead of the clock: as far as the last time in the log was, so that it goes on from there.
+    pub ahead_ms: u64,
     /// Live holds that recovery found.
     pub recovered_live: u64,
 }
@@ -77,7 +77,8 @@ pub(crate) struct Snapshot([State; SHARDS_MAX]);
 
 impl Core {
     pub(crate) fn now(&self) -> Timestamp {
-        self.config.clock.now().max(self.floor)
+        let clock_ms = self.config.clock.now().0;
+        Timestamp(clock_ms.saturating_add(self.ahead_ms)).max(self.opened_at)
     }
 
     /// `now` as records have it.
@@ -168,7 +169,8 @@ impl Core {
     pub(crate) fn seen(&self, slot: &Slot, generation: u32) -> Option<(Word, Facts)> {
         let word = slot.word();
         let facts = slot.facts();
-        (facts.generation == generation && !matches!(word.phase(), Phase::Free | Phase::Reserving))
+        let came_to_be = |word: Word| !matches!(word.phase(), Phase::Free | Phase::Reserving);
+        (facts.generation == generation && came_to_be(word) && came_to_be(facts.word))
             .then_some((word, facts))
     }
 
@@ -251,7 +253,7 @@ impl Core {
     pub(crate) fn sweep(&self, now: Timestamp) -> usize {
         let mut expired = 0;
         for shard in 0..self.timers.len() {
-            // Turns that expire nothing: the wheel cascades, or what is due cannot be closed yet.
+            // Turns without progress: what is due cannot be closed yet.
             let mut idle = 0;
             while idle < IDLE_TURNS_MAX
                 && self.timers[shard].state().is_due(now)
@@ -259,10 +261,9 @@ impl Core {
             {
                 match self.turn(shard, now) {
                     Turn::Elsewhere => break,
-                    Turn::Turned(0) => idle += 1,
-                    Turn::Turned(batch) => {
+                    Turn::Turned { expired: batch, progress } => {
                         expired += batch;
-                        idle = 0;
+                        idle = if progress { 0 } else { idle + 1 };
                     }
                 }
             }
@@ -318,7 +319,9 @@ impl Slots for ShardSlots<'_> {
             }
             match self.core.expire(item, Place { slot, generation }, now) {
                 Ok(Some(_)) => return Fired::Expired,
-                Ok(None) => {} // it changed under us: look again
+                // It changed under us: look again. A key that is not there, which no log of ours names, has no units.
+                Ok(None) if self.core.book.get(item.facts().key).is_none() => return Fired::Dead,
+                Ok(None) => {}
                 Err(_) => return Fired::Later(word.deadline()),
             }
         }

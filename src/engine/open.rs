@@ -14,7 +14,7 @@ use super::core::{Core, SHARDS_MAX};
 use super::{Engine, Inner};
 use crate::clock::Timestamp;
 use crate::config::Config;
-use crate::error::{Common, OpenError};
+use crate::error::{Common, NameError, OpenError};
 use crate::expiry::timers::{Slots, Timers};
 use crate::fold::answers::Answers;
 use crate::fold::follower::Follower;
@@ -177,8 +177,9 @@ fn start(
     let Recovered { fold, op_keys: ops } = recovered;
     let epoch = log.as_ref().map_or(1, |log| log.epoch);
     let end = log.as_ref().map_or(0, |log| log.tip.end);
-    let floor = fold.now;
-    let opened_at = config.clock.now().max(floor);
+    let clock_now = config.clock.now();
+    let opened_at = clock_now.max(fold.now);
+    let ahead_ms = opened_at.0 - clock_now.0;
     let shards = thread::available_parallelism().map_or(1, usize::from).next_power_of_two().min(SHARDS_MAX);
 
     let op_keys = OpKeys::new(config.op_keys_max, config.op_key_retention);
@@ -190,20 +191,19 @@ fn start(
     let (catalog, book) = (Catalog::default(), Book::new());
     for ((index, level), (sku, location)) in fold.levels.iter().zip(&fold.names) {
         let item = Item::new(level.available(), level.on_hand, level.stopped);
-        let made = catalog.declare(sku, location, |key| {
-            debug_assert_eq!(key, index);
-            book.add(key, item).ok_or(crate::error::NameError::Full)
-        });
-        made.map_err(|error| OpenError::Damaged {
-            readable: None,
-            message: format!("the log's catalogue cannot be restored: {error}"),
-        })?;
+        let made = catalog.declare(sku, location, |key| book.add(key, item).ok_or(NameError::Full));
+        let problem = match made {
+            Ok(key) if key == index => continue,
+            Ok(key) => format!("{sku:?} at {location:?} is declared twice, as key {key} and as key {index}"),
+            Err(error) => error.to_string(),
+        };
+        let message = format!("the log's catalogue cannot be restored: {problem}");
+        return Err(OpenError::Damaged { readable: None, message });
     }
 
     // A log that was written with more holds than are allowed now is opened all the same.
-    let highest = fold.holds.keys().max().map_or(0, |slot| slot + 1);
-    let slots = config.holds_max.max(highest.next_multiple_of(shards as u32));
-    let holds = HoldTable::new(shards, slots, config.expired_kept);
+    let highest = fold.holds.keys().max().map_or(0, |slot| slot.saturating_add(1));
+    let holds = HoldTable::new(shards, config.holds_max, config.expired_kept, highest);
     for (&slot, hold) in &fold.holds {
         let deadline = if hold.word.phase().is_live() { hold.word.deadline() } else { Timestamp(0) };
         let new = NewHold {
@@ -258,7 +258,7 @@ fn start(
         follower,
         epoch,
         opened_at,
-        floor,
+        ahead_ms,
         recovered_live,
         config,
     });
@@ -329,7 +329,11 @@ impl Threads {
         // The lock is held while joining, so that a second shutdown returns only when all have ended.
         let mut running = self.running.lock();
         for thread in running.drain(..) {
-            let _ = thread.join(); // a panic of the log thread has poisoned; the others have nothing to lose
+            // The last handle may be dropped by a waker, on a thread of ours, which ends by itself. A panic of the log
+            // thread has poisoned; the others have nothing to lose.
+            if thread.thread().id() != thread::current().id() {
+                let _ = thread.join();
+            }
         }
     }
 }

@@ -109,7 +109,7 @@ impl Core {
         metrics.holds_live = (self.recovered_live + metrics.granted).saturating_sub(ended);
         let earliest_ms =
             self.timers.iter().map(|timers| timers.state().earliest_ms()).min().unwrap_or(u64::MAX);
-        metrics.horizon_lag_ms = (now.0 + 1).saturating_sub(earliest_ms);
+        metrics.horizon_lag_ms = now.0.saturating_add(1).saturating_sub(earliest_ms);
         if metrics.horizon_lag_ms > 0 {
             let overdue = |slot: &Slot| {
                 let word = slot.word();

@@ -19,8 +19,8 @@ use crate::stock::counter::Short;
 use crate::sync::Patience;
 use crate::types::{Position, QUANTITY_MAX, REFERENCE_BYTES_MAX, StockKey};
 
-/// Batches of expired holds that one decision reclaims at most before it answers `Busy`.
-const TURNS_MAX: usize = 256;
+/// Batches of expired holds that one decision reclaims at most before it answers `Busy`: a million.
+const TURNS_MAX: usize = if cfg!(stockhold_loom) { 2 } else { 4_096 };
 
 /// A reserve that passed the limits.
 pub(crate) struct Wanted<'c, 'r> {
@@ -139,11 +139,11 @@ impl Core {
             Horizon::Clean(after) if after == before => Ok(SoldOut::Yes { available: reading.available }),
             Horizon::Clean(_) | Horizon::Turning => self.again(effort, Busy::Reclaiming),
             Horizon::Due(shard) => match self.turn(shard, now) {
-                Turn::Turned(expired) if expired > 0 && effort.turns < TURNS_MAX => {
+                Turn::Turned { progress: true, .. } if effort.turns < TURNS_MAX => {
                     effort.turns += 1;
                     Ok(SoldOut::Retry)
                 }
-                Turn::Turned(_) | Turn::Elsewhere => self.again(effort, Busy::Reclaiming),
+                Turn::Turned { .. } | Turn::Elsewhere => self.again(effort, Busy::Reclaiming),
             },
         }
     }
@@ -214,7 +214,7 @@ impl Core {
                 Err(ReserveError::HoldsFull { holds_max: self.config.holds_max })
             }
             Horizon::Due(shard) => {
-                if !matches!(self.turn(shard, now), Turn::Turned(expired) if expired > 0) {
+                if !matches!(self.turn(shard, now), Turn::Turned { progress: true, .. }) {
                     self.again(effort, Busy::Reclaiming)?;
                 }
                 Ok(None)

@@ -85,8 +85,8 @@ pub(crate) enum Fired {
 /// What a turn did.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Turn {
-    /// So many holds expired; more may be due.
-    Turned(usize),
+    /// So many holds expired; more may be due. Progress is also a slot taken over, or a step of the wheel.
+    Turned { expired: usize, progress: bool },
     /// Another thread is turning.
     Elsewhere,
 }
@@ -197,7 +197,7 @@ impl Timers {
             earliest = earliest.min(before);
         }
         self.end_turn(earliest);
-        Turn::Turned(expired)
+        Turn::Turned { expired, progress: expired > 0 || !drained || progress == Progress::More }
     }
 
     /// Marks the wheel as being turned and resets `earliest`, which it returns.

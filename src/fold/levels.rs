@@ -1,6 +1,7 @@
 //! Levels by the fold: the book of every stock key at one position.
 
 use crate::log::record::Record;
+use crate::types::ON_HAND_MAX;
 
 /// A record that contradicts what lies before it.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -59,6 +60,9 @@ impl Levels {
             return Ok(());
         }
         let Some(key) = record.stock_key() else { return Ok(()) };
+        if !record.is_sane() {
+            return Err(wrong("it moves a number of units that no operation can"));
+        }
         let level =
             self.keys.get_mut(key as usize).ok_or_else(|| wrong("a stock key that was never declared"))?;
         match *record {
@@ -88,6 +92,9 @@ impl Levels {
             | Record::Extend { .. }
             | Record::Pay { .. }
             | Record::Refuse { .. } => {}
+        }
+        if level.on_hand > ON_HAND_MAX || level.available() < -ON_HAND_MAX {
+            return Err(wrong("it leaves more units than can be counted"));
         }
         if level.is_valid() {
             Ok(())

@@ -3,10 +3,15 @@
 use std::collections::HashMap;
 
 use super::levels::{Contradiction, Levels};
-use crate::clock::Timestamp;
+use crate::clock::{EPOCH_2020_MS, Timestamp};
 use crate::hold::state::{Phase, Word};
 use crate::log::record::{Place, Record, Records};
 use crate::types::Reference;
+
+/// Slots of the table of holds at most.
+const SLOTS_MAX: u32 = 1 << 30;
+/// The last time that a hold's word can carry.
+const TIME_MAX_MS: u64 = EPOCH_2020_MS + (1 << 41) - 1;
 
 /// A hold, as the log says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -75,10 +80,19 @@ impl Fold {
         let wrong = |what| Contradiction { position, what };
         self.levels.apply(position, record)?;
         let at = self.time_of(record);
+        if record.place().is_some_and(|place| place.slot >= SLOTS_MAX || place.generation == 0) {
+            return Err(wrong("a hold in a place that cannot be"));
+        }
+        if at.is_some_and(|at| at.0 > TIME_MAX_MS) {
+            return Err(wrong("a time that cannot be"));
+        }
         let mut epoch = self.epoch;
         match *record {
             Record::Opened { epoch, at_unix_ms } => {
                 self.epoch = epoch;
+                if at_unix_ms > TIME_MAX_MS {
+                    return Err(wrong("a time that cannot be"));
+                }
                 self.opened_at = Timestamp(at_unix_ms);
                 self.now = self.now.max(self.opened_at);
             }
@@ -100,7 +114,9 @@ impl Fold {
                     ),
                 };
                 if let Some(before) = self.holds.insert(place.slot, hold)
-                    && (before.generation >= place.generation || before.word.phase().is_live())
+                    && (before.generation >= place.generation
+                        || before.word.phase().is_live()
+                        || before.word.phase() == Phase::Confirmed)
                 {
                     return Err(wrong("a slot is used again before its hold has ended"));
                 }

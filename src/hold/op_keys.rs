@@ -81,14 +81,9 @@ impl OpKeys {
 
     /// Enters the key, unless it was used before.
     pub(crate) fn begin(&self, key: OpKey, content: u64, now: Timestamp) -> Result<Began<'_>, Common> {
-        if let (Some(at_ms), Some(retention)) = (key.uuid_v7_ms(), self.retention)
-            && Timestamp(at_ms).plus(retention) < now
-            && !self.entries.contains_key(&key)
-        {
-            return Err(OpKeyError::TooOld.into());
-        }
         match self.entries.entry(key) {
             Entry::Occupied(entry) => Ok(Began::Before(entry.get().answer(content)?)),
+            Entry::Vacant(_) if self.is_too_old(key, now) => Err(OpKeyError::TooOld.into()),
             Entry::Vacant(entry) => {
                 // Relaxed: a bound, not a fence; the entry itself is published by the map's lock.
                 if self.count.fetch_add(1, Ordering::Relaxed) >= self.max {
@@ -99,6 +94,12 @@ impl OpKeys {
                 Ok(Began::Now(Deciding { keys: self, key, open: true }))
             }
         }
+    }
+
+    /// A key that says when it was made may have been used and forgotten.
+    fn is_too_old(&self, key: OpKey, now: Timestamp) -> bool {
+        let made = key.uuid_v7_ms().map(Timestamp);
+        made.zip(self.retention).is_some_and(|(made, retention)| made.plus(retention) < now)
     }
 
     /// Puts back what recovery found, even beyond the bound.
@@ -122,8 +123,12 @@ impl OpKeys {
 
     fn forget(&self, now: Timestamp, retention: Duration) {
         let mut forgotten = 0;
-        self.entries.retain(|_, entry| {
-            let keep = entry.done.is_none_or(|done| done.at.plus(retention) >= now);
+        self.entries.retain(|key, entry| {
+            let keep = entry.done.is_none_or(|done| {
+                // Not before it would be too old by its own time: its maker's clock may be ahead, by a window at most.
+                let made = Timestamp(key.uuid_v7_ms().unwrap_or(0)).min(done.at.plus(retention));
+                made.max(done.at).plus(retention) >= now
+            });
             forgotten += usize::from(!keep);
             keep
         });

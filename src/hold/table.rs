@@ -7,8 +7,8 @@
 //!
 //! 1. A slot has one owner from [`allocate`](HoldTable::allocate) until its word says `Active`; only the owner
 //!    writes its fields then. Afterwards the fields are read-only and the word alone changes, by swaps.
-//! 2. A reader takes the word, then the fields, and believes them only if the word's generation is still the
-//!    one it came for, or if its swap of the word succeeds.
+//! 2. A reader takes the word, then the fields, then the word again, and believes them only if both words are of the
+//!    generation it came for and of a hold that came to be. A new owner changes the word before the fields.
 //! 3. A slot comes back by whoever made its last transition, once. An expired one can still be retaken, so it
 //!    is allocated by a swap of its word, which the retake also needs.
 //! 4. Free lists are stacks of indices with a tag against the stack changing under a pop (ABA).
@@ -55,6 +55,8 @@ pub(crate) struct Facts {
     pub born: Timestamp,
     /// All 32 bits.
     pub generation: u32,
+    /// The word, as it was after the fields were read.
+    pub word: Word,
     /// The opening that made it, modulo [`EPOCHS`].
     pub epoch: u32,
     reference_length: u8,
@@ -91,18 +93,26 @@ impl Slot {
         self.word.store(word.0, Ordering::Release);
     }
 
+    /// By the new owner, before it writes the fields: whoever reads a new field sees that the old hold is gone.
+    fn take_over(&self, word: Word) {
+        self.word.store(word.0, Ordering::Relaxed); // ordered before the fields by the fence
+        fence(Ordering::Release); // pairs with the fence in `facts`
+    }
+
     /// The fields; see rule 2 for when to believe them.
     pub(crate) fn facts(&self) -> Facts {
         // Relaxed: ordered by the Acquire of the word read before.
         let (item, life) = (self.item.load(Ordering::Relaxed), self.life.load(Ordering::Relaxed));
-        // Acquire fence: had a field been of a later hold, the word read now would be too, and not fit.
+        // Acquire fence: had a field been of a later hold, the word read now would be too, and not fit. Pairs with the
+        // fence in `take_over`.
         fence(Ordering::Acquire);
-        let low = Word(self.word.load(Ordering::Relaxed)).generation();
+        let word = Word(self.word.load(Ordering::Relaxed));
         Facts {
             key: (item >> 32) as u32,
             quantity: item as u32,
             born: Timestamp(EPOCH_2020_MS + (life >> 23)),
-            generation: ((life >> 4) as u32 & 0x1fff) << GENERATION_BITS | low,
+            generation: ((life >> 4) as u32 & 0x1fff) << GENERATION_BITS | word.generation(),
+            word,
             epoch: life as u32 % EPOCHS,
             reference_length: (life >> 17) as u8 & 0x3f,
         }
@@ -161,16 +171,18 @@ pub(crate) struct HoldTable {
 }
 
 impl HoldTable {
-    /// `shards` is a power of two; `expired_kept` bounds how many expired holds are remembered for their own sake.
-    pub(crate) fn new(shards: usize, holds_max: u32, expired_kept: u32) -> Self {
+    /// `shards` is a power of two; `expired_kept` bounds how many expired holds are remembered for their own sake;
+    /// slots below `room` can be [restored](Self::restore), even beyond `holds_max`.
+    pub(crate) fn new(shards: usize, holds_max: u32, expired_kept: u32, room: u32) -> Self {
+        let room = holds_max.max(room).div_ceil(shards as u32) as usize;
         let quota =
             |shard: usize| holds_max / shards as u32 + u32::from((shard as u32) < holds_max % shards as u32);
         HoldTable {
             shards: (0..shards)
                 .map(|shard| {
                     CachePadded::new(Shard {
-                        slots: Segments::new(quota(shard) as usize),
-                        references: Segments::new(quota(shard) as usize),
+                        slots: Segments::new(room),
+                        references: Segments::new(room),
                         free: CachePadded::new(AtomicU64::new(u64::from(NONE))),
                         fresh: CachePadded::new(AtomicU32::new(0)),
                         expired: SegQueue::new(),
@@ -220,8 +232,10 @@ impl HoldTable {
             let item = self.shards[shard].slots.get(local as usize)?;
             // The slot is ours: its word is final, and what could still be retaken was swapped away.
             let generation = item.facts().generation + 1;
+            let word = Word::with_deadline(Phase::Reserving, generation, new.deadline);
+            item.take_over(word);
             self.fill(slot, item, generation, new);
-            item.publish(Word::with_deadline(Phase::Reserving, generation, new.deadline));
+            item.publish(word);
             Some(Place { slot, generation })
         })
     }
@@ -255,17 +269,26 @@ impl HoldTable {
     /// The slot of a hold that has ended for good.
     pub(crate) fn free(&self, slot: u32) {
         let (shard, local) = self.locate(slot);
-        // A generation that is used up retires its slot: an id is never given twice.
-        if self.shards[shard].slots.get(local as usize).is_some_and(|slot| slot.facts().generation < u32::MAX)
-        {
-            self.shards[shard].push_free(local);
+        let shard = &self.shards[shard];
+        // A generation that is used up retires its slot: an id is never given twice. So does a place that is beyond
+        // what is allowed now.
+        let again = |slot: &Slot| slot.facts().generation < u32::MAX && local < shard.quota;
+        if shard.slots.get(local as usize).is_some_and(again) {
+            shard.push_free(local);
         }
     }
 
     /// The slot of a hold that has expired: remembered until others need the room.
     pub(crate) fn bury(&self, slot: u32) {
         let (shard, local) = self.locate(slot);
-        self.shards[shard].expired.push(local);
+        let shard = &self.shards[shard];
+        shard.expired.push(local);
+        // One in, one out: what was retaken meanwhile leaves the queue here too, so it stays bounded.
+        if shard.expired.len() > self.expired_kept
+            && let Some(oldest) = shard.pop_expired()
+        {
+            shard.push_free(oldest);
+        }
     }
 
     /// Puts back a hold that recovery found. `None` if the table has no such place.
@@ -286,6 +309,8 @@ impl HoldTable {
                 match slot.word().phase() {
                     Phase::Active | Phase::Paying | Phase::Confirmed | Phase::Reserving => {}
                     Phase::Expired => shard.expired.push(local),
+                    // A generation that is used up, or a place beyond what is allowed now, retires its slot.
+                    _ if slot.facts().generation == u32::MAX || local >= shard.quota => {}
                     Phase::Free | Phase::Shipped | Phase::Released | Phase::Cancelled => {
                         shard.push_free(local)
                     }
@@ -412,7 +437,7 @@ mod tests {
 
     #[test]
     fn a_new_hold_says_what_it_was_made_of() {
-        let table = HoldTable::new(2, 8, 0);
+        let table = HoldTable::new(2, 8, 0, 0);
         let place = table.allocate(1, new(5)).unwrap();
         let slot = table.slot(place.slot).unwrap();
         let facts = slot.facts();
@@ -425,7 +450,7 @@ mod tests {
     #[test]
     fn holds_max_is_exact_whatever_shard_asks() {
         for max in [1, 3, 8] {
-            let table = HoldTable::new(4, max, 0);
+            let table = HoldTable::new(4, max, 0, 0);
             let places: Vec<_> = std::iter::from_fn(|| table.allocate(2, new(0))).collect();
             assert_eq!(places.len(), max as usize);
             let slot = table.slot(places[0].slot).unwrap();
@@ -438,7 +463,7 @@ mod tests {
 
     #[test]
     fn a_place_that_was_told_to_nobody_is_used_again() {
-        let table = HoldTable::new(1, 8, 0);
+        let table = HoldTable::new(1, 8, 0, 0);
         let place = table.allocate(0, new(0)).unwrap();
         table.vanish(place);
         assert_eq!(table.allocate(0, new(0)).unwrap(), place);
@@ -446,7 +471,7 @@ mod tests {
 
     #[test]
     fn an_expired_hold_is_remembered_until_its_room_is_needed() {
-        let table = HoldTable::new(1, 3, 1);
+        let table = HoldTable::new(1, 3, 1, 0);
         let expire = |place: Place| {
             table.slot(place.slot).unwrap().publish(Word::with_units(Phase::Expired, place.generation, 0));
             table.bury(place.slot);
@@ -464,7 +489,7 @@ mod tests {
 
     #[test]
     fn a_retaken_hold_keeps_its_slot() {
-        let table = HoldTable::new(1, 1, 0);
+        let table = HoldTable::new(1, 1, 1, 0);
         let place = table.allocate(0, new(0)).unwrap();
         let slot = table.slot(place.slot).unwrap();
         slot.publish(Word::with_units(Phase::Expired, 1, 0));
@@ -476,7 +501,7 @@ mod tests {
 
     #[test]
     fn the_generation_outgrows_the_word() {
-        let table = HoldTable::new(1, 1, 0);
+        let table = HoldTable::new(1, 1, 0, 0);
         let place = Place { slot: 0, generation: (5 << GENERATION_BITS) | 7 };
         let word = Word::with_units(Phase::Released, place.generation, 0);
         table.restore(OldHold { new: new(1), place, word }).unwrap();

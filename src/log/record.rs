@@ -12,6 +12,7 @@ use bincode::config::{Configuration, Limit, LittleEndian, Varint};
 use serde::{Deserialize, Serialize};
 
 use crate::request::AdjustReason;
+use crate::types::QUANTITY_MAX;
 
 /// The longest record, encoded.
 pub(crate) const RECORD_BYTES_MAX: usize = 2 * 255 + 64;
@@ -215,6 +216,29 @@ impl<'a> Record<'a> {
             | Record::Adjust { .. }
             | Record::Sale { .. }
             | Record::Refuse { .. } => None,
+        }
+    }
+
+    /// Whether the units it names are within what an operation can move.
+    pub(crate) fn is_sane(&self) -> bool {
+        let units = |quantity: u32| (1..=QUANTITY_MAX).contains(&quantity);
+        match *self {
+            Record::Reserve { quantity, .. }
+            | Record::Release { quantity, .. }
+            | Record::Expire { quantity, .. }
+            | Record::Ship { quantity, .. }
+            | Record::Cancel { quantity, .. }
+            | Record::Receive { quantity, .. } => units(quantity),
+            Record::Confirm { taken, returned, .. } => units(taken) && returned <= QUANTITY_MAX,
+            Record::Retake { taken, .. } => units(taken),
+            Record::Adjust { delta, .. } => delta != 0 && delta.unsigned_abs() <= QUANTITY_MAX.into(),
+            Record::Void { .. }
+            | Record::Opened { .. }
+            | Record::Declare { .. }
+            | Record::Extend { .. }
+            | Record::Pay { .. }
+            | Record::Sale { .. }
+            | Record::Refuse { .. } => true,
         }
     }
 

@@ -3,6 +3,7 @@
 //! Waiters are woken once a group, by a thread of their own: the log thread only stores the position and rings.
 
 use std::collections::BinaryHeap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Poll, Wake, Waker};
@@ -157,7 +158,10 @@ impl Watch {
         self.has_waiters.store(!waiters.heap.is_empty(), Ordering::SeqCst);
         drop(waiters);
         let count = woken.len();
-        woken.into_iter().for_each(|waiting| waiting.waker.wake());
+        for waiting in woken {
+            // A waker is the caller's code: its panic is its own, the others are woken all the same.
+            let _ = catch_unwind(AssertUnwindSafe(|| waiting.waker.wake()));
+        }
         (count, reached)
     }
 }

@@ -7,11 +7,10 @@
 //! The race to survive: the thread goes to sleep while a writer publishes. The writer publishes, then asks
 //! whether the thread sleeps; the thread says that it sleeps, then looks once more (see [`Bell`]).
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::Sender;
-use parking_lot::Mutex;
 
 use super::chunk::{self, ChunkHeader};
 use super::recovery::OpenLog;
@@ -40,7 +39,7 @@ const SIDECAR_LAG: Duration = Duration::from_millis(100);
 #[derive(Debug, Default)]
 pub(crate) struct Bell {
     sleeping: AtomicBool,
-    thread: Mutex<Option<Thread>>,
+    thread: OnceLock<Thread>,
 }
 
 impl Bell {
@@ -50,23 +49,23 @@ impl Bell {
         // sees the other.
         fence(Ordering::SeqCst);
         if self.sleeping.load(Ordering::Relaxed)
-            && let Some(thread) = &*self.thread.lock()
+            && let Some(thread) = self.thread.get()
         {
             thread.unpark();
         }
     }
 
-    /// From now on it wakes the calling thread.
+    /// From now on it wakes the calling thread, the first that asks.
     pub(crate) fn belong_to_this_thread(&self) {
-        *self.thread.lock() = Some(thread::current());
+        let _ = self.thread.set(thread::current());
     }
 
     /// Sleeps unless `awake` holds once everybody knows that we sleep.
-    pub(crate) fn sleep(&self, awake: impl Fn() -> bool) {
+    pub(crate) fn sleep(&self, nap: Duration, awake: impl Fn() -> bool) {
         self.sleeping.store(true, Ordering::Relaxed);
         fence(Ordering::SeqCst); // see `ring`
         if planted(Fault::SkipSecondLook) || !awake() {
-            park_timeout(NAP);
+            park_timeout(nap);
         }
         self.sleeping.store(false, Ordering::Relaxed);
     }
@@ -170,7 +169,7 @@ impl Log {
                 if shared.ring.drawn() == self.reader.position() {
                     shared.metrics.idle();
                 }
-                shared.bell.sleep(|| {
+                shared.bell.sleep(self.nap(), || {
                     self.reader.has_next(&shared.ring)
                         || (shared.ring.is_closed() && shared.ring.used_words() == 0)
                 });
@@ -185,6 +184,16 @@ impl Log {
                 #[cfg(not(stockhold_loom))]
                 thread::sleep(GATHER);
             }
+        }
+    }
+
+    /// Until the next sync of an interval is due, if that is sooner.
+    fn nap(&self) -> Duration {
+        match self.writer.durability {
+            Durability::Interval(period) if self.window_bytes > 0 => {
+                period.saturating_sub(self.last_sync.elapsed()).min(NAP)
+            }
+            _ => NAP,
         }
     }
 

@@ -2,6 +2,7 @@
 //! a deadlock.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{drain, explore};
 use crate::config::Durability;
@@ -39,7 +40,7 @@ pub(super) fn never_slept_over(writers: usize) {
             let mut read = 0;
             while read < writers {
                 match drain(&shared.ring, &mut reader).len() {
-                    0 => shared.bell.sleep(|| reader.has_next(&shared.ring)),
+                    0 => shared.bell.sleep(Duration::ZERO, || reader.has_next(&shared.ring)),
                     some => read += some,
                 }
             }

@@ -41,7 +41,7 @@ impl Bare {
     pub(super) fn new(available: i64, holds_max: u32) -> Arc<Bare> {
         let book = Book::new();
         book.add(KEY.index, Item::new(available, available, false)).unwrap();
-        let holds = HoldTable::new(1, holds_max, holds_max);
+        let holds = HoldTable::new(1, holds_max, holds_max, 0);
         // Its slots come into being here: how one thread learns of another's growing the table, loom does not see.
         let new = NewHold { key: 0, quantity: 1, born: at(0), deadline: DEADLINE, reference: &[], epoch: 1 };
         holds.vanish(holds.allocate(0, new).unwrap());
@@ -65,7 +65,7 @@ impl Bare {
                 tally: Tally::new(1),
                 epoch: 1,
                 opened_at: at(0),
-                floor: at(0),
+                ahead_ms: 0,
                 recovered_live: 0,
             },
         })

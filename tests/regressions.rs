@@ -1,0 +1,238 @@
+//! Histories that an adversary found to break a promise, and that must not again.
+mod common;
+use common::*;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Wake, Waker};
+use std::time::Duration;
+use stockhold::*;
+
+struct Panics;
+impl Wake for Panics {
+    fn wake(self: Arc<Self>) {
+        panic!("a caller's waker");
+    }
+}
+
+fn poll_once<T: Clone + Unpin>(receipt: &mut Receipt<'_, T>, waker: &Waker) -> bool {
+    Pin::new(receipt).poll(&mut Context::from_waker(waker)).is_ready()
+}
+
+fn dir_config(clock: &Arc<ManualClock>) -> Config {
+    still(clock)
+}
+
+#[test]
+fn time_goes_on_after_a_wall_clock_was_set_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Arc::new(ManualClock::new(Timestamp(START.0 + 86_400_000)));
+    let key;
+    {
+        let engine = Engine::open(dir.path().join("d"), dir_config(&clock)).unwrap();
+        key = engine.declare("a", "b").unwrap();
+        engine.receive(Receive::units(key, 1)).unwrap().wait().unwrap();
+        engine.shutdown().unwrap();
+    }
+    let clock = Arc::new(ManualClock::new(START));
+    let engine = Engine::open(dir.path().join("d"), dir_config(&clock)).unwrap();
+    let _ = engine.reserve(Reserve::units(key, 1).ttl(SECOND * 10)).unwrap().wait().unwrap();
+    clock.advance(SECOND * 3600);
+    let again = engine.reserve(Reserve::units(key, 1).ttl(SECOND * 10)).map(|r| r.not_yet_durable());
+    assert!(again.is_ok(), "an hour later, a ten-second hold still counts: {again:?}");
+}
+
+#[test]
+fn one_sweep_expires_what_is_due_and_nobody_is_busy_alone() {
+    for n in [10_000u32, 100_000] {
+        let shop = Shop::with_units(n);
+        for _ in 0..n {
+            let _ = shop.engine.reserve(Reserve::units(shop.key, 1)).unwrap().not_yet_durable();
+        }
+        shop.clock.advance(SECOND * 600);
+        let got = shop.engine.reserve(Reserve::units(shop.key, 1)).map(|r| r.not_yet_durable());
+        println!("{n}: reserve by a lone thread: {got:?}");
+        let swept: Vec<_> = (0..5).map(|_| shop.engine.sweep()).collect();
+        println!("{n}: sweeps {swept:?}");
+        if n == 100_000 {
+            assert!(got.is_ok(), "alone, log keeps up, and still {got:?}");
+            assert!(swept[1..].iter().all(|&s| s == 0), "a sweep left what was due: {swept:?}");
+        }
+    }
+}
+
+#[test]
+fn a_uuid_v7_is_never_executed_twice() {
+    // The client's clock is one hour ahead.
+    let shop = Shop::with(10, |config| {
+        config.op_key_retention(Some(SECOND * 3600 * 24)).driver_period(Some(Duration::from_millis(1)))
+    });
+    let at = START.0 + 3_600_000;
+    let key = OpKey(u128::from(at) << 80 | 7 << 76 | 0b10 << 62 | 5);
+    let first = shop.engine.receive(Receive::units(shop.key, 1).op_key(key)).unwrap().wait().unwrap();
+    shop.clock.advance(SECOND * 3600 * 24 + SECOND * 60);
+    std::thread::sleep(Duration::from_millis(100));
+    match shop.engine.receive(Receive::units(shop.key, 1).op_key(key)) {
+        Ok(r) => assert_eq!(r.not_yet_durable(), first, "executed twice"),
+        Err(e) => println!("{e:?}"),
+    }
+}
+
+#[test]
+fn holds_max_lowered_holds() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Arc::new(ManualClock::new(START));
+    let key;
+    {
+        let engine = Engine::open(dir.path().join("d"), dir_config(&clock)).unwrap();
+        key = engine.declare("a", "b").unwrap();
+        engine.receive(Receive::units(key, 1000)).unwrap().wait().unwrap();
+        let holds: Vec<_> = (0..100)
+            .map(|_| engine.reserve(Reserve::units(key, 1)).unwrap().not_yet_durable().hold)
+            .collect();
+        for hold in holds {
+            let _ = engine.release(hold).unwrap().not_yet_durable();
+        }
+        engine.shutdown().unwrap();
+    }
+    let engine = Engine::open(dir.path().join("d"), dir_config(&clock).holds_max(3)).unwrap();
+    let granted = (0..100)
+        .filter(|_| engine.reserve(Reserve::units(key, 1)).map(|r| r.not_yet_durable()).is_ok())
+        .count();
+    assert!(granted <= 3, "{granted} holds at once, holds_max is 3");
+}
+
+#[test]
+fn one_callers_bad_waker_hangs_nobody_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = Engine::open(dir.path().join("d"), Config::default()).unwrap();
+    let key = engine.declare("a", "b").unwrap();
+    let waker = Waker::from(Arc::new(Panics));
+    for _ in 0..1000 {
+        let mut receipt = engine.receive(Receive::units(key, 1)).unwrap();
+        if !poll_once(&mut receipt, &waker) {
+            break;
+        }
+    }
+    std::thread::sleep(Duration::from_millis(100));
+    let done = Arc::new(AtomicBool::new(false));
+    let (other, flag) = (engine.clone(), Arc::clone(&done));
+    std::thread::spawn(move || {
+        for _ in 0..50 {
+            other.receive(Receive::units(key, 1)).unwrap().wait().unwrap();
+        }
+        flag.store(true, Ordering::SeqCst);
+    });
+    std::thread::sleep(Duration::from_secs(3));
+    let ok = done.load(Ordering::SeqCst);
+    std::mem::forget(engine);
+    assert!(ok, "another caller's wait() hangs");
+}
+
+struct LastHandle(Mutex<Option<Engine>>, Arc<AtomicBool>);
+impl Wake for LastHandle {
+    fn wake(self: Arc<Self>) {
+        drop(self.0.lock().unwrap().take());
+        self.1.store(true, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn the_last_handle_dropped_by_a_waker_shuts_down() {
+    let dir = tempfile::tempdir().unwrap();
+    let fine = Arc::new(AtomicBool::new(false));
+    let mut armed = false;
+    for _ in 0..100 {
+        let engine = Engine::open(dir.path().join("d"), Config::default()).unwrap();
+        let key = engine.declare("a", "b").unwrap();
+        let other = engine.clone();
+        let waker = Waker::from(Arc::new(LastHandle(Mutex::new(Some(engine)), Arc::clone(&fine))));
+        let mut receipt = other.receive(Receive::units(key, 1)).unwrap();
+        let pending = !poll_once(&mut receipt, &waker);
+        let _ = receipt.not_yet_durable();
+        drop(other);
+        drop(waker);
+        if pending {
+            armed = true;
+            break;
+        }
+    }
+    assert!(armed);
+    std::thread::sleep(Duration::from_secs(2));
+    assert!(fine.load(Ordering::SeqCst), "the waking thread panicked or hangs in shutdown");
+}
+
+#[test]
+fn op_keys_are_forgotten_without_a_driver() {
+    let shop = Shop::with(10, |config| config.op_keys_max(1).op_key_retention(Some(SECOND)));
+    let _ = shop.engine.receive(Receive::units(shop.key, 1).op_key(OpKey(1))).unwrap().not_yet_durable();
+    shop.clock.advance(SECOND * 3600);
+    shop.engine.sweep();
+    let got = shop.engine.receive(Receive::units(shop.key, 1).op_key(OpKey(2))).map(|r| r.not_yet_durable());
+    assert!(got.is_ok(), "Busy for ever: {got:?}");
+}
+
+#[test]
+fn status_of_a_shipped_hold_says_no_units_committed() {
+    let shop = Shop::with_units(5);
+    let hold = shop.reserve(5);
+    let _ = shop.engine.confirm(Confirm::hold(hold).quantity(3)).unwrap().not_yet_durable();
+    let _ = shop.engine.ship(hold).unwrap().not_yet_durable();
+    let status = shop.engine.status(hold).unwrap();
+    assert_eq!((status.state, status.quantity), (HoldState::Shipped, 0));
+}
+
+#[test]
+fn a_status_is_of_the_hold_that_was_asked_for() {
+    let shop = Shop::with_units(100);
+    let other_key = shop.engine.declare("other", "x").unwrap();
+    let _ = shop.engine.receive(Receive::units(other_key, 100)).unwrap().not_yet_durable();
+    let current = Arc::new(Mutex::new(None));
+    let stop = Arc::new(AtomicBool::new(false));
+    let mixed = std::thread::scope(|scope| {
+        let (c, s, e, key) = (Arc::clone(&current), Arc::clone(&stop), shop.engine.clone(), shop.key);
+        let watcher = scope.spawn(move || {
+            let mut mixed = None;
+            while !s.load(Ordering::Relaxed) {
+                let Some(hold) = *c.lock().unwrap() else { continue };
+                for _ in 0..50 {
+                    if let Ok(status) = e.status(hold)
+                        && (status.key != key
+                            || status.quantity != 1
+                            || status.reference.as_bytes() != b"AAAAAAAAAAAA")
+                    {
+                        mixed = Some(status);
+                        s.store(true, Ordering::Relaxed);
+                    }
+                }
+            }
+            mixed
+        });
+        for _ in 0..200_000 {
+            if stop.load(Ordering::Relaxed) {
+                break;
+            }
+            let Ok(a) = shop.engine.reserve(Reserve::units(shop.key, 1).reference("AAAAAAAAAAAA")) else {
+                continue;
+            };
+            let a = a.not_yet_durable().hold;
+            let _ = shop.engine.release(a).map(|r| r.not_yet_durable());
+            *current.lock().unwrap() = Some(a);
+            for _ in 0..20 {
+                std::hint::spin_loop()
+            }
+            let Ok(b) = shop
+                .engine
+                .reserve(Reserve::units(other_key, 7).reference("BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBB"))
+            else {
+                continue;
+            };
+            let b = b.not_yet_durable().hold;
+            let _ = shop.engine.release(b).map(|r| r.not_yet_durable());
+        }
+        stop.store(true, Ordering::Relaxed);
+        watcher.join().unwrap()
+    });
+    assert!(mixed.is_none(), "{mixed:?}");
+}
