@@ -197,3 +197,69 @@ impl Fold {
         self.any(place).filter(|hold| hold.word.phase().is_live())
     }
 }
+
+#[cfg(all(test, not(stockhold_loom)))]
+mod tests {
+    use super::*;
+    use crate::log::record::Span;
+    use crate::request::AdjustReason;
+    use crate::types::QUANTITY_MAX;
+
+    const PLACE: Place = Place { slot: 0, generation: 1 };
+
+    fn reserve(place: Place, at: u64, quantity: u32) -> Record<'static> {
+        let ttl = Span::from_millis(1);
+        Record::Reserve { at, place, key: 0, quantity, ttl, reference: b"", op: None }
+    }
+
+    fn adjust(delta: i64) -> Record<'static> {
+        Record::Adjust { at: 0, key: 0, delta, reason: AdjustReason::Count, reference: b"", op: None }
+    }
+
+    /// A directory with one stock key and two units of it.
+    fn shop() -> Fold {
+        let mut fold = Fold::default();
+        for (position, record) in [
+            Record::Opened { epoch: 1, at_unix_ms: EPOCH_2020_MS },
+            Record::Declare { key: 0, sku: "poster", location: "berlin" },
+            Record::Receive { at: 0, key: 0, quantity: 2, reference: b"", op: None },
+        ]
+        .iter()
+        .enumerate()
+        {
+            fold.apply(position as u64, record, &mut |_| {}).unwrap();
+        }
+        fold
+    }
+
+    #[test]
+    fn what_no_operation_writes_is_refused_whatever_its_checksum() {
+        let hostile = [
+            reserve(PLACE, 0, 0),
+            reserve(PLACE, 0, u32::MAX),
+            reserve(PLACE, 0, 3),
+            reserve(PLACE, u64::MAX, 1),
+            reserve(Place { slot: u32::MAX, generation: 1 }, 0, 1),
+            reserve(Place { slot: 0, generation: 0 }, 0, 1),
+            adjust(0),
+            adjust(i64::MAX),
+            adjust(i64::MIN),
+            Record::Opened { epoch: 2, at_unix_ms: u64::MAX },
+            Record::Declare { key: 7, sku: "poster", location: "berlin" },
+            Record::Confirm { at: 0, place: PLACE, key: 0, taken: 1, returned: 0, op: None },
+            Record::Ship { at: 0, place: PLACE, key: 9, quantity: 1, op: None },
+        ];
+        for record in hostile {
+            let refused = shop().apply(9, &record, &mut |_| {}).unwrap_err();
+            assert_eq!(refused.position, 9, "{record:?}");
+        }
+    }
+
+    #[test]
+    fn no_sequence_of_receipts_overflows_a_level() {
+        let mut fold = shop();
+        let received = Record::Receive { at: 0, key: 0, quantity: QUANTITY_MAX, reference: b"", op: None };
+        let outcome = (0..600).try_for_each(|position| fold.apply(position, &received, &mut |_| {}));
+        assert_eq!(outcome.unwrap_err().what, "it leaves more units than can be counted");
+    }
+}
