@@ -76,9 +76,15 @@ impl Scale {
         Errand { key: dice.below(u64::from(self.skus)) as u32, quantity: 1, then }
     }
 
-    /// The reference of its hold.
+    /// The reference of its hold: eight digits, readable in `stockhold log`.
     pub(crate) fn reference(number: u64) -> [u8; 8] {
-        number.to_be_bytes()
+        let mut rest = number;
+        let mut digits = [b'0'; 8];
+        for digit in digits.iter_mut().rev() {
+            *digit = b"0123456789abcdef"[(rest & 0xf) as usize];
+            rest >>= 4;
+        }
+        digits
     }
 
     fn op_key(&self, number: u64) -> OpKey {

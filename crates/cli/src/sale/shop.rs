@@ -89,7 +89,7 @@ pub(crate) struct EngineShop<'a> {
 
 impl Shop for EngineShop<'_> {
     fn reserve(&self, wish: Wish) -> Answer {
-        let reference = wish.shopper.to_be_bytes();
+        let reference = format!("shopper {}", wish.shopper);
         let key = self.keys[wish.key as usize];
         match self.engine.reserve(Reserve::units(key, wish.quantity).ttl(self.ttl).reference(&reference)) {
             Ok(receipt) => {
