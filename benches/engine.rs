@@ -153,7 +153,8 @@ fn refusals(threads: u64) {
     row(&format!("refusal at sold-out, ns a thread, {threads} thread(s)"), ours, theirs, "ns");
 }
 
-/// Decisions that may wait for their acknowledgement at once, a thread.
+/// Half of the decisions of a thread that may wait for their acknowledgement at once: it waits for the mark before the
+/// last.
 const IN_FLIGHT: u64 = 32_768;
 
 fn durable(scratch: &Path, threads: u64) {

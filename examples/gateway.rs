@@ -50,6 +50,7 @@ fn main() -> Result<(), Failure> {
             scope.spawn(move || serve(&listener, engine, stop));
         }
         let Some(requests) = requests else { return Ok(()) };
+        let requests = requests.next_multiple_of(cores as u64);
         let outcome = crowd(&address.to_string(), requests, cores as u64);
         stop.store(true, Ordering::Release);
         // A connection each wakes the threads that wait for one.
@@ -146,6 +147,8 @@ fn reserve(engine: &Engine, query: &HashMap<&str, &str>) -> Answer {
             Ok(("409 Conflict", format!("{{\"refused\":\"{refusal}\",\"available\":{}}}", refusal.available)))
         }
         Err(busy) if busy.is_busy() => Ok((BUSY, error(&busy.to_string()))),
+        Err(full @ ReserveError::HoldsFull { .. }) => Ok((BUSY, error(&full.to_string()))),
+        Err(ReserveError::Common(Common::Stopped(stopped))) => Err(stopped.into()),
         Err(bad) => Ok(("400 Bad Request", error(&bad.to_string()))),
     }
 }

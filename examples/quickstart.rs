@@ -28,10 +28,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     match engine.reserve(Reserve::units(poster, 1).ttl(Duration::from_secs(60))) {
         Err(ReserveError::Refused(refusal)) => {
             let way = engine.in_the_way(poster)?;
-            println!(
-                "cleo is refused: {refusal}; the first hold may come back at {:?}",
-                way.earliest_deadline
-            );
+            let at = way.earliest_deadline.map_or_else(|| "any moment".into(), |at| at.to_string());
+            println!("cleo is refused: {refusal}; the first hold comes back by itself at {at}");
         }
         other => panic!("two units cannot be held three times: {other:?}"),
     }

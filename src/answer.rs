@@ -140,6 +140,20 @@ pub enum HoldState {
     Cancelled,
 }
 
+impl std::fmt::Display for HoldState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            HoldState::Active => "active",
+            HoldState::Paying => "paying",
+            HoldState::Confirmed => "confirmed",
+            HoldState::Shipped => "shipped",
+            HoldState::Released => "released",
+            HoldState::Expired => "expired",
+            HoldState::Cancelled => "cancelled",
+        })
+    }
+}
+
 /// One hold, as it is now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct HoldStatus {
@@ -154,7 +168,7 @@ pub struct HoldStatus {
     /// Units held (or that were, until it was released or expired); once confirmed, units committed and not yet shipped
     /// or cancelled.
     pub quantity: u32,
-    /// When an active hold ends; `None` in any other state.
+    /// When a hold that is active or paying ends; `None` in any other state.
     pub deadline: Option<Timestamp>,
 }
 

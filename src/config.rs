@@ -13,7 +13,7 @@ pub enum Durability {
     #[default]
     Sync,
     /// After its records were handed to the operating system, which is synced at least this often:
-    /// it outlives the process; a loss of power can take back this much time.
+    /// it outlives the process; a loss of power can take back this much time. 1 ms to one hour.
     Interval(Duration),
     /// At once. Nothing is kept on disk.
     Memory,
@@ -109,7 +109,8 @@ impl Config {
     }
 
     /// The most holds that exist at once: live, confirmed and not yet shipped, and expired ones that are still
-    /// remembered. Past it, reserves answer `HoldsFull`. Memory is taken as they appear. Default = 16,777,216.
+    /// remembered. Past it, reserves answer `HoldsFull`. Memory is taken as they appear. 1 to 2^30. A directory that
+    /// has more is opened all the same and keeps them. Default = 16,777,216.
     #[must_use]
     pub fn holds_max(mut self, holds: u32) -> Self {
         self.holds_max = holds;
@@ -131,21 +132,23 @@ impl Config {
         self
     }
 
-    /// The bounds of what a reserve or an extension may ask for. Default = 1 ms to 30 days.
+    /// The bounds of what a reserve or an extension may ask for, from 1 ms to ten years (3,653 days). Default = 1 ms to 30 days.
     #[must_use]
     pub fn ttl_bounds(mut self, min: Duration, max: Duration) -> Self {
         (self.ttl_min, self.ttl_max) = (min, max);
         self
     }
 
-    /// The longest that a hold can live unpaid, however often it is extended. Default = 60 days.
+    /// The longest that a hold can live unpaid, however often it is extended: at least the longest TTL,
+    /// at most ten years. Default = 60 days.
     #[must_use]
     pub fn life_max(mut self, life: Duration) -> Self {
         self.life_max = life;
         self
     }
 
-    /// How much longer a hold lives, once, when its payment begins. Default = 5 minutes.
+    /// How much longer a hold lives, once, when its payment begins: above zero, at most the longest TTL.
+    /// Default = 5 minutes.
     #[must_use]
     pub fn payment_extension(mut self, extension: Duration) -> Self {
         self.payment_extension = extension;
@@ -176,7 +179,8 @@ impl Config {
     }
 
     /// How often a thread looks for holds past their deadline; `None` = no such thread: the engine stays exact,
-    /// since whoever would be refused reclaims what is due first, but an idle engine expires nothing.
+    /// since whoever would be refused reclaims what is due first, but an idle engine expires nothing. Above zero, at most
+    /// a minute.
     /// Default = 10 ms.
     #[must_use]
     pub fn driver_period(mut self, period: Option<Duration>) -> Self {

@@ -61,7 +61,7 @@
 //! A late confirm takes the units again *tentatively* (counted as pending) before it swaps the hold, and settles or rolls
 //! back after; it is refused if the sale of the key is stopped, since it takes units anew.
 //!
-//! # Rule 8: a decision never waits for another thread
+//! # A decision never waits for another thread
 //!
 //! It spins for a bounded time and then says `Busy`: units pending, a wheel being turned by a thread that was
 //! descheduled, a full ring, a full table of op keys. Calls with an op key share a map whose shard lock spans one map
@@ -151,6 +151,23 @@
 //! - **A refusal's position** is behind everything drawn when it was decided. A take whose thread has not drawn its
 //!   position yet may lie behind it; its units count as held all the same.
 //! - **An extension to an earlier deadline** changes nothing and succeeds: a hold never gets less time.
+//!
+//! # Causes, and the tests named after them
+//!
+//! Systems of this kind oversell (O) and refuse falsely (F) for a few causes. Comments and tests name them:
+//!
+//! | | false refusal | | oversell |
+//! |---|---|---|---|
+//! | F1 | a sold-out flag that is never cleared | O1 | check and act are separate steps |
+//! | F2 | one big request poisons the small ones after it | O2 | an update of a counter is lost |
+//! | F5 | an expired hold that nobody has swept counts | O5 | released twice: by expiry and by hand |
+//! | F7 | holds leak in a crash | O6 | off by one at the last unit |
+//! | F8 | "being aligned" is answered as a failure | O7 | a lock is skipped as an optimisation |
+//! | F9 | a lock times out, a pool runs dry | O9 | confirmed after the deadline, when the units were sold again |
+//! | F10 | a derived counter drifts | O10 | two sources of truth |
+//! | F11 | units on their way back count as absent | O11 | a negative or overflowing quantity |
+//! | | | O12 | stock is reset during the sale |
+//! | | | O13 | the log keeps a reserve and loses the release whose units it spent |
 //!
 //! # Sources
 //!

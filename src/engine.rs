@@ -227,7 +227,8 @@ impl Engine {
     /// Takes units and holds them: the decision who gets the last one.
     ///
     /// Lock-free without an op key. Cost: one compare-and-swap on the counter, one on the free list of
-    /// slots, two additions on the log; a refusal only reads.
+    /// slots, two additions on the log. A refusal writes nothing but its own count; if holds are past their deadline it
+    /// expires them first, 256 at a time, up to a million before it answers `Busy`.
     ///
     /// # Errors
     ///
@@ -404,7 +405,8 @@ impl Engine {
         Ok(self.inner.core.level(key)?)
     }
 
-    /// A hold, as it is. A deadline that has passed closes it first.
+    /// A hold, as it is. A deadline that has passed closes it first; if the log is full or has failed, the hold is shown as
+    /// it was, with the deadline that has passed.
     pub fn status(&self, hold: HoldId) -> Result<HoldStatus, LookupError> {
         let core = &self.inner.core;
         core.status(hold, core.now())

@@ -76,7 +76,7 @@ pub enum OpKeyError {
 
 /// A quantity out of range.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, thiserror::Error)]
-#[error("a quantity of {0} is not between 1 and {QUANTITY_MAX}")]
+#[error("a quantity of {0} is not between 1 and {QUANTITY_MAX}; ask for a number in that range")]
 pub struct QuantityError(pub i64);
 
 /// Causes that every operation shares.
@@ -117,7 +117,7 @@ macro_rules! operation_error {
         }
 
         impl $name {
-            /// Nothing was decided or changed; the same call may be made again at once.
+            /// Nothing was decided or changed; the same call may be made again, as soon as the message says.
             pub fn is_busy(&self) -> bool {
                 matches!(self, $name::Common(Common::Busy(_)))
             }
@@ -185,7 +185,7 @@ operation_error! {
         #[error("the hold expired at its deadline; reserve again, or confirm with retake_if_expired")]
         Expired,
         /// The hold had another outcome before.
-        #[error("the hold is {0:?} already; one hold has one outcome")]
+        #[error("the hold is {0} already; one hold has one outcome")]
         Ended(HoldState),
         /// More than is held.
         #[error("{asked} units were to be confirmed and {held} are held; confirm at most that")]
@@ -211,7 +211,7 @@ operation_error! {
         #[error("the hold expired at its deadline; reserve again")]
         Expired,
         /// The hold is in a state that does not allow this.
-        #[error("the hold is {0:?}, which does not allow this")]
+        #[error("the hold is {0}, which does not allow this; look at Engine::status first")]
         WrongState(HoldState),
         /// More than there is.
         #[error("{asked} units were named and the hold has {remaining}; name at most that")]
@@ -238,7 +238,7 @@ operation_error! {
             held: u32,
         },
         /// The hold would live longer than `life_max`.
-        #[error("the hold may live until {latest:?} at most (life_max); confirm it before, or reserve again")]
+        #[error("the hold may live until {latest} at most (life_max); confirm it before, or reserve again")]
         LifeMax {
             /// Its last possible deadline.
             latest: Timestamp,
@@ -278,13 +278,13 @@ operation_error! {
             location: String,
         },
         /// An empty name.
-        #[error("a SKU or location must not be empty")]
+        #[error("a SKU or location must not be empty; give it a name of 1 to {NAME_BYTES_MAX} bytes")]
         Empty,
         /// A name too long.
         #[error("a SKU or location of {0} bytes is longer than {NAME_BYTES_MAX}; use a shorter one")]
         TooLong(usize),
         /// The catalogue is full.
-        #[error("the catalogue holds as many stock keys as it can (2^32 - 1)")]
+        #[error("the catalogue holds as many stock keys as it can (2^28); use another directory")]
         Full,
     }
 }
@@ -324,11 +324,11 @@ pub enum OpenError {
     /// The operating system failed.
     #[error("{0}")]
     Io(String),
-    /// `Durability::Memory` keeps nothing, so a directory makes no sense with it, and the other way round.
+    /// `Durability::Memory` keeps nothing, so a directory makes no sense with it.
     #[error("Durability::Memory keeps nothing on disk: use Engine::in_memory, or another durability for {0}")]
     MemoryWithDirectory(PathBuf),
     /// A background thread could not be started.
-    #[error("a background thread could not be started: {0}")]
+    #[error("a background thread could not be started ({0}); raise the limit of threads")]
     Thread(String),
 }
 

@@ -40,7 +40,7 @@ impl fmt::Display for Position {
     }
 }
 
-/// The name of one hold: cannot be guessed, is never used again, and locates the hold without a lookup.
+/// The name of one hold: cannot be guessed, is never given again once it was acknowledged, and locates the hold without a lookup.
 ///
 /// Its text form is 32 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -304,5 +304,5 @@ fn every_error_is_a_sentence() {
     let refused = calm.reserve(|_| Reserve::units(calm.shop.key, 9)).to_string();
     assert_eq!(refused, "out of stock: 9 asked for, 8 available");
     let bad = calm.reserve(|_| Reserve::units(calm.shop.key, 0)).to_string();
-    assert_eq!(bad, "a quantity of 0 is not between 1 and 2147483647");
+    assert_eq!(bad, "a quantity of 0 is not between 1 and 2147483647; ask for a number in that range");
 }

@@ -1,4 +1,4 @@
-//! Histories that an adversary found to break a promise, and that must not again.
+//! Histories that once broke a promise.
 mod common;
 use common::*;
 use std::future::Future;
@@ -235,4 +235,26 @@ fn a_status_is_of_the_hold_that_was_asked_for() {
         watcher.join().unwrap()
     });
     assert!(mixed.is_none(), "{mixed:?}");
+}
+
+#[test]
+fn holds_beyond_a_lowered_holds_max_are_kept_seen_and_not_replaced() {
+    let disk = tempfile::tempdir().unwrap();
+    let clock = Arc::new(ManualClock::new(START));
+    let config = |holds| still(&clock).holds_max(holds);
+    let engine = Engine::open(disk.path().join("d"), config(100)).unwrap();
+    let key = engine.declare("poster", "berlin").unwrap();
+    engine.receive(Receive::units(key, 1_000)).unwrap().wait().unwrap();
+    for _ in 0..40 {
+        engine.reserve(Reserve::units(key, 1)).unwrap().wait().unwrap();
+    }
+    drop(engine);
+
+    let engine = Engine::open(disk.path().join("d"), config(2)).unwrap();
+    assert_eq!(engine.in_the_way(key).unwrap().held, 40);
+    assert_eq!(engine.level(key).unwrap().held, 40);
+    clock.advance(Duration::from_secs(3_600));
+    assert_eq!(engine.sweep(), 40);
+    let granted = (0..50).filter(|_| engine.reserve(Reserve::units(key, 1)).is_ok()).count();
+    assert_eq!(granted, 2);
 }

@@ -91,7 +91,6 @@ impl Core {
                     available,
                 )));
             }
-            // Sold out is free: a refusal only reads.
             if wanted.item.counter.reading().available < i64::from(wanted.request.quantity) {
                 match self.sold_out(wanted.item, wanted.request.quantity, wanted.clock, &mut effort)? {
                     SoldOut::Retry => continue,

@@ -270,10 +270,7 @@ impl HoldTable {
     pub(crate) fn free(&self, slot: u32) {
         let (shard, local) = self.locate(slot);
         let shard = &self.shards[shard];
-        // A generation that is used up retires its slot: an id is never given twice. So does a place that is beyond
-        // what is allowed now.
-        let again = |slot: &Slot| slot.facts().generation < u32::MAX && local < shard.quota;
-        if shard.slots.get(local as usize).is_some_and(again) {
+        if shard.slots.get(local as usize).is_some_and(|slot| shard.may_be_used_again(local, slot)) {
             shard.push_free(local);
         }
     }
@@ -309,8 +306,7 @@ impl HoldTable {
                 match slot.word().phase() {
                     Phase::Active | Phase::Paying | Phase::Confirmed | Phase::Reserving => {}
                     Phase::Expired => shard.expired.push(local),
-                    // A generation that is used up, or a place beyond what is allowed now, retires its slot.
-                    _ if slot.facts().generation == u32::MAX || local >= shard.quota => {}
+                    _ if !shard.may_be_used_again(local, slot) => {}
                     Phase::Free | Phase::Shipped | Phase::Released | Phase::Cancelled => {
                         shard.push_free(local)
                     }
@@ -324,13 +320,19 @@ impl HoldTable {
     pub(crate) fn slots(&self) -> impl Iterator<Item = (u32, &Slot)> {
         self.shards.iter().enumerate().flat_map(move |(shard, table)| {
             // Relaxed: a slot allocated meanwhile may be missed.
-            (0..table.fresh.load(Ordering::Relaxed).min(table.quota))
+            (0..table.fresh.load(Ordering::Relaxed))
                 .filter_map(move |local| Some((self.global(shard, local), table.slots.get(local as usize)?)))
         })
     }
 }
 
 impl Shard {
+    /// A generation that is used up retires its slot: an id is never given twice. So does a place beyond what is
+    /// allowed now.
+    fn may_be_used_again(&self, local: u32, slot: &Slot) -> bool {
+        slot.facts().generation < u32::MAX && local < self.quota
+    }
+
     fn next_slot(&self, expired_kept: usize) -> Option<u32> {
         self.pop_free()
             .or_else(|| if self.expired.len() > expired_kept { self.pop_expired() } else { None })
@@ -365,7 +367,7 @@ impl Shard {
             // Against a retake, which needs the same swap: one of the two gets the slot.
             let free = Word::with_units(Phase::Free, word.generation(), 0);
             if word.phase() == Phase::Expired
-                && slot.facts().generation < u32::MAX
+                && self.may_be_used_again(local, slot)
                 && slot.swap(word, free).is_ok()
             {
                 return Some(local);

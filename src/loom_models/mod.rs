@@ -1,4 +1,4 @@
-//! Models of the small protocols, on the real code, in every interleaving that matters.
+//! Models of the small protocols, on the real code, in every interleaving of up to two preemptions.
 //!
 //! A model is one short body with two to four threads. Under `--cfg stockhold_loom` loom explores its interleavings and the
 //! values that each load may see; under plain `cargo test` the same bodies run as ordinary threads, some hundred

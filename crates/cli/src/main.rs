@@ -21,7 +21,7 @@ const START: &str = "\
 Start here:
   stockhold sale            a flash sale on this disk, judged from outside, and a kill -9 survived
   stockhold sale --help     its two acts, and what its receipt proves
-  stockhold replay --help   an order file through the engine: each line once, however often it is run";
+  stockhold replay --help   an order file through the engine, each line once";
 
 #[derive(Subcommand)]
 enum Command {

@@ -208,9 +208,10 @@ impl Summary {
                 out.push(count(&format!("  {}", why.name()), refused));
             }
         }
-        let bad = tally.bad_lines + stock.bad_lines;
-        if bad > 0 {
-            out.push(format!("  {:<18}{:>14} lines, skipped", "bad", thousands(bad)));
+        for (of, bad) in [("bad", tally.bad_lines), ("bad stock lines", stock.bad_lines)] {
+            if bad > 0 {
+                out.push(format!("  {of:<18}{:>14} lines, not taken", thousands(bad)));
+            }
         }
         if !self.top.is_empty() {
             out.push(String::new());

@@ -201,10 +201,13 @@ impl Receipt {
             writeln!(t, "Interrupted. What was decided until then has been verified.")?;
         }
         match self.is_true() {
-            true => writeln!(t, "All of it is true, says a judge outside the engine.")?,
+            true => writeln!(
+                t,
+                "All of it is true: the judge of the calls found nothing, and all that was looked up was there."
+            )?,
             false => writeln!(t, "NOT ALL OF IT IS TRUE.")?,
         }
-        writeln!(t, "The same shoppers again:  stockhold sale --seed {}", self.seed)?;
+        writeln!(t, "The same dice again:  --seed {} and the flags of this run", self.seed)?;
         if let Some(dir) = &self.dir {
             if let Some(filesystem) = &self.filesystem {
                 writeln!(t, "Kept in {dir} ({filesystem})")?;
