@@ -20,6 +20,9 @@ use crate::types::{HoldId, Position, StockKey};
 pub(crate) struct FoundHold<'c> {
     pub slot: &'c Slot,
     pub place: Place,
+    /// As it was when it was found; a change looks again.
+    pub word: Word,
+    pub facts: Facts,
 }
 
 /// A hold before and after it was changed.
@@ -49,8 +52,8 @@ impl Core {
         let place = HoldIds::place(id);
         let slot = self.holds.slot(place.slot).ok_or(LookupError::Unknown)?;
         match self.seen(slot, place.generation) {
-            Some((_, facts)) if self.answers.ids.id(place, facts.epoch) == id => {
-                Ok(FoundHold { slot, place })
+            Some((word, facts)) if self.answers.ids.id(place, facts.epoch) == id => {
+                Ok(FoundHold { slot, place, word, facts })
             }
             Some(_) => Err(LookupError::Unknown),
             // A slot that was taken and given up again is free at the generation of the hold before.
@@ -70,7 +73,7 @@ impl Core {
         event: impl Fn(Word, &Facts) -> Event,
         describe: impl Fn(Word, Word, &Facts) -> (Record<'static>, u32),
     ) -> Result<Changed, Stuck> {
-        let FoundHold { slot, place } = found;
+        let FoundHold { slot, place, .. } = found;
         loop {
             let (word, facts) =
                 self.seen(slot, place.generation).ok_or(Stuck::Lookup(LookupError::Forgotten))?;
@@ -115,8 +118,7 @@ impl Core {
         op: Option<Op>,
     ) -> Result<(Confirmed, Position), ConfirmError> {
         let found = self.find(request.hold)?;
-        let Place { slot: _, generation } = found.place;
-        let (_, facts) = self.seen(found.slot, generation).ok_or(LookupError::Forgotten)?;
+        let facts = found.facts;
         let held = facts.quantity;
         let taken = quantity(request.quantity.unwrap_or(held))?;
         if taken > held {
@@ -205,8 +207,7 @@ impl Core {
         op: Option<Op>,
     ) -> Result<(Moved, Position), HoldError> {
         let found = self.find(request.hold)?;
-        let (_, facts) = self.seen(found.slot, found.place.generation).ok_or(LookupError::Forgotten)?;
-        whole(request, facts.quantity)?;
+        whole(request, found.facts.quantity)?;
         let (at, place) = (self.at(now), found.place);
         let Changed { facts, position, .. } = self
             .change(
@@ -235,7 +236,7 @@ impl Core {
         }
         let found = self.find(request.hold)?;
         let deadline = now.plus(request.ttl);
-        let (word, facts) = self.seen(found.slot, found.place.generation).ok_or(LookupError::Forgotten)?;
+        let FoundHold { word, facts, .. } = found;
         let latest = facts.born.plus(self.config.life_max);
         // A hold that already lives longer is left as it is, and told so.
         if word.phase().is_live() && word.deadline() > now && deadline > latest.max(word.deadline()) {
@@ -263,8 +264,7 @@ impl Core {
         op: Option<Op>,
     ) -> Result<(Extended, Position), HoldError> {
         let found = self.find(request.hold)?;
-        let (_, facts) = self.seen(found.slot, found.place.generation).ok_or(LookupError::Forgotten)?;
-        whole(request, facts.quantity)?;
+        whole(request, found.facts.quantity)?;
         let (at, place) = (self.at(now), found.place);
         let Changed { after, position, .. } = self
             .change(
@@ -299,8 +299,7 @@ impl Core {
         op: Option<Op>,
     ) -> Result<(Moved, Position), HoldError> {
         let found = self.find(request.hold)?;
-        let (_, facts) = self.seen(found.slot, found.place.generation).ok_or(LookupError::Forgotten)?;
-        let item = self.book.get(facts.key).ok_or(LookupError::Unknown)?;
+        let item = self.book.get(found.facts.key).ok_or(LookupError::Unknown)?;
         // The lock of physical movements: what is on hand falls with the shipment.
         let mut on_hand = item.on_hand.lock();
         let moved = self.move_committed(request, now, false, op)?;

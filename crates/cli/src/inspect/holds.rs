@@ -6,7 +6,7 @@ use serde::Serialize;
 use stockhold::inspect::HoldEntry;
 
 use super::table::{Align, table};
-use super::text::{counted, now, printable, reference, reference_hex, state, utc};
+use super::text::{counted, now, printable, reference, reference_hex};
 use super::{Common, Output, Stop, finish, open_whole};
 use crate::exit::CODES;
 
@@ -37,7 +37,7 @@ struct Json<'a> {
     reference: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     reference_hex: Option<String>,
-    state: &'static str,
+    state: String,
     overdue: bool,
     quantity: u32,
     born_unix_ms: u64,
@@ -59,7 +59,7 @@ fn holds(common: &Common) -> Result<(), Stop> {
                 location: entry.location,
                 reference: entry.reference.to_string(),
                 reference_hex: reference_hex(&entry.reference),
-                state: state(entry.state),
+                state: entry.state.to_string(),
                 overdue: entry.overdue,
                 quantity: entry.quantity,
                 born_unix_ms: entry.born.0,
@@ -83,13 +83,13 @@ fn holds(common: &Common) -> Result<(), Stop> {
             printable(entry.sku).into_owned(),
             printable(entry.location).into_owned(),
             entry.quantity.to_string(),
-            if entry.overdue { "overdue" } else { state(entry.state) }.to_string(),
-            entry.deadline.map_or_else(String::new, utc),
+            if entry.overdue { "overdue".into() } else { entry.state.to_string() },
+            entry.deadline.map_or_else(String::new, |at| at.to_string()),
             reference(&entry.reference),
         ]
     };
     let count = table(&mut output, columns, || inspection.holds(now).map(row))?;
-    let (position, now) = (inspection.report().end, utc(now.max(inspection.report().time)));
+    let (position, now) = (inspection.report().end, now.max(inspection.report().time));
     let holds = counted(count, "hold");
     output.line(format_args!("{holds} with units at position {position}, judged at {now}"))?;
     output.close()

@@ -7,7 +7,7 @@ use serde::Serialize;
 use stockhold::inspect::{Inspection, LogEntry};
 use stockhold::{AdjustReason, Position};
 
-use super::text::{printable, reference, reference_hex, utc};
+use super::text::{printable, reference, reference_hex};
 use super::{Common, Output, Stop, finish};
 use crate::exit::CODES;
 
@@ -123,7 +123,7 @@ fn log(args: &Args) -> Result<(), Stop> {
 
 /// Position, time and kind in columns, then what the entry has, each with its name.
 fn line(entry: &LogEntry<'_>) -> String {
-    let at = entry.at.map_or_else(String::new, utc);
+    let at = entry.at.map_or_else(String::new, |at| at.to_string());
     let mut line = format!("{:>12}  {at:<24}  {:<8}", entry.position.0, entry.kind);
     let mut field = |name: &str, value: &dyn std::fmt::Display| {
         let _ = write!(line, "  {name}={value}"); // a String takes everything
@@ -145,7 +145,7 @@ fn line(entry: &LogEntry<'_>) -> String {
         field("reason", &reason(why));
     }
     if let Some(deadline) = entry.deadline {
-        field("until", &utc(deadline));
+        field("until", &deadline.to_string());
     }
     if let Some(hold) = entry.hold {
         field("hold", &hold);

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use stockhold::Timestamp;
 use stockhold::types::Reference;
-use stockhold::{HoldState, Timestamp};
 
 /// `12,345`.
 pub(super) fn thousands(number: u64) -> String {
@@ -53,42 +53,9 @@ pub(super) fn now() -> Timestamp {
     Timestamp(since.as_millis().try_into().unwrap_or(u64::MAX))
 }
 
-pub(super) fn state(state: HoldState) -> &'static str {
-    match state {
-        HoldState::Active => "active",
-        HoldState::Paying => "paying",
-        HoldState::Confirmed => "confirmed",
-        HoldState::Shipped => "shipped",
-        HoldState::Released => "released",
-        HoldState::Expired => "expired",
-        HoldState::Cancelled => "cancelled",
-    }
-}
-
-/// RFC 3339 in UTC, to the millisecond.
-pub(super) fn utc(at: Timestamp) -> String {
-    at.to_string()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn times_are_those_of_the_calendar() {
-        for (ms, text) in [
-            (0, "1970-01-01T00:00:00.000Z"),
-            (951_782_399_999, "2000-02-28T23:59:59.999Z"),
-            (951_782_400_000, "2000-02-29T00:00:00.000Z"),
-            (951_868_800_000, "2000-03-01T00:00:00.000Z"),
-            (1_767_225_600_000, "2026-01-01T00:00:00.000Z"),
-            (4_107_542_399_000, "2100-02-28T23:59:59.000Z"),
-            (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
-        ] {
-            assert_eq!(utc(Timestamp(ms)), text);
-        }
-        utc(Timestamp(u64::MAX));
-    }
 
     #[test]
     fn a_name_cannot_steer_the_terminal() {

@@ -7,7 +7,7 @@ use stockhold::Position;
 use stockhold::error::OpenError;
 use stockhold::inspect::{Inspection, Report, TornTail};
 
-use super::text::{thousands, utc};
+use super::text::thousands;
 use super::{Common, Output, Stop, finish};
 use crate::exit::CODES;
 
@@ -158,7 +158,7 @@ fn describe(output: &mut Output, inspection: &Inspection) -> Result<(), Stop> {
     ))?;
     output.line(format_args!("end            position {end}, acknowledged up to {acknowledged} at least"))?;
     if records > 0 {
-        output.line(format_args!("last time      {}", utc(inspection.report().time)))?;
+        output.line(format_args!("last time      {}", inspection.report().time))?;
     }
     output.line(format_args!("stock keys     {}", thousands(inspection.levels().count() as u64)))?;
     if let Some(tail) = inspection.report().torn_tail {
