@@ -1,0 +1,46 @@
+//! What a hold holds: one line, or the lines of a cart.
+#![allow(dead_code)] // until carts are here
+
+/// Units of one stock key, by its index.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Line {
+    pub key: u32,
+    pub units: u32,
+}
+
+/// The lines of a hold, in the order of their keys, each key once. One line needs no memory of its own.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Lines {
+    One([Line; 1]),
+    Many(Box<[Line]>),
+}
+
+impl Lines {
+    pub(crate) fn one(key: u32, units: u32) -> Lines {
+        Lines::One([Line { key, units }])
+    }
+
+    /// Lines in the order of their keys.
+    pub(crate) fn many(lines: Vec<Line>) -> Lines {
+        match lines[..] {
+            [one] => Lines::One([one]),
+            _ => Lines::Many(lines.into()),
+        }
+    }
+
+    /// Units of all lines together.
+    pub(crate) fn units(&self) -> u32 {
+        self.iter().fold(0, |sum, line| sum.saturating_add(line.units))
+    }
+}
+
+impl std::ops::Deref for Lines {
+    type Target = [Line];
+
+    fn deref(&self) -> &[Line] {
+        match self {
+            Lines::One(one) => one,
+            Lines::Many(many) => many,
+        }
+    }
+}
