@@ -95,7 +95,7 @@ pub struct Refusal {
     pub key: StockKey,
     /// Units asked for.
     pub asked: u32,
-    /// `available`, exact at the deciding read.
+    /// What was available: for [`RefusalReason::OutOfStock`] exact at the deciding read, else about.
     pub available: i64,
     /// The log position it rests on; can be awaited with [`Engine::wait`](crate::Engine::wait).
     pub position: Position,

@@ -396,7 +396,8 @@ impl Engine {
 impl Engine {
     /// `available` right now: one load. Holds that are due and not yet swept count as held in it.
     pub fn available(&self, key: StockKey) -> Result<i64, StockError> {
-        Ok(self.inner.core.item(key)?.counter.reading().available)
+        let core = &self.inner.core;
+        Ok(core.item(key)?.counter.roughly(core.lane(key.index)))
     }
 
     /// The book of a key at one position of the log, at least as new as every answer given before this call.
@@ -435,7 +436,7 @@ impl Engine {
     pub fn sweep(&self) -> usize {
         let core = &self.inner.core;
         let now = core.now();
-        core.op_keys.forget_if_due(now);
+        core.tidy(now);
         core.sweep(now)
     }
 

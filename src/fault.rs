@@ -9,8 +9,16 @@
 pub(crate) enum Fault {
     /// The counter does not count what is pending: announced give-backs and tentative takes look settled.
     ForgetPending,
+    /// Who gathers a split key adds up its cells without freezing them.
+    SkipFreeze,
+    /// A split key's taker believes its own cell when it is short.
+    RefuseOnSplit,
+    /// Uses of a block are told apart by one bit.
+    NarrowVersion,
     /// A transition gives units back before it draws its position.
     GiveBeforeDraw,
+    /// A transition that lost the swap gives the units back all the same.
+    ReleaseTwice,
     /// A transition that lost the swap leaves its record in the log, as one does that fills before it swaps.
     FillTheLoser,
     /// Nobody looks at the deadline: no hold is ever due.

@@ -16,12 +16,14 @@ use crate::log::record::{Encoded, Op, Place, Record, Span};
 use crate::log::ring::{Claim, NoClaim, Share};
 use crate::log::writer::Shared;
 use crate::metrics::{Count, Tally};
+use crate::stock::blocks::Lane;
 use crate::stock::book::{Book, Item};
 use crate::stock::catalog::Catalog;
+use crate::stock::counter::PendingFull;
 use crate::sync::AtomicU32;
 use crate::types::{OpKey, Position, StockKey};
 
-use super::transition::{Missed, transition};
+use super::transition::{Beaten, Change, Pledges};
 
 /// Shards at most; a snapshot of their timers fits on the stack.
 pub(crate) const SHARDS_MAX: usize = 16;
@@ -91,6 +93,17 @@ impl Core {
             return Err(Common::ForeignKey);
         }
         self.book.get(key.index).ok_or(Common::ForeignKey)
+    }
+
+    /// Where this thread does its part of a key's work.
+    pub(crate) fn lane(&self, key: u32) -> Lane<'_> {
+        self.book.lane(home(), key)
+    }
+
+    /// Announces that units of a key will come back.
+    pub(crate) fn announce<'c>(&'c self, back: &mut Pledges<'c>, key: u32, units: u32) -> Result<(), Common> {
+        let item = self.book.get(key).ok_or(Common::ForeignKey)?;
+        back.announce(&item.counter, self.lane(key), units).map_err(|PendingFull| self.busy(Busy::Pending))
     }
 
     pub(crate) fn count(&self, count: Count) {
@@ -184,20 +197,24 @@ impl Core {
         loop {
             let Some((word, facts)) = self.seen(slot, place.generation) else { return Ok(None) };
             let Ok(next) = decide(word, now, Event::Expire) else { return Ok(None) };
-            let Some(item) = self.book.get(facts.key) else { return Ok(None) };
+            if self.book.get(facts.key).is_none() {
+                return Ok(None);
+            }
             let quantity = facts.quantity;
             let record =
                 self.encode(&Record::Expire { at: self.at(now), place, key: facts.key, quantity })?;
             let claim = self.claim(record.words(), Share::Keep)?;
-            match transition(claim, &record, slot, word, next, &item.counter, quantity) {
+            let (mut back, taken) = (Pledges::default(), Pledges::default());
+            self.announce(&mut back, facts.key, quantity)?;
+            let change = Change { claim, record: &record, slot, from: word, to: next, back, taken };
+            match change.make(|| {}) {
                 Ok(end) => {
                     self.log.bell.ring();
                     self.holds.bury(place.slot);
                     self.count(Count::Expired);
                     return Ok(Some(Position(end)));
                 }
-                Err(Missed::Beaten) => self.voided(),
-                Err(Missed::PendingFull) => return Err(self.busy(Busy::Pending)),
+                Err(Beaten) => self.voided(),
             }
         }
     }
@@ -269,6 +286,12 @@ impl Core {
             }
         }
         expired
+    }
+
+    /// Forgets op keys past their window, and gathers what is no longer hot.
+    pub(crate) fn tidy(&self, now: Timestamp) {
+        self.op_keys.forget_if_due(now);
+        self.book.cool(now);
     }
 
     pub(crate) fn is_memory(&self) -> bool {

@@ -188,7 +188,7 @@ fn start(
     }
     op_keys.forget_if_due(opened_at);
 
-    let (catalog, book) = (Catalog::default(), Book::new());
+    let (catalog, book) = (Catalog::default(), Book::new(shards));
     for ((index, level), (sku, location)) in fold.levels.iter().zip(&fold.names) {
         let item = Item::new(level.available(), level.on_hand, level.stopped);
         let made = catalog.declare(sku, location, |key| book.add(key, item).ok_or(NameError::Full));
@@ -343,7 +343,7 @@ fn drive(core: &Core, period: Duration, stop: &AtomicBool) {
     while !stop.load(Ordering::Acquire) {
         let now = core.now();
         core.sweep(now);
-        core.op_keys.forget_if_due(now);
+        core.tidy(now);
         thread::park_timeout(period);
     }
 }

@@ -2,10 +2,10 @@
 
 use super::core::{Core, span};
 use super::reserve::{Effort, SoldOut, quantity};
-use super::transition::{Missed, retake, transition};
+use super::transition::{Beaten, Change, Pledges};
 use crate::answer::{Confirmed, Extended, HoldState, Moved, Refusal, RefusalReason};
 use crate::clock::Timestamp;
-use crate::error::{Busy, Common, ConfirmError, HoldError, LookupError};
+use crate::error::{Common, ConfirmError, HoldError, LookupError};
 use crate::hold::id::HoldIds;
 use crate::hold::state::{Event, No, Phase, Word, decide};
 use crate::hold::table::{Facts, Slot};
@@ -86,7 +86,6 @@ impl Core {
                 },
                 Err(no) => return Err(Stuck::No(no)),
             };
-            let item = self.book.get(facts.key).ok_or(Stuck::Lookup(LookupError::Unknown))?;
             let (record, returned) = describe(word, next, &facts);
             if next == word && record.op().is_none() {
                 // Nothing happens, so nothing is written: a swap that changes nothing does not say which of two
@@ -97,7 +96,12 @@ impl Core {
             let mut record = self.encode(&record)?;
             record.set_answer(next.units().into());
             let claim = self.claim(record.words(), Share::Keep)?;
-            match transition(claim, &record, slot, word, next, &item.counter, returned) {
+            let (mut back, taken) = (Pledges::default(), Pledges::default());
+            if returned > 0 {
+                self.announce(&mut back, facts.key, returned)?;
+            }
+            let change = Change { claim, record: &record, slot, from: word, to: next, back, taken };
+            match change.make(|| {}) {
                 Ok(end) => {
                     self.log.bell.ring();
                     if matches!(next.phase(), Phase::Released | Phase::Shipped | Phase::Cancelled) {
@@ -105,8 +109,7 @@ impl Core {
                     }
                     return Ok(Changed { before: word, after: next, facts, position: Position(end) });
                 }
-                Err(Missed::Beaten) => self.voided(),
-                Err(Missed::PendingFull) => return Err(self.busy(Busy::Pending).into()),
+                Err(Beaten) => self.voided(),
             }
         }
     }
@@ -174,20 +177,24 @@ impl Core {
                 Err(_) => return Err(ConfirmError::Expired),
             };
             if item.is_stopped() {
-                return refuse(RefusalReason::Stopped, item.counter.reading().available);
+                return refuse(RefusalReason::Stopped, item.counter.roughly(self.lane(key)));
             }
             let (at, place) = (self.at(now), found.place);
             let record = self.encode(&Record::Retake { at, place, key, taken, op })?;
             let claim = self.claim(record.words(), Share::Keep)?;
             // Tentatively: should the hold have another outcome meanwhile, the units go back.
-            if item.counter.take_tentatively(taken).is_err() {
+            let (back, mut again) = (Pledges::default(), Pledges::default());
+            if again.take(&item.counter, self.lane(key), taken).is_err() {
+                again.give();
                 drop(claim);
-                match self.sold_out(item, taken, self, &mut effort)? {
+                match self.sold_out(item, key, taken, self, &mut effort)? {
                     SoldOut::Retry => continue,
                     SoldOut::Yes { available } => return refuse(RefusalReason::OutOfStock, available),
                 }
             }
-            match retake(claim, &record, found.slot, word, next, &item.counter, taken) {
+            let slot = found.slot;
+            let change = Change { claim, record: &record, slot, from: word, to: next, back, taken: again };
+            match change.make(|| {}) {
                 Ok(end) => {
                     self.log.bell.ring();
                     self.count(Count::Confirmed);
@@ -195,7 +202,7 @@ impl Core {
                     let confirmed = Confirmed { hold, quantity: taken, returned: 0, retaken: true };
                     return Ok((confirmed, Position(end)));
                 }
-                Err(_) => self.voided(),
+                Err(Beaten) => self.voided(),
             }
         }
     }

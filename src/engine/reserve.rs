@@ -15,7 +15,7 @@ use crate::log::ring::Share;
 use crate::metrics::Count;
 use crate::request::Reserve;
 use crate::stock::book::Item;
-use crate::stock::counter::Short;
+use crate::stock::counter::{Look, Short, Want};
 use crate::sync::Patience;
 use crate::types::{Position, QUANTITY_MAX, REFERENCE_BYTES_MAX, StockKey};
 
@@ -84,15 +84,16 @@ impl Core {
             self.stopped().map_err(Common::from)?;
             if wanted.item.is_stopped() {
                 self.count(Count::Stopped);
-                let available = wanted.item.counter.reading().available;
+                let available = wanted.item.counter.roughly(self.lane(wanted.request.key.index));
                 return Err(ReserveError::Refused(self.refusal(
                     wanted.request,
                     RefusalReason::Stopped,
                     available,
                 )));
             }
-            if wanted.item.counter.reading().available < i64::from(wanted.request.quantity) {
-                match self.sold_out(wanted.item, wanted.request.quantity, wanted.clock, &mut effort)? {
+            let (key, quantity) = (wanted.request.key.index, wanted.request.quantity);
+            if let Look::Short(_) = wanted.item.counter.look(self.lane(key), quantity) {
+                match self.sold_out(wanted.item, key, quantity, wanted.clock, &mut effort)? {
                     SoldOut::Retry => continue,
                     SoldOut::Yes { available } => {
                         self.count(Count::OutOfStock);
@@ -120,15 +121,15 @@ impl Core {
     pub(crate) fn sold_out(
         &self,
         item: &Item,
+        key: u32,
         quantity: u32,
         clock: &dyn Clock,
         effort: &mut Effort,
     ) -> Result<SoldOut, Common> {
         let before = self.look();
-        let reading = item.counter.reading();
-        if reading.available >= i64::from(quantity) {
+        let Look::Short(reading) = item.counter.look(self.lane(key), quantity) else {
             return Ok(SoldOut::Retry);
-        }
+        };
         if reading.pending {
             return self.again(effort, Busy::Pending);
         }
@@ -183,10 +184,10 @@ impl Core {
         // The deadline is registered before the units are taken: a refuser never misses it (F5).
         let (timers, slots, local) = self.timers_of(place.slot);
         timers.register(&slots, local, deadline);
-        let left = match item.counter.take(quantity) {
+        let left = match item.counter.take(self.lane(key), Want::all(quantity)) {
             // Holds that are due and not yet swept may leave more.
-            Ok(left) if self.is_fresh(now) => Left::Exact(left),
-            Ok(left) => Left::AtLeast(left),
+            Ok(taken) if taken.exact && self.is_fresh(now) => Left::Exact(taken.left),
+            Ok(taken) => Left::AtLeast(taken.left),
             Err(Short::Out { .. } | Short::Unknown) => {
                 self.holds.vanish(place);
                 return Ok(None);

@@ -37,7 +37,7 @@ impl Core {
         let (at, key) = (self.at(now), request.key.index);
         let (quantity, reference) = (quantity(request.quantity)?, reference(request.reference)?);
         let record = self.encode(&Record::Receive { at, key, quantity, reference, op })?;
-        let corrected = self.correct(item, quantity.into(), record)?;
+        let corrected = self.correct(item, key, quantity.into(), record)?;
         self.count(Count::Received);
         Ok(corrected)
     }
@@ -55,7 +55,7 @@ impl Core {
         }
         let (at, key, reference) = (self.at(now), request.key.index, reference(request.reference)?);
         let record = self.encode(&Record::Adjust { at, key, delta, reason, reference, op })?;
-        let corrected = self.correct(item, delta, record)?;
+        let corrected = self.correct(item, key, delta, record)?;
         self.count(Count::Adjusted);
         Ok(corrected)
     }
@@ -64,11 +64,13 @@ impl Core {
     fn correct(
         &self,
         item: &Item,
+        key: u32,
         delta: i64,
         mut record: Encoded,
     ) -> Result<(Adjusted, Position), StockError> {
         // A hold past its deadline counts against nobody: not in the shortfall that is reported either.
         self.sweep(self.now());
+        let lane = self.lane(key);
         let mut on_hand = item.on_hand.lock();
         let after = *on_hand + delta;
         if after > ON_HAND_MAX {
@@ -80,9 +82,9 @@ impl Core {
         let claim = self.claim(record.words(), Share::Keep)?;
         let (drawn, available) = if delta > 0 {
             let drawn = claim.draw(record.words());
-            (drawn, item.counter.correct(delta))
+            (drawn, item.counter.correct(lane, delta))
         } else {
-            let available = item.counter.correct(delta);
+            let available = item.counter.correct(lane, delta);
             (claim.draw(record.words()), available)
         };
         *on_hand = after;

@@ -7,7 +7,8 @@
 //! 2. Give back: position first, then counter. Any record that spends the freed units lies behind the record
 //!    that freed them, so every prefix of the log is a valid state (O13).
 //! 3. Between the hold's death and the counter's growth the units are announced in the counter, from before the
-//!    swap until the swap that returns them (F11).
+//!    swap until the swap that returns them (F11). Units that a transition needs are taken tentatively before the swap,
+//!    and settled or rolled back after it.
 //!
 //! The race to survive: confirm, release and expire of one hold at once. Each draws; one swap wins; the losers
 //! void theirs and un-announce.
@@ -17,78 +18,118 @@ use crate::hold::state::Word;
 use crate::hold::table::Slot;
 use crate::log::record::Encoded;
 use crate::log::ring::Claim;
-use crate::stock::counter::{Counter, PendingFull};
+use crate::stock::blocks::Lane;
+use crate::stock::counter::{Counter, PendingFull, Pledge, Short};
 
-/// Why a transition did not happen.
+/// Another transition of the hold was first.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Missed {
-    /// Another was first.
-    Beaten,
-    /// Too many give-backs at once.
-    PendingFull,
+pub(crate) struct Beaten;
+
+/// What is pending on one stock key.
+#[derive(Clone, Copy, Debug)]
+struct Pledged<'c> {
+    counter: &'c Counter,
+    lane: Lane<'c>,
+    units: u32,
+    pledge: Pledge,
 }
 
-impl From<PendingFull> for Missed {
-    fn from(_: PendingFull) -> Self {
-        Missed::PendingFull
-    }
+/// What is pending on the stock keys of one transition or cart: either give-backs that are announced, or takes that may
+/// roll back. The first key needs no memory.
+#[derive(Debug, Default)]
+#[must_use = "what is pending ends in `give` or `forgo`"]
+pub(crate) struct Pledges<'c> {
+    first: Option<Pledged<'c>>,
+    rest: Vec<Pledged<'c>>,
 }
 
-/// Moves a hold from one word to the next, giving `returned` units back to `counter`; the position behind its
-/// record.
-pub(crate) fn transition(
-    claim: Claim<'_>,
-    record: &Encoded,
-    slot: &Slot,
-    from: Word,
-    to: Word,
-    counter: &Counter,
-    mut returned: u32,
-) -> Result<u64, Missed> {
-    if returned > 0 {
-        counter.announce()?;
+impl<'c> Pledges<'c> {
+    /// Announces that `units` will come back.
+    pub(crate) fn announce(
+        &mut self,
+        counter: &'c Counter,
+        lane: Lane<'c>,
+        units: u32,
+    ) -> Result<(), PendingFull> {
+        let pledge = counter.announce(lane)?;
+        self.push(Pledged { counter, lane, units, pledge });
+        Ok(())
     }
-    if planted(Fault::GiveBeforeDraw) && returned > 0 {
-        counter.give(std::mem::take(&mut returned));
+
+    /// Takes `units` that may have to go back.
+    pub(crate) fn take(&mut self, counter: &'c Counter, lane: Lane<'c>, units: u32) -> Result<(), Short> {
+        let pledge = counter.take_tentatively(lane, units)?;
+        self.push(Pledged { counter, lane, units, pledge });
+        Ok(())
     }
-    let drawn = claim.draw(record.words());
-    let end = drawn.end();
-    if slot.swap(from, to).is_err() {
-        if planted(Fault::FillTheLoser) {
-            drawn.fill(record.as_bytes());
+
+    fn push(&mut self, pledged: Pledged<'c>) {
+        if self.first.is_none() {
+            self.first = Some(pledged);
         } else {
-            drawn.void();
+            self.rest.push(pledged);
         }
-        if returned > 0 {
-            counter.forgo();
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
+
+    /// What was announced comes back; what was taken goes back.
+    pub(crate) fn give(self) {
+        for Pledged { counter, lane, units, pledge } in self.first.into_iter().chain(self.rest) {
+            counter.give(lane, pledge, units);
         }
-        return Err(Missed::Beaten);
     }
-    drawn.fill(record.as_bytes());
-    if returned > 0 {
-        counter.give(returned);
+
+    /// What was announced does not come; what was taken stays taken.
+    pub(crate) fn forgo(self) {
+        for Pledged { counter, lane, pledge, .. } in self.first.into_iter().chain(self.rest) {
+            counter.forgo(lane, pledge);
+        }
     }
-    Ok(end)
 }
 
-/// As [`transition`], for a hold whose `taken` units were taken again tentatively: settles them, or rolls back.
-pub(crate) fn retake(
-    claim: Claim<'_>,
-    record: &Encoded,
-    slot: &Slot,
-    from: Word,
-    to: Word,
-    counter: &Counter,
-    taken: u32,
-) -> Result<u64, Missed> {
-    let drawn = claim.draw(record.words());
-    let end = drawn.end();
-    if slot.swap(from, to).is_err() {
-        drawn.void();
-        counter.give(taken);
-        return Err(Missed::Beaten);
+/// One change of one hold, all prepared.
+pub(crate) struct Change<'c, 's> {
+    pub claim: Claim<'c>,
+    pub record: &'s Encoded,
+    pub slot: &'s Slot,
+    pub from: Word,
+    pub to: Word,
+    /// Announced: it comes back if this happens.
+    pub back: Pledges<'c>,
+    /// Taken tentatively: it goes back if this does not happen.
+    pub taken: Pledges<'c>,
+}
+
+impl Change<'_, '_> {
+    /// Makes the change, or undoes what was pending for it; the position behind its record. `then` writes what the word
+    /// does not say, and is over before the record can be read.
+    pub(crate) fn make(mut self, then: impl FnOnce()) -> Result<u64, Beaten> {
+        if planted(Fault::GiveBeforeDraw) {
+            std::mem::take(&mut self.back).give();
+        }
+        let drawn = self.claim.draw(self.record.words());
+        let end = drawn.end();
+        if self.slot.swap(self.from, self.to).is_err() {
+            if planted(Fault::FillTheLoser) {
+                drawn.fill(self.record.as_bytes());
+            } else {
+                drawn.void();
+            }
+            if planted(Fault::ReleaseTwice) {
+                self.back.give();
+            } else {
+                self.back.forgo();
+            }
+            self.taken.give();
+            return Err(Beaten);
+        }
+        then();
+        drawn.fill(self.record.as_bytes());
+        self.back.give();
+        self.taken.forgo();
+        Ok(end)
     }
-    drawn.fill(record.as_bytes());
-    counter.forgo();
-    Ok(end)
 }

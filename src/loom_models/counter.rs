@@ -3,8 +3,66 @@
 use std::sync::Arc;
 
 use super::explore;
-use crate::stock::counter::{Counter, Reading, Short};
+use crate::stock::blocks::{Blocks, Lane};
+use crate::stock::counter::{Counter, PendingFull, Pledge, Reading, Short, Taken, Want};
 use crate::sync::thread;
+
+/// One stock key, and the blocks that it may be split over.
+pub(super) struct Shelf {
+    pub counter: Counter,
+    pub blocks: Blocks,
+}
+
+impl Shelf {
+    /// On one cell, for good.
+    pub(super) fn new(available: i64) -> Shelf {
+        Shelf::with_cells(1, available)
+    }
+
+    /// On one cell that may be split over `width`.
+    pub(super) fn with_cells(width: usize, available: i64) -> Shelf {
+        Shelf { counter: Counter::new(available), blocks: Blocks::new(width, 1) }
+    }
+
+    /// Split over `width` cells.
+    pub(super) fn split(width: usize, available: i64) -> Arc<Shelf> {
+        let shelf = Shelf::with_cells(width, available);
+        assert!(shelf.counter.split(shelf.lane(0)).is_some());
+        Arc::new(shelf)
+    }
+
+    pub(super) fn lane(&self, home: usize) -> Lane<'_> {
+        Lane { blocks: &self.blocks, home, key: 0 }
+    }
+
+    pub(super) fn take(&self, home: usize, quantity: u32) -> Result<Taken, Short> {
+        self.counter.take(self.lane(home), Want::all(quantity))
+    }
+
+    pub(super) fn take_tentatively(&self, home: usize, quantity: u32) -> Result<Pledge, Short> {
+        self.counter.take_tentatively(self.lane(home), quantity)
+    }
+
+    pub(super) fn announce(&self, home: usize) -> Result<Pledge, PendingFull> {
+        self.counter.announce(self.lane(home))
+    }
+
+    pub(super) fn give(&self, pledge: Pledge, quantity: u32) {
+        self.counter.give(self.lane(0), pledge, quantity);
+    }
+
+    pub(super) fn reading(&self) -> Reading {
+        self.counter.exactly(self.lane(0))
+    }
+
+    pub(super) fn spawn<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Shelf) -> T + Send + 'static,
+    ) -> thread::JoinHandle<T> {
+        let shelf = Arc::clone(self);
+        thread::spawn(move || work(&shelf))
+    }
+}
 
 fn settled(available: i64) -> Reading {
     Reading { available, pending: false }
@@ -12,86 +70,72 @@ fn settled(available: i64) -> Reading {
 
 /// Of so many takers of the last unit exactly one gets it, and the others are told the truth.
 fn last_unit(takers: usize) {
-    let counter = Arc::new(Counter::new(1));
-    let threads: Vec<_> = (1..takers)
-        .map(|_| {
-            let counter = Arc::clone(&counter);
-            thread::spawn(move || counter.take(1))
-        })
-        .collect();
-    let mut answers = vec![counter.take(1)];
+    let shelf = Arc::new(Shelf::new(1));
+    let threads: Vec<_> = (1..takers).map(|home| shelf.spawn(move |shelf| shelf.take(home, 1))).collect();
+    let mut answers = vec![shelf.take(0, 1)];
     answers.extend(threads.into_iter().map(|thread| thread.join().unwrap()));
-    assert_eq!(answers.iter().filter(|answer| **answer == Ok(0)).count(), 1, "{answers:?}");
+    assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 1, "{answers:?}");
     let refused = Err(Short::Out { available: 0 });
     assert_eq!(answers.iter().filter(|answer| **answer == refused).count(), takers - 1, "{answers:?}");
-    assert_eq!(counter.reading(), settled(0));
+    assert_eq!(shelf.reading(), settled(0));
 }
 
 /// Somebody who takes one unit while another takes two of two: never both, and one of them at least.
 fn big_and_small() {
-    let counter = Arc::new(Counter::new(2));
-    let big = Arc::clone(&counter);
-    let big = thread::spawn(move || big.take(2));
-    let small = counter.take(1);
+    let shelf = Arc::new(Shelf::new(2));
+    let big = shelf.spawn(|shelf| shelf.take(1, 2));
+    let small = shelf.take(0, 1);
     let big = big.join().unwrap();
     assert!(big.is_ok() != small.is_ok(), "{big:?} {small:?}");
-    assert_eq!(counter.reading(), settled(i64::from(small.is_ok())));
+    assert_eq!(shelf.reading(), settled(i64::from(small.is_ok())));
 }
 
 /// An announced give-back makes nobody sold out: a taker gets the unit, or is told that it cannot be known yet.
 pub(super) fn take_against_give() {
-    let counter = Arc::new(Counter::new(0));
-    counter.announce().unwrap();
-    let giver = Arc::clone(&counter);
-    let giver = thread::spawn(move || giver.give(1));
-    let taken = counter.take(1);
+    let shelf = Arc::new(Shelf::new(0));
+    let pledge = shelf.announce(0).unwrap();
+    let giver = shelf.spawn(move |shelf| shelf.give(pledge, 1));
+    let taken = shelf.take(1, 1);
     giver.join().unwrap();
-    assert!(matches!(taken, Ok(0) | Err(Short::Unknown)), "a false refusal: {taken:?}");
-    assert_eq!(counter.reading(), settled(i64::from(taken.is_err())));
+    assert!(matches!(taken, Ok(_) | Err(Short::Unknown)), "a false refusal: {taken:?}");
+    assert_eq!(shelf.reading(), settled(i64::from(taken.is_err())));
 }
 
 /// A give and two takes that meet neither make nor lose a unit.
 fn a_give_and_two_takes() {
-    let counter = Arc::new(Counter::new(1));
-    counter.announce().unwrap();
-    let spawn = |work: fn(&Counter) -> bool| {
-        let counter = Arc::clone(&counter);
-        thread::spawn(move || work(&counter))
-    };
-    let takers = [spawn(|counter| counter.take(1).is_ok()), spawn(|counter| counter.take(1).is_ok())];
-    counter.give(1);
+    let shelf = Arc::new(Shelf::new(1));
+    let pledge = shelf.announce(0).unwrap();
+    let takers = [1, 2].map(|home| shelf.spawn(move |shelf| shelf.take(home, 1).is_ok()));
+    shelf.give(pledge, 1);
     let taken = takers.into_iter().map(|taker| i64::from(taker.join().unwrap())).sum::<i64>();
     assert!(taken >= 1);
-    assert_eq!(counter.reading(), settled(2 - taken));
+    assert_eq!(shelf.reading(), settled(2 - taken));
 }
 
 /// A tentative take that rolls back makes nobody sold out.
 pub(super) fn rollback_against_take() {
-    let counter = Arc::new(Counter::new(1));
-    let cart = Arc::clone(&counter);
-    let cart = thread::spawn(move || {
-        if cart.take_tentatively(1).is_ok() {
-            cart.give(1);
+    let shelf = Arc::new(Shelf::new(1));
+    let cart = shelf.spawn(|shelf| {
+        if let Ok(pledge) = shelf.take_tentatively(0, 1) {
+            shelf.give(pledge, 1);
         }
     });
-    let taken = counter.take(1);
+    let taken = shelf.take(1, 1);
     cart.join().unwrap();
-    assert!(matches!(taken, Ok(0) | Err(Short::Unknown)), "a false refusal: {taken:?}");
-    assert_eq!(counter.reading(), settled(i64::from(taken.is_err())));
+    assert!(matches!(taken, Ok(_) | Err(Short::Unknown)), "a false refusal: {taken:?}");
+    assert_eq!(shelf.reading(), settled(i64::from(taken.is_err())));
 }
 
 /// A physical correction, a give-back and a take that meet: nothing is lost, and a shortfall is paid first.
 fn a_correction_in_between() {
-    let counter = Arc::new(Counter::new(1));
-    counter.announce().unwrap();
-    let corrector = Arc::clone(&counter);
-    let corrector = thread::spawn(move || corrector.correct(-2));
-    let giver = Arc::clone(&counter);
-    let giver = thread::spawn(move || giver.give(1));
-    let taken = counter.take(1).is_ok();
+    let shelf = Arc::new(Shelf::new(1));
+    let pledge = shelf.announce(0).unwrap();
+    let corrector = shelf.spawn(|shelf| shelf.counter.correct(shelf.lane(1), -2));
+    let giver = shelf.spawn(move |shelf| shelf.give(pledge, 1));
+    let taken = shelf.take(2, 1).is_ok();
     corrector.join().unwrap();
     giver.join().unwrap();
-    assert_eq!(counter.reading(), settled(-i64::from(taken)));
+    assert_eq!(shelf.reading(), settled(-i64::from(taken)));
 }
 
 #[test]

@@ -39,7 +39,7 @@ pub(super) struct Bare {
 
 impl Bare {
     pub(super) fn new(available: i64, holds_max: u32) -> Arc<Bare> {
-        let book = Book::new();
+        let book = Book::new(1);
         book.add(KEY.index, Item::new(available, available, false)).unwrap();
         let holds = HoldTable::new(1, holds_max, holds_max, 0);
         // Its slots come into being here: how one thread learns of another's growing the table, loom does not see.
@@ -92,7 +92,7 @@ impl Bare {
     }
 
     pub(super) fn counter(&self) -> Reading {
-        self.item().counter.reading()
+        self.item().counter.exactly(self.core.lane(KEY.index))
     }
 
     pub(super) fn phase(&self, hold: HoldId) -> Phase {

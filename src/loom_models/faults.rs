@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::{DEADLINE, bell, builder, counter, engine, hold, ring, timers, transition};
+use super::{DEADLINE, bell, builder, counter, engine, hold, reshape, ring, timers, transition};
 use crate::fault::{Fault, plant};
 use crate::hold::state::Event;
 
@@ -38,6 +38,26 @@ fn the_pending_count_is_forgotten_by_a_transition() {
 #[test]
 fn the_pending_count_is_forgotten_by_the_engine() {
     caught(Fault::ForgetPending, "a false refusal", timers::release_against_refuser);
+}
+
+#[test]
+fn the_freeze_is_skipped() {
+    caught(Fault::SkipFreeze, "both: true, one: true", reshape::both_against_one);
+}
+
+#[test]
+fn a_split_shape_is_believed_when_it_is_short() {
+    caught(Fault::RefuseOnSplit, "Err(Out { available: 0 }) Err(Out", reshape::two_who_want_both);
+}
+
+#[test]
+fn the_version_is_too_narrow() {
+    caught(Fault::NarrowVersion, "units came out of nothing", || reshape::a_late_helper(1));
+}
+
+#[test]
+fn a_hold_is_released_twice() {
+    caught(Fault::ReleaseTwice, "left == right", hold::three_outcomes);
 }
 
 #[test]

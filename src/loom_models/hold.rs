@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
+use super::counter::Shelf;
 use super::{BEFORE, DEADLINE, Entry, LATER, at, drain, explore};
 use crate::clock::Timestamp;
-use crate::engine::transition::{Missed, retake, transition};
+use crate::engine::transition::{Beaten, Change, Pledges};
 use crate::hold::state::{Event, No, Phase, Word, decide};
 use crate::hold::table::{HoldTable, NewHold, Slot};
 use crate::log::record::{Encoded, Place, Record};
 use crate::log::ring::{Reader, Ring, Share};
-use crate::stock::counter::{Counter, Reading, Short};
+use crate::stock::counter::{Reading, Short};
 use crate::sync::thread;
 
 /// Units of the models' hold.
@@ -19,7 +20,7 @@ const PLACE: Place = Place { slot: 0, generation: 1 };
 /// One hold, the counter of its stock key, and a small ring.
 pub(super) struct Stand {
     pub slot: Slot,
-    pub counter: Counter,
+    pub shelf: Shelf,
     pub ring: Ring,
 }
 
@@ -27,7 +28,7 @@ impl Stand {
     pub(super) fn new(word: Word) -> Arc<Stand> {
         let slot = Slot::new();
         slot.publish(word);
-        Arc::new(Stand { slot, counter: Counter::new(0), ring: Ring::new(8, 6) })
+        Arc::new(Stand { slot, shelf: Shelf::new(0), ring: Ring::new(8, 6) })
     }
 
     /// With a hold that is active until [`DEADLINE`].
@@ -62,9 +63,15 @@ impl Stand {
             };
             let record = Encoded::new(&record).unwrap();
             let claim = self.ring.claim(record.words(), Share::Keep).unwrap();
-            match transition(claim, &record, &self.slot, word, next, &self.counter, returned) {
+            let (mut back, taken) = (Pledges::default(), Pledges::default());
+            if returned > 0 {
+                back.announce(&self.shelf.counter, self.shelf.lane(0), returned).unwrap();
+            }
+            let change =
+                Change { claim, record: &record, slot: &self.slot, from: word, to: next, back, taken };
+            match change.make(|| {}) {
                 Ok(end) => return Ok(end),
-                Err(missed) => assert_eq!(missed, Missed::Beaten),
+                Err(Beaten) => {}
             }
         }
     }
@@ -83,12 +90,12 @@ impl Stand {
         let entries = drain(&self.ring, &mut reader);
         assert_eq!(reader.position(), self.ring.drawn(), "a hole");
         assert_eq!(self.ring.used_words(), 0);
-        assert!(!self.counter.reading().pending);
+        assert!(!self.shelf.reading().pending);
         entries
     }
 
     pub(super) fn available(&self) -> i64 {
-        self.counter.reading().available
+        self.shelf.reading().available
     }
 }
 
@@ -172,23 +179,27 @@ pub(super) fn retake_against_reuse() {
     let expired = Word::with_units(Phase::Expired, place.generation, 0);
     table.slot(place.slot).unwrap().publish(expired);
     table.bury(place.slot);
-    let counter = Arc::new(Counter::new(1));
+    let shelf = Arc::new(Shelf::new(1));
     let ring = Arc::new(Ring::new(8, 0));
 
     let late = {
-        let (table, counter, ring) = (Arc::clone(&table), Arc::clone(&counter), Arc::clone(&ring));
+        let (table, shelf, ring) = (Arc::clone(&table), Arc::clone(&shelf), Arc::clone(&ring));
         thread::spawn(move || {
             let slot = table.slot(place.slot).unwrap();
             let Ok(next) = decide(expired, LATER, Event::Retake { units: 1 }) else { return false };
             let record = Record::Retake { at: 0, place, key: 0, taken: 1, op: None };
             let record = Encoded::new(&record).unwrap();
             let claim = ring.claim(record.words(), Share::Keep).unwrap();
-            counter.take_tentatively(1).is_ok()
-                && retake(claim, &record, slot, expired, next, &counter, 1).is_ok()
+            let (back, mut taken) = (Pledges::default(), Pledges::default());
+            if taken.take(&shelf.counter, shelf.lane(0), 1).is_err() {
+                taken.give();
+                return false;
+            }
+            let change = Change { claim, record: &record, slot, from: expired, to: next, back, taken };
+            change.make(|| {}).is_ok()
         })
     };
-    let taker = Arc::clone(&counter);
-    let taker = thread::spawn(move || taker.take(1));
+    let taker = shelf.spawn(|shelf| shelf.take(1, 1));
     let reused = table.allocate(0, new).is_some();
     let (late, taken) = (late.join().unwrap(), taker.join().unwrap());
 
@@ -198,7 +209,7 @@ pub(super) fn retake_against_reuse() {
         assert_ne!(taken, Err(Short::Out { available: 0 }), "a false refusal");
     }
     let left = 1 - i64::from(late) - i64::from(taken.is_ok());
-    assert_eq!(counter.reading(), Reading { available: left, pending: false });
+    assert_eq!(shelf.reading(), Reading { available: left, pending: false });
     let word = table.slot(place.slot).unwrap().word();
     assert_eq!(late, word.phase() == Phase::Confirmed, "{word:?}");
     let mut reader = Reader::new(0);

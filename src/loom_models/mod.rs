@@ -11,6 +11,10 @@
 //! | counter | of two or three who take the last unit, exactly one gets it | [`counter`] |
 //! | counter | what is announced, or taken and not settled, makes nobody sold out | [`counter`] |
 //! | counter | units are neither made nor lost by takes and gives that meet | [`counter`] |
+//! | reshape | of two or three who take the last unit over two or three cells, exactly one gets it | [`reshape`] |
+//! | reshape | two who want more than any cell has never both go without | [`reshape`] |
+//! | reshape | gives, rollbacks, corrections into debt and splits that meet a gather lose nothing, and make nobody sold out | [`reshape`] |
+//! | reshape | a helper that is one or two uses of its block late changes nothing, of its key or of the block's next | [`reshape`] |
 //! | hold | of confirm, release and expire exactly one wins, and the units go where the winner says | [`hold`] |
 //! | hold | at the deadline confirm loses; an extension and an expiry exclude each other | [`hold`] |
 //! | hold | parts that are cancelled and parts that ship add up to what was confirmed | [`hold`] |
@@ -47,6 +51,7 @@ mod engine;
 #[cfg(stockhold_loom)]
 mod faults;
 mod hold;
+mod reshape;
 mod ring;
 mod timers;
 mod transition;

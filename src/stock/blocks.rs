@@ -26,7 +26,7 @@ const BLOCKS: u32 = if cfg!(stockhold_loom) { 2 } else { 256 };
 /// Races for a key's one cell that a thread loses before it splits the key.
 const MISSES_TO_SPLIT: u32 = 64;
 /// Units that there must be for each cell.
-const UNITS_PER_CELL_MIN: i64 = if cfg!(stockhold_loom) { 1 } else { 64 };
+pub(crate) const UNITS_PER_CELL_MIN: i64 = 64;
 /// Time between two looks at what has not changed.
 const COOL_AFTER_MS: u64 = 1_000;
 
@@ -47,6 +47,7 @@ type Heat = AtomicU64;
 #[derive(Debug)]
 pub(crate) struct Blocks {
     width: usize,
+    units_per_cell_min: i64,
     cells: Box<[CachePadded<AtomicU64>]>,
     blocks: Box<[Block]>,
     heat: Box<[CachePadded<Heat>]>,
@@ -64,13 +65,15 @@ pub(crate) struct Lane<'c> {
 }
 
 impl Blocks {
-    /// Blocks of `width` cells.
-    pub(crate) fn new(width: usize) -> Self {
-        let cells = width * BLOCKS as usize;
+    /// Blocks of `width` cells, for keys with so many units for each cell.
+    pub(crate) fn new(width: usize, units_per_cell_min: i64) -> Self {
+        // One cell is no split.
+        let blocks = if width > 1 { BLOCKS } else { 0 };
         Blocks {
             width,
-            cells: (0..cells).map(|_| CachePadded::new(AtomicU64::new(0))).collect(),
-            blocks: (0..BLOCKS)
+            units_per_cell_min,
+            cells: (0..width * blocks as usize).map(|_| CachePadded::new(AtomicU64::new(0))).collect(),
+            blocks: (0..blocks)
                 .map(|_| Block {
                     used: AtomicBool::new(false),
                     key: AtomicU32::new(0),
@@ -101,7 +104,7 @@ impl Blocks {
         let share = one.available / self.width as i64;
         // Room is left for what is given and announced later.
         self.width > 1
-            && (UNITS_PER_CELL_MIN..=CELL_UNITS_MAX / 2).contains(&share)
+            && (self.units_per_cell_min..=CELL_UNITS_MAX / 2).contains(&share)
             && one.pending <= CELL_PENDING_MAX / 2
     }
 
@@ -110,10 +113,11 @@ impl Blocks {
     /// Its cells may be looked at by who comes late from the use before, but only changed by who expects that use's
     /// version in them.
     pub(crate) fn load(&self, key: u32, one: One) -> Option<Use> {
-        let block = (0..BLOCKS).find(|block| {
+        let block = (0..self.blocks.len() as u32).find(|block| {
             let used = &self.blocks[*block as usize].used;
-            // Acquire: pairs with `put_back`; the use before is over.
-            !used.load(Ordering::Relaxed) && !used.swap(true, Ordering::Acquire)
+            // Acquire: pairs with `put_back`; the use before is over. Not looked at first: loom takes a load of an old
+            // value for leave to swap an old one.
+            !used.swap(true, Ordering::Acquire)
         })?;
         let Block { key: used_for, prepared, .. } = &self.blocks[block as usize];
         used_for.store(key, Ordering::Relaxed); // hints both
@@ -173,7 +177,7 @@ impl Blocks {
             }
             unchanged && !block.prepared.load(Ordering::Relaxed)
         };
-        (0..BLOCKS)
+        (0..self.blocks.len() as u32)
             .filter(idle)
             .map(|block| (block, self.blocks[block as usize].key.load(Ordering::Relaxed)))
             .collect()
@@ -208,7 +212,7 @@ mod tests {
 
     #[test]
     fn a_block_is_loaded_with_every_unit_and_a_new_version() {
-        let blocks = Blocks::new(4);
+        let blocks = Blocks::new(4, UNITS_PER_CELL_MIN);
         let first = blocks.load(1, ONE).unwrap();
         assert_eq!(sum(&blocks, first), (7, 3));
         blocks.put_back(first.block);
@@ -219,7 +223,7 @@ mod tests {
 
     #[test]
     fn so_many_keys_can_be_hot_and_no_more() {
-        let blocks = Blocks::new(2);
+        let blocks = Blocks::new(2, UNITS_PER_CELL_MIN);
         let uses: Vec<_> = std::iter::from_fn(|| blocks.load(0, ONE)).collect();
         assert_eq!(uses.len(), BLOCKS as usize);
         blocks.put_back(uses[9].block);
@@ -228,7 +232,7 @@ mod tests {
 
     #[test]
     fn only_a_thread_that_loses_often_splits_a_key() {
-        let blocks = Blocks::new(2);
+        let blocks = Blocks::new(2, UNITS_PER_CELL_MIN);
         let lane = |key| Lane { blocks: &blocks, home: 0, key };
         assert!(!blocks.is_hot(lane(1), MISSES_TO_SPLIT - 1));
         assert!(!blocks.is_hot(lane(2), 1), "another key's misses");
@@ -239,19 +243,19 @@ mod tests {
 
     #[test]
     fn a_split_is_worth_it_only_in_plenty() {
-        let blocks = Blocks::new(2);
+        let blocks = Blocks::new(2, UNITS_PER_CELL_MIN);
         let worth = |available, pending| blocks.worth_splitting(One { available, pending });
         assert!(worth(2 * UNITS_PER_CELL_MIN, 0));
         assert!(!worth(2 * UNITS_PER_CELL_MIN - 1, 0));
         assert!(!worth(-1, 0), "a key in debt is never split");
         assert!(!worth(1 << 40, 0), "more than cells can hold");
         assert!(!worth(1_000, CELL_PENDING_MAX));
-        assert!(!Blocks::new(1).worth_splitting(One { available: 1_000, pending: 0 }));
+        assert!(!Blocks::new(1, UNITS_PER_CELL_MIN).worth_splitting(One { available: 1_000, pending: 0 }));
     }
 
     #[test]
     fn what_does_not_change_for_a_second_is_idle_unless_it_was_prepared() {
-        let blocks = Blocks::new(2);
+        let blocks = Blocks::new(2, UNITS_PER_CELL_MIN);
         let (idle, kept) = (blocks.load(1, ONE).unwrap(), blocks.load(2, ONE).unwrap());
         blocks.keep(kept.block);
         assert!(blocks.idle(Timestamp(10_000)).is_empty(), "the first look");

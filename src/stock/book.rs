@@ -5,7 +5,9 @@ use std::sync::OnceLock;
 use crossbeam::utils::CachePadded;
 use parking_lot::Mutex;
 
+use super::blocks::{Blocks, Lane, UNITS_PER_CELL_MIN};
 use super::counter::Counter;
+use crate::clock::Timestamp;
 use crate::segments::Segments;
 use crate::sync::{AtomicBool, Ordering};
 
@@ -45,11 +47,33 @@ impl Item {
 #[derive(Debug)]
 pub(crate) struct Book {
     items: Segments<OnceLock<CachePadded<Item>>>,
+    blocks: Blocks,
 }
 
 impl Book {
-    pub(crate) fn new() -> Self {
-        Book { items: Segments::new(KEYS_MAX) }
+    /// Hot keys are split over `width` cells.
+    pub(crate) fn new(width: usize) -> Self {
+        Book { items: Segments::new(KEYS_MAX), blocks: Blocks::new(width, UNITS_PER_CELL_MIN) }
+    }
+
+    /// Where the thread `home` does its part of a key's work.
+    pub(crate) fn lane(&self, home: usize, key: u32) -> Lane<'_> {
+        Lane { blocks: &self.blocks, home, key }
+    }
+
+    /// Gathers the keys that are split and were not used for a while.
+    pub(crate) fn cool(&self, now: Timestamp) {
+        for (block, key) in self.blocks.idle(now) {
+            if let Some(item) = self.get(key) {
+                item.counter.gather_from(self.lane(0, key), block);
+            }
+        }
+    }
+
+    /// Splits a key in advance, and keeps it split until it is used; whether there is enough of it to split.
+    pub(crate) fn prepare(&self, key: u32) -> bool {
+        let block = self.get(key).and_then(|item| item.counter.split(self.lane(0, key)));
+        block.inspect(|block| self.blocks.keep(*block)).is_some()
     }
 
     pub(crate) fn get(&self, index: u32) -> Option<&Item> {

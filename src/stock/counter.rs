@@ -1,48 +1,100 @@
-//! The counter of one stock key: the only file with stock atomics.
+//! The counter of one stock key: with `blocks`, the only file with stock atomics.
 //!
-//! One word tells a refuser everything:
-//!
-//! ```text
-//! bit 63      62 ........ 48   47 ................. 0
-//!     unused  pending (15)     available (48, signed)
-//! ```
+//! A key is one word. While it is cold or scarce, the word has every unit; contended and plentiful, it names a
+//! [block](super::blocks) of cells over which the units are spread, each thread using its own. [`shape`](super::shape)
+//! has the bits.
 //!
 //! # Ground rules
 //!
-//! 1. A take and the test for it are one compare-and-swap (O1, O6): `available` never passes below zero by a sale.
+//! 1. A take and the test for it are one compare-and-swap of one word (O1, O6): `available` never passes below zero by a
+//!    sale, and no taker holds part of what it wants (F13).
 //! 2. Whoever will give units back is counted in `pending` *before* the hold that owns them dies, and uncounted
 //!    in the same swap that returns them. Whoever has taken units and may roll back is counted likewise.
-//! 3. Out-of-stock is decided by one load: `available < q` and nothing pending. With something pending the
-//!    answer is not known (F11): the caller spins a little, then says `Busy`.
-//! 4. A negative value is a shortfall, made by a physical correction alone; what is given pays it first.
+//! 3. Out-of-stock is decided on a one-cell shape, by one load: `available < q` and nothing pending (F3). With something
+//!    pending the answer is not known (F11): the caller spins a little, then says `Busy`.
+//! 4. A negative value is a shortfall, made by a physical correction alone; what is given pays it first, and a key in
+//!    debt is never split.
 //! 5. Nothing else is derived from the counter and nothing else sets it (F1, F10, O12).
+//! 6. **Gather**, many cells to one: freeze every cell by a bit; a frozen cell does not change again in this use of its
+//!    block, so everybody who helps adds up the same; publish the sum by a swap of the key's word from this use of the
+//!    block. One helper wins, nobody waits for anybody, and the winner puts the block back.
+//! 7. **Split**, one cell to many: load a free block with what the word says, publish it by a swap of that very word.
+//! 8. Each use of a block has a version, in the key's word and in every cell. Who comes late, from a use that is over,
+//!    finds another version and changes nothing, whatever key the block is used for now.
+//! 9. What was pending before a split is in the block's first cell; what is announced after it is settled where it was
+//!    announced, which its [`Pledge`] remembers.
 //!
-//! The race to survive: a sweeper that expires a hold against a refuser. Were the units in neither the hold nor
-//! the counter for an instant, and nobody said so, the refuser would answer sold out while stock is coming back.
+//! Races to survive: a sweeper that expires a hold against a refuser (were the units in neither the hold nor the counter
+//! for an instant, and nobody said so, the refuser would answer sold out while stock is coming back); two takers of the
+//! last units that lie in two cells; a helper that wakes up when its block is another key's.
+//!
+//! The version is 32 bits wide. To be fooled, a thread must sleep between a load and a swap while its block is used
+//! 2^32 times more and its key is split over it again: at [64 lost races](super::blocks) a split, hours of sleep to the use.
 //!
 //! Orderings: every successful swap is `AcqRel` and every deciding load `Acquire`, so that who sees units
-//! also sees the log position drawn before they were given (the pair of rule "give back: position first").
+//! also sees the log position drawn before they were given (the pair of rule "give back: position first"), and who sees a
+//! block's use in the key's word sees the cells as they were loaded.
 
+use super::blocks::Lane;
+use super::shape::{CELL_PENDING_MAX, CELL_UNITS_MAX, Cell, One, PENDING_MAX, Shape, Use};
 use crate::fault::{Fault, planted};
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Ordering, spin_loop};
 
-const VALUE_BITS: u32 = 48;
-const VALUE_MASK: u64 = (1 << VALUE_BITS) - 1;
-const PENDING_ONE: u64 = 1 << VALUE_BITS;
-const PENDING_MAX: u64 = (1 << 15) - 1;
+/// Times that a split tries to win its swap.
+const SPLIT_TRIES: usize = 8;
 
-/// One give-back or tentative take, as the word counts it.
-fn one() -> u64 {
-    if planted(Fault::ForgetPending) { 0 } else { PENDING_ONE }
+/// One give-back or tentative take, as words count it.
+fn one() -> u32 {
+    u32::from(!planted(Fault::ForgetPending))
 }
 
-/// What one load of the word says.
+/// What is on sale.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Reading {
     /// Units on sale; below zero it is a shortfall.
     pub available: i64,
     /// Somebody is about to give units back, or may.
     pub pending: bool,
+}
+
+impl From<One> for Reading {
+    fn from(one: One) -> Self {
+        Reading { available: one.available, pending: one.pending != 0 }
+    }
+}
+
+/// A look before a take.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Look {
+    /// There seems to be enough.
+    Enough,
+    /// There is not, says one load of the one word that has every unit.
+    Short(Reading),
+}
+
+/// How many units a take wants.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Want {
+    pub least: u32,
+    pub most: u32,
+}
+
+impl Want {
+    pub(crate) fn all(quantity: u32) -> Want {
+        Want { least: quantity, most: quantity }
+    }
+}
+
+/// A take that happened.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Taken {
+    pub units: u32,
+    /// Units left where they were taken from.
+    pub left: i64,
+    /// Those are all that is left.
+    pub exact: bool,
+    /// To settle a tentative take.
+    pub pledge: Pledge,
 }
 
 /// A take that did not happen.
@@ -54,181 +106,340 @@ pub(crate) enum Short {
     Unknown,
 }
 
+/// Where something pending is counted: an announced give-back, or a tentative take.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use = "what is pending and never settled keeps everybody from being refused"]
+pub(crate) struct Pledge {
+    /// The use of a block that it was counted in; `None` = in the key's word.
+    at: Option<Use>,
+    cell: usize,
+}
+
+const IN_THE_WORD: Pledge = Pledge { at: None, cell: 0 };
+
 /// Too many give-backs at once to count; the caller answers `Busy`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct PendingFull;
 
+/// What came of an attempt on one cell.
+enum Tried<T> {
+    Done(T),
+    /// This cell cannot; another may.
+    Unable,
+    /// The block is being gathered, or its use is over.
+    Over,
+}
+
 #[derive(Debug)]
 pub(crate) struct Counter {
-    cell: AtomicU64,
-}
-
-fn read(word: u64) -> Reading {
-    Reading { available: value(word), pending: pending(word) != 0 }
-}
-
-fn value(word: u64) -> i64 {
-    ((word << (64 - VALUE_BITS)) as i64) >> (64 - VALUE_BITS)
-}
-
-fn pending(word: u64) -> u64 {
-    (word >> VALUE_BITS) & PENDING_MAX
-}
-
-fn with_value(word: u64, value: i64) -> u64 {
-    (word & !VALUE_MASK) | (value as u64 & VALUE_MASK)
+    word: AtomicU64,
 }
 
 impl Counter {
     pub(crate) fn new(available: i64) -> Self {
-        Counter { cell: AtomicU64::new(with_value(0, available)) }
+        Counter { word: AtomicU64::new(One { available, pending: 0 }.word()) }
     }
 
-    pub(crate) fn reading(&self) -> Reading {
-        // Acquire: pairs with the AcqRel of whoever gave; see the module header.
-        read(self.cell.load(Ordering::Acquire))
+    fn shape(&self) -> Shape {
+        // Acquire: pairs with the AcqRel of whoever gave, and of whoever split; see the module header.
+        Shape::of(self.word.load(Ordering::Acquire))
     }
 
-    /// Takes `quantity` if it is there, and says what is left.
-    pub(crate) fn take(&self, quantity: u32) -> Result<i64, Short> {
-        self.take_and(quantity, 0)
-    }
+    // ── looking ──────────────────────────────────────────────────────────────────────────────────────────────
 
-    /// Takes `quantity`, counted as pending: the taker may yet roll back.
-    pub(crate) fn take_tentatively(&self, quantity: u32) -> Result<i64, Short> {
-        self.take_and(quantity, one())
-    }
-
-    fn take_and(&self, quantity: u32, count: u64) -> Result<i64, Short> {
-        let mut word = self.cell.load(Ordering::Acquire);
+    /// Roughly what is on sale. Never gathers: the sum over cells is of no one instant.
+    pub(crate) fn roughly(&self, lane: Lane<'_>) -> i64 {
         loop {
-            let reading = read(word);
-            let left = reading.available - i64::from(quantity);
-            if left < 0 {
-                return Err(if reading.pending {
-                    Short::Unknown
-                } else {
-                    Short::Out { available: reading.available }
-                });
-            }
-            if count != 0 && pending(word) == PENDING_MAX {
-                return Err(Short::Unknown);
-            }
-            match self.swap(word, with_value(word, left) + count) {
-                Ok(()) => return Ok(left),
-                Err(now) => word = now,
+            match self.shape() {
+                Shape::One(one) => return one.available,
+                Shape::Split(at) => {
+                    let mut sum = 0;
+                    let cells = lane.blocks.cells(at.block).iter();
+                    let whole = cells.map(|cell| Cell::of(cell.load(Ordering::Relaxed))).all(|cell| {
+                        sum += cell.units;
+                        cell.version == at.version
+                    });
+                    if whole {
+                        return sum;
+                    }
+                    spin_loop(); // the word has moved on, and will be seen to
+                }
             }
         }
     }
 
+    /// Exactly what is on sale, at one instant. A split key is gathered for it and split again.
+    pub(crate) fn exactly(&self, lane: Lane<'_>) -> Reading {
+        let mut split = false;
+        loop {
+            match self.shape() {
+                Shape::One(one) => {
+                    if split {
+                        self.split(lane);
+                    }
+                    return one.into();
+                }
+                Shape::Split(at) => {
+                    split = true;
+                    self.gather(lane, at);
+                }
+            }
+        }
+    }
+
+    /// Whether `quantity` seem to be there. Cheap if they are; if not, exact.
+    pub(crate) fn look(&self, lane: Lane<'_>, quantity: u32) -> Look {
+        loop {
+            match self.shape() {
+                Shape::One(one) if one.available < quantity.into() => return Look::Short(one.into()),
+                Shape::One(_) => return Look::Enough,
+                Shape::Split(at) => {
+                    let own = Cell::of(lane.blocks.cell(at.block, lane.home).load(Ordering::Relaxed));
+                    if own.units >= quantity.into() || self.roughly(lane) >= quantity.into() {
+                        return Look::Enough; // the take decides
+                    }
+                    if planted(Fault::RefuseOnSplit) {
+                        return Look::Short(Reading { available: own.units, pending: own.pending > 0 });
+                    }
+                    self.gather(lane, at);
+                }
+            }
+        }
+    }
+
+    // ── taking ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    /// Takes what is wanted if it is there: `most`, or if there is less, all there is but not less than `least`.
+    pub(crate) fn take(&self, lane: Lane<'_>, want: Want) -> Result<Taken, Short> {
+        self.take_and(lane, want, 0)
+    }
+
+    /// Takes `quantity`, counted as pending: the taker may yet roll back.
+    pub(crate) fn take_tentatively(&self, lane: Lane<'_>, quantity: u32) -> Result<Pledge, Short> {
+        self.take_and(lane, Want::all(quantity), one()).map(|taken| taken.pledge)
+    }
+
+    fn take_and(&self, lane: Lane<'_>, want: Want, count: u32) -> Result<Taken, Short> {
+        let mut misses = 0;
+        loop {
+            match self.shape() {
+                Shape::One(one) => {
+                    let there = one.available.min(want.most.into());
+                    // With something pending: what is on its way back may be what is missing.
+                    if there < want.most.into() && one.pending != 0 || one.pending + count > PENDING_MAX {
+                        return Err(Short::Unknown);
+                    }
+                    if there < want.least.into() {
+                        return Err(Short::Out { available: one.available });
+                    }
+                    let left = one.available - there;
+                    if self.swap(one, One { available: left, pending: one.pending + count }) {
+                        if misses > 0 && lane.blocks.is_hot(lane, misses) {
+                            self.split(lane);
+                        }
+                        return Ok(Taken { units: there as u32, left, exact: true, pledge: IN_THE_WORD });
+                    }
+                    misses += 1;
+                }
+                Shape::Split(at) => {
+                    for cell in 0..lane.blocks.width() {
+                        let cell = lane.home + cell;
+                        match take_cell(lane, at, cell, want.most, count) {
+                            Tried::Done(left) => {
+                                let pledge = Pledge { at: Some(at), cell };
+                                return Ok(Taken { units: want.most, left, exact: false, pledge });
+                            }
+                            Tried::Unable if planted(Fault::RefuseOnSplit) => {
+                                return Err(Short::Out { available: 0 });
+                            }
+                            Tried::Unable => {}
+                            Tried::Over => break,
+                        }
+                    }
+                    self.gather(lane, at);
+                }
+            }
+        }
+    }
+
+    // ── giving back ──────────────────────────────────────────────────────────────────────────────────────────
+
     /// Announces a give-back, before the hold that owns the units dies. Ends in [`give`](Self::give) or
     /// [`forgo`](Self::forgo).
-    pub(crate) fn announce(&self) -> Result<(), PendingFull> {
-        let mut word = self.cell.load(Ordering::Relaxed); // the swap below re-checks it
+    pub(crate) fn announce(&self, lane: Lane<'_>) -> Result<Pledge, PendingFull> {
         loop {
-            if pending(word) == PENDING_MAX {
-                return Err(PendingFull);
-            }
-            match self.swap(word, word + one()) {
-                Ok(()) => return Ok(()),
-                Err(now) => word = now,
+            match self.shape() {
+                Shape::One(one) if one.pending == PENDING_MAX => return Err(PendingFull),
+                Shape::One(before) => {
+                    if self.swap(before, One { pending: before.pending + one(), ..before }) {
+                        return Ok(IN_THE_WORD);
+                    }
+                }
+                Shape::Split(at) => {
+                    let cell = lane.home;
+                    let announced = change_cell(lane, at, cell, |cell| {
+                        (cell.pending < CELL_PENDING_MAX)
+                            .then(|| Cell { pending: cell.pending + one(), ..cell })
+                    });
+                    match announced {
+                        Tried::Done(_) => return Ok(Pledge { at: Some(at), cell }),
+                        Tried::Unable | Tried::Over => self.gather(lane, at),
+                    }
+                }
             }
         }
     }
 
     /// Returns the units of an announced give-back, or rolls a tentative take back.
-    pub(crate) fn give(&self, quantity: u32) {
-        self.update(|word| with_value(word, value(word) + i64::from(quantity)) - one());
-    }
-
-    /// Ends an announced give-back with nothing to give, or settles a tentative take.
-    pub(crate) fn forgo(&self) {
-        self.update(|word| word - one());
-    }
-
-    /// Adds physical units, or takes them off, even below zero; says what is available then.
-    pub(crate) fn correct(&self, delta: i64) -> i64 {
-        value(self.update(|word| with_value(word, value(word) + delta)))
-    }
-
-    fn update(&self, change: impl Fn(u64) -> u64) -> u64 {
-        let mut word = self.cell.load(Ordering::Relaxed); // the swap below re-checks it
+    pub(crate) fn give(&self, lane: Lane<'_>, pledge: Pledge, quantity: u32) {
+        let given = i64::from(quantity);
         loop {
-            let next = change(word);
-            match self.swap(word, next) {
-                Ok(()) => return next,
-                Err(now) => word = now,
+            match self.shape() {
+                Shape::One(before) => {
+                    let pending = before.pending - one();
+                    if self.swap(before, One { available: before.available + given, pending }) {
+                        return;
+                    }
+                }
+                Shape::Split(at) => {
+                    // What was pending before this split is in the first cell.
+                    let cell = if pledge.at == Some(at) { pledge.cell } else { 0 };
+                    let given = change_cell(lane, at, cell, |cell| {
+                        let (units, pending) = (cell.units + given, cell.pending - one());
+                        (units <= CELL_UNITS_MAX).then_some(Cell { units, pending, ..cell })
+                    });
+                    match given {
+                        Tried::Done(_) => return,
+                        Tried::Unable | Tried::Over => self.gather(lane, at),
+                    }
+                }
             }
         }
     }
 
-    fn swap(&self, old: u64, new: u64) -> Result<(), u64> {
-        self.cell.compare_exchange_weak(old, new, Ordering::AcqRel, Ordering::Acquire).map(drop)
+    /// Ends an announced give-back with nothing to give, or settles a tentative take.
+    pub(crate) fn forgo(&self, lane: Lane<'_>, pledge: Pledge) {
+        self.give(lane, pledge, 0);
+    }
+
+    /// Adds physical units, or takes them off, even below zero; says what is available then.
+    pub(crate) fn correct(&self, lane: Lane<'_>, delta: i64) -> i64 {
+        let mut split = false;
+        loop {
+            match self.shape() {
+                Shape::One(before) => {
+                    let available = before.available + delta;
+                    if self.swap(before, One { available, ..before }) {
+                        if split {
+                            self.split(lane);
+                        }
+                        return available;
+                    }
+                }
+                Shape::Split(at) => {
+                    split = true;
+                    self.gather(lane, at);
+                }
+            }
+        }
+    }
+
+    // ── reshape ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    /// Spreads the units over a block, if that is worth it; the block it is split over then.
+    pub(crate) fn split(&self, lane: Lane<'_>) -> Option<u32> {
+        for _ in 0..SPLIT_TRIES {
+            let one = match self.shape() {
+                Shape::One(one) if lane.blocks.worth_splitting(one) => one,
+                Shape::One(_) => return None,
+                Shape::Split(at) => return Some(at.block),
+            };
+            let at = lane.blocks.load(lane.key, one)?;
+            // AcqRel: publishes the cells as they were loaded.
+            let swapped =
+                self.word.compare_exchange(one.word(), at.word(), Ordering::AcqRel, Ordering::Relaxed);
+            if swapped.is_ok() {
+                return Some(at.block);
+            }
+            lane.blocks.put_back(at.block);
+        }
+        None
+    }
+
+    /// Gathers the key if it is split over `block`.
+    pub(crate) fn gather_from(&self, lane: Lane<'_>, block: u32) {
+        if let Shape::Split(at) = self.shape()
+            && at.block == block
+        {
+            self.gather(lane, at);
+        }
+    }
+
+    /// Brings all units of a use back into the key's word, or helps whoever is at it, or does nothing if it is over.
+    fn gather(&self, lane: Lane<'_>, at: Use) {
+        let mut sum = One { available: 0, pending: 0 };
+        for index in 0..lane.blocks.width() {
+            let cell = lane.blocks.cell(at.block, index);
+            let mut word = cell.load(Ordering::Acquire);
+            let frozen = loop {
+                let now = Cell::of(word);
+                if now.version != at.version {
+                    spin_loop(); // the word has moved on, and will be seen to
+                    return;
+                }
+                let frozen = Cell { frozen: true, ..now };
+                if now.frozen || planted(Fault::SkipFreeze) {
+                    break now;
+                }
+                // AcqRel: pairs with every take and give of this cell; after it there are none.
+                match cell.compare_exchange(word, frozen.word(), Ordering::AcqRel, Ordering::Acquire) {
+                    Ok(_) => break frozen,
+                    Err(now) => word = now,
+                }
+            };
+            sum.available += frozen.units;
+            sum.pending += frozen.pending;
+        }
+        // AcqRel: one helper wins; what the cells' last swaps released is released onwards.
+        let gathered = self.word.compare_exchange(at.word(), sum.word(), Ordering::AcqRel, Ordering::Relaxed);
+        if gathered.is_ok() {
+            lane.blocks.put_back(at.block);
+        }
+    }
+
+    /// `true` if the word was still what `before` says.
+    fn swap(&self, before: One, after: One) -> bool {
+        let (before, after) = (before.word(), after.word());
+        self.word.compare_exchange(before, after, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 }
 
-#[cfg(all(test, not(stockhold_loom)))]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn o06_the_last_unit_is_sold_and_the_one_after_is_not() {
-        let counter = Counter::new(2);
-        assert_eq!(counter.take(1), Ok(1));
-        assert_eq!(counter.take(1), Ok(0));
-        assert_eq!(counter.take(1), Err(Short::Out { available: 0 }));
+/// Takes `quantity` from one cell, if it has them; what it has left.
+fn take_cell(lane: Lane<'_>, at: Use, cell: usize, quantity: u32, count: u32) -> Tried<i64> {
+    let taken = change_cell(lane, at, cell, |cell| {
+        let (units, pending) = (cell.units - i64::from(quantity), cell.pending + count);
+        (units >= 0 && pending <= CELL_PENDING_MAX).then_some(Cell { units, pending, ..cell })
+    });
+    match taken {
+        Tried::Done(cell) => Tried::Done(cell.units),
+        Tried::Unable => Tried::Unable,
+        Tried::Over => Tried::Over,
     }
+}
 
-    #[test]
-    fn f02_one_big_request_does_not_poison_the_small_ones_after_it() {
-        let counter = Counter::new(3);
-        assert_eq!(counter.take(10), Err(Short::Out { available: 3 }));
-        assert_eq!(counter.take(3), Ok(0));
-    }
-
-    #[test]
-    fn f11_a_pending_give_back_is_neither_stock_nor_its_absence() {
-        let counter = Counter::new(0);
-        counter.announce().unwrap();
-        assert_eq!(counter.take(1), Err(Short::Unknown));
-        counter.give(1);
-        assert_eq!(counter.take(1), Ok(0));
-        counter.announce().unwrap();
-        counter.forgo();
-        assert_eq!(counter.take(1), Err(Short::Out { available: 0 }));
-    }
-
-    #[test]
-    fn a_tentative_take_that_rolls_back_makes_nobody_sold_out() {
-        let counter = Counter::new(1);
-        assert_eq!(counter.take_tentatively(1), Ok(0));
-        assert_eq!(counter.take(1), Err(Short::Unknown));
-        counter.give(1);
-        assert_eq!(counter.take(1), Ok(0));
-    }
-
-    #[test]
-    fn a_shortfall_is_paid_first() {
-        let counter = Counter::new(1);
-        assert_eq!(counter.correct(-5), -4);
-        assert_eq!(counter.take(1), Err(Short::Out { available: -4 }));
-        assert_eq!(counter.correct(4), 0);
-        assert_eq!(counter.take(1), Err(Short::Out { available: 0 }));
-        assert_eq!(counter.correct(1), 1);
-        assert_eq!(counter.take(1), Ok(0));
-    }
-
-    #[test]
-    fn too_many_pending_are_refused_rather_than_miscounted() {
-        let counter = Counter::new(-7);
-        for _ in 0..PENDING_MAX {
-            counter.announce().unwrap();
+/// Changes one cell of a use, unless `change` says that it cannot be.
+fn change_cell(lane: Lane<'_>, at: Use, cell: usize, change: impl Fn(Cell) -> Option<Cell>) -> Tried<Cell> {
+    let cell = lane.blocks.cell(at.block, cell);
+    let mut word = cell.load(Ordering::Acquire);
+    loop {
+        let now = Cell::of(word);
+        if now.version != at.version || now.frozen {
+            return Tried::Over;
         }
-        assert_eq!(counter.announce(), Err(PendingFull));
-        assert_eq!(counter.reading(), Reading { available: -7, pending: true });
-        for _ in 0..PENDING_MAX {
-            counter.forgo();
+        let Some(next) = change(now) else { return Tried::Unable };
+        match cell.compare_exchange(word, next.word(), Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => return Tried::Done(next),
+            Err(now) => word = now,
         }
-        assert_eq!(counter.reading(), Reading { available: -7, pending: false });
     }
 }

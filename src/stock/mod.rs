@@ -1,5 +1,7 @@
 //! Stock: the counter, the keys it counts for, and their names.
 
+pub(crate) mod blocks;
 pub(crate) mod book;
 pub(crate) mod catalog;
 pub(crate) mod counter;
+pub(crate) mod shape;
