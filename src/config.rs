@@ -117,8 +117,8 @@ impl Config {
         self
     }
 
-    /// How many expired holds are remembered for their own sake, for a late confirm or a question; more are as long as
-    /// nobody needs their room. Default = 65,536.
+    /// How many expired holds are remembered, for a late confirm or a question; one more, and the oldest is forgotten.
+    /// Fewer are once new holds need their room (`holds_max`). Default = 65,536.
     #[must_use]
     pub fn expired_kept(mut self, holds: u32) -> Self {
         self.expired_kept = holds;

@@ -68,9 +68,11 @@
 //! operation. Physical movements (receive, adjust, ship, the stop switch) of one key are serialised by a lock; sales
 //! never take it. Queries ([`level`](crate::Engine::level), [`holds_of`](crate::Engine::holds_of)) wait for the fold.
 //!
-//! Three places stand on structures of well-kept libraries that can wait for a thread descheduled in the middle of one of
-//! their operations: the queue of expired holds (`SegQueue`), the growth of a table by a segment (`OnceLock::set`), and the
-//! wake-up of a sleeping log thread (a system call).
+//! Free slots are in a stack, those of expired holds in a queue of so many places, where one that comes pushes out the
+//! oldest: neither has a step at which a parked thread holds up another.
+//!
+//! Two places stand on what can wait for a thread descheduled in the middle of it: the growth of a table by a segment
+//! (`OnceLock::set`), and the wake-up of a sleeping log thread (a system call).
 //!
 //! # Time
 //!

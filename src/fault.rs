@@ -33,6 +33,8 @@ pub(crate) enum Fault {
     TurnUnseen,
     /// A slot of an expired hold is handed out without asking its word.
     TakeExpiredSlot,
+    /// The stack of free slots has no tag.
+    ForgetTag,
 }
 
 #[cfg(not(any(stockhold_loom, stockhold_faults)))]

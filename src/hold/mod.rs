@@ -1,6 +1,7 @@
 //! Holds: their state machine, their ids, their table, and the op keys that make operations happen once.
 
 pub(crate) mod id;
+pub(crate) mod indices;
 pub(crate) mod lines;
 pub(crate) mod op_keys;
 pub(crate) mod state;

@@ -1,7 +1,8 @@
 //! The table of holds: slots in shards, each thread at home in one.
 //!
 //! A slot is 32 bytes, its reference 40 more. Slots are handed out last-freed-first, except that an expired hold is
-//! remembered for a while (a late confirm may ask for it), so its slot queues behind the others'.
+//! remembered for a while (a late confirm may ask for it), so its slot queues behind the others'. How, see
+//! [`super::indices`].
 //!
 //! # Ground rules
 //!
@@ -10,13 +11,16 @@
 //! 2. A reader takes the word, then the fields, then the word again, and believes them only if both words are of the
 //!    generation it came for and of a hold that came to be. A new owner changes the word before the fields.
 //! 3. A slot comes back by whoever made its last transition, once. An expired one can still be retaken, so it
-//!    is allocated by a swap of its word, which the retake also needs.
-//! 4. Free lists are stacks of indices with a tag against the stack changing under a pop (ABA).
+//!    is reclaimed by a swap of its word, which the retake also needs.
+//! 4. An expired hold's slot has its index in the queue, or in the hand of who puts it there or has taken it out to reclaim
+//!    it. The index of a retaken one stays behind, and may be there twice when the slot's next hold expires: who finds the
+//!    word not `Expired`, or loses the swap, drops the index. So a slot is in the free stack, or to be reclaimed, never
+//!    both: it gets into the stack only as `Free` or ended otherwise.
 
-use crossbeam::queue::SegQueue;
 use crossbeam::utils::CachePadded;
 
 use super::id::EPOCHS;
+use super::indices::{IndexQueue, IndexStack, Links, NONE};
 use super::state::{GENERATION_BITS, Phase, Word};
 use crate::clock::{EPOCH_2020_MS, Timestamp};
 use crate::fault::{Fault, planted};
@@ -25,8 +29,6 @@ use crate::segments::Segments;
 use crate::sync::{AtomicU32, AtomicU64, Ordering, fence};
 use crate::types::{REFERENCE_BYTES_MAX, Reference};
 
-/// No slot.
-const NONE: u32 = u32::MAX;
 /// Set in [`Slot::timer`] while the slot is in its shard's intake.
 const QUEUED: u32 = 1 << 31;
 
@@ -136,12 +138,12 @@ type ReferenceWords = [AtomicU64; REFERENCE_BYTES_MAX / 8];
 struct Shard {
     slots: Segments<Slot>,
     references: Segments<ReferenceWords>,
-    /// Tag (high half) and local index of the last freed slot.
-    free: CachePadded<AtomicU64>,
+    /// Local indices of slots that are nobody's.
+    free: IndexStack,
     /// Slots that were ever handed out.
     fresh: CachePadded<AtomicU32>,
     /// Slots of expired holds, oldest first.
-    expired: SegQueue<u32>,
+    expired: IndexQueue,
     quota: u32,
 }
 
@@ -167,7 +169,6 @@ pub(crate) struct OldHold<'a> {
 #[derive(Debug)]
 pub(crate) struct HoldTable {
     shards: Box<[CachePadded<Shard>]>,
-    expired_kept: usize,
 }
 
 impl HoldTable {
@@ -177,20 +178,20 @@ impl HoldTable {
         let room = holds_max.max(room).div_ceil(shards as u32) as usize;
         let quota =
             |shard: usize| holds_max / shards as u32 + u32::from((shard as u32) < holds_max % shards as u32);
+        let kept = expired_kept.div_ceil(shards as u32);
         HoldTable {
             shards: (0..shards)
                 .map(|shard| {
                     CachePadded::new(Shard {
                         slots: Segments::new(room),
                         references: Segments::new(room),
-                        free: CachePadded::new(AtomicU64::new(u64::from(NONE))),
+                        free: IndexStack::new(),
                         fresh: CachePadded::new(AtomicU32::new(0)),
-                        expired: SegQueue::new(),
+                        expired: IndexQueue::new(kept.min(quota(shard))),
                         quota: quota(shard),
                     })
                 })
                 .collect(),
-            expired_kept: (expired_kept as usize).div_ceil(shards),
         }
     }
 
@@ -227,7 +228,7 @@ impl HoldTable {
     pub(crate) fn allocate(&self, home: usize, new: NewHold<'_>) -> Option<Place> {
         (0..self.shards.len()).find_map(|step| {
             let shard = (home + step) % self.shards.len();
-            let local = self.shards[shard].next_slot(self.expired_kept)?;
+            let local = self.shards[shard].next_slot()?;
             let slot = self.global(shard, local);
             let item = self.shards[shard].slots.get(local as usize)?;
             // The slot is ours: its word is final, and what could still be retaken was swapped away.
@@ -271,21 +272,14 @@ impl HoldTable {
         let (shard, local) = self.locate(slot);
         let shard = &self.shards[shard];
         if shard.slots.get(local as usize).is_some_and(|slot| shard.may_be_used_again(local, slot)) {
-            shard.push_free(local);
+            shard.free.push(&shard.slots, local);
         }
     }
 
     /// The slot of a hold that has expired: remembered until others need the room.
     pub(crate) fn bury(&self, slot: u32) {
         let (shard, local) = self.locate(slot);
-        let shard = &self.shards[shard];
-        shard.expired.push(local);
-        // One in, one out: what was retaken meanwhile leaves the queue here too, so it stays bounded.
-        if shard.expired.len() > self.expired_kept
-            && let Some(oldest) = shard.pop_expired()
-        {
-            shard.push_free(oldest);
-        }
+        self.shards[shard].bury(local);
     }
 
     /// Puts back a hold that recovery found. `None` if the table has no such place.
@@ -305,10 +299,10 @@ impl HoldTable {
                 let slot = shard.slots.get_or_grow(local as usize, Slot::new)?;
                 match slot.word().phase() {
                     Phase::Active | Phase::Paying | Phase::Confirmed | Phase::Reserving => {}
-                    Phase::Expired => shard.expired.push(local),
                     _ if !shard.may_be_used_again(local, slot) => {}
+                    Phase::Expired => shard.bury(local),
                     Phase::Free | Phase::Shipped | Phase::Released | Phase::Cancelled => {
-                        shard.push_free(local)
+                        shard.free.push(&shard.slots, local)
                     }
                 }
             }
@@ -333,11 +327,17 @@ impl Shard {
         slot.facts().generation < u32::MAX && local < self.quota
     }
 
-    fn next_slot(&self, expired_kept: usize) -> Option<u32> {
-        self.pop_free()
-            .or_else(|| if self.expired.len() > expired_kept { self.pop_expired() } else { None })
-            .or_else(|| self.pop_fresh())
-            .or_else(|| self.pop_expired())
+    fn next_slot(&self) -> Option<u32> {
+        self.free.pop(&self.slots).or_else(|| self.pop_fresh()).or_else(|| self.pop_expired())
+    }
+
+    /// One in, one out: what must make room in the queue is for anybody.
+    fn bury(&self, local: u32) {
+        if let Some(oldest) = self.expired.push(local)
+            && self.reclaim(oldest)
+        {
+            self.free.push(&self.slots, oldest);
+        }
     }
 
     fn pop_fresh(&self) -> Option<u32> {
@@ -357,51 +357,25 @@ impl Shard {
     }
 
     fn pop_expired(&self) -> Option<u32> {
-        loop {
-            let local = self.expired.pop()?;
-            let Some(slot) = self.slots.get(local as usize) else { continue };
-            let word = slot.word();
-            if planted(Fault::TakeExpiredSlot) {
-                return Some(local);
-            }
-            // Against a retake, which needs the same swap: one of the two gets the slot.
-            let free = Word::with_units(Phase::Free, word.generation(), 0);
-            if word.phase() == Phase::Expired
-                && self.may_be_used_again(local, slot)
-                && slot.swap(word, free).is_ok()
-            {
-                return Some(local);
-            }
-        }
+        std::iter::from_fn(|| self.expired.pop()).find(|&local| self.reclaim(local))
     }
 
-    fn pop_free(&self) -> Option<u32> {
-        let mut head = self.free.load(Ordering::Acquire);
-        loop {
-            let local = head as u32;
-            let slot = self.slots.get(local as usize).filter(|_| local != NONE)?;
-            let next = slot.next_free.load(Ordering::Relaxed); // believed only if the tag has not moved
-            let popped = (head >> 32).wrapping_add(1) << 32 | u64::from(next);
-            // AcqRel: takes over what the pusher wrote to the slot; the tag guards against ABA.
-            match self.free.compare_exchange_weak(head, popped, Ordering::AcqRel, Ordering::Acquire) {
-                Ok(_) => return Some(local),
-                Err(now) => head = now,
-            }
+    /// Whether the slot still has an expired hold, which is forgotten: the slot is the caller's own then.
+    fn reclaim(&self, local: u32) -> bool {
+        let Some(slot) = self.slots.get(local as usize) else { return false };
+        let word = slot.word();
+        if planted(Fault::TakeExpiredSlot) {
+            return true;
         }
+        // Against a retake, which needs the same swap, and against who has the same index: one of them gets the slot.
+        let free = Word::with_units(Phase::Free, word.generation(), 0);
+        word.phase() == Phase::Expired && self.may_be_used_again(local, slot) && slot.swap(word, free).is_ok()
     }
+}
 
-    fn push_free(&self, local: u32) {
-        let Some(slot) = self.slots.get(local as usize) else { return };
-        let mut head = self.free.load(Ordering::Relaxed); // the swap re-checks it
-        loop {
-            slot.next_free.store(head as u32, Ordering::Relaxed); // released by the swap
-            let pushed = (head >> 32).wrapping_add(1) << 32 | u64::from(local);
-            // Release: hands the slot over to whoever pops it.
-            match self.free.compare_exchange_weak(head, pushed, Ordering::AcqRel, Ordering::Relaxed) {
-                Ok(_) => return,
-                Err(now) => head = now,
-            }
-        }
+impl Links for Segments<Slot> {
+    fn link(&self, index: u32) -> Option<&AtomicU32> {
+        Some(&self.get(index as usize)?.next_free)
     }
 }
 

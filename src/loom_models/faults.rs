@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::{DEADLINE, bell, builder, counter, engine, hold, reshape, ring, timers, transition};
+use super::{DEADLINE, bell, builder, counter, engine, hold, indices, reshape, ring, timers, transition};
 use crate::fault::{Fault, plant};
 use crate::hold::state::Event;
 
@@ -103,4 +103,9 @@ fn a_turn_is_not_seen() {
 #[test]
 fn an_expired_slot_is_handed_out_unasked() {
     caught(Fault::TakeExpiredSlot, "two holds in one slot", hold::retake_against_reuse);
+}
+
+#[test]
+fn the_tag_is_forgotten() {
+    caught(Fault::ForgetTag, "handed out twice", indices::a_stack_that_changes_back);
 }

@@ -173,7 +173,8 @@ fn cancel_against_ship(cancelled: u32, shipped: u32) {
 /// An expired hold's slot goes to the late confirm or to a new hold, and a late confirm that loses rolls back without
 /// making anybody sold out.
 pub(super) fn retake_against_reuse() {
-    let table = Arc::new(HoldTable::new(1, 1, 0, 0));
+    // It is remembered, so that the new hold has to reclaim it while it may be retaken.
+    let table = Arc::new(HoldTable::new(1, 1, 1, 0));
     let new = NewHold { key: 0, quantity: 1, born: at(0), deadline: DEADLINE, reference: &[], epoch: 1 };
     let place = table.allocate(0, new).unwrap();
     let expired = Word::with_units(Phase::Expired, place.generation, 0);

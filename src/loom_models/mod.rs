@@ -19,6 +19,8 @@
 //! | hold | at the deadline confirm loses; an extension and an expiry exclude each other | [`hold`] |
 //! | hold | parts that are cancelled and parts that ship add up to what was confirmed | [`hold`] |
 //! | hold | an expired hold's slot goes to a late confirm or to a new hold, never to both | [`hold`] |
+//! | indices | a free slot is handed out once, though the stack changes and changes back under a pop | [`indices`] |
+//! | indices | what goes into the queue comes out once, and a pop finds what was in all along | [`indices`] |
 //! | transition | the log has the winner's record and the loser's void, in order, and no hole | [`transition`] |
 //! | transition | units that were given back are spent behind the record that gave them back | [`transition`] |
 //! | transition | who sees a hold ended is never told sold out because of its units | [`transition`] |
@@ -34,8 +36,8 @@
 //!
 //! # What is not explored
 //!
-//! - Locks (op keys, the catalogue, a key's physical lock), crossbeam's queue of expired slots, and how arrays grow:
-//!   loom does not see them, so threads neither wait at them nor learn anything from them.
+//! - Locks (op keys, the catalogue, a key's physical lock), and how arrays grow: loom does not see them, so threads
+//!   neither wait at them nor learn anything from them.
 //! - Those who wait for a durable position ([`watch`](crate::log::watch)): it rests on the one order of SeqCst accesses,
 //!   which loom does not know. It has them as AcqRel, and what is explored here holds even so.
 //! - Time: a nap never ends by itself here, so the models show more than is needed, that no nap has to end. One does:
@@ -51,6 +53,7 @@ mod engine;
 #[cfg(stockhold_loom)]
 mod faults;
 mod hold;
+mod indices;
 mod reshape;
 mod ring;
 mod timers;

@@ -1,0 +1,238 @@
+//! Indices of slots on their way from one owner to the next: a stack of free ones, a queue of those that may come to
+//! be needed.
+//!
+//! # Ground rules
+//!
+//! 1. No operation waits for another thread, wherever that one was parked: the stack's loops go round again only because
+//!    another operation succeeded, and the queue's operations have a fixed bound.
+//! 2. The stack links its indices through the slots themselves ([`Links`]): an index is in one stack, once. A tag beside
+//!    the head guards against the stack changing under a pop (ABA).
+//! 3. The queue keeps the indices in places of its own, because the same index may be in it twice: a slot whose hold was
+//!    retaken leaves its index behind, and comes again with a later hold. So an index that comes out is a hint, to be
+//!    settled by a swap of the slot's word, which one of two wins.
+//! 4. The queue has so many places and remembers so many: one in, one out. An index enters and leaves by a swap of
+//!    its place, so it comes out once for each time it went in.
+//! 5. The order of the queue is that of the positions its pushers drew. A pusher that sleeps between drawing and swapping
+//!    for a whole lap pushes out a younger index than it should; nothing else comes of it.
+
+use crossbeam::utils::CachePadded;
+
+use crate::fault::{Fault, planted};
+use crate::segments::Segments;
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
+
+/// No index.
+pub(crate) const NONE: u32 = u32::MAX;
+
+/// Where a stack's links live: one a slot, for its stack alone.
+pub(crate) trait Links {
+    /// The link of the slot with this index; `None` if there is no such slot.
+    fn link(&self, index: u32) -> Option<&AtomicU32>;
+}
+
+/// Free slots, the last freed first (Treiber's stack).
+#[derive(Debug)]
+pub(crate) struct IndexStack {
+    /// Tag (high half), and the index on top.
+    head: CachePadded<AtomicU64>,
+}
+
+impl IndexStack {
+    pub(crate) fn new() -> Self {
+        IndexStack { head: CachePadded::new(AtomicU64::new(u64::from(NONE))) }
+    }
+
+    /// By the owner of the slot, who owns it no more.
+    pub(crate) fn push(&self, links: &impl Links, index: u32) {
+        let Some(link) = links.link(index) else { return };
+        let mut head = self.head.load(Ordering::Relaxed); // the swap re-checks it
+        loop {
+            link.store(head as u32, Ordering::Relaxed); // released by the swap
+            // Release: hands the slot over to whoever pops it; pairs with the Acquires in `pop`.
+            match self.head.compare_exchange_weak(
+                head,
+                tagged(head, index),
+                Ordering::Release,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return,
+                Err(now) => head = now,
+            }
+        }
+    }
+
+    /// A slot that is the caller's own from now on.
+    pub(crate) fn pop(&self, links: &impl Links) -> Option<u32> {
+        let mut head = self.head.load(Ordering::Acquire); // pairs with the push: the link is the one it wrote
+        loop {
+            let index = head as u32;
+            let link = links.link(index)?;
+            let next = link.load(Ordering::Relaxed); // believed only if the tag has not moved
+            // Acquire: takes over what the pusher wrote to the slot. Other slots' pushes are released by their own swaps,
+            // whose release sequence this swap goes on with.
+            match self.head.compare_exchange_weak(
+                head,
+                tagged(head, next),
+                Ordering::Acquire,
+                Ordering::Acquire,
+            ) {
+                Ok(_) => return Some(index),
+                Err(now) => head = now,
+            }
+        }
+    }
+}
+
+/// The head that follows `head`, with `index` on top.
+fn tagged(head: u64, index: u32) -> u64 {
+    let step = if planted(Fault::ForgetTag) { 0 } else { 1 };
+    (head >> 32).wrapping_add(step) << 32 | u64::from(index)
+}
+
+/// The last so many indices, oldest first: who pushes gets the one that must make room.
+#[derive(Debug)]
+pub(crate) struct IndexQueue {
+    places: Segments<AtomicU32>,
+    size: u32,
+    /// Positions drawn (high half), and how many indices are in, or about to be.
+    state: CachePadded<AtomicU64>,
+    /// Where the last pop found something: the next one looks there first.
+    popped: CachePadded<AtomicU32>,
+}
+
+/// One position, and one index more.
+const ONE_MORE: u64 = 1 << 32 | 1;
+/// One index less.
+const ONE_LESS: u64 = 1;
+
+impl IndexQueue {
+    /// Remembers `size` indices; memory for them is taken as they come.
+    pub(crate) fn new(size: u32) -> Self {
+        let places = Segments::new(size as usize);
+        places.get_or_grow(0, empty);
+        IndexQueue {
+            places,
+            size,
+            state: CachePadded::new(AtomicU64::new(0)),
+            popped: CachePadded::new(AtomicU32::new(0)),
+        }
+    }
+
+    /// Puts `index` in, and hands out the one that has been in longest, if all places were taken.
+    pub(crate) fn push(&self, index: u32) -> Option<u32> {
+        if self.size == 0 {
+            return Some(index);
+        }
+        // Relaxed: draws a number. Counted before it is in, so that the count is never below what is in.
+        let position = (self.state.fetch_add(ONE_MORE, Ordering::Relaxed) >> 32) as u32;
+        let out = match self.places.get_or_grow((position % self.size) as usize, empty) {
+            // AcqRel: whoever gets the index out sees the word that its slot had when it went in, or a later one; pairs
+            // with itself and with the swap in `pop`.
+            Some(place) => place.swap(index, Ordering::AcqRel),
+            None => index,
+        };
+        if out == NONE {
+            return None;
+        }
+        self.state.fetch_sub(ONE_LESS, Ordering::Relaxed); // behind its own ONE_MORE, by the Acquire of the swap
+        Some(out)
+    }
+
+    /// Takes the oldest out; `None` if no index was in from before the call until its end.
+    pub(crate) fn pop(&self) -> Option<u32> {
+        // Relaxed: a push that happened before this call is counted here, by coherence alone.
+        let state = self.state.load(Ordering::Relaxed);
+        let next = (state >> 32) as u32;
+        if state as u32 == 0 {
+            return None;
+        }
+        let popped = self.popped.load(Ordering::Relaxed); // where to begin, nothing more: any value is right
+        let behind = next.wrapping_sub(popped).min(self.size);
+        // All places, the oldest first. Last those that were passed by, where a slow pusher may have come late.
+        for step in 0..self.size {
+            let position = next.wrapping_sub(behind).wrapping_add(step);
+            let Some(place) = self.places.get((position % self.size) as usize) else { continue };
+            if place.load(Ordering::Relaxed) == NONE {
+                continue;
+            }
+            // Acquire: pairs with the push, see there.
+            let index = place.swap(NONE, Ordering::Acquire);
+            if index != NONE {
+                self.state.fetch_sub(ONE_LESS, Ordering::Relaxed); // behind its own ONE_MORE, by the Acquire
+                self.popped.store(position.wrapping_add(1), Ordering::Relaxed);
+                return Some(index);
+            }
+        }
+        None
+    }
+}
+
+fn empty() -> AtomicU32 {
+    AtomicU32::new(NONE)
+}
+
+#[cfg(all(test, not(stockhold_loom)))]
+mod tests {
+    use super::*;
+
+    impl Links for Vec<AtomicU32> {
+        fn link(&self, index: u32) -> Option<&AtomicU32> {
+            self.get(index as usize)
+        }
+    }
+
+    #[test]
+    fn the_last_freed_comes_first() {
+        let links: Vec<_> = (0..3).map(|_| empty()).collect();
+        let stack = IndexStack::new();
+        assert_eq!(stack.pop(&links), None);
+        [0, 2, 1, 7].into_iter().for_each(|index| stack.push(&links, index)); // 7: no such slot
+        assert_eq!([(); 4].map(|()| stack.pop(&links)), [Some(1), Some(2), Some(0), None]);
+    }
+
+    #[test]
+    fn one_in_one_out_oldest_first() {
+        let queue = IndexQueue::new(3);
+        assert_eq!([5, 6, 7, 8, 9].map(|index| queue.push(index)), [None, None, None, Some(5), Some(6)]);
+        assert_eq!(queue.pop(), Some(7));
+        assert_eq!([1, 2].map(|index| queue.push(index)), [None, Some(8)]);
+        assert_eq!([(); 4].map(|()| queue.pop()), [Some(9), Some(1), Some(2), None]);
+    }
+
+    #[test]
+    fn a_queue_of_nothing_hands_back_what_it_gets() {
+        let queue = IndexQueue::new(0);
+        assert_eq!((queue.push(4), queue.pop()), (Some(4), None));
+    }
+
+    #[test]
+    fn positions_wrap() {
+        let queue = IndexQueue::new(3);
+        queue.state.store(u64::from(u32::MAX - 1) << 32, Ordering::Relaxed);
+        let mut out: Vec<_> = (0..8).filter_map(|index| queue.push(index)).collect();
+        out.extend(std::iter::from_fn(|| queue.pop()));
+        out.sort_unstable();
+        assert_eq!(out, (0..8).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_pusher_that_never_comes_back_holds_up_nobody() {
+        let queue = IndexQueue::new(2);
+        assert_eq!(queue.push(1), None);
+        queue.state.fetch_add(ONE_MORE, Ordering::Relaxed); // parked between drawing and swapping
+        assert_eq!(queue.push(2), Some(1), "a lap on");
+        assert_eq!([(); 3].map(|()| queue.pop()), [Some(2), None, None]);
+        assert_eq!(queue.push(3), None);
+        assert_eq!(queue.pop(), Some(3));
+    }
+
+    #[test]
+    fn who_comes_late_is_found_all_the_same() {
+        let queue = IndexQueue::new(4);
+        queue.state.fetch_add(ONE_MORE, Ordering::Relaxed); // drew position 0
+        assert_eq!(queue.push(1), None);
+        assert_eq!((queue.pop(), queue.pop()), (Some(1), None), "position 0 was passed by");
+        queue.places.get(0).unwrap().store(9, Ordering::Release);
+        assert_eq!((queue.pop(), queue.pop()), (Some(9), None));
+    }
+}
