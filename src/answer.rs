@@ -34,6 +34,28 @@ pub struct Reserved {
     pub left: Left,
 }
 
+/// A granted reserve of a cart: every line of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ReservedCart {
+    /// The hold, one for all lines.
+    pub hold: HoldId,
+    /// Units held, of all lines together.
+    pub quantity: u32,
+    /// When it ends unless it is confirmed, released or extended.
+    pub deadline: Timestamp,
+}
+
+/// A live hold has other lines now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Replaced {
+    /// Which one.
+    pub hold: HoldId,
+    /// Units it holds now, of all lines together.
+    pub quantity: u32,
+    /// When it ends now: never earlier than before.
+    pub deadline: Timestamp,
+}
+
 /// A hold was paid for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Confirmed {
@@ -186,6 +208,8 @@ pub struct Level {
     pub available: i64,
     /// Whether reserves are refused by the stop switch.
     pub stopped: bool,
+    /// Until when reserves are refused because sale has not opened, if a time was ever set; it may have passed.
+    pub opens_at: Option<Timestamp>,
     /// Where in the log all of this is true.
     pub position: Position,
 }

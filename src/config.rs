@@ -96,6 +96,10 @@ impl fmt::Debug for Config {
 /// The longest TTL or life that can be set: ten years.
 const DURATION_MAX: Duration = Duration::from_secs(3_653 * 86_400);
 
+/// The smallest ring: the longest record finds room in it beside the share that is kept for giving back, and the
+/// release of the largest cart in that share.
+pub(crate) const RING_BYTES_MIN: usize = 64 << 10;
+
 /// 2020-01-01 and 2079-01-01: with the longest life, every deadline fits a hold's word.
 const CLOCK_MIN_MS: u64 = EPOCH_2020_MS;
 const CLOCK_MAX_MS: u64 = 3_439_756_800_000;
@@ -249,7 +253,7 @@ impl Config {
                 "zero would forget at once; give a duration, or None to keep them".into(),
             );
         }
-        if !self.ring_bytes.is_power_of_two() || !(64 << 10..=1 << 30).contains(&self.ring_bytes) {
+        if !self.ring_bytes.is_power_of_two() || !(RING_BYTES_MIN..=1 << 30).contains(&self.ring_bytes) {
             return bad(
                 "ring_bytes",
                 format!(

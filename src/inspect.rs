@@ -45,7 +45,7 @@ mod log;
 use std::fmt;
 use std::path::Path;
 
-pub use self::entry::{EntryKind, LogEntry};
+pub use self::entry::{EntryKind, LineEntry, LogEntry};
 pub use self::log::Log;
 use crate::answer::{HoldState, Level};
 use crate::clock::Timestamp;
@@ -53,7 +53,7 @@ use crate::error::OpenError;
 pub use crate::fold::verify::Drift;
 use crate::fold::verify::Verifier;
 use crate::hold::id::HoldIds;
-use crate::hold::state::Phase;
+use crate::hold::lines::Line;
 use crate::log::at_rest::LogAtRest;
 use crate::log::record::Place;
 use crate::log::verdict::Cut;
@@ -134,15 +134,13 @@ pub struct LevelEntry<'a> {
 }
 
 /// A hold that has units.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct HoldEntry<'a> {
     /// Which one.
     pub hold: HoldId,
-    /// Of what.
-    pub sku: &'a str,
-    /// Where.
-    pub location: &'a str,
+    /// Of what: one line, or those of a cart, in the order in which their stock keys were declared.
+    pub lines: Vec<LineEntry<'a>>,
     /// What the caller calls it.
     pub reference: Reference,
     /// [`Active`](HoldState::Active) or [`Paying`](HoldState::Paying) while it is live,
@@ -152,7 +150,7 @@ pub struct HoldEntry<'a> {
     /// Its deadline has passed, so it is over: its units go back on sale as soon as an engine runs. Only the log does
     /// not say so yet.
     pub overdue: bool,
-    /// Units held, or, once confirmed, units committed and not yet shipped or cancelled.
+    /// Units held, or, once confirmed, units committed and not yet shipped or cancelled; of all lines together.
     pub quantity: u32,
     /// When it was made.
     pub born: Timestamp,
@@ -228,6 +226,7 @@ impl Inspection {
                 committed: level.committed,
                 available: level.available(),
                 stopped: level.stopped,
+                opens_at: level.opens_at(),
                 position,
             },
         })
@@ -246,18 +245,17 @@ impl Inspection {
         slots.sort_unstable();
         slots.into_iter().filter_map(move |(_, slot)| {
             let hold = fold.holds.get(&slot)?;
-            let (sku, location) = fold.names.get(hold.key as usize)?;
+            let line = |line: &Line| LineEntry::of(&fold.names, line.key, line.units);
             let (phase, live) = (hold.word.phase(), hold.word.phase().is_live());
             let deadline = live.then(|| hold.word.deadline());
             let overdue = deadline.is_some_and(|deadline| deadline <= now);
             Some(HoldEntry {
                 hold: self.ids.id(Place { slot, generation: hold.generation }, hold.epoch),
-                sku,
-                location,
+                lines: hold.lines.iter().map(line).collect::<Option<_>>()?,
                 reference: hold.reference,
                 state: if overdue { HoldState::Expired } else { phase.public()? },
                 overdue,
-                quantity: if phase == Phase::Confirmed { hold.word.units() } else { hold.quantity },
+                quantity: hold.lines.units(),
                 born: hold.born,
                 deadline,
             })

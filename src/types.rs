@@ -6,6 +6,9 @@ use std::str::FromStr;
 /// The most units that one request may name: 2^31 - 1.
 pub const QUANTITY_MAX: u32 = i32::MAX as u32;
 
+/// The most lines that one cart may have.
+pub const LINES_MAX: usize = 2_048;
+
 /// The most units that one stock key may have on hand: 2^40 - 1.
 ///
 /// Far below what the counter's word can carry, so that no sum of legal operations overflows it.

@@ -207,8 +207,8 @@ fn start(
     for (&slot, hold) in &fold.holds {
         let deadline = if hold.word.phase().is_live() { hold.word.deadline() } else { Timestamp(0) };
         let new = NewHold {
-            key: hold.key,
-            quantity: hold.quantity,
+            key: hold.lines.first().map_or(0, |line| line.key),
+            quantity: hold.lines.units(),
             born: hold.born,
             deadline,
             reference: hold.reference.as_bytes(),

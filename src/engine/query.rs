@@ -23,6 +23,7 @@ impl Core {
             committed: level.committed,
             available: level.available(),
             stopped: level.stopped,
+            opens_at: level.opens_at(),
             position: Position(position),
         })
     }

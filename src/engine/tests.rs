@@ -399,7 +399,9 @@ fn every_prefix_of_a_log_with_every_operation_is_a_valid_state() {
                 .values()
                 .filter(|hold| hold.word.phase().is_live())
                 .fold(BTreeMap::new(), |mut held, hold| {
-                    *held.entry(hold.key).or_default() += i64::from(hold.quantity);
+                    for line in hold.lines.iter() {
+                        *held.entry(line.key).or_default() += i64::from(line.units);
+                    }
                     held
                 });
             for (key, level) in fold.levels.iter() {

@@ -1,9 +1,12 @@
 //! What an operation was answered, from its record: so that an op key is answered the same after a restart.
 
-use crate::answer::{Adjusted, Confirmed, Extended, Left, Moved, Refusal, RefusalReason, Reserved};
+use crate::answer::{
+    Adjusted, Confirmed, Extended, Left, Moved, Refusal, RefusalReason, Replaced, Reserved, ReservedCart,
+};
 use crate::clock::Timestamp;
 use crate::hold::id::HoldIds;
 use crate::hold::op_keys::Answer;
+use crate::log::lines;
 use crate::log::record::Record;
 use crate::types::{Position, StockKey};
 
@@ -47,6 +50,7 @@ impl Answers {
         epoch: u32,
     ) -> Option<Answer> {
         let number = record.op()?.answer();
+        let units = |packed| lines::check(packed).map(|lines| lines.units);
         Some(match *record {
             Record::Reserve { place, quantity, ttl, .. } => Answer::Reserved(Reserved {
                 hold: self.ids.id(place, epoch),
@@ -79,6 +83,35 @@ impl Answers {
                     deadline: Timestamp(at.0.saturating_add(ttl.millis())),
                 })
             }
+            Record::ReserveCart { place, lines, ttl, .. } => Answer::Cart(ReservedCart {
+                hold: self.ids.id(place, epoch),
+                quantity: units(lines)?,
+                deadline: Timestamp(at.0.saturating_add(ttl.millis())),
+            }),
+            Record::ConfirmCart { place, taken, returned, .. } => Answer::Confirmed(Confirmed {
+                hold: self.ids.id(place, epoch),
+                quantity: units(taken)?,
+                returned: units(returned)?,
+                retaken: false,
+            }),
+            Record::RetakeCart { place, taken, .. } => Answer::Confirmed(Confirmed {
+                hold: self.ids.id(place, epoch),
+                quantity: units(taken)?,
+                returned: 0,
+                retaken: true,
+            }),
+            Record::ReleaseCart { place, lines, .. }
+            | Record::ShipCart { place, lines, .. }
+            | Record::CancelCart { place, lines, .. } => Answer::Moved(Moved {
+                hold: self.ids.id(place, epoch),
+                quantity: units(lines)?,
+                remaining: u32::try_from(number).unwrap_or(0),
+            }),
+            Record::Replace { place, lines, ttl, .. } => Answer::Replaced(Replaced {
+                hold: self.ids.id(place, epoch),
+                quantity: units(lines)?,
+                deadline: Timestamp(at.0.saturating_add(ttl.millis())),
+            }),
             Record::Receive { .. } | Record::Adjust { .. } => Answer::Adjusted(adjusted(number)),
             Record::Refuse { key, asked, .. } => {
                 let (reason, available) = refusal_from_answer(number);
@@ -89,7 +122,9 @@ impl Answers {
             | Record::Opened { .. }
             | Record::Declare { .. }
             | Record::Expire { .. }
-            | Record::Sale { .. } => return None,
+            | Record::Sale { .. }
+            | Record::ExpireCart { .. }
+            | Record::Opens { .. } => return None,
         })
     }
 }

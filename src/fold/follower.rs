@@ -142,7 +142,9 @@ impl Follower {
                 };
                 let applied = levels.apply(position, &record);
                 debug_assert_eq!(applied, Ok(()));
-                if let Record::Reserve { place, reference, .. } = record {
+                if let Record::Reserve { place, reference, .. }
+                | Record::ReserveCart { place, reference, .. } = record
+                {
                     references.set(place.slot, reference);
                 }
             }

@@ -1,5 +1,7 @@
 //! Levels by the fold: the book of every stock key at one position.
 
+use crate::clock::Timestamp;
+use crate::log::lines::{self, Beside};
 use crate::log::record::Record;
 use crate::types::ON_HAND_MAX;
 
@@ -11,6 +13,8 @@ pub(crate) struct Contradiction {
     pub what: &'static str,
 }
 
+const UNDECLARED: &str = "a stock key that was never declared";
+
 /// One stock key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct KeyLevel {
@@ -20,11 +24,62 @@ pub(crate) struct KeyLevel {
     /// Sum of the corrections downwards: how far below zero `available` may lie.
     pub corrected_down: i64,
     pub stopped: bool,
+    /// Until when reserves are refused, in Unix milliseconds; 0 = no time was set.
+    pub opens_at_ms: u64,
 }
 
 impl KeyLevel {
     pub(crate) fn available(&self) -> i64 {
         self.on_hand.saturating_sub(self.held).saturating_sub(self.committed)
+    }
+
+    pub(crate) fn opens_at(&self) -> Option<Timestamp> {
+        (self.opens_at_ms > 0).then_some(Timestamp(self.opens_at_ms))
+    }
+
+    /// What `record` does to one key of a hold: `first` and `second` are its units in the record's
+    /// [lines](Record::lines).
+    fn hold(&mut self, record: &Record<'_>, first: u32, second: u32) {
+        let (first, second) = (i64::from(first), i64::from(second));
+        match record {
+            Record::Reserve { .. } | Record::ReserveCart { .. } => self.held += first,
+            Record::Confirm { .. } | Record::ConfirmCart { .. } => {
+                self.held -= first + second;
+                self.committed += first;
+            }
+            Record::Retake { .. } | Record::RetakeCart { .. } => self.committed += first,
+            Record::Release { .. }
+            | Record::Expire { .. }
+            | Record::ReleaseCart { .. }
+            | Record::ExpireCart { .. } => self.held -= first,
+            Record::Ship { .. } | Record::ShipCart { .. } => {
+                self.on_hand -= first;
+                self.committed -= first;
+            }
+            Record::Cancel { .. } | Record::CancelCart { .. } => self.committed -= first,
+            Record::Replace { .. } => self.held += second - first,
+            Record::Void { .. }
+            | Record::Opened { .. }
+            | Record::Declare { .. }
+            | Record::Extend { .. }
+            | Record::Pay { .. }
+            | Record::Receive { .. }
+            | Record::Adjust { .. }
+            | Record::Sale { .. }
+            | Record::Refuse { .. }
+            | Record::Opens { .. } => {}
+        }
+    }
+
+    /// What makes a level one that cannot be.
+    fn wrong(&self) -> Option<&'static str> {
+        if self.on_hand > ON_HAND_MAX || self.available() < -ON_HAND_MAX {
+            Some("it leaves more units than can be counted")
+        } else if self.is_valid() {
+            None
+        } else {
+            Some("it leaves the stock key with units that are not there")
+        }
     }
 
     /// Sales alone never take `available` below zero. (`on_hand` may lie there: a warehouse that ships what a count
@@ -59,47 +114,54 @@ impl Levels {
             self.keys.push(KeyLevel::default());
             return Ok(());
         }
-        let Some(key) = record.stock_key() else { return Ok(()) };
         if !record.is_sane() {
             return Err(wrong("it moves a number of units that no operation can"));
         }
-        let level =
-            self.keys.get_mut(key as usize).ok_or_else(|| wrong("a stock key that was never declared"))?;
+        if let Some((first, second)) = record.packed() {
+            // Each key comes once, with all that the record does to it.
+            return lines::beside(lines::iter(first), lines::iter(second)).try_for_each(|beside| {
+                let Beside { key, first, second } = beside;
+                let level = self.get_mut(key).ok_or_else(|| wrong(UNDECLARED))?;
+                level.hold(record, first, second);
+                level.wrong().map_or(Ok(()), |what| Err(wrong(what)))
+            });
+        }
+        let Some(key) = record.stock_key() else { return Ok(()) };
+        let level = self.get_mut(key).ok_or_else(|| wrong(UNDECLARED))?;
         match *record {
-            Record::Reserve { quantity, .. } => level.held += i64::from(quantity),
-            Record::Confirm { taken, returned, .. } => {
-                level.held -= i64::from(taken) + i64::from(returned);
-                level.committed += i64::from(taken);
-            }
-            Record::Retake { taken, .. } => level.committed += i64::from(taken),
-            Record::Release { quantity, .. } | Record::Expire { quantity, .. } => {
-                level.held -= i64::from(quantity);
-            }
-            Record::Ship { quantity, .. } => {
-                level.on_hand -= i64::from(quantity);
-                level.committed -= i64::from(quantity);
-            }
-            Record::Cancel { quantity, .. } => level.committed -= i64::from(quantity),
+            Record::Reserve { quantity, .. }
+            | Record::Release { quantity, .. }
+            | Record::Expire { quantity, .. }
+            | Record::Ship { quantity, .. }
+            | Record::Cancel { quantity, .. } => level.hold(record, quantity, 0),
+            Record::Confirm { taken, returned, .. } => level.hold(record, taken, returned),
+            Record::Retake { taken, .. } => level.hold(record, taken, 0),
             Record::Receive { quantity, .. } => level.on_hand += i64::from(quantity),
             Record::Adjust { delta, .. } => {
                 level.on_hand = level.on_hand.saturating_add(delta);
                 level.corrected_down = level.corrected_down.saturating_add(delta.min(0).saturating_neg());
             }
-            Record::Sale { stopped, .. } => level.stopped = stopped,
+            Record::Sale { stopped, .. } => (level.stopped, level.opens_at_ms) = (stopped, 0),
+            Record::Opens { opens_at_ms, .. } => (level.stopped, level.opens_at_ms) = (false, opens_at_ms),
             Record::Void { .. }
             | Record::Opened { .. }
             | Record::Declare { .. }
             | Record::Extend { .. }
             | Record::Pay { .. }
-            | Record::Refuse { .. } => {}
+            | Record::Refuse { .. }
+            | Record::ReserveCart { .. }
+            | Record::ConfirmCart { .. }
+            | Record::RetakeCart { .. }
+            | Record::ReleaseCart { .. }
+            | Record::ExpireCart { .. }
+            | Record::ShipCart { .. }
+            | Record::CancelCart { .. }
+            | Record::Replace { .. } => {}
         }
-        if level.on_hand > ON_HAND_MAX || level.available() < -ON_HAND_MAX {
-            return Err(wrong("it leaves more units than can be counted"));
-        }
-        if level.is_valid() {
-            Ok(())
-        } else {
-            Err(wrong("it leaves the stock key with units that are not there"))
-        }
+        level.wrong().map_or(Ok(()), |what| Err(wrong(what)))
+    }
+
+    fn get_mut(&mut self, key: u32) -> Option<&mut KeyLevel> {
+        self.keys.get_mut(key as usize)
     }
 }

@@ -4,8 +4,10 @@ use std::collections::HashMap;
 
 use super::levels::{Contradiction, Levels};
 use crate::clock::{EPOCH_2020_MS, Timestamp};
+use crate::hold::lines::{Line, Lines};
 use crate::hold::state::{Phase, Word};
-use crate::log::record::{Place, Record, Records};
+use crate::log::lines::{Beside, beside};
+use crate::log::record::{Place, Record, Records, Span};
 use crate::types::Reference;
 
 /// Slots of the table of holds at most.
@@ -14,13 +16,13 @@ const SLOTS_MAX: u32 = 1 << 30;
 const TIME_MAX_MS: u64 = EPOCH_2020_MS + (1 << 41) - 1;
 
 /// A hold, as the log says.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct FoldedHold {
     pub generation: u32,
     /// The opening that made it.
     pub epoch: u32,
-    pub key: u32,
-    pub quantity: u32,
+    /// What it holds, or, confirmed, what of it is committed; of a hold that has ended, what it had last.
+    pub lines: Lines,
     pub born: Timestamp,
     pub reference: Reference,
     pub word: Word,
@@ -86,6 +88,7 @@ impl Fold {
         if at.is_some_and(|at| at.0 > TIME_MAX_MS) {
             return Err(wrong("a time that cannot be"));
         }
+        let (first, second) = record.lines();
         let mut epoch = self.epoch;
         match *record {
             Record::Opened { epoch, at_unix_ms } => {
@@ -97,13 +100,13 @@ impl Fold {
                 self.now = self.now.max(self.opened_at);
             }
             Record::Declare { sku, location, .. } => self.names.push((sku.into(), location.into())),
-            Record::Reserve { place, key, quantity, ttl, reference, .. } => {
+            Record::Reserve { place, ttl, reference, .. }
+            | Record::ReserveCart { place, ttl, reference, .. } => {
                 let born = at.unwrap_or_default();
                 let hold = FoldedHold {
                     generation: place.generation,
                     epoch: self.epoch,
-                    key,
-                    quantity,
+                    lines: first.collect(),
                     born,
                     reference: Reference::new(reference)
                         .ok_or_else(|| wrong("a reference that is too long"))?,
@@ -123,25 +126,57 @@ impl Fold {
             }
             Record::Void { .. } | Record::Receive { .. } | Record::Adjust { .. } => {}
             Record::Sale { .. } | Record::Refuse { .. } => {}
-            Record::Confirm { place, taken, .. } => {
+            Record::Opens { opens_at_ms, .. } if opens_at_ms > TIME_MAX_MS => {
+                return Err(wrong("a time that cannot be"));
+            }
+            Record::Opens { .. } => {}
+            Record::Confirm { place, .. } | Record::ConfirmCart { place, .. } => {
                 let hold = self.hold(place).ok_or_else(|| wrong("a confirm of a hold that is not live"))?;
-                hold.word = Word::with_units(Phase::Confirmed, place.generation, taken);
+                let whole = beside(first.clone(), second)
+                    .map(|Beside { key, first, second }| Line { key, units: first.saturating_add(second) });
+                if !whole.eq(hold.lines.iter().copied()) {
+                    return Err(wrong("a confirm of other lines than the hold has"));
+                }
+                hold.lines = first.collect();
+                hold.word = Word::with_units(Phase::Confirmed, place.generation, hold.lines.units());
                 epoch = hold.epoch;
             }
-            Record::Retake { place, taken, .. } => {
+            Record::Retake { place, .. } | Record::RetakeCart { place, .. } => {
                 let hold = self.any(place).filter(|hold| hold.word.phase() == Phase::Expired);
                 let hold = hold.ok_or_else(|| wrong("a retake of a hold that had not expired"))?;
-                hold.word = Word::with_units(Phase::Confirmed, place.generation, taken);
+                let mut of_its_own = beside(hold.lines.iter().copied(), first.clone());
+                if of_its_own.any(|line| line.second > line.first) {
+                    return Err(wrong("a retake of more than the hold had"));
+                }
+                drop(of_its_own);
+                hold.lines = first.collect();
+                hold.word = Word::with_units(Phase::Confirmed, place.generation, hold.lines.units());
                 epoch = hold.epoch;
             }
-            Record::Release { place, .. } => {
+            Record::Release { place, .. } | Record::ReleaseCart { place, .. } => {
                 let hold = self.hold(place).ok_or_else(|| wrong("a release of a hold that is not live"))?;
+                if !first.eq(hold.lines.iter().copied()) {
+                    return Err(wrong("a release of other lines than the hold has"));
+                }
                 hold.word = Word::with_units(Phase::Released, place.generation, 0);
                 epoch = hold.epoch;
             }
-            Record::Expire { place, .. } => {
+            Record::Expire { place, .. } | Record::ExpireCart { place, .. } => {
                 let hold = self.hold(place).ok_or_else(|| wrong("an expiry of a hold that is not live"))?;
+                if !first.eq(hold.lines.iter().copied()) {
+                    return Err(wrong("an expiry of other lines than the hold has"));
+                }
                 hold.word = Word::with_units(Phase::Expired, place.generation, 0);
+                epoch = hold.epoch;
+            }
+            Record::Replace { place, ttl, .. } => {
+                let hold =
+                    self.hold(place).ok_or_else(|| wrong("other lines for a hold that is not live"))?;
+                if !first.eq(hold.lines.iter().copied()) {
+                    return Err(wrong("other lines are replaced than the hold has"));
+                }
+                hold.lines = second.collect();
+                hold.word = later(hold.word, hold.word.phase(), place, at, ttl);
                 epoch = hold.epoch;
             }
             Record::Extend { place, ttl, .. } | Record::Pay { place, ttl, .. } => {
@@ -154,21 +189,30 @@ impl Fold {
                 let hold = hold.ok_or_else(|| wrong("an extension of a hold that is not live"))?;
                 if hold.word.phase().is_live() {
                     let phase = if pay { Phase::Paying } else { hold.word.phase() };
-                    let deadline = Timestamp(at.unwrap_or_default().0.saturating_add(ttl.millis()));
-                    let deadline = deadline.max(hold.word.deadline());
-                    hold.word = Word::with_deadline(phase, place.generation, deadline);
+                    hold.word = later(hold.word, phase, place, at, ttl);
                 }
                 epoch = hold.epoch;
             }
-            Record::Ship { place, quantity, .. } | Record::Cancel { place, quantity, .. } => {
-                let emptied =
-                    if matches!(record, Record::Ship { .. }) { Phase::Shipped } else { Phase::Cancelled };
+            Record::Ship { place, .. }
+            | Record::ShipCart { place, .. }
+            | Record::Cancel { place, .. }
+            | Record::CancelCart { place, .. } => {
                 let hold = self.any(place).filter(|hold| hold.word.phase() == Phase::Confirmed);
                 let hold = hold.ok_or_else(|| wrong("a movement of a hold that is not confirmed"))?;
-                let rest = hold.word.units().checked_sub(quantity);
-                let rest = rest.ok_or_else(|| wrong("more units move than the hold has"))?;
-                let phase = if rest == 0 { emptied } else { Phase::Confirmed };
-                hold.word = Word::with_units(phase, place.generation, rest);
+                let left = || beside(hold.lines.iter().copied(), first.clone());
+                if left().any(|line| line.second > line.first) {
+                    return Err(wrong("more units move than the hold has"));
+                }
+                let left = left().map(|Beside { key, first, second }| Line { key, units: first - second });
+                let rest: Lines = left.filter(|line| line.units > 0).collect();
+                hold.word = if rest.is_empty() {
+                    let shipped = matches!(record, Record::Ship { .. } | Record::ShipCart { .. });
+                    let emptied = if shipped { Phase::Shipped } else { Phase::Cancelled };
+                    Word::with_units(emptied, place.generation, 0)
+                } else {
+                    hold.lines = rest;
+                    Word::with_units(Phase::Confirmed, place.generation, hold.lines.units())
+                };
                 epoch = hold.epoch;
             }
         }
@@ -198,10 +242,15 @@ impl Fold {
     }
 }
 
+/// A live hold's word in `phase`, with the deadline `ttl` after `at`, unless the one it has is later.
+fn later(word: Word, phase: Phase, place: Place, at: Option<Timestamp>, ttl: Span) -> Word {
+    let deadline = Timestamp(at.unwrap_or_default().0.saturating_add(ttl.millis()));
+    Word::with_deadline(phase, place.generation, deadline.max(word.deadline()))
+}
+
 #[cfg(all(test, not(stockhold_loom)))]
 mod tests {
     use super::*;
-    use crate::log::record::Span;
     use crate::request::AdjustReason;
     use crate::types::QUANTITY_MAX;
 

@@ -15,6 +15,7 @@
 use super::levels::Contradiction;
 use super::state::{Fold, FoldedHold};
 use crate::clock::Timestamp;
+use crate::hold::lines::Line;
 use crate::hold::state::{Event, No, Phase, Word, decide};
 use crate::log::chunk::ChunkHeader;
 use crate::log::record::{Record, Records, Span};
@@ -49,10 +50,11 @@ struct Units {
 }
 
 impl Units {
-    fn of(hold: &FoldedHold) -> Units {
-        match hold.word.phase() {
-            phase if phase.is_live() => Units { held: hold.quantity.into(), committed: 0 },
-            Phase::Confirmed => Units { held: 0, committed: hold.word.units().into() },
+    /// What a line counts as, in a hold that is in `phase`.
+    fn of(line: Line, phase: Phase) -> Units {
+        match phase {
+            phase if phase.is_live() => Units { held: line.units.into(), committed: 0 },
+            Phase::Confirmed => Units { held: 0, committed: line.units.into() },
             _ => Units::default(),
         }
     }
@@ -86,32 +88,48 @@ impl Verifier {
 
     fn apply(&mut self, position: u64, record: &Record<'_>) -> Result<(), Drift> {
         let place = record.place();
-        let before = place.and_then(|place| self.fold.holds.get(&place.slot)).copied();
-        let decided = before.map_or(Ok(None), |hold| self.decided(&hold, record));
+        let before = place.and_then(|place| self.fold.holds.get(&place.slot)).cloned();
+        let decided = before.as_ref().map_or(Ok(None), |hold| self.decided(hold, record));
         // A record that the fold cannot apply at all is better told by the fold.
         self.fold.apply(position, record, &mut |_| {})?;
         let decided = decided.map_err(|what| drift(position, what))?;
-        let after = place.and_then(|place| self.fold.holds.get(&place.slot)).copied();
+        let after = place.and_then(|place| self.fold.holds.get(&place.slot));
         if decided.is_some_and(|word| after.is_none_or(|hold| hold.word != word)) {
             return Err(drift(position, "the hold's next state is another than the one it says"));
         }
-        self.in_holds.resize(self.fold.names.len(), Units::default());
-        for (hold, sign) in [(before, -1), (after, 1)] {
-            let Some(hold) = hold else { continue };
-            let units = Units::of(&hold);
-            let sum = self.in_holds.get_mut(hold.key as usize);
-            let sum = sum.ok_or_else(|| drift(position, "a hold of a stock key that was never declared"))?;
-            sum.held += sign * units.held;
-            sum.committed += sign * units.committed;
+        if after.is_some_and(|hold| {
+            hold.word.phase() == Phase::Confirmed && hold.word.units() != hold.lines.units()
+        }) {
+            return Err(drift(position, "the hold's lines come to other units than its state says"));
         }
-        let keys = [record.stock_key(), before.map(|hold| hold.key), after.map(|hold| hold.key)];
-        keys.into_iter().flatten().try_for_each(|key| self.agree(position, key))
+        self.in_holds.resize(self.fold.names.len(), Units::default());
+        for (hold, sign) in [(before.as_ref(), -1), (after, 1)] {
+            let Some(hold) = hold else { continue };
+            for line in hold.lines.iter() {
+                let units = Units::of(*line, hold.word.phase());
+                let sum = self.in_holds.get_mut(line.key as usize);
+                let sum =
+                    sum.ok_or_else(|| drift(position, "a hold of a stock key that was never declared"))?;
+                sum.held += sign * units.held;
+                sum.committed += sign * units.committed;
+            }
+        }
+        let of_holds = [before.as_ref(), after].into_iter().flatten().flat_map(|hold| hold.lines.iter());
+        let keys = record.stock_keys().chain(of_holds.map(|line| line.key));
+        for key in keys {
+            self.agree(position, key)?;
+        }
+        Ok(())
     }
 
     /// The word that a record leads its hold to, decided again; `None` for a record that is no transition.
     fn decided(&self, hold: &FoldedHold, record: &Record<'_>) -> Result<Option<Word>, String> {
         let at = self.fold.time_of(record).unwrap_or_default();
         let Some(event) = event(record, at) else { return Ok(None) };
+        if matches!(record, Record::Extend { .. }) && record.op().is_some() && !hold.word.phase().is_live() {
+            // It changed nothing, and may lie behind the outcome that came right after it, as the fold knows.
+            return Ok(None);
+        }
         decide(hold.word, at, event).map(Some).map_err(|no| match no {
             No::Due => "the deadline of its hold had passed".into(),
             No::NotDue => "the deadline of its hold had not passed".into(),
@@ -142,15 +160,17 @@ impl Verifier {
 /// What a record says happened, at `at`, to a hold that was there before it.
 fn event(record: &Record<'_>, at: Timestamp) -> Option<Event> {
     let after = |ttl: Span| Timestamp(at.0.saturating_add(ttl.millis()));
+    let units = || record.lines().0.fold(0, |sum: u32, line| sum.saturating_add(line.units));
     Some(match *record {
-        Record::Confirm { taken, .. } => Event::Confirm { units: taken },
-        Record::Retake { taken, .. } => Event::Retake { units: taken },
-        Record::Release { .. } => Event::Release,
-        Record::Expire { .. } => Event::Expire,
-        Record::Extend { ttl, .. } => Event::Extend { deadline: after(ttl) },
+        Record::Confirm { .. } | Record::ConfirmCart { .. } => Event::Confirm { units: units() },
+        Record::Retake { .. } | Record::RetakeCart { .. } => Event::Retake { units: units() },
+        Record::Release { .. } | Record::ReleaseCart { .. } => Event::Release,
+        Record::Expire { .. } | Record::ExpireCart { .. } => Event::Expire,
+        // Other lines change nothing of a hold's state but its deadline.
+        Record::Extend { ttl, .. } | Record::Replace { ttl, .. } => Event::Extend { deadline: after(ttl) },
         Record::Pay { ttl, .. } => Event::Pay { deadline: after(ttl) },
-        Record::Ship { quantity, .. } => Event::Ship { units: Some(quantity) },
-        Record::Cancel { quantity, .. } => Event::Cancel { units: Some(quantity) },
+        Record::Ship { .. } | Record::ShipCart { .. } => Event::Ship { units: Some(units()) },
+        Record::Cancel { .. } | Record::CancelCart { .. } => Event::Cancel { units: Some(units()) },
         _ => return None,
     })
 }

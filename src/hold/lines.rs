@@ -34,6 +34,17 @@ impl Lines {
     }
 }
 
+/// In the order of their keys.
+impl FromIterator<Line> for Lines {
+    fn from_iter<I: IntoIterator<Item = Line>>(lines: I) -> Lines {
+        let mut lines = lines.into_iter();
+        match (lines.next(), lines.next()) {
+            (Some(one), None) => Lines::One([one]),
+            (first, second) => Lines::Many(first.into_iter().chain(second).chain(lines).collect()),
+        }
+    }
+}
+
 impl std::ops::Deref for Lines {
     type Target = [Line];
 

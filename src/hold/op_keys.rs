@@ -10,7 +10,7 @@ use std::time::Duration;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 
-use crate::answer::{Adjusted, Confirmed, Extended, Moved, Refusal, Reserved};
+use crate::answer::{Adjusted, Confirmed, Extended, Moved, Refusal, Replaced, Reserved, ReservedCart};
 use crate::clock::Timestamp;
 use crate::error::{Busy, Common, OpKeyError};
 use crate::types::{OpKey, Position};
@@ -24,6 +24,8 @@ pub(crate) enum Answer {
     Extended(Extended),
     Moved(Moved),
     Adjusted(Adjusted),
+    Cart(ReservedCart),
+    Replaced(Replaced),
 }
 
 /// One remembered operation.

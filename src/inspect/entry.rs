@@ -44,6 +44,10 @@ pub enum EntryKind {
     Resume,
     /// A refusal was given that is to be remembered.
     Refuse,
+    /// A live hold got other lines.
+    Replace,
+    /// A time was set before which reserves are refused.
+    Opens,
 }
 
 impl EntryKind {
@@ -67,6 +71,8 @@ impl EntryKind {
             EntryKind::Stop => "stop",
             EntryKind::Resume => "resume",
             EntryKind::Refuse => "refuse",
+            EntryKind::Replace => "replace",
+            EntryKind::Opens => "opens",
         }
     }
 }
@@ -74,6 +80,29 @@ impl EntryKind {
 impl fmt::Display for EntryKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
+    }
+}
+
+/// Units of one stock key, where there are several.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct LineEntry<'a> {
+    /// Of what.
+    pub sku: &'a str,
+    /// Where.
+    pub location: &'a str,
+    /// How many units: held, asked for, taken, paid for, given back, moved. 0 if all of a line was returned or replaced.
+    pub quantity: u32,
+    /// Units of a part confirm that went back on sale.
+    pub returned: Option<u32>,
+    /// Units that the hold had before its lines were replaced.
+    pub before: Option<u32>,
+}
+
+impl<'a> LineEntry<'a> {
+    pub(super) fn of(names: &'a [(Box<str>, Box<str>)], key: u32, quantity: u32) -> Option<LineEntry<'a>> {
+        let (sku, location) = names.get(key as usize)?;
+        Some(LineEntry { sku, location, quantity, returned: None, before: None })
     }
 }
 
@@ -89,19 +118,23 @@ pub struct LogEntry<'a> {
     pub epoch: u32,
     /// What happened.
     pub kind: EntryKind,
-    /// To stock of what.
+    /// To stock of what, unless to a cart's.
     pub sku: Option<&'a str>,
     /// Where.
     pub location: Option<&'a str>,
+    /// To these lines of a cart. Empty for an entry of one stock key.
+    pub lines: Vec<LineEntry<'a>>,
     /// To which hold.
     pub hold: Option<HoldId>,
     /// How many units: asked for, taken, paid for, given back, moved; of an adjust how many more, or, below zero,
-    /// fewer.
+    /// fewer; of a cart all lines together.
     pub quantity: Option<i64>,
     /// Units of a part confirm that went back on sale.
     pub returned: Option<u32>,
     /// Until when the hold lives now.
     pub deadline: Option<Timestamp>,
+    /// When sale opens.
+    pub opens_at: Option<Timestamp>,
     /// Why it was corrected.
     pub reason: Option<AdjustReason>,
     /// What the caller calls it, if he calls it anything.

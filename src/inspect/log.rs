@@ -3,10 +3,12 @@
 use std::collections::HashMap;
 use std::vec;
 
-use super::{EntryKind, Inspection, LogEntry};
+use super::{EntryKind, Inspection, LineEntry, LogEntry};
 use crate::clock::Timestamp;
 use crate::error::OpenError;
 use crate::fold::answers::refusal_from_answer;
+use crate::hold::lines::Line;
+use crate::log::lines::{self, Beside};
 use crate::log::record::{Place, Record, Records};
 use crate::types::{OpKey, Position, Reference};
 
@@ -39,7 +41,8 @@ struct Before {
 struct Made {
     generation: u32,
     epoch: u32,
-    key: u32,
+    /// Of one line; of a cart's there is no one key.
+    key: Option<u32>,
     deadline: Timestamp,
 }
 
@@ -96,10 +99,13 @@ impl<'a> Log<'a> {
             Some(place) => Some(self.before.hold(place)?),
             None => None,
         };
-        let name = match record.stock_key().or(hold.map(|hold| hold.key)) {
-            Some(key) => Some(self.inspection.state.fold.names.get(key as usize)?),
+        let names = &self.inspection.state.fold.names;
+        let lines = lines_of(record, names)?;
+        let name = match record.stock_key().or(hold.and_then(|hold| hold.key).filter(|_| lines.is_empty())) {
+            Some(key) => Some(names.get(key as usize)?),
             None => None,
         };
+        let units = lines.iter().map(|line| i64::from(line.quantity)).sum();
         if let (Record::Declare { sku, location, .. }, Some(name)) = (record, name)
             && (*sku, *location) != (&*name.0, &*name.1)
         {
@@ -113,10 +119,12 @@ impl<'a> Log<'a> {
             kind: kind(record),
             sku: name.map(|(sku, _)| &**sku),
             location: name.map(|(_, location)| &**location),
+            lines,
             hold: record.place().zip(hold).map(|(place, hold)| id(place, hold)),
             quantity: None,
             returned: None,
             deadline: None,
+            opens_at: None,
             reason: None,
             reference: None,
             op_key: record.op().map(|op| OpKey(u128::from_le_bytes(op.key))),
@@ -138,6 +146,26 @@ impl<'a> Log<'a> {
             | Record::Expire { quantity, .. }
             | Record::Ship { quantity, .. }
             | Record::Cancel { quantity, .. } => entry.quantity = Some(quantity.into()),
+            Record::ReserveCart { reference: given, .. } => {
+                entry.quantity = Some(units);
+                entry.deadline = hold.map(|hold| hold.deadline);
+                entry.reference = reference(given);
+            }
+            Record::ConfirmCart { .. } => {
+                entry.quantity = Some(units);
+                let returned = entry.lines.iter().filter_map(|line| line.returned).sum();
+                entry.returned = Some(returned).filter(|returned| *returned > 0);
+            }
+            Record::Replace { .. } => {
+                entry.quantity = Some(units);
+                entry.deadline = hold.map(|hold| hold.deadline);
+            }
+            Record::RetakeCart { .. }
+            | Record::ReleaseCart { .. }
+            | Record::ExpireCart { .. }
+            | Record::ShipCart { .. }
+            | Record::CancelCart { .. } => entry.quantity = Some(units),
+            Record::Opens { opens_at_ms, .. } => entry.opens_at = Some(Timestamp(opens_at_ms)),
             Record::Extend { .. } | Record::Pay { .. } => entry.deadline = hold.map(|hold| hold.deadline),
             Record::Receive { quantity, reference: given, .. } => {
                 entry.quantity = Some(quantity.into());
@@ -169,10 +197,17 @@ impl Before {
         let after = |from: Timestamp, ms: u64| Timestamp(from.0.saturating_add(ms));
         let at = after(self.opened_at, record.at()?);
         match *record {
-            Record::Reserve { place, key, ttl, .. } => {
+            Record::Reserve { place, ttl, .. } | Record::ReserveCart { place, ttl, .. } => {
                 let deadline = after(at, ttl.millis());
+                let key = only_key(record.lines().0);
                 let made = Made { generation: place.generation, epoch: self.epoch, key, deadline };
                 self.holds.insert(place.slot, made);
+            }
+            Record::Replace { place, ttl, .. } => {
+                if let Some(hold) = self.holds.get_mut(&place.slot) {
+                    hold.key = only_key(record.lines().1);
+                    hold.deadline = hold.deadline.max(after(at, ttl.millis()));
+                }
             }
             Record::Extend { place, ttl, .. } | Record::Pay { place, ttl, .. } => {
                 if let Some(hold) = self.holds.get_mut(&place.slot) {
@@ -189,25 +224,49 @@ impl Before {
     }
 }
 
+/// The key of lines that are one.
+fn only_key(mut lines: impl Iterator<Item = Line>) -> Option<u32> {
+    let first = lines.next()?;
+    lines.next().is_none().then_some(first.key)
+}
+
+/// What a cart's record says of each of its stock keys; `None` if one of them has no name.
+fn lines_of<'a>(record: &Record<'_>, names: &'a [(Box<str>, Box<str>)]) -> Option<Vec<LineEntry<'a>>> {
+    let Some((first, second)) = record.packed() else { return Some(Vec::new()) };
+    let line = |Beside { key, first, second }| {
+        let line = LineEntry::of(names, key, first)?;
+        Some(match record {
+            Record::ConfirmCart { .. } => {
+                LineEntry { returned: Some(second).filter(|units| *units > 0), ..line }
+            }
+            Record::Replace { .. } => LineEntry { quantity: second, before: Some(first), ..line },
+            _ => line,
+        })
+    };
+    lines::beside(lines::iter(first), lines::iter(second)).map(line).collect()
+}
+
 fn kind(record: &Record<'_>) -> EntryKind {
     match record {
         Record::Void { .. } => EntryKind::Void,
         Record::Opened { .. } => EntryKind::Opened,
         Record::Declare { .. } => EntryKind::Declare,
-        Record::Reserve { .. } => EntryKind::Reserve,
-        Record::Confirm { .. } => EntryKind::Confirm,
-        Record::Retake { .. } => EntryKind::Retake,
-        Record::Release { .. } => EntryKind::Release,
-        Record::Expire { .. } => EntryKind::Expire,
+        Record::Reserve { .. } | Record::ReserveCart { .. } => EntryKind::Reserve,
+        Record::Confirm { .. } | Record::ConfirmCart { .. } => EntryKind::Confirm,
+        Record::Retake { .. } | Record::RetakeCart { .. } => EntryKind::Retake,
+        Record::Release { .. } | Record::ReleaseCart { .. } => EntryKind::Release,
+        Record::Expire { .. } | Record::ExpireCart { .. } => EntryKind::Expire,
         Record::Extend { .. } => EntryKind::Extend,
         Record::Pay { .. } => EntryKind::Pay,
-        Record::Ship { .. } => EntryKind::Ship,
-        Record::Cancel { .. } => EntryKind::Cancel,
+        Record::Ship { .. } | Record::ShipCart { .. } => EntryKind::Ship,
+        Record::Cancel { .. } | Record::CancelCart { .. } => EntryKind::Cancel,
         Record::Receive { .. } => EntryKind::Receive,
         Record::Adjust { .. } => EntryKind::Adjust,
         Record::Sale { stopped: true, .. } => EntryKind::Stop,
         Record::Sale { stopped: false, .. } => EntryKind::Resume,
         Record::Refuse { .. } => EntryKind::Refuse,
+        Record::Replace { .. } => EntryKind::Replace,
+        Record::Opens { .. } => EntryKind::Opens,
     }
 }
 

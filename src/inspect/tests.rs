@@ -139,10 +139,12 @@ fn levels_and_holds_are_the_engines_and_add_up() {
             (found.state, found.quantity, found.deadline),
             (status.state, status.quantity, status.deadline)
         );
-        assert_eq!((found.reference, found.sku, found.overdue), (status.reference, "mug", false));
+        assert_eq!((found.reference, found.lines[0].sku, found.overdue), (status.reference, "mug", false));
     }
     let mut units: HashMap<&str, i64> = HashMap::new();
-    holds.iter().for_each(|entry| *units.entry(entry.sku).or_default() += i64::from(entry.quantity));
+    for line in holds.iter().flat_map(|entry| &entry.lines) {
+        *units.entry(line.sku).or_default() += i64::from(line.quantity);
+    }
     for entry in levels {
         assert_eq!(units[entry.sku], entry.level.held + entry.level.committed);
     }

@@ -6,16 +6,23 @@
 //! whole-second TTL is stored in seconds, and quantities take the bytes they need: a hold with an 8-byte
 //! reference takes 23 to 31 bytes, and its share of the chunk's header comes to less than one.
 //!
-//! A record says what was decided and what moved, so that a reader of levels needs no table of holds.
+//! A record says what was decided and what moved, so that a reader of levels needs no table of holds. The lines of a
+//! cart are packed ([`super::lines`]), so the record of one can be long: the longest takes nearly a whole chunk.
 
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
 use serde::{Deserialize, Serialize};
 
+use super::lines::{self, LINES_BYTES_MAX};
+use crate::hold::lines::Line;
 use crate::request::AdjustReason;
 use crate::types::QUANTITY_MAX;
 
-/// The longest record, encoded.
-pub(crate) const RECORD_BYTES_MAX: usize = 2 * 255 + 64;
+/// The longest record, encoded: a [`Record::Replace`] of the longest lines by the longest.
+pub(crate) const RECORD_BYTES_MAX: usize = 2 * LINES_BYTES_MAX + 128;
+/// The longest record that names no packed lines, encoded.
+pub(crate) const SHORT_BYTES_MAX: usize = 2 * 255 + 64;
+/// The longest [`Record::Void`], encoded.
+pub(crate) const VOID_BYTES_MAX: usize = 4;
 
 const CODEC: Configuration<LittleEndian, Varint, Limit<RECORD_BYTES_MAX>> =
     bincode::config::standard().with_limit::<RECORD_BYTES_MAX>();
@@ -52,9 +59,11 @@ fn answer_bytes(answer: i64) -> [u8; ANSWER_BYTES] {
     bytes
 }
 
-/// A record in its encoded form, on the stack.
+/// A record in its encoded form: a short one on the stack.
 pub(crate) struct Encoded {
-    bytes: [u8; RECORD_BYTES_MAX],
+    short: [u8; SHORT_BYTES_MAX],
+    /// The bytes of a record that is too long for `short`, else empty.
+    long: Vec<u8>,
     length: usize,
     has_op: bool,
 }
@@ -62,9 +71,15 @@ pub(crate) struct Encoded {
 impl Encoded {
     /// `None` if it does not fit, which no validated request can cause.
     pub(crate) fn new(record: &Record<'_>) -> Option<Encoded> {
-        let mut bytes = [0; RECORD_BYTES_MAX];
-        let length = record.encode(&mut bytes)?.len();
-        Some(Encoded { bytes, length, has_op: record.op().is_some() })
+        let (mut short, mut long) = ([0; SHORT_BYTES_MAX], Vec::new());
+        let length = match record.encode(&mut short) {
+            Some(bytes) => bytes.len(),
+            None => {
+                long = bincode::serde::encode_to_vec(record, CODEC).ok()?;
+                long.len()
+            }
+        };
+        (length <= RECORD_BYTES_MAX).then(|| Encoded { short, long, length, has_op: record.op().is_some() })
     }
 
     pub(crate) fn words(&self) -> u64 {
@@ -74,12 +89,14 @@ impl Encoded {
     /// Puts the answer into the op, if there is one.
     pub(crate) fn set_answer(&mut self, answer: i64) {
         if self.has_op {
-            self.bytes[self.length - ANSWER_BYTES..self.length].copy_from_slice(&answer_bytes(answer));
+            let bytes =
+                if self.long.is_empty() { &mut self.short[..self.length] } else { &mut self.long[..] };
+            bytes[self.length - ANSWER_BYTES..].copy_from_slice(&answer_bytes(answer));
         }
     }
 
     pub(crate) fn as_bytes(&self) -> &[u8] {
-        &self.bytes[..self.length]
+        if self.long.is_empty() { &self.short[..self.length] } else { &self.long }
     }
 }
 
@@ -105,7 +122,9 @@ pub(crate) struct Place {
     pub generation: u32,
 }
 
-/// What happened. `at` is in milliseconds since the opening; `key` is an index into the catalogue.
+/// What happened. `at` is in milliseconds since the opening; `key` is an index into the catalogue; lines are packed, see
+/// [`super::lines`]. What happens to one line is written as one key and its units, whether or not its hold has others;
+/// a reader takes it packed as well.
 ///
 /// The order of the variants is part of the format: append, never insert.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -151,6 +170,25 @@ pub(crate) enum Record<'a> {
     Sale { at: u64, key: u32, stopped: bool },
     /// A refusal that the caller wanted remembered.
     Refuse { at: u64, key: u32, asked: u32, op: Op },
+    /// A cart's units were taken, all lines of it, and are held.
+    ReserveCart { at: u64, place: Place, ttl: Span, lines: &'a [u8], reference: &'a [u8], op: Option<Op> },
+    /// A cart was paid for: `taken` of its lines, `returned` (no lines, if nothing did) went back.
+    ConfirmCart { at: u64, place: Place, taken: &'a [u8], returned: &'a [u8], op: Option<Op> },
+    /// An expired cart's units were taken again and paid for.
+    RetakeCart { at: u64, place: Place, taken: &'a [u8], op: Option<Op> },
+    /// A cart was given back by its holder.
+    ReleaseCart { at: u64, place: Place, lines: &'a [u8], op: Option<Op> },
+    /// A cart was given back by time.
+    ExpireCart { at: u64, place: Place, lines: &'a [u8] },
+    /// Committed units of a cart left the building.
+    ShipCart { at: u64, place: Place, lines: &'a [u8], op: Option<Op> },
+    /// Committed units of a cart went back on sale.
+    CancelCart { at: u64, place: Place, lines: &'a [u8], op: Option<Op> },
+    /// A live hold has other lines now: `before` is what it had, `lines` what it has; it lives until `at + ttl`.
+    Replace { at: u64, place: Place, ttl: Span, before: &'a [u8], lines: &'a [u8], op: Option<Op> },
+    /// Sale of a key opens at `opens_at_ms` (Unix milliseconds); until then reserves are refused. It overrides `Sale`,
+    /// and `Sale` overrides it.
+    Opens { at: u64, key: u32, opens_at_ms: u64 },
 }
 
 /// Bytes that are not a record.
@@ -160,7 +198,7 @@ pub(crate) struct NotARecord;
 
 impl<'a> Record<'a> {
     /// Encodes into `buffer`; `None` if it does not fit, which no validated request can cause.
-    pub(crate) fn encode<'b>(&self, buffer: &'b mut [u8; RECORD_BYTES_MAX]) -> Option<&'b [u8]> {
+    pub(crate) fn encode<'b>(&self, buffer: &'b mut [u8]) -> Option<&'b [u8]> {
         let length = bincode::serde::encode_into_slice(self, buffer, CODEC).ok()?;
         buffer.get(..length)
     }
@@ -178,7 +216,7 @@ impl<'a> Record<'a> {
         }
     }
 
-    /// The stock key whose book it touches.
+    /// The stock key that it names by itself, not in packed lines.
     pub(crate) fn stock_key(&self) -> Option<u32> {
         match *self {
             Record::Declare { key, .. }
@@ -192,9 +230,62 @@ impl<'a> Record<'a> {
             | Record::Receive { key, .. }
             | Record::Adjust { key, .. }
             | Record::Sale { key, .. }
-            | Record::Refuse { key, .. } => Some(key),
-            Record::Void { .. } | Record::Opened { .. } | Record::Extend { .. } | Record::Pay { .. } => None,
+            | Record::Refuse { key, .. }
+            | Record::Opens { key, .. } => Some(key),
+            Record::Void { .. }
+            | Record::Opened { .. }
+            | Record::Extend { .. }
+            | Record::Pay { .. }
+            | Record::ReserveCart { .. }
+            | Record::ConfirmCart { .. }
+            | Record::RetakeCart { .. }
+            | Record::ReleaseCart { .. }
+            | Record::ExpireCart { .. }
+            | Record::ShipCart { .. }
+            | Record::CancelCart { .. }
+            | Record::Replace { .. } => None,
         }
+    }
+
+    /// Every stock key whose book it touches, in ascending order.
+    pub(crate) fn stock_keys(&self) -> impl Iterator<Item = u32> + use<'a> {
+        let (first, second) = self.packed().unwrap_or_default();
+        let packed = lines::beside(lines::iter(first), lines::iter(second)).map(|beside| beside.key);
+        self.stock_key().into_iter().chain(packed)
+    }
+
+    /// The packed lines of a record that has such: what a confirm took and what it returned, what a replace found and
+    /// what it left; others have one list, and the second is empty.
+    pub(crate) fn packed(&self) -> Option<(&'a [u8], &'a [u8])> {
+        match *self {
+            Record::ReserveCart { lines, .. }
+            | Record::ReleaseCart { lines, .. }
+            | Record::ExpireCart { lines, .. }
+            | Record::ShipCart { lines, .. }
+            | Record::CancelCart { lines, .. } => Some((lines, &[])),
+            Record::RetakeCart { taken, .. } => Some((taken, &[])),
+            Record::ConfirmCart { taken, returned, .. } => Some((taken, returned)),
+            Record::Replace { before, lines, .. } => Some((before, lines)),
+            _ => None,
+        }
+    }
+
+    /// The lines of a hold's record, packed or not; the two lists are those of [`packed`](Self::packed).
+    pub(crate) fn lines(&self) -> (NamedLines<'a>, NamedLines<'a>) {
+        let one = |key, units: u32| (units > 0).then_some(Line { key, units });
+        let (first, second) = match *self {
+            Record::Reserve { key, quantity, .. }
+            | Record::Release { key, quantity, .. }
+            | Record::Expire { key, quantity, .. }
+            | Record::Ship { key, quantity, .. }
+            | Record::Cancel { key, quantity, .. } => (one(key, quantity), None),
+            Record::Retake { key, taken, .. } => (one(key, taken), None),
+            Record::Confirm { key, taken, returned, .. } => (one(key, taken), one(key, returned)),
+            _ => (None, None),
+        };
+        let (packed_first, packed_second) = self.packed().unwrap_or_default();
+        let named = |one: Option<Line>, packed| one.into_iter().chain(lines::iter(packed));
+        (named(first, packed_first), named(second, packed_second))
     }
 
     /// The hold whose life it is part of.
@@ -208,20 +299,30 @@ impl<'a> Record<'a> {
             | Record::Extend { place, .. }
             | Record::Pay { place, .. }
             | Record::Ship { place, .. }
-            | Record::Cancel { place, .. } => Some(place),
+            | Record::Cancel { place, .. }
+            | Record::ReserveCart { place, .. }
+            | Record::ConfirmCart { place, .. }
+            | Record::RetakeCart { place, .. }
+            | Record::ReleaseCart { place, .. }
+            | Record::ExpireCart { place, .. }
+            | Record::ShipCart { place, .. }
+            | Record::CancelCart { place, .. }
+            | Record::Replace { place, .. } => Some(place),
             Record::Void { .. }
             | Record::Opened { .. }
             | Record::Declare { .. }
             | Record::Receive { .. }
             | Record::Adjust { .. }
             | Record::Sale { .. }
-            | Record::Refuse { .. } => None,
+            | Record::Refuse { .. }
+            | Record::Opens { .. } => None,
         }
     }
 
-    /// Whether the units it names are within what an operation can move.
+    /// Whether the units and lines that it names are within what an operation can move.
     pub(crate) fn is_sane(&self) -> bool {
         let units = |quantity: u32| (1..=QUANTITY_MAX).contains(&quantity);
+        let some = |packed: &[u8]| lines::check(packed).is_some_and(|lines| lines.count > 0);
         match *self {
             Record::Reserve { quantity, .. }
             | Record::Release { quantity, .. }
@@ -232,13 +333,22 @@ impl<'a> Record<'a> {
             Record::Confirm { taken, returned, .. } => units(taken) && returned <= QUANTITY_MAX,
             Record::Retake { taken, .. } => units(taken),
             Record::Adjust { delta, .. } => delta != 0 && delta.unsigned_abs() <= QUANTITY_MAX.into(),
+            Record::ReserveCart { lines, .. }
+            | Record::ReleaseCart { lines, .. }
+            | Record::ExpireCart { lines, .. }
+            | Record::ShipCart { lines, .. }
+            | Record::CancelCart { lines, .. } => some(lines),
+            Record::ConfirmCart { taken, returned, .. } => some(taken) && lines::check(returned).is_some(),
+            Record::RetakeCart { taken, .. } => some(taken),
+            Record::Replace { before, lines, .. } => some(before) && some(lines),
             Record::Void { .. }
             | Record::Opened { .. }
             | Record::Declare { .. }
             | Record::Extend { .. }
             | Record::Pay { .. }
             | Record::Sale { .. }
-            | Record::Refuse { .. } => true,
+            | Record::Refuse { .. }
+            | Record::Opens { .. } => true,
         }
     }
 
@@ -257,7 +367,16 @@ impl<'a> Record<'a> {
             | Record::Receive { at, .. }
             | Record::Adjust { at, .. }
             | Record::Sale { at, .. }
-            | Record::Refuse { at, .. } => Some(at),
+            | Record::Refuse { at, .. }
+            | Record::ReserveCart { at, .. }
+            | Record::ConfirmCart { at, .. }
+            | Record::RetakeCart { at, .. }
+            | Record::ReleaseCart { at, .. }
+            | Record::ExpireCart { at, .. }
+            | Record::ShipCart { at, .. }
+            | Record::CancelCart { at, .. }
+            | Record::Replace { at, .. }
+            | Record::Opens { at, .. } => Some(at),
             Record::Void { .. } | Record::Opened { .. } | Record::Declare { .. } => None,
         }
     }
@@ -273,15 +392,28 @@ impl<'a> Record<'a> {
             | Record::Ship { op, .. }
             | Record::Cancel { op, .. }
             | Record::Receive { op, .. }
-            | Record::Adjust { op, .. } => op.as_ref(),
+            | Record::Adjust { op, .. }
+            | Record::ReserveCart { op, .. }
+            | Record::ConfirmCart { op, .. }
+            | Record::RetakeCart { op, .. }
+            | Record::ReleaseCart { op, .. }
+            | Record::ShipCart { op, .. }
+            | Record::CancelCart { op, .. }
+            | Record::Replace { op, .. } => op.as_ref(),
             Record::Refuse { op, .. } => Some(op),
-            Record::Void { .. } | Record::Opened { .. } | Record::Declare { .. } | Record::Expire { .. } => {
-                None
-            }
-            Record::Sale { .. } => None,
+            Record::Void { .. }
+            | Record::Opened { .. }
+            | Record::Declare { .. }
+            | Record::Expire { .. }
+            | Record::Sale { .. }
+            | Record::ExpireCart { .. }
+            | Record::Opens { .. } => None,
         }
     }
 }
+
+/// Lines as a record names them: one by itself, or packed ones.
+pub(crate) type NamedLines<'a> = std::iter::Chain<std::option::IntoIter<Line>, lines::Iter<'a>>;
 
 /// Words that a record of `bytes` takes in the ring, its 2-byte length included.
 pub(crate) const fn words_for(bytes: usize) -> u64 {
@@ -323,125 +455,4 @@ impl<'a> Iterator for Records<'a> {
 }
 
 #[cfg(all(test, not(stockhold_loom)))]
-mod tests {
-    use super::*;
-
-    const PLACE: Place = Place { slot: 70_000, generation: 3 };
-    const OP: Op = Op { key: [0xab; 16], content: [0xcd; 8], answer: [41, 0, 0, 0, 0, 0] };
-
-    fn bytes(record: Record<'_>) -> Vec<u8> {
-        record.encode(&mut [0; RECORD_BYTES_MAX]).unwrap().to_vec()
-    }
-
-    fn every_kind() -> Vec<Record<'static>> {
-        let (at, key, place, quantity, ttl) = (123_456, 300, PLACE, 2, Span::from_millis(600_000));
-        let op = Some(OP);
-        vec![
-            Record::Void { words: 4 },
-            Record::Opened { epoch: 1, at_unix_ms: 1_700_000_000_000 },
-            Record::Declare { key, sku: "poster", location: "berlin" },
-            Record::Reserve { at, place, key, quantity, ttl, reference: b"order-17", op: None },
-            Record::Confirm { at, place, key, taken: 1, returned: 1, op: None },
-            Record::Retake { at, place, key, taken: 2, op },
-            Record::Release { at, place, key, quantity, op: None },
-            Record::Expire { at, place, key, quantity },
-            Record::Extend { at, place, ttl, op: None },
-            Record::Pay { at, place, ttl: Span::from_millis(1_500), op: None },
-            Record::Ship { at, place, key, quantity, op: None },
-            Record::Cancel { at, place, key, quantity, op: None },
-            Record::Receive { at, key, quantity: 1_000, reference: b"PO-1", op },
-            Record::Adjust { at, key, delta: -3, reason: AdjustReason::Damaged, reference: b"", op: None },
-            Record::Sale { at, key, stopped: true },
-            Record::Refuse { at, key, asked: 2, op: OP },
-        ]
-    }
-
-    #[test]
-    fn every_record_survives_its_bytes() {
-        let mut payload = Vec::new();
-        let mut ends = Vec::new();
-        for record in every_kind() {
-            let encoded = bytes(record);
-            ends.push(ends.last().unwrap_or(&100) + record.words(encoded.len()));
-            payload.extend(encoded);
-        }
-        let read: Vec<_> = Records::new(&payload, 100).map(Result::unwrap).collect();
-        assert_eq!(read, ends.into_iter().zip(every_kind()).collect::<Vec<_>>());
-    }
-
-    /// Format 1. These bytes lie on disks: a change here is a new format, not a new expectation.
-    #[test]
-    fn golden_bytes_of_every_record() {
-        let hex = |bytes: Vec<u8>| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
-        let golden: Vec<String> = every_kind().into_iter().map(|record| hex(bytes(record))).collect();
-        assert_eq!(golden.join("\n"), include_str!("golden/records.txt").trim_end());
-    }
-
-    #[test]
-    fn a_hold_with_an_eight_byte_reference_takes_32_log_bytes_at_most() {
-        let hold = Record::Reserve {
-            at: u64::from(u32::MAX),
-            place: Place { slot: 1 << 24, generation: 60_000 },
-            key: 60_000,
-            quantity: 4,
-            ttl: Span::from_millis(600_000),
-            reference: b"12345678",
-            op: None,
-        };
-        assert!(bytes(hold).len() <= 31, "{}", bytes(hold).len());
-    }
-
-    #[test]
-    fn the_longest_record_fits_the_limit() {
-        let name = "x".repeat(crate::types::NAME_BYTES_MAX);
-        bytes(Record::Declare { key: u32::MAX, sku: &name, location: &name });
-        let place = Place { slot: u32::MAX, generation: u32::MAX };
-        let longest = Record::Reserve {
-            at: u64::MAX,
-            place,
-            key: u32::MAX,
-            quantity: u32::MAX,
-            ttl: Span(u64::MAX),
-            reference: &[0; 40],
-            op: Some(OP),
-        };
-        assert!(bytes(longest).len() <= 128);
-    }
-
-    #[test]
-    fn hostile_bytes_are_refused_or_read_but_never_panic() {
-        for record in every_kind() {
-            let good = bytes(record);
-            for at in 0..good.len() {
-                for flip in 1..=255u8 {
-                    let mut bad = good.clone();
-                    bad[at] ^= flip;
-                    let _ = Record::decode(&bad);
-                    let _ = Record::decode(&bad[..at]);
-                }
-            }
-        }
-        // A length that claims the address space.
-        assert_eq!(Record::decode(&[2, 0, 253, 255, 255, 255, 255, 255, 255, 255, 255]), Err(NotARecord));
-        assert!(Records::new(&[0, 0], 0).next().unwrap().is_err(), "a void of no words would never end");
-    }
-
-    #[test]
-    fn an_answer_is_set_after_its_record_was_sized() {
-        for answer in [0, 41, -1, 1 << 46, -(1 << 46)] {
-            let record = Record::Receive { at: 1, key: 2, quantity: 3, reference: b"PO-1", op: Some(OP) };
-            let mut encoded = Encoded::new(&record).unwrap();
-            encoded.set_answer(answer);
-            let (read, _) = Record::decode(encoded.as_bytes()).unwrap();
-            assert_eq!(read.op().unwrap().answer(), answer);
-        }
-    }
-
-    #[test]
-    fn a_span_keeps_its_milliseconds() {
-        for ms in [0, 1, 999, 1_000, 1_001, 600_000, 315_360_000_000] {
-            assert_eq!(Span::from_millis(ms).millis(), ms);
-        }
-        assert_eq!(Span(u64::MAX).millis(), u64::MAX);
-    }
-}
+mod tests;

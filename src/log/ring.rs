@@ -31,6 +31,7 @@ use crate::sync::{AtomicU64, Ordering};
 /// Set in `used`: no claim succeeds any more.
 const CLOSED: u64 = 1 << 63;
 const VOID: u64 = 0xffff;
+const _: () = assert!((super::record::RECORD_BYTES_MAX as u64) + 1 < VOID, "a header carries every length");
 /// Bytes of a record that its first word carries.
 const HEAD_BYTES: usize = 6;
 
@@ -219,6 +220,16 @@ impl Reader {
     /// Whether something is published at the reader's position.
     pub(crate) fn has_next(&self, ring: &Ring) -> bool {
         ring.word(self.position).load(Ordering::Acquire) != 0
+    }
+
+    /// Bytes that the next record adds to a chunk, a void's as if it were the longest; `None` if nothing is published yet.
+    pub(crate) fn next_bytes(&self, ring: &Ring) -> Option<usize> {
+        // Relaxed: a length alone; `next` acquires what it is the length of.
+        match ring.word(self.position).load(Ordering::Relaxed) & 0xffff {
+            0 => None,
+            VOID => Some(super::record::VOID_BYTES_MAX),
+            length => Some(length as usize - 1),
+        }
     }
 
     /// Reads the next record onto the end of `out`, zeroes its words and moves on. The words are not free yet.

@@ -35,6 +35,10 @@ const GATHER: Duration = Duration::from_micros(100);
 /// How far the sidecar may lag behind.
 const SIDECAR_LAG: Duration = Duration::from_millis(100);
 
+/// The longest payload of a chunk. Records are never split, so the longest must fit.
+const PAYLOAD_BYTES_MAX: usize = CHUNK_BYTES_MAX - chunk::HEADER_BYTES;
+const _: () = assert!(super::record::RECORD_BYTES_MAX <= PAYLOAD_BYTES_MAX);
+
 /// Wakes the log thread when it sleeps, for the price of one fence when it does not.
 #[derive(Debug, Default)]
 pub(crate) struct Bell {
@@ -206,14 +210,15 @@ impl Log {
         let room = SYNC_WINDOW_BYTES_MAX - CHUNK_BYTES_MAX;
         while bytes < room {
             let mut payload = Payload { start: self.reader.position(), ..Payload::default() };
-            let full = CHUNK_BYTES_MAX - chunk::HEADER_BYTES - super::record::RECORD_BYTES_MAX;
-            while payload.bytes.len() < full {
+            while let Some(next) = self.reader.next_bytes(ring)
+                && payload.bytes.len() + next <= PAYLOAD_BYTES_MAX
+            {
                 match self.reader.next(ring, &mut payload.bytes) {
                     Found::Nothing => break,
                     Found::Record { words } => payload.words += words,
                     Found::Void { words } => {
                         let void = super::record::Record::Void { words: words as u16 };
-                        let mut buffer = [0; super::record::RECORD_BYTES_MAX];
+                        let mut buffer = [0; super::record::VOID_BYTES_MAX];
                         payload.bytes.extend_from_slice(void.encode(&mut buffer).unwrap_or_default());
                         payload.words += words;
                     }

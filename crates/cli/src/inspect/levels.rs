@@ -6,14 +6,14 @@ use serde::{Serialize, Serializer};
 use stockhold::inspect::{Inspection, LevelEntry};
 
 use super::table::{Align, table};
-use super::text::{counted, printable};
+use super::text::{counted, now, printable};
 use super::{Common, Output, Stop, finish, open_whole};
 use crate::exit::{CODES, Trouble};
 
 /// Shows the level of every stock key at the log's end, changing nothing.
 ///
 /// available = on hand - held - committed; below zero it is a shortfall. Held counts every hold whose end the log does
-/// not know, overdue ones too; see `stockhold holds`.
+/// not know, overdue ones too; see `stockhold holds`. A sale that opens later than now by this machine's clock is noted.
 #[derive(clap::Args)]
 #[command(after_long_help = format!("{MORE_HELP}\n\n{CODES}"))]
 pub(crate) struct Args {
@@ -49,6 +49,8 @@ struct Level<'a> {
     committed: i64,
     available: i64,
     stopped: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    opens_at_unix_ms: Option<u64>,
 }
 
 impl<'a> Levels<'a> {
@@ -68,6 +70,7 @@ impl Serialize for Levels<'_> {
             committed: level.committed,
             available: level.available,
             stopped: level.stopped,
+            opens_at_unix_ms: level.opens_at.map(|at| at.0),
         }))
     }
 }
@@ -85,7 +88,7 @@ fn levels(args: &Args) -> Result<(), Stop> {
         let sentence = format!("no stock of SKU {sku:?} was ever declared in {}", args.common.dir.display());
         return Err(Stop::Trouble(Trouble::Usage(sentence)));
     }
-    let position = inspection.report().end;
+    let (position, now) = (inspection.report().end, now());
     let mut output = Output::new();
     if args.common.json {
         output.json(&Json { position: position.0, levels })?;
@@ -101,12 +104,16 @@ fn levels(args: &Args) -> Result<(), Stop> {
         ("", Align::Left),
     ];
     let row = |LevelEntry { sku, location, level, .. }: LevelEntry<'_>| {
-        let note = match (level.available < 0, level.stopped) {
-            (false, false) => "",
-            (false, true) => "sale stopped",
-            (true, false) => "shortfall",
-            (true, true) => "shortfall, sale stopped",
-        };
+        let mut notes = Vec::new();
+        if level.available < 0 {
+            notes.push("shortfall".to_string());
+        }
+        if level.stopped {
+            notes.push("sale stopped".to_string());
+        }
+        if let Some(at) = level.opens_at.filter(|at| *at > now) {
+            notes.push(format!("sale opens {at}"));
+        }
         [
             printable(sku).into_owned(),
             printable(location).into_owned(),
@@ -114,7 +121,7 @@ fn levels(args: &Args) -> Result<(), Stop> {
             level.held.to_string(),
             level.committed.to_string(),
             level.available.to_string(),
-            note.to_string(),
+            notes.join(", "),
         ]
     };
     let count = table(&mut output, columns, || levels.iter().map(row))?;

@@ -4,10 +4,10 @@ use std::fmt::Write;
 use std::process::ExitCode;
 
 use serde::Serialize;
-use stockhold::inspect::{Inspection, LogEntry};
+use stockhold::inspect::{EntryKind, Inspection, LogEntry};
 use stockhold::{AdjustReason, Position};
 
-use super::text::{printable, reference, reference_hex};
+use super::text::{LineJson, printable, reference, reference_hex};
 use super::{Common, Output, Stop, finish};
 use crate::exit::CODES;
 
@@ -30,7 +30,8 @@ Examples:
   stockhold log --dir shop --from 4711
   stockhold log --dir shop --json | jq 'select(.kind == \"adjust\")'
 
-With --json, JSON lines: an object for each entry, without the fields that its kind does not have. A log in which an
+With --json, JSON lines: an object for each entry, without the fields that its kind does not have. An entry of a cart is
+shown with the number of its lines; with --json it has lines, an array, instead of sku and location. A log in which an
 entry contradicts what lies before it is shown up to that entry, with exit code 1; see `stockhold verify`.";
 
 #[derive(Serialize)]
@@ -44,6 +45,8 @@ struct Json<'a> {
     sku: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     location: Option<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    lines: Vec<LineJson<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     hold: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -52,6 +55,8 @@ struct Json<'a> {
     returned: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     deadline_unix_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    opens_at_unix_ms: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -73,10 +78,12 @@ impl<'a> Json<'a> {
             kind: entry.kind.name(),
             sku: entry.sku,
             location: entry.location,
+            lines: LineJson::all(&entry.lines),
             hold: entry.hold.map(|hold| hold.to_string()),
             quantity: entry.quantity,
             returned: entry.returned,
             deadline_unix_ms: entry.deadline.map(|deadline| deadline.0),
+            opens_at_unix_ms: entry.opens_at.map(|at| at.0),
             reason: entry.reason.map(reason),
             reference: entry.reference.map(|reference| reference.to_string()),
             reference_hex: entry.reference.as_ref().and_then(reference_hex),
@@ -132,6 +139,9 @@ fn line(entry: &LogEntry<'_>) -> String {
         field("sku", &printable(sku));
         field("location", &printable(location));
     }
+    if !entry.lines.is_empty() {
+        field("lines", &entry.lines.len());
+    }
     if let Some(quantity) = entry.quantity {
         field("units", &quantity);
     }
@@ -147,6 +157,9 @@ fn line(entry: &LogEntry<'_>) -> String {
     if let Some(deadline) = entry.deadline {
         field("until", &deadline.to_string());
     }
+    if let Some(at) = entry.opens_at {
+        field("at", &at.to_string());
+    }
     if let Some(hold) = entry.hold {
         field("hold", &hold);
     }
@@ -156,7 +169,7 @@ fn line(entry: &LogEntry<'_>) -> String {
     if let Some(key) = entry.op_key {
         field("op_key", &format_args!("{:032x}", key.0));
     }
-    if entry.sku.is_none() && entry.at.is_some() {
+    if entry.kind == EntryKind::Opened {
         field("opening", &entry.epoch);
     }
     line.trim_end().to_string()

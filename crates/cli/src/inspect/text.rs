@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use serde::Serialize;
 use stockhold::Timestamp;
+use stockhold::inspect::LineEntry;
 use stockhold::types::Reference;
 
 /// `12,345`.
@@ -45,6 +47,31 @@ pub(super) fn reference(reference: &Reference) -> String {
 pub(super) fn reference_hex(reference: &Reference) -> Option<String> {
     let bytes = reference.as_bytes();
     std::str::from_utf8(bytes).is_err().then(|| bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// A line of a cart.
+#[derive(Serialize)]
+pub(super) struct LineJson<'a> {
+    sku: &'a str,
+    location: &'a str,
+    quantity: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    returned: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    before: Option<u32>,
+}
+
+impl<'a> LineJson<'a> {
+    pub(super) fn all(lines: &[LineEntry<'a>]) -> Vec<LineJson<'a>> {
+        let json = |&LineEntry { sku, location, quantity, returned, before, .. }: &LineEntry<'a>| LineJson {
+            sku,
+            location,
+            quantity,
+            returned,
+            before,
+        };
+        lines.iter().map(json).collect()
+    }
 }
 
 /// The machine's wall clock.

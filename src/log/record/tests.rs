@@ -1,0 +1,192 @@
+//! Every kind survives its bytes, its bytes are pinned, and no bytes do harm.
+
+use super::*;
+
+const PLACE: Place = Place { slot: 70_000, generation: 3 };
+const OP: Op = Op { key: [0xab; 16], content: [0xcd; 8], answer: [41, 0, 0, 0, 0, 0] };
+
+/// 2 units of key 300, 1 of key 301, 200 of key 1,000.
+const LINES: &[u8] = &[0xac, 2, 2, 1, 1, 0xbb, 5, 0xc8, 1];
+
+fn bytes(record: Record<'_>) -> Vec<u8> {
+    record.encode(&mut [0; RECORD_BYTES_MAX]).unwrap().to_vec()
+}
+
+fn every_kind() -> Vec<Record<'static>> {
+    let (at, key, place, quantity, ttl) = (123_456, 300, PLACE, 2, Span::from_millis(600_000));
+    let op = Some(OP);
+    vec![
+        Record::Void { words: 4 },
+        Record::Opened { epoch: 1, at_unix_ms: 1_700_000_000_000 },
+        Record::Declare { key, sku: "poster", location: "berlin" },
+        Record::Reserve { at, place, key, quantity, ttl, reference: b"order-17", op: None },
+        Record::Confirm { at, place, key, taken: 1, returned: 1, op: None },
+        Record::Retake { at, place, key, taken: 2, op },
+        Record::Release { at, place, key, quantity, op: None },
+        Record::Expire { at, place, key, quantity },
+        Record::Extend { at, place, ttl, op: None },
+        Record::Pay { at, place, ttl: Span::from_millis(1_500), op: None },
+        Record::Ship { at, place, key, quantity, op: None },
+        Record::Cancel { at, place, key, quantity, op: None },
+        Record::Receive { at, key, quantity: 1_000, reference: b"PO-1", op },
+        Record::Adjust { at, key, delta: -3, reason: AdjustReason::Damaged, reference: b"", op: None },
+        Record::Sale { at, key, stopped: true },
+        Record::Refuse { at, key, asked: 2, op: OP },
+        Record::ReserveCart { at, place, ttl, lines: LINES, reference: b"order-17", op: None },
+        Record::ConfirmCart { at, place, taken: LINES, returned: &[], op },
+        Record::RetakeCart { at, place, taken: LINES, op: None },
+        Record::ReleaseCart { at, place, lines: LINES, op: None },
+        Record::ExpireCart { at, place, lines: LINES },
+        Record::ShipCart { at, place, lines: LINES, op: None },
+        Record::CancelCart { at, place, lines: LINES, op: None },
+        Record::Replace { at, place, ttl, before: &[0xac, 2, 1], lines: LINES, op: None },
+        Record::Opens { at, key, opens_at_ms: 1_700_000_000_000 },
+    ]
+}
+
+#[test]
+fn every_record_survives_its_bytes() {
+    let mut payload = Vec::new();
+    let mut ends = Vec::new();
+    for record in every_kind() {
+        let encoded = bytes(record);
+        ends.push(ends.last().unwrap_or(&100) + record.words(encoded.len()));
+        payload.extend(encoded);
+    }
+    let read: Vec<_> = Records::new(&payload, 100).map(Result::unwrap).collect();
+    assert_eq!(read, ends.into_iter().zip(every_kind()).collect::<Vec<_>>());
+}
+
+/// Format 1. These bytes lie on disks: a change here is a new format, not a new expectation.
+#[test]
+fn golden_bytes_of_every_record() {
+    let hex = |bytes: Vec<u8>| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
+    let golden: Vec<String> = every_kind().into_iter().map(|record| hex(bytes(record))).collect();
+    assert_eq!(golden.join("\n"), include_str!("../golden/records.txt").trim_end());
+}
+
+#[test]
+fn a_hold_with_an_eight_byte_reference_takes_32_log_bytes_at_most() {
+    let hold = Record::Reserve {
+        at: u64::from(u32::MAX),
+        place: Place { slot: 1 << 24, generation: 60_000 },
+        key: 60_000,
+        quantity: 4,
+        ttl: Span::from_millis(600_000),
+        reference: b"12345678",
+        op: None,
+    };
+    assert!(bytes(hold).len() <= 31, "{}", bytes(hold).len());
+}
+
+#[test]
+fn the_longest_record_fits_the_limit() {
+    let name = "x".repeat(crate::types::NAME_BYTES_MAX);
+    bytes(Record::Declare { key: u32::MAX, sku: &name, location: &name });
+    let place = Place { slot: u32::MAX, generation: u32::MAX };
+    let longest = Record::Reserve {
+        at: u64::MAX,
+        place,
+        key: u32::MAX,
+        quantity: u32::MAX,
+        ttl: Span(u64::MAX),
+        reference: &[0; 40],
+        op: Some(OP),
+    };
+    assert!(bytes(longest).len() <= 128);
+    let lines = &[0xff; LINES_BYTES_MAX];
+    let op = Some(OP);
+    let longest = Record::Replace { at: u64::MAX, place, ttl: Span(u64::MAX), before: lines, lines, op };
+    let mut encoded = Encoded::new(&longest).unwrap();
+    encoded.set_answer(-3);
+    // The limit of decoding counts what is decoded, which is more than the bytes it takes.
+    let (read, length) = Record::decode(encoded.as_bytes()).unwrap();
+    assert_eq!((read.op().unwrap().answer(), length), (-3, encoded.as_bytes().len()));
+    assert_eq!(encoded.words(), words_for(length));
+    let longer = &[0xff; LINES_BYTES_MAX + 128];
+    let too_long = Record::Replace { at: u64::MAX, place, ttl: Span(u64::MAX), before: longer, lines, op };
+    assert!(Encoded::new(&too_long).is_none());
+}
+
+#[test]
+fn the_longest_record_goes_through_the_smallest_ring_into_a_chunk() {
+    use crate::log::ring::{Found, Reader, Ring, Share};
+    let ring = Ring::new(crate::config::RING_BYTES_MIN / 8, 0);
+    let longest = vec![0xff; RECORD_BYTES_MAX];
+    let words = words_for(longest.len());
+    ring.claim(words, Share::Take).unwrap().draw(words).fill(&longest);
+    let mut reader = Reader::new(0);
+    assert_eq!(reader.next_bytes(&ring), Some(RECORD_BYTES_MAX));
+    let mut read = Vec::new();
+    assert_eq!(reader.next(&ring, &mut read), Found::Record { words });
+    assert_eq!((read, reader.next_bytes(&ring)), (longest, None));
+    reader.free(&ring, words);
+    // Reserves fill their share, and the largest cart can still be given back.
+    let _full = ring.claim(ring.capacity_words() * 3 / 4, Share::Take).unwrap();
+    let release = words_for(LINES_BYTES_MAX + 128);
+    ring.claim(release, Share::Keep).unwrap().draw(release).void();
+    assert_eq!(reader.next_bytes(&ring), Some(VOID_BYTES_MAX));
+    assert!(bytes(Record::Void { words: u16::MAX }).len() <= VOID_BYTES_MAX);
+}
+
+#[test]
+fn a_record_says_which_stock_keys_and_lines_it_is_about() {
+    for record in every_kind() {
+        let keys: Vec<_> = record.stock_keys().collect();
+        match record {
+            Record::Void { .. } | Record::Opened { .. } | Record::Extend { .. } | Record::Pay { .. } => {
+                assert_eq!(keys, []);
+            }
+            _ if record.packed().is_some() => assert_eq!(keys, [300, 301, 1_000]),
+            _ => assert_eq!(keys, [300]),
+        }
+        assert!(record.is_sane());
+    }
+    let units = |record: Record<'_>| {
+        let (first, second) = record.lines();
+        [first.map(|line| line.units).sum::<u32>(), second.map(|line| line.units).sum()]
+    };
+    let told: Vec<_> =
+        every_kind().into_iter().filter(|record| record.place().is_some()).map(units).collect();
+    #[rustfmt::skip]
+    assert_eq!(told, [[2, 0], [1, 1], [2, 0], [2, 0], [2, 0], [0, 0], [0, 0], [2, 0], [2, 0],
+        [203, 0], [203, 0], [203, 0], [203, 0], [203, 0], [203, 0], [203, 0], [1, 203]]);
+}
+
+#[test]
+fn hostile_bytes_are_refused_or_read_but_never_panic() {
+    for record in every_kind() {
+        let good = bytes(record);
+        for at in 0..good.len() {
+            for flip in 1..=255u8 {
+                let mut bad = good.clone();
+                bad[at] ^= flip;
+                let _ = Record::decode(&bad);
+                let _ = Record::decode(&bad[..at]);
+            }
+        }
+    }
+    // A length that claims the address space.
+    assert_eq!(Record::decode(&[2, 0, 253, 255, 255, 255, 255, 255, 255, 255, 255]), Err(NotARecord));
+    assert_eq!(Record::decode(&[20, 0, 1, 1, 253, 255, 255, 255, 255, 255, 255, 255, 255]), Err(NotARecord));
+    assert!(Records::new(&[0, 0], 0).next().unwrap().is_err(), "a void of no words would never end");
+}
+
+#[test]
+fn an_answer_is_set_after_its_record_was_sized() {
+    for answer in [0, 41, -1, 1 << 46, -(1 << 46)] {
+        let record = Record::Receive { at: 1, key: 2, quantity: 3, reference: b"PO-1", op: Some(OP) };
+        let mut encoded = Encoded::new(&record).unwrap();
+        encoded.set_answer(answer);
+        let (read, _) = Record::decode(encoded.as_bytes()).unwrap();
+        assert_eq!(read.op().unwrap().answer(), answer);
+    }
+}
+
+#[test]
+fn a_span_keeps_its_milliseconds() {
+    for ms in [0, 1, 999, 1_000, 1_001, 600_000, 315_360_000_000] {
+        assert_eq!(Span::from_millis(ms).millis(), ms);
+    }
+    assert_eq!(Span(u64::MAX).millis(), u64::MAX);
+}
