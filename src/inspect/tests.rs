@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::*;
 use crate::engine::Engine;
 use crate::log::chunk::{self, ChunkHeader};
+use crate::log::lines::pack;
 use crate::log::record::{Op, RECORD_BYTES_MAX, Record, Span};
 use crate::log::recovery::OpenLog;
 use crate::log::scan::Tip;
@@ -377,6 +378,113 @@ fn every_legal_history_made_by_hand_is_whole() {
     for history in histories {
         let (scratch, _) = written(&[&[OPENED, DECLARE, receive(0), reserve()], history], 0);
         assert_eq!(Inspection::open(scratch.path()).unwrap().drift(), None, "{history:?}");
+    }
+}
+
+// ── carts ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/// So many units of the poster, and of the mug.
+fn lines(of_poster: u32, of_mug: u32) -> Vec<u8> {
+    pack(&[Line { key: 0, units: of_poster }, Line { key: 1, units: of_mug }])
+}
+
+fn cart(lines: &[u8]) -> Record<'_> {
+    Record::ReserveCart {
+        at: 10,
+        place: PLACE,
+        ttl: Span::from_millis(1_000),
+        lines,
+        reference: b"cart",
+        op: None,
+    }
+}
+
+#[test]
+fn a_cart_is_shown_with_all_its_lines() {
+    let (place, op, ttl) = (PLACE, None, Span::from_millis(5_000));
+    let (first, more, sold, back) =
+        (lines(4, 3), lines(4, 5), lines(4, 2), pack(&[Line { key: 1, units: 3 }]));
+    let records = [
+        cart(&first),
+        Record::Replace { at: 20, place, ttl, before: &first, lines: &more, op },
+        Record::Extend { at: 30, place, ttl, op },
+        Record::ConfirmCart { at: 40, place, taken: &sold, returned: &back, op },
+        Record::Ship { at: 50, place, key: 1, quantity: 1, op },
+        Record::Opens { at: 60, key: 1, opens_at_ms: START.0 + 70 },
+    ];
+    let (scratch, _) = written(&[&[OPENED, DECLARE, OTHER, receive(0), receive(1)], &records], 0);
+    let inspection = Inspection::open(scratch.path()).unwrap();
+    assert_eq!(inspection.drift(), None);
+    let told: Vec<_> = inspection.log(Position(0)).map(Result::unwrap).skip(5).collect();
+    let line = |line: &LineEntry<'_>| (line.sku.to_string(), line.quantity, line.returned, line.before);
+    let of = |number: usize| -> (_, _, _, Vec<_>) {
+        let entry: &LogEntry<'_> = &told[number];
+        (entry.kind, entry.sku, entry.quantity, entry.lines.iter().map(line).collect())
+    };
+    let one = |sku: &str, units, returned, before| (sku.to_string(), units, returned, before);
+    let (poster, mug) = ("poster", "mug");
+    let reserved = vec![one(poster, 4, None, None), one(mug, 3, None, None)];
+    assert_eq!(of(0), (EntryKind::Reserve, None, Some(7), reserved));
+    let replaced = vec![one(poster, 4, None, Some(4)), one(mug, 5, None, Some(3))];
+    assert_eq!(of(1), (EntryKind::Replace, None, Some(9), replaced));
+    assert_eq!(of(2), (EntryKind::Extend, None, None, vec![]));
+    let confirmed = vec![one(poster, 4, None, None), one(mug, 2, Some(3), None)];
+    assert_eq!(of(3), (EntryKind::Confirm, None, Some(6), confirmed));
+    assert_eq!(of(4), (EntryKind::Ship, Some(mug), Some(1), vec![]));
+    let deadlines: Vec<_> = told.iter().map(|entry| entry.deadline.map(|at| at.0 - START.0)).collect();
+    assert_eq!(deadlines, [Some(1_010), Some(5_020), Some(5_030), None, None, None]);
+    assert_eq!((told[3].returned, told[0].reference.unwrap().as_bytes()), (Some(3), &b"cart"[..]));
+    assert_eq!((told[5].kind, told[5].opens_at), (EntryKind::Opens, Some(Timestamp(START.0 + 70))));
+    assert!(told[..5].iter().all(|entry| entry.hold.is_some() && entry.hold == told[0].hold));
+
+    let holds: Vec<_> = inspection.holds(START).collect();
+    assert_eq!((holds.len(), holds[0].quantity, holds[0].state), (1, 5, HoldState::Confirmed));
+    let has: Vec<_> = holds[0].lines.iter().map(line).collect();
+    assert_eq!(has, [one(poster, 4, None, None), one(mug, 1, None, None)]);
+    let levels: Vec<_> = inspection.levels().map(|entry| entry.level).collect();
+    assert_eq!((levels[0].committed, levels[0].opens_at), (4, None));
+    assert_eq!((levels[1].on_hand, levels[1].committed, levels[1].opens_at), (9, 1, told[5].opens_at));
+}
+
+#[test]
+fn a_cart_that_time_or_its_lines_contradict_is_seen() {
+    let (at, place, op, ttl) = (20, PLACE, None, Span::from_millis(5_000));
+    let (both, other) = (lines(4, 3), lines(3, 3));
+    let confirm = |at| Record::ConfirmCart { at, place, taken: &both, returned: &[], op };
+    let replace = |at, before| Record::Replace { at, place, ttl, before, lines: &other, op };
+    let expire = |at| Record::ExpireCart { at, place, lines: &both };
+    let release = Record::ReleaseCart { at, place, lines: &both, op };
+    #[rustfmt::skip]
+    let logs: &[(&str, &[Record<'_>])] = &[
+        ("confirmed at the deadline",    &[confirm(1_010)]),
+        ("replaced at the deadline",     &[replace(1_010, &both)]),
+        ("expired before the deadline",  &[expire(1_009)]),
+        ("expired before the longer one",&[replace(at, &both), Record::ExpireCart { at: 5_019, place, lines: &other }]),
+        ("replaced what it did not have",&[replace(at, &other)]),
+        ("confirmed what was replaced",  &[replace(at, &both), confirm(at)]),
+        ("released twice",               &[release, release]),
+        ("replaced after its end",       &[release, replace(at, &both)]),
+        ("extended after its end",       &[release, Record::Extend { at, place, ttl, op }]),
+        ("shipped another line",         &[Record::ConfirmCart { at, place, taken: &other, returned: &pack(&[Line { key: 0, units: 1 }]), op },
+                                           Record::ShipCart { at, place, lines: &both, op }]),
+    ];
+    let begun = [OPENED, DECLARE, OTHER, receive(0), receive(1), cart(&both)];
+    for (what, records) in logs {
+        let (scratch, ends) = written(&[&begun, records, &[receive(0)]], 0);
+        let inspection = Inspection::open(scratch.path()).unwrap();
+        let drift = inspection.drift().unwrap_or_else(|| panic!("{what}: not seen"));
+        assert_eq!(drift.position, Position(ends[begun.len() + records.len() - 1]), "{what}: {drift}");
+    }
+    let op = Some(Op::new(1, 2, 3));
+    for legal in [
+        &[confirm(1_009)][..],
+        &[replace(1_009, &both), Record::ExpireCart { at: 6_009, place, lines: &other }],
+        &[expire(1_010), Record::RetakeCart { at: 1_011, place, taken: &other, op }],
+        // It changed nothing, and its record came behind that of the outcome.
+        &[release, Record::Extend { at, place, ttl: Span::from_millis(990), op }],
+    ] {
+        let (scratch, _) = written(&[&begun, legal], 0);
+        assert_eq!(Inspection::open(scratch.path()).unwrap().drift(), None, "{legal:?}");
     }
 }
 

@@ -323,3 +323,53 @@ impl Log {
         }
     }
 }
+
+#[cfg(all(test, not(stockhold_loom)))]
+mod tests {
+    use super::*;
+    use crate::log::record::{RECORD_BYTES_MAX, words_for};
+    use crate::log::ring::Share;
+    use crate::log::tests::{Random, seed};
+
+    #[test]
+    fn records_of_every_length_are_packed_whole_into_chunks_that_are_not_too_long() {
+        let shared = Shared {
+            ring: Ring::new(1 << 20, 0),
+            bell: Bell::default(),
+            durable: Watch::new(0),
+            poison: Poison::default(),
+            metrics: LogMetrics::new(),
+        };
+        let (mut random, mut written) = (Random(seed()), Vec::new());
+        for number in 0..400 {
+            let length = match number % 8 {
+                0 => RECORD_BYTES_MAX - random.below(100),
+                1 => random.below(RECORD_BYTES_MAX),
+                _ => 1 + random.below(80),
+            };
+            let record = vec![number as u8; length];
+            let words = words_for(length);
+            shared.ring.claim(words, Share::Take).unwrap().draw(words).fill(&record);
+            written.extend(record);
+        }
+        let end = shared.ring.drawn();
+        let (fold, _groups) = crossbeam::channel::unbounded();
+        let mut log =
+            Log::new(Writer { shared: Arc::new(shared), log: None, fold, durability: Durability::Memory });
+        let (mut read, mut at, mut chunks) = (Vec::new(), 0, 0);
+        while at < end {
+            let group = log.next_group();
+            assert!(group.bytes() <= SYNC_WINDOW_BYTES_MAX);
+            for payload in group.chunks {
+                assert!(payload.bytes.len() <= PAYLOAD_BYTES_MAX);
+                assert_eq!(payload.start, at);
+                at += payload.words;
+                chunks += 1;
+                read.extend(payload.bytes);
+            }
+            assert_eq!(group.end, at);
+        }
+        assert_eq!((at, log.writer.shared.ring.used_words()), (end, 0));
+        assert!(read == written && chunks > 50);
+    }
+}
