@@ -208,7 +208,7 @@ fn start(
         let deadline = if hold.word.phase().is_live() { hold.word.deadline() } else { Timestamp(0) };
         let new = NewHold {
             key: hold.lines.first().map_or(0, |line| line.key),
-            quantity: hold.lines.units(),
+            quantity: hold.held,
             born: hold.born,
             deadline,
             reference: hold.reference.as_bytes(),

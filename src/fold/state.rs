@@ -23,6 +23,8 @@ pub(crate) struct FoldedHold {
     pub epoch: u32,
     /// What it holds, or, confirmed, what of it is committed; of a hold that has ended, what it had last.
     pub lines: Lines,
+    /// Units that it had while it was live: what a confirm may name, whatever became of them.
+    pub held: u32,
     pub born: Timestamp,
     pub reference: Reference,
     pub word: Word,
@@ -103,10 +105,12 @@ impl Fold {
             Record::Reserve { place, ttl, reference, .. }
             | Record::ReserveCart { place, ttl, reference, .. } => {
                 let born = at.unwrap_or_default();
+                let lines: Lines = first.collect();
                 let hold = FoldedHold {
                     generation: place.generation,
                     epoch: self.epoch,
-                    lines: first.collect(),
+                    held: lines.units(),
+                    lines,
                     born,
                     reference: Reference::new(reference)
                         .ok_or_else(|| wrong("a reference that is too long"))?,
@@ -176,6 +180,7 @@ impl Fold {
                     return Err(wrong("other lines are replaced than the hold has"));
                 }
                 hold.lines = second.collect();
+                hold.held = hold.lines.units();
                 hold.word = later(hold.word, hold.word.phase(), place, at, ttl);
                 epoch = hold.epoch;
             }
