@@ -5,7 +5,8 @@
 //! Not in any figure: a network, replication. The baseline is a `Mutex<HashMap>` of stock and holds and, where
 //! durable, a plain file with one `fdatasync` a group.
 
-use std::collections::HashMap;
+mod common;
+
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -14,7 +15,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use stockhold::{Config, Durability, Engine, Receive, Reserve, StockKey};
+use common::{baseline, machine, sale};
+use stockhold::{Config, Durability, Engine, Reserve, StockKey};
 
 fn holds() -> u64 {
     std::env::var("STOCKHOLD_BENCH_HOLDS").ok().and_then(|text| text.parse().ok()).unwrap_or(2_000_000)
@@ -36,18 +38,6 @@ fn main() {
     let _ = fs::remove_dir_all(&scratch);
 }
 
-fn machine() {
-    let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or(" : unknown");
-    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let cores = thread::available_parallelism().map_or(0, usize::from);
-    println!(
-        "machine: {cores} cores of {}, Linux {}",
-        model.trim_start_matches([' ', '\t', ':']),
-        kernel.trim()
-    );
-}
-
 fn row(what: &str, ours: f64, baseline: f64, unit: &str) {
     // How many times better, whichever way the unit runs; below 1 we lose.
     let better = if unit == "ns" { baseline / ours } else { ours / baseline };
@@ -60,14 +50,6 @@ fn figure(value: f64, unit: &str) -> String {
         _ if value >= 1e4 => format!("{:.0} k{unit}", value / 1e3),
         _ => format!("{value:.1} {unit}"),
     }
-}
-
-fn sale(engine: &Engine, units: u64) -> StockKey {
-    let key = engine.declare("hot", "here").unwrap();
-    for _ in 0..units.div_ceil(2_000_000_000) {
-        engine.receive(Receive::units(key, units.min(2_000_000_000) as u32)).unwrap().wait().unwrap();
-    }
-    key
 }
 
 fn reserve(engine: &Engine, key: StockKey, number: u64) -> stockhold::Position {
@@ -95,31 +77,6 @@ fn rate(threads: u64, count: u64, work: impl Fn(u64, u64) + Sync) -> f64 {
         }
     });
     count as f64 / began.elapsed().as_secs_f64()
-}
-
-/// What one writes first: everything behind one lock.
-#[derive(Default)]
-struct Baseline {
-    available: HashMap<u64, i64>,
-    holds: HashMap<u64, (u64, u32, Instant, [u8; 8])>,
-}
-
-impl Baseline {
-    fn reserve(&mut self, hold: u64) -> bool {
-        let available = self.available.get_mut(&7).unwrap();
-        if *available < 1 {
-            return false;
-        }
-        *available -= 1;
-        self.holds.insert(hold, (7, 1, Instant::now() + Duration::from_secs(600), hold.to_le_bytes()));
-        true
-    }
-}
-
-fn baseline(units: u64) -> Mutex<Baseline> {
-    let mut baseline = Baseline::default();
-    baseline.available.insert(7, units as i64);
-    Mutex::new(baseline)
 }
 
 fn memory_reserve(threads: u64) {

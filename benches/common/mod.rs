@@ -1,0 +1,75 @@
+//! What the benchmarks share: the machine's name, a sale to measure, and what one writes first instead.
+
+use std::collections::HashMap;
+use std::fs;
+use std::sync::Mutex;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use stockhold::{Engine, Receive, StockKey};
+
+pub fn machine() {
+    let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or(" : unknown");
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let cores = thread::available_parallelism().map_or(0, usize::from);
+    println!(
+        "machine: {cores} cores of {}, Linux {}",
+        model.trim_start_matches([' ', '\t', ':']),
+        kernel.trim()
+    );
+}
+
+/// A key with so many units on sale.
+pub fn sale(engine: &Engine, units: u64) -> StockKey {
+    let key = engine.declare("hot", "here").unwrap();
+    for _ in 0..units.div_ceil(2_000_000_000) {
+        engine.receive(Receive::units(key, units.min(2_000_000_000) as u32)).unwrap().wait().unwrap();
+    }
+    key
+}
+
+/// What one writes first: everything behind one lock, without expiry, log order or op keys.
+#[derive(Default)]
+pub struct Baseline {
+    pub available: HashMap<u64, i64>,
+    pub holds: HashMap<u64, BaselineHold>,
+}
+
+/// A hold as one writes it first.
+#[allow(dead_code)] // kept for whoever would ask; nobody here does
+pub struct BaselineHold {
+    pub key: u64,
+    pub quantity: u32,
+    pub deadline: Instant,
+    pub reference: [u8; 8],
+    pub confirmed: bool,
+}
+
+impl BaselineHold {
+    pub fn new(key: u64, hold: u64) -> Self {
+        let deadline = Instant::now() + Duration::from_secs(600);
+        BaselineHold { key, quantity: 1, deadline, reference: hold.to_le_bytes(), confirmed: false }
+    }
+}
+
+/// The key that is sold.
+pub const HOT: u64 = 7;
+
+impl Baseline {
+    pub fn reserve(&mut self, hold: u64) -> bool {
+        let available = self.available.get_mut(&HOT).unwrap();
+        if *available < 1 {
+            return false;
+        }
+        *available -= 1;
+        self.holds.insert(hold, BaselineHold::new(HOT, hold));
+        true
+    }
+}
+
+pub fn baseline(units: u64) -> Mutex<Baseline> {
+    let mut baseline = Baseline::default();
+    baseline.available.insert(HOT, units as i64);
+    Mutex::new(baseline)
+}
