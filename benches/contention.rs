@@ -26,7 +26,7 @@ fn main() {
     while let Some(argument) = arguments.next() {
         let mut value = || arguments.next().unwrap_or_default();
         match argument.as_str() {
-            "--threads" => threads = value().split(',').map(|count| number(count)).collect(),
+            "--threads" => threads = value().split(',').map(number).collect(),
             "--rounds" => rounds = number(&value()),
             "--bench" => {} // cargo says so
             other => panic!("{other:?} is neither --threads 1,2,4 nor --rounds 7"),

@@ -99,7 +99,8 @@ impl Stock for Stockhold {
 
     fn receive(&self, units: u32) {
         let request = Receive::units(self.key, units);
-        let _ = Self::until_known(|| self.engine.receive(request), |e| e.is_busy()).unwrap();
+        let _ =
+            Self::until_known(|| self.engine.receive(request), |e| e.is_busy()).unwrap().not_yet_durable();
     }
 
     fn settle(&self) {
