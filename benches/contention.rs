@@ -1,7 +1,7 @@
 //! One hot key, in memory, on one thread and on more: what contention costs, beside the two things one writes by hand.
 //!
 //! `cargo bench --bench contention` measures 1 and 2 threads; `-- --threads 1,2,4,8,16` measures these, and its last
-//! table is then the engine's scaling. `--rounds` says how often (Default = 7).
+//! table is then the engine's scaling. `--rounds` says how often (Default = 5).
 //!
 //! The machine is noisy, so each round measures every contender once, one after the other, and the figures are medians
 //! over the rounds; a ratio is taken within each round, and shown with the lowest and the highest. A lap of the engine
@@ -21,7 +21,7 @@ use job::{Goal, Job, SCENARIOS, Sample, Scenario};
 
 fn main() {
     let mut threads = vec![1, 2];
-    let mut rounds = 7;
+    let mut rounds = 5;
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         let mut value = || arguments.next().unwrap_or_default();
@@ -29,7 +29,7 @@ fn main() {
             "--threads" => threads = value().split(',').map(number).collect(),
             "--rounds" => rounds = number(&value()),
             "--bench" => {} // cargo says so
-            other => panic!("{other:?} is neither --threads 1,2,4 nor --rounds 7"),
+            other => panic!("{other:?} is neither --threads 1,2,4 nor --rounds 5"),
         }
     }
     threads.push(1); // the others are held against it
