@@ -4,9 +4,11 @@
 //! table is then the engine's scaling. `--rounds` says how often (Default = 5).
 //!
 //! The machine is noisy, so each round measures every contender once, one after the other, and the figures are medians
-//! over the rounds; a ratio is taken within each round, and shown with the lowest and the highest. A lap of the engine
-//! shares the cores with its log thread and its fold. Holds do not pile up: what a lap took it gives back before the
-//! next, and slots and table entries are used again.
+//! over the rounds; a ratio is taken within each round, and shown with the lowest and the highest. "Without a core" is
+//! the part of the time that a thread was ready and did not run: where it is large, the row says little about
+//! contention. The engine's laps share the cores with its log thread and its fold.
+//!
+//! Holds do not pile up: what a lap took it gives back before the next, and slots and table entries are used again.
 
 mod common;
 #[path = "contention/contenders.rs"]
@@ -58,6 +60,11 @@ struct Figures {
 /// The samples of one round, by scenario, thread count and contender.
 type Round = Vec<(Scenario, u64, usize, Sample)>;
 
+fn sample(round: &Round, scenario: Scenario, threads: u64, contender: usize) -> Sample {
+    let is_it = |(s, t, c, _): &&(_, _, _, _)| (*s, *t, *c) == (scenario, threads, contender);
+    round.iter().find(is_it).expect("every round measures everything").3
+}
+
 impl Figures {
     fn measure(threads: Vec<u64>, rounds: u64) -> Self {
         let round = || {
@@ -77,16 +84,13 @@ impl Figures {
 
     /// Over the rounds, what `figure` makes of a round's throughputs.
     fn spread(&self, figure: impl Fn(&dyn Fn(Scenario, u64, usize) -> f64) -> f64) -> Spread {
-        let mut values: Vec<f64> = self
-            .rounds
-            .iter()
-            .map(|round| {
-                figure(&|scenario, threads, contender| {
-                    let is_it = |(s, t, c, _): &&(_, _, _, _)| (*s, *t, *c) == (scenario, threads, contender);
-                    round.iter().find(is_it).expect("every round measures everything").3.per_second
-                })
-            })
-            .collect();
+        self.spread_of(|round| {
+            figure(&|scenario, threads, contender| sample(round, scenario, threads, contender).per_second)
+        })
+    }
+
+    fn spread_of(&self, figure: impl Fn(&Round) -> f64) -> Spread {
+        let mut values: Vec<f64> = self.rounds.iter().map(figure).collect();
         values.sort_unstable_by(f64::total_cmp);
         Spread { low: values[0], median: values[values.len() / 2], high: values[values.len() - 1] }
     }
@@ -103,19 +107,20 @@ impl Figures {
         println!("\n### {}\n", scenario.title());
         let baseline = CONTENDERS[BASELINE].name;
         println!(
-            "| threads | | ns, each thread | at best | M/s | against {baseline} | against 1 thread | goal |"
+            "| threads | | ns, each thread | at best | M/s | without a core | against {baseline} | against 1 thread | goal |"
         );
-        println!("|--:|---|--:|--:|--:|--:|--:|---|");
+        println!("|--:|---|--:|--:|--:|--:|--:|--:|---|");
         for &threads in &self.threads {
             for (index, contender) in CONTENDERS.iter().enumerate() {
                 let Spread { median: rate, high: best, .. } = self.rate(scenario, threads, index);
                 let ns = |rate: f64| 1e9 * threads as f64 / rate;
                 println!(
-                    "| {threads} | {} | {:.1} | {:.1} | {:.2} | {} | {} | {} |",
+                    "| {threads} | {} | {:.1} | {:.1} | {:.2} | {:.0} % | {} | {} | {} |",
                     contender.name,
                     ns(rate),
                     ns(best),
                     rate / 1e6,
+                    100.0 * self.spread_of(|round| sample(round, scenario, threads, index).waited).median,
                     self.spread(|rate| rate(scenario, threads, index) / rate(scenario, threads, BASELINE)),
                     self.against_one_thread(scenario, threads, index),
                     self.goal(scenario, threads, index, ns(rate)),
