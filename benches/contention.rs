@@ -52,6 +52,9 @@ fn number(text: &str) -> u64 {
     text.trim().parse().ok().filter(|number| *number > 0).unwrap_or_else(|| panic!("{text:?} is no count"))
 }
 
+/// Past this part of the time without a core, no goal is judged.
+const WITHOUT_CORE_MAX: f64 = 0.1;
+
 struct Figures {
     threads: Vec<u64>,
     rounds: Vec<Round>,
@@ -99,6 +102,10 @@ impl Figures {
         self.spread(|rate| rate(scenario, threads, contender))
     }
 
+    fn without_core(&self, scenario: Scenario, threads: u64, contender: usize) -> f64 {
+        self.spread_of(|round| sample(round, scenario, threads, contender).waited).median
+    }
+
     fn against_one_thread(&self, scenario: Scenario, threads: u64, contender: usize) -> Spread {
         self.spread(|rate| rate(scenario, threads, contender) / rate(scenario, 1, contender))
     }
@@ -120,7 +127,7 @@ impl Figures {
                     ns(rate),
                     ns(best),
                     rate / 1e6,
-                    100.0 * self.spread_of(|round| sample(round, scenario, threads, index).waited).median,
+                    100.0 * self.without_core(scenario, threads, index),
                     self.spread(|rate| rate(scenario, threads, index) / rate(scenario, threads, BASELINE)),
                     self.against_one_thread(scenario, threads, index),
                     self.goal(scenario, threads, index, ns(rate)),
@@ -160,7 +167,12 @@ impl Figures {
             ),
             _ => return String::new(),
         };
-        format!("{text}: {}", if reached { "reached" } else { "**missed**" })
+        let verdict = match self.without_core(scenario, threads, contender) {
+            part if part > WITHOUT_CORE_MAX => "not judged, for want of cores",
+            _ if reached => "reached",
+            _ => "**missed**",
+        };
+        format!("{text}: {verdict}")
     }
 
     fn print_scaling(&self) {
