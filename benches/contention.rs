@@ -52,7 +52,7 @@ fn number(text: &str) -> u64 {
     text.trim().parse().ok().filter(|number| *number > 0).unwrap_or_else(|| panic!("{text:?} is no count"))
 }
 
-/// Past this part of the time without a core, no goal is judged.
+/// Past this part of the time without a core, a goal is missed for want of cores too.
 const WITHOUT_CORE_MAX: f64 = 0.1;
 
 struct Figures {
@@ -168,8 +168,9 @@ impl Figures {
             _ => return String::new(),
         };
         let verdict = match self.without_core(scenario, threads, contender) {
-            part if part > WITHOUT_CORE_MAX => "not judged, for want of cores",
             _ if reached => "reached",
+            // Another program had them, or the engine's own threads did: more cores would tell.
+            part if part > WITHOUT_CORE_MAX => "**missed**, with cores wanting",
             _ => "**missed**",
         };
         format!("{text}: {verdict}")
