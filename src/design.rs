@@ -64,15 +64,18 @@
 //! # A decision never waits for another thread
 //!
 //! It spins for a bounded time and then says `Busy`: units pending, a wheel being turned by a thread that was
-//! descheduled, a full ring, a full table of op keys. Calls with an op key share a map whose shard lock spans one map
+//! descheduled, a table being grown by another thread, a full ring, a full table of op keys. Calls with an op key share a map whose shard lock spans one map
 //! operation. Physical movements (receive, adjust, ship, the stop switch) of one key are serialised by a lock; sales
 //! never take it. Queries ([`level`](crate::Engine::level), [`holds_of`](crate::Engine::holds_of)) wait for the fold.
 //!
 //! Free slots are in a stack, those of expired holds in a queue of so many places, where one that comes pushes out the
 //! oldest: neither has a step at which a parked thread holds up another.
 //!
-//! Two places stand on what can wait for a thread descheduled in the middle of it: the growth of a table by a segment
-//! (`OnceLock::set`), and the wake-up of a sleeping log thread (a system call).
+//! A table grows by one thread at a time, which publishes a segment when it is whole; a reserve that would need it
+//! meanwhile takes a slot elsewhere, or is `Busy`.
+//!
+//! What is left are two calls of the operating system: for the memory of a new segment, and for the wake-up of a sleeping
+//! log thread.
 //!
 //! # Time
 //!

@@ -28,6 +28,9 @@ pub enum Busy {
     /// The table of op keys is full.
     #[error("the table of op keys is full; raise op_keys_max, shorten op_key_retention, or try again later")]
     OpKeysFull,
+    /// Another thread is taking memory for more holds or stock keys.
+    #[error("another thread is taking memory for more holds or stock keys; try again at once")]
+    Growing,
 }
 
 /// The engine takes no more operations.

@@ -19,6 +19,7 @@ pub(crate) enum Count {
     BusyReclaiming,
     BusyLogBehind,
     BusyOpKeysFull,
+    BusyGrowing,
     Duplicates,
     Confirmed,
     Retaken,
@@ -159,6 +160,8 @@ pub struct Metrics {
     pub busy_log_behind: u64,
     /// `Busy`: the table of op keys was full.
     pub busy_op_keys_full: u64,
+    /// `Busy`: another thread was taking memory for more holds or stock keys.
+    pub busy_growing: u64,
     /// Operations answered from their op key.
     pub duplicates: u64,
     /// Holds confirmed, late ones included.
@@ -218,7 +221,11 @@ pub struct Metrics {
 impl Metrics {
     /// Every `Busy`.
     pub fn busy(&self) -> u64 {
-        self.busy_pending + self.busy_reclaiming + self.busy_log_behind + self.busy_op_keys_full
+        self.busy_pending
+            + self.busy_reclaiming
+            + self.busy_log_behind
+            + self.busy_op_keys_full
+            + self.busy_growing
     }
 
     pub(crate) fn count(&mut self, tally: &Tally) {
@@ -232,6 +239,7 @@ impl Metrics {
             (&mut self.busy_reclaiming, BusyReclaiming),
             (&mut self.busy_log_behind, BusyLogBehind),
             (&mut self.busy_op_keys_full, BusyOpKeysFull),
+            (&mut self.busy_growing, BusyGrowing),
             (&mut self.duplicates, Duplicates),
             (&mut self.confirmed, Confirmed),
             (&mut self.retaken, Retaken),

@@ -1,40 +1,68 @@
-//! An array that grows without moving: readers hold references while others grow it.
+//! An array that grows without moving: readers hold references while others grow it, and nobody waits for who grows it.
 //!
-//! Cost: one load to find a segment. Growing allocates the segment first and then publishes it; whoever loses
-//! the race to publish drops its own.
+//! Cost: one load to find a segment.
+//!
+//! # Ground rules
+//!
+//! 1. One thread at a time grows an array; a lock that is only ever tried says who. Another that needs a new segment
+//!    meanwhile is told so ([`NoRoom::Growing`]), also if it needs another one.
+//! 2. A segment is published once it is whole, by the one that has the lock: so publishing meets nobody and waits
+//!    for nobody, and a reader finds the segment or does not.
 
-use std::sync::OnceLock;
+use crate::sync::{OnceLock, TryMutex};
 
 /// Items a segment. Few under loom, which makes every atomic anew for every execution.
-const SEGMENT_ITEMS: usize = if cfg!(stockhold_loom) { 4 } else { 4_096 };
+pub(crate) const SEGMENT_ITEMS: usize = if cfg!(stockhold_loom) { 4 } else { 4_096 };
+
+/// Why there is no such item.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum NoRoom {
+    /// It would be beyond the last one.
+    Full,
+    /// Another thread is taking memory for the array; there may be room in a moment.
+    Growing,
+}
 
 #[derive(Debug)]
 pub(crate) struct Segments<T> {
     segments: Box<[OnceLock<Box<[T]>>]>,
+    growing: TryMutex<()>,
 }
 
 impl<T> Segments<T> {
     /// Room for `items_max`; nothing is allocated for them yet.
     pub(crate) fn new(items_max: usize) -> Self {
-        Segments { segments: (0..items_max.div_ceil(SEGMENT_ITEMS)).map(|_| OnceLock::new()).collect() }
+        Segments {
+            segments: (0..items_max.div_ceil(SEGMENT_ITEMS)).map(|_| OnceLock::new()).collect(),
+            growing: TryMutex::new(()),
+        }
     }
 
     pub(crate) fn get(&self, index: usize) -> Option<&T> {
         self.segments.get(index / SEGMENT_ITEMS)?.get()?.get(index % SEGMENT_ITEMS)
     }
 
-    /// The item, made by `new` with its whole segment if need be; `None` beyond `items_max`.
-    pub(crate) fn get_or_grow(&self, index: usize, new: impl Fn() -> T) -> Option<&T> {
-        let segment = self.segments.get(index / SEGMENT_ITEMS)?;
+    /// The item, made by `new` with its whole segment if need be.
+    pub(crate) fn get_or_grow(&self, index: usize, new: impl Fn() -> T) -> Result<&T, NoRoom> {
+        let segment = self.segments.get(index / SEGMENT_ITEMS).ok_or(NoRoom::Full)?;
         if segment.get().is_none() {
-            let fresh = (0..SEGMENT_ITEMS).map(|_| new()).collect();
-            let _ = segment.set(fresh); // lost the race: the other's is as good
+            let _alone = self.growing.try_lock().ok_or(NoRoom::Growing)?;
+            // Whoever had the lock before may have made it: seen here, since the lock was theirs.
+            if segment.get().is_none() {
+                let _ = segment.set((0..SEGMENT_ITEMS).map(|_| new()).collect()); // nobody else sets
+            }
         }
-        segment.get()?.get(index % SEGMENT_ITEMS)
+        segment.get().and_then(|items| items.get(index % SEGMENT_ITEMS)).ok_or(NoRoom::Full)
+    }
+
+    /// As if another thread were growing the array, and parked in the middle of it.
+    #[cfg(all(test, not(stockhold_loom)))]
+    pub(crate) fn grow_elsewhere(&self) -> impl Sized {
+        self.growing.try_lock().expect("nobody grows it")
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(stockhold_loom)))]
 mod tests {
     use super::*;
 
@@ -47,6 +75,17 @@ mod tests {
         assert_eq!(array.get(0).unwrap().get(), 7);
         assert!(std::ptr::eq(first, array.get(0).unwrap()));
         assert!(array.get(SEGMENT_ITEMS).is_none(), "the segment between was never needed");
-        assert!(array.get_or_grow(3 * SEGMENT_ITEMS, Default::default).is_none());
+        assert_eq!(array.get_or_grow(3 * SEGMENT_ITEMS, Default::default), Err(NoRoom::Full));
+    }
+
+    #[test]
+    fn who_needs_what_another_is_making_is_told_so() {
+        let array: Segments<u8> = Segments::new(2 * SEGMENT_ITEMS);
+        array.get_or_grow(0, || 1).unwrap();
+        let elsewhere = array.grow_elsewhere();
+        assert_eq!(array.get_or_grow(SEGMENT_ITEMS, || 2), Err(NoRoom::Growing));
+        assert_eq!(array.get_or_grow(1, || 2), Ok(&1), "what is there is there");
+        drop(elsewhere);
+        assert_eq!(array.get_or_grow(SEGMENT_ITEMS, || 2), Ok(&2));
     }
 }

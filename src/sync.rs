@@ -6,7 +6,7 @@ mod explored;
 
 #[cfg(stockhold_loom)]
 pub(crate) use {
-    explored::{AtomicBool, AtomicU32, AtomicU64, TryMutex},
+    explored::{AtomicBool, AtomicU32, AtomicU64, OnceLock, TryMutex},
     loom::{
         hint::spin_loop,
         sync::atomic::{Ordering, fence},
@@ -18,7 +18,10 @@ pub(crate) use {
     parking_lot::Mutex as TryMutex,
     std::{
         hint::spin_loop,
-        sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence},
+        sync::{
+            OnceLock,
+            atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence},
+        },
         thread::{self, yield_now},
     },
 };

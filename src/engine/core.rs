@@ -117,6 +117,7 @@ impl Core {
             Busy::Reclaiming => Count::BusyReclaiming,
             Busy::LogBehind => Count::BusyLogBehind,
             Busy::OpKeysFull => Count::BusyOpKeysFull,
+            Busy::Growing => Count::BusyGrowing,
         });
         Common::Busy(busy)
     }

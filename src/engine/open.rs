@@ -191,7 +191,7 @@ fn start(
     let (catalog, book) = (Catalog::default(), Book::new(shards));
     for ((index, level), (sku, location)) in fold.levels.iter().zip(&fold.names) {
         let item = Item::new(level.available(), level.on_hand, level.stopped);
-        let made = catalog.declare(sku, location, |key| book.add(key, item).ok_or(NameError::Full));
+        let made = catalog.declare(sku, location, |key| book.add(key, item).map_err(|_| NameError::Full));
         let problem = match made {
             Ok(key) if key == index => continue,
             Ok(key) => format!("{sku:?} at {location:?} is declared twice, as key {key} and as key {index}"),

@@ -14,6 +14,7 @@ use crate::log::record::{Op, Record};
 use crate::log::ring::Share;
 use crate::metrics::Count;
 use crate::request::Reserve;
+use crate::segments::NoRoom;
 use crate::stock::book::Item;
 use crate::stock::counter::{Look, Short, Want};
 use crate::sync::Patience;
@@ -165,7 +166,14 @@ impl Core {
         let deadline = now.plus(ttl);
         let Reserve { key: StockKey { index: key, .. }, quantity, reference, .. } = request;
         let new = NewHold { key, quantity, born: now, deadline, reference, epoch: self.epoch };
-        let Some(place) = self.holds.allocate(home(), new) else { return self.holds_full(now, effort) };
+        let place = match self.holds.allocate(home(), new) {
+            Ok(place) => place,
+            Err(NoRoom::Full) => return self.holds_full(now, effort),
+            Err(NoRoom::Growing) => {
+                self.again(effort, Busy::Growing)?;
+                return Ok(None);
+            }
+        };
         // From here on the place must become a hold or vanish.
         let vanish = |error| {
             self.holds.vanish(place);

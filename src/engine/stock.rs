@@ -4,12 +4,13 @@ use super::core::Core;
 use super::reserve::{quantity, reference};
 use crate::answer::Adjusted;
 use crate::clock::Timestamp;
-use crate::error::{NameError, QuantityError, StockError};
+use crate::error::{Busy, NameError, QuantityError, StockError};
 use crate::fold::answers::adjusted;
 use crate::log::record::{Encoded, Op, Record};
 use crate::log::ring::Share;
 use crate::metrics::Count;
 use crate::request::{Adjust, Receive};
+use crate::segments::NoRoom;
 use crate::stock::book::Item;
 use crate::types::{ON_HAND_MAX, Position, QUANTITY_MAX, StockKey};
 
@@ -19,7 +20,10 @@ impl Core {
         let index = self.catalog.declare(sku, location, |key| {
             let record = self.encode(&Record::Declare { key, sku, location })?;
             let claim = self.claim(record.words(), Share::Keep)?;
-            self.book.add(key, Item::new(0, 0, false)).ok_or(NameError::Full)?;
+            self.book.add(key, Item::new(0, 0, false)).map_err(|none| match none {
+                NoRoom::Full => NameError::Full,
+                NoRoom::Growing => self.busy(Busy::Growing).into(),
+            })?;
             claim.draw(record.words()).fill(record.as_bytes());
             self.log.bell.ring();
             Ok(())

@@ -14,7 +14,7 @@ use crate::answer::{HoldState, Level};
 use crate::clock::{ManualClock, Timestamp};
 use crate::config::{Config, Durability};
 use crate::error::{
-    Common, ConfirmError, HoldError, LookupError, OpKeyError, ReserveError, StockError, Stopped,
+    Busy, Common, ConfirmError, HoldError, LookupError, OpKeyError, ReserveError, StockError, Stopped,
 };
 use crate::fold::state::Fold;
 use crate::hold::op_keys::Began;
@@ -304,6 +304,20 @@ fn a_hold_whose_slot_was_taken_and_given_up_is_forgotten_not_unknown() {
     assert_eq!(engine.release(hold).unwrap_err(), HoldError::Lookup(LookupError::Forgotten));
     let forged = HoldId(hold.0 ^ 1);
     assert_eq!(engine.status(forged), Err(LookupError::Unknown));
+}
+
+#[test]
+fn a_reserve_while_the_table_is_grown_elsewhere_is_busy() {
+    let clock = Arc::new(ManualClock::new(START));
+    let engine = Engine::in_memory(still(&clock)).unwrap();
+    let key = engine.declare("poster", "berlin").unwrap();
+    engine.receive(Receive::units(key, 2)).unwrap().wait().unwrap();
+    let parked = engine.inner.core.holds.grow_elsewhere();
+    let busy = engine.reserve(Reserve::units(key, 1)).unwrap_err();
+    assert_eq!(busy, Busy::Growing.into());
+    assert_eq!((engine.available(key), engine.metrics().busy_growing), (Ok(2), 1));
+    drop(parked);
+    assert!(engine.reserve(Reserve::units(key, 2)).is_ok());
 }
 
 /// Every operation, with and without op keys, by several threads on a few keys.

@@ -18,7 +18,7 @@
 use crossbeam::utils::CachePadded;
 
 use crate::fault::{Fault, planted};
-use crate::segments::Segments;
+use crate::segments::{SEGMENT_ITEMS, Segments};
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
 /// No index.
@@ -109,7 +109,7 @@ impl IndexQueue {
     /// Remembers `size` indices; memory for them is taken as they come.
     pub(crate) fn new(size: u32) -> Self {
         let places = Segments::new(size as usize);
-        places.get_or_grow(0, empty);
+        let _ = places.get_or_grow(0, empty); // so that a push always finds a place; there is none for a size of 0
         IndexQueue {
             places,
             size,
@@ -125,7 +125,10 @@ impl IndexQueue {
         }
         // Relaxed: draws a number. Counted before it is in, so that the count is never below what is in.
         let position = (self.state.fetch_add(ONE_MORE, Ordering::Relaxed) >> 32) as u32;
-        let out = match self.places.get_or_grow((position % self.size) as usize, empty) {
+        let at = (position % self.size) as usize;
+        // While another thread takes memory for this place, one of the first is as good: the oldest are there.
+        let grown = self.places.get_or_grow(at, empty).ok();
+        let out = match grown.or_else(|| self.places.get(at % SEGMENT_ITEMS)) {
             // AcqRel: whoever gets the index out sees the word that its slot had when it went in, or a later one; pairs
             // with itself and with the swap in `pop`.
             Some(place) => place.swap(index, Ordering::AcqRel),
@@ -224,6 +227,20 @@ mod tests {
         assert_eq!([(); 3].map(|()| queue.pop()), [Some(2), None, None]);
         assert_eq!(queue.push(3), None);
         assert_eq!(queue.pop(), Some(3));
+    }
+
+    #[test]
+    fn a_place_that_another_is_making_is_done_without() {
+        let queue = IndexQueue::new(2 * SEGMENT_ITEMS as u32);
+        let of_first = SEGMENT_ITEMS as u32;
+        assert!((0..of_first).all(|index| queue.push(index).is_none()));
+        let elsewhere = queue.places.grow_elsewhere();
+        assert_eq!(queue.push(of_first), Some(0), "as the oldest would in a smaller queue");
+        drop(elsewhere);
+        assert_eq!(queue.push(of_first + 1), None);
+        let mut out: Vec<_> = std::iter::from_fn(|| queue.pop()).collect();
+        out.sort_unstable();
+        assert_eq!(out, (1..of_first + 2).collect::<Vec<_>>());
     }
 
     #[test]

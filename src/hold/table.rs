@@ -25,7 +25,7 @@ use super::state::{GENERATION_BITS, Phase, Word};
 use crate::clock::{EPOCH_2020_MS, Timestamp};
 use crate::fault::{Fault, planted};
 use crate::log::record::Place;
-use crate::segments::Segments;
+use crate::segments::{NoRoom, Segments};
 use crate::sync::{AtomicU32, AtomicU64, Ordering, fence};
 use crate::types::{REFERENCE_BYTES_MAX, Reference};
 
@@ -117,6 +117,16 @@ impl Slot {
             word,
             epoch: life as u32 % EPOCHS,
             reference_length: (life >> 17) as u8 & 0x3f,
+        }
+    }
+
+    /// By the owner: the fields, and the reference's `words` if it has one.
+    fn fill(&self, words: Option<&ReferenceWords>, generation: u32, new: NewHold<'_>) {
+        self.set(new.key, new.quantity, new.born, generation, new.epoch, new.reference);
+        for (word, bytes) in words.into_iter().flatten().zip(new.reference.chunks(8)) {
+            let mut padded = [0; 8];
+            padded[..bytes.len()].copy_from_slice(bytes);
+            word.store(u64::from_le_bytes(padded), Ordering::Relaxed); // published by the word
         }
     }
 
@@ -223,38 +233,19 @@ impl HoldTable {
         Reference::new(&bytes[..length]).unwrap_or(Reference::EMPTY)
     }
 
-    /// A slot for a new hold, in the phase `Reserving`, first from the shard `home`. `None` = as many holds exist
-    /// as may.
-    pub(crate) fn allocate(&self, home: usize, new: NewHold<'_>) -> Option<Place> {
-        (0..self.shards.len()).find_map(|step| {
+    /// A slot for a new hold, in the phase `Reserving`, first from the shard `home`. [`NoRoom::Full`] = as many holds
+    /// exist as may.
+    pub(crate) fn allocate(&self, home: usize, new: NewHold<'_>) -> Result<Place, NoRoom> {
+        let mut none = NoRoom::Full;
+        for step in 0..self.shards.len() {
             let shard = (home + step) % self.shards.len();
-            let local = self.shards[shard].next_slot()?;
-            let slot = self.global(shard, local);
-            let item = self.shards[shard].slots.get(local as usize)?;
-            // The slot is ours: its word is final, and what could still be retaken was swapped away.
-            let generation = item.facts().generation + 1;
-            let word = Word::with_deadline(Phase::Reserving, generation, new.deadline);
-            item.take_over(word);
-            self.fill(slot, item, generation, new);
-            item.publish(word);
-            Some(Place { slot, generation })
-        })
-    }
-
-    fn fill(&self, slot: u32, item: &Slot, generation: u32, new: NewHold<'_>) {
-        item.set(new.key, new.quantity, new.born, generation, new.epoch, new.reference);
-        if new.reference.is_empty() {
-            return;
+            match self.shards[shard].allocate(new) {
+                Ok((local, generation)) => return Ok(Place { slot: self.global(shard, local), generation }),
+                Err(NoRoom::Full) => {}
+                Err(NoRoom::Growing) => none = NoRoom::Growing, // another shard may have room
+            }
         }
-        let (shard, local) = self.locate(slot);
-        let words = self.shards[shard]
-            .references
-            .get_or_grow(local as usize, || std::array::from_fn(|_| AtomicU64::new(0)));
-        for (word, bytes) in words.into_iter().flatten().zip(new.reference.chunks(8)) {
-            let mut padded = [0; 8];
-            padded[..bytes.len()].copy_from_slice(bytes);
-            word.store(u64::from_le_bytes(padded), Ordering::Relaxed); // published by the word
-        }
+        Err(none)
     }
 
     /// By the owner: the hold never came to be, and its place was told to nobody; it may be used again.
@@ -285,10 +276,12 @@ impl HoldTable {
     /// Puts back a hold that recovery found. `None` if the table has no such place.
     pub(crate) fn restore(&self, old: OldHold<'_>) -> Option<()> {
         let (shard, local) = self.locate(old.place.slot);
-        let slot = self.shards[shard].slots.get_or_grow(local as usize, Slot::new)?;
-        self.fill(old.place.slot, slot, old.place.generation, old.new);
+        let shard = &self.shards[shard];
+        let slot = shard.slots.get_or_grow(local as usize, Slot::new).ok()?;
+        let words = shard.room_for(local, old.new.reference).ok()?;
+        slot.fill(words, old.place.generation, old.new);
         slot.publish(old.word);
-        self.shards[shard].fresh.fetch_max(local + 1, Ordering::Relaxed); // before any other thread exists
+        shard.fresh.fetch_max(local + 1, Ordering::Relaxed); // before any other thread exists
         Some(())
     }
 
@@ -296,7 +289,7 @@ impl HoldTable {
     pub(crate) fn restored(&self) -> Option<()> {
         for shard in &self.shards {
             for local in 0..shard.fresh.load(Ordering::Relaxed) {
-                let slot = shard.slots.get_or_grow(local as usize, Slot::new)?;
+                let slot = shard.slots.get_or_grow(local as usize, Slot::new).ok()?;
                 match slot.word().phase() {
                     Phase::Active | Phase::Paying | Phase::Confirmed | Phase::Reserving => {}
                     _ if !shard.may_be_used_again(local, slot) => {}
@@ -308,6 +301,12 @@ impl HoldTable {
             }
         }
         Some(())
+    }
+
+    /// As if other threads were growing all shards, and were parked in the middle of it.
+    #[cfg(all(test, not(stockhold_loom)))]
+    pub(crate) fn grow_elsewhere(&self) -> impl Sized {
+        self.shards.iter().map(|shard| shard.slots.grow_elsewhere()).collect::<Vec<_>>()
     }
 
     /// Every slot that was ever used.
@@ -327,8 +326,36 @@ impl Shard {
         slot.facts().generation < u32::MAX && local < self.quota
     }
 
-    fn next_slot(&self) -> Option<u32> {
-        self.free.pop(&self.slots).or_else(|| self.pop_fresh()).or_else(|| self.pop_expired())
+    /// A slot with a new hold in it, and its generation.
+    fn allocate(&self, new: NewHold<'_>) -> Result<(u32, u32), NoRoom> {
+        let local = self.next_slot()?;
+        let slot = self.slots.get(local as usize).ok_or(NoRoom::Full)?;
+        let words =
+            self.room_for(local, new.reference).inspect_err(|_| self.free.push(&self.slots, local))?;
+        // The slot is ours: its word is final, and what could still be retaken was swapped away.
+        let generation = slot.facts().generation + 1;
+        let word = Word::with_deadline(Phase::Reserving, generation, new.deadline);
+        slot.take_over(word);
+        slot.fill(words, generation, new);
+        slot.publish(word);
+        Ok((local, generation))
+    }
+
+    /// Where a slot's reference goes, if it has one.
+    fn room_for(&self, local: u32, reference: &[u8]) -> Result<Option<&ReferenceWords>, NoRoom> {
+        if reference.is_empty() {
+            return Ok(None);
+        }
+        let zeros = || std::array::from_fn(|_| AtomicU64::new(0));
+        self.references.get_or_grow(local as usize, zeros).map(Some)
+    }
+
+    fn next_slot(&self) -> Result<u32, NoRoom> {
+        if let Some(freed) = self.free.pop(&self.slots) {
+            return Ok(freed);
+        }
+        // Not only at the end: while another thread makes new ones, an expired one will do.
+        self.pop_fresh().or_else(|none| self.pop_expired().ok_or(none))
     }
 
     /// One in, one out: what must make room in the queue is for anybody.
@@ -340,20 +367,20 @@ impl Shard {
         }
     }
 
-    fn pop_fresh(&self) -> Option<u32> {
+    fn pop_fresh(&self) -> Result<u32, NoRoom> {
         // Relaxed: the counter hands out numbers; the slot's contents are published by its word.
         let mut local = self.fresh.load(Ordering::Relaxed);
         loop {
             if local >= self.quota {
-                return None;
+                return Err(NoRoom::Full);
             }
+            // Before the number is drawn: one whose slot does not come to be would be lost.
+            self.slots.get_or_grow(local as usize, Slot::new)?;
             match self.fresh.compare_exchange_weak(local, local + 1, Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) => break,
+                Ok(_) => return Ok(local),
                 Err(now) => local = now,
             }
         }
-        self.slots.get_or_grow(local as usize, Slot::new)?;
-        Some(local)
     }
 
     fn pop_expired(&self) -> Option<u32> {
@@ -427,7 +454,7 @@ mod tests {
     fn holds_max_is_exact_whatever_shard_asks() {
         for max in [1, 3, 8] {
             let table = HoldTable::new(4, max, 0, 0);
-            let places: Vec<_> = std::iter::from_fn(|| table.allocate(2, new(0))).collect();
+            let places: Vec<_> = std::iter::from_fn(|| table.allocate(2, new(0)).ok()).collect();
             assert_eq!(places.len(), max as usize);
             let slot = table.slot(places[0].slot).unwrap();
             slot.publish(Word::with_units(Phase::Released, 1, 0));
@@ -458,9 +485,9 @@ mod tests {
         assert_ne!(first.slot, second.slot, "one expired hold is kept");
         expire(second);
         assert_eq!(table.allocate(0, new(0)).unwrap().slot, first.slot, "two are too many: the oldest goes");
-        assert!(table.allocate(0, new(0)).is_some());
+        assert!(table.allocate(0, new(0)).is_ok());
         assert_eq!(table.allocate(0, new(0)).unwrap().slot, second.slot, "full: the last one goes");
-        assert!(table.allocate(0, new(0)).is_none());
+        assert_eq!(table.allocate(0, new(0)), Err(NoRoom::Full));
     }
 
     #[test]
@@ -471,8 +498,35 @@ mod tests {
         slot.publish(Word::with_units(Phase::Expired, 1, 0));
         table.bury(place.slot);
         slot.swap(slot.word(), Word::with_units(Phase::Confirmed, 1, 3)).unwrap();
-        assert!(table.allocate(0, new(0)).is_none());
+        assert_eq!(table.allocate(0, new(0)), Err(NoRoom::Full));
         assert_eq!(slot.word().phase(), Phase::Confirmed);
+    }
+
+    #[test]
+    fn while_another_makes_slots_others_will_do() {
+        let table = HoldTable::new(2, 4, 4, 0);
+        let parked = table.shards[0].slots.grow_elsewhere();
+        let mut places: Vec<_> = (0..2).map(|_| table.allocate(0, new(0)).unwrap()).collect();
+        assert!(places.iter().all(|place| table.locate(place.slot).0 == 1));
+        assert_eq!(table.allocate(0, new(0)), Err(NoRoom::Growing), "which is not to say that it is full");
+        drop(parked);
+        places.extend(std::iter::from_fn(|| table.allocate(0, new(0)).ok()));
+        assert_eq!(places.len(), 4, "nothing was lost");
+        assert_eq!(table.allocate(0, new(0)), Err(NoRoom::Full));
+    }
+
+    #[test]
+    fn a_hold_whose_reference_has_no_room_yet_does_not_come_to_be() {
+        let table = HoldTable::new(1, 1, 1, 0);
+        let parked = table.shards[0].references.grow_elsewhere();
+        assert_eq!(table.allocate(0, new(0)), Err(NoRoom::Growing));
+        let place = table.allocate(0, NewHold { reference: &[], ..new(0) }).unwrap();
+        assert_eq!(place, Place { slot: 0, generation: 1 }, "the slot came back as it was");
+        table.vanish(place);
+        drop(parked);
+        let place = table.allocate(0, new(0)).unwrap();
+        let facts = table.slot(place.slot).unwrap().facts();
+        assert_eq!(table.reference(place.slot, &facts).as_bytes(), b"order-4711");
     }
 
     #[test]
@@ -486,6 +540,6 @@ mod tests {
         table.slot(0).unwrap().set(0, 0, Timestamp(0), u32::MAX, 0, &[]);
         table.slot(0).unwrap().publish(Word::with_units(Phase::Released, u32::MAX, 0));
         table.free(0);
-        assert!(table.allocate(0, new(0)).is_none(), "a used-up slot is retired");
+        assert_eq!(table.allocate(0, new(0)), Err(NoRoom::Full), "a used-up slot is retired");
     }
 }

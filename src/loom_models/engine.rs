@@ -42,7 +42,7 @@ impl Bare {
         let book = Book::new(1);
         book.add(KEY.index, Item::new(available, available, false)).unwrap();
         let holds = HoldTable::new(1, holds_max, holds_max, 0);
-        // Its slots come into being here: how one thread learns of another's growing the table, loom does not see.
+        // Its slots come into being here: growing the table is explored by itself.
         let new = NewHold { key: 0, quantity: 1, born: at(0), deadline: DEADLINE, reference: &[], epoch: 1 };
         holds.vanish(holds.allocate(0, new).unwrap());
         Arc::new(Bare {

@@ -10,6 +10,7 @@ use crate::hold::state::{Event, No, Phase, Word, decide};
 use crate::hold::table::{HoldTable, NewHold, Slot};
 use crate::log::record::{Encoded, Place, Record};
 use crate::log::ring::{Reader, Ring, Share};
+use crate::segments::NoRoom;
 use crate::stock::counter::{Reading, Short};
 use crate::sync::thread;
 
@@ -201,7 +202,7 @@ pub(super) fn retake_against_reuse() {
         })
     };
     let taker = shelf.spawn(|shelf| shelf.take(1, 1));
-    let reused = table.allocate(0, new).is_some();
+    let reused = table.allocate(0, new).is_ok();
     let (late, taken) = (late.join().unwrap(), taker.join().unwrap());
 
     assert!(!(late && reused), "two holds in one slot");
@@ -238,7 +239,7 @@ fn free_list() {
         let slot = table.slot(place.slot).unwrap();
         assert_eq!((slot.word().phase(), slot.facts().generation), (Phase::Reserving, place.generation));
     }
-    assert!(table.allocate(0, new).is_none());
+    assert_eq!(table.allocate(0, new), Err(NoRoom::Full));
 }
 
 #[test]

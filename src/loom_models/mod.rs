@@ -21,6 +21,7 @@
 //! | hold | an expired hold's slot goes to a late confirm or to a new hold, never to both | [`hold`] |
 //! | indices | a free slot is handed out once, though the stack changes and changes back under a pop | [`indices`] |
 //! | indices | what goes into the queue comes out once, and a pop finds what was in all along | [`indices`] |
+//! | growth | while one thread grows a table the others get a slot or are told so; no slot and no reference is lost | [`growth`] |
 //! | transition | the log has the winner's record and the loser's void, in order, and no hole | [`transition`] |
 //! | transition | units that were given back are spent behind the record that gave them back | [`transition`] |
 //! | transition | who sees a hold ended is never told sold out because of its units | [`transition`] |
@@ -36,8 +37,8 @@
 //!
 //! # What is not explored
 //!
-//! - Locks (op keys, the catalogue, a key's physical lock), and how arrays grow: loom does not see them, so threads
-//!   neither wait at them nor learn anything from them.
+//! - Locks (op keys, the catalogue, a key's physical lock): loom does not see them, so threads neither wait at them nor
+//!   learn anything from them.
 //! - Those who wait for a durable position ([`watch`](crate::log::watch)): it rests on the one order of SeqCst accesses,
 //!   which loom does not know. It has them as AcqRel, and what is explored here holds even so.
 //! - Time: a nap never ends by itself here, so the models show more than is needed, that no nap has to end. One does:
@@ -52,6 +53,7 @@ mod counter;
 mod engine;
 #[cfg(stockhold_loom)]
 mod faults;
+mod growth;
 mod hold;
 mod indices;
 mod reshape;

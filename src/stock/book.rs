@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use super::blocks::{Blocks, Lane, UNITS_PER_CELL_MIN};
 use super::counter::Counter;
 use crate::clock::Timestamp;
-use crate::segments::Segments;
+use crate::segments::{NoRoom, Segments};
 use crate::sync::{AtomicBool, Ordering};
 
 /// The most stock keys.
@@ -80,8 +80,9 @@ impl Book {
         Some(self.items.get(index as usize)?.get()?)
     }
 
-    /// Adds the key `index`, once. `None` beyond [`KEYS_MAX`].
-    pub(crate) fn add(&self, index: u32, item: Item) -> Option<()> {
-        self.items.get_or_grow(index as usize, OnceLock::new)?.set(CachePadded::new(item)).ok()
+    /// Adds the key `index`, once; full beyond [`KEYS_MAX`].
+    pub(crate) fn add(&self, index: u32, item: Item) -> Result<(), NoRoom> {
+        let place = self.items.get_or_grow(index as usize, OnceLock::new)?;
+        place.set(CachePadded::new(item)).map_err(|_| NoRoom::Full)
     }
 }

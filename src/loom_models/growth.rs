@@ -1,0 +1,74 @@
+//! Tables that grow: nobody waits for who grows one, is told full because of it, or sees a part of what is made.
+
+use std::sync::Arc;
+
+use super::{DEADLINE, at, explore};
+use crate::hold::state::{Phase, Word};
+use crate::hold::table::{HoldTable, NewHold};
+use crate::segments::NoRoom;
+use crate::sync::thread;
+
+fn new(reference: &'static [u8]) -> NewHold<'static> {
+    NewHold { key: 5, quantity: 1, born: at(0), deadline: DEADLINE, reference, epoch: 1 }
+}
+
+/// Two want the first two slots of a table that has none yet, by way of holds with this reference: each gets one, or is
+/// told that the table is growing; no slot is lost.
+fn two_first_holds(reference: &'static [u8]) {
+    let table = Arc::new(HoldTable::new(1, 2, 0, 0));
+    let other = Arc::clone(&table);
+    let other = thread::spawn(move || other.allocate(0, new(reference)));
+    let mine = table.allocate(0, new(reference));
+    let other = other.join().unwrap();
+    assert!(mine.is_ok() || other.is_ok(), "it grows for nobody");
+    let mut places = Vec::new();
+    for got in [mine, other] {
+        match got {
+            Ok(place) => places.push(place),
+            Err(none) => assert_eq!(none, NoRoom::Growing, "it was not full"),
+        }
+    }
+    while let Ok(place) = table.allocate(0, new(reference)) {
+        places.push(place);
+    }
+    places.sort_unstable_by_key(|place| place.slot);
+    assert_eq!(places.iter().map(|place| place.slot).collect::<Vec<_>>(), [0, 1], "lost, or given twice");
+    for place in places {
+        let facts = table.slot(place.slot).unwrap().facts();
+        assert_eq!(table.reference(place.slot, &facts).as_bytes(), reference, "the reference was dropped");
+    }
+}
+
+/// Who looks at a slot while it comes into being, and finds a hold there, finds all of it.
+fn a_look_while_it_grows() {
+    let table = Arc::new(HoldTable::new(1, 1, 0, 0));
+    let other = Arc::clone(&table);
+    let other = thread::spawn(move || {
+        let place = other.allocate(0, new(b"order")).unwrap();
+        let active = Word::with_deadline(Phase::Active, place.generation, DEADLINE);
+        other.slot(place.slot).unwrap().publish(active);
+    });
+    if let Some(slot) = table.slot(0)
+        && slot.word().phase() == Phase::Active
+    {
+        let facts = slot.facts();
+        assert_eq!((facts.key, facts.generation), (5, 1));
+        assert_eq!(table.reference(0, &facts).as_bytes(), b"order");
+    }
+    other.join().unwrap();
+}
+
+#[test]
+fn two_who_need_the_first_slots() {
+    explore(|| two_first_holds(b""));
+}
+
+#[test]
+fn two_who_need_the_first_slots_and_references() {
+    explore(|| two_first_holds(b"order"));
+}
+
+#[test]
+fn a_reader_while_a_table_grows() {
+    explore(a_look_while_it_grows);
+}
