@@ -48,7 +48,7 @@ if [ "${1:-}" = --accept ]; then
 fi
 
 awk -v tolerance="$tolerance_percent" -v file="$accepted" '
-    FNR == NR { if (NF == 2) accepted[$1] = $2; next }
+    FNR == NR { if ($1 !~ /^#/) accepted[$1] = $2; next }
     {
         seen[$1] = 1
         if (!($1 in accepted)) {

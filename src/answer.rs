@@ -1,6 +1,7 @@
 //! What the engine answers: values, never strings.
 
 use crate::clock::Timestamp;
+use crate::request::CartLine;
 use crate::types::{HoldId, Position, Reference, StockKey};
 
 /// What is left of a stock key after a decision.
@@ -106,6 +107,8 @@ pub enum RefusalReason {
     OutOfStock,
     /// Sale of this stock key is stopped.
     Stopped,
+    /// Sale of this stock key has not opened yet; [`Level::opens_at`] says when it does.
+    NotOpen,
 }
 
 /// A refusal that was true, and what it rests on.
@@ -130,6 +133,7 @@ impl std::fmt::Display for Refusal {
                 write!(f, "out of stock: {} asked for, {} available", self.asked, self.available)
             }
             RefusalReason::Stopped => f.write_str("sale of this stock key is stopped"),
+            RefusalReason::NotOpen => f.write_str("sale of this stock key has not opened yet"),
         }
     }
 }
@@ -177,18 +181,19 @@ impl std::fmt::Display for HoldState {
 }
 
 /// One hold, as it is now.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct HoldStatus {
     /// Which one.
     pub hold: HoldId,
-    /// Of what.
-    pub key: StockKey,
+    /// What it holds, in the order of the stock keys. A cart, or a hold whose lines were replaced, that has been released,
+    /// shipped or cancelled shows none any more.
+    pub lines: Vec<CartLine>,
     /// What the caller calls it.
     pub reference: Reference,
     /// Where in its life.
     pub state: HoldState,
-    /// Units held (or that were, until it was released or expired); once confirmed, units committed and not yet shipped
-    /// or cancelled.
+    /// Units of all lines: held (or that were, until it was released or expired); once confirmed, units committed and not
+    /// yet shipped or cancelled.
     pub quantity: u32,
     /// When a hold that is active or paying ends; `None` in any other state.
     pub deadline: Option<Timestamp>,

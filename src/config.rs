@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::{Clock, EPOCH_2020_MS, SystemClock, millis_ceil};
+use crate::types::LINES_MAX;
 
 /// When a decision counts as acknowledged.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -41,6 +42,7 @@ pub struct ConfigError {
 pub struct Config {
     pub(crate) durability: Durability,
     pub(crate) holds_max: u32,
+    pub(crate) lines_max: u32,
     pub(crate) expired_kept: u32,
     pub(crate) ttl_default: Duration,
     pub(crate) ttl_min: Duration,
@@ -59,6 +61,7 @@ impl Default for Config {
         Config {
             durability: Durability::Sync,
             holds_max: 16_777_216,
+            lines_max: 67_108_864,
             expired_kept: 65_536,
             ttl_default: Duration::from_secs(600),
             ttl_min: Duration::from_millis(1),
@@ -79,6 +82,7 @@ impl fmt::Debug for Config {
         f.debug_struct("Config")
             .field("durability", &self.durability)
             .field("holds_max", &self.holds_max)
+            .field("lines_max", &self.lines_max)
             .field("expired_kept", &self.expired_kept)
             .field("ttl_default", &self.ttl_default)
             .field("ttl_min", &self.ttl_min)
@@ -118,6 +122,15 @@ impl Config {
     #[must_use]
     pub fn holds_max(mut self, holds: u32) -> Self {
         self.holds_max = holds;
+        self
+    }
+
+    /// The most lines that all carts have at once, and holds whose lines were replaced; past it, carts answer
+    /// `LinesFull`. 16 bytes each, taken as they appear. 2,048 to 2^31 - 1. A directory that has more is opened all the
+    /// same. Default = 67,108,864.
+    #[must_use]
+    pub fn lines_max(mut self, lines: u32) -> Self {
+        self.lines_max = lines;
         self
     }
 
@@ -204,6 +217,9 @@ impl Config {
         let bad = |setting, advice: String| Err(ConfigError { setting, advice });
         if self.holds_max == 0 || self.holds_max > 1 << 30 {
             return bad("holds_max", format!("{} is not between 1 and 2^30", self.holds_max));
+        }
+        if !(LINES_MAX as u32..=i32::MAX as u32).contains(&self.lines_max) {
+            return bad("lines_max", format!("{} is not between {LINES_MAX} and 2^31 - 1", self.lines_max));
         }
         if self.ttl_min < Duration::from_millis(1)
             || self.ttl_max > DURATION_MAX
@@ -294,6 +310,7 @@ mod tests {
         let second = Duration::from_secs(1);
         let bad = [
             ("holds_max", Config::default().holds_max(0)),
+            ("lines_max", Config::default().lines_max(2_047)),
             ("ttl_bounds", Config::default().ttl_bounds(second * 2, second)),
             ("ttl_bounds", Config::default().ttl_bounds(Duration::ZERO, second)),
             ("ttl_bounds", Config::default().ttl_bounds(second, Duration::MAX)),

@@ -1,13 +1,19 @@
 //! The facade: one method an operation, each reading like the diagram in the crate's front page.
 
+mod batch;
+mod cart;
 pub(crate) mod core;
+mod find;
 mod open;
 mod outcome;
+mod part;
 mod query;
+mod replace;
 pub(crate) mod reserve;
 mod stock;
 #[cfg(all(test, not(stockhold_loom)))]
 mod tests;
+mod told;
 pub(crate) mod transition;
 
 use std::fmt;
@@ -20,18 +26,25 @@ use xxhash_rust::xxh3::Xxh3;
 use self::core::Core;
 pub use self::open::OpenReport;
 use self::open::Threads;
-use crate::answer::{Adjusted, Confirmed, Extended, HoldStatus, InTheWay, Level, Moved, Reserved};
+use crate::answer::{
+    Adjusted, Confirmed, Extended, HoldStatus, InTheWay, Level, Moved, Refusal, RefusalReason, Replaced,
+    Reserved, ReservedCart,
+};
 use crate::clock::Timestamp;
 use crate::config::{Config, Durability};
 use crate::error::{
     Common, ConfirmError, HoldError, LookupError, NameError, OpKeyError, OpenError, OutcomeUnknown,
-    ReserveError, StockError, Stopped,
+    ReplaceError, ReserveError, StockError, Stopped,
 };
 use crate::hold::op_keys::Answer;
+use crate::log::record::Op;
 use crate::metrics::Metrics;
 use crate::receipt::Receipt;
-use crate::request::{Adjust, Confirm, Extend, OnHold, Receive, Reserve};
-use crate::types::{HoldId, Position, StockKey};
+use crate::request::{
+    Adjust, CartLine, Confirm, Extend, OnHold, Receive, Replace, ReplaceBy, Reserve, ReserveCart,
+};
+use crate::stock::book::Gate;
+use crate::types::{HoldId, OpKey, Position, StockKey};
 
 /// The engine: a cheap handle, `Clone + Send + Sync`. The last one dropped shuts down in order.
 ///
@@ -84,6 +97,19 @@ impl Content {
         self
     }
 
+    /// Nothing, if no lines were named: so that what was asked without them hashes as it always has.
+    fn maybe_lines(self, lines: Option<&[CartLine]>) -> Content {
+        match lines {
+            Some(lines) => self.number(1).lines(lines),
+            None => self,
+        }
+    }
+
+    fn lines(self, lines: &[CartLine]) -> Content {
+        let counted = self.number(lines.len() as u64);
+        lines.iter().fold(counted, |content, line| content.number(line.key.index).number(line.quantity))
+    }
+
     fn hold(mut self, hold: HoldId) -> Content {
         self.0.update(&hold.0.to_le_bytes());
         self
@@ -99,8 +125,8 @@ fn other<T, E: From<Common>>() -> Result<T, E> {
     Err(Common::OpKey(OpKeyError::OtherContent).into())
 }
 
-fn hold_content(kind: u8, request: &OnHold) -> u64 {
-    Content::of(kind).hold(request.hold).maybe(request.quantity).hash()
+fn hold_content(kind: u8, request: &OnHold<'_>) -> u64 {
+    Content::of(kind).hold(request.hold).maybe(request.quantity).maybe_lines(request.lines).hash()
 }
 
 fn moved(answer: Answer) -> Result<Moved, HoldError> {
@@ -244,43 +270,163 @@ impl Engine {
             .number(request.key.index)
             .number(request.quantity)
             .maybe(request.ttl.map(|ttl| ttl.as_nanos().min(i128::MAX as u128) as i128))
+            .bytes(request.reference);
+        // Nothing, if all or nothing was asked for: so that it hashes as it always has.
+        let content = match request.at_least {
+            all if all == request.quantity => content,
+            fewer => content.number(fewer),
+        };
+        self.reserve_once(
+            (request.op_key, content.hash(), request.remember_refusal),
+            Answer::Reserved,
+            |answer| if let Answer::Reserved(reserved) = answer { Ok(reserved) } else { Err(answer) },
+            |op| core.decide(&wanted, op),
+        )
+    }
+
+    /// A hold on several stock keys, all or nothing: one id, one deadline, one confirm or release.
+    ///
+    /// Lock-free without an op key. Cost: as [`reserve`](Self::reserve), and two swaps a line. A cart that comes up short
+    /// gives back what it took before anybody is told sold out because of it, and carts that want the same lines in
+    /// different orders never block each other: lines are taken in one order, and nobody waits.
+    ///
+    /// # Errors
+    ///
+    /// [`ReserveError::Refused`] names the line that is short, with the quantities of its lines added up; the rest is as
+    /// for [`reserve`](Self::reserve). None of them changes anything.
+    pub fn reserve_cart(&self, request: ReserveCart<'_>) -> Result<Receipt<'_, ReservedCart>, ReserveError> {
+        let core = &self.inner.core;
+        let wanted = core.cart_limits(request)?;
+        if request.op_key.is_none() {
+            return core.decide_cart(&wanted, None).map(|granted| self.receipt(granted));
+        }
+        let content = Content::of(10)
+            .lines(request.lines)
+            .maybe(request.ttl.map(|ttl| ttl.as_nanos().min(i128::MAX as u128) as i128))
             .bytes(request.reference)
             .hash();
+        self.reserve_once(
+            (request.op_key, content, request.remember_refusal),
+            Answer::Cart,
+            |answer| match answer {
+                Answer::Cart(cart) => Ok(cart),
+                // A cart of one line is logged as what it is.
+                Answer::Reserved(Reserved { hold, quantity, deadline, .. }) => {
+                    Ok(ReservedCart { hold, quantity, deadline })
+                }
+                answer => Err(answer),
+            },
+            |op| core.decide_cart(&wanted, op),
+        )
+    }
+
+    /// Decides a reserve once for its op key. A remembered refusal is an answer like another.
+    fn reserve_once<T: Copy>(
+        &self,
+        (op_key, content, remember): (Option<OpKey>, u64, bool),
+        wrap: fn(T) -> Answer,
+        unwrap: fn(Answer) -> Result<T, Answer>,
+        decide: impl Fn(Option<Op>) -> Result<(T, Position), ReserveError>,
+    ) -> Result<Receipt<'_, T>, ReserveError> {
+        let core = &self.inner.core;
         let now = core.now();
-        // A remembered refusal is an answer like another: it passes through as a value.
         let decided = core.once(
-            request.op_key,
+            op_key,
             content,
             now,
-            |decided: Result<Reserved, _>| decided.map_or_else(Answer::Refused, Answer::Reserved),
-            |answer| match answer {
-                Answer::Reserved(reserved) => Ok(Ok(reserved)),
-                Answer::Refused(refusal) => Ok(Err(refusal)),
-                _ => other(),
+            |decided: Result<T, Refusal>| decided.map_or_else(Answer::Refused, wrap),
+            |answer| match unwrap(answer) {
+                Ok(granted) => Ok(Ok(granted)),
+                Err(Answer::Refused(refusal)) => Ok(Err(refusal)),
+                Err(_) => other(),
             },
-            |op| match (core.decide(&wanted, op), op) {
-                (Err(ReserveError::Refused(refusal)), Some(op)) if request.remember_refusal => {
+            |op| match (decide(op), op) {
+                // A sale that has not opened will: that is no answer to keep.
+                (Err(ReserveError::Refused(refusal)), Some(op))
+                    if remember && refusal.reason != RefusalReason::NotOpen =>
+                {
                     let refusal = core.remember(refusal, now, op)?;
                     Ok((Err(refusal), refusal.position))
                 }
-                (decided, _) => decided.map(|(reserved, position)| (Ok(reserved), position)),
+                (decided, _) => decided.map(|(granted, position)| (Ok(granted), position)),
             },
         )?;
         match decided {
-            (Ok(reserved), position) => Ok(self.receipt((reserved, position))),
+            (Ok(granted), position) => Ok(self.receipt((granted, position))),
             (Err(refusal), _) => Err(ReserveError::Refused(refusal)),
         }
+    }
+
+    /// Many independent reserves in one call: each is granted or refused by itself, and the results are in the order of
+    /// the requests. Cheaper than as many calls: up to 64 at a time share their claim and their draw of the log. Requests
+    /// with an op key are decided one by one.
+    ///
+    /// ```
+    /// # use stockhold::{Config, Engine, Receive, Reserve};
+    /// # let engine = Engine::in_memory(Config::default())?;
+    /// # let key = engine.declare("poster", "berlin")?;
+    /// # engine.receive(Receive::units(key, 3))?.wait()?;
+    /// let wanted = [2, 2, 1].map(|quantity| Reserve::units(key, quantity));
+    /// let granted: Vec<bool> = engine.reserve_batch(&wanted).iter().map(|result| result.is_ok()).collect();
+    /// assert_eq!(granted.iter().filter(|granted| **granted).count(), 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Each result has its own: see [`reserve`](Self::reserve).
+    pub fn reserve_batch(
+        &self,
+        requests: &[Reserve<'_>],
+    ) -> Vec<Result<Receipt<'_, Reserved>, ReserveError>> {
+        if requests.iter().any(|request| request.op_key.is_some()) {
+            return requests.iter().map(|request| self.reserve(*request)).collect();
+        }
+        let decided = self.inner.core.decide_batch(requests);
+        decided.into_iter().map(|one| one.map(|granted| self.receipt(granted))).collect()
+    }
+
+    /// Another quantity, or other lines, for a live hold, in one step: it keeps its id, and its deadline unless a later
+    /// one is asked for. Only what it needs in addition is taken, so it never competes with itself; what it needs no more
+    /// goes back on sale. Lock-free without an op key. At most 65,535 times a hold.
+    ///
+    /// # Errors
+    ///
+    /// [`ReplaceError::Refused`] is true of what would be needed in addition. Whatever the error, the hold is as it was.
+    pub fn replace(&self, request: Replace<'_>) -> Result<Receipt<'_, Replaced>, ReplaceError> {
+        let core = &self.inner.core;
+        let now = core.now();
+        let content = || {
+            let content = Content::of(11).hold(request.hold);
+            let content = match request.by {
+                ReplaceBy::Quantity(units) => content.number(0).number(units),
+                ReplaceBy::Lines(lines) => content.number(1).lines(lines),
+            };
+            content.maybe(request.ttl.map(|ttl| ttl.as_nanos().min(i128::MAX as u128) as i128)).hash()
+        };
+        let content = request.op_key.map_or(0, |_| content());
+        let unwrap = |answer| if let Answer::Replaced(replaced) = answer { Ok(replaced) } else { other() };
+        core.once(request.op_key, content, now, Answer::Replaced, unwrap, |op| core.replace(request, now, op))
+            .map(|replaced| self.receipt(replaced))
     }
 
     /// A hold is paid for, whole or in part; the rest goes back on sale. Final. Lock-free without an op key.
     ///
     /// At or after the deadline it loses, unless [`Confirm::retake_if_expired`] finds the units still there (and the
     /// key's sale not stopped).
-    pub fn confirm(&self, request: impl Into<Confirm>) -> Result<Receipt<'_, Confirmed>, ConfirmError> {
+    pub fn confirm<'a>(
+        &self,
+        request: impl Into<Confirm<'a>>,
+    ) -> Result<Receipt<'_, Confirmed>, ConfirmError> {
         let (core, request) = (&self.inner.core, request.into());
         let now = core.now();
         let content = || {
-            Content::of(2).hold(request.hold).maybe(request.quantity).number(u8::from(request.retake)).hash()
+            Content::of(2)
+                .hold(request.hold)
+                .maybe(request.quantity)
+                .number(u8::from(request.retake))
+                .maybe_lines(request.lines)
+                .hash()
         };
         let content = request.op_key.map_or(0, |_| content());
         let unwrap = |answer| if let Answer::Confirmed(confirmed) = answer { Ok(confirmed) } else { other() };
@@ -291,7 +437,7 @@ impl Engine {
     }
 
     /// A hold is given back by its holder. Lock-free without an op key.
-    pub fn release(&self, request: impl Into<OnHold>) -> Result<Receipt<'_, Moved>, HoldError> {
+    pub fn release<'a>(&self, request: impl Into<OnHold<'a>>) -> Result<Receipt<'_, Moved>, HoldError> {
         let (core, request) = (&self.inner.core, request.into());
         let now = core.now();
         let content = request.op_key.map_or(0, |_| hold_content(3, &request));
@@ -313,7 +459,10 @@ impl Engine {
     }
 
     /// Payment is in flight: the hold lives [`Config::payment_extension`] longer, once, within [`Config::life_max`].
-    pub fn begin_payment(&self, request: impl Into<OnHold>) -> Result<Receipt<'_, Extended>, HoldError> {
+    pub fn begin_payment<'a>(
+        &self,
+        request: impl Into<OnHold<'a>>,
+    ) -> Result<Receipt<'_, Extended>, HoldError> {
         let (core, request) = (&self.inner.core, request.into());
         let now = core.now();
         let content = request.op_key.map_or(0, |_| hold_content(5, &request));
@@ -324,7 +473,7 @@ impl Engine {
     }
 
     /// Gives back what was confirmed and has not shipped, whole or in part.
-    pub fn cancel(&self, request: impl Into<OnHold>) -> Result<Receipt<'_, Moved>, HoldError> {
+    pub fn cancel<'a>(&self, request: impl Into<OnHold<'a>>) -> Result<Receipt<'_, Moved>, HoldError> {
         let (core, request) = (&self.inner.core, request.into());
         let now = core.now();
         let content = request.op_key.map_or(0, |_| hold_content(6, &request));
@@ -333,7 +482,7 @@ impl Engine {
     }
 
     /// What was confirmed leaves the building, whole or in part. Takes the key's lock of physical movements.
-    pub fn ship(&self, request: impl Into<OnHold>) -> Result<Receipt<'_, Moved>, HoldError> {
+    pub fn ship<'a>(&self, request: impl Into<OnHold<'a>>) -> Result<Receipt<'_, Moved>, HoldError> {
         let (core, request) = (&self.inner.core, request.into());
         let now = core.now();
         let content = request.op_key.map_or(0, |_| hold_content(7, &request));
@@ -383,21 +532,49 @@ impl Engine {
     /// The stop switch of a key: from now on reserves are refused with
     /// [`RefusalReason::Stopped`](crate::answer::RefusalReason::Stopped), everything else goes on. Survives a restart.
     pub fn stop_sale(&self, key: StockKey) -> Result<Receipt<'_, ()>, StockError> {
-        self.inner.core.switch(key, true).map(|stopped| self.receipt(stopped))
+        self.inner.core.switch(key, Gate::Stopped).map(|stopped| self.receipt(stopped))
     }
 
-    /// Clears the stop switch.
+    /// Opens the sale of a key at a moment of engine time: until then reserves are refused with
+    /// [`RefusalReason::NotOpen`](crate::answer::RefusalReason::NotOpen), from then on none is, whoever looks
+    /// first; nobody has to be there to open it. Overrides the stop switch, and is overridden by it. Survives a restart.
+    pub fn open_sale_at(&self, key: StockKey, opens_at: Timestamp) -> Result<Receipt<'_, ()>, StockError> {
+        self.inner.core.switch(key, Gate::OpensAt(opens_at)).map(|set| self.receipt(set))
+    }
+
+    /// Splits a key's counter in advance, for a sale whose first moment will be its hottest; says whether there was enough
+    /// stock to split (64 units for each core). A split key is otherwise split by contention alone, within microseconds.
+    /// Prepared, it stays split until it has been used and then been idle for a second. Changes no number; not
+    /// remembered over a restart.
+    pub fn prepare(&self, key: StockKey) -> Result<bool, StockError> {
+        let core = &self.inner.core;
+        core.item(key)?;
+        Ok(core.book.prepare(key.index))
+    }
+
+    /// Clears the stop switch, and the time of opening.
     pub fn resume_sale(&self, key: StockKey) -> Result<Receipt<'_, ()>, StockError> {
-        self.inner.core.switch(key, false).map(|resumed| self.receipt(resumed))
+        self.inner.core.switch(key, Gate::Open).map(|resumed| self.receipt(resumed))
     }
 }
 
 /// # Questions
 impl Engine {
-    /// `available` right now: one load. Holds that are due and not yet swept count as held in it.
+    /// About what is on sale now: one load, or one for each cell of a hot key, which are added up while sales go on. Holds
+    /// that are due and not yet swept count as held in it. Writes nothing, so it can be polled.
     pub fn available(&self, key: StockKey) -> Result<i64, StockError> {
         let core = &self.inner.core;
         Ok(core.item(key)?.counter.roughly(core.lane(key.index)))
+    }
+
+    /// Exactly what is on sale, at one instant of this call: with nothing due left unswept, and nothing on its way back.
+    /// Gathers a hot key's cells for an instant and spreads them again, which costs its buyers some hundred nanoseconds.
+    ///
+    /// # Errors
+    ///
+    /// `Busy` if units stay on their way back longer than a short spin.
+    pub fn available_exactly(&self, key: StockKey) -> Result<i64, StockError> {
+        Ok(self.inner.core.exactly(key)?)
     }
 
     /// The book of a key at one position of the log, at least as new as every answer given before this call.

@@ -10,7 +10,7 @@ use crate::log::directory::DirectoryError;
 use crate::log::recovery::LogError;
 use crate::log::sidecar::SidecarError;
 use crate::log::store::StoreError;
-use crate::types::{NAME_BYTES_MAX, Position, QUANTITY_MAX, REFERENCE_BYTES_MAX};
+use crate::types::{LINES_MAX, NAME_BYTES_MAX, Position, QUANTITY_MAX, REFERENCE_BYTES_MAX, StockKey};
 
 /// Why an answer could not be known without waiting.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, thiserror::Error)]
@@ -25,6 +25,9 @@ pub enum Busy {
     /// The ring has no room until the log thread has caught up.
     #[error("the log is behind and its ring is full; try again in a millisecond")]
     LogBehind,
+    /// Another call is changing the hold in more than one step.
+    #[error("this hold is being changed by another call; try again at once")]
+    Changing,
     /// The table of op keys is full.
     #[error("the table of op keys is full; raise op_keys_max, shorten op_key_retention, or try again later")]
     OpKeysFull,
@@ -101,6 +104,15 @@ pub enum Common {
     /// A reference that is too long.
     #[error("a reference of {0} bytes is longer than {REFERENCE_BYTES_MAX}; use a shorter one")]
     ReferenceTooLong(usize),
+    /// No lines, or too many.
+    #[error("a cart of {0} lines is not one of 1 to {LINES_MAX}; split it, or leave it out")]
+    CartLines(usize),
+    /// No room for the lines of another cart.
+    #[error("carts have as many lines as lines_max allows ({lines_max}); raise it, or let some end")]
+    LinesFull {
+        /// The setting.
+        lines_max: u32,
+    },
     /// A stock key of another directory.
     #[error("this stock key belongs to another directory; resolve it again with Engine::key")]
     ForeignKey,
@@ -163,6 +175,14 @@ operation_error! {
             /// The largest allowed.
             max: Duration,
         },
+        /// The fewest units that would do are not between 1 and the quantity.
+        #[error("at least {at_least} of {quantity} units were asked for; ask for 1 to {quantity}")]
+        AtLeast {
+            /// The fewest that would do.
+            at_least: u32,
+            /// The quantity.
+            quantity: u32,
+        },
     }
 }
 
@@ -173,6 +193,9 @@ pub enum LookupError {
     /// No hold was ever given this id here: it is forged, mistyped, or of another directory.
     #[error("no hold of this directory has this id; check where the id came from")]
     Unknown,
+    /// Another call is changing the hold in more than one step; ask again at once.
+    #[error("this hold is being changed by another call; ask again at once")]
+    Changing,
     /// The hold ended so long ago that how is forgotten.
     #[error("this hold ended earlier and is no longer remembered; consult the log for how")]
     Forgotten,
@@ -197,6 +220,15 @@ operation_error! {
             asked: u32,
             /// Units held.
             held: u32,
+        },
+        /// The hold has no units of a stock key that was named.
+        #[error("the hold has nothing of one of the stock keys named; look at Engine::status first")]
+        NotHeld(StockKey),
+        /// A part of a cart.
+        #[error("the hold has {lines} lines, so a quantity does not say which; name lines and quantities")]
+        NameLines {
+            /// Lines of the hold.
+            lines: usize,
         },
         /// It had expired, and its units are no longer there.
         #[error("the hold expired and its units cannot be taken again: {0}")]
@@ -224,6 +256,15 @@ operation_error! {
             /// Units there.
             remaining: u32,
         },
+        /// The hold has no units of a stock key that was named.
+        #[error("the hold has nothing of one of the stock keys named; look at Engine::status first")]
+        NotHeld(StockKey),
+        /// A part of a cart.
+        #[error("the hold has {lines} lines, so a quantity does not say which; name lines and quantities")]
+        NameLines {
+            /// Lines of the hold.
+            lines: usize,
+        },
         /// A TTL out of bounds.
         #[error("a TTL of {asked:?} is outside the bounds {min:?} to {max:?}; see Config::ttl_bounds")]
         Ttl {
@@ -246,6 +287,49 @@ operation_error! {
             /// Its last possible deadline.
             latest: Timestamp,
         },
+    }
+}
+
+operation_error! {
+    /// Why a hold was not replaced. It is as it was.
+    ReplaceError {
+        /// The hold cannot be found.
+        #[error("{0}")]
+        Lookup(#[from] LookupError),
+        /// The deadline had passed: the units are back on sale.
+        #[error("the hold expired at its deadline; reserve again")]
+        Expired,
+        /// The hold is in a state that does not allow this.
+        #[error("the hold is {0}, which does not allow this; look at Engine::status first")]
+        WrongState(HoldState),
+        /// The units that it would need in addition are not there. `asked` and `available` are of those.
+        #[error("the hold stays as it is: {0}")]
+        Refused(Refusal),
+        /// A quantity for a cart.
+        #[error("the hold has {lines} lines, so a quantity does not say which; name lines and quantities")]
+        NameLines {
+            /// Lines of the hold.
+            lines: usize,
+        },
+        /// A TTL out of bounds.
+        #[error("a TTL of {asked:?} is outside the bounds {min:?} to {max:?}; see Config::ttl_bounds")]
+        Ttl {
+            /// What was asked for.
+            asked: Duration,
+            /// The smallest allowed.
+            min: Duration,
+            /// The largest allowed.
+            max: Duration,
+        },
+        /// The hold would live longer than `life_max`.
+        #[error("the hold may live until {latest} at most (life_max); confirm it before, or reserve again")]
+        LifeMax {
+            /// Its last possible deadline.
+            latest: Timestamp,
+        },
+        /// It was changed too often.
+        #[error("the hold was replaced 65,535 times, which is all it can be; reserve again and release it")]
+        TooOften,
     }
 }
 

@@ -13,6 +13,8 @@ pub(crate) enum Fault {
     SkipFreeze,
     /// A split key's taker believes its own cell when it is short.
     RefuseOnSplit,
+    /// Lines of a cart on the same stock key are not added up.
+    LinesApart,
     /// Uses of a block are told apart by one bit.
     NarrowVersion,
     /// A transition gives units back before it draws its position.

@@ -80,13 +80,15 @@ mod stock;
 mod sync;
 pub mod types;
 
-pub use answer::{HoldState, HoldStatus, Level, Refusal, RefusalReason, Reserved};
+pub use answer::{HoldState, HoldStatus, Level, Refusal, RefusalReason, Reserved, ReservedCart};
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use config::{Config, ConfigError, Durability};
 pub use engine::{Engine, OpenReport};
 pub use metrics::{Metrics, SyncLatency};
 pub use receipt::Receipt;
-pub use request::{Adjust, AdjustReason, Confirm, Extend, OnHold, Receive, Reserve};
+pub use request::{
+    Adjust, AdjustReason, CartLine, Confirm, Extend, OnHold, Receive, Replace, Reserve, ReserveCart,
+};
 pub use types::{HoldId, OpKey, Position, StockKey};
 
 /// The examples of the README are compiled with the documentation's.

@@ -20,12 +20,14 @@ pub(crate) enum Count {
     BusyLogBehind,
     BusyOpKeysFull,
     BusyGrowing,
+    BusyChanging,
     Duplicates,
     Confirmed,
     Retaken,
     Released,
     Expired,
     Extended,
+    Replaced,
     PaymentsBegun,
     Cancelled,
     Shipped,
@@ -148,7 +150,7 @@ pub struct Metrics {
     pub granted: u64,
     /// Reserves refused because stock was out.
     pub refused_out_of_stock: u64,
-    /// Reserves refused by the stop switch.
+    /// Reserves refused by the stop switch, or because the sale had not opened.
     pub refused_stopped: u64,
     /// Reserves turned away at `holds_max`.
     pub holds_full: u64,
@@ -162,6 +164,8 @@ pub struct Metrics {
     pub busy_op_keys_full: u64,
     /// `Busy`: another thread was taking memory for more holds or stock keys.
     pub busy_growing: u64,
+    /// `Busy`: another call was changing the hold.
+    pub busy_changing: u64,
     /// Operations answered from their op key.
     pub duplicates: u64,
     /// Holds confirmed, late ones included.
@@ -174,6 +178,8 @@ pub struct Metrics {
     pub expired: u64,
     /// Deadlines moved.
     pub extended: u64,
+    /// Holds that got other lines.
+    pub replaced: u64,
     /// Payments begun.
     pub payments_begun: u64,
     /// Cancellations of confirmed units.
@@ -226,6 +232,7 @@ impl Metrics {
             + self.busy_log_behind
             + self.busy_op_keys_full
             + self.busy_growing
+            + self.busy_changing
     }
 
     pub(crate) fn count(&mut self, tally: &Tally) {
@@ -240,12 +247,14 @@ impl Metrics {
             (&mut self.busy_log_behind, BusyLogBehind),
             (&mut self.busy_op_keys_full, BusyOpKeysFull),
             (&mut self.busy_growing, BusyGrowing),
+            (&mut self.busy_changing, BusyChanging),
             (&mut self.duplicates, Duplicates),
             (&mut self.confirmed, Confirmed),
             (&mut self.retaken, Retaken),
             (&mut self.released, Released),
             (&mut self.expired, Expired),
             (&mut self.extended, Extended),
+            (&mut self.replaced, Replaced),
             (&mut self.payments_begun, PaymentsBegun),
             (&mut self.cancelled, Cancelled),
             (&mut self.shipped, Shipped),

@@ -198,7 +198,7 @@ fn a_status_is_of_the_hold_that_was_asked_for() {
                 let Some(hold) = *c.lock().unwrap() else { continue };
                 for _ in 0..50 {
                     if let Ok(status) = e.status(hold)
-                        && (status.key != key
+                        && (status.lines[0].key != key
                             || status.quantity != 1
                             || status.reference.as_bytes() != b"AAAAAAAAAAAA")
                     {

@@ -1,9 +1,8 @@
 //! What is measured: one scenario on so many threads, once.
 
-use std::fs;
 use std::sync::Barrier;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::contenders::Stock;
 
@@ -81,30 +80,13 @@ pub struct Job {
 pub struct Sample {
     /// Decisions, or cycles, a second of all threads together.
     pub per_second: f64,
-    /// Part of the time that a thread was ready and had no core, on average. `NaN` where the kernel does not say.
-    pub waited: f64,
     /// Times that the answer was to try again, in laps that were not timed too.
     pub busy: u64,
 }
 
-/// Laps of a measurement. The first is not timed: in it tables grow, memory is touched, and slots are used once. Of the
-/// others the fastest counts, which is the one that other programs disturbed least.
-const LAPS: usize = 4;
-
-/// What one thread saw of one lap.
-#[derive(Clone, Copy)]
-struct Lap {
-    began: Instant,
-    ended: Instant,
-    /// Ready, and without a core.
-    waited: Option<Duration>,
-}
-
-/// How long this thread has waited for a core since it began.
-fn waited() -> Option<Duration> {
-    let text = fs::read_to_string("/proc/thread-self/schedstat").ok()?;
-    text.split_whitespace().nth(1)?.parse().ok().map(Duration::from_nanos)
-}
+/// Laps of a measurement; the last one is timed. Before it tables have grown, memory has been touched, and slots have
+/// been used.
+const LAPS: usize = 2;
 
 impl Job {
     pub fn new(scenario: Scenario, threads: u64) -> Self {
@@ -123,7 +105,7 @@ impl Job {
 
     pub fn run<S: Stock>(self, stock: &S) -> Sample {
         let barrier = Barrier::new(self.threads as usize);
-        let laps: Vec<Vec<Lap>> = thread::scope(|scope| {
+        let timed: Vec<(Instant, Instant)> = thread::scope(|scope| {
             let workers: Vec<_> = (0..self.threads)
                 .map(|thread| {
                     let barrier = &barrier;
@@ -132,33 +114,24 @@ impl Job {
                 .collect();
             workers.into_iter().map(|worker| worker.join().unwrap()).collect()
         });
-        // From when the first thread began until the last one ended.
-        let took = |lap: &usize| {
-            let began = laps.iter().map(|laps| laps[*lap].began).min().unwrap();
-            laps.iter().map(|laps| laps[*lap].ended).max().unwrap() - began
-        };
-        let fastest = (1..LAPS).min_by_key(took).unwrap();
-        let took = took(&fastest).as_secs_f64();
-        let waited = |laps: &Vec<Lap>| laps[fastest].waited.map_or(f64::NAN, |waited| waited.as_secs_f64());
-        let waited = laps.iter().map(waited).sum::<f64>() / self.threads as f64;
-        Sample { per_second: self.count as f64 / took, waited: waited / took, busy: 0 }
+        let began = timed.iter().map(|times| times.0).min().unwrap();
+        let ended = timed.iter().map(|times| times.1).max().unwrap();
+        Sample { per_second: self.count as f64 / (ended - began).as_secs_f64(), busy: 0 }
     }
 
-    fn work<S: Stock>(self, stock: &S, thread: u64, barrier: &Barrier) -> Vec<Lap> {
+    fn work<S: Stock>(self, stock: &S, thread: u64, barrier: &Barrier) -> (Instant, Instant) {
         let mut held = Vec::with_capacity((self.count / self.threads) as usize);
-        let lap = |_| {
+        let mut times = (Instant::now(), Instant::now());
+        for _ in 0..LAPS {
             stock.settle();
             barrier.wait();
-            let before = waited();
-            let began = Instant::now();
+            times.0 = Instant::now();
             self.lap(stock, thread << 32, &mut held);
-            let ended = Instant::now();
-            let waited = before.zip(waited()).map(|(before, after)| after - before);
+            times.1 = Instant::now();
             barrier.wait();
             self.clear(stock, &mut held);
-            Lap { began, ended, waited }
-        };
-        (0..LAPS).map(lap).collect()
+        }
+        times
     }
 
     fn lap<S: Stock>(self, stock: &S, names: u64, held: &mut Vec<S::Hold>) {

@@ -9,9 +9,11 @@ use crate::error::{Busy, Common, Stopped};
 use crate::expiry::timers::{Fired, Slots, State, Timers, Turn};
 use crate::fold::answers::Answers;
 use crate::fold::follower::Follower;
+use crate::hold::lines::Line;
 use crate::hold::op_keys::{Answer, Began, Done, OpKeys};
-use crate::hold::state::{Event, No, Phase, Word, decide};
-use crate::hold::table::{Facts, HoldTable, Slot};
+use crate::hold::slot::Slot;
+use crate::hold::state::{Event, No, Phase, decide};
+use crate::hold::table::HoldTable;
 use crate::log::record::{Encoded, Op, Place, Record, Span};
 use crate::log::ring::{Claim, NoClaim, Share};
 use crate::log::writer::Shared;
@@ -23,6 +25,8 @@ use crate::stock::counter::PendingFull;
 use crate::sync::AtomicU32;
 use crate::types::{OpKey, Position, StockKey};
 
+use super::find::Seen;
+use super::told::Told;
 use super::transition::{Beaten, Change, Pledges};
 
 /// Shards at most; a snapshot of their timers fits on the stack.
@@ -100,12 +104,6 @@ impl Core {
         self.book.lane(home(), key)
     }
 
-    /// Announces that units of a key will come back.
-    pub(crate) fn announce<'c>(&'c self, back: &mut Pledges<'c>, key: u32, units: u32) -> Result<(), Common> {
-        let item = self.book.get(key).ok_or(Common::ForeignKey)?;
-        back.announce(&item.counter, self.lane(key), units).map_err(|PendingFull| self.busy(Busy::Pending))
-    }
-
     pub(crate) fn count(&self, count: Count) {
         self.tally.add(home(), count);
     }
@@ -117,6 +115,7 @@ impl Core {
             Busy::Reclaiming => Count::BusyReclaiming,
             Busy::LogBehind => Count::BusyLogBehind,
             Busy::OpKeysFull => Count::BusyOpKeysFull,
+            Busy::Changing => Count::BusyChanging,
             Busy::Growing => Count::BusyGrowing,
         });
         Common::Busy(busy)
@@ -153,8 +152,8 @@ impl Core {
         key: Option<OpKey>,
         content: u64,
         now: Timestamp,
-        wrap: fn(T) -> Answer,
-        unwrap: fn(Answer) -> Result<T, E>,
+        wrap: impl Fn(T) -> Answer,
+        unwrap: impl Fn(Answer) -> Result<T, E>,
         decide: impl FnOnce(Option<Op>) -> Result<(T, Position), E>,
     ) -> Result<(T, Position), E>
     where
@@ -179,13 +178,22 @@ impl Core {
 
     // ── holds ────────────────────────────────────────────────────────────────────────────────────────────────
 
-    /// Whether the slot still has the hold that was named, and what it says of it.
-    pub(crate) fn seen(&self, slot: &Slot, generation: u32) -> Option<(Word, Facts)> {
-        let word = slot.word();
-        let facts = slot.facts();
-        let came_to_be = |word: Word| !matches!(word.phase(), Phase::Free | Phase::Reserving);
-        (facts.generation == generation && came_to_be(word) && came_to_be(facts.word))
-            .then_some((word, facts))
+    /// Announces that units will come back.
+    pub(crate) fn announce(&self, lines: &[Line]) -> Result<Pledges<'_>, Common> {
+        let mut back = Pledges::default();
+        for line in lines {
+            let announced = match self.book.get(line.key) {
+                Some(item) => back
+                    .announce(&item.counter, self.lane(line.key), line.units)
+                    .map_err(|PendingFull| self.busy(Busy::Pending)),
+                None => Err(Common::ForeignKey),
+            };
+            if let Err(cause) = announced {
+                back.forgo();
+                return Err(cause);
+            }
+        }
+        Ok(back)
     }
 
     /// Closes a hold whose deadline has passed at `now`; `Ok(None)` if that is not how it is.
@@ -196,18 +204,22 @@ impl Core {
         now: Timestamp,
     ) -> Result<Option<Position>, Common> {
         loop {
-            let Some((word, facts)) = self.seen(slot, place.generation) else { return Ok(None) };
-            let Ok(next) = decide(word, now, Event::Expire) else { return Ok(None) };
-            if self.book.get(facts.key).is_none() {
+            let hold = match self.seen(slot, place.generation) {
+                Seen::Here(hold) => hold,
+                Seen::Gone => return Ok(None),
+                Seen::Changing => return Err(self.busy(Busy::Changing)),
+            };
+            let Ok(next) = decide(hold.word, now, Event::Expire) else { return Ok(None) };
+            if hold.lines.iter().any(|line| self.book.get(line.key).is_none()) {
                 return Ok(None);
             }
-            let quantity = facts.quantity;
-            let record =
-                self.encode(&Record::Expire { at: self.at(now), place, key: facts.key, quantity })?;
+            let (is_cart, ttl) = (hold.lines.len() > 1, span(now, now));
+            let told = Told::Expire { lines: hold.lines };
+            let record = told.encode(is_cart, (self.at(now), place), ttl, None);
+            let record = record.ok_or(Common::CartLines(told.back().len()))?;
             let claim = self.claim(record.words(), Share::Keep)?;
-            let (mut back, taken) = (Pledges::default(), Pledges::default());
-            self.announce(&mut back, facts.key, quantity)?;
-            let change = Change { claim, record: &record, slot, from: word, to: next, back, taken };
+            let (back, taken) = (self.announce(told.back())?, Pledges::default());
+            let change = Change { claim, record: &record, slot, from: hold.word, to: next, back, taken };
             match change.make(|| {}) {
                 Ok(end) => {
                     self.log.bell.ring();
@@ -327,7 +339,7 @@ impl Slots for ShardSlots<'_> {
 
     fn deadline(&self, local: u32) -> Option<Timestamp> {
         let word = self.slot(local)?.1.word();
-        (word.phase().is_live() || word.phase() == Phase::Reserving).then(|| word.deadline())
+        word.phase().has_deadline().then(|| word.deadline())
     }
 
     fn fire(&self, local: u32, now: Timestamp) -> Fired {
@@ -336,16 +348,19 @@ impl Slots for ShardSlots<'_> {
             let word = item.word();
             let generation = item.facts().generation;
             match decide(word, now, Event::Expire) {
-                // Its units may be taken and its position not drawn: it cannot be closed yet, nor forgotten.
-                Err(No::Phase(Phase::Reserving)) | Err(No::NotDue) => return Fired::Later(word.deadline()),
+                // Its units may be taken and its position not drawn, or another is changing it: it cannot be closed
+                // yet, nor forgotten.
+                Err(No::Phase(Phase::Reserving | Phase::Changing)) | Err(No::NotDue) => {
+                    return Fired::Later(word.deadline());
+                }
                 Err(_) => return Fired::Dead,
                 Ok(_) => {}
             }
             match self.core.expire(item, Place { slot, generation }, now) {
                 Ok(Some(_)) => return Fired::Expired,
-                // It changed under us: look again. A key that is not there, which no log of ours names, has no units.
-                Ok(None) if self.core.book.get(item.facts().key).is_none() => return Fired::Dead,
-                Ok(None) => {}
+                // A key that is not there, which no log of ours names, has no units.
+                Ok(None) if item.word() == word => return Fired::Dead,
+                Ok(None) => {} // it changed under us: look again
                 Err(_) => return Fired::Later(word.deadline()),
             }
         }

@@ -30,7 +30,7 @@ use crate::log::watch::Watch;
 use crate::log::writer::{self, Bell, Shared, Writer};
 use crate::metrics::{LogMetrics, Tally};
 use crate::poison::Poison;
-use crate::stock::book::{Book, Item};
+use crate::stock::book::{Book, Gate, Item};
 use crate::stock::catalog::Catalog;
 use crate::types::{OpKey, Position};
 
@@ -190,7 +190,12 @@ fn start(
 
     let (catalog, book) = (Catalog::default(), Book::new(shards));
     for ((index, level), (sku, location)) in fold.levels.iter().zip(&fold.names) {
-        let item = Item::new(level.available(), level.on_hand, level.stopped);
+        let gate = match level.opens_at() {
+            _ if level.stopped => Gate::Stopped,
+            Some(opens_at) => Gate::OpensAt(opens_at),
+            None => Gate::Open,
+        };
+        let item = Item::new(level.available(), level.on_hand, gate);
         let made = catalog.declare(sku, location, |key| book.add(key, item).map_err(|_| NameError::Full));
         let problem = match made {
             Ok(key) if key == index => continue,
@@ -203,12 +208,13 @@ fn start(
 
     // A log that was written with more holds than are allowed now is opened all the same.
     let highest = fold.holds.keys().max().map_or(0, |slot| slot.saturating_add(1));
-    let holds = HoldTable::new(shards, config.holds_max, config.expired_kept, highest);
+    let lines: usize = fold.holds.values().map(|hold| hold.lines.len()).sum();
+    let lines_max = config.lines_max.max(u32::try_from(lines).unwrap_or(u32::MAX));
+    let holds = HoldTable::new(shards, config.holds_max, lines_max, config.expired_kept, highest);
     for (&slot, hold) in &fold.holds {
         let deadline = if hold.word.phase().is_live() { hold.word.deadline() } else { Timestamp(0) };
         let new = NewHold {
-            key: hold.lines.first().map_or(0, |line| line.key),
-            quantity: hold.held,
+            lines: &hold.lines,
             born: hold.born,
             deadline,
             reference: hold.reference.as_bytes(),

@@ -1,42 +1,56 @@
 //! What happens to a hold after it was made: confirm, release, extend, payment, cancel, ship.
 
 use super::core::{Core, span};
-use super::reserve::{Effort, SoldOut, quantity};
+use super::find::{FoundHold, Hold, NotFound};
+use super::part::{NoPart, Part, rest};
+use super::reserve::{Effort, SoldOut};
+use super::told::Told;
 use super::transition::{Beaten, Change, Pledges};
-use crate::answer::{Confirmed, Extended, HoldState, Moved, Refusal, RefusalReason};
+use crate::answer::{Confirmed, Extended, HoldState, Moved};
 use crate::clock::Timestamp;
 use crate::error::{Common, ConfirmError, HoldError, LookupError};
-use crate::hold::id::HoldIds;
+use crate::hold::lines::Lines;
+use crate::hold::slot::{CHANGES_MAX, What};
 use crate::hold::state::{Event, No, Phase, Word, decide};
-use crate::hold::table::{Facts, Slot};
-use crate::log::record::{Op, Place, Record};
+use crate::log::record::Op;
 use crate::log::ring::Share;
 use crate::metrics::Count;
 use crate::request::{Confirm, Extend, OnHold};
-use crate::types::{HoldId, Position, StockKey};
+use crate::types::{HoldId, Position};
 
-/// A hold that was found.
-#[derive(Clone, Copy)]
-pub(crate) struct FoundHold<'c> {
-    pub slot: &'c Slot,
-    pub place: Place,
-    /// As it was when it was found; a change looks again.
-    pub word: Word,
-    pub facts: Facts,
+/// One step in the life of a hold.
+struct Step {
+    event: Event,
+    told: Told,
+    /// What the hold has afterwards, where that is not what it had.
+    has: Option<Lines>,
 }
 
-/// A hold before and after it was changed.
+/// A hold that was changed.
 struct Changed {
-    before: Word,
+    before: Hold,
     after: Word,
-    facts: Facts,
+    told: Told,
     position: Position,
+}
+
+/// What left a hold, and how much is still committed.
+struct MovedLines {
+    lines: Lines,
+    remaining: u32,
+}
+
+impl MovedLines {
+    fn of(&self, hold: HoldId) -> Moved {
+        Moved { hold, quantity: self.lines.units(), remaining: self.remaining }
+    }
 }
 
 /// Why a hold could not be changed.
 enum Stuck {
     Lookup(LookupError),
     No(No),
+    NoPart(NoPart),
     Common(Common),
 }
 
@@ -46,68 +60,80 @@ impl From<Common> for Stuck {
     }
 }
 
-impl Core {
-    /// The hold that an id names.
-    pub(crate) fn find(&self, id: HoldId) -> Result<FoundHold<'_>, LookupError> {
-        let place = HoldIds::place(id);
-        let slot = self.holds.slot(place.slot).ok_or(LookupError::Unknown)?;
-        match self.seen(slot, place.generation) {
-            Some((word, facts)) if self.answers.ids.id(place, facts.epoch) == id => {
-                Ok(FoundHold { slot, place, word, facts })
-            }
-            Some(_) => Err(LookupError::Unknown),
-            // A slot that was taken and given up again is free at the generation of the hold before.
-            None if slot.facts().generation >= place.generation && self.answers.ids.is_ours(id) => {
-                Err(LookupError::Forgotten)
-            }
-            None => Err(LookupError::Unknown),
+impl From<NoPart> for Stuck {
+    fn from(why: NoPart) -> Self {
+        match why {
+            NoPart::Common(cause) => Stuck::Common(cause),
+            why => Stuck::NoPart(why),
         }
     }
+}
 
-    /// Applies an event to a hold, logging what `describe` says of it before and after, and giving back what it
-    /// returns.
+impl From<NotFound> for Stuck {
+    fn from(why: NotFound) -> Self {
+        match why {
+            NotFound::Lookup(error) => Stuck::Lookup(error),
+            NotFound::Common(cause) => Stuck::Common(cause),
+        }
+    }
+}
+
+impl Core {
+    /// Takes a hold one step on, logging it and giving back what it returns. `probe` is an event that the hold's phase
+    /// allows if it allows the step's.
     fn change(
         &self,
-        found: FoundHold<'_>,
+        found: &FoundHold<'_>,
         now: Timestamp,
-        event: impl Fn(Word, &Facts) -> Event,
-        describe: impl Fn(Word, Word, &Facts) -> (Record<'static>, u32),
+        op: Option<Op>,
+        probe: Event,
+        step: impl Fn(&Hold) -> Result<Step, NoPart>,
     ) -> Result<Changed, Stuck> {
-        let FoundHold { slot, place, .. } = found;
+        let &FoundHold { slot, place, .. } = found;
         loop {
-            let (word, facts) =
-                self.seen(slot, place.generation).ok_or(Stuck::Lookup(LookupError::Forgotten))?;
-            let next = match decide(word, now, event(word, &facts)) {
-                Ok(next) => next,
+            let hold = self.here(slot, place.generation)?.ok_or(Stuck::Lookup(LookupError::Forgotten))?;
+            match decide(hold.word, now, probe) {
+                Ok(_) => {}
                 // Whoever answers anything because a deadline has passed closes the hold first.
                 Err(No::Due) => match self.expire(slot, place, now)? {
                     Some(_) => return Err(Stuck::No(No::Due)),
                     None => continue,
                 },
                 Err(no) => return Err(Stuck::No(no)),
-            };
-            let (record, returned) = describe(word, next, &facts);
-            if next == word && record.op().is_none() {
+            }
+            let Step { event, told, has } = step(&hold)?;
+            let next = decide(hold.word, now, event).map_err(Stuck::No)?;
+            if next == hold.word && op.is_none() {
                 // Nothing happens, so nothing is written: a swap that changes nothing does not say which of two
                 // records came first.
                 self.stopped().map_err(Common::from)?;
-                return Ok(Changed { before: word, after: next, facts, position: self.read_position() });
+                return Ok(Changed { after: next, before: hold, told, position: self.read_position() });
             }
-            let mut record = self.encode(&record)?;
+            let ttl = span(now, next.deadline());
+            let record = told.encode(hold.lines.len() > 1, (self.at(now), place), ttl, op);
+            let mut record = record.ok_or(Common::CartLines(hold.lines.len()))?;
             record.set_answer(next.units().into());
-            let claim = self.claim(record.words(), Share::Keep)?;
-            let (mut back, taken) = (Pledges::default(), Pledges::default());
-            if returned > 0 {
-                self.announce(&mut back, facts.key, returned)?;
+            // What the word cannot say is written while it says `Changing`.
+            let has = has.filter(|_| matches!(hold.facts.what, What::Chain { .. }));
+            if has.is_some() && hold.facts.uses - hold.facts.generation >= CHANGES_MAX {
+                return Err(Stuck::No(No::Phase(next.phase())));
             }
-            let change = Change { claim, record: &record, slot, from: word, to: next, back, taken };
-            match change.make(|| {}) {
+            let to = if has.is_some() { hold.word.changing() } else { next };
+            let claim = self.claim(record.words(), Share::Keep)?;
+            let (back, taken) = (self.announce(told.back())?, Pledges::default());
+            let change = Change { claim, record: &record, slot, from: hold.word, to, back, taken };
+            let made = change.make(|| {
+                if let Some(has) = has {
+                    self.holds.change_units(slot, &hold.facts, next.retagged(), |key| has.of(key));
+                }
+            });
+            match made {
                 Ok(end) => {
                     self.log.bell.ring();
-                    if matches!(next.phase(), Phase::Released | Phase::Shipped | Phase::Cancelled) {
+                    if next.phase().is_over() {
                         self.holds.free(place.slot);
                     }
-                    return Ok(Changed { before: word, after: next, facts, position: Position(end) });
+                    return Ok(Changed { before: hold, after: next, told, position: Position(end) });
                 }
                 Err(Beaten) => self.voided(),
             }
@@ -116,90 +142,103 @@ impl Core {
 
     pub(crate) fn confirm(
         &self,
-        request: Confirm,
+        request: Confirm<'_>,
         now: Timestamp,
         op: Option<Op>,
     ) -> Result<(Confirmed, Position), ConfirmError> {
-        let found = self.find(request.hold)?;
-        let facts = found.facts;
-        let held = facts.quantity;
-        let taken = quantity(request.quantity.unwrap_or(held))?;
-        if taken > held {
-            return Err(ConfirmError::TooMany { asked: taken, held });
-        }
-        let (at, place, returned) = (self.at(now), found.place, held - taken);
-        let event = |_, _: &Facts| Event::Confirm { units: taken };
-        let changed = self.change(found, now, event, |_, _, facts| {
-            (Record::Confirm { at, place, key: facts.key, taken, returned, op }, returned)
+        let part = self.named(request.quantity, request.lines)?;
+        let found = self.find(request.hold).map_err(|why| confirm_error(why.into()))?;
+        let changed = self.change(&found, now, op, Event::Confirm { units: 1 }, |hold| {
+            let taken = self.part(&hold.lines, part)?;
+            let returned = rest(&hold.lines, &taken);
+            let has = (!returned.is_empty()).then(|| taken.clone());
+            Ok(Step {
+                event: Event::Confirm { units: taken.units() },
+                told: Told::Confirm { taken, returned },
+                has,
+            })
         });
         match changed {
-            Ok(Changed { position, .. }) => {
+            Ok(Changed { after, told, position, .. }) => {
                 self.count(Count::Confirmed);
-                Ok((Confirmed { hold: request.hold, quantity: taken, returned, retaken: false }, position))
+                let returned = told.back().iter().fold(0, |sum, line| sum + line.units);
+                let confirmed =
+                    Confirmed { hold: request.hold, quantity: after.units(), returned, retaken: false };
+                Ok((confirmed, position))
             }
             Err(Stuck::No(No::Due | No::Phase(Phase::Expired))) if request.retake => {
-                self.confirm_late(request.hold, found, facts.key, taken, now, op)
+                self.confirm_late(part, &found, request.hold, now, op)
             }
-            Err(Stuck::No(No::Due | No::Phase(Phase::Expired))) => Err(ConfirmError::Expired),
-            Err(Stuck::No(No::Phase(phase))) => {
-                Err(phase.public().map_or(LookupError::Unknown.into(), ConfirmError::Ended))
-            }
-            Err(Stuck::No(No::NotDue | No::TooMany { .. })) => Err(LookupError::Unknown.into()),
-            Err(Stuck::Lookup(error)) => Err(error.into()),
-            Err(Stuck::Common(cause)) => Err(cause.into()),
+            Err(stuck) => Err(confirm_error(stuck)),
         }
     }
 
     /// Takes an expired hold's units again and confirms, in one step.
     fn confirm_late(
         &self,
-        hold: HoldId,
-        found: FoundHold<'_>,
-        key: u32,
-        taken: u32,
+        part: Part<'_>,
+        found: &FoundHold<'_>,
+        hold_id: HoldId,
         now: Timestamp,
         op: Option<Op>,
     ) -> Result<(Confirmed, Position), ConfirmError> {
-        let item = self.book.get(key).ok_or(LookupError::Unknown)?;
-        let refuse = |reason, available| {
-            let key = StockKey { index: key, tag: self.answers.tag };
-            let position = self.read_position();
-            Err(ConfirmError::Refused(Refusal { reason, key, asked: taken, available, position }))
-        };
+        let (slot, place) = (found.slot, found.place);
         let mut effort = Effort::new();
         loop {
-            let (word, _) = self.seen(found.slot, found.place.generation).ok_or(LookupError::Forgotten)?;
-            let next = match decide(word, now, Event::Retake { units: taken }) {
-                Ok(next) => next,
+            let hold = self.here(slot, place.generation)?.ok_or(LookupError::Forgotten)?;
+            match decide(hold.word, now, Event::Retake { units: 1 }) {
+                Ok(_) => {}
                 Err(No::Phase(phase)) => {
                     return Err(ConfirmError::Ended(phase.public().unwrap_or(HoldState::Expired)));
                 }
                 Err(_) => return Err(ConfirmError::Expired),
-            };
-            if item.is_stopped() {
-                return refuse(RefusalReason::Stopped, item.counter.roughly(self.lane(key)));
             }
-            let (at, place) = (self.at(now), found.place);
-            let record = self.encode(&Record::Retake { at, place, key, taken, op })?;
-            let claim = self.claim(record.words(), Share::Keep)?;
-            // Tentatively: should the hold have another outcome meanwhile, the units go back.
-            let (back, mut again) = (Pledges::default(), Pledges::default());
-            if again.take(&item.counter, self.lane(key), taken).is_err() {
-                again.give();
-                drop(claim);
-                match self.sold_out(item, key, taken, self, &mut effort)? {
-                    SoldOut::Retry => continue,
-                    SoldOut::Yes { available } => return refuse(RefusalReason::OutOfStock, available),
+            let taken = self.part(&hold.lines, part).map_err(|why| confirm_error(why.into()))?;
+            let units = taken.units();
+            let next = decide(hold.word, now, Event::Retake { units }).map_err(|_| ConfirmError::Expired)?;
+            for line in &*taken {
+                match self.would_refuse(*line, self, &mut effort)? {
+                    None => {}
+                    Some(refusal) => return Err(ConfirmError::Refused(refusal)),
                 }
             }
-            let slot = found.slot;
-            let change = Change { claim, record: &record, slot, from: word, to: next, back, taken: again };
-            match change.make(|| {}) {
+            let told = Told::Retake { taken: taken.clone() };
+            let record = told.encode(hold.lines.len() > 1, (self.at(now), place), span(now, now), op);
+            let record = record.ok_or(Common::CartLines(taken.len()))?;
+            let claim = self.claim(record.words(), Share::Keep)?;
+            // Tentatively: should the hold have another outcome meanwhile, the units go back.
+            let again = match self.take_tentatively(&taken) {
+                Ok(again) => again,
+                Err(short) => {
+                    drop(claim);
+                    match self.sold_out(short, self, &mut effort)? {
+                        SoldOut::Retry => continue,
+                        SoldOut::Yes { available } => {
+                            return Err(ConfirmError::Refused(self.out_of_stock(short, available)));
+                        }
+                    }
+                }
+            };
+            let is_chain = matches!(hold.facts.what, What::Chain { .. });
+            let has = (is_chain && taken != hold.lines).then_some(&taken);
+            if has.is_some() && hold.facts.uses - hold.facts.generation >= CHANGES_MAX {
+                again.give();
+                return Err(ConfirmError::Expired);
+            }
+            let to = if has.is_some() { hold.word.changing() } else { next };
+            let back = Pledges::default();
+            let change = Change { claim, record: &record, slot, from: hold.word, to, back, taken: again };
+            let made = change.make(|| {
+                if let Some(has) = has {
+                    self.holds.change_units(slot, &hold.facts, next.retagged(), |key| has.of(key));
+                }
+            });
+            match made {
                 Ok(end) => {
                     self.log.bell.ring();
                     self.count(Count::Confirmed);
                     self.count(Count::Retaken);
-                    let confirmed = Confirmed { hold, quantity: taken, returned: 0, retaken: true };
+                    let confirmed = Confirmed { hold: hold_id, quantity: units, returned: 0, retaken: true };
                     return Ok((confirmed, Position(end)));
                 }
                 Err(Beaten) => self.voided(),
@@ -209,26 +248,25 @@ impl Core {
 
     pub(crate) fn release(
         &self,
-        request: OnHold,
+        request: OnHold<'_>,
         now: Timestamp,
         op: Option<Op>,
     ) -> Result<(Moved, Position), HoldError> {
-        let found = self.find(request.hold)?;
-        whole(request, found.facts.quantity)?;
-        let (at, place) = (self.at(now), found.place);
-        let Changed { facts, position, .. } = self
-            .change(
-                found,
-                now,
-                |_, _| Event::Release,
-                |_, _, facts| {
-                    let quantity = facts.quantity;
-                    (Record::Release { at, place, key: facts.key, quantity, op }, quantity)
-                },
-            )
+        let part = self.named(request.quantity, request.lines)?;
+        let found = self.find(request.hold).map_err(|why| hold_error(why.into()))?;
+        let Changed { told, position, .. } = self
+            .change(&found, now, op, Event::Release, |hold| {
+                self.whole(part, hold)?;
+                Ok(Step {
+                    event: Event::Release,
+                    told: Told::Release { lines: hold.lines.clone() },
+                    has: None,
+                })
+            })
             .map_err(hold_error)?;
         self.count(Count::Released);
-        Ok((Moved { hold: request.hold, quantity: facts.quantity, remaining: 0 }, position))
+        let quantity = told.back().iter().fold(0, |sum, line| sum + line.units);
+        Ok((Moved { hold: request.hold, quantity, remaining: 0 }, position))
     }
 
     pub(crate) fn extend(
@@ -241,48 +279,44 @@ impl Core {
         if request.ttl < min || request.ttl > max {
             return Err(HoldError::Ttl { asked: request.ttl, min, max });
         }
-        let found = self.find(request.hold)?;
+        let found = self.find(request.hold).map_err(|why| hold_error(why.into()))?;
         let deadline = now.plus(request.ttl);
-        let FoundHold { word, facts, .. } = found;
-        let latest = facts.born.plus(self.config.life_max);
-        // A hold that already lives longer is left as it is, and told so.
-        if word.phase().is_live() && word.deadline() > now && deadline > latest.max(word.deadline()) {
+        if let Some(latest) = self.beyond_life(&found.hold, now, deadline) {
             return Err(HoldError::LifeMax { latest });
         }
-        let (at, place) = (self.at(now), found.place);
+        let event = Event::Extend { deadline };
         let Changed { before, after, position, .. } = self
-            .change(
-                found,
-                now,
-                |_, _| Event::Extend { deadline },
-                |_, next, _| (Record::Extend { at, place, ttl: span(now, next.deadline()), op }, 0),
-            )
+            .change(&found, now, op, event, |_| Ok(Step { event, told: Told::Extend, has: None }))
             .map_err(hold_error)?;
-        if after != before {
+        if after != before.word {
             self.count(Count::Extended);
         }
         Ok((Extended { hold: request.hold, deadline: after.deadline() }, position))
     }
 
+    /// The last deadline that a live hold may have, if `deadline` is later. A hold that already lives longer is left as
+    /// it is, and told so.
+    pub(crate) fn beyond_life(&self, hold: &Hold, now: Timestamp, deadline: Timestamp) -> Option<Timestamp> {
+        let latest = hold.facts.born.plus(self.config.life_max);
+        let is_live = hold.word.phase().is_live() && !hold.is_due(now);
+        (is_live && deadline > latest.max(hold.word.deadline())).then_some(latest)
+    }
+
     pub(crate) fn begin_payment(
         &self,
-        request: OnHold,
+        request: OnHold<'_>,
         now: Timestamp,
         op: Option<Op>,
     ) -> Result<(Extended, Position), HoldError> {
-        let found = self.find(request.hold)?;
-        whole(request, found.facts.quantity)?;
-        let (at, place) = (self.at(now), found.place);
+        let part = self.named(request.quantity, request.lines)?;
+        let found = self.find(request.hold).map_err(|why| hold_error(why.into()))?;
         let Changed { after, position, .. } = self
-            .change(
-                found,
-                now,
-                |word, facts| {
-                    let latest = facts.born.plus(self.config.life_max);
-                    Event::Pay { deadline: word.deadline().plus(self.config.payment_extension).min(latest) }
-                },
-                |_, next, _| (Record::Pay { at, place, ttl: span(now, next.deadline()), op }, 0),
-            )
+            .change(&found, now, op, Event::Pay { deadline: now }, |hold| {
+                self.whole(part, hold)?;
+                let latest = hold.facts.born.plus(self.config.life_max);
+                let deadline = hold.word.deadline().plus(self.config.payment_extension).min(latest);
+                Ok(Step { event: Event::Pay { deadline }, told: Told::Pay, has: None })
+            })
             .map_err(hold_error)?;
         self.count(Count::PaymentsBegun);
         Ok((Extended { hold: request.hold, deadline: after.deadline() }, position))
@@ -290,82 +324,102 @@ impl Core {
 
     pub(crate) fn cancel(
         &self,
-        request: OnHold,
+        request: OnHold<'_>,
         now: Timestamp,
         op: Option<Op>,
     ) -> Result<(Moved, Position), HoldError> {
-        let moved = self.move_committed(request, now, true, op)?;
+        let part = self.named(request.quantity, request.lines)?;
+        let found = self.find(request.hold).map_err(|why| hold_error(why.into()))?;
+        let (moved, position) = self.move_committed(&found, part, now, op, |lines| {
+            (Event::Cancel { units: Some(lines.units()) }, Told::Cancel { lines })
+        })?;
         self.count(Count::Cancelled);
-        Ok(moved)
+        Ok((moved.of(request.hold), position))
     }
 
     pub(crate) fn ship(
         &self,
-        request: OnHold,
+        request: OnHold<'_>,
         now: Timestamp,
         op: Option<Op>,
     ) -> Result<(Moved, Position), HoldError> {
-        let found = self.find(request.hold)?;
-        let item = self.book.get(found.facts.key).ok_or(LookupError::Unknown)?;
-        // The lock of physical movements: what is on hand falls with the shipment.
-        let mut on_hand = item.on_hand.lock();
-        let moved = self.move_committed(request, now, false, op)?;
-        *on_hand -= i64::from(moved.0.quantity);
-        drop(on_hand);
+        let part = self.named(request.quantity, request.lines)?;
+        let found = self.find(request.hold).map_err(|why| hold_error(why.into()))?;
+        // The locks of physical movements, in the order of the keys: what is on hand falls with the shipment.
+        let keys: Vec<u32> = found.hold.lines.iter().map(|line| line.key).collect();
+        let items: Vec<_> = keys.iter().filter_map(|key| self.book.get(*key)).collect();
+        let locks: Vec<_> = items.iter().map(|item| item.on_hand.lock()).collect();
+        let (moved, position) = self.move_committed(&found, part, now, op, |lines| {
+            (Event::Ship { units: Some(lines.units()) }, Told::Ship { lines })
+        })?;
+        for (key, mut on_hand) in keys.iter().zip(locks) {
+            *on_hand -= i64::from(moved.lines.of(*key));
+        }
         self.count(Count::Shipped);
-        Ok(moved)
+        Ok((moved.of(request.hold), position))
     }
 
     /// Committed units leave a hold: back on sale, or out of the building.
     fn move_committed(
         &self,
-        request: OnHold,
+        found: &FoundHold<'_>,
+        part: Part<'_>,
         now: Timestamp,
-        back: bool,
         op: Option<Op>,
-    ) -> Result<(Moved, Position), HoldError> {
-        let found = self.find(request.hold)?;
-        let units = request.quantity.map(quantity).transpose()?;
-        let (at, place) = (self.at(now), found.place);
-        let event = |_, _: &Facts| if back { Event::Cancel { units } } else { Event::Ship { units } };
-        let Changed { before: word, position, .. } = self
-            .change(found, now, event, |word, _, facts| {
-                let (key, quantity) = (facts.key, units.unwrap_or(word.units()));
-                if back {
-                    (Record::Cancel { at, place, key, quantity, op }, quantity)
-                } else {
-                    (Record::Ship { at, place, key, quantity, op }, 0)
-                }
+        step: impl Fn(Lines) -> (Event, Told),
+    ) -> Result<(MovedLines, Position), HoldError> {
+        let probe = Event::Cancel { units: None };
+        let Changed { before, after, told, position } = self
+            .change(found, now, op, probe, |hold| {
+                let lines = self.part(&hold.lines, part)?;
+                let has = rest(&hold.lines, &lines);
+                let (event, told) = step(lines);
+                Ok(Step { event, told, has: (!has.is_empty()).then_some(has) })
             })
-            .map_err(|stuck| match stuck {
-                Stuck::No(No::TooMany { remaining }) => {
-                    HoldError::TooMany { asked: request.quantity.unwrap_or(0), remaining }
-                }
-                other => hold_error(other),
-            })?;
-        let quantity = units.unwrap_or(word.units());
-        Ok((Moved { hold: request.hold, quantity, remaining: word.units() - quantity }, position))
+            .map_err(hold_error)?;
+        let lines = match told {
+            Told::Ship { lines } | Told::Cancel { lines } => lines,
+            _ => before.lines,
+        };
+        Ok((MovedLines { lines, remaining: after.units() }, position))
+    }
+
+    /// Refuses to do for a part of a hold what is done for all of it.
+    fn whole(&self, part: Part<'_>, hold: &Hold) -> Result<(), NoPart> {
+        let part = self.part(&hold.lines, part)?;
+        if part == hold.lines { Ok(()) } else { Err(NoPart::WholeOnly { held: hold.lines.units() }) }
     }
 }
 
-/// Refuses to do for a part of a hold what is done for all of it.
-fn whole(request: OnHold, held: u32) -> Result<(), HoldError> {
-    match request.quantity.map(quantity).transpose()? {
-        Some(asked) if asked > held => Err(HoldError::TooMany { asked, remaining: held }),
-        Some(asked) if asked < held => Err(HoldError::WholeOnly { held }),
-        _ => Ok(()),
+fn confirm_error(stuck: Stuck) -> ConfirmError {
+    match stuck {
+        Stuck::No(No::Due | No::Phase(Phase::Expired)) => ConfirmError::Expired,
+        Stuck::No(No::Phase(phase)) => {
+            phase.public().map_or(LookupError::Unknown.into(), ConfirmError::Ended)
+        }
+        Stuck::No(No::NotDue | No::TooMany { .. }) => LookupError::Unknown.into(),
+        Stuck::NoPart(NoPart::TooMany { asked, there: held }) => ConfirmError::TooMany { asked, held },
+        Stuck::NoPart(NoPart::NotHeld(key)) => ConfirmError::NotHeld(key),
+        Stuck::NoPart(NoPart::NameLines { lines }) => ConfirmError::NameLines { lines },
+        Stuck::NoPart(NoPart::WholeOnly { .. }) => LookupError::Unknown.into(),
+        Stuck::NoPart(NoPart::Common(cause)) | Stuck::Common(cause) => cause.into(),
+        Stuck::Lookup(error) => error.into(),
     }
 }
 
 fn hold_error(stuck: Stuck) -> HoldError {
     match stuck {
-        Stuck::Lookup(error) => error.into(),
-        Stuck::Common(cause) => cause.into(),
         Stuck::No(No::Due | No::Phase(Phase::Expired)) => HoldError::Expired,
         Stuck::No(No::Phase(phase)) => {
             phase.public().map_or(HoldError::Lookup(LookupError::Unknown), HoldError::WrongState)
         }
-        Stuck::No(No::TooMany { remaining }) => HoldError::TooMany { asked: 0, remaining },
+        Stuck::No(No::TooMany { remaining }) => HoldError::TooMany { asked: remaining, remaining },
         Stuck::No(No::NotDue) => HoldError::Lookup(LookupError::Unknown),
+        Stuck::NoPart(NoPart::TooMany { asked, there: remaining }) => HoldError::TooMany { asked, remaining },
+        Stuck::NoPart(NoPart::NotHeld(key)) => HoldError::NotHeld(key),
+        Stuck::NoPart(NoPart::NameLines { lines }) => HoldError::NameLines { lines },
+        Stuck::NoPart(NoPart::WholeOnly { held }) => HoldError::WholeOnly { held },
+        Stuck::NoPart(NoPart::Common(cause)) | Stuck::Common(cause) => cause.into(),
+        Stuck::Lookup(error) => error.into(),
     }
 }

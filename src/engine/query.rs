@@ -1,11 +1,12 @@
 //! Questions: they change nothing that was decided, and may wait for the fold.
 
 use super::core::Core;
+use super::find::Seen;
+use super::reserve::{Effort, SoldOut};
 use crate::answer::{HoldStatus, InTheWay, Level};
 use crate::clock::Timestamp;
-use crate::error::{Common, LookupError};
-use crate::hold::state::Phase;
-use crate::hold::table::Slot;
+use crate::error::{Busy, Common, LookupError};
+use crate::hold::slot::Slot;
 use crate::log::record::Place;
 use crate::metrics::Metrics;
 use crate::types::{HoldId, Position, StockKey};
@@ -28,33 +29,60 @@ impl Core {
         })
     }
 
+    /// Exactly what is on sale, at one instant: with nothing due, and nothing on its way back.
+    pub(crate) fn exactly(&self, key: StockKey) -> Result<i64, Common> {
+        let item = self.item(key)?;
+        let mut effort = Effort::new();
+        loop {
+            let before = self.look();
+            let reading = item.counter.exactly(self.lane(key.index));
+            if reading.pending {
+                self.again(&mut effort, Busy::Pending)?;
+                continue;
+            }
+            match self.nothing_due(&before, reading.available, self, &mut effort)? {
+                SoldOut::Yes { available } => return Ok(available),
+                SoldOut::Retry => {}
+            }
+        }
+    }
+
     pub(crate) fn status(&self, id: HoldId, now: Timestamp) -> Result<HoldStatus, LookupError> {
         let found = self.find(id)?;
-        self.status_of(found.slot, found.place, now).ok_or(LookupError::Forgotten)
+        self.status_of(found.slot, found.place, now)?.ok_or(LookupError::Forgotten)
     }
 
     /// A hold as it is, closed first if its deadline has passed.
-    fn status_of(&self, slot: &Slot, place: Place, now: Timestamp) -> Option<HoldStatus> {
-        let (word, _) = self.seen(slot, place.generation)?;
-        if word.phase().is_live() && word.deadline() <= now {
+    fn status_of(
+        &self,
+        slot: &Slot,
+        place: Place,
+        now: Timestamp,
+    ) -> Result<Option<HoldStatus>, LookupError> {
+        let look = || self.here(slot, place.generation).map_err(|_| LookupError::Changing);
+        let Some(mut hold) = look()? else { return Ok(None) };
+        if hold.is_due(now) {
             // Should the log be full or closed, the hold is shown as it is, with the deadline that has passed.
             let _ = self.expire(slot, place, now);
+            match look()? {
+                Some(closed) => hold = closed,
+                None => return Ok(None),
+            }
         }
-        let (word, facts) = self.seen(slot, place.generation)?;
-        let reference = self.holds.reference(place.slot, &facts);
-        // The fields are the hold's only if it still is the one.
-        self.seen(slot, place.generation)?;
-        Some(HoldStatus {
-            hold: self.answers.ids.id(place, facts.epoch),
-            key: StockKey { index: facts.key, tag: self.answers.tag },
+        let reference = self.holds.reference(place.slot, &hold.facts);
+        // The reference is the hold's only if it still is the one.
+        if look()?.is_none() {
+            return Ok(None);
+        }
+        let Some(state) = hold.word.phase().public() else { return Ok(None) };
+        Ok(Some(HoldStatus {
+            hold: self.answers.ids.id(place, hold.facts.epoch),
+            lines: self.cart_lines(&hold.lines),
             reference,
-            state: word.phase().public()?,
-            quantity: match word.phase() {
-                Phase::Confirmed | Phase::Shipped | Phase::Cancelled => word.units(),
-                _ => facts.quantity,
-            },
-            deadline: word.phase().is_live().then(|| word.deadline()),
-        })
+            state,
+            quantity: hold.lines.units(),
+            deadline: hold.word.phase().is_live().then(|| hold.word.deadline()),
+        }))
     }
 
     pub(crate) fn holds_of(&self, reference: &[u8], now: Timestamp) -> Vec<HoldStatus> {
@@ -68,7 +96,7 @@ impl Core {
             .filter_map(|slot| {
                 let item = self.holds.slot(slot)?;
                 let place = Place { slot, generation: item.facts().generation };
-                self.status_of(item, place, now)
+                self.status_of(item, place, now).ok()?
             })
             .filter(|status| status.reference.as_bytes() == reference)
             .collect();
@@ -79,10 +107,10 @@ impl Core {
     pub(crate) fn in_the_way(&self, key: StockKey, now: Timestamp) -> Result<InTheWay, Common> {
         self.item(key)?;
         let live = self.holds.slots().filter_map(|(_, slot)| {
-            let word = slot.word();
-            let facts = self.seen(slot, slot.facts().generation)?.1;
-            let live = word.phase().is_live() && word.deadline() > now && facts.key == key.index;
-            live.then_some((i64::from(facts.quantity), word.deadline()))
+            let Seen::Here(hold) = self.seen(slot, slot.facts().generation) else { return None };
+            let units = hold.lines.of(key.index);
+            let in_the_way = hold.word.phase().is_live() && !hold.is_due(now) && units > 0;
+            in_the_way.then_some((i64::from(units), hold.word.deadline()))
         });
         let nothing = InTheWay { held: 0, earliest_deadline: None };
         Ok(live.fold(nothing, |way, (quantity, deadline)| InTheWay {

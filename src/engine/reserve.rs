@@ -1,24 +1,25 @@
 //! Reserve: limits, counter, position, hold table, receipt.
 
-use super::core::{Core, Horizon, home, span};
-use crate::answer::{Left, Refusal, RefusalReason, Reserved};
 use std::time::Duration;
 
+use super::core::{Core, Horizon, Snapshot, home, span};
+use super::transition::Pledges;
+use crate::answer::{Left, Refusal, RefusalReason, Reserved};
 use crate::clock::{Clock, Timestamp};
 use crate::error::{Busy, Common, QuantityError, ReserveError};
 use crate::expiry::timers::Turn;
 use crate::fold::answers::{left_to_answer, refusal_to_answer};
+use crate::hold::lines::Line;
 use crate::hold::state::{Phase, Word};
-use crate::hold::table::NewHold;
-use crate::log::record::{Op, Record};
-use crate::log::ring::Share;
+use crate::hold::table::{Full, NewHold};
+use crate::log::record::{Encoded, Op, Place, Record};
+use crate::log::ring::{Drawn, Share};
 use crate::metrics::Count;
 use crate::request::Reserve;
-use crate::segments::NoRoom;
 use crate::stock::book::Item;
-use crate::stock::counter::{Look, Short, Want};
+use crate::stock::counter::{Look, Want};
 use crate::sync::Patience;
-use crate::types::{Position, QUANTITY_MAX, REFERENCE_BYTES_MAX, StockKey};
+use crate::types::{Position, QUANTITY_MAX, REFERENCE_BYTES_MAX};
 
 /// Batches of expired holds that one decision reclaims at most before it answers `Busy`: a million.
 const TURNS_MAX: usize = if cfg!(stockhold_loom) { 2 } else { 4_096 };
@@ -44,11 +45,23 @@ pub(crate) enum SoldOut {
 pub(crate) struct Effort {
     patience: Patience,
     turns: usize,
+    /// There was no room at the last look, and nothing due that stood in the way.
+    full: Option<Full>,
+}
+
+/// A reserve that has everything but its units.
+pub(crate) struct Prepared {
+    pub place: Place,
+    pub line: Line,
+    now: Timestamp,
+    deadline: Timestamp,
+    op: Option<Op>,
+    pub record: Encoded,
 }
 
 impl Effort {
     pub(crate) fn new() -> Self {
-        Effort { patience: Patience::new(), turns: 0 }
+        Effort { patience: Patience::new(), turns: 0, full: None }
     }
 }
 
@@ -64,14 +77,19 @@ impl Core {
     /// Limits: everything that can be refused without looking at stock.
     pub(crate) fn limits<'c, 'r>(&'c self, request: Reserve<'r>) -> Result<Wanted<'c, 'r>, ReserveError> {
         let item = self.item(request.key)?;
-        quantity(request.quantity)?;
-        reference(request.reference)?;
-        let ttl = request.ttl.unwrap_or(self.config.ttl_default);
-        let (min, max) = (self.config.ttl_min, self.config.ttl_max);
-        if ttl < min || ttl > max {
-            return Err(ReserveError::Ttl { asked: ttl, min, max });
+        let Reserve { at_least, .. } = request;
+        let quantity = quantity(request.quantity)?;
+        if at_least == 0 || at_least > quantity {
+            return Err(ReserveError::AtLeast { at_least, quantity });
         }
-        Ok(Wanted { item, request, ttl, clock: self })
+        reference(request.reference)?;
+        Ok(Wanted { item, request, ttl: self.ttl(request.ttl)?, clock: self })
+    }
+
+    pub(crate) fn ttl(&self, asked: Option<Duration>) -> Result<Duration, ReserveError> {
+        let asked = asked.unwrap_or(self.config.ttl_default);
+        let (min, max) = (self.config.ttl_min, self.config.ttl_max);
+        if asked < min || asked > max { Err(ReserveError::Ttl { asked, min, max }) } else { Ok(asked) }
     }
 
     /// Decides: a hold, or a refusal that is true, or `Busy`.
@@ -82,26 +100,8 @@ impl Core {
     ) -> Result<(Reserved, Position), ReserveError> {
         let mut effort = Effort::new();
         loop {
-            self.stopped().map_err(Common::from)?;
-            if wanted.item.is_stopped() {
-                self.count(Count::Stopped);
-                let available = wanted.item.counter.roughly(self.lane(wanted.request.key.index));
-                return Err(ReserveError::Refused(self.refusal(
-                    wanted.request,
-                    RefusalReason::Stopped,
-                    available,
-                )));
-            }
-            let (key, quantity) = (wanted.request.key.index, wanted.request.quantity);
-            if let Look::Short(_) = wanted.item.counter.look(self.lane(key), quantity) {
-                match self.sold_out(wanted.item, key, quantity, wanted.clock, &mut effort)? {
-                    SoldOut::Retry => continue,
-                    SoldOut::Yes { available } => {
-                        self.count(Count::OutOfStock);
-                        let reason = RefusalReason::OutOfStock;
-                        return Err(ReserveError::Refused(self.refusal(wanted.request, reason, available)));
-                    }
-                }
+            if let Some(refusal) = self.refuses(wanted, &mut effort)? {
+                return Err(ReserveError::Refused(refusal));
             }
             if let Some(granted) = self.take(wanted, op, &mut effort)? {
                 self.count(Count::Granted);
@@ -110,34 +110,121 @@ impl Core {
         }
     }
 
-    fn refusal(&self, request: Reserve<'_>, reason: RefusalReason, available: i64) -> Refusal {
-        let (key, asked) = (request.key, request.quantity);
+    /// Why a reserve is refused before anything is taken, if so.
+    pub(crate) fn refuses(
+        &self,
+        wanted: &Wanted<'_, '_>,
+        effort: &mut Effort,
+    ) -> Result<Option<Refusal>, Common> {
+        self.stopped()?;
+        let Reserve { key, quantity, at_least, .. } = wanted.request;
+        let line = Line { key: key.index, units: quantity };
+        if let Some(refusal) = self.closed(wanted.item, line, wanted.clock) {
+            return Ok(Some(refusal));
+        }
+        loop {
+            let Look::Short(_) = wanted.item.counter.look(self.lane(line.key), quantity) else {
+                return Ok(None);
+            };
+            match self.sold_out(line, wanted.clock, effort)? {
+                SoldOut::Retry => {}
+                // Fewer than asked for, and nothing due or pending: that is what is left.
+                SoldOut::Yes { available } if available >= at_least.into() => return Ok(None),
+                SoldOut::Yes { available } => {
+                    return Ok(Some(self.out_of_stock(Line { units: at_least, ..line }, available)));
+                }
+            }
+        }
+    }
+
+    /// The refusal of a line whose sale is stopped, or has not opened.
+    pub(crate) fn closed(&self, item: &Item, line: Line, clock: &dyn Clock) -> Option<Refusal> {
+        let reason = item.closed(|| clock.now())?;
+        self.count(Count::Stopped);
+        let available = item.counter.roughly(self.lane(line.key));
+        Some(self.refusal(line, reason, available))
+    }
+
+    pub(crate) fn out_of_stock(&self, line: Line, available: i64) -> Refusal {
+        self.count(Count::OutOfStock);
+        self.refusal(line, RefusalReason::OutOfStock, available)
+    }
+
+    fn refusal(&self, line: Line, reason: RefusalReason, available: i64) -> Refusal {
+        let (key, asked) = (self.stock_key(line.key), line.units);
         Refusal { reason, key, asked, available, position: self.read_position() }
     }
 
-    /// Reclaims what is due, then says whether fewer than `quantity` units were there at an instant.
+    /// As [`refuses`](Self::refuses), for one line of several.
+    pub(crate) fn would_refuse(
+        &self,
+        line: Line,
+        clock: &dyn Clock,
+        effort: &mut Effort,
+    ) -> Result<Option<Refusal>, Common> {
+        let item = self.book.get(line.key).ok_or(Common::ForeignKey)?;
+        if let Some(refusal) = self.closed(item, line, clock) {
+            return Ok(Some(refusal));
+        }
+        while let Look::Short(_) = item.counter.look(self.lane(line.key), line.units) {
+            match self.sold_out(line, clock, effort)? {
+                SoldOut::Retry => {}
+                SoldOut::Yes { available } => return Ok(Some(self.out_of_stock(line, available))),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Takes all lines, each so that it can be rolled back, in the order of their keys; or none, and says which line came
+    /// up short.
+    pub(crate) fn take_tentatively<'c>(&'c self, lines: &[Line]) -> Result<Pledges<'c>, Line> {
+        let mut taken = Pledges::default();
+        for line in lines {
+            let took = self
+                .book
+                .get(line.key)
+                .is_some_and(|item| taken.take(&item.counter, self.lane(line.key), line.units).is_ok());
+            if !took {
+                taken.give();
+                return Err(*line);
+            }
+        }
+        Ok(taken)
+    }
+
+    /// Reclaims what is due, then says whether fewer units than the line's were there at an instant.
     ///
     /// The clock is read after the counter: a hold whose deadline passed before the counter was read is due at a time
     /// read later, however long this thread slept in between.
     pub(crate) fn sold_out(
         &self,
-        item: &Item,
-        key: u32,
-        quantity: u32,
+        line: Line,
         clock: &dyn Clock,
         effort: &mut Effort,
     ) -> Result<SoldOut, Common> {
+        let item = self.book.get(line.key).ok_or(Common::ForeignKey)?;
         let before = self.look();
-        let Look::Short(reading) = item.counter.look(self.lane(key), quantity) else {
+        let Look::Short(reading) = item.counter.look(self.lane(line.key), line.units) else {
             return Ok(SoldOut::Retry);
         };
         if reading.pending {
             return self.again(effort, Busy::Pending);
         }
+        self.nothing_due(&before, reading.available, clock, effort)
+    }
+
+    /// Whether nothing was due when `available` was read, which was behind the look `before`.
+    pub(crate) fn nothing_due(
+        &self,
+        before: &Snapshot,
+        available: i64,
+        clock: &dyn Clock,
+        effort: &mut Effort,
+    ) -> Result<SoldOut, Common> {
         let now = clock.now();
         match self.horizon(now) {
             // Equal states around the reading: nothing was registered, and nobody reclaimed, in between.
-            Horizon::Clean(after) if after == before => Ok(SoldOut::Yes { available: reading.available }),
+            Horizon::Clean(after) if after == *before => Ok(SoldOut::Yes { available }),
             Horizon::Clean(_) | Horizon::Turning => self.again(effort, Busy::Reclaiming),
             Horizon::Due(shard) => match self.turn(shard, now) {
                 Turn::Turned { progress: true, .. } if effort.turns < TURNS_MAX => {
@@ -149,7 +236,7 @@ impl Core {
         }
     }
 
-    fn again(&self, effort: &mut Effort, busy: Busy) -> Result<SoldOut, Common> {
+    pub(crate) fn again(&self, effort: &mut Effort, busy: Busy) -> Result<SoldOut, Common> {
         self.stopped()?;
         if effort.patience.last() { Ok(SoldOut::Retry) } else { Err(self.busy(busy)) }
     }
@@ -161,73 +248,142 @@ impl Core {
         op: Option<Op>,
         effort: &mut Effort,
     ) -> Result<Option<(Reserved, Position)>, ReserveError> {
-        let &Wanted { item, request, ttl, clock } = wanted;
-        let now = clock.now();
-        let deadline = now.plus(ttl);
-        let Reserve { key: StockKey { index: key, .. }, quantity, reference, .. } = request;
-        let new = NewHold { key, quantity, born: now, deadline, reference, epoch: self.epoch };
-        let place = match self.holds.allocate(home(), new) {
-            Ok(place) => place,
-            Err(NoRoom::Full) => return self.holds_full(now, effort),
-            Err(NoRoom::Growing) => {
-                self.again(effort, Busy::Growing)?;
-                return Ok(None);
+        let Some(prepared) = self.prepare(wanted, op, effort)? else { return Ok(None) };
+        let claim = match self.claim(prepared.record.words(), Share::Take) {
+            Ok(claim) => claim,
+            Err(error) => {
+                self.holds.vanish(prepared.place);
+                return Err(error.into());
             }
         };
-        // From here on the place must become a hold or vanish.
-        let vanish = |error| {
-            self.holds.vanish(place);
-            Err(error)
+        let Some((taken, left)) = self.take_units(wanted, prepared) else { return Ok(None) };
+        let drawn = claim.draw(taken.record.words());
+        let granted = self.finish(taken, left, drawn);
+        self.log.bell.ring();
+        Ok(Some(granted))
+    }
+
+    /// Everything that can fail before the take: a place in the table, the record. The place must become a hold or vanish.
+    pub(crate) fn prepare(
+        &self,
+        wanted: &Wanted<'_, '_>,
+        op: Option<Op>,
+        effort: &mut Effort,
+    ) -> Result<Option<Prepared>, ReserveError> {
+        let Reserve { key, quantity, reference, .. } = wanted.request;
+        let now = wanted.clock.now();
+        let deadline = now.plus(wanted.ttl);
+        let line = Line { key: key.index, units: quantity };
+        let new = NewHold { lines: &[line], born: now, deadline, reference, epoch: self.epoch };
+        let place = match self.holds.allocate(home(), new) {
+            Ok(place) => place,
+            Err(full) => return self.no_room(full, now, effort),
         };
-        let ttl = span(now, deadline);
-        let record = Record::Reserve { at: self.at(now), place, key, quantity, ttl, reference, op };
-        let mut record = match self.encode(&record) {
-            Ok(record) => record,
-            Err(error) => return vanish(error.into()),
-        };
-        let claim = match self.claim(record.words(), Share::Take) {
-            Ok(claim) => claim,
-            Err(error) => return vanish(error.into()),
-        };
+        match self.encode(&self.record(place, line, (now, deadline), reference, op)) {
+            Ok(record) => Ok(Some(Prepared { place, line, now, deadline, op, record })),
+            Err(error) => {
+                self.holds.vanish(place);
+                Err(error.into())
+            }
+        }
+    }
+
+    fn record<'r>(
+        &self,
+        place: Place,
+        line: Line,
+        (now, deadline): (Timestamp, Timestamp),
+        reference: &'r [u8],
+        op: Option<Op>,
+    ) -> Record<'r> {
+        let (at, ttl, key, quantity) = (self.at(now), span(now, deadline), line.key, line.units);
+        Record::Reserve { at, place, key, quantity, ttl, reference, op }
+    }
+
+    /// The take itself; `None` if it came up short, and the place has vanished. Room in the log was claimed before.
+    pub(crate) fn take_units(
+        &self,
+        wanted: &Wanted<'_, '_>,
+        mut prepared: Prepared,
+    ) -> Option<(Prepared, Left)> {
+        let Prepared { place, line, now, deadline, op, .. } = prepared;
+        let Reserve { quantity, at_least, reference, .. } = wanted.request;
         // The deadline is registered before the units are taken: a refuser never misses it (F5).
         let (timers, slots, local) = self.timers_of(place.slot);
         timers.register(&slots, local, deadline);
-        let left = match item.counter.take(self.lane(key), Want::all(quantity)) {
-            // Holds that are due and not yet swept may leave more.
-            Ok(taken) if taken.exact && self.is_fresh(now) => Left::Exact(taken.left),
-            Ok(taken) => Left::AtLeast(taken.left),
-            Err(Short::Out { .. } | Short::Unknown) => {
-                self.holds.vanish(place);
-                return Ok(None);
-            }
+        let want = Want { least: at_least, most: quantity };
+        let Ok(taken) = wanted.item.counter.take(self.lane(line.key), want) else {
+            self.holds.vanish(place);
+            return None;
         };
-        // Nothing that can fail comes after the take: counter first, then log, then the hold is seen.
-        let drawn = claim.draw(record.words());
+        if taken.units < quantity {
+            prepared.line.units = taken.units;
+            // Fewer units take no more bytes, so the claim is enough, and encoding cannot fail.
+            let record = self.record(place, prepared.line, (now, deadline), reference, op);
+            if let Some(slot) = self.holds.slot(place.slot)
+                && let Ok(record) = self.encode(&record)
+            {
+                self.holds.set_units(slot, prepared.line);
+                prepared.record = record;
+            }
+        }
+        // Holds that are due and not yet swept may leave more.
+        let left = if taken.exact && self.is_fresh(now) {
+            Left::Exact(taken.left)
+        } else {
+            Left::AtLeast(taken.left)
+        };
+        Some((prepared, left))
+    }
+
+    /// Nothing that can fail comes after the take: counter first, then log, then the hold is seen.
+    pub(crate) fn finish(&self, prepared: Prepared, left: Left, drawn: Drawn<'_>) -> (Reserved, Position) {
+        let Prepared { place, line, deadline, mut record, .. } = prepared;
         let position = Position(drawn.end());
         if let Some(slot) = self.holds.slot(place.slot) {
             slot.publish(Word::with_deadline(Phase::Active, place.generation, deadline));
         }
         record.set_answer(left_to_answer(left));
         drawn.fill(record.as_bytes());
-        self.log.bell.ring();
         let hold = self.answers.ids.id(place, self.epoch);
-        Ok(Some((Reserved { hold, quantity, deadline, left }, position)))
+        (Reserved { hold, quantity: line.units, deadline, left }, position)
     }
 
-    /// No slot: unless holds that are due stand in the way, the table is full.
-    fn holds_full<T>(&self, now: Timestamp, effort: &mut Effort) -> Result<Option<T>, ReserveError> {
+    /// No place: unless holds that are due stand in the way, the table is full.
+    pub(crate) fn no_room<T>(
+        &self,
+        full: Full,
+        now: Timestamp,
+        effort: &mut Effort,
+    ) -> Result<Option<T>, ReserveError> {
+        if full == Full::Growing {
+            self.again(effort, Busy::Growing)?;
+            return Ok(None);
+        }
         match self.horizon(now) {
+            // Room that was reclaimed after the place was asked for is worth one more look.
+            Horizon::Clean(_) if effort.full != Some(full) => {
+                effort.full = Some(full);
+                Ok(None)
+            }
             Horizon::Clean(_) => {
                 self.count(Count::HoldsFull);
-                Err(ReserveError::HoldsFull { holds_max: self.config.holds_max })
+                Err(match full {
+                    Full::Lines => Common::LinesFull { lines_max: self.config.lines_max }.into(),
+                    _ => ReserveError::HoldsFull { holds_max: self.config.holds_max },
+                })
             }
             Horizon::Due(shard) => {
+                effort.full = None;
                 if !matches!(self.turn(shard, now), Turn::Turned { progress: true, .. }) {
                     self.again(effort, Busy::Reclaiming)?;
                 }
                 Ok(None)
             }
-            Horizon::Turning => self.again(effort, Busy::Reclaiming).map(|_| None).map_err(Into::into),
+            Horizon::Turning => {
+                effort.full = None;
+                self.again(effort, Busy::Reclaiming).map(|_| None).map_err(Into::into)
+            }
         }
     }
 

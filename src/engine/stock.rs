@@ -11,7 +11,7 @@ use crate::log::ring::Share;
 use crate::metrics::Count;
 use crate::request::{Adjust, Receive};
 use crate::segments::NoRoom;
-use crate::stock::book::Item;
+use crate::stock::book::{Gate, Item};
 use crate::types::{ON_HAND_MAX, Position, QUANTITY_MAX, StockKey};
 
 impl Core {
@@ -20,7 +20,7 @@ impl Core {
         let index = self.catalog.declare(sku, location, |key| {
             let record = self.encode(&Record::Declare { key, sku, location })?;
             let claim = self.claim(record.words(), Share::Keep)?;
-            self.book.add(key, Item::new(0, 0, false)).map_err(|none| match none {
+            self.book.add(key, Item::new(0, 0, Gate::Open)).map_err(|none| match none {
                 NoRoom::Full => NameError::Full,
                 NoRoom::Growing => self.busy(Busy::Growing).into(),
             })?;
@@ -100,14 +100,19 @@ impl Core {
         Ok((adjusted(available), position))
     }
 
-    /// Sets or clears the stop switch.
-    pub(crate) fn switch(&self, key: StockKey, stopped: bool) -> Result<((), Position), StockError> {
+    /// Opens or stops the sale of a key, now or at a moment.
+    pub(crate) fn switch(&self, key: StockKey, gate: Gate) -> Result<((), Position), StockError> {
         let item = self.item(key)?;
-        let record = self.encode(&Record::Sale { at: self.at(self.now()), key: key.index, stopped })?;
+        let (at, key) = (self.at(self.now()), key.index);
+        let record = self.encode(&match gate {
+            Gate::Open => Record::Sale { at, key, stopped: false },
+            Gate::Stopped => Record::Sale { at, key, stopped: true },
+            Gate::OpensAt(opens_at) => Record::Opens { at, key, opens_at_ms: opens_at.0 },
+        })?;
         // The lock keeps the order of switches the same in memory and in the log.
         let _switching = item.on_hand.lock();
         let drawn = self.claim(record.words(), Share::Keep)?.draw(record.words());
-        item.set_stopped(stopped);
+        item.set_gate(gate);
         let position = Position(drawn.end());
         drawn.fill(record.as_bytes());
         self.log.bell.ring();

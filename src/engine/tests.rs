@@ -17,6 +17,7 @@ use crate::error::{
     Busy, Common, ConfirmError, HoldError, LookupError, OpKeyError, ReserveError, StockError, Stopped,
 };
 use crate::fold::state::Fold;
+use crate::hold::lines::Line;
 use crate::hold::op_keys::Began;
 use crate::hold::table::NewHold;
 use crate::log::at_rest::LogAtRest;
@@ -296,7 +297,13 @@ fn a_hold_whose_slot_was_taken_and_given_up_is_forgotten_not_unknown() {
     engine.release(hold).unwrap().wait().unwrap();
     // As a reserve does that loses the race for the last unit.
     let holds = &engine.inner.core.holds;
-    let new = NewHold { key: 0, quantity: 1, born: START, deadline: START, reference: b"", epoch: 1 };
+    let new = NewHold {
+        lines: &[Line { key: 0, units: 1 }],
+        born: START,
+        deadline: START,
+        reference: b"",
+        epoch: 1,
+    };
     let place = holds.allocate(super::core::home(), new).unwrap();
     assert_eq!(engine.status(hold), Err(LookupError::Forgotten));
     holds.vanish(place);

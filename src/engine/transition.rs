@@ -14,8 +14,8 @@
 //! void theirs and un-announce.
 
 use crate::fault::{Fault, planted};
+use crate::hold::slot::Slot;
 use crate::hold::state::Word;
-use crate::hold::table::Slot;
 use crate::log::record::Encoded;
 use crate::log::ring::Claim;
 use crate::stock::blocks::Lane;
@@ -69,10 +69,6 @@ impl<'c> Pledges<'c> {
         } else {
             self.rest.push(pledged);
         }
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.first.is_none()
     }
 
     /// What was announced comes back; what was taken goes back.

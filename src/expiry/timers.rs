@@ -28,7 +28,7 @@ use crossbeam::utils::CachePadded;
 use super::wheel::{Progress, Wheel};
 use crate::clock::{EPOCH_2020_MS, Timestamp};
 use crate::fault::{Fault, planted};
-use crate::hold::table;
+use crate::hold::slot;
 use crate::sync::{AtomicU32, AtomicU64, Ordering, TryMutex};
 
 /// No slot: the end of the intake.
@@ -137,11 +137,11 @@ impl Timers {
     pub(crate) fn register(&self, slots: &impl Slots, local: u32, deadline: Timestamp) {
         if let Some(timer) = slots.timer(local)
             && !planted(Fault::SkipIntake)
-            && table::queue(timer)
+            && slot::queue(timer)
         {
             let mut head = self.intake.load(Ordering::Relaxed); // the swap re-checks it
             loop {
-                table::link(timer, head);
+                slot::link(timer, head);
                 // SeqCst: releases the link and the word before it to the drain's swap; and, should the lowering below
                 // only read an `earliest` from before a reset, orders this push before the drain behind that reset.
                 match self.intake.compare_exchange_weak(head, local, Ordering::SeqCst, Ordering::Relaxed) {
@@ -245,7 +245,7 @@ impl Timers {
                 continue;
             };
             // From here on the slot may be queued anew, so its word is read after.
-            *backlog = table::unqueue(timer);
+            *backlog = slot::unqueue(timer);
             match slots.deadline(local) {
                 Some(deadline) => wheel.insert(local, deadline.0),
                 None => wheel.remove(local),

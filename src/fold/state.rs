@@ -23,8 +23,6 @@ pub(crate) struct FoldedHold {
     pub epoch: u32,
     /// What it holds, or, confirmed, what of it is committed; of a hold that has ended, what it had last.
     pub lines: Lines,
-    /// Units that it had while it was live: what a confirm may name, whatever became of them.
-    pub held: u32,
     pub born: Timestamp,
     pub reference: Reference,
     pub word: Word,
@@ -109,7 +107,6 @@ impl Fold {
                 let hold = FoldedHold {
                     generation: place.generation,
                     epoch: self.epoch,
-                    held: lines.units(),
                     lines,
                     born,
                     reference: Reference::new(reference)
@@ -180,7 +177,6 @@ impl Fold {
                     return Err(wrong("other lines are replaced than the hold has"));
                 }
                 hold.lines = second.collect();
-                hold.held = hold.lines.units();
                 hold.word = later(hold.word, hold.word.phase(), place, at, ttl);
                 epoch = hold.epoch;
             }

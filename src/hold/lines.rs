@@ -1,5 +1,4 @@
 //! What a hold holds: one line, or the lines of a cart.
-#![allow(dead_code)] // until carts are here
 
 /// Units of one stock key, by its index.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -16,7 +15,7 @@ pub(crate) enum Lines {
 }
 
 impl Lines {
-    pub(crate) fn one(key: u32, units: u32) -> Lines {
+    pub(crate) const fn one(key: u32, units: u32) -> Lines {
         Lines::One([Line { key, units }])
     }
 
@@ -26,6 +25,11 @@ impl Lines {
             [one] => Lines::One([one]),
             _ => Lines::Many(lines.into()),
         }
+    }
+
+    /// Units of one key.
+    pub(crate) fn of(&self, key: u32) -> u32 {
+        self.binary_search_by_key(&key, |line| line.key).map_or(0, |index| self[index].units)
     }
 
     /// Units of all lines together.

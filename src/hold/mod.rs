@@ -1,8 +1,10 @@
 //! Holds: their state machine, their ids, their table, and the op keys that make operations happen once.
 
+pub(crate) mod chains;
 pub(crate) mod id;
 pub(crate) mod indices;
 pub(crate) mod lines;
 pub(crate) mod op_keys;
+pub(crate) mod slot;
 pub(crate) mod state;
 pub(crate) mod table;

@@ -19,8 +19,13 @@
 //!
 //! ```text
 //! bit 63 .. 60   59 .......... 41   40 ........................... 0
-//!     phase (4)  generation (19)    deadline in ms since 2020, or units committed (41)
+//!     phase (4)  tag (19)           deadline in ms since 2020, or units committed (41)
 //! ```
+//!
+//! The tag counts the uses of the slot: it is the low end of a number that grows with each new hold, and with each change
+//! of a hold that one word cannot say. Such a change (other lines, or part of a cart) swaps the word to `Changing`
+//! first, then writes what the word does not say, and then publishes the next word, under the next tag: so who
+//! read the lines before the change swaps in vain after it.
 
 use crate::answer::HoldState;
 use crate::clock::{EPOCH_2020_MS, Timestamp};
@@ -28,11 +33,11 @@ use crate::fault::{Fault, planted};
 
 const LOAD_BITS: u32 = 41;
 const LOAD_MASK: u64 = (1 << LOAD_BITS) - 1;
-/// Bits of the generation that the word carries; the table keeps the rest.
-pub(crate) const GENERATION_BITS: u32 = 19;
-const GENERATION_MASK: u64 = (1 << GENERATION_BITS) - 1;
+/// Bits of the slot's uses that the word carries; the slot keeps the rest.
+pub(crate) const TAG_BITS: u32 = 19;
+const TAG_MASK: u64 = (1 << TAG_BITS) - 1;
 
-/// Where in its life a hold is, the two phases that callers never see included.
+/// Where in its life a hold is, the three phases that callers never see included.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub(crate) enum Phase {
@@ -47,6 +52,8 @@ pub(crate) enum Phase {
     Released = 6,
     Expired = 7,
     Cancelled = 8,
+    /// Between two words: one thread is writing what the word does not say.
+    Changing = 9,
 }
 
 impl Phase {
@@ -60,6 +67,7 @@ impl Phase {
             6 => Phase::Released,
             7 => Phase::Expired,
             8 => Phase::Cancelled,
+            9 => Phase::Changing,
             _ => Phase::Free,
         }
     }
@@ -67,7 +75,7 @@ impl Phase {
     /// What callers may see of it.
     pub(crate) fn public(self) -> Option<HoldState> {
         match self {
-            Phase::Free | Phase::Reserving => None,
+            Phase::Free | Phase::Reserving | Phase::Changing => None,
             Phase::Active => Some(HoldState::Active),
             Phase::Paying => Some(HoldState::Paying),
             Phase::Confirmed => Some(HoldState::Confirmed),
@@ -82,6 +90,16 @@ impl Phase {
     pub(crate) fn is_live(self) -> bool {
         matches!(self, Phase::Active | Phase::Paying)
     }
+
+    /// It has a deadline that its units wait for.
+    pub(crate) fn has_deadline(self) -> bool {
+        matches!(self, Phase::Active | Phase::Paying | Phase::Reserving | Phase::Changing)
+    }
+
+    /// Nothing of it is left but what it was.
+    pub(crate) fn is_over(self) -> bool {
+        matches!(self, Phase::Free | Phase::Shipped | Phase::Released | Phase::Cancelled)
+    }
 }
 
 /// A hold's word.
@@ -90,33 +108,33 @@ pub(crate) struct Word(pub u64);
 
 impl std::fmt::Debug for Word {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:?}#{}({})", self.phase(), self.generation(), self.0 & LOAD_MASK)
+        write!(f, "{:?}#{}({})", self.phase(), self.tag(), self.0 & LOAD_MASK)
     }
 }
 
 impl Word {
     /// A word with a deadline. Deadlines beyond what the word can carry are cut to the last it can.
-    pub(crate) fn with_deadline(phase: Phase, generation: u32, deadline: Timestamp) -> Word {
-        Word::pack(phase, generation, deadline.0.saturating_sub(EPOCH_2020_MS).min(LOAD_MASK))
+    pub(crate) fn with_deadline(phase: Phase, uses: u32, deadline: Timestamp) -> Word {
+        Word::pack(phase, uses, deadline.0.saturating_sub(EPOCH_2020_MS).min(LOAD_MASK))
     }
 
     /// A word with units that are committed.
-    pub(crate) fn with_units(phase: Phase, generation: u32, units: u32) -> Word {
-        Word::pack(phase, generation, u64::from(units))
+    pub(crate) fn with_units(phase: Phase, uses: u32, units: u32) -> Word {
+        Word::pack(phase, uses, u64::from(units))
     }
 
-    fn pack(phase: Phase, generation: u32, load: u64) -> Word {
-        let generation = u64::from(generation) & GENERATION_MASK;
-        Word((phase as u64) << (LOAD_BITS + GENERATION_BITS) | generation << LOAD_BITS | load)
+    fn pack(phase: Phase, uses: u32, load: u64) -> Word {
+        let tag = u64::from(uses) & TAG_MASK;
+        Word((phase as u64) << (LOAD_BITS + TAG_BITS) | tag << LOAD_BITS | load)
     }
 
     pub(crate) fn phase(self) -> Phase {
-        Phase::of(self.0 >> (LOAD_BITS + GENERATION_BITS))
+        Phase::of(self.0 >> (LOAD_BITS + TAG_BITS))
     }
 
-    /// The low bits of the generation.
-    pub(crate) fn generation(self) -> u32 {
-        ((self.0 >> LOAD_BITS) & GENERATION_MASK) as u32
+    /// The low bits of the slot's uses.
+    pub(crate) fn tag(self) -> u32 {
+        ((self.0 >> LOAD_BITS) & TAG_MASK) as u32
     }
 
     /// Meaningful while the hold is being reserved or live.
@@ -129,8 +147,20 @@ impl Word {
         if matches!(self.phase(), Phase::Confirmed) { (self.0 & LOAD_MASK) as u32 } else { 0 }
     }
 
+    /// The word while what follows `self` is being written: under the next tag.
+    pub(crate) fn changing(self) -> Word {
+        // What has no deadline is never due.
+        let load = if self.phase().has_deadline() { self.0 & LOAD_MASK } else { LOAD_MASK };
+        Word::pack(Phase::Changing, self.tag() + 1, load)
+    }
+
+    /// The same under the next tag.
+    pub(crate) fn retagged(self) -> Word {
+        Word::pack(self.phase(), self.tag() + 1, self.0 & LOAD_MASK)
+    }
+
     fn to(self, phase: Phase, load: u64) -> Word {
-        Word::pack(phase, self.generation(), load)
+        Word::pack(phase, self.tag(), load)
     }
 }
 
@@ -145,6 +175,8 @@ pub(crate) enum Event {
     Expire,
     /// A later deadline.
     Extend { deadline: Timestamp },
+    /// Other lines, and perhaps a later deadline.
+    Replace { deadline: Timestamp },
     /// Payment begins, with a later deadline.
     Pay { deadline: Timestamp },
     /// `units` of what is committed leave; `None` = all.
@@ -196,11 +228,12 @@ pub(crate) fn decide(word: Word, now: Timestamp, event: Event) -> Result<Word, N
             Err(no) => Err(no),
             Ok(()) => Err(No::NotDue),
         },
-        Event::Extend { deadline } => {
-            live().map(|()| Word::with_deadline(phase, word.generation(), deadline.max(word.deadline())))
+        Event::Extend { deadline } | Event::Replace { deadline } => {
+            live().map(|()| Word::with_deadline(phase, word.tag(), deadline.max(word.deadline())))
         }
-        Event::Pay { deadline } if phase == Phase::Active => live()
-            .map(|()| Word::with_deadline(Phase::Paying, word.generation(), deadline.max(word.deadline()))),
+        Event::Pay { deadline } if phase == Phase::Active => {
+            live().map(|()| Word::with_deadline(Phase::Paying, word.tag(), deadline.max(word.deadline())))
+        }
         Event::Pay { .. } => live().and(Err(No::Phase(phase))),
         Event::Ship { units } => committed(units, Phase::Shipped),
         Event::Cancel { units } => committed(units, Phase::Cancelled),
@@ -264,7 +297,7 @@ mod tests {
             match event {
                 Event::Retake { units } => {
                     let word = decide(expired, T, event).unwrap();
-                    assert_eq!((word.phase(), word.units(), word.generation()), (Phase::Confirmed, units, 7));
+                    assert_eq!((word.phase(), word.units(), word.tag()), (Phase::Confirmed, units, 7));
                 }
                 _ => assert_eq!(decide(expired, BEFORE, event), Err(No::Phase(Phase::Expired))),
             }
@@ -274,7 +307,7 @@ mod tests {
     #[test]
     fn an_extension_never_shortens_and_keeps_the_generation() {
         let later = decide(active(), BEFORE, Event::Extend { deadline: Timestamp(T.0 + 5) }).unwrap();
-        assert_eq!((later.deadline(), later.generation()), (Timestamp(T.0 + 5), 7));
+        assert_eq!((later.deadline(), later.tag()), (Timestamp(T.0 + 5), 7));
         let same = decide(later, BEFORE, Event::Extend { deadline: T }).unwrap();
         assert_eq!(same, later);
     }
@@ -301,7 +334,7 @@ mod tests {
     #[test]
     fn no_deadline_overflows_the_word() {
         let far = Word::with_deadline(Phase::Active, u32::MAX, Timestamp(u64::MAX));
-        assert_eq!((far.phase(), far.generation()), (Phase::Active, GENERATION_MASK as u32));
+        assert_eq!((far.phase(), far.tag()), (Phase::Active, TAG_MASK as u32));
         assert_eq!(Word::with_deadline(Phase::Active, 0, Timestamp(0)).deadline().0, EPOCH_2020_MS);
     }
 }

@@ -1,146 +1,32 @@
 //! The table of holds: slots in shards, each thread at home in one.
 //!
-//! A slot is 32 bytes, its reference 40 more. Slots are handed out last-freed-first, except that an expired hold is
-//! remembered for a while (a late confirm may ask for it), so its slot queues behind the others'. How, see
-//! [`super::indices`].
+//! A slot is 32 bytes, its reference 40 more, each line of a cart 16. Slots are handed out last-freed-first, except that
+//! an expired hold is remembered for a while (a late confirm may ask for it), so its slot queues behind the others'.
 //!
 //! # Ground rules
 //!
-//! 1. A slot has one owner from [`allocate`](HoldTable::allocate) until its word says `Active`; only the owner
-//!    writes its fields then. Afterwards the fields are read-only and the word alone changes, by swaps.
-//! 2. A reader takes the word, then the fields, then the word again, and believes them only if both words are of the
-//!    generation it came for and of a hold that came to be. A new owner changes the word before the fields.
-//! 3. A slot comes back by whoever made its last transition, once. An expired one can still be retaken, so it
-//!    is reclaimed by a swap of its word, which the retake also needs.
-//! 4. An expired hold's slot has its index in the queue, or in the hand of who puts it there or has taken it out to reclaim
-//!    it. The index of a retaken one stays behind, and may be there twice when the slot's next hold expires: who finds the
-//!    word not `Expired`, or loses the swap, drops the index. So a slot is in the free stack, or to be reclaimed, never
-//!    both: it gets into the stack only as `Free` or ended otherwise.
+//! 1. Who may write and what to believe of a slot is said where [`Slot`] is.
+//! 2. A slot comes back by whoever made its last transition, once. An expired one can still be retaken, so it
+//!    is handed out by a swap of its word, which the retake also needs.
+//! 3. The lines of a cart go back before its slot does, by the same hand: when the hold is over, or when its slot is taken
+//!    from it.
 
 use crossbeam::utils::CachePadded;
 
-use super::id::EPOCHS;
-use super::indices::{IndexQueue, IndexStack, Links, NONE};
-use super::state::{GENERATION_BITS, Phase, Word};
-use crate::clock::{EPOCH_2020_MS, Timestamp};
+use super::chains::Chains;
+use super::indices::{IndexQueue, IndexStack, Links};
+use super::lines::{Line, Lines};
+use super::slot::{CHANGES_MAX, Facts, Fields, Slot, What};
+use super::state::{Phase, Word};
+use crate::clock::Timestamp;
 use crate::fault::{Fault, planted};
 use crate::log::record::Place;
 use crate::segments::{NoRoom, Segments};
-use crate::sync::{AtomicU32, AtomicU64, Ordering, fence};
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use crate::types::{REFERENCE_BYTES_MAX, Reference};
 
-/// Set in [`Slot::timer`] while the slot is in its shard's intake.
-const QUEUED: u32 = 1 << 31;
-
-/// One hold's place in memory.
-#[derive(Debug)]
-pub(crate) struct Slot {
-    /// The hold's [`Word`].
-    pub(crate) word: AtomicU64,
-    /// Key (high half) and quantity.
-    item: AtomicU64,
-    /// Born in ms since 2020 (41 bits), reference length (6), high generation (13), opening (4).
-    life: AtomicU64,
-    next_free: AtomicU32,
-    /// Link of the timer intake, see [`crate::expiry::timers`].
-    pub(crate) timer: AtomicU32,
-}
-
-#[cfg(not(stockhold_loom))]
-const _: () = assert!(size_of::<Slot>() == 32);
-
-/// What a slot says beside its word.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Facts {
-    pub key: u32,
-    pub quantity: u32,
-    pub born: Timestamp,
-    /// All 32 bits.
-    pub generation: u32,
-    /// The word, as it was after the fields were read.
-    pub word: Word,
-    /// The opening that made it, modulo [`EPOCHS`].
-    pub epoch: u32,
-    reference_length: u8,
-}
-
-impl Slot {
-    pub(crate) fn new() -> Self {
-        Slot {
-            word: AtomicU64::new(0),
-            item: AtomicU64::new(0),
-            life: AtomicU64::new(0),
-            next_free: AtomicU32::new(NONE),
-            timer: AtomicU32::new(0),
-        }
-    }
-
-    pub(crate) fn word(&self) -> Word {
-        // Acquire: pairs with the Release of `publish` and the AcqRel of swaps: the fields are the hold's.
-        Word(self.word.load(Ordering::Acquire))
-    }
-
-    /// One transition: one winner.
-    pub(crate) fn swap(&self, old: Word, new: Word) -> Result<(), Word> {
-        // AcqRel: what the winner does next is ordered behind what made the old word, and seen with the new one.
-        match self.word.compare_exchange(old.0, new.0, Ordering::AcqRel, Ordering::Acquire) {
-            Ok(_) => Ok(()),
-            Err(now) => Err(Word(now)),
-        }
-    }
-
-    /// By the owner alone: makes `word` what others see.
-    pub(crate) fn publish(&self, word: Word) {
-        // Release: the fields before it; pairs with `word()`.
-        self.word.store(word.0, Ordering::Release);
-    }
-
-    /// By the new owner, before it writes the fields: whoever reads a new field sees that the old hold is gone.
-    fn take_over(&self, word: Word) {
-        self.word.store(word.0, Ordering::Relaxed); // ordered before the fields by the fence
-        fence(Ordering::Release); // pairs with the fence in `facts`
-    }
-
-    /// The fields; see rule 2 for when to believe them.
-    pub(crate) fn facts(&self) -> Facts {
-        // Relaxed: ordered by the Acquire of the word read before.
-        let (item, life) = (self.item.load(Ordering::Relaxed), self.life.load(Ordering::Relaxed));
-        // Acquire fence: had a field been of a later hold, the word read now would be too, and not fit. Pairs with the
-        // fence in `take_over`.
-        fence(Ordering::Acquire);
-        let word = Word(self.word.load(Ordering::Relaxed));
-        Facts {
-            key: (item >> 32) as u32,
-            quantity: item as u32,
-            born: Timestamp(EPOCH_2020_MS + (life >> 23)),
-            generation: ((life >> 4) as u32 & 0x1fff) << GENERATION_BITS | word.generation(),
-            word,
-            epoch: life as u32 % EPOCHS,
-            reference_length: (life >> 17) as u8 & 0x3f,
-        }
-    }
-
-    /// By the owner: the fields, and the reference's `words` if it has one.
-    fn fill(&self, words: Option<&ReferenceWords>, generation: u32, new: NewHold<'_>) {
-        self.set(new.key, new.quantity, new.born, generation, new.epoch, new.reference);
-        for (word, bytes) in words.into_iter().flatten().zip(new.reference.chunks(8)) {
-            let mut padded = [0; 8];
-            padded[..bytes.len()].copy_from_slice(bytes);
-            word.store(u64::from_le_bytes(padded), Ordering::Relaxed); // published by the word
-        }
-    }
-
-    fn set(&self, key: u32, quantity: u32, born: Timestamp, generation: u32, epoch: u32, reference: &[u8]) {
-        let born = born.0.saturating_sub(EPOCH_2020_MS) & ((1 << 41) - 1);
-        let high = u64::from(generation >> GENERATION_BITS);
-        // Relaxed: published by the word.
-        self.item.store(u64::from(key) << 32 | u64::from(quantity), Ordering::Relaxed);
-        self.life.store(
-            born << 23 | (reference.len() as u64) << 17 | high << 4 | u64::from(epoch % EPOCHS),
-            Ordering::Relaxed,
-        );
-    }
-}
+/// Uses after which a slot is handed out no more; what it has left is for changes of its last hold.
+const USES_MAX: u32 = u32::MAX - CHANGES_MAX;
 
 type ReferenceWords = [AtomicU64; REFERENCE_BYTES_MAX / 8];
 
@@ -160,12 +46,30 @@ struct Shard {
 /// What a new hold is made of.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NewHold<'a> {
-    pub key: u32,
-    pub quantity: u32,
+    /// In the order of their keys; at least one.
+    pub lines: &'a [Line],
     pub born: Timestamp,
     pub deadline: Timestamp,
     pub reference: &'a [u8],
     pub epoch: u32,
+}
+
+/// Why there is no room for a hold.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Full {
+    /// As many holds exist as may.
+    Holds,
+    /// Carts have as many lines as they may.
+    Lines,
+    /// Another thread is taking memory; there may be room in a moment.
+    Growing,
+}
+
+/// Fields of a new hold that is being made.
+#[derive(Clone, Copy)]
+struct Making<'a> {
+    what: What,
+    new: NewHold<'a>,
 }
 
 /// A hold as recovery found it.
@@ -179,12 +83,13 @@ pub(crate) struct OldHold<'a> {
 #[derive(Debug)]
 pub(crate) struct HoldTable {
     shards: Box<[CachePadded<Shard>]>,
+    chains: Chains,
 }
 
 impl HoldTable {
     /// `shards` is a power of two; `expired_kept` bounds how many expired holds are remembered for their own sake;
     /// slots below `room` can be [restored](Self::restore), even beyond `holds_max`.
-    pub(crate) fn new(shards: usize, holds_max: u32, expired_kept: u32, room: u32) -> Self {
+    pub(crate) fn new(shards: usize, holds_max: u32, lines_max: u32, expired_kept: u32, room: u32) -> Self {
         let room = holds_max.max(room).div_ceil(shards as u32) as usize;
         let quota =
             |shard: usize| holds_max / shards as u32 + u32::from((shard as u32) < holds_max % shards as u32);
@@ -202,6 +107,7 @@ impl HoldTable {
                     })
                 })
                 .collect(),
+            chains: Chains::new(lines_max),
         }
     }
 
@@ -233,27 +139,97 @@ impl HoldTable {
         Reference::new(&bytes[..length]).unwrap_or(Reference::EMPTY)
     }
 
-    /// A slot for a new hold, in the phase `Reserving`, first from the shard `home`. [`NoRoom::Full`] = as many holds
-    /// exist as may.
-    pub(crate) fn allocate(&self, home: usize, new: NewHold<'_>) -> Result<Place, NoRoom> {
-        let mut none = NoRoom::Full;
-        for step in 0..self.shards.len() {
-            let shard = (home + step) % self.shards.len();
-            match self.shards[shard].allocate(new) {
-                Ok((local, generation)) => return Ok(Place { slot: self.global(shard, local), generation }),
-                Err(NoRoom::Full) => {}
-                Err(NoRoom::Growing) => none = NoRoom::Growing, // another shard may have room
+    /// What a hold holds, its word and facts being so; `None` if it was changed since they were read.
+    pub(crate) fn lines(&self, slot: &Slot, word: Word, facts: &Facts) -> Option<Lines> {
+        match facts.what {
+            What::Line { key, units } => Some(Lines::one(
+                key,
+                match word.phase() {
+                    Phase::Confirmed | Phase::Shipped | Phase::Cancelled => word.units(),
+                    _ => units,
+                },
+            )),
+            // Its lines are for others by now.
+            What::Chain { .. } if word.phase().is_over() => Some(Lines::many(Vec::new())),
+            What::Chain { head, .. } => {
+                let lines = self.chains.read(head);
+                let behind = slot.word_behind();
+                (behind.tag() == word.tag() && !behind.phase().is_over()).then_some(lines)
             }
         }
+    }
+
+    /// A slot for a new hold, in the phase `Reserving`, first from the shard `home`.
+    pub(crate) fn allocate(&self, home: usize, new: NewHold<'_>) -> Result<Place, Full> {
+        let what = match *new.lines {
+            [Line { key, units }] => What::Line { key, units },
+            _ => What::Chain { head: self.chain(new.lines)?, changes: 0 },
+        };
+        let mut none = Full::Holds;
+        for step in 0..self.shards.len() {
+            let shard = (home + step) % self.shards.len();
+            match self.shards[shard].allocate(&self.chains, Making { what, new }) {
+                Ok((local, generation)) => return Ok(Place { slot: self.global(shard, local), generation }),
+                Err(NoRoom::Full) => {}
+                Err(NoRoom::Growing) => none = Full::Growing, // another shard may have room
+            }
+        }
+        self.drop_lines(what);
         Err(none)
+    }
+
+    fn drop_lines(&self, what: What) {
+        drop_lines(&self.chains, what);
+    }
+
+    /// By the owner, before anybody sees the hold: it has fewer units than it was made for.
+    pub(crate) fn set_units(&self, slot: &Slot, line: Line) {
+        let Facts { born, uses, epoch, reference_length, .. } = slot.facts();
+        let what = What::Line { key: line.key, units: line.units };
+        slot.set(Fields { what, born, uses, epoch, reference_length });
+    }
+
+    /// A chain that is nobody's yet, for [`replace_lines`](Self::replace_lines).
+    pub(crate) fn chain(&self, lines: &[Line]) -> Result<u32, Full> {
+        self.chains.add(lines).map_err(|none| match none {
+            NoRoom::Full => Full::Lines,
+            NoRoom::Growing => Full::Growing,
+        })
+    }
+
+    /// Gives up a chain that was not used.
+    pub(crate) fn unchain(&self, head: u32) {
+        self.chains.drop(head);
+    }
+
+    /// By who made the hold `Changing`, which had these facts before: it has the chained lines from now on, and the word
+    /// is `word`.
+    pub(crate) fn replace_lines(&self, slot: &Slot, facts: &Facts, head: u32, word: Word) {
+        slot.taken_over();
+        slot.set(changed(facts, head));
+        slot.publish(word);
+        self.drop_lines(facts.what);
+    }
+
+    /// By who made the hold `Changing`, which had these facts before: each line keeps what `units` says of its key, and
+    /// the word is `word`.
+    pub(crate) fn change_units(&self, slot: &Slot, facts: &Facts, word: Word, units: impl Fn(u32) -> u32) {
+        slot.taken_over();
+        if let What::Chain { head, .. } = facts.what {
+            self.chains.change(head, units);
+            slot.set(changed(facts, head));
+        }
+        slot.publish(word);
     }
 
     /// By the owner: the hold never came to be, and its place was told to nobody; it may be used again.
     pub(crate) fn vanish(&self, place: Place) {
         if let Some(slot) = self.slot(place.slot) {
-            let facts = slot.facts();
-            slot.set(0, 0, facts.born, place.generation - 1, facts.epoch, &[]);
-            slot.publish(Word::with_units(Phase::Free, place.generation - 1, 0));
+            let Facts { what, born, epoch, .. } = slot.facts();
+            let (nothing, uses) = (What::Line { key: 0, units: 0 }, place.generation - 1);
+            slot.set(Fields { what: nothing, born, uses, epoch, reference_length: 0 });
+            slot.publish(Word::with_units(Phase::Free, uses, 0));
+            self.drop_lines(what);
             self.free(place.slot);
         }
     }
@@ -262,7 +238,9 @@ impl HoldTable {
     pub(crate) fn free(&self, slot: u32) {
         let (shard, local) = self.locate(slot);
         let shard = &self.shards[shard];
-        if shard.slots.get(local as usize).is_some_and(|slot| shard.may_be_used_again(local, slot)) {
+        let Some(slot) = shard.slots.get(local as usize) else { return };
+        self.drop_lines(slot.facts().what);
+        if shard.may_be_used_again(local, slot) {
             shard.free.push(&shard.slots, local);
         }
     }
@@ -270,7 +248,7 @@ impl HoldTable {
     /// The slot of a hold that has expired: remembered until others need the room.
     pub(crate) fn bury(&self, slot: u32) {
         let (shard, local) = self.locate(slot);
-        self.shards[shard].bury(local);
+        self.shards[shard].bury(&self.chains, local);
     }
 
     /// Puts back a hold that recovery found. `None` if the table has no such place.
@@ -279,7 +257,13 @@ impl HoldTable {
         let shard = &self.shards[shard];
         let slot = shard.slots.get_or_grow(local as usize, Slot::new).ok()?;
         let words = shard.room_for(local, old.new.reference).ok()?;
-        slot.fill(words, old.place.generation, old.new);
+        let what = match *old.new.lines {
+            [Line { key, units }] => What::Line { key, units },
+            // Over, and its lines forgotten.
+            _ if old.word.phase().is_over() => What::Line { key: 0, units: 0 },
+            _ => What::Chain { head: self.chain(old.new.lines).ok()?, changes: 0 },
+        };
+        fill(slot, words, old.place.generation, Making { what, new: old.new });
         slot.publish(old.word);
         shard.fresh.fetch_max(local + 1, Ordering::Relaxed); // before any other thread exists
         Some(())
@@ -291,9 +275,10 @@ impl HoldTable {
             for local in 0..shard.fresh.load(Ordering::Relaxed) {
                 let slot = shard.slots.get_or_grow(local as usize, Slot::new).ok()?;
                 match slot.word().phase() {
-                    Phase::Active | Phase::Paying | Phase::Confirmed | Phase::Reserving => {}
+                    Phase::Active | Phase::Paying | Phase::Confirmed => {}
+                    Phase::Reserving | Phase::Changing => {}
                     _ if !shard.may_be_used_again(local, slot) => {}
-                    Phase::Expired => shard.bury(local),
+                    Phase::Expired => shard.bury(&self.chains, local),
                     Phase::Free | Phase::Shipped | Phase::Released | Phase::Cancelled => {
                         shard.free.push(&shard.slots, local)
                     }
@@ -320,23 +305,23 @@ impl HoldTable {
 }
 
 impl Shard {
-    /// A generation that is used up retires its slot: an id is never given twice. So does a place beyond what is
+    /// A number of uses that is used up retires its slot: an id is never given twice. So does a place beyond what is
     /// allowed now.
     fn may_be_used_again(&self, local: u32, slot: &Slot) -> bool {
-        slot.facts().generation < u32::MAX && local < self.quota
+        slot.facts().uses < USES_MAX && local < self.quota
     }
 
     /// A slot with a new hold in it, and its generation.
-    fn allocate(&self, new: NewHold<'_>) -> Result<(u32, u32), NoRoom> {
-        let local = self.next_slot()?;
+    fn allocate(&self, chains: &Chains, making: Making<'_>) -> Result<(u32, u32), NoRoom> {
+        let local = self.next_slot(chains)?;
         let slot = self.slots.get(local as usize).ok_or(NoRoom::Full)?;
         let words =
-            self.room_for(local, new.reference).inspect_err(|_| self.free.push(&self.slots, local))?;
+            self.room_for(local, making.new.reference).inspect_err(|_| self.free.push(&self.slots, local))?;
         // The slot is ours: its word is final, and what could still be retaken was swapped away.
-        let generation = slot.facts().generation + 1;
-        let word = Word::with_deadline(Phase::Reserving, generation, new.deadline);
+        let generation = slot.facts().uses + 1;
+        let word = Word::with_deadline(Phase::Reserving, generation, making.new.deadline);
         slot.take_over(word);
-        slot.fill(words, generation, new);
+        fill(slot, words, generation, making);
         slot.publish(word);
         Ok((local, generation))
     }
@@ -350,18 +335,18 @@ impl Shard {
         self.references.get_or_grow(local as usize, zeros).map(Some)
     }
 
-    fn next_slot(&self) -> Result<u32, NoRoom> {
+    fn next_slot(&self, chains: &Chains) -> Result<u32, NoRoom> {
         if let Some(freed) = self.free.pop(&self.slots) {
             return Ok(freed);
         }
         // Not only at the end: while another thread makes new ones, an expired one will do.
-        self.pop_fresh().or_else(|none| self.pop_expired().ok_or(none))
+        self.pop_fresh().or_else(|none| self.pop_expired(chains).ok_or(none))
     }
 
     /// One in, one out: what must make room in the queue is for anybody.
-    fn bury(&self, local: u32) {
+    fn bury(&self, chains: &Chains, local: u32) {
         if let Some(oldest) = self.expired.push(local)
-            && self.reclaim(oldest)
+            && self.reclaim(chains, oldest)
         {
             self.free.push(&self.slots, oldest);
         }
@@ -383,21 +368,51 @@ impl Shard {
         }
     }
 
-    fn pop_expired(&self) -> Option<u32> {
-        std::iter::from_fn(|| self.expired.pop()).find(|&local| self.reclaim(local))
+    fn pop_expired(&self, chains: &Chains) -> Option<u32> {
+        std::iter::from_fn(|| self.expired.pop()).find(|&local| self.reclaim(chains, local))
     }
 
     /// Whether the slot still has an expired hold, which is forgotten: the slot is the caller's own then.
-    fn reclaim(&self, local: u32) -> bool {
+    fn reclaim(&self, chains: &Chains, local: u32) -> bool {
         let Some(slot) = self.slots.get(local as usize) else { return false };
         let word = slot.word();
         if planted(Fault::TakeExpiredSlot) {
             return true;
         }
         // Against a retake, which needs the same swap, and against who has the same index: one of them gets the slot.
-        let free = Word::with_units(Phase::Free, word.generation(), 0);
-        word.phase() == Phase::Expired && self.may_be_used_again(local, slot) && slot.swap(word, free).is_ok()
+        let free = Word::with_units(Phase::Free, word.tag(), 0);
+        let ours = word.phase() == Phase::Expired
+            && self.may_be_used_again(local, slot)
+            && slot.swap(word, free).is_ok();
+        if ours {
+            drop_lines(chains, slot.facts().what);
+        }
+        ours
     }
+}
+
+/// By the owner: the fields, and the reference's `words` if it has one.
+fn fill(slot: &Slot, words: Option<&ReferenceWords>, uses: u32, making: Making<'_>) {
+    let Making { what, new: NewHold { born, epoch, reference, .. } } = making;
+    slot.set(Fields { what, born, uses, epoch, reference_length: reference.len() as u8 });
+    for (word, bytes) in words.into_iter().flatten().zip(reference.chunks(8)) {
+        let mut padded = [0; 8];
+        padded[..bytes.len()].copy_from_slice(bytes);
+        word.store(u64::from_le_bytes(padded), Ordering::Relaxed); // published by the word
+    }
+}
+
+fn drop_lines(chains: &Chains, what: What) {
+    if let What::Chain { head, .. } = what {
+        chains.drop(head);
+    }
+}
+
+/// The fields of a hold that was changed once more, and has its lines in a chain.
+fn changed(facts: &Facts, head: u32) -> Fields {
+    let Facts { born, uses, generation, epoch, reference_length, .. } = *facts;
+    let what = What::Chain { head, changes: uses + 1 - generation };
+    Fields { what, born, uses: uses + 1, epoch, reference_length }
 }
 
 impl Links for Segments<Slot> {
@@ -406,31 +421,18 @@ impl Links for Segments<Slot> {
     }
 }
 
-/// Marks a slot as queued; `true` if it was not, and the caller is to link it.
-pub(crate) fn queue(timer: &AtomicU32) -> bool {
-    // AcqRel, always a read-modify-write: with `unqueue`, one of the two sees the other, so that a word published
-    // before is either drained or leads to a new link.
-    timer.fetch_or(QUEUED, Ordering::AcqRel) & QUEUED == 0
-}
-
-/// Links a slot that [`queue`] marked in front of `next`.
-pub(crate) fn link(timer: &AtomicU32, next: u32) {
-    timer.store(QUEUED | (next & !QUEUED), Ordering::Relaxed); // released by the push
-}
-
-/// The link; after it the slot may be queued again.
-pub(crate) fn unqueue(timer: &AtomicU32) -> u32 {
-    timer.fetch_and(!QUEUED, Ordering::AcqRel) & !QUEUED
-}
-
 #[cfg(all(test, not(stockhold_loom)))]
 mod tests {
     use super::*;
+    use crate::clock::EPOCH_2020_MS;
+    use crate::hold::id::EPOCHS;
+    use crate::hold::state::TAG_BITS;
 
-    fn new(key: u32) -> NewHold<'static> {
+    const LINE: [Line; 1] = [Line { key: 5, units: 3 }];
+
+    fn new(lines: &[Line]) -> NewHold<'_> {
         NewHold {
-            key,
-            quantity: 3,
+            lines,
             born: Timestamp(EPOCH_2020_MS + 9),
             deadline: Timestamp(EPOCH_2020_MS + 99),
             reference: b"order-4711",
@@ -440,11 +442,11 @@ mod tests {
 
     #[test]
     fn a_new_hold_says_what_it_was_made_of() {
-        let table = HoldTable::new(2, 8, 0, 0);
-        let place = table.allocate(1, new(5)).unwrap();
+        let table = HoldTable::new(2, 8, 8, 0, 0);
+        let place = table.allocate(1, new(&LINE)).unwrap();
         let slot = table.slot(place.slot).unwrap();
         let facts = slot.facts();
-        assert_eq!((facts.key, facts.quantity, facts.born.0), (5, 3, EPOCH_2020_MS + 9));
+        assert_eq!((facts.what, facts.born.0), (What::Line { key: 5, units: 3 }, EPOCH_2020_MS + 9));
         assert_eq!((facts.generation, facts.epoch), (1, 21 % EPOCHS));
         assert_eq!(table.reference(place.slot, &facts).as_bytes(), b"order-4711");
         assert_eq!(slot.word(), Word::with_deadline(Phase::Reserving, 1, Timestamp(EPOCH_2020_MS + 99)));
@@ -453,93 +455,72 @@ mod tests {
     #[test]
     fn holds_max_is_exact_whatever_shard_asks() {
         for max in [1, 3, 8] {
-            let table = HoldTable::new(4, max, 0, 0);
-            let places: Vec<_> = std::iter::from_fn(|| table.allocate(2, new(0)).ok()).collect();
+            let table = HoldTable::new(4, max, 8, 0, 0);
+            let places: Vec<_> = std::iter::from_fn(|| table.allocate(2, new(&LINE)).ok()).collect();
             assert_eq!(places.len(), max as usize);
             let slot = table.slot(places[0].slot).unwrap();
             slot.publish(Word::with_units(Phase::Released, 1, 0));
             table.free(places[0].slot);
-            let again = table.allocate(0, new(0)).unwrap();
+            let again = table.allocate(0, new(&LINE)).unwrap();
             assert_eq!((again.slot, again.generation), (places[0].slot, 2));
         }
     }
 
     #[test]
     fn a_place_that_was_told_to_nobody_is_used_again() {
-        let table = HoldTable::new(1, 8, 0, 0);
-        let place = table.allocate(0, new(0)).unwrap();
+        let table = HoldTable::new(1, 8, 8, 0, 0);
+        let place = table.allocate(0, new(&LINE)).unwrap();
         table.vanish(place);
-        assert_eq!(table.allocate(0, new(0)).unwrap(), place);
+        assert_eq!(table.allocate(0, new(&LINE)).unwrap(), place);
     }
 
     #[test]
     fn an_expired_hold_is_remembered_until_its_room_is_needed() {
-        let table = HoldTable::new(1, 3, 1, 0);
+        let table = HoldTable::new(1, 3, 8, 1, 0);
         let expire = |place: Place| {
             table.slot(place.slot).unwrap().publish(Word::with_units(Phase::Expired, place.generation, 0));
             table.bury(place.slot);
         };
-        let first = table.allocate(0, new(0)).unwrap();
+        let first = table.allocate(0, new(&LINE)).unwrap();
         expire(first);
-        let second = table.allocate(0, new(0)).unwrap();
+        let second = table.allocate(0, new(&LINE)).unwrap();
         assert_ne!(first.slot, second.slot, "one expired hold is kept");
         expire(second);
-        assert_eq!(table.allocate(0, new(0)).unwrap().slot, first.slot, "two are too many: the oldest goes");
-        assert!(table.allocate(0, new(0)).is_ok());
-        assert_eq!(table.allocate(0, new(0)).unwrap().slot, second.slot, "full: the last one goes");
-        assert_eq!(table.allocate(0, new(0)), Err(NoRoom::Full));
+        assert_eq!(
+            table.allocate(0, new(&LINE)).unwrap().slot,
+            first.slot,
+            "two are too many: the oldest goes"
+        );
+        assert!(table.allocate(0, new(&LINE)).is_ok());
+        assert_eq!(table.allocate(0, new(&LINE)).unwrap().slot, second.slot, "full: the last one goes");
+        assert!(table.allocate(0, new(&LINE)).is_err());
     }
 
     #[test]
     fn a_retaken_hold_keeps_its_slot() {
-        let table = HoldTable::new(1, 1, 1, 0);
-        let place = table.allocate(0, new(0)).unwrap();
+        let table = HoldTable::new(1, 1, 8, 1, 0);
+        let place = table.allocate(0, new(&LINE)).unwrap();
         let slot = table.slot(place.slot).unwrap();
         slot.publish(Word::with_units(Phase::Expired, 1, 0));
         table.bury(place.slot);
         slot.swap(slot.word(), Word::with_units(Phase::Confirmed, 1, 3)).unwrap();
-        assert_eq!(table.allocate(0, new(0)), Err(NoRoom::Full));
+        assert!(table.allocate(0, new(&LINE)).is_err());
         assert_eq!(slot.word().phase(), Phase::Confirmed);
     }
 
     #[test]
-    fn while_another_makes_slots_others_will_do() {
-        let table = HoldTable::new(2, 4, 4, 0);
-        let parked = table.shards[0].slots.grow_elsewhere();
-        let mut places: Vec<_> = (0..2).map(|_| table.allocate(0, new(0)).unwrap()).collect();
-        assert!(places.iter().all(|place| table.locate(place.slot).0 == 1));
-        assert_eq!(table.allocate(0, new(0)), Err(NoRoom::Growing), "which is not to say that it is full");
-        drop(parked);
-        places.extend(std::iter::from_fn(|| table.allocate(0, new(0)).ok()));
-        assert_eq!(places.len(), 4, "nothing was lost");
-        assert_eq!(table.allocate(0, new(0)), Err(NoRoom::Full));
-    }
-
-    #[test]
-    fn a_hold_whose_reference_has_no_room_yet_does_not_come_to_be() {
-        let table = HoldTable::new(1, 1, 1, 0);
-        let parked = table.shards[0].references.grow_elsewhere();
-        assert_eq!(table.allocate(0, new(0)), Err(NoRoom::Growing));
-        let place = table.allocate(0, NewHold { reference: &[], ..new(0) }).unwrap();
-        assert_eq!(place, Place { slot: 0, generation: 1 }, "the slot came back as it was");
-        table.vanish(place);
-        drop(parked);
-        let place = table.allocate(0, new(0)).unwrap();
-        let facts = table.slot(place.slot).unwrap().facts();
-        assert_eq!(table.reference(place.slot, &facts).as_bytes(), b"order-4711");
-    }
-
-    #[test]
     fn the_generation_outgrows_the_word() {
-        let table = HoldTable::new(1, 1, 0, 0);
-        let place = Place { slot: 0, generation: (5 << GENERATION_BITS) | 7 };
+        let table = HoldTable::new(1, 1, 8, 0, 0);
+        let place = Place { slot: 0, generation: (5 << TAG_BITS) | 7 };
         let word = Word::with_units(Phase::Released, place.generation, 0);
-        table.restore(OldHold { new: new(1), place, word }).unwrap();
+        table.restore(OldHold { new: new(&LINE), place, word }).unwrap();
         table.restored().unwrap();
-        assert_eq!(table.allocate(0, new(0)).unwrap().generation, place.generation + 1);
-        table.slot(0).unwrap().set(0, 0, Timestamp(0), u32::MAX, 0, &[]);
-        table.slot(0).unwrap().publish(Word::with_units(Phase::Released, u32::MAX, 0));
+        assert_eq!(table.allocate(0, new(&LINE)).unwrap().generation, place.generation + 1);
+        let what = What::Line { key: 0, units: 0 };
+        let used_up = Fields { what, born: Timestamp(0), uses: USES_MAX, epoch: 0, reference_length: 0 };
+        table.slot(0).unwrap().set(used_up);
+        table.slot(0).unwrap().publish(Word::with_units(Phase::Released, USES_MAX, 0));
         table.free(0);
-        assert_eq!(table.allocate(0, new(0)), Err(NoRoom::Full), "a used-up slot is retired");
+        assert!(table.allocate(0, new(&LINE)).is_err(), "a used-up slot is retired");
     }
 }

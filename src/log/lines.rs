@@ -5,9 +5,10 @@
 //! be. A line takes 2 bytes where keys lie close together, 9 at most.
 //!
 //! Must survive: any bytes at all. What is not packed exactly so is refused ([`check`]), and reading it ends early.
-#![allow(dead_code)] // until carts are here
 
-use crate::hold::lines::{Line, Lines};
+use crate::hold::lines::Line;
+#[cfg(test)]
+use crate::hold::lines::Lines;
 use crate::types::{LINES_MAX, QUANTITY_MAX};
 
 /// The longest lines, packed. Of 2,048 keys below 2^28 no more than 112 can be 2^21 or more behind the one before,
@@ -29,6 +30,7 @@ pub(crate) fn pack(lines: &[Line]) -> Vec<u8> {
 }
 
 /// The lines; `None` for bytes that are not packed lines. No bytes are no lines.
+#[cfg(test)]
 pub(crate) fn unpack(packed: &[u8]) -> Option<Lines> {
     let Checked { count, .. } = check(packed)?;
     let mut lines = Vec::with_capacity(count);

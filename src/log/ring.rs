@@ -150,6 +150,17 @@ impl<'r> Claim<'r> {
     }
 }
 
+impl<'r> Claim<'r> {
+    /// Draws the positions of several records at once, one behind the other; each must be filled.
+    pub(crate) fn draw_all(self, words: &[u64]) -> impl Iterator<Item = Drawn<'r>> {
+        let Drawn { ring, mut start, .. } = self.draw(words.iter().sum());
+        words.iter().map(move |&words| {
+            start += words;
+            Drawn { ring, start: start - words, words }
+        })
+    }
+}
+
 impl Drop for Claim<'_> {
     fn drop(&mut self) {
         if self.words > 0 {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{BEFORE, DEADLINE, Entry, LATER, at, drain, explore, explore_less};
+use super::{BEFORE, DEADLINE, Entry, LATER, LINE, at, drain, explore, explore_less};
 use crate::answer::{HoldState, Refusal, RefusalReason, Reserved};
 use crate::clock::{ManualClock, Timestamp};
 use crate::config::Config;
@@ -24,7 +24,7 @@ use crate::log::writer::{Bell, Shared};
 use crate::metrics::{LogMetrics, Tally};
 use crate::poison::Poison;
 use crate::request::{Confirm, Reserve};
-use crate::stock::book::{Book, Item};
+use crate::stock::book::{Book, Gate, Item};
 use crate::stock::catalog::Catalog;
 use crate::stock::counter::Reading;
 use crate::sync::thread;
@@ -40,10 +40,10 @@ pub(super) struct Bare {
 impl Bare {
     pub(super) fn new(available: i64, holds_max: u32) -> Arc<Bare> {
         let book = Book::new(1);
-        book.add(KEY.index, Item::new(available, available, false)).unwrap();
-        let holds = HoldTable::new(1, holds_max, holds_max, 0);
+        book.add(KEY.index, Item::new(available, available, Gate::Open)).unwrap();
+        let holds = HoldTable::new(1, holds_max, 8, holds_max, 0);
         // Its slots come into being here: growing the table is explored by itself.
-        let new = NewHold { key: 0, quantity: 1, born: at(0), deadline: DEADLINE, reference: &[], epoch: 1 };
+        let new = NewHold { lines: &LINE, born: at(0), deadline: DEADLINE, reference: &[], epoch: 1 };
         holds.vanish(holds.allocate(0, new).unwrap());
         Arc::new(Bare {
             core: Core {

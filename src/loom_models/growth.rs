@@ -2,20 +2,20 @@
 
 use std::sync::Arc;
 
-use super::{DEADLINE, at, explore};
+use super::{DEADLINE, LINE, at, explore};
+use crate::hold::slot::What;
 use crate::hold::state::{Phase, Word};
-use crate::hold::table::{HoldTable, NewHold};
-use crate::segments::NoRoom;
+use crate::hold::table::{Full, HoldTable, NewHold};
 use crate::sync::thread;
 
 fn new(reference: &'static [u8]) -> NewHold<'static> {
-    NewHold { key: 5, quantity: 1, born: at(0), deadline: DEADLINE, reference, epoch: 1 }
+    NewHold { lines: &LINE, born: at(0), deadline: DEADLINE, reference, epoch: 1 }
 }
 
 /// Two want the first two slots of a table that has none yet, by way of holds with this reference: each gets one, or is
 /// told that the table is growing; no slot is lost.
 fn two_first_holds(reference: &'static [u8]) {
-    let table = Arc::new(HoldTable::new(1, 2, 0, 0));
+    let table = Arc::new(HoldTable::new(1, 2, 8, 0, 0));
     let other = Arc::clone(&table);
     let other = thread::spawn(move || other.allocate(0, new(reference)));
     let mine = table.allocate(0, new(reference));
@@ -25,7 +25,7 @@ fn two_first_holds(reference: &'static [u8]) {
     for got in [mine, other] {
         match got {
             Ok(place) => places.push(place),
-            Err(none) => assert_eq!(none, NoRoom::Growing, "it was not full"),
+            Err(none) => assert_eq!(none, Full::Growing, "it was not full"),
         }
     }
     while let Ok(place) = table.allocate(0, new(reference)) {
@@ -41,7 +41,7 @@ fn two_first_holds(reference: &'static [u8]) {
 
 /// Who looks at a slot while it comes into being, and finds a hold there, finds all of it.
 fn a_look_while_it_grows() {
-    let table = Arc::new(HoldTable::new(1, 1, 0, 0));
+    let table = Arc::new(HoldTable::new(1, 1, 8, 0, 0));
     let other = Arc::clone(&table);
     let other = thread::spawn(move || {
         let place = other.allocate(0, new(b"order")).unwrap();
@@ -52,7 +52,7 @@ fn a_look_while_it_grows() {
         && slot.word().phase() == Phase::Active
     {
         let facts = slot.facts();
-        assert_eq!((facts.key, facts.generation), (5, 1));
+        assert_eq!((facts.what, facts.generation), (What::Line { key: 0, units: 1 }, 1));
         assert_eq!(table.reference(0, &facts).as_bytes(), b"order");
     }
     other.join().unwrap();

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use super::counter::Shelf;
-use super::{BEFORE, DEADLINE, Entry, LATER, at, drain, explore};
+use super::{BEFORE, DEADLINE, Entry, LATER, LINE, at, drain, explore};
 use crate::clock::Timestamp;
 use crate::engine::transition::{Beaten, Change, Pledges};
+use crate::hold::slot::Slot;
 use crate::hold::state::{Event, No, Phase, Word, decide};
-use crate::hold::table::{HoldTable, NewHold, Slot};
+use crate::hold::table::{Full, HoldTable, NewHold};
 use crate::log::record::{Encoded, Place, Record};
 use crate::log::ring::{Reader, Ring, Share};
-use crate::segments::NoRoom;
 use crate::stock::counter::{Reading, Short};
 use crate::sync::thread;
 
@@ -175,8 +175,8 @@ fn cancel_against_ship(cancelled: u32, shipped: u32) {
 /// making anybody sold out.
 pub(super) fn retake_against_reuse() {
     // It is remembered, so that the new hold has to reclaim it while it may be retaken.
-    let table = Arc::new(HoldTable::new(1, 1, 1, 0));
-    let new = NewHold { key: 0, quantity: 1, born: at(0), deadline: DEADLINE, reference: &[], epoch: 1 };
+    let table = Arc::new(HoldTable::new(1, 1, 8, 1, 0));
+    let new = NewHold { lines: &LINE, born: at(0), deadline: DEADLINE, reference: &[], epoch: 1 };
     let place = table.allocate(0, new).unwrap();
     let expired = Word::with_units(Phase::Expired, place.generation, 0);
     table.slot(place.slot).unwrap().publish(expired);
@@ -221,8 +221,8 @@ pub(super) fn retake_against_reuse() {
 
 /// Slots that are freed and handed out by two threads at once: nobody gets the slot of another.
 fn free_list() {
-    let table = Arc::new(HoldTable::new(1, 3, 0, 0));
-    let new = NewHold { key: 0, quantity: 1, born: at(0), deadline: DEADLINE, reference: &[], epoch: 1 };
+    let table = Arc::new(HoldTable::new(1, 3, 8, 0, 0));
+    let new = NewHold { lines: &LINE, born: at(0), deadline: DEADLINE, reference: &[], epoch: 1 };
     let first = table.allocate(0, new).unwrap();
     let second = table.allocate(0, new).unwrap();
     table.vanish(first);
@@ -239,7 +239,7 @@ fn free_list() {
         let slot = table.slot(place.slot).unwrap();
         assert_eq!((slot.word().phase(), slot.facts().generation), (Phase::Reserving, place.generation));
     }
-    assert_eq!(table.allocate(0, new), Err(NoRoom::Full));
+    assert_eq!(table.allocate(0, new), Err(Full::Holds));
 }
 
 #[test]

@@ -63,6 +63,7 @@ mod transition;
 
 use crate::clock::EPOCH_2020_MS;
 use crate::clock::Timestamp;
+use crate::hold::lines::Line;
 use crate::log::ring::{Found, Reader, Ring};
 
 /// A moment in the models' time.
@@ -74,6 +75,9 @@ const fn at(ms: u64) -> Timestamp {
 const DEADLINE: Timestamp = at(1_000);
 const BEFORE: Timestamp = at(999);
 const LATER: Timestamp = at(5_000);
+
+/// What the models' holds hold.
+const LINE: [Line; 1] = [Line { key: 0, units: 1 }];
 
 /// Runs `body` in every interleaving with as many preemptions as asked for.
 fn explore(body: impl Fn() + Send + Sync + 'static) {

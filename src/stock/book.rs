@@ -7,39 +7,68 @@ use parking_lot::Mutex;
 
 use super::blocks::{Blocks, Lane, UNITS_PER_CELL_MIN};
 use super::counter::Counter;
+use crate::answer::RefusalReason;
 use crate::clock::Timestamp;
 use crate::segments::{NoRoom, Segments};
-use crate::sync::{AtomicBool, Ordering};
+use crate::sync::{AtomicU64, Ordering};
 
 /// The most stock keys.
 pub(crate) const KEYS_MAX: usize = if cfg!(stockhold_loom) { 4 } else { 1 << 28 };
+
+const OPEN: u64 = 0;
+const STOPPED: u64 = u64::MAX;
+
+/// Whether a key is on sale.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Gate {
+    Open,
+    Stopped,
+    /// Not before this moment.
+    OpensAt(Timestamp),
+}
+
+impl Gate {
+    fn word(self) -> u64 {
+        match self {
+            Gate::Open => OPEN,
+            Gate::Stopped => STOPPED,
+            Gate::OpensAt(opens_at) => opens_at.0.min(STOPPED - 1),
+        }
+    }
+}
 
 /// One stock key.
 #[derive(Debug)]
 pub(crate) struct Item {
     pub(crate) counter: Counter,
-    stopped: AtomicBool,
+    /// When the sale opens, in Unix ms: [`OPEN`], [`STOPPED`], or a moment.
+    gate: AtomicU64,
     /// Physically present. The lock serialises physical corrections of the key; sales never take it.
     pub(crate) on_hand: Mutex<i64>,
 }
 
 impl Item {
-    pub(crate) fn new(available: i64, on_hand: i64, stopped: bool) -> Self {
+    pub(crate) fn new(available: i64, on_hand: i64, gate: Gate) -> Self {
         Item {
             counter: Counter::new(available),
-            stopped: AtomicBool::new(stopped),
+            gate: AtomicU64::new(gate.word()),
             on_hand: Mutex::new(on_hand),
         }
     }
 
-    /// Whether reserves are refused.
-    pub(crate) fn is_stopped(&self) -> bool {
-        // Acquire: pairs with `set_stopped`; a reserve that begins after the switch was answered sees it.
-        self.stopped.load(Ordering::Acquire)
+    /// Why reserves are refused whatever there is, if so. The clock is asked only for a sale that has a time to open, so
+    /// all who wait for it find it open at once, with nobody to open it.
+    pub(crate) fn closed(&self, now: impl FnOnce() -> Timestamp) -> Option<RefusalReason> {
+        // Acquire: pairs with `set_gate`; a reserve that begins after the switch was answered sees it.
+        match self.gate.load(Ordering::Acquire) {
+            OPEN => None,
+            STOPPED => Some(RefusalReason::Stopped),
+            opens_at_ms => (now().0 < opens_at_ms).then_some(RefusalReason::NotOpen),
+        }
     }
 
-    pub(crate) fn set_stopped(&self, stopped: bool) {
-        self.stopped.store(stopped, Ordering::Release);
+    pub(crate) fn set_gate(&self, gate: Gate) {
+        self.gate.store(gate.word(), Ordering::Release);
     }
 }
 

@@ -154,7 +154,7 @@ impl Pair {
         };
         assert_eq!(status.hold, self.real.holds[number]);
         assert_eq!(status.state, hold.state, "hold {number}");
-        assert_eq!(status.key, self.real.keys[hold.key]);
+        assert_eq!(status.lines[0].key, self.real.keys[hold.key]);
         assert_eq!(status.reference.as_bytes(), REFERENCES[hold.key].as_bytes());
         assert_eq!(status.deadline.map(|at| self.real.time(at)), hold.live().then_some(hold.deadline));
         match hold.state {

@@ -141,11 +141,14 @@ impl Model {
                 let number = hold.index(self.holds.len());
                 let held = self.holds[number].quantity;
                 let asked = quantity.unwrap_or(held);
-                if asked > held {
-                    return plain(error(ConfirmError::TooMany { asked, held }));
-                }
                 let (key, state) = (self.holds[number].key, self.see(number).state);
                 let retaken = match state {
+                    HoldState::Active | HoldState::Paying if asked > held => {
+                        return plain(error(ConfirmError::TooMany { asked, held }));
+                    }
+                    HoldState::Expired if retake && asked > held => {
+                        return plain(error(ConfirmError::TooMany { asked, held }));
+                    }
                     HoldState::Active | HoldState::Paying => false,
                     HoldState::Expired if retake => {
                         self.take(key, asked)?;

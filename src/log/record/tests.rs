@@ -135,7 +135,7 @@ fn a_record_says_which_stock_keys_and_lines_it_is_about() {
         let keys: Vec<_> = record.stock_keys().collect();
         match record {
             Record::Void { .. } | Record::Opened { .. } | Record::Extend { .. } | Record::Pay { .. } => {
-                assert_eq!(keys, []);
+                assert!(keys.is_empty());
             }
             _ if record.packed().is_some() => assert_eq!(keys, [300, 301, 1_000]),
             _ => assert_eq!(keys, [300]),

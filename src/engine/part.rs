@@ -1,0 +1,124 @@
+//! Which of a hold's lines a caller names.
+
+use super::core::Core;
+use super::reserve::quantity;
+use crate::error::{Common, QuantityError};
+use crate::fault::{Fault, planted};
+use crate::hold::lines::{Line, Lines};
+use crate::log::lines::beside;
+use crate::request::CartLine;
+use crate::types::{LINES_MAX, QUANTITY_MAX, StockKey};
+
+/// What a caller names of a hold.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Part<'a> {
+    Whole,
+    Quantity(u32),
+    Lines(&'a [CartLine]),
+}
+
+/// Why the hold has no such part.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum NoPart {
+    TooMany { asked: u32, there: u32 },
+    NotHeld(StockKey),
+    NameLines { lines: usize },
+    WholeOnly { held: u32 },
+    Common(Common),
+}
+
+impl<C: Into<Common>> From<C> for NoPart {
+    fn from(cause: C) -> Self {
+        NoPart::Common(cause.into())
+    }
+}
+
+impl Core {
+    /// Lines in the order of their keys, those on one key added up.
+    pub(crate) fn lines(&self, named: &[CartLine]) -> Result<Lines, Common> {
+        if named.is_empty() || named.len() > LINES_MAX {
+            return Err(Common::CartLines(named.len()));
+        }
+        let mut lines = Vec::with_capacity(named.len());
+        for line in named {
+            self.item(line.key)?;
+            lines.push(Line { key: line.key.index, units: quantity(line.quantity)? });
+        }
+        lines.sort_unstable_by_key(|line| line.key);
+        let mut sum = 0_i64;
+        lines.dedup_by(|line, first| {
+            let same = line.key == first.key;
+            if same {
+                first.units = if planted(Fault::LinesApart) {
+                    first.units.max(line.units)
+                } else {
+                    first.units.saturating_add(line.units)
+                };
+            }
+            same
+        });
+        lines.iter().for_each(|line| sum += i64::from(line.units));
+        if sum > QUANTITY_MAX.into() {
+            return Err(QuantityError(sum).into());
+        }
+        Ok(Lines::many(lines))
+    }
+
+    /// What a request names, if a hold can have it.
+    pub(crate) fn named<'a>(
+        &self,
+        units: Option<u32>,
+        lines: Option<&'a [CartLine]>,
+    ) -> Result<Part<'a>, Common> {
+        Ok(match (lines, units) {
+            (Some(lines), _) => self.lines(lines).map(|_| Part::Lines(lines))?,
+            (None, Some(units)) => Part::Quantity(quantity(units)?),
+            (None, None) => Part::Whole,
+        })
+    }
+
+    /// The part of `held` that is named.
+    pub(crate) fn part(&self, held: &Lines, named: Part<'_>) -> Result<Lines, NoPart> {
+        match named {
+            Part::Whole => Ok(held.clone()),
+            Part::Quantity(asked) => {
+                let there = held.units();
+                match held[..] {
+                    _ if asked > there => Err(NoPart::TooMany { asked, there }),
+                    _ if asked == there => Ok(held.clone()),
+                    [Line { key, .. }] => Ok(Lines::one(key, asked)),
+                    _ => Err(NoPart::NameLines { lines: held.len() }),
+                }
+            }
+            Part::Lines(named) => {
+                let named = self.lines(named)?;
+                for both in beside(held.iter().copied(), named.iter().copied()) {
+                    if both.first == 0 {
+                        return Err(NoPart::NotHeld(self.stock_key(both.key)));
+                    }
+                    if both.second > both.first {
+                        return Err(NoPart::TooMany { asked: both.second, there: both.first });
+                    }
+                }
+                Ok(named)
+            }
+        }
+    }
+
+    pub(crate) fn stock_key(&self, index: u32) -> StockKey {
+        StockKey { index, tag: self.answers.tag }
+    }
+
+    /// Lines as callers name them.
+    pub(crate) fn cart_lines(&self, lines: &[Line]) -> Vec<CartLine> {
+        lines.iter().map(|line| CartLine { key: self.stock_key(line.key), quantity: line.units }).collect()
+    }
+}
+
+/// What is left of `held` without `part` of it.
+pub(crate) fn rest(held: &Lines, part: &Lines) -> Lines {
+    beside(held.iter().copied(), part.iter().copied())
+        .map(|both| Line { key: both.key, units: both.first - both.second })
+        .filter(|line| line.units > 0)
+        .collect()
+}

@@ -1,0 +1,154 @@
+//! The lines of carts, chained: what does not fit into a hold's slot.
+//!
+//! A line takes 16 bytes. A chain belongs to one hold, from its making until the hold is over or its slot is handed out
+//! again; its units change only while the hold's word says `Changing`. Readers may follow a chain that is
+//! being given to others: whatever they find is bounded, and believed only if the hold's word still fits (see
+//! [`slot`](super::slot)).
+
+use super::indices::{IndexStack, Links, NONE};
+use super::lines::{Line, Lines};
+use crate::segments::{NoRoom, Segments};
+use crate::sync::{AtomicU32, AtomicU64, Ordering, fence};
+use crate::types::LINES_MAX;
+
+#[derive(Debug)]
+struct Link {
+    /// Key (high half) and units.
+    line: AtomicU64,
+    /// The next line of the chain, or the next free one.
+    next: AtomicU32,
+}
+
+#[derive(Debug)]
+pub(crate) struct Chains {
+    links: Segments<Link>,
+    free: IndexStack,
+    /// Lines that were ever handed out.
+    fresh: AtomicU32,
+    lines_max: u32,
+}
+
+impl Chains {
+    /// Room for `lines_max` lines; nothing is allocated for them yet.
+    pub(crate) fn new(lines_max: u32) -> Self {
+        Chains {
+            links: Segments::new(lines_max as usize),
+            free: IndexStack::new(),
+            fresh: AtomicU32::new(0),
+            lines_max,
+        }
+    }
+
+    /// Chains `lines`, if there is room for them all.
+    pub(crate) fn add(&self, lines: &[Line]) -> Result<u32, NoRoom> {
+        let mut head = NONE;
+        for line in lines.iter().rev() {
+            let (index, link) = self.take().inspect_err(|_| self.drop(head))?;
+            // Pairs with the fence behind `read`: who reads what comes now sees that the hold before is over.
+            fence(Ordering::Release);
+            set(link, *line);
+            link.next.store(head, Ordering::Relaxed); // published with the hold's word
+            head = index;
+        }
+        Ok(head)
+    }
+
+    fn take(&self) -> Result<(u32, &Link), NoRoom> {
+        let index = match self.free.pop(&self.links) {
+            Some(index) => index,
+            None => self.take_fresh()?,
+        };
+        Ok((index, self.links.get(index as usize).ok_or(NoRoom::Full)?))
+    }
+
+    fn take_fresh(&self) -> Result<u32, NoRoom> {
+        let new = || Link { line: AtomicU64::new(0), next: AtomicU32::new(NONE) };
+        let mut fresh = self.fresh.load(Ordering::Relaxed); // hands out numbers, nothing more
+        loop {
+            if fresh >= self.lines_max {
+                return Err(NoRoom::Full);
+            }
+            self.links.get_or_grow(fresh as usize, new)?;
+            match self.fresh.compare_exchange(fresh, fresh + 1, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return Ok(fresh),
+                Err(now) => fresh = now,
+            }
+        }
+    }
+
+    /// Gives the lines of a chain back, by the owner of its hold's slot.
+    pub(crate) fn drop(&self, head: u32) {
+        let mut index = head;
+        while let Some(link) = self.links.get(index as usize) {
+            let next = link.next.load(Ordering::Relaxed); // ours
+            self.free.push(&self.links, index);
+            index = next;
+        }
+    }
+
+    /// The lines that a chain seems to have; without those that have no units left.
+    pub(crate) fn read(&self, head: u32) -> Lines {
+        let mut lines = Vec::new();
+        let mut index = head;
+        for _ in 0..LINES_MAX {
+            let Some(link) = self.links.get(index as usize) else { break };
+            // Relaxed: believed by the hold's word, read behind it.
+            let (line, next) = (link.line.load(Ordering::Relaxed), link.next.load(Ordering::Relaxed));
+            if line as u32 != 0 {
+                lines.push(Line { key: (line >> 32) as u32, units: line as u32 });
+            }
+            index = next;
+        }
+        Lines::many(lines)
+    }
+
+    /// By who made the hold `Changing`: each line keeps what `units` says of its key.
+    pub(crate) fn change(&self, head: u32, units: impl Fn(u32) -> u32) {
+        let mut index = head;
+        while let Some(link) = self.links.get(index as usize) {
+            let key = (link.line.load(Ordering::Relaxed) >> 32) as u32; // ours
+            set(link, Line { key, units: units(key) });
+            index = link.next.load(Ordering::Relaxed);
+        }
+    }
+}
+
+fn set(link: &Link, line: Line) {
+    // Relaxed: published with the hold's word.
+    link.line.store(u64::from(line.key) << 32 | u64::from(line.units), Ordering::Relaxed);
+}
+
+impl Links for Segments<Link> {
+    fn link(&self, index: u32) -> Option<&AtomicU32> {
+        Some(&self.get(index as usize)?.next)
+    }
+}
+
+#[cfg(all(test, not(stockhold_loom)))]
+mod tests {
+    use super::*;
+
+    const LINES: [Line; 3] =
+        [Line { key: 1, units: 5 }, Line { key: 4, units: 1 }, Line { key: 9, units: 2 }];
+
+    #[test]
+    fn a_chain_says_what_it_was_made_of_and_what_it_was_changed_to() {
+        let chains = Chains::new(8);
+        let head = chains.add(&LINES).unwrap();
+        assert_eq!(*chains.read(head), LINES);
+        chains.change(head, |key| if key == 4 { 0 } else { 1 });
+        assert_eq!(*chains.read(head), [Line { key: 1, units: 1 }, Line { key: 9, units: 1 }]);
+    }
+
+    #[test]
+    fn lines_that_are_given_back_are_used_again_and_a_chain_that_does_not_fit_takes_none() {
+        let chains = Chains::new(4);
+        let head = chains.add(&LINES).unwrap();
+        assert_eq!(chains.add(&LINES), Err(NoRoom::Full));
+        chains.drop(head);
+        let head = chains.add(&LINES).unwrap();
+        assert_eq!(*chains.read(head), LINES);
+        assert!(chains.add(&LINES[..1]).is_ok());
+        assert_eq!(chains.add(&LINES[..1]), Err(NoRoom::Full));
+    }
+}
