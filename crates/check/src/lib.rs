@@ -44,10 +44,22 @@
 //! ```
 
 mod call;
+mod carts;
+mod check;
+mod counter;
+mod explore;
 mod judge;
+mod lives;
+pub mod specification;
 mod steps;
+mod sweep;
+mod tangle;
 mod verdict;
+mod window;
 
 pub use call::{Call, Event, Recorder, Stopwatch};
+pub use carts::{Cart, TornCart, check_carts};
+pub use check::{Checked, Options, Undecided, check};
 pub use judge::judge;
 pub use verdict::Verdict;
+pub use window::Window;

@@ -1,0 +1,1 @@
+//! What a history is checked against. To be written below.
