@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::call::{Call, Event};
-use crate::counter::Line;
+use crate::counter::{Line, Moment};
 use crate::lives::follow;
 use crate::sweep::{Halt, Sweep};
 use crate::verdict::seconds;
@@ -132,17 +132,26 @@ fn decide(calls: &[Call], key: u32, members: &[usize], options: &Options, checke
 
 fn sweep(calls: &[Call], key: u32, line: &Line, options: &Options, checked: &mut Checked) {
     let moments = line.moments();
-    let mut sweep = Sweep::new(line, options);
-    for (at, &(at_ns, moment)) in moments.iter().enumerate() {
-        match sweep.pass(at_ns, moment) {
-            Ok(()) => continue,
-            Err(Halt::Stuck(_)) => checked.broken.push(of_line(calls, key, line, &moments, at, options)),
-            Err(Halt::Effort(why)) => checked.undecided.push(Undecided { key, at_ns, why }),
+    // Most histories are legal, and one legal order is enough: look for that first.
+    for narrow in [true, false] {
+        let mut sweep = Sweep::new(line, options);
+        sweep.narrow = narrow;
+        let pass =
+            |(at, &(at_ns, moment)): (usize, &(u64, Moment))| Some((at, sweep.pass(at_ns, moment).err()?));
+        let halt = moments.iter().enumerate().find_map(pass);
+        checked.overlap_max = checked.overlap_max.max(sweep.overlap_max);
+        checked.configurations_max = checked.configurations_max.max(sweep.configurations_max);
+        match halt {
+            None => return,
+            Some(_) if narrow => continue,
+            Some((at, Halt::Stuck(_))) => {
+                checked.broken.push(of_line(calls, key, line, &moments, at, options));
+            }
+            Some((at, Halt::Effort(why))) => {
+                checked.undecided.push(Undecided { key, at_ns: moments[at].0, why });
+            }
         }
-        break;
     }
-    checked.overlap_max = checked.overlap_max.max(sweep.overlap_max);
-    checked.configurations_max = checked.configurations_max.max(sweep.configurations_max);
 }
 
 /// The most that an event adds to any sum.

@@ -13,8 +13,9 @@
 //! Of two gives (takes) of as many units, the one that ends first goes first: in a legal order that has it the other way
 //! round they can change places. So it is counts that are tried, and not sets.
 //!
-//! Steps of a hold whose calls overlap, and corrections that can leave less than nothing, have none of these properties.
-//! While one is open and has not happened, everything is tried.
+//! Steps of a hold whose calls overlap, and corrections that say what is available after them, happen before this moment
+//! or not: both is tried, each after the smallest sets that it needs. Only a correction that can leave less than nothing
+//! breaks the rule of gives first. While one is open and has not happened, everything is tried.
 
 use std::collections::HashSet;
 
@@ -35,6 +36,7 @@ struct Smallest<'a> {
     rest: Vec<(i64, i64)>,
     chosen: Vec<usize>,
     found: Vec<Vec<usize>>,
+    narrow: bool,
 }
 
 impl Sweep<'_> {
@@ -46,13 +48,16 @@ impl Sweep<'_> {
         slot: Option<u8>,
         reached: &mut Vec<Configuration>,
     ) -> Result<(), Halt> {
-        if self.singles & !from.done != 0 {
+        let singles = self.singles & !from.done;
+        if bits(singles).any(|single| self.is_wild(single)) {
             return self.everything(from, slot, reached);
         }
         let mut seen = HashSet::new();
         let mut stack = vec![from];
         while let Some(state) = stack.pop() {
-            self.spend(1)?;
+            if !self.spend()? {
+                break;
+            }
             match slot {
                 Some(slot) if state.done & 1 << slot != 0 => {
                     reached.push(state);
@@ -61,7 +66,11 @@ impl Sweep<'_> {
                 Some(slot) => self.now(&state, slot, reached)?,
                 None => reached.push(state.clone()),
             }
-            for next in self.truths(&state, slot)? {
+            let mut others = self.truths(&state, slot)?;
+            for single in bits(self.singles & !state.done).filter(|&single| Some(single) != slot) {
+                self.now(&state, single, &mut others)?;
+            }
+            for next in others {
                 if seen.insert(next.clone()) {
                     stack.push(next);
                 }
@@ -70,10 +79,20 @@ impl Sweep<'_> {
         Ok(())
     }
 
-    fn spend(&mut self, steps: usize) -> Result<(), Halt> {
-        self.effort =
-            self.effort.checked_sub(steps).ok_or(Halt::Effort("the search takes too many steps"))?;
-        Ok(())
+    /// One step of the search; `false` if a narrow search has none left.
+    fn spend(&mut self) -> Result<bool, Halt> {
+        match self.effort.checked_sub(1) {
+            Some(left) => self.effort = left,
+            None if self.narrow => return Ok(false),
+            None => return Err(Halt::Effort("the search takes too many steps")),
+        }
+        Ok(true)
+    }
+
+    /// A correction that can leave less than nothing: takes that come before it may have no place after it.
+    fn is_wild(&self, slot: u8) -> bool {
+        let effect = self.slots[usize::from(slot)].map(|operation| self.effect(operation));
+        matches!(effect, Some(Effect::Shift { delta, after }) if delta < 0 && after.is_none_or(|after| after < 0))
     }
 
     /// Every state that can be had, without any of the shortcuts.
@@ -86,7 +105,9 @@ impl Sweep<'_> {
         let mut seen = HashSet::from([from.clone()]);
         let mut stack = vec![from];
         while let Some(state) = stack.pop() {
-            self.spend(1)?;
+            if !self.spend()? {
+                break;
+            }
             match slot {
                 Some(slot) if state.done & 1 << slot != 0 => {
                     reached.push(state);
@@ -110,20 +131,22 @@ impl Sweep<'_> {
         Ok(())
     }
 
-    /// The operation happens now, after as few gives as it needs.
+    /// The operation happens now, after as little as it needs.
     fn now(&mut self, state: &Configuration, slot: u8, reached: &mut Vec<Configuration>) -> Result<(), Halt> {
         if let Some(next) = self.happen(state, slot) {
             reached.push(next);
             return Ok(());
         }
-        let Some(Effect::Take(units)) = self.slots[usize::from(slot)].map(|operation| self.effect(operation))
-        else {
-            return Ok(());
-        };
-        let pools: Vec<Pool> = self.pools(state, None).into_iter().filter(|pool| pool.units > 0).collect();
-        let missing = units - state.available;
-        let enough = |sum: i64, _| sum >= missing;
-        let possible = |least_most: (i64, i64)| least_most.1 >= missing;
+        let Some((least, most)) = self.needs(state, slot) else { return Ok(()) };
+        let (least, most) = (least - state.available, most.saturating_sub(state.available));
+        let mut pools = self.pools(state, Some(slot));
+        if most > i64::MAX / 2 {
+            pools.retain(|pool| pool.units > 0);
+        }
+        let available = state.available;
+        let enough =
+            |sum: i64, takes: bool| (least..=most).contains(&sum) && (!takes || available + sum >= 0);
+        let possible = |(low, high): (i64, i64)| low <= most && least <= high;
         for chosen in self.smallest(&pools, enough, possible)? {
             let state = self.with(state, &pools, &chosen);
             reached.extend(self.happen(&state, slot));
@@ -131,8 +154,26 @@ impl Sweep<'_> {
         Ok(())
     }
 
+    /// Between which numbers of units available the operation can happen, if that is what it waits for.
+    fn needs(&self, state: &Configuration, slot: u8) -> Option<(i64, i64)> {
+        let operation = self.slots[usize::from(slot)]?;
+        match self.effect(operation) {
+            Effect::Take(units) => Some((units, i64::MAX)),
+            Effect::Shift { delta, after: Some(after) } => Some((after - delta, after - delta)),
+            Effect::Step { hold, step } => {
+                let start_ns = self.line.operations[operation].start_ns;
+                let stepped = step.take(state.hold(hold), start_ns).ok()?;
+                (stepped.units < 0).then_some((-stepped.units, i64::MAX))
+            }
+            Effect::Give(_) | Effect::Read { .. } | Effect::Shift { .. } => None,
+        }
+    }
+
     /// The states after the smallest sets that make a refusal or a reading true.
     fn truths(&mut self, state: &Configuration, slot: Option<u8>) -> Result<Vec<Configuration>, Halt> {
+        if self.is_blocked(state) {
+            return Ok(Vec::new());
+        }
         let unseen: Vec<(i64, i64)> = self
             .reads
             .iter()
@@ -159,6 +200,7 @@ impl Sweep<'_> {
     /// What has not happened, by kind; without the kind of `slot`, of which that one is the first.
     fn pools(&self, state: &Configuration, slot: Option<u8>) -> Vec<Pool> {
         let without = slot.map_or(0, |slot| 1_u128 << slot);
+        let without = if without & self.singles == 0 { without } else { 0 };
         let pool = |(index, kin): (usize, &crate::sweep::Kin)| {
             let count = (kin.mask & !state.done).count_ones() as usize;
             (count > 0 && kin.mask & without == 0).then_some(Pool { kin: index, units: kin.units, count })
@@ -177,7 +219,8 @@ impl Sweep<'_> {
             let sum = pool.units * pool.count as i64;
             rest[at] = (rest[at + 1].0 + sum.min(0), rest[at + 1].1 + sum.max(0));
         }
-        let mut search = Smallest { pools, rest, chosen: vec![0; pools.len()], found: Vec::new() };
+        let mut search =
+            Smallest { pools, rest, chosen: vec![0; pools.len()], found: Vec::new(), narrow: self.narrow };
         search.from(0, 0, false, &mut self.effort, &good, &possible)?;
         let mut found = search.found;
         let within = |small: &[usize], large: &[usize]| small.iter().zip(large).all(|(s, l)| s <= l);
@@ -217,7 +260,11 @@ impl Smallest<'_> {
         if at == self.pools.len() || !possible((sum + low, sum + high)) {
             return Ok(());
         }
-        *effort = effort.checked_sub(1).ok_or(Halt::Effort("the search takes too many steps"))?;
+        match effort.checked_sub(1) {
+            Some(left) => *effort = left,
+            None if self.narrow => return Ok(()),
+            None => return Err(Halt::Effort("the search takes too many steps")),
+        }
         let Pool { units, count, .. } = self.pools[at];
         for chosen in 0..=count {
             self.chosen[at] = chosen;

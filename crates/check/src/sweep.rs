@@ -18,6 +18,10 @@ pub(crate) struct Configuration {
     pub(crate) holds: Vec<(u32, Hold)>,
 }
 
+/// What a narrow sweep spends at one moment, and how many states it keeps.
+const NARROW_EFFORT: usize = 4_000;
+const NARROW_STATES: usize = 24;
+
 /// Open calls that do the same to the number, the first to end first: whoever needs one takes that.
 #[derive(Clone, Debug)]
 pub(crate) struct Kin {
@@ -62,6 +66,8 @@ pub(crate) struct Sweep<'l> {
     pub(crate) configurations_max: usize,
     /// Steps of the search left for this moment.
     pub(crate) effort: usize,
+    /// Only a legal order is looked for: of what is too much, some is left out, and getting stuck proves nothing.
+    pub(crate) narrow: bool,
     /// Operations that a window is asked to do without.
     pub(crate) waived: Vec<usize>,
     /// An operation that is asked instead whether so many units can have been there (both ends included).
@@ -84,6 +90,7 @@ impl<'l> Sweep<'l> {
             overlap_max: 0,
             configurations_max: 1,
             effort: 0,
+            narrow: false,
             waived: Vec::new(),
             probe: None,
         }
@@ -91,7 +98,7 @@ impl<'l> Sweep<'l> {
 
     /// Goes through one moment.
     pub(crate) fn pass(&mut self, at_ns: u64, moment: Moment) -> Result<(), Halt> {
-        self.effort = self.options.effort_max;
+        self.effort = if self.narrow { NARROW_EFFORT } else { self.options.effort_max };
         match moment {
             Moment::Start(operation) => self.start(operation)?,
             Moment::EndBefore(operation) | Moment::End(operation) => self.end(operation)?,
@@ -236,7 +243,7 @@ impl<'l> Sweep<'l> {
     }
 
     /// A hold is due, and a call that can still end or extend it has yet to happen: no number can be answered.
-    fn is_blocked(&self, configuration: &Configuration) -> bool {
+    pub(crate) fn is_blocked(&self, configuration: &Configuration) -> bool {
         configuration
             .holds
             .iter()
@@ -372,6 +379,14 @@ impl<'l> Sweep<'l> {
             .map(|(_, state)| state.clone())
             .collect();
         self.configurations = kept;
+        if self.narrow && self.configurations.len() > NARROW_STATES {
+            // Those with the fewest answers left to make true, and of these the ones that used the least for it.
+            let reads = self.reads.iter().fold(0_u128, |set, read| set | 1 << read.0);
+            self.configurations.sort_by_key(|state| {
+                ((reads & !state.done).count_ones(), (state.done & !reads).count_ones())
+            });
+            self.configurations.truncate(NARROW_STATES);
+        }
     }
 
     /// Whether `to` comes out of `from` by what is open and does nothing but give or take.

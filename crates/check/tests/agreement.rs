@@ -167,7 +167,8 @@ fn stateright_says_the_same_of_histories_without_deadlines() {
             _ => true,
         })
     };
-    let say = |calls: &[Call]| if never(calls) { stateright_says(calls) } else { naive::is_linearizable(calls) };
+    let say =
+        |calls: &[Call]| if never(calls) { stateright_says(calls) } else { naive::is_linearizable(calls) };
     let (legal, illegal) = compare(shop, 1_500, say);
     assert!(legal > 100 && illegal > 100, "{legal} {illegal}");
 }
