@@ -14,6 +14,9 @@ pub struct Cart {
     pub keys: Vec<u32>,
 }
 
+/// What happened on each key, with start and end.
+type Lines = BTreeMap<u32, Vec<(u64, u64, &'static str)>>;
+
 /// A cart that was not all or nothing.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TornCart {
@@ -41,8 +44,7 @@ impl fmt::Display for TornCart {
 /// That each key by itself is as it should be is for [`check`](crate::check()). That the keys of a cart changed
 /// at the same *instant* within their span is not proven by either.
 pub fn check_carts(calls: &[Call], carts: &[Cart]) -> Vec<TornCart> {
-    let mut by_hold: HashMap<u128, BTreeMap<u32, Vec<(u64, u64, &'static str)>>> =
-        carts.iter().map(|cart| (cart.hold, BTreeMap::new())).collect();
+    let mut by_hold: HashMap<u128, Lines> = carts.iter().map(|cart| (cart.hold, BTreeMap::new())).collect();
     for call in calls {
         if let Some((hold, what)) = step(call.event)
             && let Some(of_cart) = by_hold.get_mut(&hold)
@@ -53,7 +55,7 @@ pub fn check_carts(calls: &[Call], carts: &[Cart]) -> Vec<TornCart> {
     carts.iter().filter_map(|cart| torn(cart, by_hold.get_mut(&cart.hold)?)).collect()
 }
 
-fn torn(cart: &Cart, lines: &mut BTreeMap<u32, Vec<(u64, u64, &'static str)>>) -> Option<TornCart> {
+fn torn(cart: &Cart, lines: &mut Lines) -> Option<TornCart> {
     let torn = |why: String| Some(TornCart { hold: cart.hold, why });
     if let Some(key) = lines.keys().find(|key| !cart.keys.contains(key)) {
         return torn(format!("key {key} is not one of its keys, and has calls on it"));

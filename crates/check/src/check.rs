@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::call::{Call, Event};
-use crate::counter::{Line, Moment};
+use crate::counter::Line;
 use crate::lives::follow;
+use crate::passes::{Run, run};
 use crate::sweep::{Halt, Sweep};
 use crate::verdict::seconds;
 use crate::window::{Window, of_hold, of_line};
@@ -132,24 +133,16 @@ fn decide(calls: &[Call], key: u32, members: &[usize], options: &Options, checke
 
 fn sweep(calls: &[Call], key: u32, line: &Line, options: &Options, checked: &mut Checked) {
     let moments = line.moments();
-    // Most histories are legal, and one legal order is enough: look for that first.
-    for narrow in [true, false] {
-        let mut sweep = Sweep::new(line, options);
-        sweep.narrow = narrow;
-        let pass =
-            |(at, &(at_ns, moment)): (usize, &(u64, Moment))| Some((at, sweep.pass(at_ns, moment).err()?));
-        let halt = moments.iter().enumerate().find_map(pass);
-        checked.overlap_max = checked.overlap_max.max(sweep.overlap_max);
-        checked.configurations_max = checked.configurations_max.max(sweep.configurations_max);
-        match halt {
-            None => return,
-            Some(_) if narrow => continue,
-            Some((at, Halt::Stuck(_))) => {
-                checked.broken.push(of_line(calls, key, line, &moments, at, options));
-            }
-            Some((at, Halt::Effort(why))) => {
-                checked.undecided.push(Undecided { key, at_ns: moments[at].0, why });
-            }
+    let Run { halt, sweep, whole } = run(line, &moments, options);
+    checked.overlap_max = checked.overlap_max.max(sweep.overlap_max);
+    checked.configurations_max = checked.configurations_max.max(sweep.configurations_max);
+    match halt {
+        None => {}
+        Some((at, Halt::Stuck(_))) => {
+            checked.broken.push(of_line(calls, key, &moments, at, whole));
+        }
+        Some((at, Halt::Effort(why))) => {
+            checked.undecided.push(Undecided { key, at_ns: moments[at].0, why });
         }
     }
 }

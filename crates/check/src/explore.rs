@@ -37,6 +37,7 @@ struct Smallest<'a> {
     chosen: Vec<usize>,
     found: Vec<Vec<usize>>,
     narrow: bool,
+    left_out: bool,
 }
 
 impl Sweep<'_> {
@@ -83,7 +84,10 @@ impl Sweep<'_> {
     fn spend(&mut self) -> Result<bool, Halt> {
         match self.effort.checked_sub(1) {
             Some(left) => self.effort = left,
-            None if self.narrow => return Ok(false),
+            None if self.width.is_some() => {
+                self.left_out = true;
+                return Ok(false);
+            }
             None => return Err(Halt::Effort("the search takes too many steps")),
         }
         Ok(true)
@@ -219,9 +223,16 @@ impl Sweep<'_> {
             let sum = pool.units * pool.count as i64;
             rest[at] = (rest[at + 1].0 + sum.min(0), rest[at + 1].1 + sum.max(0));
         }
-        let mut search =
-            Smallest { pools, rest, chosen: vec![0; pools.len()], found: Vec::new(), narrow: self.narrow };
+        let mut search = Smallest {
+            pools,
+            rest,
+            chosen: vec![0; pools.len()],
+            found: Vec::new(),
+            narrow: self.width.is_some(),
+            left_out: false,
+        };
         search.from(0, 0, false, &mut self.effort, &good, &possible)?;
+        self.left_out |= search.left_out;
         let mut found = search.found;
         let within = |small: &[usize], large: &[usize]| small.iter().zip(large).all(|(s, l)| s <= l);
         if found.len() > 1 {
@@ -262,7 +273,10 @@ impl Smallest<'_> {
         }
         match effort.checked_sub(1) {
             Some(left) => *effort = left,
-            None if self.narrow => return Ok(()),
+            None if self.narrow => {
+                self.left_out = true;
+                return Ok(());
+            }
             None => return Err(Halt::Effort("the search takes too many steps")),
         }
         let Pool { units, count, .. } = self.pools[at];

@@ -6,6 +6,7 @@
 
 use crate::check::Options;
 use crate::counter::{Effect, Line, Moment, Operation};
+use crate::passes::Width;
 use crate::tangle::{Hold, Step};
 
 /// One state that the key can be in.
@@ -17,10 +18,6 @@ pub(crate) struct Configuration {
     /// The holds whose calls overlap, by number.
     pub(crate) holds: Vec<(u32, Hold)>,
 }
-
-/// What a narrow sweep spends at one moment, and how many states it keeps.
-const NARROW_EFFORT: usize = 4_000;
-const NARROW_STATES: usize = 24;
 
 /// Open calls that do the same to the number, the first to end first: whoever needs one takes that.
 #[derive(Clone, Debug)]
@@ -66,8 +63,10 @@ pub(crate) struct Sweep<'l> {
     pub(crate) configurations_max: usize,
     /// Steps of the search left for this moment.
     pub(crate) effort: usize,
-    /// Only a legal order is looked for: of what is too much, some is left out, and getting stuck proves nothing.
-    pub(crate) narrow: bool,
+    /// Only a legal order is looked for: what is more than this is left out.
+    pub(crate) width: Option<Width>,
+    /// Something was, so getting stuck proves nothing.
+    pub(crate) left_out: bool,
     /// Operations that a window is asked to do without.
     pub(crate) waived: Vec<usize>,
     /// An operation that is asked instead whether so many units can have been there (both ends included).
@@ -90,7 +89,8 @@ impl<'l> Sweep<'l> {
             overlap_max: 0,
             configurations_max: 1,
             effort: 0,
-            narrow: false,
+            width: None,
+            left_out: false,
             waived: Vec::new(),
             probe: None,
         }
@@ -98,7 +98,7 @@ impl<'l> Sweep<'l> {
 
     /// Goes through one moment.
     pub(crate) fn pass(&mut self, at_ns: u64, moment: Moment) -> Result<(), Halt> {
-        self.effort = if self.narrow { NARROW_EFFORT } else { self.options.effort_max };
+        self.effort = self.width.map_or(self.options.effort_max, |width| width.effort);
         match moment {
             Moment::Start(operation) => self.start(operation)?,
             Moment::EndBefore(operation) | Moment::End(operation) => self.end(operation)?,
@@ -379,13 +379,16 @@ impl<'l> Sweep<'l> {
             .map(|(_, state)| state.clone())
             .collect();
         self.configurations = kept;
-        if self.narrow && self.configurations.len() > NARROW_STATES {
+        if let Some(Width { states, .. }) = self.width
+            && self.configurations.len() > states
+        {
             // Those with the fewest answers left to make true, and of these the ones that used the least for it.
             let reads = self.reads.iter().fold(0_u128, |set, read| set | 1 << read.0);
             self.configurations.sort_by_key(|state| {
                 ((reads & !state.done).count_ones(), (state.done & !reads).count_ones())
             });
-            self.configurations.truncate(NARROW_STATES);
+            self.configurations.truncate(states);
+            self.left_out = true;
         }
     }
 

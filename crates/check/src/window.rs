@@ -3,8 +3,7 @@
 use std::fmt;
 
 use crate::call::{Call, Event};
-use crate::check::Options;
-use crate::counter::{Effect, Line, Moment};
+use crate::counter::{Effect, Moment};
 use crate::lives::Broken;
 use crate::sweep::{Halt, Sweep};
 use crate::verdict::seconds;
@@ -65,15 +64,15 @@ struct Rerun<'a> {
 pub(crate) fn of_line(
     calls: &[Call],
     key: u32,
-    line: &Line,
     moments: &[(u64, Moment)],
     end: usize,
-    options: &Options,
+    whole: (usize, Sweep<'_>),
 ) -> Window {
+    let line = whole.1.line;
     let (Moment::End(stuck) | Moment::EndBefore(stuck)) = moments[end].1 else {
         unreachable!("only the end of a call leaves no state")
     };
-    let (from, begin) = beginning(line, moments, end, options);
+    let (from, begin) = beginning(moments, end, whole);
     let mut rerun = Rerun { begin, moments: &moments[from..=end], stuck };
     let mut members: Vec<usize> = rerun.members();
     let all = members.len();
@@ -111,14 +110,13 @@ pub(crate) fn of_line(
 
 /// The latest moment at which the key can be in one state alone, or in as few as there are; and the sweep there.
 fn beginning<'a>(
-    line: &'a Line,
     moments: &[(u64, Moment)],
     end: usize,
-    options: &'a Options,
+    (from, mut sweep): (usize, Sweep<'a>),
 ) -> (usize, Sweep<'a>) {
-    let mut sweep = Sweep::new(line, options);
+    sweep.width = None;
     let mut begin: Option<(usize, Sweep<'a>)> = None;
-    for (at, &(at_ns, moment)) in moments[..end].iter().enumerate() {
+    for (at, &(at_ns, moment)) in moments[..end].iter().enumerate().skip(from) {
         let fewest = begin.as_ref().map_or(usize::MAX, |(_, sweep)| sweep.configurations.len());
         if at + BACK_MAX >= end && sweep.configurations.len() <= fewest {
             begin = Some((at, sweep.clone()));
