@@ -46,7 +46,10 @@ pub(crate) enum Halt {
 #[derive(Clone, Debug)]
 pub(crate) struct Sweep<'l> {
     pub(crate) line: &'l Line,
-    options: &'l Options,
+    /// States at one moment.
+    pub(crate) states_max: usize,
+    /// Steps of the search at one moment.
+    pub(crate) effort_max: usize,
     /// The operation in each slot.
     pub(crate) slots: Vec<Option<usize>>,
     pub(crate) kin: Vec<Kin>,
@@ -75,10 +78,11 @@ pub(crate) struct Sweep<'l> {
 
 impl<'l> Sweep<'l> {
     /// Nothing available, nothing open.
-    pub(crate) fn new(line: &'l Line, options: &'l Options) -> Self {
+    pub(crate) fn new(line: &'l Line, options: &Options) -> Self {
         Sweep {
             line,
-            options,
+            states_max: options.configurations_max,
+            effort_max: options.effort_max,
             slots: Vec::new(),
             kin: Vec::new(),
             reads: Vec::new(),
@@ -98,14 +102,14 @@ impl<'l> Sweep<'l> {
 
     /// Goes through one moment.
     pub(crate) fn pass(&mut self, at_ns: u64, moment: Moment) -> Result<(), Halt> {
-        self.effort = self.width.map_or(self.options.effort_max, |width| width.effort);
+        self.effort = self.width.map_or(self.effort_max, |width| width.effort);
         match moment {
             Moment::Start(operation) => self.start(operation)?,
             Moment::EndBefore(operation) | Moment::End(operation) => self.end(operation)?,
             Moment::Deadline(units) => self.deadline(at_ns, units)?,
         }
         self.configurations_max = self.configurations_max.max(self.configurations.len());
-        match self.configurations.len() > self.options.configurations_max {
+        match self.configurations.len() > self.states_max {
             true => Err(Halt::Effort("too many states are possible")),
             false => Ok(()),
         }

@@ -9,9 +9,12 @@ use crate::sweep::{Halt, Sweep};
 use crate::verdict::seconds;
 
 /// How far back from the call without a place a beginning is looked for, in moments.
-const BACK_MAX: usize = 4_096;
+const BACK_MAX: usize = 256;
 /// Calls of which each is tried whether the window can do without it.
-const TRIED_MAX: usize = 512;
+const TRIED_MAX: usize = 256;
+/// States, and steps of the search, that one try may take at one moment; where that is too few, the call stays.
+const TRY_STATES: usize = 128;
+const TRY_EFFORT: usize = 4_000;
 /// Numbers of available units that are told.
 const TOLD_MAX: usize = 8;
 
@@ -22,7 +25,7 @@ pub struct Window {
     pub key: u32,
     /// What was available when the window begins: one of these numbers. Empty if it does not matter.
     pub available: Vec<i64>,
-    /// The calls, in the order in which they began. Those that had happened before the window are not among them.
+    /// The calls, in the order in which they began. Those that had surely happened before the window are not among them.
     pub calls: Vec<Call>,
     /// Holds that ended by themselves meanwhile: the instant, and the units that came back.
     pub expiries: Vec<(u64, i64)>,
@@ -76,9 +79,11 @@ pub(crate) fn of_line(
     let mut rerun = Rerun { begin, moments: &moments[from..=end], stuck };
     let mut members: Vec<usize> = rerun.members();
     let all = members.len();
-    // The latest to begin first: they are the likeliest to matter, so the others go before them.
     members.sort_unstable_by_key(|&member| line.operations[member].start_ns);
-    for (tried, member) in members.clone().into_iter().enumerate() {
+    // Answers first: to do without one costs nothing, and without a give or a take it doubles the states.
+    let is_read = |member: &usize| matches!(line.operations[*member].effect, Effect::Read { .. });
+    let (reads, others): (Vec<usize>, Vec<usize>) = members.iter().copied().partition(is_read);
+    for (tried, member) in reads.into_iter().chain(others).enumerate() {
         if member != stuck && tried < TRIED_MAX {
             rerun.begin.waived.push(member);
             match rerun.is_stuck(None) {
@@ -145,6 +150,7 @@ impl Rerun<'_> {
     /// Whether there is no legal order; with a probe, whether so many units cannot have been there instead.
     fn is_stuck(&self, probe: Option<(i64, i64)>) -> bool {
         let mut sweep = self.begin.clone();
+        (sweep.states_max, sweep.effort_max) = (TRY_STATES.max(sweep.configurations.len()), TRY_EFFORT);
         sweep.probe = probe.map(|(least, most)| (self.stuck, least, most));
         // What is open already, as what it is asked as now.
         (sweep.kin, sweep.reads, sweep.singles) = (Vec::new(), Vec::new(), 0);

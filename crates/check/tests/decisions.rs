@@ -38,7 +38,7 @@ impl Tale {
     }
 
     #[track_caller]
-    fn is_legal(self) {
+    fn pass(self) {
         let checked = check(&self.calls, &Options::default());
         assert!(checked.is_linearizable(), "{checked}");
     }
@@ -76,7 +76,7 @@ fn a_false_refusal_hidden_by_an_overlapping_call_is_found() {
 fn a_false_refusal_hidden_by_two_calls_that_cannot_both_have_come_first_is_found() {
     // Both units were out only if the grants came before the release, and then the second had none to take.
     let tale = Tale::of(1).grant(2, 3, 1, 1, NEVER).release(10, 30, 1).grant(10, 30, 2, 1, NEVER);
-    tale.clone().refuse(10, 30, 1, 0).is_legal();
+    tale.clone().refuse(10, 30, 1, 0).pass();
     let tale = tale.refuse(10, 30, 2, 1).refuse(31, 32, 2, 1);
     assert_eq!(tale.window().possible, [0]);
 }
@@ -103,14 +103,14 @@ fn a_release_counted_twice_is_found_by_what_was_granted_after_it() {
 #[test]
 fn a_confirm_that_began_at_the_deadline_is_found() {
     let tale = |start_ns| Tale::of(1).grant(10, 20, 1, 1, 100).confirm(start_ns, 150, 1, 1);
-    tale(99).is_legal();
+    tale(99).pass();
     assert!(tale(100).window().why.contains("its deadline had passed when the call began"));
 }
 
 #[test]
 fn a_confirm_that_began_before_the_deadline_wins_unless_somebody_relied_on_it() {
     let tale = || Tale::of(1).grant(10, 20, 1, 1, 100).confirm(90, 150, 1, 1);
-    tale().refuse(120, 130, 1, 0).is_legal();
+    tale().refuse(120, 130, 1, 0).pass();
     tale().grant(120, 130, 2, 1, NEVER).window();
     tale().tell(120, 130, Event::ExpiredSeen { hold: 1 }).window();
 }
@@ -118,7 +118,7 @@ fn a_confirm_that_began_before_the_deadline_wins_unless_somebody_relied_on_it() 
 #[test]
 fn a_hold_counted_after_its_deadline_is_found() {
     let tale = |start_ns| Tale::of(1).grant(10, 20, 1, 1, 100).refuse(start_ns, 120, 1, 0);
-    tale(99).is_legal();
+    tale(99).pass();
     assert_eq!(tale(100).window().possible, [1]);
 }
 
@@ -126,7 +126,7 @@ fn a_hold_counted_after_its_deadline_is_found() {
 fn a_late_confirm_takes_what_is_there() {
     let retaken = Event::Confirm { hold: 1, quantity: 1, retaken: true };
     let tale = || Tale::of(1).grant(10, 20, 1, 1, 100);
-    tale().tell(90, 150, retaken).refuse(160, 170, 1, 0).is_legal();
+    tale().tell(90, 150, retaken).refuse(160, 170, 1, 0).pass();
     assert!(tale().tell(90, 99, retaken).window().why.contains("it had not expired"));
     assert_eq!(tale().grant(110, 120, 2, 1, NEVER).tell(130, 140, retaken).window().possible, [0]);
 }
@@ -135,11 +135,11 @@ fn a_late_confirm_takes_what_is_there() {
 fn a_replaced_hold_takes_the_difference_and_a_correction_may_leave_less_than_nothing() {
     let replaced = |quantity| Event::Replace { hold: 1, quantity, deadline_ns: NEVER };
     let tale = || Tale::of(3).grant(10, 20, 1, 2, NEVER);
-    tale().tell(30, 40, replaced(3)).refuse(50, 60, 1, 0).is_legal();
-    tale().tell(30, 40, replaced(1)).tell(50, 60, Event::Reading { available: 2 }).is_legal();
+    tale().tell(30, 40, replaced(3)).refuse(50, 60, 1, 0).pass();
+    tale().tell(30, 40, replaced(1)).tell(50, 60, Event::Reading { available: 2 }).pass();
     tale().tell(30, 40, replaced(4)).window();
     let lost = |after| Event::Adjust { delta: -2, available: Some(after) };
-    tale().tell(30, 40, lost(-1)).refuse(50, 60, 1, -1).is_legal();
+    tale().tell(30, 40, lost(-1)).refuse(50, 60, 1, -1).pass();
     tale().tell(30, 40, lost(0)).window();
 }
 
