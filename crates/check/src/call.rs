@@ -24,6 +24,9 @@ impl Stopwatch {
 }
 
 /// What was asked and answered. Calls that changed and said nothing ("busy, try again") are not recorded.
+///
+/// A hold on several stock keys, a cart, is one call for each key, all with the same hold and the same start and end;
+/// see [`Cart`](crate::Cart).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Event {
     /// Units arrived.
@@ -80,6 +83,27 @@ pub enum Event {
         /// How many.
         quantity: u32,
     },
+    /// A count of the shelf put right: units found or lost. May leave less than nothing available.
+    Adjust {
+        /// Units found; below zero, lost.
+        delta: i64,
+        /// Units available right after, if the answer says so exactly.
+        available: Option<i64>,
+    },
+    /// A live hold has another quantity and another deadline now, in one step.
+    Replace {
+        /// Which.
+        hold: u128,
+        /// Units held now.
+        quantity: u32,
+        /// Its deadline now.
+        deadline_ns: u64,
+    },
+    /// An answer said how many units were available, exactly, at an instant of the call.
+    Reading {
+        /// How many.
+        available: i64,
+    },
 }
 
 /// One answered call: of which stock key, from when to when, and what was said.
@@ -106,6 +130,11 @@ impl Recorder {
     /// Empty, on the clock that all threads of the history share.
     pub fn new(stopwatch: Stopwatch) -> Self {
         Recorder { stopwatch, calls: Vec::new() }
+    }
+
+    /// Empty, with room for so many calls: until they are recorded, none of them waits for memory.
+    pub fn with_capacity(stopwatch: Stopwatch, calls: usize) -> Self {
+        Recorder { stopwatch, calls: Vec::with_capacity(calls) }
     }
 
     /// The time, for [`Call::start_ns`] and [`Call::end_ns`].

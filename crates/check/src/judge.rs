@@ -22,7 +22,12 @@ struct Life {
     cancelled: u64,
     /// Counted among `two_outcomes` already.
     accused: bool,
+    /// By another quantity and deadline: what is kept is the most and the latest, and none of it is certain.
+    replaced: bool,
 }
+
+/// A hold on one stock key; a cart is a hold on several.
+type Name = (u32, u128);
 
 /// One stock key: what is certain, what is possible, and the refusals that are judged by it.
 #[derive(Default)]
@@ -49,8 +54,8 @@ pub fn judge(calls: &[Call]) -> Verdict {
     verdict
 }
 
-fn grants(calls: &[Call], verdict: &mut Verdict) -> HashMap<u128, Life> {
-    let mut lives: HashMap<u128, Life> = HashMap::new();
+fn grants(calls: &[Call], verdict: &mut Verdict) -> HashMap<Name, Life> {
+    let mut lives: HashMap<Name, Life> = HashMap::new();
     for call in calls {
         let Event::Grant { hold, quantity, deadline_ns } = call.event else { continue };
         let life = Life {
@@ -62,36 +67,43 @@ fn grants(calls: &[Call], verdict: &mut Verdict) -> HashMap<u128, Life> {
             seen_expired: false,
             cancelled: 0,
             accused: false,
+            replaced: false,
         };
-        if lives.insert(hold, life).is_some() {
+        if lives.insert((call.key, hold), life).is_some() {
             verdict.breach(|v| &mut v.two_outcomes, 1, || format!("hold {hold:032x} was granted twice"));
         }
     }
     lives
 }
 
-fn extend(calls: &[Call], lives: &mut HashMap<u128, Life>, verdict: &mut Verdict) {
-    let mut extensions: Vec<(u64, u128, u64)> = calls
+fn extend(calls: &[Call], lives: &mut HashMap<Name, Life>, verdict: &mut Verdict) {
+    let mut extensions: Vec<_> = calls
         .iter()
         .filter_map(|call| match call.event {
-            Event::Extend { hold, deadline_ns } => Some((call.start_ns, hold, deadline_ns)),
+            Event::Extend { hold, deadline_ns } => Some((call.start_ns, call.key, hold, deadline_ns, None)),
+            Event::Replace { hold, deadline_ns, quantity } => {
+                Some((call.start_ns, call.key, hold, deadline_ns, Some(quantity)))
+            }
             _ => None,
         })
         .collect();
     extensions.sort_unstable();
-    for (start_ns, hold, deadline_ns) in extensions {
-        let Some(life) = lives.get_mut(&hold) else {
-            unfounded(verdict, hold, "extended");
+    for (start_ns, key, hold, deadline_ns, quantity) in extensions {
+        let verb = if quantity.is_some() { "replaced" } else { "extended" };
+        let Some(life) = lives.get_mut(&(key, hold)) else {
+            unfounded(verdict, hold, verb);
             continue;
         };
         if start_ns >= life.deadline_ns {
-            late(verdict, hold, "extended", start_ns, life.deadline_ns);
+            late(verdict, hold, verb, start_ns, life.deadline_ns);
         }
         life.deadline_ns = life.deadline_ns.max(deadline_ns);
+        life.quantity = life.quantity.max(quantity.unwrap_or(0));
+        life.replaced |= quantity.is_some();
     }
 }
 
-fn outcomes(calls: &[Call], lives: &mut HashMap<u128, Life>, verdict: &mut Verdict) {
+fn outcomes(calls: &[Call], lives: &mut HashMap<Name, Life>, verdict: &mut Verdict) {
     for call in calls {
         let (hold, verb) = match call.event {
             Event::Confirm { hold, .. } => (hold, "confirmed"),
@@ -100,7 +112,7 @@ fn outcomes(calls: &[Call], lives: &mut HashMap<u128, Life>, verdict: &mut Verdi
             Event::Cancel { hold, .. } => (hold, "cancelled"),
             _ => continue,
         };
-        let Some(life) = lives.get_mut(&hold) else {
+        let Some(life) = lives.get_mut(&(call.key, hold)) else {
             unfounded(verdict, hold, verb);
             continue;
         };
@@ -127,7 +139,7 @@ fn outcomes(calls: &[Call], lives: &mut HashMap<u128, Life>, verdict: &mut Verdi
             }
             Event::ExpiredSeen { .. } => {
                 life.seen_expired = true;
-                if call.end_ns < life.deadline_ns {
+                if call.end_ns < life.deadline_ns && !life.replaced {
                     let (end, deadline) = (seconds(call.end_ns), seconds(life.deadline_ns));
                     verdict.breach(
                         |v| &mut v.early,
@@ -140,7 +152,7 @@ fn outcomes(calls: &[Call], lives: &mut HashMap<u128, Life>, verdict: &mut Verdi
             _ => unreachable!("filtered above"),
         }
     }
-    for (&hold, life) in lives {
+    for (&(_, hold), life) in lives {
         let sold = life.confirmed.as_ref().map_or(0, |&(_, quantity, _)| u64::from(quantity));
         if life.cancelled > sold {
             unfounded(verdict, hold, "cancelled for more units than were confirmed, that is,");
@@ -192,7 +204,7 @@ fn accuse(verdict: &mut Verdict, hold: u128, life: &mut Life, what: &str) {
 ///
 /// A call's effect lies within [start, end]. What is *certain* therefore begins after the end and stops at the start;
 /// what is *possible* begins at the start and stops after the end. "After" an end is one nanosecond later.
-fn books(calls: &[Call], lives: &HashMap<u128, Life>) -> BTreeMap<u32, Book> {
+fn books(calls: &[Call], lives: &HashMap<Name, Life>) -> BTreeMap<u32, Book> {
     let mut books: BTreeMap<u32, Book> = BTreeMap::new();
     for call in calls {
         let book = books.entry(call.key).or_default();
@@ -203,7 +215,14 @@ fn books(calls: &[Call], lives: &HashMap<u128, Life>) -> BTreeMap<u32, Book> {
                 book.at_least.add(call.end_ns.saturating_add(1), quantity as i64);
             }
             Event::Refuse { .. } => book.refusals.push(*call),
-            Event::Cancel { hold, quantity } if lives.contains_key(&hold) => {
+            Event::Adjust { delta, .. } if delta >= 0 => {
+                book.received += delta as u64;
+                book.excess.add(call.start_ns, -delta);
+                book.at_least.add(call.end_ns.saturating_add(1), delta);
+            }
+            // Less than nothing available is a shortfall and no oversell, so only refusals are judged by it.
+            Event::Adjust { delta, .. } => book.at_least.add(call.start_ns, delta),
+            Event::Cancel { hold, quantity } if lives.contains_key(&(call.key, hold)) => {
                 book.take(call.end_ns.saturating_add(1), call.start_ns, -i64::from(quantity));
             }
             _ => {}
@@ -212,7 +231,10 @@ fn books(calls: &[Call], lives: &HashMap<u128, Life>) -> BTreeMap<u32, Book> {
     for life in lives.values() {
         let book = books.entry(life.grant.key).or_default();
         let quantity = i64::from(life.quantity);
-        book.take(life.grant.start_ns, life.grant.end_ns.saturating_add(1), quantity);
+        match life.replaced {
+            false => book.take(life.grant.start_ns, life.grant.end_ns.saturating_add(1), quantity),
+            true => book.at_least.add(life.grant.start_ns, -quantity),
+        }
         match life.confirmed {
             // The units that were sold were kept through the deadline; the others went back with this call.
             Some((confirm, sold, false)) => {

@@ -26,11 +26,16 @@
 //! The shorter the spans, the sharper the bounds: record around the call and nothing else. The verdicts are about
 //! the recorded calls alone; if others touch the same stock, record them too.
 //!
+//! **The exact decision** is [`check`]: is there *any* order of the calls, each at one instant within its span, that
+//! explains every answer, numbers included? It finds what the bounds must let pass, and tells it as the smallest
+//! window of calls without a legal order. It costs a search: see [`specification`] for what it searches
+//! and what it leaves unproven. [`judge()`] is the one for a quick look, or where `check` is undecided.
+//!
 //! **Deadlines** are instants of the same clock. Give the engine a clock made from the same [`Stopwatch`], and the
 //! conversion is exact. A hold counts up to its deadline and not at it: from that instant it keeps nobody from buying.
 //!
 //! ```
-//! use stockhold_check::{Call, Event, Recorder, Stopwatch, judge};
+//! use stockhold_check::{Call, Event, Options, Recorder, Stopwatch, check, judge};
 //!
 //! let mut recorder = Recorder::new(Stopwatch::new());
 //! let (start_ns, end_ns) = (recorder.now_ns(), recorder.now_ns()); // around the engine's `receive`
@@ -39,15 +44,33 @@
 //! let end_ns = start_ns + 10; // around a `reserve` that was refused
 //! recorder.record(Call { key: 0, start_ns, end_ns, event: Event::Refuse { asked: 1, available: 0 } });
 //!
-//! let verdict = judge(&recorder.into_calls());
+//! let calls = recorder.into_calls();
+//! let verdict = judge(&calls);
 //! assert_eq!(verdict.falsely_refused, 1); // five units, nobody holds any
+//!
+//! let checked = check(&calls, &Options::default());
+//! assert_eq!(checked.broken[0].possible, [5]); // what the refusal could have named
+//! println!("{checked}");
 //! ```
 
 mod call;
+mod carts;
+mod check;
+mod counter;
+mod explore;
 mod judge;
+mod lives;
+mod passes;
+pub mod specification;
 mod steps;
+mod sweep;
+mod tangle;
 mod verdict;
+mod window;
 
 pub use call::{Call, Event, Recorder, Stopwatch};
+pub use carts::{Cart, TornCart, check_carts};
+pub use check::{Checked, Options, Undecided, check};
 pub use judge::judge;
 pub use verdict::Verdict;
+pub use window::Window;
