@@ -1,7 +1,7 @@
 //! The facade: one method an operation, each reading like the diagram in the crate's front page.
 
 mod batch;
-mod cart;
+pub(crate) mod cart;
 pub(crate) mod core;
 mod find;
 mod open;

@@ -15,6 +15,10 @@ pub(crate) enum Fault {
     RefuseOnSplit,
     /// Lines of a cart on the same stock key are not added up.
     LinesApart,
+    /// A change of a hold's lines leaves the tag of its word as it was.
+    SameTag,
+    /// The fold decides again whether there is enough for what was reserved.
+    RejudgeInFold,
     /// Uses of a block are told apart by one bit.
     NarrowVersion,
     /// A transition gives units back before it draws its position.

@@ -1,6 +1,7 @@
 //! Levels by the fold: the book of every stock key at one position.
 
 use crate::clock::Timestamp;
+use crate::fault::{Fault, planted};
 use crate::log::lines::{self, Beside};
 use crate::log::record::Record;
 use crate::types::ON_HAND_MAX;
@@ -129,6 +130,9 @@ impl Levels {
         let Some(key) = record.stock_key() else { return Ok(()) };
         let level = self.get_mut(key).ok_or_else(|| wrong(UNDECLARED))?;
         match *record {
+            // What was decided is applied, never decided again.
+            Record::Reserve { quantity, .. }
+                if planted(Fault::RejudgeInFold) && level.available() < quantity.into() => {}
             Record::Reserve { quantity, .. }
             | Record::Release { quantity, .. }
             | Record::Expire { quantity, .. }

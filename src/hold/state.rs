@@ -147,16 +147,21 @@ impl Word {
         if matches!(self.phase(), Phase::Confirmed) { (self.0 & LOAD_MASK) as u32 } else { 0 }
     }
 
+    /// How far a change that the word cannot say moves the slot's uses on.
+    pub(crate) fn change_step() -> u32 {
+        u32::from(!planted(Fault::SameTag))
+    }
+
     /// The word while what follows `self` is being written: under the next tag.
     pub(crate) fn changing(self) -> Word {
         // What has no deadline is never due.
         let load = if self.phase().has_deadline() { self.0 & LOAD_MASK } else { LOAD_MASK };
-        Word::pack(Phase::Changing, self.tag() + 1, load)
+        Word::pack(Phase::Changing, self.tag() + Self::change_step(), load)
     }
 
     /// The same under the next tag.
     pub(crate) fn retagged(self) -> Word {
-        Word::pack(self.phase(), self.tag() + 1, self.0 & LOAD_MASK)
+        Word::pack(self.phase(), self.tag() + Self::change_step(), self.0 & LOAD_MASK)
     }
 
     fn to(self, phase: Phase, load: u64) -> Word {

@@ -411,8 +411,9 @@ fn drop_lines(chains: &Chains, what: What) {
 /// The fields of a hold that was changed once more, and has its lines in a chain.
 fn changed(facts: &Facts, head: u32) -> Fields {
     let Facts { born, uses, generation, epoch, reference_length, .. } = *facts;
-    let what = What::Chain { head, changes: uses + 1 - generation };
-    Fields { what, born, uses: uses + 1, epoch, reference_length }
+    let uses = uses + Word::change_step();
+    let what = What::Chain { head, changes: uses - generation };
+    Fields { what, born, uses, epoch, reference_length }
 }
 
 impl Links for Segments<Slot> {

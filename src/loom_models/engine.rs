@@ -4,15 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{BEFORE, DEADLINE, Entry, LATER, LINE, at, drain, explore, explore_less};
-use crate::answer::{HoldState, Refusal, RefusalReason, Reserved};
+use crate::answer::{HoldState, Refusal, RefusalReason, Reserved, ReservedCart};
 use crate::clock::{ManualClock, Timestamp};
 use crate::config::Config;
+use crate::engine::cart::WantedCart;
 use crate::engine::core::Core;
 use crate::engine::reserve::Wanted;
 use crate::error::{Busy, Common, ConfirmError, HoldError, ReserveError};
 use crate::expiry::timers::Timers;
 use crate::fold::answers::Answers;
 use crate::fold::follower::Follower;
+use crate::fold::levels::Levels;
 use crate::hold::id::HoldIds;
 use crate::hold::op_keys::OpKeys;
 use crate::hold::state::Phase;
@@ -23,31 +25,43 @@ use crate::log::watch::Watch;
 use crate::log::writer::{Bell, Shared};
 use crate::metrics::{LogMetrics, Tally};
 use crate::poison::Poison;
-use crate::request::{Confirm, Reserve};
+use crate::request::{CartLine, Confirm, Reserve, ReserveCart};
 use crate::stock::book::{Book, Gate, Item};
 use crate::stock::catalog::Catalog;
 use crate::stock::counter::Reading;
 use crate::sync::thread;
 use crate::types::{HoldId, StockKey};
 
-const KEY: StockKey = StockKey { index: 0, tag: 1 };
+const KEY: StockKey = key(0);
 
-/// An engine with one stock key, room for `holds_max` holds in one shard, and no thread of its own.
+pub(super) const fn key(index: u32) -> StockKey {
+    StockKey { index, tag: 1 }
+}
+
+/// An engine with few stock keys, room for `holds_max` holds in one shard, and no thread of its own.
 pub(super) struct Bare {
     pub core: Core,
 }
 
 impl Bare {
+    /// With one stock key on one cell.
     pub(super) fn new(available: i64, holds_max: u32) -> Arc<Bare> {
-        let book = Book::new(1);
-        book.add(KEY.index, Item::new(available, available, Gate::Open)).unwrap();
+        Bare::with(1, &[available], holds_max)
+    }
+
+    /// With several stock keys, that can be split over `width` cells.
+    pub(super) fn with(width: usize, available: &[i64], holds_max: u32) -> Arc<Bare> {
+        let book = Book::with_cells(width, 1);
+        for (index, available) in (0..).zip(available) {
+            book.add(index, Item::new(*available, *available, Gate::Open)).unwrap();
+        }
         let holds = HoldTable::new(1, holds_max, 8, holds_max, 0);
         // Its slots come into being here: growing the table is explored by itself.
         let new = NewHold { lines: &LINE, born: at(0), deadline: DEADLINE, reference: &[], epoch: 1 };
         holds.vanish(holds.allocate(0, new).unwrap());
         Arc::new(Bare {
             core: Core {
-                config: Config::default(),
+                config: Config::default().clock(ManualClock::new(at(0))),
                 log: Arc::new(Shared {
                     ring: Ring::new(16, 0),
                     bell: Bell::default(),
@@ -79,6 +93,20 @@ impl Bare {
         self.core.decide(&wanted, None).map(|(reserved, _)| reserved)
     }
 
+    /// One unit of each key until `deadline`, asked for at `now`.
+    pub(super) fn reserve_cart(
+        &self,
+        keys: &[u32],
+        (now, deadline): (Timestamp, Timestamp),
+    ) -> Result<ReservedCart, ReserveError> {
+        let clock = ManualClock::new(now);
+        let lines: Vec<_> = keys.iter().map(|index| CartLine::units(key(*index), 1)).collect();
+        let request = ReserveCart::lines(&lines);
+        let (lines, ttl) = (self.core.lines(&lines)?, deadline.since(now));
+        let wanted = WantedCart { request, lines, ttl, clock: &clock };
+        self.core.decide_cart(&wanted, None).map(|(cart, _)| cart)
+    }
+
     fn item(&self) -> &Item {
         self.core.item(KEY).unwrap()
     }
@@ -92,7 +120,11 @@ impl Bare {
     }
 
     pub(super) fn counter(&self) -> Reading {
-        self.item().counter.exactly(self.core.lane(KEY.index))
+        self.counter_of(KEY.index)
+    }
+
+    pub(super) fn counter_of(&self, index: u32) -> Reading {
+        self.core.item(key(index)).unwrap().counter.exactly(self.core.lane(index))
     }
 
     pub(super) fn phase(&self, hold: HoldId) -> Phase {
@@ -100,25 +132,29 @@ impl Bare {
     }
 
     /// The whole log, once everybody has finished. Every prefix of it is a valid state: what is spent was there.
-    pub(super) fn log(&self, mut available: i64) -> Vec<Entry> {
+    pub(super) fn log(&self, available: &[i64]) -> Vec<Entry> {
         let ring = &self.core.log.ring;
         let mut reader = Reader::new(0);
         let entries = drain(ring, &mut reader);
         assert_eq!((reader.position(), ring.used_words()), (ring.drawn(), 0), "a hole");
-        for bytes in entries.iter().flatten() {
-            match Record::decode(bytes).unwrap().0 {
-                Record::Reserve { quantity: taken, .. } | Record::Retake { taken, .. } => {
-                    available -= i64::from(taken)
-                }
-                Record::Confirm { returned, .. } => available += i64::from(returned),
-                Record::Release { quantity, .. } | Record::Expire { quantity, .. } => {
-                    available += i64::from(quantity)
-                }
-                other => panic!("{other:?}"),
+        let mut levels = Levels::default();
+        for (index, available) in (0..).zip(available) {
+            let (sku, location) = ("poster", "berlin");
+            levels.apply(0, &Record::Declare { key: index, sku, location }).unwrap();
+            let quantity = *available as u32;
+            if quantity > 0 {
+                let received = Record::Receive { at: 0, key: index, quantity, reference: b"", op: None };
+                levels.apply(0, &received).unwrap();
             }
-            assert!(available >= 0, "a prefix of the log spends what is not there");
         }
-        assert_eq!(self.counter(), Reading { available, pending: false }, "the counter and the log differ");
+        for (position, bytes) in (1..).zip(entries.iter().flatten()) {
+            let applied = levels.apply(position, &Record::decode(bytes).unwrap().0);
+            assert_eq!(applied, Ok(()), "a prefix of the log spends what is not there");
+        }
+        for (index, level) in levels.iter() {
+            let reading = Reading { available: level.available(), pending: false };
+            assert_eq!(self.counter_of(index), reading, "the counter and the log differ");
+        }
         entries
     }
 }
@@ -139,7 +175,7 @@ fn last_unit() {
     let other = other.join().unwrap();
     assert!(mine.is_ok() != other.is_ok(), "{mine:?} {other:?}");
     assert!(sold_out(&mine) || sold_out(&other), "{mine:?} {other:?}");
-    assert_eq!(bare.log(1).len(), 1);
+    assert_eq!(bare.log(&[1]).len(), 1);
 }
 
 /// A confirm at the deadline loses to the sweep through the real calls, too, whoever comes first.
@@ -151,7 +187,7 @@ pub(super) fn confirm_against_sweep() {
     let confirm = confirm.join().unwrap();
     assert!(matches!(confirm, Err(ConfirmError::Expired)), "confirmed too late: {confirm:?}");
     assert_eq!(bare.phase(hold), Phase::Expired);
-    assert_eq!(bare.log(1).iter().flatten().count(), 2);
+    assert_eq!(bare.log(&[1]).iter().flatten().count(), 2);
 }
 
 /// A confirm and a release of one hold, through the real calls: one of them wins, and the other is told so.
@@ -165,7 +201,7 @@ fn confirm_against_release() {
         (Err(error), Ok(_)) => assert_eq!(error, ConfirmError::Ended(HoldState::Released)),
         both => panic!("not one outcome: {both:?}"),
     }
-    assert_eq!(bare.log(1).iter().flatten().count(), 2);
+    assert_eq!(bare.log(&[1]).iter().flatten().count(), 2);
 }
 
 /// Confirm, release and the sweep of one hold, through the real calls.
@@ -194,7 +230,7 @@ fn one_outcome() {
             "{error:?}"
         );
     }
-    assert_eq!(bare.log(1).iter().flatten().count(), 2);
+    assert_eq!(bare.log(&[1]).iter().flatten().count(), 2);
 }
 
 /// A late confirm that takes the unit again, against a reserve that wants it and its slot.
@@ -225,7 +261,7 @@ pub(super) fn late_confirm_against_reserve() {
             "{error:?}"
         ),
     }
-    bare.log(1);
+    bare.log(&[1]);
 }
 
 /// An extension that began in time against the sweep: the hold lives on or has expired, and the extender knows which.

@@ -2,7 +2,9 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::{DEADLINE, bell, builder, counter, engine, hold, indices, reshape, ring, timers, transition};
+use super::{
+    DEADLINE, bell, builder, cart, counter, engine, hold, indices, reshape, ring, timers, transition,
+};
 use crate::fault::{Fault, plant};
 use crate::hold::state::Event;
 
@@ -38,6 +40,26 @@ fn the_pending_count_is_forgotten_by_a_transition() {
 #[test]
 fn the_pending_count_is_forgotten_by_the_engine() {
     caught(Fault::ForgetPending, "a false refusal", timers::release_against_refuser);
+}
+
+#[test]
+fn the_pending_count_is_forgotten_by_a_cart() {
+    caught(Fault::ForgetPending, "a false refusal", cart::rollback_against_reserve);
+}
+
+#[test]
+fn the_lines_of_a_cart_are_not_added_up() {
+    caught(Fault::LinesApart, "more was granted than there was", cart::lines_on_one_key);
+}
+
+#[test]
+fn the_tag_stays_when_the_lines_change() {
+    caught(Fault::SameTag, "confirmed as it was before", cart::replace_against_confirm);
+}
+
+#[test]
+fn the_fold_decides_again() {
+    caught(Fault::RejudgeInFold, "the counter and the log differ", cart::correction_against_reserve);
 }
 
 #[test]

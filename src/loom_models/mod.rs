@@ -22,6 +22,11 @@
 //! | indices | a free slot is handed out once, though the stack changes and changes back under a pop | [`indices`] |
 //! | indices | what goes into the queue comes out once, and a pop finds what was in all along | [`indices`] |
 //! | growth | while one thread grows a table the others get a slot or are told so; no slot and no reference is lost | [`growth`] |
+//! | cart | of two carts that want the same last units one gets all of them, or somebody is told to try again | [`cart`] |
+//! | cart | a cart that rolls back makes nobody sold out, also across a reshape | [`cart`] |
+//! | cart | what is confirmed in part and what expires goes back once; a cart has its own lines though its slot is used again | [`cart`] |
+//! | replace | against a confirm, an expiry or another replacement: the units go where the winner says | [`cart`] |
+//! | fold | whichever record comes first, the log and the counter agree, a shortfall included | [`cart`] |
 //! | transition | the log has the winner's record and the loser's void, in order, and no hole | [`transition`] |
 //! | transition | units that were given back are spent behind the record that gave them back | [`transition`] |
 //! | transition | who sees a hold ended is never told sold out because of its units | [`transition`] |
@@ -49,6 +54,7 @@
 //!   no reason: loom's never does.
 
 mod bell;
+mod cart;
 mod counter;
 mod engine;
 #[cfg(stockhold_loom)]

@@ -16,7 +16,7 @@ pub(super) fn sweep_against_refuser() {
     sweeper.join().unwrap();
     assert!(!sold_out(&asked), "a false refusal: {asked:?}");
     assert_eq!(bare.phase(hold), Phase::Expired, "due, and neither of the two closed it");
-    bare.log(1);
+    bare.log(&[1]);
 }
 
 /// A reserve that is still being made when its deadline passes: who asks then gets the unit, or is told to come again.
@@ -27,7 +27,7 @@ pub(super) fn a_reserve_that_is_late() {
     let made = maker.join().unwrap();
     assert!(!sold_out(&asked), "a false refusal: {asked:?}");
     assert!(asked.is_ok() || made.is_ok(), "nobody got it: {asked:?} {made:?}");
-    bare.log(1);
+    bare.log(&[1]);
 }
 
 /// A hold is registered while the wheel is turned and another expires: afterwards the horizon is not beyond it, and the
@@ -58,7 +58,7 @@ fn register_turn_and_refuser() {
     sweeper.join().unwrap();
     assert!(!sold_out(&asked), "a false refusal: {asked:?}");
     assert!(asked.is_ok() || made.is_ok());
-    bare.log(1);
+    bare.log(&[1]);
 }
 
 /// A release while somebody asks: sold out is a true answer only if the hold was live at some instant of the call.
@@ -70,7 +70,7 @@ pub(super) fn release_against_refuser() {
     let asked = bare.reserve(BEFORE, LATER);
     assert!(releaser.join().unwrap());
     assert!(live || !sold_out(&asked), "a false refusal: {asked:?}");
-    bare.log(1);
+    bare.log(&[1]);
 }
 
 #[test]

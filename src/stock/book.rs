@@ -82,7 +82,12 @@ pub(crate) struct Book {
 impl Book {
     /// Hot keys are split over `width` cells.
     pub(crate) fn new(width: usize) -> Self {
-        Book { items: Segments::new(KEYS_MAX), blocks: Blocks::new(width, UNITS_PER_CELL_MIN) }
+        Book::with_cells(width, UNITS_PER_CELL_MIN)
+    }
+
+    /// The same for keys that have `units_per_cell_min` units for each cell.
+    pub(crate) fn with_cells(width: usize, units_per_cell_min: i64) -> Self {
+        Book { items: Segments::new(KEYS_MAX), blocks: Blocks::new(width, units_per_cell_min) }
     }
 
     /// Where the thread `home` does its part of a key's work.
