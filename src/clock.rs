@@ -49,7 +49,8 @@ fn civil(days: u64) -> (u64, u64, u64) {
 
 /// Whole milliseconds, rounded up, so that a hold never lives shorter than was asked for.
 pub(crate) fn millis_ceil(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
+    let rest = u64::from(duration.subsec_nanos().div_ceil(1_000_000));
+    duration.as_secs().saturating_mul(1_000).saturating_add(rest)
 }
 
 /// Where the engine takes its time from, once for each call.
@@ -85,7 +86,8 @@ impl Default for SystemClock {
 
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
-        Timestamp(self.anchor_ms + self.anchor.elapsed().as_millis() as u64)
+        let elapsed = self.anchor.elapsed();
+        Timestamp(self.anchor_ms + elapsed.as_secs() * 1_000 + u64::from(elapsed.subsec_millis()))
     }
 }
 

@@ -43,7 +43,7 @@
 //!
 //! Before that, what is due is reclaimed. Each shard of holds has one word that says the earliest deadline it may have,
 //! how often its wheel was turned, and whether it is being turned. The refuser reads all of them, then the counter, then
-//! the clock, then all of them again; equal both times and nothing due at that time, the counter held every unit that was
+//! all of them again, then the clock; equal both times and nothing due at that time, the counter held every unit that was
 //! not in a live hold at the instant of its load. (The clock last: a refuser that sleeps in between must not take a hold
 //! for live that has expired meanwhile.) If something is due, the refuser expires a batch itself. So the engine is exact without the
 //! driver thread, which only keeps the horizon fresh and lets an idle engine expire.

@@ -43,15 +43,15 @@ impl Core {
             }
         };
         let mut taken: Vec<(usize, Prepared, Left)> = Vec::with_capacity(prepared.len());
-        for (index, wanted, one) in prepared {
-            if let Some((one, left)) = self.take_units(&wanted, one) {
+        for (index, wanted, mut one) in prepared {
+            if let Some(left) = self.take_units(&wanted, &mut one) {
                 taken.push((index, one, left));
             }
         }
         // Counters first, then log: one draw behind all takes, cut up for their records.
         let words: Vec<u64> = taken.iter().map(|(_, one, _)| one.record.words()).collect();
-        for ((index, one, left), drawn) in taken.into_iter().zip(claim.draw_all(&words)) {
-            decided[index] = Some(Ok(self.finish(one, left, drawn)));
+        for ((index, mut one, left), drawn) in taken.into_iter().zip(claim.draw_all(&words)) {
+            decided[index] = Some(Ok(self.finish(&mut one, left, drawn)));
             self.count(Count::Granted);
         }
         self.log.bell.ring();

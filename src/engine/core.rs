@@ -70,7 +70,10 @@ pub(crate) fn home() -> usize {
 /// What a look at the timers of all shards says.
 pub(crate) enum Horizon {
     /// Nothing is due, and nothing was being reclaimed, at an instant.
-    Clean(Snapshot),
+    Clean {
+        /// Nor since the look before: nothing was registered, and nobody reclaimed, in between.
+        same: bool,
+    },
     /// This shard has something due.
     Due(usize),
     /// Somebody is reclaiming.
@@ -78,7 +81,6 @@ pub(crate) enum Horizon {
 }
 
 /// The timers' states at one look.
-#[derive(PartialEq, Eq)]
 pub(crate) struct Snapshot([State; SHARDS_MAX]);
 
 impl Core {
@@ -259,19 +261,23 @@ impl Core {
         self.timers.iter().map(Timers::state).all(|state| !state.is_turning() && !state.is_due(now))
     }
 
-    /// Whether anything is due at `now`, in any shard.
-    pub(crate) fn horizon(&self, now: Timestamp) -> Horizon {
-        let mut snapshot = Snapshot([State::default(); SHARDS_MAX]);
-        for (shard, (timers, state)) in self.timers.iter().zip(&mut snapshot.0).enumerate() {
-            *state = timers.state();
+    /// Whether anything is due, in any shard, now. The clock is asked last, and only if anything will ever be due.
+    pub(crate) fn horizon(&self, before: Option<&Snapshot>, now: impl FnOnce() -> Timestamp) -> Horizon {
+        let (mut same, mut earliest_ms, mut earliest_shard) = (true, u64::MAX, 0);
+        for (shard, timers) in self.timers.iter().enumerate() {
+            let state = timers.state();
             if state.is_turning() {
                 return Horizon::Turning;
             }
-            if state.is_due(now) {
-                return Horizon::Due(shard);
+            same &= before.is_none_or(|before| before.0[shard] == state);
+            if state.earliest_ms() < earliest_ms {
+                (earliest_ms, earliest_shard) = (state.earliest_ms(), shard);
             }
         }
-        Horizon::Clean(snapshot)
+        if earliest_ms < u64::MAX && earliest_ms <= now().0 {
+            return Horizon::Due(earliest_shard);
+        }
+        Horizon::Clean { same }
     }
 
     /// Expires a batch of what is due in one shard.

@@ -10,9 +10,9 @@ use crate::answer::{Confirmed, Extended, HoldState, Moved};
 use crate::clock::Timestamp;
 use crate::error::{Common, ConfirmError, HoldError, LookupError};
 use crate::hold::lines::Lines;
-use crate::hold::slot::{CHANGES_MAX, What};
+use crate::hold::slot::{CHANGES_MAX, Slot, What};
 use crate::hold::state::{Event, No, Phase, Word, decide};
-use crate::log::record::Op;
+use crate::log::record::{Op, Place};
 use crate::log::ring::Share;
 use crate::metrics::Count;
 use crate::request::{Confirm, Extend, OnHold};
@@ -83,15 +83,22 @@ impl Core {
     /// allows if it allows the step's.
     fn change(
         &self,
-        found: &FoundHold<'_>,
+        found: FoundHold<'_>,
         now: Timestamp,
         op: Option<Op>,
         probe: Event,
         step: impl Fn(&Hold) -> Result<Step, NoPart>,
     ) -> Result<Changed, Stuck> {
-        let &FoundHold { slot, place, .. } = found;
+        let FoundHold { slot, place, hold } = found;
+        let mut just_found = Some(hold);
         loop {
-            let hold = self.here(slot, place.generation)?.ok_or(Stuck::Lookup(LookupError::Forgotten))?;
+            let hold = match just_found.take() {
+                Some(hold) => hold,
+                None => {
+                    let hold = self.here(slot, place.generation)?;
+                    hold.ok_or(Stuck::Lookup(LookupError::Forgotten))?
+                }
+            };
             match decide(hold.word, now, probe) {
                 Ok(_) => {}
                 // Whoever answers anything because a deadline has passed closes the hold first.
@@ -148,7 +155,8 @@ impl Core {
     ) -> Result<(Confirmed, Position), ConfirmError> {
         let part = self.named(request.quantity, request.lines)?;
         let found = self.find(request.hold).map_err(|why| confirm_error(why.into()))?;
-        let changed = self.change(&found, now, op, Event::Confirm { units: 1 }, |hold| {
+        let (slot, place) = (found.slot, found.place);
+        let changed = self.change(found, now, op, Event::Confirm { units: 1 }, |hold| {
             let taken = self.part(&hold.lines, part)?;
             let returned = rest(&hold.lines, &taken);
             let has = (!returned.is_empty()).then(|| taken.clone());
@@ -167,7 +175,7 @@ impl Core {
                 Ok((confirmed, position))
             }
             Err(Stuck::No(No::Due | No::Phase(Phase::Expired))) if request.retake => {
-                self.confirm_late(part, &found, request.hold, now, op)
+                self.confirm_late(part, (slot, place), request.hold, now, op)
             }
             Err(stuck) => Err(confirm_error(stuck)),
         }
@@ -177,12 +185,11 @@ impl Core {
     fn confirm_late(
         &self,
         part: Part<'_>,
-        found: &FoundHold<'_>,
+        (slot, place): (&Slot, Place),
         hold_id: HoldId,
         now: Timestamp,
         op: Option<Op>,
     ) -> Result<(Confirmed, Position), ConfirmError> {
-        let (slot, place) = (found.slot, found.place);
         let mut effort = Effort::new();
         loop {
             let hold = self.here(slot, place.generation)?.ok_or(LookupError::Forgotten)?;
@@ -255,7 +262,7 @@ impl Core {
         let part = self.named(request.quantity, request.lines)?;
         let found = self.find(request.hold).map_err(|why| hold_error(why.into()))?;
         let Changed { told, position, .. } = self
-            .change(&found, now, op, Event::Release, |hold| {
+            .change(found, now, op, Event::Release, |hold| {
                 self.whole(part, hold)?;
                 Ok(Step {
                     event: Event::Release,
@@ -286,7 +293,7 @@ impl Core {
         }
         let event = Event::Extend { deadline };
         let Changed { before, after, position, .. } = self
-            .change(&found, now, op, event, |_| Ok(Step { event, told: Told::Extend, has: None }))
+            .change(found, now, op, event, |_| Ok(Step { event, told: Told::Extend, has: None }))
             .map_err(hold_error)?;
         if after != before.word {
             self.count(Count::Extended);
@@ -311,7 +318,7 @@ impl Core {
         let part = self.named(request.quantity, request.lines)?;
         let found = self.find(request.hold).map_err(|why| hold_error(why.into()))?;
         let Changed { after, position, .. } = self
-            .change(&found, now, op, Event::Pay { deadline: now }, |hold| {
+            .change(found, now, op, Event::Pay { deadline: now }, |hold| {
                 self.whole(part, hold)?;
                 let latest = hold.facts.born.plus(self.config.life_max);
                 let deadline = hold.word.deadline().plus(self.config.payment_extension).min(latest);
@@ -330,7 +337,7 @@ impl Core {
     ) -> Result<(Moved, Position), HoldError> {
         let part = self.named(request.quantity, request.lines)?;
         let found = self.find(request.hold).map_err(|why| hold_error(why.into()))?;
-        let (moved, position) = self.move_committed(&found, part, now, op, |lines| {
+        let (moved, position) = self.move_committed(found, part, now, op, |lines| {
             (Event::Cancel { units: Some(lines.units()) }, Told::Cancel { lines })
         })?;
         self.count(Count::Cancelled);
@@ -349,7 +356,7 @@ impl Core {
         let keys: Vec<u32> = found.hold.lines.iter().map(|line| line.key).collect();
         let items: Vec<_> = keys.iter().filter_map(|key| self.book.get(*key)).collect();
         let locks: Vec<_> = items.iter().map(|item| item.on_hand.lock()).collect();
-        let (moved, position) = self.move_committed(&found, part, now, op, |lines| {
+        let (moved, position) = self.move_committed(found, part, now, op, |lines| {
             (Event::Ship { units: Some(lines.units()) }, Told::Ship { lines })
         })?;
         for (key, mut on_hand) in keys.iter().zip(locks) {
@@ -362,7 +369,7 @@ impl Core {
     /// Committed units leave a hold: back on sale, or out of the building.
     fn move_committed(
         &self,
-        found: &FoundHold<'_>,
+        found: FoundHold<'_>,
         part: Part<'_>,
         now: Timestamp,
         op: Option<Op>,

@@ -117,6 +117,12 @@ impl Core {
 
 /// What is left of `held` without `part` of it.
 pub(crate) fn rest(held: &Lines, part: &Lines) -> Lines {
+    if let ([held], [part]) = (&held[..], &part[..]) {
+        return match held.units - part.units {
+            0 => Lines::None,
+            units => Lines::one(held.key, units),
+        };
+    }
     beside(held.iter().copied(), part.iter().copied())
         .map(|both| Line { key: both.key, units: both.first - both.second })
         .filter(|line| line.units > 0)

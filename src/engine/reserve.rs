@@ -111,6 +111,7 @@ impl Core {
     }
 
     /// Why a reserve is refused before anything is taken, if so.
+    #[inline]
     pub(crate) fn refuses(
         &self,
         wanted: &Wanted<'_, '_>,
@@ -138,6 +139,7 @@ impl Core {
     }
 
     /// The refusal of a line whose sale is stopped, or has not opened.
+    #[inline]
     pub(crate) fn closed(&self, item: &Item, line: Line, clock: &dyn Clock) -> Option<Refusal> {
         let reason = item.closed(|| clock.now())?;
         self.count(Count::Stopped);
@@ -214,6 +216,7 @@ impl Core {
     }
 
     /// Whether nothing was due when `available` was read, which was behind the look `before`.
+    #[inline]
     pub(crate) fn nothing_due(
         &self,
         before: &Snapshot,
@@ -221,12 +224,11 @@ impl Core {
         clock: &dyn Clock,
         effort: &mut Effort,
     ) -> Result<SoldOut, Common> {
-        let now = clock.now();
-        match self.horizon(now) {
+        match self.horizon(Some(before), || clock.now()) {
             // Equal states around the reading: nothing was registered, and nobody reclaimed, in between.
-            Horizon::Clean(after) if after == *before => Ok(SoldOut::Yes { available }),
-            Horizon::Clean(_) | Horizon::Turning => self.again(effort, Busy::Reclaiming),
-            Horizon::Due(shard) => match self.turn(shard, now) {
+            Horizon::Clean { same: true } => Ok(SoldOut::Yes { available }),
+            Horizon::Clean { same: false } | Horizon::Turning => self.again(effort, Busy::Reclaiming),
+            Horizon::Due(shard) => match self.turn(shard, clock.now()) {
                 Turn::Turned { progress: true, .. } if effort.turns < TURNS_MAX => {
                     effort.turns += 1;
                     Ok(SoldOut::Retry)
@@ -248,7 +250,7 @@ impl Core {
         op: Option<Op>,
         effort: &mut Effort,
     ) -> Result<Option<(Reserved, Position)>, ReserveError> {
-        let Some(prepared) = self.prepare(wanted, op, effort)? else { return Ok(None) };
+        let Some(mut prepared) = self.prepare(wanted, op, effort)? else { return Ok(None) };
         let claim = match self.claim(prepared.record.words(), Share::Take) {
             Ok(claim) => claim,
             Err(error) => {
@@ -256,14 +258,15 @@ impl Core {
                 return Err(error.into());
             }
         };
-        let Some((taken, left)) = self.take_units(wanted, prepared) else { return Ok(None) };
-        let drawn = claim.draw(taken.record.words());
-        let granted = self.finish(taken, left, drawn);
+        let Some(left) = self.take_units(wanted, &mut prepared) else { return Ok(None) };
+        let drawn = claim.draw(prepared.record.words());
+        let granted = self.finish(&mut prepared, left, drawn);
         self.log.bell.ring();
         Ok(Some(granted))
     }
 
     /// Everything that can fail before the take: a place in the table, the record. The place must become a hold or vanish.
+    #[inline(always)] // a record's bytes are not to be moved about
     pub(crate) fn prepare(
         &self,
         wanted: &Wanted<'_, '_>,
@@ -301,12 +304,8 @@ impl Core {
     }
 
     /// The take itself; `None` if it came up short, and the place has vanished. Room in the log was claimed before.
-    pub(crate) fn take_units(
-        &self,
-        wanted: &Wanted<'_, '_>,
-        mut prepared: Prepared,
-    ) -> Option<(Prepared, Left)> {
-        let Prepared { place, line, now, deadline, op, .. } = prepared;
+    pub(crate) fn take_units(&self, wanted: &Wanted<'_, '_>, prepared: &mut Prepared) -> Option<Left> {
+        let &mut Prepared { place, line, now, deadline, op, .. } = prepared;
         let Reserve { quantity, at_least, reference, .. } = wanted.request;
         // The deadline is registered before the units are taken: a refuser never misses it (F5).
         let (timers, slots, local) = self.timers_of(place.slot);
@@ -328,17 +327,22 @@ impl Core {
             }
         }
         // Holds that are due and not yet swept may leave more.
-        let left = if taken.exact && self.is_fresh(now) {
+        Some(if taken.exact && self.is_fresh(now) {
             Left::Exact(taken.left)
         } else {
             Left::AtLeast(taken.left)
-        };
-        Some((prepared, left))
+        })
     }
 
     /// Nothing that can fail comes after the take: counter first, then log, then the hold is seen.
-    pub(crate) fn finish(&self, prepared: Prepared, left: Left, drawn: Drawn<'_>) -> (Reserved, Position) {
-        let Prepared { place, line, deadline, mut record, .. } = prepared;
+    pub(crate) fn finish(
+        &self,
+        prepared: &mut Prepared,
+        left: Left,
+        drawn: Drawn<'_>,
+    ) -> (Reserved, Position) {
+        let Prepared { place, line, deadline, record, .. } = prepared;
+        let (place, line, deadline) = (*place, *line, *deadline);
         let position = Position(drawn.end());
         if let Some(slot) = self.holds.slot(place.slot) {
             slot.publish(Word::with_deadline(Phase::Active, place.generation, deadline));
@@ -360,13 +364,13 @@ impl Core {
             self.again(effort, Busy::Growing)?;
             return Ok(None);
         }
-        match self.horizon(now) {
+        match self.horizon(None, || now) {
             // Room that was reclaimed after the place was asked for is worth one more look.
-            Horizon::Clean(_) if effort.full != Some(full) => {
+            Horizon::Clean { .. } if effort.full != Some(full) => {
                 effort.full = Some(full);
                 Ok(None)
             }
-            Horizon::Clean(_) => {
+            Horizon::Clean { .. } => {
                 self.count(Count::HoldsFull);
                 Err(match full {
                     Full::Lines => Common::LinesFull { lines_max: self.config.lines_max }.into(),

@@ -10,6 +10,7 @@ pub(crate) struct Line {
 /// The lines of a hold, in the order of their keys, each key once. One line needs no memory of its own.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Lines {
+    None,
     One([Line; 1]),
     Many(Box<[Line]>),
 }
@@ -22,6 +23,7 @@ impl Lines {
     /// Lines in the order of their keys.
     pub(crate) fn many(lines: Vec<Line>) -> Lines {
         match lines[..] {
+            [] => Lines::None,
             [one] => Lines::One([one]),
             _ => Lines::Many(lines.into()),
         }
@@ -43,6 +45,7 @@ impl FromIterator<Line> for Lines {
     fn from_iter<I: IntoIterator<Item = Line>>(lines: I) -> Lines {
         let mut lines = lines.into_iter();
         match (lines.next(), lines.next()) {
+            (None, _) => Lines::None,
             (Some(one), None) => Lines::One([one]),
             (first, second) => Lines::Many(first.into_iter().chain(second).chain(lines).collect()),
         }
@@ -54,6 +57,7 @@ impl std::ops::Deref for Lines {
 
     fn deref(&self) -> &[Line] {
         match self {
+            Lines::None => &[],
             Lines::One(one) => one,
             Lines::Many(many) => many,
         }

@@ -19,8 +19,8 @@ use crate::types::QUANTITY_MAX;
 
 /// The longest record, encoded: a [`Record::Replace`] of the longest lines by the longest.
 pub(crate) const RECORD_BYTES_MAX: usize = 2 * LINES_BYTES_MAX + 128;
-/// The longest record that names no packed lines, encoded.
-pub(crate) const SHORT_BYTES_MAX: usize = 2 * 255 + 64;
+/// The longest record of a hold on one stock key, encoded; longer ones are kept on the heap until they are written.
+pub(crate) const SHORT_BYTES_MAX: usize = 128;
 /// The longest [`Record::Void`], encoded.
 pub(crate) const VOID_BYTES_MAX: usize = 4;
 

@@ -179,9 +179,12 @@ impl Drawn<'_> {
     pub(crate) fn fill(self, record: &[u8]) {
         debug_assert_eq!(super::record::words_for(record.len()), self.words);
         let (head, tail) = record.split_at(record.len().min(HEAD_BYTES));
-        for (position, bytes) in (self.start + 1..self.end()).zip(tail.chunks(8)) {
+        let (words, rest) = tail.as_chunks::<8>();
+        let rest = if rest.is_empty() { None } else { Some(little_endian(rest)) };
+        let words = words.iter().map(|bytes| u64::from_le_bytes(*bytes)).chain(rest);
+        for (position, word) in (self.start + 1..self.end()).zip(words) {
             // Relaxed: published by the header below.
-            self.ring.word(position).store(little_endian(bytes), Ordering::Relaxed);
+            self.ring.word(position).store(word, Ordering::Relaxed);
         }
         let header = little_endian(head) << 16 | (record.len() as u64 + 1);
         // Release: publishes the words above; pairs with the reader's Acquire.
