@@ -9,6 +9,7 @@
 //! | `held` | sum of live holds: claimed, unpaid |
 //! | `committed` | confirmed, not yet shipped |
 //! | `available` | `on_hand - committed - held`; below zero it is a *shortfall*, made by a physical correction alone |
+//! | cart | several stock keys in one hold: all of its lines or none |
 //! | hold | units claimed for a time: reserved, then confirmed, released or expired; one outcome |
 //! | op key | the caller's identity of one operation: sent twice, it happens once |
 //! | position | a place in the log: everything up to and including one record |
@@ -18,11 +19,33 @@
 //! | folder | what lives there |
 //! |---|---|
 //! | `engine` | the facade, and the steps of each operation |
-//! | `stock` | the counter (the only file with stock atomics), the keys, their names |
-//! | `hold` | the state machine (pure), ids, the table, op keys |
+//! | `stock` | the counter and the blocks it is split over (the only files with stock atomics), the bits of both (pure), the keys, their names |
+//! | `hold` | the state machine (pure), ids, slots and the table of them, lines of carts, op keys |
 //! | `expiry` | the wheel (pure), and the timers in front of it |
 //! | `log` | record, ring, log thread, chunk, store (sled), sidecar, scan, verdict, recovery |
 //! | `fold` | what a record means: levels, whole state, the follower of a running engine |
+//!
+//! # Counters: one cell, or many
+//!
+//! A stock key is one atomic word. While it is cold or scarce, the word has every unit, and a count of what is *pending*.
+//! Contended and plentiful, the word names a *block* of as many padded cells as there are cores, over which the units are
+//! spread; each thread takes from its own cell, then from the others.
+//!
+//! **Gather** (many to one): freeze every cell with a bit, add up, publish the sum by one swap of the key's word. A frozen
+//! cell never changes, so whoever helps adds up the same, and nobody waits. **Split** (one to many): load a free block
+//! with what the word says and publish it by a swap of that very word. A block is in use under a version, which the word
+//! and every cell carry: who wakes up late, when the block belongs to another key, changes nothing.
+//!
+//! Out-of-stock is only ever decided on one cell, by one load. So a taker whose cells are all too small gathers first,
+//! and near the end of the stock a key is one word, on which refusals only read. No unit is stranded in a cell (F3), and
+//! nobody takes half of what it wants (F13).
+//!
+//! When to split: a thread whose take has succeeded, and that has lost 64 races for the key, splits it if each cell gets
+//! 64 units or more. When to gather: no cell has what is wanted, or somebody asks for the exact number (who splits again
+//! what was split). What has not been used for a second is gathered too, which gives its block back; what was
+//! split in advance ([`Engine::prepare`](crate::Engine::prepare)) stays until it was used. None of this is a setting,
+//! and none can make an answer wrong. One absurd quantity gathers a key once; it is split again after 64 lost races, some
+//! microseconds of contention. A flood of them keeps it on one cell, on which each is refused by a load.
 //!
 //! # Reserve
 //!
@@ -41,6 +64,8 @@
 //! will give units back is counted there before the hold that owns them dies, and uncounted in the swap that returns
 //! them. Fewer than asked and nothing pending is a true refusal; something pending is a short spin, then `Busy`.
 //!
+//! A key that is split is gathered before it is refused.
+//!
 //! Before that, what is due is reclaimed. Each shard of holds has one word that says the earliest deadline it may have,
 //! how often its wheel was turned, and whether it is being turned. The refuser reads all of them, then the counter, then
 //! all of them again, then the clock; equal both times and nothing due at that time, the counter held every unit that was
@@ -58,8 +83,33 @@
 //! **The order rule.** Take: counter first, then log. Give back: position first, then counter. A record that spends
 //! freed units therefore lies behind the record that freed them, and every prefix of the log is a valid state.
 //!
+//! **What one word cannot say** (other lines for a hold, part of a cart) goes through a third phase: the swap that decides
+//! makes the word `Changing`, under the next tag; then the lines are written; then the next word is published. The
+//! tag is part of the word, so whoever read the lines before swaps in vain after. Whoever meets `Changing` spins, then
+//! says `Busy`.
+//!
 //! A late confirm takes the units again *tentatively* (counted as pending) before it swaps the hold, and settles or rolls
 //! back after; it is refused if the sale of the key is stopped, since it takes units anew.
+//!
+//! # Carts
+//!
+//! Lines on one stock key are added up first (O3). Then lines are taken in the order of their keys, each *tentatively*:
+//! counted as pending in the swap that takes it, until all are had; then one position is drawn, the hold becomes visible,
+//! and the lines are settled. A cart that comes up short gives back what it took and looks again. Meanwhile its units
+//! are pending, so nobody is told sold out because of it (F14). It holds nothing while it looks, so carts never
+//! deadlock; nor do they chase each other for ever: of those that hold something, the one furthest on in the order of keys
+//! can only be short for good, or not at all.
+//!
+//! The hold of a cart has one word, one deadline, one outcome. Its lines stand in a chain beside its slot, 16 bytes each;
+//! a cart of 2,048 lines takes at most 13 KB of log, in one record, so it is whole or not at all after a crash too.
+//!
+//! A *replaced* hold takes only what it needs in addition, tentatively, and announces what it needs no more; one swap
+//! decides, and both are settled or undone. So it never competes with itself (F4).
+//!
+//! # When a sale opens
+//!
+//! A key's gate is one word: open, stopped, or the moment it opens. Each reserve compares that moment with its own time,
+//! so all who wait find it open at once, and no thread has to open it.
 //!
 //! # A decision never waits for another thread
 //!
@@ -159,6 +209,11 @@
 //! - **In memory** the ring and the fold work as always and the log thread keeps nothing, so that one code path is tested.
 //! - **A refusal's position** is behind everything drawn when it was decided. A take whose thread has not drawn its
 //!   position yet may lie behind it; its units count as held all the same.
+//! - **A cart's refusal names one line**, the first that is short in the order of keys, with its quantities added up.
+//! - **A hold that is replaced keeps its id.** Its slot counts uses, which the id's generation and the word's tag are taken
+//!   from; a replacement moves the tag on and not the generation.
+//! - **A refusal because of the gate** says roughly what is available: an exact number would gather a prepared key for each
+//!   early buyer.
 //! - **An extension to an earlier deadline** changes nothing and succeeds: a hold never gets less time.
 //!
 //! # Causes, and the tests named after them
@@ -169,17 +224,22 @@
 //! |---|---|---|---|
 //! | F1 | a sold-out flag that is never cleared | O1 | check and act are separate steps |
 //! | F2 | one big request poisons the small ones after it | O2 | an update of a counter is lost |
+//! | F3 | the caller's bucket is empty while others hold stock | O3 | the same item on two lines of a cart, each tested against all stock |
+//! | F4 | the caller's own earlier hold counts against the caller | O4 | a compensation half done |
 //! | F5 | an expired hold that nobody has swept counts | O5 | released twice: by expiry and by hand |
 //! | F7 | holds leak in a crash | O6 | off by one at the last unit |
 //! | F8 | "being aligned" is answered as a failure | O7 | a lock is skipped as an optimisation |
 //! | F9 | a lock times out, a pool runs dry | O9 | confirmed after the deadline, when the units were sold again |
 //! | F10 | a derived counter drifts | O10 | two sources of truth |
 //! | F11 | units on their way back count as absent | O11 | a negative or overflowing quantity |
+//! | F13 | two takers each take half of the rest, and both give up | | |
+//! | F14 | a cart that rolls back makes another request fail meanwhile | | |
 //! | | | O12 | stock is reset during the sale |
 //! | | | O13 | the log keeps a reserve and loses the release whose units it spent |
 //!
 //! # Sources
 //!
-//! Escrow counters with pending operations: O'Neil, *The escrow transactional method* (1986). Hierarchical wheels:
+//! Splitting a counter over cells: Doug Lea's LongAdder (2011), which has no exact reading; freezing cells so that helpers
+//! agree on a sum: Braginsky and Petrank, *Locality-conscious lock-free linked lists* (2011). Escrow counters with pending operations: O'Neil, *The escrow transactional method* (1986). Hierarchical wheels:
 //! Varghese and Lauck (1987). Group commit: DeWitt et al. (1984). The stack with a tag: Treiber (1986). SipHash: Aumasson and
 //! Bernstein (2012).
