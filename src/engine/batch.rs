@@ -4,6 +4,7 @@ use super::core::Core;
 use super::reserve::{Effort, Prepared, Wanted};
 use crate::answer::{Left, Reserved};
 use crate::error::ReserveError;
+use crate::log::record::Encoded;
 use crate::log::ring::Share;
 use crate::metrics::Count;
 use crate::request::Reserve;
@@ -23,35 +24,36 @@ impl Core {
 
     fn decide_together(&self, requests: &[Reserve<'_>]) -> Vec<Decided> {
         let mut decided: Vec<Option<Decided>> = requests.iter().map(|_| None).collect();
-        let mut prepared: Vec<(usize, Wanted<'_, '_>, Prepared)> = Vec::with_capacity(requests.len());
+        let mut prepared: Vec<(usize, Wanted<'_, '_>, Prepared, Encoded)> =
+            Vec::with_capacity(requests.len());
         for (index, request) in requests.iter().enumerate() {
             match self.prepare_one(*request) {
-                Ok(Some((wanted, one))) => prepared.push((index, wanted, one)),
+                Ok(Some((wanted, one, record))) => prepared.push((index, wanted, one, record)),
                 Ok(None) => {}
                 Err(error) => decided[index] = Some(Err(error)),
             }
         }
-        let words = prepared.iter().map(|(_, _, one)| one.record.words()).sum();
+        let words = prepared.iter().map(|(_, _, _, record)| record.words()).sum();
         let claim = match self.claim(words, Share::Take) {
             Ok(claim) => claim,
             Err(error) => {
-                for (index, _, one) in prepared {
+                for (index, _, one, _) in prepared {
                     self.holds.vanish(one.place);
                     decided[index] = Some(Err(error.clone().into()));
                 }
                 return self.one_by_one(requests, decided);
             }
         };
-        let mut taken: Vec<(usize, Prepared, Left)> = Vec::with_capacity(prepared.len());
-        for (index, wanted, mut one) in prepared {
-            if let Some(left) = self.take_units(&wanted, &mut one) {
-                taken.push((index, one, left));
+        let mut taken: Vec<(usize, Prepared, Encoded, Left)> = Vec::with_capacity(prepared.len());
+        for (index, wanted, mut one, mut record) in prepared {
+            if let Some(left) = self.take_units(&wanted, &mut one, &mut record) {
+                taken.push((index, one, record, left));
             }
         }
         // Counters first, then log: one draw behind all takes, cut up for their records.
-        let words: Vec<u64> = taken.iter().map(|(_, one, _)| one.record.words()).collect();
-        for ((index, mut one, left), drawn) in taken.into_iter().zip(claim.draw_all(&words)) {
-            decided[index] = Some(Ok(self.finish(&mut one, left, drawn)));
+        let words: Vec<u64> = taken.iter().map(|(_, _, record, _)| record.words()).collect();
+        for ((index, one, mut record, left), drawn) in taken.into_iter().zip(claim.draw_all(&words)) {
+            decided[index] = Some(Ok(self.finish(&one, &mut record, left, drawn)));
             self.count(Count::Granted);
         }
         self.log.bell.ring();
@@ -62,13 +64,15 @@ impl Core {
     fn prepare_one<'c, 'r>(
         &'c self,
         request: Reserve<'r>,
-    ) -> Result<Option<(Wanted<'c, 'r>, Prepared)>, ReserveError> {
+    ) -> Result<Option<(Wanted<'c, 'r>, Prepared, Encoded)>, ReserveError> {
         let wanted = self.limits(request)?;
         let mut effort = Effort::new();
         if let Some(refusal) = self.refuses(&wanted, &mut effort)? {
             return Err(ReserveError::Refused(refusal));
         }
-        Ok(self.prepare(&wanted, None, &mut effort)?.map(|prepared| (wanted, prepared)))
+        let mut record = Encoded::empty();
+        let prepared = self.prepare(&wanted, None, &mut effort, &mut record)?;
+        Ok(prepared.map(|prepared| (wanted, prepared, record)))
     }
 
     fn one_by_one(&self, requests: &[Reserve<'_>], decided: Vec<Option<Decided>>) -> Vec<Decided> {

@@ -36,6 +36,9 @@ pub(crate) const SHARDS_MAX: usize = 16;
 /// reach every branch.
 const IDLE_TURNS_MAX: usize = if cfg!(stockhold_loom) { 1 } else { 64 };
 
+/// A record that does not fit, which no validated request can cause.
+pub(crate) const TOO_LONG: Common = Common::ReferenceTooLong(crate::log::record::RECORD_BYTES_MAX);
+
 pub(crate) struct Core {
     pub config: Config,
     pub log: Arc<Shared>,
@@ -138,7 +141,7 @@ impl Core {
 
     /// A record's bytes. It fits: requests are validated first, and the longest record is tested to fit.
     pub(crate) fn encode(&self, record: &Record<'_>) -> Result<Encoded, Common> {
-        Encoded::new(record).ok_or(Common::ReferenceTooLong(crate::log::record::RECORD_BYTES_MAX))
+        Encoded::new(record).ok_or(TOO_LONG)
     }
 
     /// The position that an answer rests on that wrote nothing.
@@ -217,8 +220,9 @@ impl Core {
             }
             let (is_cart, ttl) = (hold.lines.len() > 1, span(now, now));
             let told = Told::Expire { lines: hold.lines };
-            let record = told.encode(is_cart, (self.at(now), place), ttl, None);
-            let record = record.ok_or(Common::CartLines(told.back().len()))?;
+            let mut record = Encoded::empty();
+            let put = told.put(&mut record, is_cart, (self.at(now), place), ttl, None);
+            put.ok_or(Common::CartLines(told.back().len()))?;
             let claim = self.claim(record.words(), Share::Keep)?;
             let (back, taken) = (self.announce(told.back())?, Pledges::default());
             let change = Change { claim, record: &record, slot, from: hold.word, to: next, back, taken };

@@ -12,7 +12,7 @@ use crate::error::{Common, ConfirmError, HoldError, LookupError};
 use crate::hold::lines::Lines;
 use crate::hold::slot::{CHANGES_MAX, Slot, What};
 use crate::hold::state::{Event, No, Phase, Word, decide};
-use crate::log::record::{Op, Place};
+use crate::log::record::{Encoded, Op, Place};
 use crate::log::ring::Share;
 use crate::metrics::Count;
 use crate::request::{Confirm, Extend, OnHold};
@@ -117,8 +117,9 @@ impl Core {
                 return Ok(Changed { after: next, before: hold, told, position: self.read_position() });
             }
             let ttl = span(now, next.deadline());
-            let record = told.encode(hold.lines.len() > 1, (self.at(now), place), ttl, op);
-            let mut record = record.ok_or(Common::CartLines(hold.lines.len()))?;
+            let mut record = Encoded::empty();
+            let put = told.put(&mut record, hold.lines.len() > 1, (self.at(now), place), ttl, op);
+            put.ok_or(Common::CartLines(hold.lines.len()))?;
             record.set_answer(next.units().into());
             // What the word cannot say is written while it says `Changing`.
             let has = has.filter(|_| matches!(hold.facts.what, What::Chain { .. }));
@@ -210,8 +211,9 @@ impl Core {
                 }
             }
             let told = Told::Retake { taken: taken.clone() };
-            let record = told.encode(hold.lines.len() > 1, (self.at(now), place), span(now, now), op);
-            let record = record.ok_or(Common::CartLines(taken.len()))?;
+            let (mut record, ttl) = (Encoded::empty(), span(now, now));
+            let put = told.put(&mut record, hold.lines.len() > 1, (self.at(now), place), ttl, op);
+            put.ok_or(Common::CartLines(taken.len()))?;
             let claim = self.claim(record.words(), Share::Keep)?;
             // Tentatively: should the hold have another outcome meanwhile, the units go back.
             let again = match self.take_tentatively(&taken) {

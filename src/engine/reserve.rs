@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::core::{Core, Horizon, Snapshot, home, span};
+use super::core::{Core, Horizon, Snapshot, TOO_LONG, home, span};
 use super::transition::Pledges;
 use crate::answer::{Left, Refusal, RefusalReason, Reserved};
 use crate::clock::{Clock, Timestamp};
@@ -49,14 +49,14 @@ pub(crate) struct Effort {
     full: Option<Full>,
 }
 
-/// A reserve that has everything but its units.
+/// A reserve that has everything but its units. Its record is beside it.
+#[derive(Clone, Copy)]
 pub(crate) struct Prepared {
     pub place: Place,
     pub line: Line,
     now: Timestamp,
     deadline: Timestamp,
     op: Option<Op>,
-    pub record: Encoded,
 }
 
 impl Effort {
@@ -250,28 +250,29 @@ impl Core {
         op: Option<Op>,
         effort: &mut Effort,
     ) -> Result<Option<(Reserved, Position)>, ReserveError> {
-        let Some(mut prepared) = self.prepare(wanted, op, effort)? else { return Ok(None) };
-        let claim = match self.claim(prepared.record.words(), Share::Take) {
+        let mut record = Encoded::empty();
+        let Some(mut prepared) = self.prepare(wanted, op, effort, &mut record)? else { return Ok(None) };
+        let claim = match self.claim(record.words(), Share::Take) {
             Ok(claim) => claim,
             Err(error) => {
                 self.holds.vanish(prepared.place);
                 return Err(error.into());
             }
         };
-        let Some(left) = self.take_units(wanted, &mut prepared) else { return Ok(None) };
-        let drawn = claim.draw(prepared.record.words());
-        let granted = self.finish(&mut prepared, left, drawn);
+        let Some(left) = self.take_units(wanted, &mut prepared, &mut record) else { return Ok(None) };
+        let drawn = claim.draw(record.words());
+        let granted = self.finish(&prepared, &mut record, left, drawn);
         self.log.bell.ring();
         Ok(Some(granted))
     }
 
     /// Everything that can fail before the take: a place in the table, the record. The place must become a hold or vanish.
-    #[inline(always)] // a record's bytes are not to be moved about
     pub(crate) fn prepare(
         &self,
         wanted: &Wanted<'_, '_>,
         op: Option<Op>,
         effort: &mut Effort,
+        record: &mut Encoded,
     ) -> Result<Option<Prepared>, ReserveError> {
         let Reserve { key, quantity, reference, .. } = wanted.request;
         let now = wanted.clock.now();
@@ -282,13 +283,11 @@ impl Core {
             Ok(place) => place,
             Err(full) => return self.no_room(full, now, effort),
         };
-        match self.encode(&self.record(place, line, (now, deadline), reference, op)) {
-            Ok(record) => Ok(Some(Prepared { place, line, now, deadline, op, record })),
-            Err(error) => {
-                self.holds.vanish(place);
-                Err(error.into())
-            }
+        if record.put(&self.record(place, line, (now, deadline), reference, op)).is_none() {
+            self.holds.vanish(place);
+            return Err(TOO_LONG.into());
         }
+        Ok(Some(Prepared { place, line, now, deadline, op }))
     }
 
     fn record<'r>(
@@ -304,8 +303,13 @@ impl Core {
     }
 
     /// The take itself; `None` if it came up short, and the place has vanished. Room in the log was claimed before.
-    pub(crate) fn take_units(&self, wanted: &Wanted<'_, '_>, prepared: &mut Prepared) -> Option<Left> {
-        let &mut Prepared { place, line, now, deadline, op, .. } = prepared;
+    pub(crate) fn take_units(
+        &self,
+        wanted: &Wanted<'_, '_>,
+        prepared: &mut Prepared,
+        record: &mut Encoded,
+    ) -> Option<Left> {
+        let &mut Prepared { place, line, now, deadline, op } = prepared;
         let Reserve { quantity, at_least, reference, .. } = wanted.request;
         // The deadline is registered before the units are taken: a refuser never misses it (F5).
         let (timers, slots, local) = self.timers_of(place.slot);
@@ -317,13 +321,10 @@ impl Core {
         };
         if taken.units < quantity {
             prepared.line.units = taken.units;
-            // Fewer units take no more bytes, so the claim is enough, and encoding cannot fail.
-            let record = self.record(place, prepared.line, (now, deadline), reference, op);
-            if let Some(slot) = self.holds.slot(place.slot)
-                && let Ok(record) = self.encode(&record)
-            {
+            // Fewer units take no more bytes: the claim is enough, and the record fits as the one before did.
+            let _ = record.put(&self.record(place, prepared.line, (now, deadline), reference, op));
+            if let Some(slot) = self.holds.slot(place.slot) {
                 self.holds.set_units(slot, prepared.line);
-                prepared.record = record;
             }
         }
         // Holds that are due and not yet swept may leave more.
@@ -337,12 +338,12 @@ impl Core {
     /// Nothing that can fail comes after the take: counter first, then log, then the hold is seen.
     pub(crate) fn finish(
         &self,
-        prepared: &mut Prepared,
+        prepared: &Prepared,
+        record: &mut Encoded,
         left: Left,
         drawn: Drawn<'_>,
     ) -> (Reserved, Position) {
-        let Prepared { place, line, deadline, record, .. } = prepared;
-        let (place, line, deadline) = (*place, *line, *deadline);
+        let &Prepared { place, line, deadline, .. } = prepared;
         let position = Position(drawn.end());
         if let Some(slot) = self.holds.slot(place.slot) {
             slot.publish(Word::with_deadline(Phase::Active, place.generation, deadline));

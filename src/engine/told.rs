@@ -27,62 +27,63 @@ impl Told {
         }
     }
 
-    /// The record, for a hold of one line (`is_cart` = false) or of several. `None` if it does not fit, which no
-    /// validated request can cause.
-    pub(crate) fn encode(
+    /// Puts the record together, for a hold of one line (`is_cart` = false) or of several. `None` if it does not fit,
+    /// which no validated request can cause.
+    pub(crate) fn put(
         &self,
+        record: &mut Encoded,
         is_cart: bool,
         (at, place): (u64, Place),
         ttl: Span,
         op: Option<Op>,
-    ) -> Option<Encoded> {
+    ) -> Option<()> {
         // A hold of one line has one here, or none where nothing comes back.
         let one = |lines: &Lines| lines.first().map_or((0, 0), |line| (line.key, line.units));
         match self {
-            Told::Extend => Encoded::new(&Record::Extend { at, place, ttl, op }),
-            Told::Pay => Encoded::new(&Record::Pay { at, place, ttl, op }),
+            Told::Extend => record.put(&Record::Extend { at, place, ttl, op }),
+            Told::Pay => record.put(&Record::Pay { at, place, ttl, op }),
             Told::Confirm { taken, returned } if is_cart => {
                 let (taken, returned) = (&*pack(taken), &*pack(returned));
-                Encoded::new(&Record::ConfirmCart { at, place, taken, returned, op })
+                record.put(&Record::ConfirmCart { at, place, taken, returned, op })
             }
             Told::Confirm { taken, returned } => {
                 let ((key, taken), (_, returned)) = (one(taken), one(returned));
-                Encoded::new(&Record::Confirm { at, place, key, taken, returned, op })
+                record.put(&Record::Confirm { at, place, key, taken, returned, op })
             }
             Told::Retake { taken } if is_cart => {
-                Encoded::new(&Record::RetakeCart { at, place, taken: &pack(taken), op })
+                record.put(&Record::RetakeCart { at, place, taken: &pack(taken), op })
             }
             Told::Retake { taken } => {
                 let (key, taken) = one(taken);
-                Encoded::new(&Record::Retake { at, place, key, taken, op })
+                record.put(&Record::Retake { at, place, key, taken, op })
             }
             Told::Release { lines } if is_cart => {
-                Encoded::new(&Record::ReleaseCart { at, place, lines: &pack(lines), op })
+                record.put(&Record::ReleaseCart { at, place, lines: &pack(lines), op })
             }
             Told::Release { lines } => {
                 let (key, quantity) = one(lines);
-                Encoded::new(&Record::Release { at, place, key, quantity, op })
+                record.put(&Record::Release { at, place, key, quantity, op })
             }
             Told::Expire { lines } if is_cart => {
-                Encoded::new(&Record::ExpireCart { at, place, lines: &pack(lines) })
+                record.put(&Record::ExpireCart { at, place, lines: &pack(lines) })
             }
             Told::Expire { lines } => {
                 let (key, quantity) = one(lines);
-                Encoded::new(&Record::Expire { at, place, key, quantity })
+                record.put(&Record::Expire { at, place, key, quantity })
             }
             Told::Ship { lines } if is_cart => {
-                Encoded::new(&Record::ShipCart { at, place, lines: &pack(lines), op })
+                record.put(&Record::ShipCart { at, place, lines: &pack(lines), op })
             }
             Told::Ship { lines } => {
                 let (key, quantity) = one(lines);
-                Encoded::new(&Record::Ship { at, place, key, quantity, op })
+                record.put(&Record::Ship { at, place, key, quantity, op })
             }
             Told::Cancel { lines } if is_cart => {
-                Encoded::new(&Record::CancelCart { at, place, lines: &pack(lines), op })
+                record.put(&Record::CancelCart { at, place, lines: &pack(lines), op })
             }
             Told::Cancel { lines } => {
                 let (key, quantity) = one(lines);
-                Encoded::new(&Record::Cancel { at, place, key, quantity, op })
+                record.put(&Record::Cancel { at, place, key, quantity, op })
             }
         }
     }

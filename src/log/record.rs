@@ -71,15 +71,27 @@ pub(crate) struct Encoded {
 impl Encoded {
     /// `None` if it does not fit, which no validated request can cause.
     pub(crate) fn new(record: &Record<'_>) -> Option<Encoded> {
-        let (mut short, mut long) = ([0; SHORT_BYTES_MAX], Vec::new());
-        let length = match record.encode(&mut short) {
+        let mut encoded = Encoded::empty();
+        encoded.put(record).map(|()| encoded)
+    }
+
+    /// To be [put](Self::put) into where it stands: its bytes are many to be moved about.
+    pub(crate) const fn empty() -> Encoded {
+        Encoded { short: [0; SHORT_BYTES_MAX], long: Vec::new(), length: 0, has_op: false }
+    }
+
+    /// As [`new`](Self::new), in place.
+    pub(crate) fn put(&mut self, record: &Record<'_>) -> Option<()> {
+        self.has_op = record.op().is_some();
+        self.long.clear();
+        self.length = match record.encode(&mut self.short) {
             Some(bytes) => bytes.len(),
             None => {
-                long = bincode::serde::encode_to_vec(record, CODEC).ok()?;
-                long.len()
+                self.long = bincode::serde::encode_to_vec(record, CODEC).ok()?;
+                self.long.len()
             }
         };
-        (length <= RECORD_BYTES_MAX).then(|| Encoded { short, long, length, has_op: record.op().is_some() })
+        (self.length <= RECORD_BYTES_MAX).then_some(())
     }
 
     pub(crate) fn words(&self) -> u64 {
