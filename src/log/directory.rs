@@ -120,7 +120,7 @@ pub(crate) struct Directory {
     /// True until [`commit`](Self::commit): there is no identity on the disk yet.
     pub(crate) fresh: bool,
     /// Dropping it lets go of the lock.
-    _lock: File,
+    _lock: Lock,
 }
 
 impl Directory {
@@ -170,7 +170,7 @@ impl Directory {
 pub(crate) struct Inspection {
     pub(crate) layout: Layout,
     pub(crate) identity: Identity,
-    _lock: Option<File>,
+    _lock: Option<Lock>,
 }
 
 impl Inspection {
@@ -188,7 +188,7 @@ impl Inspection {
         // A lock on a descriptor that cannot write: shared, so that inspectors do not exclude each other.
         let lock = match File::open(path.join(LOCK)) {
             Ok(file) => match file.try_lock_shared() {
-                Ok(()) => Some(file),
+                Ok(()) => Some(Lock(file)),
                 Err(TryLockError::WouldBlock) => return Err(in_use(&layout, &file)),
                 Err(TryLockError::Error(error)) => return Err(layout.io("locking it")(error)),
             },
@@ -225,7 +225,7 @@ fn refuse_foreign(layout: &Layout) -> Result<(), DirectoryError> {
     Ok(())
 }
 
-fn lock_exclusively(layout: &Layout) -> Result<File, DirectoryError> {
+fn lock_exclusively(layout: &Layout) -> Result<Lock, DirectoryError> {
     let path = layout.path.join(LOCK);
     let mut file = OpenOptions::new()
         .read(true)
@@ -243,7 +243,18 @@ fn lock_exclusively(layout: &Layout) -> Result<File, DirectoryError> {
     file.set_len(0)
         .and_then(|()| writeln!(file, "{}", std::process::id()))
         .map_err(layout.io("locking it"))?;
-    Ok(file)
+    Ok(Lock(file))
+}
+
+/// A file that is locked, until this is dropped. Unlocked by hand: a process that another thread is just forking has the
+/// file too until it executes, and closing ours would leave the lock with it.
+#[derive(Debug)]
+struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        let _ = self.0.unlock(); // closed next, which is as good unless somebody forks
+    }
 }
 
 fn in_use(layout: &Layout, mut lock: &File) -> DirectoryError {

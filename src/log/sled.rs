@@ -21,6 +21,8 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
     sync::Once,
+    thread,
+    time::Duration,
 };
 
 use super::store::{Store, StoreError};
@@ -65,6 +67,10 @@ struct Open {
     _database: sled::Db,
 }
 
+/// How long a process takes from its fork to executing, at most.
+const FORK_TAKES: Duration = Duration::from_millis(5);
+const FORKS_WAITED_FOR: usize = 40;
+
 impl SledStore {
     /// Opens or creates the store in `directory`. What sled does on opening changes bytes: look first.
     pub(crate) fn open(directory: &Path) -> Result<Self, StoreError> {
@@ -86,16 +92,29 @@ impl SledStore {
     ) -> Result<Self, StoreError> {
         remove_unfinished_snapshots(directory)
             .map_err(|e| StoreError::io(format!("reading {directory:?}"), &e))?;
-        let open = guarded("opening the log", || {
-            let database = sled::Config::new()
-                .path(directory)
-                .segment_size(segment_bytes)
-                .cache_capacity(CACHE_BYTES)
-                .use_compression(false)
-                .flush_every_ms(None)
-                .open()?;
-            Ok(Open { tree: database.open_tree(TREE)?, _database: database })
-        })?;
+        let attempt = || {
+            guarded("opening the log", || {
+                let database = sled::Config::new()
+                    .path(directory)
+                    .segment_size(segment_bytes)
+                    .cache_capacity(CACHE_BYTES)
+                    .use_compression(false)
+                    .flush_every_ms(None)
+                    .open()?;
+                Ok(Open { tree: database.open_tree(TREE)?, _database: database })
+            })
+        };
+        // sled closes its locked file without unlocking it, so a process that is just being forked off an earlier opener
+        // has the lock until it executes. The directory's own lock says that no engine has it.
+        let mut open = attempt();
+        for _ in 0..FORKS_WAITED_FOR {
+            if !matches!(open, Err(StoreError::InUse { .. })) {
+                break;
+            }
+            thread::sleep(FORK_TAKES);
+            open = attempt();
+        }
+        let open = open?;
         let data = sync_files(directory).map_err(|e| StoreError::io(format!("syncing {directory:?}"), &e))?;
         Ok(Self { open: Some(open), data, window_bytes: 0, window_bytes_max, chunk_bytes_max, dead: None })
     }
