@@ -14,7 +14,7 @@
 use crossbeam::utils::CachePadded;
 
 use super::chains::Chains;
-use super::indices::{IndexQueue, IndexStack, Links};
+use super::indices::{IndexQueue, IndexStack, Links, NONE};
 use super::lines::{Line, Lines};
 use super::slot::{CHANGES_MAX, Facts, Fields, Slot, What};
 use super::state::{Phase, Word};
@@ -273,7 +273,7 @@ impl HoldTable {
         let what = match *old.new.lines {
             [Line { key, units }] => What::Line { key, units },
             // Over, and its lines forgotten.
-            _ if old.word.phase().is_over() => What::Line { key: 0, units: 0 },
+            _ if old.word.phase().is_over() => What::Chain { head: NONE, changes: 0 },
             _ => What::Chain { head: self.chain(old.new.lines).ok()?, changes: 0 },
         };
         fill(slot, words, old.place.generation, Making { what, new: old.new });
