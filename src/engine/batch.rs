@@ -65,10 +65,8 @@ impl Core {
     ) -> Result<Option<(Wanted<'c, 'r>, Prepared)>, ReserveError> {
         let wanted = self.limits(request)?;
         let mut effort = Effort::new();
-        if let Some(refusal) = self.refuses(&wanted, &mut effort)? {
-            return Err(ReserveError::Refused(refusal));
-        }
-        Ok(self.prepare(&wanted, None, &mut effort)?.map(|prepared| (wanted, prepared)))
+        let least = self.least(&wanted, &mut effort)?;
+        Ok(self.prepare(&wanted, least, None, &mut effort)?.map(|prepared| (wanted, prepared)))
     }
 
     fn one_by_one(&self, requests: &[Reserve<'_>], decided: Vec<Option<Decided>>) -> Vec<Decided> {

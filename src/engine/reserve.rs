@@ -53,6 +53,8 @@ pub(crate) struct Effort {
 pub(crate) struct Prepared {
     pub place: Place,
     pub line: Line,
+    /// See [`Core::least`].
+    least: u32,
     now: Timestamp,
     deadline: Timestamp,
     op: Option<Op>,
@@ -100,39 +102,36 @@ impl Core {
     ) -> Result<(Reserved, Position), ReserveError> {
         let mut effort = Effort::new();
         loop {
-            if let Some(refusal) = self.refuses(wanted, &mut effort)? {
-                return Err(ReserveError::Refused(refusal));
-            }
-            if let Some(granted) = self.take(wanted, op, &mut effort)? {
+            let least = self.least(wanted, &mut effort)?;
+            if let Some(granted) = self.take(wanted, least, op, &mut effort)? {
                 self.count(Count::Granted);
                 return Ok(granted);
             }
         }
     }
 
-    /// Why a reserve is refused before anything is taken, if so.
-    pub(crate) fn refuses(
-        &self,
-        wanted: &Wanted<'_, '_>,
-        effort: &mut Effort,
-    ) -> Result<Option<Refusal>, Common> {
+    /// How many units a take may not stay below, or why the reserve is refused before anything is taken. Fewer than asked
+    /// for will do only if that was all there was at an instant, with nothing pending and nothing due.
+    pub(crate) fn least(&self, wanted: &Wanted<'_, '_>, effort: &mut Effort) -> Result<u32, ReserveError> {
         self.stopped()?;
         let Reserve { key, quantity, at_least, .. } = wanted.request;
         let line = Line { key: key.index, units: quantity };
         if let Some(refusal) = self.closed(wanted.item, line, wanted.clock) {
-            return Ok(Some(refusal));
+            return Err(ReserveError::Refused(refusal));
         }
         loop {
             let Look::Short(_) = wanted.item.counter.look(self.lane(line.key), quantity) else {
-                return Ok(None);
+                return Ok(quantity);
             };
             match self.sold_out(line, wanted.clock, effort)? {
                 SoldOut::Retry => {}
-                // Fewer than asked for, and nothing due or pending: that is what is left.
-                SoldOut::Yes { available } if available >= at_least.into() => return Ok(None),
-                SoldOut::Yes { available } => {
-                    return Ok(Some(self.out_of_stock(Line { units: at_least, ..line }, available)));
-                }
+                SoldOut::Yes { available } => match u32::try_from(available) {
+                    Ok(all) if all >= at_least => return Ok(all),
+                    _ => {
+                        let line = Line { units: at_least, ..line };
+                        return Err(ReserveError::Refused(self.out_of_stock(line, available)));
+                    }
+                },
             }
         }
     }
@@ -155,7 +154,7 @@ impl Core {
         Refusal { reason, key, asked, available, position: self.read_position() }
     }
 
-    /// As [`refuses`](Self::refuses), for one line of several.
+    /// Why a line, one of several, is refused before anything is taken, if so.
     pub(crate) fn would_refuse(
         &self,
         line: Line,
@@ -245,10 +244,11 @@ impl Core {
     fn take(
         &self,
         wanted: &Wanted<'_, '_>,
+        least: u32,
         op: Option<Op>,
         effort: &mut Effort,
     ) -> Result<Option<(Reserved, Position)>, ReserveError> {
-        let Some(prepared) = self.prepare(wanted, op, effort)? else { return Ok(None) };
+        let Some(prepared) = self.prepare(wanted, least, op, effort)? else { return Ok(None) };
         let claim = match self.claim(prepared.record.words(), Share::Take) {
             Ok(claim) => claim,
             Err(error) => {
@@ -267,6 +267,7 @@ impl Core {
     pub(crate) fn prepare(
         &self,
         wanted: &Wanted<'_, '_>,
+        least: u32,
         op: Option<Op>,
         effort: &mut Effort,
     ) -> Result<Option<Prepared>, ReserveError> {
@@ -280,7 +281,7 @@ impl Core {
             Err(full) => return self.no_room(full, now, effort),
         };
         match self.encode(&self.record(place, line, (now, deadline), reference, op)) {
-            Ok(record) => Ok(Some(Prepared { place, line, now, deadline, op, record })),
+            Ok(record) => Ok(Some(Prepared { place, line, least, now, deadline, op, record })),
             Err(error) => {
                 self.holds.vanish(place);
                 Err(error.into())
@@ -306,12 +307,12 @@ impl Core {
         wanted: &Wanted<'_, '_>,
         mut prepared: Prepared,
     ) -> Option<(Prepared, Left)> {
-        let Prepared { place, line, now, deadline, op, .. } = prepared;
-        let Reserve { quantity, at_least, reference, .. } = wanted.request;
+        let Prepared { place, line, least, now, deadline, op, .. } = prepared;
+        let Reserve { quantity, reference, .. } = wanted.request;
         // The deadline is registered before the units are taken: a refuser never misses it (F5).
         let (timers, slots, local) = self.timers_of(place.slot);
         timers.register(&slots, local, deadline);
-        let want = Want { least: at_least, most: quantity };
+        let want = Want { least, most: quantity };
         let Ok(taken) = wanted.item.counter.take(self.lane(line.key), want) else {
             self.holds.vanish(place);
             return None;
