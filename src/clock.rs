@@ -7,6 +7,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 /// 2020-01-01T00:00:00Z: 41 bits of milliseconds from there, which a hold's word has, reach the year 2089.
 pub(crate) const EPOCH_2020_MS: u64 = 1_577_836_800_000;
 
+/// The last time that a hold's word can carry.
+pub(crate) const TIME_MAX: Timestamp = Timestamp(EPOCH_2020_MS + (1 << 41) - 1);
+
 /// A moment in engine time: Unix milliseconds.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
 pub struct Timestamp(pub u64);

@@ -135,7 +135,7 @@ impl Config {
     }
 
     /// How many expired holds are remembered, for a late confirm or a question; one more, and the oldest is forgotten.
-    /// Fewer are once new holds need their room (`holds_max`). Default = 65,536.
+    /// Fewer are once new holds need their room (`holds_max`, `lines_max`). Default = 65,536.
     #[must_use]
     pub fn expired_kept(mut self, holds: u32) -> Self {
         self.expired_kept = holds;

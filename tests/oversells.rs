@@ -2,31 +2,13 @@
 
 mod common;
 
-use std::sync::Barrier;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 
-use common::{Disk, ON_DISK, SECOND, Shop, insist, out_of_stock};
+use common::{Disk, ON_DISK, SECOND, Shop, at_once, insist, out_of_stock};
 use stockhold::error::{ConfirmError, ReserveError, StockError};
 use stockhold::types::{ON_HAND_MAX, QUANTITY_MAX};
 use stockhold::{Adjust, AdjustReason, Confirm, OpKey, Receive, Reserve};
-
-/// Runs `work` in so many threads at once and collects what they say.
-fn at_once<T: Send>(threads: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
-    let begin = Barrier::new(threads);
-    thread::scope(|scope| {
-        let (begin, work) = (&begin, &work);
-        let running: Vec<_> = (0..threads)
-            .map(|thread| {
-                scope.spawn(move || {
-                    begin.wait();
-                    work(thread)
-                })
-            })
-            .collect();
-        running.into_iter().map(|thread| thread.join().unwrap()).collect()
-    })
-}
 
 #[test]
 fn o01_four_threads_fight_for_the_last_units_and_every_refusal_is_justified() {

@@ -67,11 +67,9 @@ impl Core {
     ) -> Result<Option<(Wanted<'c, 'r>, Prepared, Encoded)>, ReserveError> {
         let wanted = self.limits(request)?;
         let mut effort = Effort::new();
-        if let Some(refusal) = self.refuses(&wanted, &mut effort)? {
-            return Err(ReserveError::Refused(refusal));
-        }
+        let least = self.least(&wanted, &mut effort)?;
         let mut record = Encoded::empty();
-        let prepared = self.prepare(&wanted, None, &mut effort, &mut record)?;
+        let prepared = self.prepare(&wanted, least, None, &mut effort, &mut record)?;
         Ok(prepared.map(|prepared| (wanted, prepared, record)))
     }
 

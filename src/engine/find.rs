@@ -8,7 +8,7 @@ use crate::hold::lines::Lines;
 use crate::hold::slot::{Facts, Slot};
 use crate::hold::state::{Phase, Word};
 use crate::log::record::Place;
-use crate::sync::{Patience, spin_loop};
+use crate::sync::{Patience, spin_loop, yield_now};
 use crate::types::HoldId;
 
 /// A hold as it was at one moment; a change looks again.
@@ -83,7 +83,23 @@ impl Core {
         }
     }
 
-    /// The same with patience; `None` if it is gone.
+    /// The hold that a slot has, whichever it is. For queries: waits while somebody is changing it.
+    pub(crate) fn whichever(&self, slot: &Slot) -> Option<Hold> {
+        loop {
+            let (word, facts) = (slot.word(), slot.facts());
+            let changing = [word, facts.word].iter().any(|word| word.phase() == Phase::Changing);
+            if !changing && word.tag() == facts.word.tag() {
+                match self.seen(slot, facts.generation) {
+                    Seen::Here(hold) => return Some(hold),
+                    Seen::Gone => return None,
+                    Seen::Changing => {}
+                }
+            }
+            yield_now();
+        }
+    }
+
+    /// Likewise, with patience; `None` if it is gone.
     pub(crate) fn here(&self, slot: &Slot, generation: u32) -> Result<Option<Hold>, Common> {
         let mut patience = Patience::new();
         loop {

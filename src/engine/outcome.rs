@@ -8,7 +8,7 @@ use super::told::Told;
 use super::transition::{Beaten, Change, Pledges};
 use crate::answer::{Confirmed, Extended, HoldState, Moved};
 use crate::clock::Timestamp;
-use crate::error::{Common, ConfirmError, HoldError, LookupError};
+use crate::error::{Busy, Common, ConfirmError, HoldError, LookupError};
 use crate::hold::lines::Lines;
 use crate::hold::slot::{CHANGES_MAX, Slot, What};
 use crate::hold::state::{Event, No, Phase, Word, decide};
@@ -378,8 +378,13 @@ impl Core {
         step: impl Fn(Lines) -> (Event, Told),
     ) -> Result<(MovedLines, Position), HoldError> {
         let probe = Event::Cancel { units: None };
+        let found_confirmed = found.hold.word.phase() == Phase::Confirmed;
         let Changed { before, after, told, position } = self
             .change(found, now, op, probe, |hold| {
+                // Paid for since it was found, it may have got other lines before that, whose locks nobody has.
+                if !found_confirmed {
+                    return Err(NoPart::Common(self.busy(Busy::Changing)));
+                }
                 let lines = self.part(&hold.lines, part)?;
                 let has = rest(&hold.lines, &lines);
                 let (event, told) = step(lines);

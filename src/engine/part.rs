@@ -44,23 +44,22 @@ impl Core {
             self.item(line.key)?;
             lines.push(Line { key: line.key.index, units: quantity(line.quantity)? });
         }
+        let sum: i64 = lines.iter().map(|line: &Line| i64::from(line.units)).sum();
+        if sum > QUANTITY_MAX.into() {
+            return Err(QuantityError(sum).into());
+        }
         lines.sort_unstable_by_key(|line| line.key);
-        let mut sum = 0_i64;
         lines.dedup_by(|line, first| {
             let same = line.key == first.key;
             if same {
                 first.units = if planted(Fault::LinesApart) {
                     first.units.max(line.units)
                 } else {
-                    first.units.saturating_add(line.units)
+                    first.units + line.units
                 };
             }
             same
         });
-        lines.iter().for_each(|line| sum += i64::from(line.units));
-        if sum > QUANTITY_MAX.into() {
-            return Err(QuantityError(sum).into());
-        }
         Ok(Lines::many(lines))
     }
 

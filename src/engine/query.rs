@@ -1,7 +1,6 @@
 //! Questions: they change nothing that was decided, and may wait for the fold.
 
 use super::core::Core;
-use super::find::Seen;
 use super::reserve::{Effort, SoldOut};
 use crate::answer::{HoldStatus, InTheWay, Level};
 use crate::clock::Timestamp;
@@ -95,8 +94,13 @@ impl Core {
             .into_iter()
             .filter_map(|slot| {
                 let item = self.holds.slot(slot)?;
-                let place = Place { slot, generation: item.facts().generation };
-                self.status_of(item, place, now).ok()?
+                loop {
+                    let place = Place { slot, generation: self.whichever(item)?.facts.generation };
+                    match self.status_of(item, place, now) {
+                        Err(LookupError::Changing) => {}
+                        status => return status.ok()?,
+                    }
+                }
             })
             .filter(|status| status.reference.as_bytes() == reference)
             .collect();
@@ -107,7 +111,7 @@ impl Core {
     pub(crate) fn in_the_way(&self, key: StockKey, now: Timestamp) -> Result<InTheWay, Common> {
         self.item(key)?;
         let live = self.holds.slots().filter_map(|(_, slot)| {
-            let Seen::Here(hold) = self.seen(slot, slot.facts().generation) else { return None };
+            let hold = self.whichever(slot)?;
             let units = hold.lines.of(key.index);
             let in_the_way = hold.word.phase().is_live() && !hold.is_due(now) && units > 0;
             in_the_way.then_some((i64::from(units), hold.word.deadline()))

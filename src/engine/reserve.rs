@@ -54,6 +54,8 @@ pub(crate) struct Effort {
 pub(crate) struct Prepared {
     pub place: Place,
     pub line: Line,
+    /// See [`Core::least`].
+    least: u32,
     now: Timestamp,
     deadline: Timestamp,
     op: Option<Op>,
@@ -100,40 +102,37 @@ impl Core {
     ) -> Result<(Reserved, Position), ReserveError> {
         let mut effort = Effort::new();
         loop {
-            if let Some(refusal) = self.refuses(wanted, &mut effort)? {
-                return Err(ReserveError::Refused(refusal));
-            }
-            if let Some(granted) = self.take(wanted, op, &mut effort)? {
+            let least = self.least(wanted, &mut effort)?;
+            if let Some(granted) = self.take(wanted, least, op, &mut effort)? {
                 self.count(Count::Granted);
                 return Ok(granted);
             }
         }
     }
 
-    /// Why a reserve is refused before anything is taken, if so.
+    /// How many units a take may not stay below, or why the reserve is refused before anything is taken. Fewer than asked
+    /// for will do only if that was all there was at an instant, with nothing pending and nothing due.
     #[inline]
-    pub(crate) fn refuses(
-        &self,
-        wanted: &Wanted<'_, '_>,
-        effort: &mut Effort,
-    ) -> Result<Option<Refusal>, Common> {
+    pub(crate) fn least(&self, wanted: &Wanted<'_, '_>, effort: &mut Effort) -> Result<u32, ReserveError> {
         self.stopped()?;
         let Reserve { key, quantity, at_least, .. } = wanted.request;
         let line = Line { key: key.index, units: quantity };
         if let Some(refusal) = self.closed(wanted.item, line, wanted.clock) {
-            return Ok(Some(refusal));
+            return Err(ReserveError::Refused(refusal));
         }
         loop {
             let Look::Short(_) = wanted.item.counter.look(self.lane(line.key), quantity) else {
-                return Ok(None);
+                return Ok(quantity);
             };
             match self.sold_out(line, wanted.clock, effort)? {
                 SoldOut::Retry => {}
-                // Fewer than asked for, and nothing due or pending: that is what is left.
-                SoldOut::Yes { available } if available >= at_least.into() => return Ok(None),
-                SoldOut::Yes { available } => {
-                    return Ok(Some(self.out_of_stock(Line { units: at_least, ..line }, available)));
-                }
+                SoldOut::Yes { available } => match u32::try_from(available) {
+                    Ok(all) if all >= at_least => return Ok(all),
+                    _ => {
+                        let line = Line { units: at_least, ..line };
+                        return Err(ReserveError::Refused(self.out_of_stock(line, available)));
+                    }
+                },
             }
         }
     }
@@ -157,7 +156,7 @@ impl Core {
         Refusal { reason, key, asked, available, position: self.read_position() }
     }
 
-    /// As [`refuses`](Self::refuses), for one line of several.
+    /// Why a line, one of several, is refused before anything is taken, if so.
     pub(crate) fn would_refuse(
         &self,
         line: Line,
@@ -247,11 +246,14 @@ impl Core {
     fn take(
         &self,
         wanted: &Wanted<'_, '_>,
+        least: u32,
         op: Option<Op>,
         effort: &mut Effort,
     ) -> Result<Option<(Reserved, Position)>, ReserveError> {
         let mut record = Encoded::empty();
-        let Some(mut prepared) = self.prepare(wanted, op, effort, &mut record)? else { return Ok(None) };
+        let Some(mut prepared) = self.prepare(wanted, least, op, effort, &mut record)? else {
+            return Ok(None);
+        };
         let claim = match self.claim(record.words(), Share::Take) {
             Ok(claim) => claim,
             Err(error) => {
@@ -270,6 +272,7 @@ impl Core {
     pub(crate) fn prepare(
         &self,
         wanted: &Wanted<'_, '_>,
+        least: u32,
         op: Option<Op>,
         effort: &mut Effort,
         record: &mut Encoded,
@@ -287,7 +290,7 @@ impl Core {
             self.holds.vanish(place);
             return Err(TOO_LONG.into());
         }
-        Ok(Some(Prepared { place, line, now, deadline, op }))
+        Ok(Some(Prepared { place, line, least, now, deadline, op }))
     }
 
     fn record<'r>(
@@ -309,12 +312,12 @@ impl Core {
         prepared: &mut Prepared,
         record: &mut Encoded,
     ) -> Option<Left> {
-        let &mut Prepared { place, line, now, deadline, op } = prepared;
-        let Reserve { quantity, at_least, reference, .. } = wanted.request;
+        let &mut Prepared { place, line, least, now, deadline, op } = prepared;
+        let Reserve { quantity, reference, .. } = wanted.request;
         // The deadline is registered before the units are taken: a refuser never misses it (F5).
         let (timers, slots, local) = self.timers_of(place.slot);
         timers.register(&slots, local, deadline);
-        let want = Want { least: at_least, most: quantity };
+        let want = Want { least, most: quantity };
         let Ok(taken) = wanted.item.counter.take(self.lane(line.key), want) else {
             self.holds.vanish(place);
             return None;

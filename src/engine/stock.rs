@@ -3,7 +3,7 @@
 use super::core::Core;
 use super::reserve::{quantity, reference};
 use crate::answer::Adjusted;
-use crate::clock::Timestamp;
+use crate::clock::{TIME_MAX, Timestamp};
 use crate::error::{Busy, NameError, QuantityError, StockError};
 use crate::fold::answers::adjusted;
 use crate::log::record::{Encoded, Op, Record};
@@ -103,6 +103,11 @@ impl Core {
     /// Opens or stops the sale of a key, now or at a moment.
     pub(crate) fn switch(&self, key: StockKey, gate: Gate) -> Result<((), Position), StockError> {
         let item = self.item(key)?;
+        // Behind the last time there is, as good as never: the log has no word for it.
+        let gate = match gate {
+            Gate::OpensAt(opens_at) => Gate::OpensAt(opens_at.min(TIME_MAX)),
+            gate => gate,
+        };
         let (at, key) = (self.at(self.now()), key.index);
         let record = self.encode(&match gate {
             Gate::Open => Record::Sale { at, key, stopped: false },

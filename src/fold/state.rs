@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::levels::{Contradiction, Levels};
-use crate::clock::{EPOCH_2020_MS, Timestamp};
+use crate::clock::{TIME_MAX, Timestamp};
 use crate::hold::lines::{Line, Lines};
 use crate::hold::state::{Phase, Word};
 use crate::log::lines::{Beside, beside};
@@ -12,8 +12,6 @@ use crate::types::Reference;
 
 /// Slots of the table of holds at most.
 const SLOTS_MAX: u32 = 1 << 30;
-/// The last time that a hold's word can carry.
-const TIME_MAX_MS: u64 = EPOCH_2020_MS + (1 << 41) - 1;
 
 /// A hold, as the log says.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -85,7 +83,7 @@ impl Fold {
         if record.place().is_some_and(|place| place.slot >= SLOTS_MAX || place.generation == 0) {
             return Err(wrong("a hold in a place that cannot be"));
         }
-        if at.is_some_and(|at| at.0 > TIME_MAX_MS) {
+        if at.is_some_and(|at| at.0 > TIME_MAX.0) {
             return Err(wrong("a time that cannot be"));
         }
         let (first, second) = record.lines();
@@ -93,7 +91,7 @@ impl Fold {
         match *record {
             Record::Opened { epoch, at_unix_ms } => {
                 self.epoch = epoch;
-                if at_unix_ms > TIME_MAX_MS {
+                if at_unix_ms > TIME_MAX.0 {
                     return Err(wrong("a time that cannot be"));
                 }
                 self.opened_at = Timestamp(at_unix_ms);
@@ -127,7 +125,7 @@ impl Fold {
             }
             Record::Void { .. } | Record::Receive { .. } | Record::Adjust { .. } => {}
             Record::Sale { .. } | Record::Refuse { .. } => {}
-            Record::Opens { opens_at_ms, .. } if opens_at_ms > TIME_MAX_MS => {
+            Record::Opens { opens_at_ms, .. } if opens_at_ms > TIME_MAX.0 => {
                 return Err(wrong("a time that cannot be"));
             }
             Record::Opens { .. } => {}

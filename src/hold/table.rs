@@ -14,7 +14,7 @@
 use crossbeam::utils::CachePadded;
 
 use super::chains::Chains;
-use super::indices::{IndexQueue, IndexStack, Links};
+use super::indices::{IndexQueue, IndexStack, Links, NONE};
 use super::lines::{Line, Lines};
 use super::slot::{CHANGES_MAX, Facts, Fields, Slot, What};
 use super::state::{Phase, Word};
@@ -189,11 +189,24 @@ impl HoldTable {
         slot.set(Fields { what, born, uses, epoch, reference_length });
     }
 
-    /// A chain that is nobody's yet, for [`replace_lines`](Self::replace_lines).
+    /// A chain that is nobody's yet, for [`replace_lines`](Self::replace_lines). Expired holds are forgotten if theirs is
+    /// the only room.
     pub(crate) fn chain(&self, lines: &[Line]) -> Result<u32, Full> {
-        self.chains.add(lines).map_err(|none| match none {
-            NoRoom::Full => Full::Lines,
-            NoRoom::Growing => Full::Growing,
+        loop {
+            match self.chains.add(lines) {
+                Ok(head) => return Ok(head),
+                Err(NoRoom::Growing) => return Err(Full::Growing),
+                Err(NoRoom::Full) if self.forget_expired() => {}
+                Err(NoRoom::Full) => return Err(Full::Lines),
+            }
+        }
+    }
+
+    /// Forgets an expired hold, if there is one.
+    fn forget_expired(&self) -> bool {
+        self.shards.iter().any(|shard| {
+            let forgotten = shard.pop_expired(&self.chains);
+            forgotten.inspect(|local| shard.free.push(&shard.slots, *local)).is_some()
         })
     }
 
@@ -260,7 +273,7 @@ impl HoldTable {
         let what = match *old.new.lines {
             [Line { key, units }] => What::Line { key, units },
             // Over, and its lines forgotten.
-            _ if old.word.phase().is_over() => What::Line { key: 0, units: 0 },
+            _ if old.word.phase().is_over() => What::Chain { head: NONE, changes: 0 },
             _ => What::Chain { head: self.chain(old.new.lines).ok()?, changes: 0 },
         };
         fill(slot, words, old.place.generation, Making { what, new: old.new });
@@ -495,6 +508,22 @@ mod tests {
         assert!(table.allocate(0, new(&LINE)).is_ok());
         assert_eq!(table.allocate(0, new(&LINE)).unwrap().slot, second.slot, "full: the last one goes");
         assert!(table.allocate(0, new(&LINE)).is_err());
+    }
+
+    #[test]
+    fn expired_holds_are_forgotten_when_only_theirs_is_room_for_lines() {
+        let table = HoldTable::new(2, 8, 4, 8, 0);
+        let two = [Line { key: 5, units: 3 }, Line { key: 6, units: 1 }];
+        let [first, second] = [0, 1].map(|home| table.allocate(home, new(&two)).unwrap());
+        assert_eq!(table.allocate(0, new(&two)), Err(Full::Lines), "they are live");
+        for place in [first, second] {
+            table.slot(place.slot).unwrap().publish(Word::with_units(Phase::Expired, place.generation, 0));
+            table.bury(place.slot);
+        }
+        assert!(table.allocate(0, new(&two)).is_ok());
+        assert_eq!(table.slot(second.slot).unwrap().word().phase(), Phase::Expired, "one was enough");
+        assert!(table.allocate(0, new(&two)).is_ok());
+        assert_eq!(table.allocate(0, new(&two)), Err(Full::Lines));
     }
 
     #[test]

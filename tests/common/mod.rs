@@ -2,13 +2,16 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
-use std::sync::Arc;
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
+use std::sync::{Arc, Barrier};
+use std::thread;
 use std::time::Duration;
 
-use stockhold::error::{ConfirmError, HoldError, ReserveError, StockError};
+use stockhold::error::{ConfirmError, HoldError, ReplaceError, ReserveError, StockError};
 use stockhold::{
-    Config, Durability, Engine, HoldId, ManualClock, Receive, RefusalReason, Reserve, Reserved, StockKey,
-    Timestamp,
+    CartLine, Config, Durability, Engine, HoldId, HoldState, ManualClock, Receive, RefusalReason, Reserve,
+    ReserveCart, Reserved, ReservedCart, StockKey, Timestamp,
 };
 use tempfile::TempDir;
 
@@ -52,10 +55,89 @@ impl Shop {
     }
 
     pub fn assert_level(&self, on_hand: i64, held: i64, committed: i64) {
-        let level = self.engine.level(self.key).unwrap();
+        self.assert_level_of(self.key, on_hand, held, committed);
+    }
+
+    /// What the log says and what the counter says of a key.
+    #[track_caller]
+    pub fn assert_level_of(&self, key: StockKey, on_hand: i64, held: i64, committed: i64) {
+        let level = self.engine.level(key).unwrap();
         assert_eq!((level.on_hand, level.held, level.committed), (on_hand, held, committed));
         assert_eq!(level.available, on_hand - held - committed);
-        assert_eq!(self.engine.available(self.key).unwrap(), level.available);
+        assert_eq!(self.engine.available(key).unwrap(), level.available);
+    }
+
+    /// The shop's key and others, the same ones whenever they are asked for.
+    pub fn keys<const KEYS: usize>(&self) -> [StockKey; KEYS] {
+        std::array::from_fn(|number| match number {
+            0 => self.key,
+            number => self.engine.declare("poster", &format!("city {number}")).unwrap(),
+        })
+    }
+
+    pub fn receive(&self, key: StockKey, units: u32) {
+        self.engine.receive(Receive::units(key, units)).unwrap().wait().unwrap();
+    }
+
+    pub fn try_cart(&self, lines: &[(StockKey, u32)]) -> Result<ReservedCart, ReserveError> {
+        Ok(self.engine.reserve_cart(ReserveCart::lines(&cart(lines)))?.wait().unwrap())
+    }
+
+    pub fn cart(&self, lines: &[(StockKey, u32)]) -> HoldId {
+        self.try_cart(lines).unwrap().hold
+    }
+
+    /// State and lines of a hold, as it says itself.
+    pub fn lines(&self, hold: HoldId) -> (HoldState, Vec<(StockKey, u32)>) {
+        let status = self.engine.status(hold).unwrap();
+        (status.state, status.lines.iter().map(|line| (line.key, line.quantity)).collect())
+    }
+}
+
+pub fn cart(lines: &[(StockKey, u32)]) -> Vec<CartLine> {
+    lines.iter().map(|(key, quantity)| CartLine::units(*key, *quantity)).collect()
+}
+
+/// Runs `work` in so many threads at once and collects what they say.
+pub fn at_once<T: Send>(threads: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
+    let begin = Barrier::new(threads);
+    thread::scope(|scope| {
+        let (begin, work) = (&begin, &work);
+        let running: Vec<_> = (0..threads)
+            .map(|thread| {
+                scope.spawn(move || {
+                    begin.wait();
+                    work(thread)
+                })
+            })
+            .collect();
+        running.into_iter().map(|thread| thread.join().unwrap()).collect()
+    })
+}
+
+/// Numbers that look random; the seed is printed, and taken from `STOCKHOLD_SEED` if that is set.
+pub struct Dice(u64);
+
+impl Dice {
+    pub fn new() -> Dice {
+        let given = std::env::var("STOCKHOLD_SEED").ok().and_then(|seed| seed.parse().ok());
+        let seed = given.unwrap_or_else(|| RandomState::new().build_hasher().finish());
+        println!("STOCKHOLD_SEED={seed}");
+        Dice(seed)
+    }
+
+    /// Others, for another thread.
+    pub fn of(&self, thread: usize) -> Dice {
+        Dice(self.0.wrapping_add(0x5851_f42d_4c95_7f2d_u64.wrapping_mul(thread as u64 + 1)))
+    }
+
+    /// 0 to below `sides`.
+    pub fn roll(&mut self, sides: u32) -> u32 {
+        // SplitMix64.
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((mixed ^ mixed >> 31) % u64::from(sides)) as u32
     }
 }
 
@@ -102,7 +184,7 @@ macro_rules! maybe_busy {
     })* };
 }
 
-maybe_busy!(ReserveError, ConfirmError, HoldError, StockError);
+maybe_busy!(ReserveError, ConfirmError, HoldError, ReplaceError, StockError);
 
 /// Asks again as long as the answer is `Busy`.
 pub fn insist<T, E: MaybeBusy>(mut ask: impl FnMut() -> Result<T, E>) -> Result<T, E> {

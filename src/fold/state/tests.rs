@@ -1,6 +1,7 @@
 //! What the fold refuses, whatever its checksum, and what carts do to it.
 
 use super::*;
+use crate::clock::EPOCH_2020_MS;
 use crate::hold::id::HoldIds;
 use crate::hold::op_keys::Answer;
 use crate::log::lines::pack;
