@@ -49,7 +49,7 @@ pub(crate) struct Patience {
 /// Rounds that only spin.
 const SPINS: u32 = if cfg!(stockhold_loom) { 0 } else { 64 };
 /// Rounds in all. Under loom one is enough to reach every branch.
-const ROUNDS_MAX: u32 = if cfg!(stockhold_loom) { 1 } else { 512 };
+const ROUNDS_MAX: u32 = if cfg!(stockhold_loom) { 1 } else { 2_048 };
 
 impl Patience {
     pub(crate) fn new() -> Self {
