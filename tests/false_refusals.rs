@@ -5,8 +5,11 @@ mod common;
 use std::sync::Barrier;
 use std::thread;
 
-use common::{Disk, ON_DISK, SECOND, Shop, insist, out_of_stock};
-use stockhold::{Adjust, AdjustReason, Confirm, HoldState, OnHold, Receive, Reserve};
+use common::{Disk, ON_DISK, SECOND, Shop, at_once, cart, insist, out_of_stock};
+use stockhold::error::ReplaceError;
+use stockhold::{
+    Adjust, AdjustReason, Confirm, HoldId, HoldState, OnHold, Receive, Replace, Reserve, ReserveCart,
+};
 
 #[test]
 fn f01_sold_out_ends_with_every_way_in_which_stock_comes_back() {
@@ -273,4 +276,127 @@ fn a_hold_that_never_came_to_be_leaves_the_answer_about_the_one_before_true() {
             });
         }
     });
+}
+
+/// Two want carts whose last line others take again and again, so that they often give back what they took of the first.
+/// Of that there are four units more than a cart has, for two `others` who want two each.
+fn f14(prepared: bool, others: impl Fn(&Shop, usize) + Sync) {
+    let in_cart = if prepared { 4_000 } else { 2 };
+    let shop = Shop::with_units(in_cart + 4);
+    let [key, scarce] = shop.keys();
+    shop.receive(scarce, 1);
+    at_once(5, |thread| {
+        for round in 0..2_000 {
+            if prepared && round % 50 == 0 {
+                shop.engine.prepare(key).unwrap();
+            }
+            if let 3..5 = thread {
+                others(&shop, thread - 3);
+                continue;
+            }
+            let lines = cart(&[(key, in_cart), (scarce, 1)][usize::from(thread == 2)..]);
+            match insist(|| shop.engine.reserve_cart(ReserveCart::lines(&lines))) {
+                Ok(granted) => {
+                    let hold = granted.not_yet_durable().hold;
+                    insist(|| shop.engine.release(hold)).unwrap().not_yet_durable();
+                }
+                refused => assert!(out_of_stock(&refused).is_some()),
+            }
+        }
+    });
+    shop.assert_level(i64::from(in_cart) + 4, 0, 0);
+}
+
+fn release(shop: &Shop, hold: HoldId) {
+    insist(|| shop.engine.release(hold)).unwrap().not_yet_durable();
+}
+
+#[test]
+fn f14_carts_that_roll_back_refuse_nobody_a_few_units() {
+    for prepared in [false, true] {
+        f14(prepared, |shop, _| {
+            release(shop, insist(|| shop.try_reserve(2)).expect("there are two for each").hold);
+        });
+    }
+}
+
+#[test]
+fn f14_carts_that_roll_back_refuse_nobody_a_cart_or_what_is_left() {
+    for prepared in [false, true] {
+        f14(prepared, |shop, other| {
+            if other == 0 {
+                let lines = [(shop.key, 1), (shop.key, 1)];
+                return release(shop, insist(|| shop.try_cart(&lines)).expect("there are two for each").hold);
+            }
+            let request = Reserve::units(shop.key, 2).or_at_least(1);
+            let granted = insist(|| shop.engine.reserve(request)).expect("there are two for each");
+            let granted = granted.not_yet_durable();
+            assert_eq!(granted.quantity, 2, "and no less");
+            release(shop, granted.hold);
+        });
+    }
+}
+
+#[test]
+fn f14_carts_that_roll_back_refuse_nobody_more_units() {
+    for prepared in [false, true] {
+        f14(prepared, |shop, _| {
+            let hold = insist(|| shop.try_reserve(1)).expect("there are two for each").hold;
+            let more = insist(|| shop.engine.replace(Replace::quantity(hold, 2)));
+            more.expect("there are two for each").not_yet_durable();
+            release(shop, hold);
+        });
+    }
+}
+
+#[test]
+fn f14_carts_that_roll_back_refuse_nobody_a_late_confirm() {
+    f14(false, |shop, _| {
+        let short = Reserve::units(shop.key, 2).ttl(SECOND / 1_000);
+        let hold =
+            insist(|| shop.engine.reserve(short)).expect("there are two for each").not_yet_durable().hold;
+        shop.clock.advance(SECOND / 1_000);
+        let late = Confirm::hold(hold).retake_if_expired();
+        insist(|| shop.engine.confirm(late)).expect("there are two for each").not_yet_durable();
+        insist(|| shop.engine.cancel(hold)).unwrap().not_yet_durable();
+    });
+}
+
+#[test]
+fn f04_what_a_replacement_gives_up_in_vain_makes_nobody_sold_out() {
+    let shop = Shop::with_units(2);
+    let [key, never] = shop.keys();
+    let hold = shop.reserve(1);
+    at_once(3, |thread| {
+        for _ in 0..3_000 {
+            if thread == 0 {
+                // It would give its poster for one that is not there, so it keeps it.
+                let refused = insist(|| shop.engine.replace(Replace::lines(hold, &cart(&[(never, 1)]))));
+                assert!(matches!(refused, Err(ReplaceError::Refused(refusal)) if refusal.key == never));
+            } else if thread == 1 {
+                let next = insist(|| shop.try_reserve(1)).expect("the other one").hold;
+                insist(|| shop.engine.release(next)).unwrap().not_yet_durable();
+            } else {
+                let level = shop.engine.level(key).unwrap();
+                assert!((0..=1).contains(&level.available), "{level:?}");
+            }
+        }
+    });
+    shop.assert_level(2, 1, 0);
+}
+
+#[test]
+fn f09_carts_with_their_lines_in_opposite_orders_never_lock_each_other_out() {
+    let shop = Shop::with_units(4);
+    let keys = shop.keys::<3>();
+    keys[1..].iter().for_each(|key| shop.receive(*key, 4));
+    at_once(4, |thread| {
+        let mut lines = keys.map(|key| (key, 1));
+        lines.rotate_left(thread % 3);
+        for _ in 0..3_000 {
+            let hold = insist(|| shop.try_cart(&lines)).expect("there is one for each").hold;
+            insist(|| shop.engine.release(hold)).unwrap().not_yet_durable();
+        }
+    });
+    keys.iter().for_each(|key| shop.assert_level_of(*key, 4, 0, 0));
 }
