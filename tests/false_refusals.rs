@@ -2,13 +2,16 @@
 
 mod common;
 
-use std::sync::Barrier;
+use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Barrier, Mutex, OnceLock};
 use std::thread;
 
-use common::{Disk, ON_DISK, SECOND, Shop, at_once, cart, insist, out_of_stock};
+use common::{Disk, ON_DISK, SECOND, START, Shop, at_once, cart, insist, out_of_stock};
 use stockhold::error::ReplaceError;
 use stockhold::{
-    Adjust, AdjustReason, Confirm, HoldId, HoldState, OnHold, Receive, Replace, Reserve, ReserveCart,
+    Adjust, AdjustReason, Clock, Confirm, Engine, HoldId, HoldState, ManualClock, OnHold, Receive, Replace,
+    Reserve, ReserveCart, StockKey, Timestamp,
 };
 
 #[test]
@@ -278,86 +281,135 @@ fn a_hold_that_never_came_to_be_leaves_the_answer_about_the_one_before_true() {
     });
 }
 
-/// Two want carts whose last line others take again and again, so that they often give back what they took of the first.
-/// Of that there are four units more than a cart has, for two `others` who want two each.
-fn f14(prepared: bool, others: impl Fn(&Shop, usize) + Sync) {
-    let in_cart = if prepared { 4_000 } else { 2 };
-    let shop = Shop::with_units(in_cart + 4);
-    let [key, scarce] = shop.keys();
-    shop.receive(scarce, 1);
-    at_once(5, |thread| {
-        for round in 0..2_000 {
-            if prepared && round % 50 == 0 {
-                shop.engine.prepare(key).unwrap();
+thread_local! {
+    /// How often time may yet be asked for with something happening meanwhile.
+    static MEANWHILE: Cell<u32> = const { Cell::new(0) };
+}
+
+/// A clock that lets another buyer take the last unit of a key, or give it back, while it is asked for the time: one who
+/// wants a cart sees that unit, and then it is gone.
+struct Snatching {
+    time: ManualClock,
+    shop: OnceLock<(Engine, StockKey)>,
+    taken: Mutex<Option<HoldId>>,
+}
+
+impl Snatching {
+    fn snatch(&self) {
+        let (Some((engine, key)), mut taken) = (self.shop.get(), self.taken.lock().unwrap()) else { return };
+        *taken = match taken.take() {
+            Some(hold) => {
+                insist(|| engine.release(hold)).unwrap().not_yet_durable();
+                None
             }
-            if let 3..5 = thread {
-                others(&shop, thread - 3);
-                continue;
+            None => Some(insist(|| engine.reserve(Reserve::units(*key, 1))).unwrap().not_yet_durable().hold),
+        };
+    }
+}
+
+impl Clock for Snatching {
+    fn now(&self) -> Timestamp {
+        let left = MEANWHILE.replace(0);
+        // In the end it is taken.
+        if left > 1 || left == 1 && self.taken.lock().unwrap().is_none() {
+            self.snatch();
+        }
+        MEANWHILE.set(left.saturating_sub(1).max(left.min(1)));
+        self.time.now()
+    }
+}
+
+/// One wants all there is of a key, and many other things, and a last one that it never gets; so all the time it gives
+/// back what it took. Nobody else is refused what it never had.
+fn f14(prepared: bool, other: impl Fn(&Shop, &ManualClock) + Sync) {
+    let clock = Snatching { time: ManualClock::new(START), shop: OnceLock::new(), taken: Mutex::new(None) };
+    let clock = Arc::new(clock);
+    let units = if prepared { 4_000 } else { 2 };
+    let shop = Shop::with(units, |config| config.clock(Arc::clone(&clock)));
+    let keys = shop.keys::<200>();
+    keys[1..].iter().for_each(|key| shop.receive(*key, 1));
+    let last = keys[199];
+    // Asked for the time by whoever looks at the last line.
+    shop.engine.open_sale_at(last, START).unwrap().wait().unwrap();
+    assert!(clock.shop.set((shop.engine.clone(), last)).is_ok());
+    clock.snatch();
+    let mut lines = keys.map(|key| (key, 1));
+    lines[0].1 = units;
+    let (lines, over) = (cart(&lines), AtomicBool::new(false));
+    at_once(2, |thread| {
+        if thread == 0 {
+            for _ in 0..100 {
+                MEANWHILE.set(100);
+                let refused = insist(|| shop.engine.reserve_cart(ReserveCart::lines(&lines)));
+                assert!(out_of_stock(&refused).is_some());
             }
-            let lines = cart(&[(key, in_cart), (scarce, 1)][usize::from(thread == 2)..]);
-            match insist(|| shop.engine.reserve_cart(ReserveCart::lines(&lines))) {
-                Ok(granted) => {
-                    let hold = granted.not_yet_durable().hold;
-                    insist(|| shop.engine.release(hold)).unwrap().not_yet_durable();
-                }
-                refused => assert!(out_of_stock(&refused).is_some()),
+            MEANWHILE.set(0);
+            over.store(true, Ordering::Relaxed);
+        }
+        while !over.load(Ordering::Relaxed) {
+            if prepared {
+                shop.engine.prepare(shop.key).unwrap();
             }
+            other(&shop, &clock.time);
         }
     });
-    shop.assert_level(i64::from(in_cart) + 4, 0, 0);
+    shop.assert_level(units.into(), 0, 0);
 }
 
 fn release(shop: &Shop, hold: HoldId) {
     insist(|| shop.engine.release(hold)).unwrap().not_yet_durable();
 }
 
+const ALONE: &str = "nobody else was ever granted any";
+
 #[test]
-fn f14_carts_that_roll_back_refuse_nobody_a_few_units() {
+fn f14_a_cart_that_rolls_back_refuses_nobody_a_few_units() {
     for prepared in [false, true] {
-        f14(prepared, |shop, _| {
-            release(shop, insist(|| shop.try_reserve(2)).expect("there are two for each").hold);
-        });
+        f14(prepared, |shop, _| release(shop, insist(|| shop.try_reserve(2)).expect(ALONE).hold));
     }
 }
 
 #[test]
-fn f14_carts_that_roll_back_refuse_nobody_a_cart_or_what_is_left() {
+fn f14_a_cart_that_rolls_back_refuses_nobody_a_cart() {
+    let lines = |shop: &Shop| [(shop.key, 1), (shop.key, 1)];
+    f14(false, |shop, _| release(shop, insist(|| shop.try_cart(&lines(shop))).expect(ALONE).hold));
+}
+
+#[test]
+fn f14_a_cart_that_rolls_back_makes_nobody_take_less() {
     for prepared in [false, true] {
-        f14(prepared, |shop, other| {
-            if other == 0 {
-                let lines = [(shop.key, 1), (shop.key, 1)];
-                return release(shop, insist(|| shop.try_cart(&lines)).expect("there are two for each").hold);
-            }
+        f14(prepared, |shop, _| {
             let request = Reserve::units(shop.key, 2).or_at_least(1);
-            let granted = insist(|| shop.engine.reserve(request)).expect("there are two for each");
-            let granted = granted.not_yet_durable();
-            assert_eq!(granted.quantity, 2, "and no less");
+            let granted = insist(|| shop.engine.reserve(request)).expect(ALONE).not_yet_durable();
+            assert_eq!(granted.quantity, 2);
             release(shop, granted.hold);
         });
     }
 }
 
 #[test]
-fn f14_carts_that_roll_back_refuse_nobody_more_units() {
-    for prepared in [false, true] {
-        f14(prepared, |shop, _| {
-            let hold = insist(|| shop.try_reserve(1)).expect("there are two for each").hold;
-            let more = insist(|| shop.engine.replace(Replace::quantity(hold, 2)));
-            more.expect("there are two for each").not_yet_durable();
-            release(shop, hold);
-        });
-    }
+fn f14_a_cart_that_rolls_back_refuses_nobody_more_units() {
+    f14(false, |shop, _| {
+        // One line that is its own, so that the cart can take the rest while it is replaced.
+        let [_, paris] = shop.keys();
+        let hold = match insist(|| shop.try_cart(&[(paris, 1)])) {
+            Ok(granted) => granted.hold,
+            Err(_) => return, // the cart has it
+        };
+        let lines = cart(&[(shop.key, 2)]);
+        insist(|| shop.engine.replace(Replace::lines(hold, &lines))).expect(ALONE).not_yet_durable();
+        release(shop, hold);
+    });
 }
 
 #[test]
-fn f14_carts_that_roll_back_refuse_nobody_a_late_confirm() {
-    f14(false, |shop, _| {
+fn f14_a_cart_that_rolls_back_refuses_nobody_a_late_confirm() {
+    f14(false, |shop, time| {
         let short = Reserve::units(shop.key, 2).ttl(SECOND / 1_000);
-        let hold =
-            insist(|| shop.engine.reserve(short)).expect("there are two for each").not_yet_durable().hold;
-        shop.clock.advance(SECOND / 1_000);
+        let hold = insist(|| shop.engine.reserve(short)).expect(ALONE).not_yet_durable().hold;
+        time.advance(SECOND / 1_000);
         let late = Confirm::hold(hold).retake_if_expired();
-        insist(|| shop.engine.confirm(late)).expect("there are two for each").not_yet_durable();
+        insist(|| shop.engine.confirm(late)).expect(ALONE).not_yet_durable();
         insist(|| shop.engine.cancel(hold)).unwrap().not_yet_durable();
     });
 }
