@@ -2,11 +2,17 @@
 
 mod common;
 
-use std::sync::Barrier;
+use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Barrier, Mutex, OnceLock};
 use std::thread;
 
-use common::{Disk, ON_DISK, SECOND, Shop, insist, out_of_stock};
-use stockhold::{Adjust, AdjustReason, Confirm, HoldState, OnHold, Receive, Reserve};
+use common::{Disk, ON_DISK, SECOND, START, Shop, at_once, cart, insist, out_of_stock};
+use stockhold::error::ReplaceError;
+use stockhold::{
+    Adjust, AdjustReason, Clock, Confirm, Engine, HoldId, HoldState, ManualClock, OnHold, Receive, Replace,
+    Reserve, ReserveCart, StockKey, Timestamp,
+};
 
 #[test]
 fn f01_sold_out_ends_with_every_way_in_which_stock_comes_back() {
@@ -273,4 +279,176 @@ fn a_hold_that_never_came_to_be_leaves_the_answer_about_the_one_before_true() {
             });
         }
     });
+}
+
+thread_local! {
+    /// How often time may yet be asked for with something happening meanwhile.
+    static MEANWHILE: Cell<u32> = const { Cell::new(0) };
+}
+
+/// A clock that lets another buyer take the last unit of a key, or give it back, while it is asked for the time: one who
+/// wants a cart sees that unit, and then it is gone.
+struct Snatching {
+    time: ManualClock,
+    shop: OnceLock<(Engine, StockKey)>,
+    taken: Mutex<Option<HoldId>>,
+}
+
+impl Snatching {
+    fn snatch(&self) {
+        let (Some((engine, key)), mut taken) = (self.shop.get(), self.taken.lock().unwrap()) else { return };
+        *taken = match taken.take() {
+            Some(hold) => {
+                insist(|| engine.release(hold)).unwrap().not_yet_durable();
+                None
+            }
+            None => Some(insist(|| engine.reserve(Reserve::units(*key, 1))).unwrap().not_yet_durable().hold),
+        };
+    }
+}
+
+impl Clock for Snatching {
+    fn now(&self) -> Timestamp {
+        let left = MEANWHILE.replace(0);
+        // In the end it is taken.
+        if left > 1 || left == 1 && self.taken.lock().unwrap().is_none() {
+            self.snatch();
+        }
+        MEANWHILE.set(left.saturating_sub(1).max(left.min(1)));
+        self.time.now()
+    }
+}
+
+/// One wants all there is of a key, and many other things, and a last one that it never gets; so all the time it gives
+/// back what it took. Nobody else is refused what it never had.
+fn f14(prepared: bool, other: impl Fn(&Shop, &ManualClock) + Sync) {
+    let clock = Snatching { time: ManualClock::new(START), shop: OnceLock::new(), taken: Mutex::new(None) };
+    let clock = Arc::new(clock);
+    let units = if prepared { 4_000 } else { 2 };
+    let shop = Shop::with(units, |config| config.clock(Arc::clone(&clock)));
+    let keys = shop.keys::<200>();
+    keys[1..].iter().for_each(|key| shop.receive(*key, 1));
+    let last = keys[199];
+    // Asked for the time by whoever looks at the last line.
+    shop.engine.open_sale_at(last, START).unwrap().wait().unwrap();
+    assert!(clock.shop.set((shop.engine.clone(), last)).is_ok());
+    clock.snatch();
+    let mut lines = keys.map(|key| (key, 1));
+    lines[0].1 = units;
+    let (lines, over) = (cart(&lines), AtomicBool::new(false));
+    at_once(2, |thread| {
+        if thread == 0 {
+            for _ in 0..100 {
+                MEANWHILE.set(100);
+                let refused = insist(|| shop.engine.reserve_cart(ReserveCart::lines(&lines)));
+                assert!(out_of_stock(&refused).is_some());
+            }
+            MEANWHILE.set(0);
+            over.store(true, Ordering::Relaxed);
+        }
+        while !over.load(Ordering::Relaxed) {
+            if prepared {
+                shop.engine.prepare(shop.key).unwrap();
+            }
+            other(&shop, &clock.time);
+        }
+    });
+    shop.assert_level(units.into(), 0, 0);
+}
+
+fn release(shop: &Shop, hold: HoldId) {
+    insist(|| shop.engine.release(hold)).unwrap().not_yet_durable();
+}
+
+const ALONE: &str = "nobody else was ever granted any";
+
+#[test]
+fn f14_a_cart_that_rolls_back_refuses_nobody_a_few_units() {
+    for prepared in [false, true] {
+        f14(prepared, |shop, _| release(shop, insist(|| shop.try_reserve(2)).expect(ALONE).hold));
+    }
+}
+
+#[test]
+fn f14_a_cart_that_rolls_back_refuses_nobody_a_cart() {
+    let lines = |shop: &Shop| [(shop.key, 1), (shop.key, 1)];
+    f14(false, |shop, _| release(shop, insist(|| shop.try_cart(&lines(shop))).expect(ALONE).hold));
+}
+
+#[test]
+fn f14_a_cart_that_rolls_back_makes_nobody_take_less() {
+    for prepared in [false, true] {
+        f14(prepared, |shop, _| {
+            let request = Reserve::units(shop.key, 2).or_at_least(1);
+            let granted = insist(|| shop.engine.reserve(request)).expect(ALONE).not_yet_durable();
+            assert_eq!(granted.quantity, 2);
+            release(shop, granted.hold);
+        });
+    }
+}
+
+#[test]
+fn f14_a_cart_that_rolls_back_refuses_nobody_more_units() {
+    f14(false, |shop, _| {
+        // One line that is its own, so that the cart can take the rest while it is replaced.
+        let [_, paris] = shop.keys();
+        let hold = match insist(|| shop.try_cart(&[(paris, 1)])) {
+            Ok(granted) => granted.hold,
+            Err(_) => return, // the cart has it
+        };
+        let lines = cart(&[(shop.key, 2)]);
+        insist(|| shop.engine.replace(Replace::lines(hold, &lines))).expect(ALONE).not_yet_durable();
+        release(shop, hold);
+    });
+}
+
+#[test]
+fn f14_a_cart_that_rolls_back_refuses_nobody_a_late_confirm() {
+    f14(false, |shop, time| {
+        let short = Reserve::units(shop.key, 2).ttl(SECOND / 1_000);
+        let hold = insist(|| shop.engine.reserve(short)).expect(ALONE).not_yet_durable().hold;
+        time.advance(SECOND / 1_000);
+        let late = Confirm::hold(hold).retake_if_expired();
+        insist(|| shop.engine.confirm(late)).expect(ALONE).not_yet_durable();
+        insist(|| shop.engine.cancel(hold)).unwrap().not_yet_durable();
+    });
+}
+
+#[test]
+fn f04_what_a_replacement_gives_up_in_vain_makes_nobody_sold_out() {
+    let shop = Shop::with_units(2);
+    let [key, never] = shop.keys();
+    let hold = shop.reserve(1);
+    at_once(3, |thread| {
+        for _ in 0..3_000 {
+            if thread == 0 {
+                // It would give its poster for one that is not there, so it keeps it.
+                let refused = insist(|| shop.engine.replace(Replace::lines(hold, &cart(&[(never, 1)]))));
+                assert!(matches!(refused, Err(ReplaceError::Refused(refusal)) if refusal.key == never));
+            } else if thread == 1 {
+                let next = insist(|| shop.try_reserve(1)).expect("the other one").hold;
+                insist(|| shop.engine.release(next)).unwrap().not_yet_durable();
+            } else {
+                let level = shop.engine.level(key).unwrap();
+                assert!((0..=1).contains(&level.available), "{level:?}");
+            }
+        }
+    });
+    shop.assert_level(2, 1, 0);
+}
+
+#[test]
+fn f09_carts_with_their_lines_in_opposite_orders_never_lock_each_other_out() {
+    let shop = Shop::with_units(4);
+    let keys = shop.keys::<3>();
+    keys[1..].iter().for_each(|key| shop.receive(*key, 4));
+    at_once(4, |thread| {
+        let mut lines = keys.map(|key| (key, 1));
+        lines.rotate_left(thread % 3);
+        for _ in 0..3_000 {
+            let hold = insist(|| shop.try_cart(&lines)).expect("there is one for each").hold;
+            insist(|| shop.engine.release(hold)).unwrap().not_yet_durable();
+        }
+    });
+    keys.iter().for_each(|key| shop.assert_level_of(*key, 4, 0, 0));
 }

@@ -13,7 +13,7 @@ mod truth;
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 use stockhold::error::{Common, LookupError, OpKeyError};
-use stockhold::{Engine, HoldState};
+use stockhold::{Engine, HoldState, RefusalReason};
 
 use real::{REFERENCES, Real, ms};
 use steps::*;
@@ -42,6 +42,7 @@ impl Pair {
     fn named(&self, what: &What) -> Option<Option<usize>> {
         match what {
             What::Confirm { hold, .. }
+            | What::Replace { hold, .. }
             | What::Release { hold }
             | What::Extend { hold, .. }
             | What::Pay { hold }
@@ -72,7 +73,7 @@ impl Pair {
             What::Status { .. } => self.status(named.unwrap()),
             What::InTheWay { key } => {
                 let way = engine.in_the_way(self.real.keys[key]).unwrap();
-                let live = self.model.holds.iter().filter(|hold| hold.key == key && hold.live());
+                let live = self.model.holds.iter().filter(|hold| hold.held[key] > 0 && hold.live());
                 assert_eq!(way.held, self.model.held(key));
                 let earliest = way.earliest_deadline.map(|deadline| self.real.time(deadline));
                 assert_eq!(earliest, live.map(|hold| hold.deadline).min());
@@ -88,18 +89,24 @@ impl Pair {
     }
 
     fn operate(&mut self, step: &Step, named: Option<usize>) {
-        // The stop switch has no op key.
-        let op_key = step.op_key.filter(|_| !matches!(step.what, What::Switch { .. }));
+        let has_op_key = match step.what {
+            What::Switch { .. } | What::Batch { .. } => false,
+            // What no reserve can be is refused before its op key is looked at.
+            What::Reserve { quantity, at_least, .. } => (1..=quantity).contains(&at_least),
+            What::Cart { lines, .. } => lines != [0; KEYS],
+            _ => true,
+        };
+        let op_key = step.op_key.filter(|_| has_op_key);
         let content = match (&step.what, named) {
-            (What::Reserve { key, quantity, ttl_ms, .. }, _) => {
-                format!("reserve {key} {quantity} {ttl_ms:?}")
+            (What::Reserve { key, quantity, at_least, ttl_ms, .. }, _) => {
+                format!("reserve {key} {quantity} {at_least} {ttl_ms:?}")
             }
-            (What::Confirm { quantity, retake, .. }, Some(hold)) => {
-                format!("confirm {hold} {quantity:?} {retake}")
-            }
+            (What::Cart { lines, ttl_ms, .. }, _) => format!("cart {lines:?} {ttl_ms:?}"),
+            (What::Replace { by, ttl_ms, .. }, Some(hold)) => format!("replace {hold} {by:?} {ttl_ms:?}"),
+            (What::Confirm { part, retake, .. }, Some(hold)) => format!("confirm {hold} {part:?} {retake}"),
             (What::Extend { ttl_ms, .. }, Some(hold)) => format!("extend {hold} {ttl_ms}"),
-            (What::Ship { quantity, .. }, Some(hold)) => format!("ship {hold} {quantity:?}"),
-            (What::Cancel { quantity, .. }, Some(hold)) => format!("cancel {hold} {quantity:?}"),
+            (What::Ship { part, .. }, Some(hold)) => format!("ship {hold} {part:?}"),
+            (What::Cancel { part, .. }, Some(hold)) => format!("cancel {hold} {part:?}"),
             (What::Pay { .. }, Some(hold)) => format!("pay {hold}"),
             (What::Release { .. }, Some(hold)) => format!("release {hold}"),
             (what, _) => format!("{what:?}"),
@@ -137,7 +144,9 @@ impl Pair {
         }
         let remembered = match (&told, &step.what) {
             (Ok(_), _) => true,
-            (Err(Told::Refused { .. }), What::Reserve { remember_refusal, .. }) => *remember_refusal,
+            (Err(Told::Refused { reason: RefusalReason::NotOpen, .. }), _) => false,
+            (Err(Told::Refused { .. }), What::Reserve { remember_refusal, .. })
+            | (Err(Told::Refused { .. }), What::Cart { remember_refusal, .. }) => *remember_refusal,
             _ => false,
         };
         if let Some(key) = op_key.filter(|_| remembered) {
@@ -154,14 +163,18 @@ impl Pair {
         };
         assert_eq!(status.hold, self.real.holds[number]);
         assert_eq!(status.state, hold.state, "hold {number}");
-        assert_eq!(status.lines[0].key, self.real.keys[hold.key]);
-        assert_eq!(status.reference.as_bytes(), REFERENCES[hold.key].as_bytes());
+        assert_eq!(status.reference.as_bytes(), REFERENCES[hold.reference].as_bytes());
         assert_eq!(status.deadline.map(|at| self.real.time(at)), hold.live().then_some(hold.deadline));
-        match hold.state {
-            HoldState::Confirmed => assert_eq!(status.quantity, hold.committed),
-            HoldState::Shipped | HoldState::Cancelled => {}
-            _ => assert_eq!(status.quantity, hold.quantity),
-        }
+        let lines = match hold.state {
+            HoldState::Confirmed => hold.committed,
+            HoldState::Active | HoldState::Paying | HoldState::Expired => hold.held,
+            _ => return, // it has nothing any more
+        };
+        let shown: Vec<_> =
+            status.lines.iter().map(|line| (self.real.key(line.key), line.quantity)).collect();
+        let lines: Vec<_> = lines.into_iter().enumerate().filter(|(_, units)| *units > 0).collect();
+        assert_eq!(shown, lines, "hold {number}");
+        assert_eq!(status.quantity, lines.iter().map(|(_, units)| units).sum::<u32>());
     }
 
     /// Everything that can be asked.
@@ -180,11 +193,15 @@ impl Pair {
         for (number, key) in self.real.keys.iter().enumerate() {
             let level = engine.level(*key).unwrap();
             let model = &self.model.keys[number];
-            let committed = self.model.sum(number, |hold| hold.committed);
             assert_eq!((level.on_hand, level.stopped), (model.on_hand, model.stopped));
-            assert_eq!((level.held, level.committed), (self.model.held(number), committed));
+            assert_eq!(level.opens_at.map(|moment| self.real.time(moment)), model.opens_at);
+            assert_eq!(
+                (level.held, level.committed),
+                (self.model.held(number), self.model.committed(number))
+            );
             assert_eq!(level.available, self.model.available(number));
             assert_eq!(engine.available(*key), Ok(level.available));
+            assert_eq!(engine.available_exactly(*key), Ok(level.available));
             let live = |state| matches!(state, HoldState::Active | HoldState::Paying | HoldState::Confirmed);
             let mut found: Vec<_> = engine.holds_of(REFERENCES[number]);
             found.retain(|status| live(status.state));
@@ -195,7 +212,7 @@ impl Pair {
                 .holds
                 .iter()
                 .enumerate()
-                .filter(|(_, hold)| hold.key == number && live(hold.state));
+                .filter(|(_, hold)| hold.reference == number && live(hold.state));
             assert_eq!(found, expected.map(|(number, _)| number).collect::<Vec<_>>());
         }
     }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::sample::Index;
-use stockhold::error::{ConfirmError, HoldError, LookupError, ReserveError};
+use stockhold::error::{ConfirmError, HoldError, LookupError, ReplaceError, ReserveError};
 use stockhold::{
-    Adjust, AdjustReason, Config, Confirm, Durability, Engine, Extend, HoldId, ManualClock, OnHold, OpKey,
-    Position, Receipt, Receive, Reserve, StockKey, Timestamp,
+    Adjust, AdjustReason, CartLine, Config, Confirm, Durability, Engine, Extend, HoldId, ManualClock, OnHold,
+    OpKey, Position, Receipt, Receive, Refusal, Replace, Reserve, ReserveCart, StockKey, Timestamp,
 };
 
 use crate::common::{START, still};
@@ -114,15 +114,19 @@ impl Real {
                     Err(error) => failed(Told::Error(format!("{error:?}"))),
                 }
             }
-            What::Switch { key, stopped } => {
+            What::Switch { key, gate } => {
                 let key = self.keys[key];
-                let switched = if stopped { engine.stop_sale(key) } else { engine.resume_sale(key) };
+                let switched = match gate {
+                    Gate::Open => engine.resume_sale(key),
+                    Gate::Stopped => engine.stop_sale(key),
+                    Gate::OpensIn { ms: after } => engine.open_sale_at(key, engine.now().plus(ms(after))),
+                };
                 switched.unwrap().wait().unwrap();
                 (Ok(Told::Stock), None, None)
             }
-            What::Reserve { key, quantity, ttl_ms, remember_refusal } => {
-                let mut request =
-                    with_op_key!(Reserve::units(self.keys[key], quantity).reference(REFERENCES[key]));
+            What::Reserve { key, quantity, at_least, ttl_ms, remember_refusal } => {
+                let request = Reserve::units(self.keys[key], quantity).or_at_least(at_least);
+                let mut request = with_op_key!(request.reference(REFERENCES[key]));
                 if let Some(ttl_ms) = ttl_ms {
                     request = request.ttl(ms(ttl_ms));
                 }
@@ -132,27 +136,86 @@ impl Real {
                 match engine.reserve(request) {
                     Ok(receipt) => {
                         let (reserved, said) = said(receipt);
-                        if !self.holds.contains(&reserved.hold) {
-                            self.holds.push(reserved.hold);
-                        }
-                        let hold = self.number(reserved.hold);
-                        let deadline = self.time(reserved.deadline);
+                        let (hold, deadline) = self.granted(reserved.hold, reserved.deadline);
                         let told = Told::Reserved { hold, quantity: reserved.quantity, deadline };
                         (Ok(told), Some(reserved.left.units()), said)
                     }
-                    Err(ReserveError::Refused(refusal)) => {
-                        assert_eq!(refusal.key, self.keys[key]);
-                        let told = Told::Refused { reason: refusal.reason, asked: refusal.asked };
-                        let said = Some((format!("{refusal:?}"), refusal.position));
-                        (Err(told), Some(refusal.available), said)
-                    }
+                    Err(ReserveError::Refused(refusal)) => self.refused(refusal),
                     Err(error) => failed(Told::Error(format!("{error:?}"))),
                 }
             }
-            What::Confirm { hold, quantity, retake } => {
+            What::Cart { lines, ttl_ms, remember_refusal } => {
+                let reference = REFERENCES[lines.iter().position(|units| *units > 0).unwrap_or(0)];
+                let lines = self.scattered(lines);
+                let mut request = with_op_key!(ReserveCart::lines(&lines).reference(reference));
+                if let Some(ttl_ms) = ttl_ms {
+                    request = request.ttl(ms(ttl_ms));
+                }
+                if remember_refusal {
+                    request = request.remember_refusal();
+                }
+                match engine.reserve_cart(request) {
+                    Ok(receipt) => {
+                        let (reserved, said) = said(receipt);
+                        let (hold, deadline) = self.granted(reserved.hold, reserved.deadline);
+                        (Ok(Told::Reserved { hold, quantity: reserved.quantity, deadline }), None, said)
+                    }
+                    Err(ReserveError::Refused(refusal)) => self.refused(refusal),
+                    Err(error) => failed(Told::Error(format!("{error:?}"))),
+                }
+            }
+            What::Batch { ref wanted } => {
+                // A batch decides what is short at first after the rest; with nothing due that makes no difference.
+                engine.sweep();
+                let request = |(key, quantity): &(usize, u32)| {
+                    Reserve::units(self.keys[*key], *quantity).reference(REFERENCES[*key])
+                };
+                let requests: Vec<_> = wanted.iter().map(request).collect();
+                let mut told = Vec::new();
+                for answer in engine.reserve_batch(&requests) {
+                    told.push(match answer {
+                        Ok(receipt) => {
+                            let reserved = receipt.wait().unwrap();
+                            let (hold, deadline) = self.granted(reserved.hold, reserved.deadline);
+                            Some((hold, reserved.quantity, deadline))
+                        }
+                        Err(ReserveError::Refused(_)) => None,
+                        Err(error) => panic!("{error:?}"),
+                    });
+                }
+                (Ok(Told::Batch(told)), None, None)
+            }
+            What::Replace { hold, by, ttl_ms } => {
+                let lines = self.lines_of(by);
+                let hold = self.id(hold);
+                let request = match (by, &lines) {
+                    (Part::Quantity(quantity), _) => Replace::quantity(hold, quantity),
+                    (_, Some(lines)) => Replace::lines(hold, lines),
+                    (_, None) => unreachable!("a replacement names something"),
+                };
+                let mut request = with_op_key!(request);
+                if let Some(ttl_ms) = ttl_ms {
+                    request = request.ttl(ms(ttl_ms));
+                }
+                match engine.replace(request) {
+                    Ok(receipt) => {
+                        let (replaced, said) = said(receipt);
+                        let (hold, deadline) = (self.number(replaced.hold), self.time(replaced.deadline));
+                        (Ok(Told::Replaced { hold, quantity: replaced.quantity, deadline }), None, said)
+                    }
+                    Err(ReplaceError::Lookup(LookupError::Forgotten)) => failed(Told::Forgotten),
+                    Err(ReplaceError::Refused(refusal)) => self.refused(refusal),
+                    Err(error) => failed(Told::Error(format!("{error:?}"))),
+                }
+            }
+            What::Confirm { hold, part, retake } => {
+                let lines = self.lines_of(part);
                 let mut request = with_op_key!(Confirm::hold(self.id(hold)));
-                if let Some(quantity) = quantity {
+                if let Part::Quantity(quantity) = part {
                     request = request.quantity(quantity);
+                }
+                if let Some(lines) = &lines {
+                    request = request.lines(lines);
                 }
                 if retake {
                     request = request.retake_if_expired();
@@ -165,10 +228,8 @@ impl Real {
                         (Ok(Told::Confirmed { hold, quantity, returned, retaken }), None, said)
                     }
                     Err(ConfirmError::Lookup(LookupError::Forgotten)) => failed(Told::Forgotten),
-                    Err(ConfirmError::Refused(refusal)) => {
-                        let told = Told::Refused { reason: refusal.reason, asked: refusal.asked };
-                        (Err(told), Some(refusal.available), None)
-                    }
+                    Err(ConfirmError::NotHeld(key)) => failed(Told::NotHeld { key: self.key(key) }),
+                    Err(ConfirmError::Refused(refusal)) => self.refused(refusal),
                     Err(error) => failed(Told::Error(format!("{error:?}"))),
                 }
             }
@@ -179,16 +240,49 @@ impl Real {
                 self.extended(engine.begin_payment(with_op_key!(OnHold::hold(self.id(hold)))))
             }
             What::Release { hold } => self.moved(engine.release(with_op_key!(OnHold::hold(self.id(hold))))),
-            What::Cancel { hold, quantity } | What::Ship { hold, quantity } => {
+            What::Cancel { hold, part } | What::Ship { hold, part } => {
+                let lines = self.lines_of(part);
                 let mut request = with_op_key!(OnHold::hold(self.id(hold)));
-                if let Some(quantity) = quantity {
+                if let Part::Quantity(quantity) = part {
                     request = request.quantity(quantity);
+                }
+                if let Some(lines) = &lines {
+                    request = request.lines(lines);
                 }
                 let cancel = matches!(step.what, What::Cancel { .. });
                 self.moved(if cancel { engine.cancel(request) } else { engine.ship(request) })
             }
             _ => unreachable!("not an operation"),
         }
+    }
+
+    /// Lines as a caller may name them: in any order, and those of a key apart.
+    fn scattered(&self, lines: Lines) -> Vec<CartLine> {
+        let lines = self.keys.iter().zip(lines).rev();
+        let apart = lines.flat_map(|(key, units)| [(*key, units / 2), (*key, units - units / 2)]);
+        apart.filter(|(_, units)| *units > 0).map(|(key, units)| CartLine::units(key, units)).collect()
+    }
+
+    fn lines_of(&self, part: Part) -> Option<Vec<CartLine>> {
+        if let Part::Lines(lines) = part { Some(self.scattered(lines)) } else { None }
+    }
+
+    pub fn key(&self, key: StockKey) -> usize {
+        self.keys.iter().position(|known| *known == key).expect("a key that was declared")
+    }
+
+    /// The hold's number, a new one if it is new, and its deadline.
+    fn granted(&mut self, hold: HoldId, deadline: Timestamp) -> (usize, u64) {
+        if !self.holds.contains(&hold) {
+            self.holds.push(hold);
+        }
+        (self.number(hold), self.time(deadline))
+    }
+
+    fn refused(&self, refusal: Refusal) -> Answered {
+        let Refusal { reason, asked, available, position, .. } = refusal;
+        let told = Told::Refused { reason, key: self.key(refusal.key), asked };
+        (Err(told), Some(available), Some((format!("{refusal:?}"), position)))
     }
 
     pub fn moved(&self, answer: Result<Receipt<'_, stockhold::answer::Moved>, HoldError>) -> Answered {
@@ -201,6 +295,7 @@ impl Real {
                 (Ok(told), None, Some((format!("{moved:?}"), position)))
             }
             Err(HoldError::Lookup(LookupError::Forgotten)) => (Err(Told::Forgotten), None, None),
+            Err(HoldError::NotHeld(key)) => (Err(Told::NotHeld { key: self.key(key) }), None, None),
             Err(error) => (Err(Told::Error(format!("{error:?}"))), None, None),
         }
     }
