@@ -61,6 +61,8 @@ const HANG: Duration = Duration::from_secs(60);
 const VICTIM: &str = "victim";
 const LOG: &str = "stockhold-log";
 const FOLD: &str = "stockhold-fold";
+/// Groups that wait for the fold.
+const FOLD_QUEUE: u64 = 64;
 
 /// What somebody is answered who would be refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -745,6 +747,33 @@ fn a_gather_and_a_split() {
     ]);
 }
 
+/// A sum that was taken before must not be believed after.
+#[test]
+fn a_gather_while_others_take_and_nobody_else_gathers() {
+    if !has_shards() {
+        return;
+    }
+    for step in [(Step::Frozen, 1), (Step::Frozen, 2), (Step::Summed, 1)] {
+        let _alone = alone();
+        watched(&format!("{step:?}"), || {
+            let scene = Scene::new(&case(Act::Exactly, step.0, Truth, 0, 0), SPLIT);
+            let stall = arm(VICTIM, step.0, step.1);
+            thread::scope(|scope| {
+                let builder = thread::Builder::new().name(VICTIM.into());
+                let victim = builder.spawn_scoped(scope, || scene.act(Act::Exactly)).unwrap();
+                parked(&stall, &step);
+                let take = || (0..100).for_each(|_| assert!(scene.shop.try_reserve(1).is_ok()));
+                let others: Vec<_> = (0..OTHERS).map(|_| scope.spawn(take)).collect();
+                others.into_iter().for_each(|other| other.join().unwrap());
+                drop(stall);
+                victim.join().unwrap();
+            });
+            scene.shop.assert_level(SPLIT.into(), 100 * OTHERS as i64, 0);
+            scene.settle();
+        });
+    }
+}
+
 #[test]
 fn a_receive_before_it_adds() {
     play_all([case(Act::Receive, Step::Correcting, Truth, 4, 1)]);
@@ -794,13 +823,17 @@ fn fills_up(thread: &'static str, step: Step) {
             let victim =
                 builder.spawn_scoped(scope, || drop(shop.engine.reserve(Reserve::units(other, 1)).unwrap()));
             parked(&stall, &step);
+            // Behind the fold the log goes on until so many groups wait, and one more that it has in hand.
+            let groups = shop.engine.metrics().groups;
             let (mut holds, mut longest) = (Vec::new(), 0);
             // Alternately the key that the parked thread took of, and another.
             let refused_at = loop {
                 let key = if holds.len() % 2 == 0 { other } else { shop.key };
                 let (before, position) = (used(), drawn());
+                let goes_on = thread == FOLD && shop.engine.metrics().groups < groups + FOLD_QUEUE + 1;
                 match shop.engine.reserve(Reserve::units(key, 1)) {
                     Ok(granted) => holds.push(granted.not_yet_durable().hold),
+                    Err(error) if goes_on => assert_eq!(error.busy(), Some(Busy::LogBehind), "{error:?}"),
                     Err(error) => {
                         assert_eq!(error.busy(), Some(Busy::LogBehind), "{error:?}");
                         break before;
@@ -808,7 +841,7 @@ fn fills_up(thread: &'static str, step: Step) {
                 }
                 longest = longest.max(drawn() - position);
             };
-            // Nothing else is written now: what is used is what was drawn. Only the fold's queue makes room meanwhile.
+            // Nobody else claims: what was used at the last look can only have become less.
             assert!(refused_at + longest + 1 > all / 4 * 3, "Busy with {refused_at} of {all} words used");
             assert!(holds.len() as u64 >= (all / 4 * 3 - 64) / longest, "{} holds", holds.len());
             let mut released = 0;
