@@ -76,6 +76,11 @@ mod poison;
 mod receipt;
 mod request;
 mod segments;
+#[cfg(not(stockhold_faults))]
+mod stall;
+#[cfg(stockhold_faults)]
+#[doc(hidden)]
+pub mod stall;
 mod stock;
 mod sync;
 pub mod types;

@@ -9,6 +9,7 @@
 //! 2. A segment is published once it is whole, by the one that has the lock: so publishing meets nobody and waits
 //!    for nobody, and a reader finds the segment or does not.
 
+use crate::stall::{self, Step};
 use crate::sync::{OnceLock, TryMutex};
 
 /// Items a segment. Few under loom, which makes every atomic anew for every execution.
@@ -49,6 +50,7 @@ impl<T> Segments<T> {
             let _alone = self.growing.try_lock().ok_or(NoRoom::Growing)?;
             // Whoever had the lock before may have made it: seen here, since the lock was theirs.
             if segment.get().is_none() {
+                stall::at(Step::Growing);
                 let _ = segment.set((0..SEGMENT_ITEMS).map(|_| new()).collect()); // nobody else sets
             }
         }

@@ -26,6 +26,7 @@ use crate::log::record::{Op, Record};
 use crate::log::ring::Share;
 use crate::metrics::Count;
 use crate::request::ReserveCart;
+use crate::stall::{self, Step};
 use crate::types::Position;
 use std::time::Duration;
 
@@ -114,11 +115,14 @@ impl Core {
         };
         // Nothing that can fail comes after the last take: counters first, then log, then the hold is seen.
         let drawn = claim.draw(record.words());
+        stall::at(Step::Drawn);
         let position = Position(drawn.end());
         if let Some(slot) = self.holds.slot(place.slot) {
             slot.publish(Word::with_deadline(Phase::Active, place.generation, deadline));
         }
+        stall::at(Step::Published);
         drawn.fill(record.as_bytes());
+        stall::at(Step::Filled);
         taken.forgo();
         self.log.bell.ring();
         let hold = self.answers.ids.id(place, self.epoch);

@@ -18,6 +18,7 @@ use crate::log::record::{Encoded, Op, Place, Record, Span};
 use crate::log::ring::{Claim, NoClaim, Share};
 use crate::log::writer::Shared;
 use crate::metrics::{Count, Tally};
+use crate::stall::{self, Step};
 use crate::stock::blocks::Lane;
 use crate::stock::book::{Book, Item};
 use crate::stock::catalog::Catalog;
@@ -229,6 +230,7 @@ impl Core {
             match change.make(|| {}) {
                 Ok(end) => {
                     self.log.bell.ring();
+                    stall::at(Step::Ended);
                     self.holds.bury(place.slot);
                     self.count(Count::Expired);
                     return Ok(Some(Position(end)));

@@ -16,6 +16,7 @@ use crate::log::record::{Encoded, Op, Place};
 use crate::log::ring::Share;
 use crate::metrics::Count;
 use crate::request::{Confirm, Extend, OnHold};
+use crate::stall;
 use crate::types::{HoldId, Position};
 
 /// One step in the life of a hold.
@@ -138,6 +139,7 @@ impl Core {
             match made {
                 Ok(end) => {
                     self.log.bell.ring();
+                    stall::at(stall::Step::Ended);
                     if next.phase().is_over() {
                         self.holds.free(place.slot);
                     }

@@ -16,6 +16,7 @@ use crate::log::record::{Encoded, Op, Place, Record};
 use crate::log::ring::{Drawn, Share};
 use crate::metrics::Count;
 use crate::request::Reserve;
+use crate::stall::{self, Step};
 use crate::stock::book::Item;
 use crate::stock::counter::{Look, Want};
 use crate::sync::Patience;
@@ -189,6 +190,7 @@ impl Core {
                 taken.give();
                 return Err(*line);
             }
+            stall::at(Step::LineTaken);
         }
         Ok(taken)
     }
@@ -254,6 +256,7 @@ impl Core {
         let Some(mut prepared) = self.prepare(wanted, least, op, effort, &mut record)? else {
             return Ok(None);
         };
+        stall::at(Step::Allocated);
         let claim = match self.claim(record.words(), Share::Take) {
             Ok(claim) => claim,
             Err(error) => {
@@ -261,6 +264,7 @@ impl Core {
                 return Err(error.into());
             }
         };
+        stall::at(Step::Claimed);
         let Some(left) = self.take_units(wanted, &mut prepared, &mut record) else { return Ok(None) };
         let drawn = claim.draw(record.words());
         let granted = self.finish(&prepared, &mut record, left, drawn);
@@ -317,11 +321,14 @@ impl Core {
         // The deadline is registered before the units are taken: a refuser never misses it (F5).
         let (timers, slots, local) = self.timers_of(place.slot);
         timers.register(&slots, local, deadline);
+        stall::at(Step::Registered);
         let want = Want { least, most: quantity };
         let Ok(taken) = wanted.item.counter.take(self.lane(line.key), want) else {
+            stall::at(Step::Short);
             self.holds.vanish(place);
             return None;
         };
+        stall::at(Step::Taken);
         if taken.units < quantity {
             prepared.line.units = taken.units;
             // Fewer units take no more bytes: the claim is enough, and the record fits as the one before did.
@@ -348,11 +355,14 @@ impl Core {
     ) -> (Reserved, Position) {
         let &Prepared { place, line, deadline, .. } = prepared;
         let position = Position(drawn.end());
+        stall::at(Step::Drawn);
         if let Some(slot) = self.holds.slot(place.slot) {
             slot.publish(Word::with_deadline(Phase::Active, place.generation, deadline));
         }
+        stall::at(Step::Published);
         record.set_answer(left_to_answer(left));
         drawn.fill(record.as_bytes());
+        stall::at(Step::Filled);
         let hold = self.answers.ids.id(place, self.epoch);
         (Reserved { hold, quantity: line.units, deadline, left }, position)
     }

@@ -11,6 +11,7 @@ use crate::log::ring::Share;
 use crate::metrics::Count;
 use crate::request::{Adjust, Receive};
 use crate::segments::NoRoom;
+use crate::stall::{self, Step};
 use crate::stock::book::{Gate, Item};
 use crate::types::{ON_HAND_MAX, Position, QUANTITY_MAX, StockKey};
 
@@ -86,6 +87,7 @@ impl Core {
         let claim = self.claim(record.words(), Share::Keep)?;
         let (drawn, available) = if delta > 0 {
             let drawn = claim.draw(record.words());
+            stall::at(Step::Correcting);
             (drawn, item.counter.correct(lane, delta))
         } else {
             let available = item.counter.correct(lane, delta);

@@ -18,6 +18,7 @@ use crate::hold::slot::Slot;
 use crate::hold::state::Word;
 use crate::log::record::Encoded;
 use crate::log::ring::Claim;
+use crate::stall::{self, Step};
 use crate::stock::blocks::Lane;
 use crate::stock::counter::{Counter, PendingFull, Pledge, Short};
 
@@ -74,6 +75,7 @@ impl<'c> Pledges<'c> {
     /// What was announced comes back; what was taken goes back.
     pub(crate) fn give(self) {
         for Pledged { counter, lane, units, pledge } in self.first.into_iter().chain(self.rest) {
+            stall::at(Step::Giving);
             counter.give(lane, pledge, units);
         }
     }
@@ -81,6 +83,7 @@ impl<'c> Pledges<'c> {
     /// What was announced does not come; what was taken stays taken.
     pub(crate) fn forgo(self) {
         for Pledged { counter, lane, pledge, .. } in self.first.into_iter().chain(self.rest) {
+            stall::at(Step::Settling);
             counter.forgo(lane, pledge);
         }
     }
@@ -106,9 +109,12 @@ impl Change<'_, '_> {
         if planted(Fault::GiveBeforeDraw) {
             std::mem::take(&mut self.back).give();
         }
+        stall::at(Step::Announced);
         let drawn = self.claim.draw(self.record.words());
         let end = drawn.end();
+        stall::at(Step::ChangeDrawn);
         if self.slot.swap(self.from, self.to).is_err() {
+            stall::at(Step::Beaten);
             if planted(Fault::FillTheLoser) {
                 drawn.fill(self.record.as_bytes());
             } else {
@@ -122,8 +128,10 @@ impl Change<'_, '_> {
             self.taken.give();
             return Err(Beaten);
         }
+        stall::at(Step::Swapped);
         then();
         drawn.fill(self.record.as_bytes());
+        stall::at(Step::ChangeFilled);
         self.back.give();
         self.taken.forgo();
         Ok(end)

@@ -29,6 +29,7 @@ use super::wheel::{Progress, Wheel};
 use crate::clock::{EPOCH_2020_MS, Timestamp};
 use crate::fault::{Fault, planted};
 use crate::hold::slot;
+use crate::stall::{self, Step};
 use crate::sync::{AtomicU32, AtomicU64, Ordering, TryMutex};
 
 /// No slot: the end of the intake.
@@ -139,6 +140,7 @@ impl Timers {
             && !planted(Fault::SkipIntake)
             && slot::queue(timer)
         {
+            stall::at(Step::Marked);
             let mut head = self.intake.load(Ordering::Relaxed); // the swap re-checks it
             loop {
                 slot::link(timer, head);
@@ -150,6 +152,7 @@ impl Timers {
                 }
             }
         }
+        stall::at(Step::Queued);
         self.lower(pack(deadline.0));
     }
 
@@ -173,6 +176,7 @@ impl Timers {
     pub(crate) fn turn(&self, slots: &impl Slots, now: Timestamp) -> Turn {
         let Some(mut turning) = self.turning.try_lock() else { return Turn::Elsewhere };
         let before = self.begin_turn();
+        stall::at(Step::Turning);
         let Turning { wheel, backlog, due } = &mut *turning;
         let drained = self.drain(slots, wheel, backlog);
         due.clear();
@@ -180,6 +184,7 @@ impl Timers {
         let mut expired = 0;
         let mut unfinished = progress == Progress::More;
         for &local in due.iter() {
+            stall::at(Step::Firing);
             match slots.fire(local, now) {
                 Fired::Expired => expired += 1,
                 Fired::Dead => {}
@@ -196,6 +201,7 @@ impl Timers {
         if !drained {
             earliest = earliest.min(before);
         }
+        stall::at(Step::TurnEnding);
         self.end_turn(earliest);
         Turn::Turned { expired, progress: expired > 0 || !drained || progress == Progress::More }
     }

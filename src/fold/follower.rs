@@ -11,6 +11,7 @@ use super::levels::{KeyLevel, Levels};
 use crate::log::record::{Record, Records};
 use crate::log::watch::Watch;
 use crate::log::writer::Group;
+use crate::stall::{self, Step};
 
 /// No slot.
 const NONE: u32 = u32::MAX;
@@ -123,6 +124,7 @@ impl Follower {
     /// The follower thread's whole life.
     pub(crate) fn run(&self, groups: &Receiver<Group>) {
         for group in groups {
+            stall::at(Step::Folding);
             self.apply(&group);
             self.position.wake_now();
         }

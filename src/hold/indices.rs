@@ -19,6 +19,7 @@ use crossbeam::utils::CachePadded;
 
 use crate::fault::{Fault, planted};
 use crate::segments::{SEGMENT_ITEMS, Segments};
+use crate::stall::{self, Step};
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
 /// No index.
@@ -68,6 +69,7 @@ impl IndexStack {
             let index = head as u32;
             let link = links.link(index)?;
             let next = link.load(Ordering::Relaxed); // believed only if the tag has not moved
+            stall::at(Step::Popping);
             // Acquire: takes over what the pusher wrote to the slot. Other slots' pushes are released by their own swaps,
             // whose release sequence this swap goes on with.
             match self.head.compare_exchange_weak(
@@ -125,6 +127,7 @@ impl IndexQueue {
         }
         // Relaxed: draws a number. Counted before it is in, so that the count is never below what is in.
         let position = (self.state.fetch_add(ONE_MORE, Ordering::Relaxed) >> 32) as u32;
+        stall::at(Step::Burying);
         let at = (position % self.size) as usize;
         // While another thread takes memory for this place, one of the first is as good: the oldest are there.
         let grown = self.places.get_or_grow(at, empty).ok();

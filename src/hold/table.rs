@@ -22,6 +22,7 @@ use crate::clock::Timestamp;
 use crate::fault::{Fault, planted};
 use crate::log::record::Place;
 use crate::segments::{NoRoom, Segments};
+use crate::stall::{self, Step};
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use crate::types::{REFERENCE_BYTES_MAX, Reference};
 
@@ -220,6 +221,7 @@ impl HoldTable {
     pub(crate) fn replace_lines(&self, slot: &Slot, facts: &Facts, head: u32, word: Word) {
         slot.taken_over();
         slot.set(changed(facts, head));
+        stall::at(Step::Changing);
         slot.publish(word);
         self.drop_lines(facts.what);
     }
@@ -232,6 +234,7 @@ impl HoldTable {
             self.chains.change(head, units);
             slot.set(changed(facts, head));
         }
+        stall::at(Step::Changing);
         slot.publish(word);
     }
 

@@ -26,6 +26,7 @@
 use crossbeam::utils::CachePadded;
 
 use crate::fault::{Fault, planted};
+use crate::stall::{self, Step};
 use crate::sync::{AtomicU64, Ordering};
 
 /// Set in `used`: no claim succeeds any more.
@@ -129,6 +130,7 @@ impl Ring {
         if before & CLOSED == 0 && before + words <= limit {
             return Ok(Claim { ring: self, words });
         }
+        stall::at(Step::Unclaiming);
         self.used.fetch_sub(words, Ordering::Release);
         Err(if before & CLOSED != 0 { NoClaim::Closed } else { NoClaim::Full })
     }

@@ -24,6 +24,7 @@ use crate::config::Durability;
 use crate::fault::{Fault, planted};
 use crate::metrics::LogMetrics;
 use crate::poison::Poison;
+use crate::stall::{self, Step};
 use crate::sync::thread::{self, Thread};
 use crate::sync::{AtomicBool, Ordering, fence, park_timeout};
 
@@ -179,6 +180,7 @@ impl Log {
                 });
                 continue;
             }
+            stall::at(Step::LogWriting);
             self.write(&group)?;
             // A full channel holds the log back until the fold has caught up. A fold that is gone folds nothing.
             let _ = self.writer.fold.send(group);
@@ -228,6 +230,7 @@ impl Log {
             if payload.words == 0 {
                 break;
             }
+            stall::at(Step::LogFreeing);
             self.reader.free(ring, payload.words);
             bytes += payload.bytes.len() + chunk::HEADER_BYTES;
             group.end = self.reader.position();

@@ -38,6 +38,7 @@
 use super::blocks::Lane;
 use super::shape::{CELL_PENDING_MAX, CELL_UNITS_MAX, Cell, One, PENDING_MAX, Shape, Use};
 use crate::fault::{Fault, planted};
+use crate::stall::{self, Step};
 use crate::sync::{AtomicU64, Ordering, spin_loop};
 
 /// Times that a split tries to win its swap.
@@ -355,6 +356,7 @@ impl Counter {
                 Shape::Split(at) => return Some(at.block),
             };
             let at = lane.blocks.load(lane.key, one)?;
+            stall::at(Step::Loaded);
             // AcqRel: publishes the cells as they were loaded.
             let swapped =
                 self.word.compare_exchange(one.word(), at.word(), Ordering::AcqRel, Ordering::Relaxed);
@@ -399,10 +401,13 @@ impl Counter {
             };
             sum.available += frozen.units;
             sum.pending += frozen.pending;
+            stall::at(Step::Frozen);
         }
+        stall::at(Step::Summed);
         // AcqRel: one helper wins; what the cells' last swaps released is released onwards.
         let gathered = self.word.compare_exchange(at.word(), sum.word(), Ordering::AcqRel, Ordering::Relaxed);
         if gathered.is_ok() {
+            stall::at(Step::Gathered);
             lane.blocks.put_back(at.block);
         }
     }

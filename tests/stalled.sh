@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Parks one thread at each step of the sales path and sees what the others are answered (tests/stalled.rs): the same by
+# hand and in CI. It needs the failpoints of src/stall.rs, which no ordinary build has.
+#
+#   tests/stalled.sh            every step
+#   tests/stalled.sh cart       only the tests whose name has "cart" in it
+#
+# STOCKHOLD_FAULT plants a bug of src/fault.rs by its name: tests that then pass do not see it.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+export RUSTFLAGS="${RUSTFLAGS:-} --cfg stockhold_faults"
+# Beside the ordinary build, so that neither throws the other's artefacts away.
+export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/stalled"
+export CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_DEBUG=false
+export RUST_BACKTRACE=0 CARGO_TERM_COLOR=never
+
+# One after the other: the failpoints are the process's.
+cargo test --release --locked --test stalled -- --test-threads 1 "$@"
