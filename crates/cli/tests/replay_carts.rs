@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use shop::{HEADER, Shop};
+use stockhold::{Config, Engine, OpKey, Receive};
 
 const SEPARATE: [&str; 2] = ["--lines", "separate"];
 const CARTS: [&str; 2] = ["--lines", "carts"];
@@ -288,6 +289,23 @@ fn a_directory_is_begun_even_where_nothing_is_decided() {
     shop.write("stock.csv", "sku,location,quantity\na,l,0\n");
     shop.replay(&CARTS).exits(0);
     shop.replay(&SEPARATE).exits(2);
+}
+
+/// A directory of another program, or of a replay from before directories said how they were begun.
+#[test]
+fn a_directory_that_does_not_say_how_it_was_begun_has_no_carts_if_it_may_have_had_lines() {
+    for (op_key, code) in [(None, 0), (Some(OpKey(7)), 2)] {
+        let shop = shop("o1,a,l,1 o1,b,l,1");
+        let engine = Engine::open(shop.path("d"), Config::default()).unwrap();
+        let receive = Receive::units(engine.declare("a", "l").unwrap(), 1);
+        let receive = op_key.map_or(receive, |op_key| receive.op_key(op_key));
+        engine.receive(receive).unwrap().wait().unwrap();
+        engine.shutdown().unwrap();
+        let message = shop.replay(&CARTS).exits(code);
+        assert_eq!(message.contains("does not say"), code == 2, "{message}");
+        shop.replay(&SEPARATE).exits(2 - code);
+        assert_eq!(sold(&shop), 2);
+    }
 }
 
 /// Orders of one to five lines on shared stock, about half of which can be had; some orders come twice.
