@@ -1,96 +1,13 @@
-//! `stockhold replay` as a user calls it.
+//! `stockhold replay` as a user calls it: orders of one line, and lines that are decided by themselves.
+
+mod shop;
 
 use std::fs;
-use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tempfile::TempDir;
-
-const HEADER: &str = "order_id,sku,location,quantity,outcome,reason,hold,available";
-
-/// Stock and orders in a directory of their own.
-struct Shop {
-    folder: TempDir,
-}
-
-impl Shop {
-    fn new(stock: impl AsRef<[u8]>, orders: impl AsRef<[u8]>) -> Self {
-        let shop = Shop { folder: TempDir::new().unwrap() };
-        shop.write("stock.csv", stock);
-        shop.write("orders.csv", orders);
-        shop
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn write(&self, name: &str, content: impl AsRef<[u8]>) {
-        fs::write(self.path(name), content).unwrap();
-    }
-
-    fn command(&self, more: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_stockhold"));
-        command.arg("replay").current_dir(self.folder.path()).args(more);
-        let usual = [
-            ("--stock", "stock.csv"),
-            ("--orders", "orders.csv"),
-            ("--dir", "d"),
-            ("--outcomes", "outcomes.csv"),
-        ];
-        for (flag, value) in usual {
-            if !more.contains(&flag) {
-                command.args([flag, value]);
-            }
-        }
-        command
-    }
-
-    fn replay(&self, more: &[&str]) -> Ran {
-        Ran(self.command(more).output().unwrap())
-    }
-
-    /// The lines of the outcomes, header taken off.
-    fn outcomes(&self) -> Vec<String> {
-        let text = fs::read_to_string(self.path("outcomes.csv")).unwrap();
-        assert!(text.ends_with('\n'));
-        let mut lines = text.lines().map(str::to_owned);
-        assert_eq!(lines.next().as_deref(), Some(HEADER));
-        lines.collect()
-    }
-
-    /// Order id, outcome and reason of each line.
-    fn verdicts(&self) -> Vec<String> {
-        let pick = |line: String| {
-            let fields: Vec<&str> = line.split(',').collect();
-            assert_eq!(fields.len(), 8, "{line}");
-            assert_eq!(fields[6].len(), if fields[4] == "granted" { 32 } else { 0 }, "{line}");
-            format!("{} {} {}", fields[0], fields[4], fields[5]).trim_end().to_owned()
-        };
-        self.outcomes().into_iter().map(pick).collect()
-    }
-}
-
-struct Ran(Output);
-
-impl Ran {
-    /// Ended with `code`; gives what was said on standard error.
-    #[track_caller]
-    fn exits(&self, code: i32) -> String {
-        let (out, err) = (String::from_utf8_lossy(&self.0.stdout), String::from_utf8_lossy(&self.0.stderr));
-        assert_eq!(self.0.status.code(), Some(code), "stdout: {out}\nstderr: {err}");
-        err.into_owned()
-    }
-
-    /// Ended well with one JSON object on standard output.
-    #[track_caller]
-    fn json(&self) -> Value {
-        self.exits(0);
-        serde_json::from_slice(&self.0.stdout).unwrap()
-    }
-}
+use shop::Shop;
 
 const STOCK: &str = "sku,location,quantity\nposter,berlin,5\nposter,paris,2\nmug,berlin,0\n";
 const ORDERS: &str = "order_id,sku,location,quantity\n\
@@ -184,7 +101,7 @@ fn the_same_line_again_in_one_order_is_another_line() {
     let orders = "order_id,sku,location,quantity\no1,s,l,1\no2,s,l,1\no1,s,l,1\no1,s,l,1\n";
     let shop = Shop::new("sku,location,quantity\ns,l,3\n", orders);
     for _ in 0..2 {
-        shop.replay(&[]).exits(0);
+        shop.replay(&["--lines", "separate"]).exits(0);
         assert_eq!(shop.verdicts(), ["o1 granted", "o2 granted", "o1 granted", "o1 refused out_of_stock"]);
     }
 }
@@ -303,10 +220,10 @@ fn strict_ends_at_the_first_bad_line_and_a_rerun_goes_on() {
 fn a_bad_line_that_is_mended_shifts_no_other() {
     let orders = |first: &str| format!("order_id,sku,location,quantity\no1,s,l,{first}\no1,s,l,2\n");
     let shop = Shop::new("sku,location,quantity\ns,l,9\n", orders("?"));
-    shop.replay(&[]).exits(0);
+    shop.replay(&["--lines", "separate"]).exits(0);
     let before = shop.outcomes();
     shop.write("orders.csv", orders("1"));
-    shop.replay(&[]).exits(0);
+    shop.replay(&["--lines", "separate"]).exits(0);
     assert_eq!(shop.verdicts(), ["o1 granted", "o1 granted"]);
     assert_eq!(shop.outcomes()[1], before[0], "the second line has the hold that it had");
 }
@@ -365,7 +282,7 @@ fn names_of_any_legal_length_are_taken() {
     let (sku, order) = ("s".repeat(255), "o".repeat(300));
     let shop = Shop::new(
         format!("sku,location,quantity\n{sku},l,1\n"),
-        format!("order_id,sku,location,quantity\n{order},{sku},l,1\n{order},{sku}x,l,1\n"),
+        format!("order_id,sku,location,quantity\n{order},{sku},l,1\n{order}x,{sku}x,l,1\n"),
     );
     let message = shop.replay(&[]).exits(0);
     assert!(message.contains("line 3: `sku` has 256 bytes"), "{message}");

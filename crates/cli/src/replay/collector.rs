@@ -7,7 +7,8 @@ use std::sync::mpsc::{Receiver, SyncSender};
 use stockhold::{Engine, Position};
 
 use super::RERUN;
-use super::decide::{Decision, Line, Verdict};
+use super::cart::{Cart, Line};
+use super::decide::{Decision, Outcome, Verdict};
 use super::line::BadLine;
 use super::outcomes::Outcomes;
 use super::pipeline::{Decided, Plan, Slot};
@@ -32,7 +33,7 @@ pub struct Collector<'a> {
 
 /// A slot of the plan with what belongs in it.
 enum Entry {
-    Line(Line, Decision),
+    Cart(Cart, Decision),
     Bad(u64, BadLine),
 }
 
@@ -67,7 +68,7 @@ impl Collector<'_> {
     /// Waits until all of a batch can be relied on, then writes and counts it.
     fn settle(&mut self, entries: Vec<Entry>) -> Result<(), Trouble> {
         let positions = entries.iter().map(|entry| match entry {
-            Entry::Line(_, decision) => decision.position,
+            Entry::Cart(_, decision) => decision.position,
             Entry::Bad(..) => Position::default(),
         });
         // One wait for all. If it fails, some of them may be durable all the same: each is asked for below.
@@ -75,34 +76,51 @@ impl Collector<'_> {
         for entry in entries {
             match entry {
                 Entry::Bad(number, why) => self.bad(number, why),
-                Entry::Line(line, decision) => {
+                Entry::Cart(cart, decision) => {
                     if !all {
                         self.engine
                             .wait(decision.position)
-                            .map_err(|unknown| self.broken(&line, &unknown))?;
+                            .map_err(|unknown| self.broken(&cart, &unknown))?;
                     }
-                    self.line(&line, &decision)?;
+                    self.cart(&cart, &decision)?;
                 }
             }
         }
         Ok(())
     }
 
-    fn line(&mut self, line: &Line, decision: &Decision) -> Result<(), Trouble> {
-        match &decision.verdict {
-            Verdict::Failed(why) => return Err(self.broken(line, why)),
-            Verdict::DecidedOtherwise => self.bad(line.number, BadLine::DecidedOtherwise),
-            verdict => {
-                if let Some(outcomes) = &mut self.outcomes {
-                    outcomes.write(line, verdict).map_err(|error| {
-                        let done = self.tally.in_words();
-                        let message = format!("--outcomes could not be written ({error}): {done}. {RERUN}");
-                        Trouble::Environment(message)
-                    })?;
+    fn cart(&mut self, cart: &Cart, decision: &Decision) -> Result<(), Trouble> {
+        let why = match &decision.verdict {
+            Verdict::Failed(why) => return Err(self.broken(cart, why)),
+            Verdict::DecidedOtherwise if cart.place.is_some() => BadLine::CartDecidedOtherwise,
+            Verdict::DecidedOtherwise => BadLine::DecidedOtherwise,
+            Verdict::HeldUp => BadLine::HeldUp,
+            verdict @ (Verdict::Granted { .. } | Verdict::Refused(_)) => {
+                self.tally.count_cart(verdict);
+                let before = decision.position <= self.recovered;
+                for (index, line) in cart.lines.iter().enumerate() {
+                    if let Some(outcome) = verdict.of_line(index) {
+                        self.line(line, outcome, before)?;
+                    }
                 }
-                self.tally.count(line, verdict, decision.position <= self.recovered);
+                return Ok(());
             }
+        };
+        for line in &cart.lines {
+            self.bad(line.number, why.clone());
         }
+        Ok(())
+    }
+
+    fn line(&mut self, line: &Line, outcome: Outcome, before: bool) -> Result<(), Trouble> {
+        if let Some(outcomes) = &mut self.outcomes {
+            outcomes.write(line, outcome).map_err(|error| {
+                let done = self.tally.in_words();
+                let message = format!("--outcomes could not be written ({error}): {done}. {RERUN}");
+                Trouble::Environment(message)
+            })?;
+        }
+        self.tally.count(line, outcome, before);
         Ok(())
     }
 
@@ -117,8 +135,8 @@ impl Collector<'_> {
         }
     }
 
-    fn broken(&self, line: &Line, why: &dyn Display) -> Trouble {
-        let (number, name, done) = (line.number, self.name, self.tally.in_words());
+    fn broken(&self, cart: &Cart, why: &dyn Display) -> Trouble {
+        let (number, name, done) = (cart.lines[0].number, self.name, self.tally.in_words());
         Trouble::Environment(format!(
             "{why}.\n{name} was decided and acknowledged before line {number}: {done}. \
              From there on the outcome is unknown. {RERUN}"
@@ -129,7 +147,7 @@ impl Collector<'_> {
 /// Puts the workers' answers back in file order.
 fn gather(slots: Vec<Slot>, decided: &[Receiver<Decided>]) -> Result<Vec<Entry>, Trouble> {
     let gone = || Trouble::Environment(format!("a worker thread has died. {RERUN}"));
-    let mut parts: Vec<Option<std::vec::IntoIter<(Line, Decision)>>> = decided.iter().map(|_| None).collect();
+    let mut parts: Vec<Option<std::vec::IntoIter<(Cart, Decision)>>> = decided.iter().map(|_| None).collect();
     let mut entries = Vec::with_capacity(slots.len());
     for slot in slots {
         entries.push(match slot {
@@ -139,8 +157,8 @@ fn gather(slots: Vec<Slot>, decided: &[Receiver<Decided>]) -> Result<Vec<Entry>,
                     Some(part) => part,
                     none => none.insert(decided[worker].recv().map_err(|_| gone())?.into_iter()),
                 };
-                let (line, decision) = part.next().ok_or_else(gone)?;
-                Entry::Line(line, decision)
+                let (cart, decision) = part.next().ok_or_else(gone)?;
+                Entry::Cart(cart, decision)
             }
         });
     }

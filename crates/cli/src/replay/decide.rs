@@ -1,65 +1,42 @@
-//! What becomes of one line: a reserve and its confirm, each under an op key of its own.
+//! What becomes of one cart: a reserve and its confirm, each under an op key of its own.
 //!
 //! Why a rerun ends where one run would have: the same key gives the same hold, and a confirm that a crash took
-//! away is made up for. Reserve and confirm of a line are neighbours in a worker, so a crash can leave one line a
+//! away is made up for. Reserve and confirm of a cart are neighbours in a worker, so a crash can leave one cart a
 //! worker in between. Its units stay held for [`UNFINISHED_TTL`] until the rerun comes; if it comes later still,
-//! the confirm takes the units again. Refusals are remembered, so that a line that was refused is not granted
+//! the confirm takes the units again. Refusals are remembered, so that a cart that was refused is not granted
 //! by the next run because holds have expired in between.
+//!
+//! Why a changed file grants nothing twice: the carts of an order are numbered, and a cart's op key is made of its
+//! order and number. One is decided only after all with smaller numbers are, in the run that decides it, and an op key
+//! with other content is no decision. So what is new is decided only where all that was decided before stands in the
+//! file as it was. In a directory of separate lines, a line's op key is made of all that it names.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use stockhold::error::{Common, ConfirmError, NameError, OpKeyError, ReserveError};
 use stockhold::types::REFERENCE_BYTES_MAX;
-use stockhold::{Confirm, Engine, HoldId, HoldState, Position, Refusal, RefusalReason, Reserve};
+use stockhold::{
+    CartLine, Confirm, Engine, HoldId, HoldState, Position, Refusal, RefusalReason, Reserve, ReserveCart,
+    StockKey,
+};
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::key::LineKeys;
-use super::line::Names;
+use super::cart::Cart;
+use super::mark;
 use super::retry::until_answered;
+use super::turns::Board;
 
-/// How long a line that a crash left without its confirm keeps its units: the longest that `Config` allows.
+/// How long a cart that a crash left without its confirm keeps its units: the longest that `Config` allows.
 const UNFINISHED_TTL: Duration = Duration::from_secs(30 * 86_400);
 
-/// What a granted line becomes.
+/// What a granted cart becomes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Mode {
     /// Sold.
     Confirm,
     /// Held for this long.
     Hold(Duration),
-}
-
-/// One line on its way through the engine.
-#[derive(Debug)]
-pub struct Line {
-    /// Where it began in the file.
-    pub number: u64,
-    /// Units asked for.
-    pub quantity: u32,
-    /// Its identity.
-    pub keys: LineKeys,
-    /// Order id, SKU and location in one piece, and where the first two end.
-    text: Box<str>,
-    ends: [usize; 2],
-}
-
-impl Line {
-    /// Takes a copy of the names.
-    pub fn new(number: u64, names: Names<'_>, quantity: u32, keys: LineKeys) -> Self {
-        let Names { order_id, sku, location } = names;
-        let text = [order_id, sku, location].concat().into();
-        Line { number, quantity, keys, text, ends: [order_id.len(), order_id.len() + sku.len()] }
-    }
-
-    /// What it asks for.
-    pub fn names(&self) -> Names<'_> {
-        let [order_id, sku] = self.ends;
-        Names {
-            order_id: &self.text[..order_id],
-            sku: &self.text[order_id..sku],
-            location: &self.text[sku..],
-        }
-    }
 }
 
 /// Why a line got nothing.
@@ -75,12 +52,20 @@ pub enum Why {
     UnknownLocation,
     /// It had a hold once that somebody ended unsold.
     HoldEnded,
+    /// Another line of its cart is short: that one says of what.
+    OtherLine,
 }
 
 impl Why {
     /// All of them, in the order of [`Why::index`].
-    pub const ALL: [Why; 5] =
-        [Why::OutOfStock, Why::Stopped, Why::UnknownSku, Why::UnknownLocation, Why::HoldEnded];
+    pub const ALL: [Why; 6] = [
+        Why::OutOfStock,
+        Why::Stopped,
+        Why::UnknownSku,
+        Why::UnknownLocation,
+        Why::HoldEnded,
+        Why::OtherLine,
+    ];
 
     /// As it stands in the outcomes.
     pub fn name(self) -> &'static str {
@@ -90,6 +75,7 @@ impl Why {
             Why::UnknownSku => "unknown_sku",
             Why::UnknownLocation => "unknown_location",
             Why::HoldEnded => "hold_ended",
+            Why::OtherLine => "other_line",
         }
     }
 
@@ -99,23 +85,47 @@ impl Why {
     }
 }
 
-/// What became of a line.
+/// What one line got.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// Its units. What was available after it is told of a cart of one line alone: the engine tells none of others.
+    Granted { hold: HoldId, available: Option<i64> },
+    /// Nothing. What was available is told of the lines that were looked at.
+    Refused { why: Why, available: Option<i64> },
+}
+
+/// What became of a cart.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Verdict {
-    /// It got its units.
-    Granted { hold: HoldId, available: i64 },
-    /// It got nothing.
-    Refused { why: Why, available: i64 },
-    /// Its op key belongs to a line with other content.
+    /// Every line got its units.
+    Granted { hold: HoldId, available: Option<i64> },
+    /// No line got any: why, and what was available, line by line.
+    Refused(Box<[(Why, Option<i64>)]>),
+    /// Its op key belongs to a cart with other content.
     DecidedOtherwise,
+    /// A cart of its order that comes before it was not decided.
+    HeldUp,
     /// The engine cannot go on.
     Failed(String),
+}
+
+impl Verdict {
+    /// What the line at `index` of the cart got; `None` if that is no outcome.
+    pub fn of_line(&self, index: usize) -> Option<Outcome> {
+        match self {
+            &Verdict::Granted { hold, available } => Some(Outcome::Granted { hold, available }),
+            Verdict::Refused(lines) => {
+                lines.get(index).map(|&(why, available)| Outcome::Refused { why, available })
+            }
+            Verdict::DecidedOtherwise | Verdict::HeldUp | Verdict::Failed(_) => None,
+        }
+    }
 }
 
 /// A verdict, and the log position that it rests on.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Decision {
-    /// What became of the line.
+    /// What became of the cart.
     pub verdict: Verdict,
     /// Durable up to here, the verdict can be relied on.
     pub position: Position,
@@ -131,72 +141,145 @@ impl Decision {
         Decision::at(Position::default(), verdict)
     }
 
-    fn refused(refusal: Refusal) -> Self {
+    fn failed(error: &dyn Display) -> Self {
+        Decision::at_once(Verdict::Failed(error.to_string()))
+    }
+
+    /// The lines on the stock key of `refusal` are short, the others go with them.
+    fn refused(refusal: Refusal, keys: &[StockKey]) -> Self {
         let why = match refusal.reason {
             RefusalReason::OutOfStock => Why::OutOfStock,
             RefusalReason::Stopped => Why::Stopped,
-            reason => {
-                return Decision::at_once(Verdict::Failed(format!(
-                    "a refusal of an unknown kind: {reason:?}"
-                )));
-            }
+            reason => return Decision::failed(&format!("a refusal of an unknown kind: {reason:?}")),
         };
-        Decision::at(refusal.position, Verdict::Refused { why, available: refusal.available })
+        let told = |&key| match key == refusal.key {
+            true => (why, Some(refusal.available)),
+            false => (Why::OtherLine, None),
+        };
+        Decision::at(refusal.position, Verdict::Refused(keys.iter().map(told).collect()))
     }
 }
 
-/// Decides `line`; waits for nothing but an answer.
-pub fn decide(engine: &Engine, line: &Line, mode: Mode) -> Decision {
-    let names = line.names();
-    let unknown = |why| Decision::at_once(Verdict::Refused { why, available: 0 });
-    let key = match engine.key(names.sku, names.location) {
-        Ok(key) => key,
-        Err(NameError::UnknownSku(_)) => return unknown(Why::UnknownSku),
-        Err(NameError::UnknownLocation { .. }) => return unknown(Why::UnknownLocation),
-        Err(error) => return Decision::at_once(Verdict::Failed(error.to_string())),
+/// Decides `cart`; waits for nothing but an answer.
+pub fn decide(engine: &Engine, board: &Board, cart: &Cart, mode: Mode) -> Decision {
+    let decision = match resolve(engine, cart) {
+        Err(unresolved) => unresolved,
+        // Only what is remembered is told of a cart that is held up.
+        Ok(_) if cart.place.is_some_and(|place| board.is_held_up(place)) && !is_known(engine, cart) => {
+            Decision::at_once(Verdict::HeldUp)
+        }
+        Ok(keys) => sell(engine, cart, &keys, mode),
     };
+    // Whatever leaves no trace in the log lets none of the order's later carts be decided: numbers without gaps are what
+    // makes a cart that has changed, come, gone or moved meet an op key of other content, before anything is granted.
+    let leaves_none = |why: &(Why, _)| matches!(why.0, Why::UnknownSku | Why::UnknownLocation);
+    let undecided = match &decision.verdict {
+        Verdict::Granted { .. } => false,
+        Verdict::Refused(lines) => lines.iter().any(leaves_none),
+        Verdict::DecidedOtherwise | Verdict::HeldUp | Verdict::Failed(_) => true,
+    };
+    if let (true, Some(place)) = (undecided, cart.place) {
+        board.hold_up(place);
+    }
+    decision
+}
+
+/// The stock keys of a cart's lines, or what becomes of one that names others.
+fn resolve(engine: &Engine, cart: &Cart) -> Result<Vec<StockKey>, Decision> {
+    let mut keys = Vec::with_capacity(cart.lines.len());
+    let mut unknown = None;
+    for (index, line) in cart.lines.iter().enumerate() {
+        let names = line.names();
+        let why = match engine.key(names.sku, names.location) {
+            Ok(key) => {
+                keys.push(key);
+                continue;
+            }
+            Err(NameError::UnknownSku(_)) => Why::UnknownSku,
+            Err(NameError::UnknownLocation { .. }) => Why::UnknownLocation,
+            Err(error) => return Err(Decision::failed(&error)),
+        };
+        let told = unknown.get_or_insert_with(|| vec![(Why::OtherLine, None); cart.lines.len()]);
+        told[index] = (why, Some(0));
+    }
+    match unknown {
+        None => Ok(keys),
+        // It was granted or refused without the line that nobody knows.
+        Some(_) if cart.place.is_some() && is_known(engine, cart) => {
+            Err(Decision::at_once(Verdict::DecidedOtherwise))
+        }
+        Some(told) => Err(Decision::at_once(Verdict::Refused(told.into()))),
+    }
+}
+
+/// Whether the cart was decided before, with whatever content. An engine that cannot say will say why when it is asked to
+/// decide.
+fn is_known(engine: &Engine, cart: &Cart) -> bool {
+    mark::is_known(engine, cart.keys.reserve).unwrap_or(true)
+}
+
+fn sell(engine: &Engine, cart: &Cart, keys: &[StockKey], mode: Mode) -> Decision {
     let ttl = match mode {
         Mode::Confirm => UNFINISHED_TTL,
         Mode::Hold(ttl) => ttl,
     };
     let mut digest = String::new();
-    let reference = reference(names.order_id, &mut digest);
-    let reserve = Reserve::units(key, line.quantity)
-        .ttl(ttl)
-        .reference(reference)
-        .op_key(line.keys.reserve)
-        .remember_refusal();
-    let reserved = match until_answered(|| engine.reserve(reserve)) {
-        Ok(receipt) => receipt,
-        Err(ReserveError::Refused(refusal)) => return Decision::refused(refusal),
+    let reference = reference(cart.lines[0].names().order_id, &mut digest);
+    let (position, hold, available) = match reserve(engine, cart, keys, (ttl, reference)) {
+        Ok(granted) => granted,
+        Err(ReserveError::Refused(refusal)) => return Decision::refused(refusal, keys),
         Err(ReserveError::Common(Common::OpKey(OpKeyError::OtherContent))) => {
             return Decision::at_once(Verdict::DecidedOtherwise);
         }
-        Err(error) => return Decision::at_once(Verdict::Failed(error.to_string())),
+        Err(error) => return Decision::failed(&error),
     };
-    let position = reserved.position();
-    let reserved = reserved.not_yet_durable();
-    let granted = Verdict::Granted { hold: reserved.hold, available: reserved.left.units() };
+    let granted = Verdict::Granted { hold, available };
     if let Mode::Hold(_) = mode {
         return Decision::at(position, granted);
     }
-    let confirm = Confirm::hold(reserved.hold).retake_if_expired().op_key(line.keys.confirm);
+    let confirm = Confirm::hold(hold).retake_if_expired().op_key(cart.keys.confirm);
     match until_answered(|| engine.confirm(confirm)) {
         Ok(receipt) => Decision::at(position.max(receipt.position()), granted),
         // Whoever got to this hold before has sold it.
         Err(ConfirmError::Ended(HoldState::Confirmed | HoldState::Shipped | HoldState::Cancelled)) => {
             Decision::at(position, granted)
         }
-        Err(ConfirmError::Refused(refusal)) => Decision::refused(refusal),
-        Err(ConfirmError::Ended(_) | ConfirmError::Expired | ConfirmError::Lookup(_)) => Decision::at(
-            position,
-            Verdict::Refused { why: Why::HoldEnded, available: engine.available(key).unwrap_or(0) },
-        ),
+        Err(ConfirmError::Refused(refusal)) => Decision::refused(refusal, keys),
+        Err(ConfirmError::Ended(_) | ConfirmError::Expired | ConfirmError::Lookup(_)) => {
+            let told = keys.iter().map(|&key| (Why::HoldEnded, Some(engine.available(key).unwrap_or(0))));
+            Decision::at(position, Verdict::Refused(told.collect()))
+        }
         Err(ConfirmError::Common(Common::OpKey(OpKeyError::OtherContent))) => {
             Decision::at_once(Verdict::DecidedOtherwise)
         }
-        Err(error) => Decision::at_once(Verdict::Failed(error.to_string())),
+        Err(error) => Decision::failed(&error),
     }
+}
+
+/// One hold on all lines; the engine adds up those on the same stock key.
+fn reserve(
+    engine: &Engine,
+    cart: &Cart,
+    keys: &[StockKey],
+    (ttl, reference): (Duration, &str),
+) -> Result<(Position, HoldId, Option<i64>), ReserveError> {
+    let op_key = cart.keys.reserve;
+    if let ([line], [key]) = (&cart.lines[..], keys) {
+        let request = Reserve::units(*key, line.quantity)
+            .ttl(ttl)
+            .reference(reference)
+            .op_key(op_key)
+            .remember_refusal();
+        let receipt = until_answered(|| engine.reserve(request))?;
+        let position = receipt.position();
+        let reserved = receipt.not_yet_durable();
+        return Ok((position, reserved.hold, Some(reserved.left.units())));
+    }
+    let lines: Vec<CartLine> =
+        keys.iter().zip(&cart.lines).map(|(&key, line)| CartLine::units(key, line.quantity)).collect();
+    let request = ReserveCart::lines(&lines).ttl(ttl).reference(reference).op_key(op_key).remember_refusal();
+    let receipt = until_answered(|| engine.reserve_cart(request))?;
+    Ok((receipt.position(), receipt.not_yet_durable().hold, None))
 }
 
 /// What the engine calls the order: its id, or a hash of one that is too long.
@@ -210,17 +293,7 @@ fn reference<'a>(order_id: &'a str, digest: &'a mut String) -> &'a str {
 
 #[cfg(test)]
 mod tests {
-    use super::super::key::KeyMaker;
     use super::*;
-
-    #[test]
-    fn a_line_gives_its_names_back() {
-        for (order_id, sku, location) in [("o-1", "poster", "berlin"), ("", "", ""), ("é", "", "ü")] {
-            let names = Names { order_id, sku, location };
-            let line = Line::new(7, names, 1, KeyMaker::default().order_line(names));
-            assert_eq!(line.names(), names);
-        }
-    }
 
     #[test]
     fn a_long_order_id_is_referred_to_by_its_hash() {

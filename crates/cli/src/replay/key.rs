@@ -39,19 +39,28 @@ fn in_uuid_v8_form(hash: u128) -> OpKey {
     OpKey((hash & !fixed) | (0x8 << 76) | (0b10 << 62))
 }
 
-/// The op keys of one order line.
+/// The op keys of one cart, or of one line that is decided by itself.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct LineKeys {
+pub struct CartKeys {
     /// Of its reserve.
     pub reserve: OpKey,
     /// Of its confirm.
     pub confirm: OpKey,
 }
 
-/// Derives keys, and counts how often an order names the same stock key.
+/// Where a cart stands among those of its order.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Place {
+    /// The order, hashed.
+    pub order: u128,
+    /// How many of its carts came before.
+    pub before: u64,
+}
+
+/// Derives keys, and counts how often an order names the same stock key, or comes again.
 ///
-/// 16 bytes and change are kept a line, because the lines of an order need not be neighbours: less than what the
-/// engine itself keeps for the line's op keys, so memory grows with the engine's state and not beside it.
+/// 16 bytes and change are kept a line or cart, because those of an order need not be neighbours: less than what the
+/// engine itself keeps for their op keys, so memory grows with the engine's state and not beside it.
 #[derive(Debug, Default)]
 pub struct KeyMaker {
     gather: Gather,
@@ -62,7 +71,7 @@ pub struct KeyMaker {
 
 impl KeyMaker {
     /// The keys of the next line with these names.
-    pub fn order_line(&mut self, names: Names<'_>) -> LineKeys {
+    pub fn order_line(&mut self, names: Names<'_>) -> CartKeys {
         let Names { order_id, sku, location } = names;
         let fields = [order_id, sku, location];
         self.gather.begin("stockhold replay order line");
@@ -74,7 +83,25 @@ impl KeyMaker {
         let line = line.to_le_bytes();
         let mut key =
             |domain| in_uuid_v8_form(self.gather.begin(domain).field(&line).field(&occurrence).hash());
-        LineKeys { reserve: key("stockhold replay reserve"), confirm: key("stockhold replay confirm") }
+        CartKeys { reserve: key("stockhold replay reserve"), confirm: key("stockhold replay confirm") }
+    }
+
+    /// The keys of this order's next cart: of its number and not of its lines, so that a cart that has changed meets
+    /// the op key of what it was.
+    pub fn cart(&mut self, order_id: &str) -> (CartKeys, Place) {
+        let order = self.gather.begin("stockhold replay cart").field(order_id.as_bytes()).hash();
+        let before = self.occurrence(order);
+        let (line, occurrence) = (order.to_le_bytes(), before.to_le_bytes());
+        let mut key =
+            |domain| in_uuid_v8_form(self.gather.begin(domain).field(&line).field(&occurrence).hash());
+        let (reserve, confirm) = (key("stockhold replay reserve cart"), key("stockhold replay confirm cart"));
+        (CartKeys { reserve, confirm }, Place { order, before })
+    }
+
+    /// The key of the mark that says how a directory was begun.
+    pub fn begun(&mut self, lines: &str) -> OpKey {
+        self.gather.begin("stockhold replay begun");
+        in_uuid_v8_form(self.gather.field(lines.as_bytes()).hash())
     }
 
     /// The key of a line of stock.
@@ -94,18 +121,19 @@ impl KeyMaker {
     }
 }
 
-/// Which of `workers` decides a stock key: always the same, so that its lines keep their order.
-pub fn worker_of(names: Names<'_>, workers: usize) -> usize {
-    if workers == 1 {
-        return 0;
-    }
-    let hash = xxh3_64(names.sku.as_bytes()).rotate_left(1) ^ xxh3_64(names.location.as_bytes());
-    (hash % workers as u64) as usize
+/// A hash of what is asked for, whoever asks.
+pub fn stock_hash(names: Names<'_>) -> u64 {
+    xxh3_64(names.sku.as_bytes()).rotate_left(1) ^ xxh3_64(names.location.as_bytes())
+}
+
+/// Which of `workers` decides what asks for this stock key alone: always the same, so that its lines keep their order.
+pub fn worker_of(stock_hash: u64, workers: usize) -> usize {
+    (stock_hash % workers as u64) as usize
 }
 
 /// Hashes a hash: half of it, since it is well mixed already.
 #[derive(Debug, Default)]
-struct Folded(u64);
+pub struct Folded(u64);
 
 impl Hasher for Folded {
     fn finish(&self) -> u64 {
@@ -136,12 +164,20 @@ mod tests {
         let mut maker = KeyMaker::default();
         let first = maker.order_line(names("o-1", "poster", "berlin"));
         let second = maker.order_line(names("o-1", "poster", "berlin"));
+        let (first_cart, _) = maker.cart("o-1");
+        let (second_cart, _) = maker.cart("o-1");
         let golden = [
             (first.reserve, 0x61786ba6_935e87d6_aaa4b576_e3586cc7),
             (first.confirm, 0x87afdd2d_64b5899e_8ace2393_e6f60ff6),
             (second.reserve, 0x9d204a80_310b8c19_9a16b4d2_22d831a3),
             (second.confirm, 0x808273c0_f201820e_b50c8fe1_5c75955e),
             (maker.stock_line("poster", "berlin"), 0x8dc16a2b_55d389ea_86bbc1ec_2725673f),
+            (first_cart.reserve, 0x063e6ef1_e4838a10_a83916b6_32cbbac0),
+            (first_cart.confirm, 0x75e8ce7b_48b48a53_b9974358_d445d880),
+            (second_cart.reserve, 0x8b792a7e_49298ab2_856186a3_25939382),
+            (second_cart.confirm, 0x6f8ef097_0f70870f_a0cdd31f_0048f2de),
+            (maker.begun("carts"), 0x92f0ae54_fa9f8dfa_a240f325_07028c9d),
+            (maker.begun("separate"), 0xa03986ca_15db8cba_932e6f20_e02c89d4),
         ];
         for (index, (key, expected)) in golden.into_iter().enumerate() {
             assert_eq!(key, OpKey(expected), "{index}: {:#034x}", key.0);
@@ -189,9 +225,20 @@ mod tests {
 
     #[test]
     fn the_lines_of_a_stock_key_have_one_worker() {
-        let used: HashSet<usize> =
-            (0..100).map(|sku| worker_of(names("o", &sku.to_string(), "l"), 4)).collect();
+        let worker = |names: Names<'_>| worker_of(stock_hash(names), 4);
+        let used: HashSet<usize> = (0..100).map(|sku| worker(names("o", &sku.to_string(), "l"))).collect();
         assert_eq!(used.len(), 4);
-        assert_eq!(worker_of(names("a", "s", "l"), 4), worker_of(names("b", "s", "l"), 4));
+        assert_eq!(worker(names("a", "s", "l")), worker(names("b", "s", "l")));
+    }
+
+    #[test]
+    fn carts_are_counted_by_order_and_apart_from_lines() {
+        let mut maker = KeyMaker::default();
+        let line = maker.order_line(names("a", "s", "l"));
+        let carts = ["a", "b", "a", "a", "b"].map(|order| maker.cart(order));
+        assert_eq!(carts.map(|(_, place)| place.before), [0, 0, 1, 2, 1]);
+        assert_eq!(carts[0].1.order, carts[2].1.order);
+        let mut keys = HashSet::from([line.reserve, line.confirm]);
+        assert!(carts.iter().all(|(cart, _)| keys.insert(cart.reserve) && keys.insert(cart.confirm)));
     }
 }

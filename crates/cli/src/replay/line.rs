@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use stockhold::types::{NAME_BYTES_MAX, QUANTITY_MAX};
+use stockhold::types::{LINES_MAX, NAME_BYTES_MAX, QUANTITY_MAX};
 
 use super::csv::{Fields, Malformed, Step};
 use super::time::Micros;
@@ -30,8 +30,18 @@ pub enum BadLine {
     QuantityOverflows(Box<str>),
     /// The time is not a time.
     TimeMalformed(Box<str>),
+    /// This line of its cart is bad, and a cart is taken whole or not at all.
+    OtherLine(u64),
+    /// Its cart has more lines than the engine takes.
+    CartTooLong,
+    /// The quantities of its cart add up to more than the engine takes.
+    CartOverflows(u64),
     /// An earlier run decided this line with other content.
     DecidedOtherwise,
+    /// An earlier run decided this cart with other content.
+    CartDecidedOtherwise,
+    /// A cart of its order that comes before its own was not decided.
+    HeldUp,
 }
 
 impl fmt::Display for BadLine {
@@ -60,6 +70,25 @@ impl fmt::Display for BadLine {
             BadLine::TimeMalformed(text) => {
                 write!(f, "`at` {text:?} is neither a time like 2026-11-27T09:00:00Z nor a number of seconds")
             }
+            BadLine::OtherLine(number) => {
+                write!(f, "line {number} of the same order is bad, and an order's neighbouring lines go together")
+            }
+            BadLine::CartTooLong => write!(
+                f,
+                "the order has more than {LINES_MAX} neighbouring lines; give some of them another order id"
+            ),
+            BadLine::CartOverflows(units) => write!(
+                f,
+                "the order's neighbouring lines add up to {units} units; {QUANTITY_MAX} is the most together"
+            ),
+            BadLine::CartDecidedOtherwise => f.write_str(
+                "an earlier run decided this order otherwise: with other neighbouring lines or quantities, or another \
+                 --hold or --ttl-ms; a changed order needs a new order id",
+            ),
+            BadLine::HeldUp => f.write_str(
+                "lines of this order that come before are bad, changed, or on stock that nobody knows, and it is decided \
+                 in order: mend those and run again",
+            ),
             BadLine::DecidedOtherwise => f.write_str(
                 "an earlier run decided this order line with another quantity, or another --hold or --ttl-ms; \
                  a changed order needs a new order id",
@@ -142,14 +171,18 @@ impl Columns {
         self.at.is_some()
     }
 
+    /// Whose the line is: read before the rest, since a bad line is still one of its order.
+    pub fn order_id<'f>(&self, fields: &'f Fields) -> Result<&'f str, BadLine> {
+        match self.order_id {
+            Some(column) => text(fields, column, "order_id"),
+            None => Ok(""),
+        }
+    }
+
     /// What names the line: read before the rest, since a line with a bad quantity still counts as one of its kind.
     pub fn names<'f>(&self, fields: &'f Fields) -> Result<Names<'f>, BadLine> {
-        let order_id = match self.order_id {
-            Some(column) => text(fields, column, "order_id")?,
-            None => "",
-        };
         Ok(Names {
-            order_id,
+            order_id: self.order_id(fields)?,
             sku: name(fields, self.sku, "sku")?,
             location: name(fields, self.location, "location")?,
         })

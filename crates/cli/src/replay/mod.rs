@@ -1,14 +1,19 @@
 //! `stockhold replay`: an order file through the engine, exactly once.
 //!
 //! [`stock`] receives what there is, then the [`pipeline`] sends the orders: [`reader`] reads them ([`csv`],
-//! [`line`], [`time`]) and gives each its op key ([`key`]), workers [`decide`], [`collector`] waits until it can be
-//! relied on and writes it down ([`outcomes`]). [`summary`] ends it.
+//! [`line`], [`time`]), gathers neighbours ([`open`]) into carts ([`cart`]) and gives each its op key ([`key`]) and its
+//! turn ([`turns`]), workers [`decide`], [`collector`] waits until it can be relied on and writes it down
+//! ([`outcomes`]). [`summary`] ends it. [`begun`] keeps a directory to what it was begun with.
 
+mod begun;
+mod cart;
 mod collector;
 mod csv;
 mod decide;
 mod key;
 mod line;
+mod mark;
+mod open;
 mod outcomes;
 mod pipeline;
 mod progress;
@@ -17,6 +22,7 @@ mod retry;
 mod stock;
 mod summary;
 mod time;
+mod turns;
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -24,9 +30,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use clap::ValueEnum;
 use stockhold::{Config, Engine};
 
+use self::begun::Lines;
 use self::csv::{Fields, Records, Step};
 use self::decide::Mode;
 use self::line::Columns;
@@ -42,13 +48,20 @@ const RERUN: &str = "Mend the cause and run the same command again: it goes on w
 
 /// Send a file of orders through the engine, exactly once
 ///
-/// Each line of the order file asks for units of one SKU at one location and is sold to (reserved and confirmed)
-/// or refused, in file order for each SKU and location. Lines are decided ahead of the disk, --in-flight at a
-/// time, and an outcome is told only when it is durable.
+/// Each line of the order file asks for units of one SKU at one location. Neighbouring lines of one order id are a
+/// cart: all of them are sold to (reserved and confirmed), or all are refused. Carts are decided ahead of the disk,
+/// --in-flight lines at a time, and an outcome is told only when it is durable. Whatever the number of --threads,
+/// those that share a SKU and location are decided in file order, and so are those of one order.
 ///
-/// Running the same command again grants nothing twice and goes on where a crash ended it: a line is known by its
-/// order id, SKU, location, and how often the order named these before, and the directory remembers it for good.
-/// A line that was refused stays refused.
+/// Running the same command again grants nothing twice and goes on where a crash ended it: a cart is known by its
+/// order id and how many carts the order had before, and the directory remembers it for good. One that was refused
+/// stays refused. One whose lines have changed, or come, gone or moved, is not decided again: it is a bad one, as are
+/// the later ones of its order that were not decided yet. Later lines for an order stand apart, not next to the first.
+///
+/// With --lines separate each line is a decision of its own, known by its order id, SKU, location, and how often the
+/// order named these before. A directory stays as it was begun: under the other --lines its orders could be granted
+/// once more, so the first run leaves a mark in it before anything is decided, and a run with the other --lines ends
+/// without having done anything.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = FORMATS)]
 pub struct Args {
@@ -68,11 +81,11 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     outcomes: Option<PathBuf>,
 
-    /// Threads that decide; the lines of one SKU and location always go to one of them
+    /// Threads that decide; an order that asks for what others ask for waits for its turn
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: u16,
 
-    /// Lines decided and not yet durable, at most; 1 = each waits for its acknowledgement
+    /// Lines decided and not yet durable, at most (a cart at least); 1 = each waits for its acknowledgement
     #[arg(long, value_name = "N", default_value_t = 16_384, value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
     in_flight: u32,
 
@@ -89,8 +102,8 @@ pub struct Args {
           value_parser = clap::value_parser!(u64).range(1..=2_592_000_000))]
     ttl_ms: u64,
 
-    /// What neighbouring lines of one order are to each other
-    #[arg(long, value_enum, default_value_t = Lines::Separate)]
+    /// What neighbouring lines of one order are to each other; the same for all runs of a directory
+    #[arg(long, value_enum, default_value_t = Lines::Carts)]
     lines: Lines,
 
     /// End the run at the first bad line, instead of skipping it
@@ -118,13 +131,23 @@ Files:
             (2026-11-27T09:00:00Z, or seconds).
   outcomes  order_id,sku,location,quantity,outcome,reason,hold,available, in
             file order. The outcome is granted or refused. A refusal's reason is
-            out_of_stock, stopped, unknown_sku, unknown_location, or hold_ended
-            (somebody ended the hold of an earlier run unsold).
+            out_of_stock, stopped, unknown_sku, unknown_location, hold_ended
+            (somebody ended the hold of an earlier run unsold), or other_line:
+            the cart was refused because of another line of it, which has one
+            of the other reasons. The lines of a cart share a hold. What was
+            available is empty for a line granted in a cart of several, and
+            for other_line.
+
+Carts have at most 2048 lines, of 2147483647 units together. A cart is decided
+when the line after it has been read. A line whose order id cannot be read is
+of the cart around it, if lines of one order stand on both sides.
 
 Bad lines (fields missing or malformed, a quantity that is zero, negative or
 above 2147483647, text that is not UTF-8) are reported by number, counted and
-skipped. With --strict the first one ends the run; what was decided before it
-stays decided.
+skipped, each with its whole cart. A cart that is too large is bad too. While a
+cart of an order is bad, changed or asks for stock that nobody knows, the later
+carts of that order are bad: they wait for a run that decides it. With --strict
+the first bad line ends the run; what was decided before its cart stays decided.
 
 Exit codes:
   0  every line was decided or skipped
@@ -135,13 +158,6 @@ Exit codes:
 Example:
   stockhold replay --stock stock.csv --orders orders.csv --dir sale \\
       --outcomes outcomes.csv";
-
-/// What neighbouring lines of one order are to each other.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-enum Lines {
-    /// Nothing: each is granted or refused by itself
-    Separate,
-}
 
 fn speed(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
@@ -183,24 +199,26 @@ fn replay(args: &Args) -> Result<(), Trouble> {
         return Err(Trouble::Usage(message));
     }
     let engine = open_engine(&args.dir)?;
+    begun::check(&engine, args.lines)?;
     let mut screen = Screen::new(orders_bytes);
     let stock = stock::check(&engine, stock, args.strict, &mut screen)?;
     let outcomes = match &args.outcomes {
         Some(path) => Some(create(path, &[&args.stock, &args.orders])?),
         None => None,
     };
+    begun::say(&engine, args.lines, stock.first_new())?;
     let stock = stock.receive(&engine)?;
 
     let began = Instant::now();
-    let mut tally = Tally::default();
+    let mut tally = if args.lines == Lines::Carts { Tally::of_carts() } else { Tally::default() };
     let settings = Settings {
         threads: args.threads.into(),
         in_flight: args.in_flight as usize,
         mode: if args.hold { Mode::Hold(Duration::from_millis(args.ttl_ms)) } else { Mode::Confirm },
+        lines: args.lines,
         speed: args.speed,
         strict: args.strict,
     };
-    let Lines::Separate = args.lines;
     let ran = pipeline::run(&engine, orders, settings, outcomes, &mut screen, &mut tally);
     screen.clear();
     // A broken engine has no levels to tell; a bad line under --strict leaves a sound one.
@@ -231,7 +249,11 @@ fn open<'a>(
 
 fn open_engine(dir: &Path) -> Result<Engine, Trouble> {
     // Op keys for good, so that any later run finds them; room for as many lines as there is memory.
-    let config = Config::default().op_key_retention(None).op_keys_max(usize::MAX).holds_max(1 << 30);
+    let config = Config::default()
+        .op_key_retention(None)
+        .op_keys_max(usize::MAX)
+        .holds_max(1 << 30)
+        .lines_max(i32::MAX as u32);
     Ok(Engine::open(dir, config)?)
 }
 

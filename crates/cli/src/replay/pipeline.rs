@@ -1,18 +1,18 @@
-//! The way of a line: reader → the worker of its stock key → collector.
+//! The way of a cart: reader → a worker → collector.
 //!
 //! ```text
 //!            ┌─ part ─► worker 0 ─ decided ─┐
 //!   reader ──┼─ part ─► worker 1 ─ decided ─┼─► collector ─► wait once ─► outcomes, in file order
-//!            └─ plan (whose line is next) ──┘        │
+//!            └─ plan (whose cart is next) ──┘        │
 //!   ▲                                                │
 //!   └──────────────── leave for a batch ◄────────────┘
 //! ```
 //!
-//! Lines travel in batches, so that a hand-over between threads costs little a line. The reader takes leave for
+//! Carts travel in batches, so that a hand-over between threads costs little a line. The reader takes leave for
 //! each batch and the collector gives it back when the batch is acknowledged: that bounds the decisions in flight,
-//! the memory of the pipeline, and every channel, so no send ever blocks. All lines of a stock key go to one
-//! worker, which decides them in file order; the plan says in which order to take from the workers, and so the
-//! collector needs no sorting.
+//! the memory of the pipeline, and every channel, so no send ever blocks. Carts of one stock key go to its worker,
+//! which decides them in file order; one of several may have to wait for its turn ([`turns`](super::turns)). The plan
+//! says in which order to take from the workers, and so the collector needs no sorting.
 
 use std::io::Read;
 use std::sync::atomic::AtomicBool;
@@ -21,8 +21,10 @@ use std::thread;
 
 use stockhold::Engine;
 
+use super::begun::Lines;
+use super::cart::Cart;
 use super::collector::Collector;
-use super::decide::{Decision, Line, Mode, decide};
+use super::decide::{Decision, Mode, decide};
 use super::key::KeyMaker;
 use super::line::BadLine;
 use super::outcomes::Outcomes;
@@ -30,6 +32,7 @@ use super::progress::Screen;
 use super::reader::{Batch, Reader};
 use super::summary::Tally;
 use super::time::Pace;
+use super::turns::{Board, Turns};
 use super::{RERUN, Source};
 use crate::exit::Trouble;
 
@@ -45,6 +48,8 @@ pub struct Settings {
     pub in_flight: usize,
     /// Sold or held.
     pub mode: Mode,
+    /// In carts, or each by itself.
+    pub lines: Lines,
     /// Paced by `at`, this many times as fast.
     pub speed: Option<f64>,
     /// A bad line ends the run.
@@ -60,15 +65,15 @@ pub struct Plan {
 }
 
 pub enum Slot {
-    /// The next line of this worker.
+    /// The next cart of this worker.
     Worker(usize),
     /// No line.
     Bad { number: u64, why: BadLine },
 }
 
 /// What one worker gets of a batch, and what it makes of it.
-pub type Part = Vec<Line>;
-pub type Decided = Vec<(Line, Decision)>;
+pub type Part = Vec<Cart>;
+pub type Decided = Vec<(Cart, Decision)>;
 
 /// Sends every order through the engine. What was counted until a failure stays in `tally`.
 pub fn run<R: Read + Send>(
@@ -82,6 +87,7 @@ pub fn run<R: Read + Send>(
     let batch_lines = (settings.in_flight / 8).clamp(1, BATCH_LINES_MAX);
     let batches = settings.in_flight / batch_lines;
     let stop = AtomicBool::new(false);
+    let board = &Board::new(settings.threads);
     let (leave_back, leave) = sync_channel(batches);
     for _ in 0..batches {
         leave_back.send(()).expect("its receiver is right here");
@@ -95,7 +101,11 @@ pub fn run<R: Read + Send>(
             let (decided_in, decided_out) = sync_channel::<Decided>(batches);
             parts_in.push(part_in);
             decided.push(decided_out);
-            let worker = move || work(engine, &parts, &decided_in, settings.mode);
+            let worker = move || {
+                // Whoever waits for this worker must not wait for one that has panicked.
+                let _end = board.until_the_end(index);
+                work(engine, (board, index), &parts, &decided_in, settings.mode);
+            };
             spawn(scope, format!("replay-worker-{index}"), worker)?;
         }
         let name = orders.name;
@@ -103,6 +113,10 @@ pub fn run<R: Read + Send>(
             records: orders.records,
             columns: orders.columns,
             keys: KeyMaker::default(),
+            lines: settings.lines,
+            open: None,
+            turns: Turns::new(settings.threads),
+            board,
             pace: settings.speed.map(Pace::new),
             strict: settings.strict,
             stop: &stop,
@@ -149,13 +163,25 @@ fn spawn<'scope, T: Send + 'scope>(
 }
 
 /// Decides the parts that are given to one worker.
-fn work(engine: &Engine, parts: &Receiver<Part>, decided: &SyncSender<Decided>, mode: Mode) {
+fn work(
+    engine: &Engine,
+    (board, index): (&Board, usize),
+    parts: &Receiver<Part>,
+    decided: &SyncSender<Decided>,
+    mode: Mode,
+) {
     for part in parts {
-        let answers = part.into_iter().map(|line| {
-            let decision = decide(engine, &line, mode);
-            (line, decision)
-        });
-        if decided.send(answers.collect()).is_err() {
+        let mut answers = Decided::with_capacity(part.len());
+        for cart in part {
+            if board.wait(&cart.after).is_err() {
+                // The run ends; nothing may be decided before its turn.
+                return;
+            }
+            let decision = decide(engine, board, &cart, mode);
+            board.decided(index);
+            answers.push((cart, decision));
+        }
+        if decided.send(answers).is_err() {
             return;
         }
     }

@@ -2,8 +2,7 @@
 //!
 //! A line's op key is made of its SKU and location, so a rerun's receive is answered with the first one's result,
 //! and one with another quantity is refused by the engine as a conflict. A line of 0 units has nothing to receive.
-//! It leaves its mark as a reserve of more units than there can be, refused and remembered under the same op key:
-//! a 0 that becomes a 5 is a conflict too.
+//! It leaves a [`mark`] under the same op key: a 0 that becomes a 5 is a conflict too.
 //!
 //! All lines are looked at before the first one is received, so that a file with a conflict changes nothing. That
 //! keeps the lines in memory that are new to the directory, which the engine is about to do as well.
@@ -12,16 +11,15 @@ use std::collections::HashMap;
 use std::fmt;
 use std::io::Read;
 
-use stockhold::error::{Common, HoldError, OpKeyError, ReserveError, StockError};
-use stockhold::types::QUANTITY_MAX;
-use stockhold::{Engine, HoldId, OnHold, OpKey, Position, Receive, Reserve, StockKey};
+use stockhold::error::{Common, OpKeyError, StockError};
+use stockhold::{Engine, OpKey, Position, Receive, StockKey};
 
 use super::csv::{Fields, Step};
 use super::key::KeyMaker;
 use super::line::{BadLine, Columns};
 use super::progress::Screen;
 use super::retry::until_answered;
-use super::{Source, unreadable};
+use super::{Source, mark, unreadable};
 use crate::exit::Trouble;
 
 /// Conflicts that are named; the others are counted.
@@ -143,6 +141,11 @@ pub fn check<R: Read>(
 }
 
 impl Checked {
+    /// SKU and location of the first line that is new.
+    pub fn first_new(&self) -> Option<(&str, &str)> {
+        self.new.first().map(|line| line.text.split_at(line.sku_end))
+    }
+
     /// Receives the lines that are new, and waits until they are durable.
     pub fn receive(self, engine: &Engine) -> Result<Received, Trouble> {
         let Checked { new, mut received } = self;
@@ -169,43 +172,19 @@ fn parse<'f>(columns: &Columns, fields: &'f Fields) -> Result<(&'f str, &'f str,
     Ok((names.sku, names.location, columns.quantity_or_zero(fields)?))
 }
 
-/// Whether an operation was carried out under `op_key`: asks for one that never can be, on a hold that never was.
 fn is_known(engine: &Engine, op_key: OpKey) -> Result<bool, Trouble> {
-    let nobody = OnHold::hold(HoldId::from_u128(0)).op_key(op_key);
-    match until_answered(|| engine.release(nobody)) {
-        Err(HoldError::Common(Common::OpKey(_))) => Ok(true),
-        Err(HoldError::Common(common)) => Err(Trouble::Environment(common.to_string())),
-        Ok(_) | Err(_) => Ok(false),
-    }
+    mark::is_known(engine, op_key).map_err(|error| Trouble::Environment(error.to_string()))
 }
 
 /// Receives `quantity` units, or finds that this was done; `None` when the op key stands for another quantity.
 fn apply(engine: &Engine, key: StockKey, quantity: u32, op_key: OpKey) -> Result<Option<Position>, Trouble> {
     if quantity == 0 {
-        return mark_zero(engine, key, op_key);
+        return mark::leave(engine, key, op_key);
     }
     let receive = Receive::units(key, quantity).op_key(op_key);
     match until_answered(|| engine.receive(receive)) {
         Ok(receipt) => Ok(Some(receipt.position())),
         Err(StockError::Common(Common::OpKey(OpKeyError::OtherContent))) => Ok(None),
-        Err(error) => Err(Trouble::Environment(error.to_string())),
-    }
-}
-
-fn mark_zero(engine: &Engine, key: StockKey, op_key: OpKey) -> Result<Option<Position>, Trouble> {
-    let mark = Reserve::units(key, QUANTITY_MAX).op_key(op_key).remember_refusal();
-    match until_answered(|| engine.reserve(mark)) {
-        Err(ReserveError::Refused(refusal)) => Ok(Some(refusal.position)),
-        Err(ReserveError::Common(Common::OpKey(OpKeyError::OtherContent))) => Ok(None),
-        // Two thousand million units were there, received by somebody else: give them back, the mark is left.
-        Ok(receipt) => {
-            let hold = receipt.not_yet_durable().hold;
-            match until_answered(|| engine.release(hold)) {
-                Ok(released) => Ok(Some(released.position())),
-                Err(HoldError::Common(common)) => Err(Trouble::Environment(common.to_string())),
-                Err(_) => Ok(Some(Position::default())),
-            }
-        }
         Err(error) => Err(Trouble::Environment(error.to_string())),
     }
 }

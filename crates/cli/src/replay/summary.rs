@@ -6,7 +6,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use stockhold::Engine;
 
-use super::decide::{Line, Verdict, Why};
+use super::cart::Line;
+use super::decide::{Outcome, Verdict, Why};
 use super::progress::{Reached, thousands};
 use super::stock::Received;
 
@@ -39,26 +40,47 @@ pub struct Tally {
     granted_before: u64,
     refused: [Count; Why::ALL.len()],
     bad_lines: u64,
+    /// Of the lines above, where neighbours of one order go together.
+    carts: Option<Carts>,
     by_sku: HashMap<Box<str>, OfSku>,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+struct Carts {
+    granted: u64,
+    refused: u64,
+}
+
 impl Tally {
+    /// For a run that counts carts too.
+    pub fn of_carts() -> Self {
+        Tally { carts: Some(Carts::default()), ..Tally::default() }
+    }
+
+    /// Counts a cart whose lines are counted one by one.
+    pub fn count_cart(&mut self, verdict: &Verdict) {
+        match (&mut self.carts, verdict) {
+            (Some(carts), Verdict::Granted { .. }) => carts.granted += 1,
+            (Some(carts), Verdict::Refused(_)) => carts.refused += 1,
+            (None, _) | (_, Verdict::DecidedOtherwise | Verdict::HeldUp | Verdict::Failed(_)) => {}
+        }
+    }
+
     /// Counts what `line` got; `before` says that an earlier run had decided it.
-    pub fn count(&mut self, line: &Line, verdict: &Verdict, before: bool) {
+    pub fn count(&mut self, line: &Line, outcome: Outcome, before: bool) {
         let quantity = line.quantity;
-        match verdict {
-            Verdict::Granted { .. } => {
+        match outcome {
+            Outcome::Granted { .. } => {
                 self.granted.add(quantity);
                 self.granted_before += u64::from(before);
                 self.of_sku(line.names().sku).granted.add(quantity);
             }
-            Verdict::Refused { why, .. } => {
+            Outcome::Refused { why, .. } => {
                 self.refused[why.index()].add(quantity);
-                if *why != Why::UnknownSku {
+                if why != Why::UnknownSku {
                     self.of_sku(line.names().sku).refused.add(quantity);
                 }
             }
-            Verdict::DecidedOtherwise | Verdict::Failed(_) => {}
         }
     }
 
@@ -158,7 +180,7 @@ impl Summary {
                 })
             })
             .collect();
-        json!({
+        let mut summary = json!({
             "lines": self.lines(),
             "granted": tally.granted.lines,
             "granted_units": tally.granted.units,
@@ -177,7 +199,11 @@ impl Summary {
             "lines_per_second": (self.lines() as f64 / seconds.max(1e-9)).round(),
             "skus": skus,
             "skus_more": self.skus_more,
-        })
+        });
+        if let Some(Carts { granted, refused }) = tally.carts {
+            summary["carts"] = json!({ "granted": granted, "refused": refused });
+        }
+        summary
     }
 
     /// For people.
@@ -207,6 +233,11 @@ impl Summary {
             if refused.lines > 0 {
                 out.push(count(&format!("  {}", why.name()), refused));
             }
+        }
+        if let Some(Carts { granted, refused }) = tally.carts {
+            let (all, granted, refused) =
+                (thousands(granted + refused), thousands(granted), thousands(refused));
+            out.push(format!("  {:<18}{all:>14} carts ({granted} granted, {refused} refused)", "in"));
         }
         for (of, bad) in [("bad", tally.bad_lines), ("bad stock lines", stock.bad_lines)] {
             if bad > 0 {
@@ -261,23 +292,23 @@ impl Summary {
 mod tests {
     use stockhold::HoldId;
 
-    use super::super::key::KeyMaker;
     use super::super::line::Names;
     use super::*;
 
     fn line(sku: &str, quantity: u32) -> Line {
         let names = Names { order_id: "o", sku, location: "l" };
-        Line::new(2, names, quantity, KeyMaker::default().order_line(names))
+        Line::new(2, names, quantity)
     }
 
     #[test]
     fn verdicts_are_counted_in_all_and_by_sku() {
         let mut tally = Tally::default();
-        let granted = Verdict::Granted { hold: HoldId::from_u128(1), available: 0 };
-        tally.count(&line("a", 2), &granted, false);
-        tally.count(&line("a", 3), &granted, true);
-        tally.count(&line("a", 5), &Verdict::Refused { why: Why::OutOfStock, available: 4 }, false);
-        tally.count(&line("nobody", 1), &Verdict::Refused { why: Why::UnknownSku, available: 0 }, false);
+        let granted = Outcome::Granted { hold: HoldId::from_u128(1), available: Some(0) };
+        let refused = |why| Outcome::Refused { why, available: Some(0) };
+        tally.count(&line("a", 2), granted, false);
+        tally.count(&line("a", 3), granted, true);
+        tally.count(&line("a", 5), refused(Why::OutOfStock), false);
+        tally.count(&line("nobody", 1), refused(Why::UnknownSku), false);
         tally.count_bad();
         assert_eq!(tally.granted, Count { lines: 2, units: 5 });
         assert_eq!(tally.granted_before, 1);
