@@ -14,6 +14,7 @@ mod options;
 mod round;
 mod shopper;
 mod tally;
+mod watchdog;
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -21,6 +22,7 @@ use std::time::{Duration, Instant};
 use options::Options;
 use round::Round;
 use tally::Tally;
+use watchdog::Watchdog;
 
 fn main() -> ExitCode {
     let options = match Options::read(std::env::args().skip(1)) {
@@ -30,18 +32,21 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let Options { calls, threads, seed: first } = options;
+    let Options { calls, threads, seed: first, round_max } = options;
     println!("{calls} calls, {threads} threads, seeds from {first}");
     let (begin, mut sum, mut seed) = (Instant::now(), Tally::default(), first);
+    let watchdog = Watchdog::new(round_max, first, move |seed| again(seed, threads));
     let (mut shopped, mut checked) = (Duration::ZERO, Duration::ZERO);
     while sum.calls < calls {
         let round = match Round::run(seed, threads) {
             Ok(round) => round,
             Err(error) => {
                 println!("seed {seed}: {error}");
-                return again(seed, threads, sum.calls);
+                println!("\nafter {} calls\n{}", sum.calls, again(seed, threads));
+                return ExitCode::FAILURE;
             }
         };
+        watchdog.round_ended();
         sum += round.tally;
         shopped += round.shopped;
         checked += round.checked;
@@ -53,7 +58,8 @@ fn main() -> ExitCode {
             println!("undecided: {undecided}");
         }
         if !round.breaches.is_empty() || !round.undecided.is_empty() {
-            return again(seed, threads, sum.calls);
+            println!("\nafter {} calls\n{}", sum.calls, again(seed, threads));
+            return ExitCode::FAILURE;
         }
         seed += 1;
     }
@@ -66,9 +72,8 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn again(seed: u64, threads: u64, calls: u64) -> ExitCode {
-    println!("\nafter {calls} calls; again: stockhold-stress --calls 1 --threads {threads} --seed {seed}");
-    ExitCode::FAILURE
+fn again(seed: u64, threads: u64) -> String {
+    format!("again: stockhold-stress --calls 1 --threads {threads} --seed {seed}")
 }
 
 fn told(tally: &Tally, shopped: Duration, checked: Duration) -> String {

@@ -14,6 +14,9 @@ use crate::mix::Mix;
 use crate::shopper::{Bag, Shopper};
 use crate::tally::Tally;
 
+/// Nobody is stalled for long here, so "busy" is rare; of so many answers in a hundred it is a breach of its own.
+const BUSY_PERCENT_MAX: f64 = 5.0;
+
 /// Calls of a round: enough to meet everybody, few enough to be judged at once.
 const CALLS: u64 = 200_000;
 
@@ -66,6 +69,9 @@ impl Round {
         }
         let (mut breaches, undecided) = verdict(&calls, &carts);
         breaches.extend(told);
+        if tally.busy_percent() > BUSY_PERCENT_MAX {
+            breaches.push(format!("busy in {} answers of {}", tally.busy, tally.calls));
+        }
         Ok(Round { mix, tally, breaches, undecided, shopped, checked: begin.elapsed() })
     }
 }

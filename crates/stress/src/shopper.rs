@@ -12,6 +12,9 @@ use crate::tally::Tally;
 /// Holds that a thread keeps an eye on; of one more, it lets the oldest go.
 const HELD_MAX: usize = 48;
 
+/// Times that a thread is told "busy" before it leaves: each took it longer than a thousand answers.
+const BUSY_MAX: u64 = 500;
+
 /// What a thread takes along over a restart.
 pub(crate) struct Bag {
     pub dice: Dice,
@@ -64,8 +67,11 @@ pub(crate) struct Shopper<'a> {
 impl<'a> Shopper<'a> {
     /// Makes about so many calls.
     pub(crate) fn shop(mut self, calls: u64) -> Bag {
-        let enough = self.bag.tally.calls + calls;
-        while self.bag.tally.calls < enough && self.bag.complaints.is_empty() {
+        let (enough, too_busy) = (self.bag.tally.calls + calls, self.bag.tally.busy + BUSY_MAX);
+        while self.bag.tally.calls < enough
+            && self.bag.tally.busy < too_busy
+            && self.bag.complaints.is_empty()
+        {
             self.turn();
         }
         if let Some((key, _)) = self.stopped {
