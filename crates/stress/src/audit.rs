@@ -8,8 +8,8 @@ use stockhold_check::{Call, Event, Recorder};
 
 use crate::held::KEYS;
 
-/// Looks at a key before "busy" is an answer like another.
-const LOOKS_MAX: usize = 1_000;
+/// Looks at a key, of which one should do: nobody is there to be busy with.
+const LOOKS_MAX: usize = 16;
 
 /// Units of a key, by what they are.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]

@@ -38,7 +38,8 @@ fn main() -> ExitCode {
     let watchdog = Watchdog::new(round_max, first, move |seed| again(seed, threads));
     let (mut shopped, mut checked) = (Duration::ZERO, Duration::ZERO);
     while sum.calls < calls {
-        let round = match Round::run(seed, threads) {
+        let round = std::panic::catch_unwind(|| Round::run(seed, threads));
+        let round = match round.unwrap_or_else(|_| Err("a panic".to_owned())) {
             Ok(round) => round,
             Err(error) => {
                 println!("seed {seed}: {error}");

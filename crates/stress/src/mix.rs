@@ -31,6 +31,8 @@ pub(crate) struct Mix {
     pub gates: bool,
     /// Nobody releases: what is not paid comes back by time alone, all of a millisecond at once.
     pub lets_expire: bool,
+    /// Enough to meet everybody, few enough to be judged at once. What hangs later may be caught in a short round.
+    pub calls: u64,
 }
 
 /// How much longer a payment makes a hold live.
@@ -54,6 +56,7 @@ impl Mix {
             holds_max: dice.one_of(&[1_000, 1 << 20, 1 << 20, 1 << 20]),
             gates: dice.once_in(4),
             lets_expire: dice.once_in(2),
+            calls: dice.one_of(&[10_000, 200_000, 200_000, 200_000]),
         }
     }
 

@@ -17,9 +17,6 @@ use crate::tally::Tally;
 /// Nobody is stalled for long here, so "busy" is rare; of so many answers in a hundred it is a breach of its own.
 const BUSY_PERCENT_MAX: f64 = 5.0;
 
-/// Calls of a round: enough to meet everybody, few enough to be judged at once.
-const CALLS: u64 = 200_000;
-
 pub(crate) struct Round {
     pub mix: Mix,
     pub tally: Tally,
@@ -45,7 +42,7 @@ impl Round {
     pub(crate) fn run(seed: u64, threads: u64) -> Result<Round, String> {
         let (stopwatch, mix) = (Stopwatch::new(), Mix::of(seed));
         let mut dice = Dice::new(seed ^ 1 << 63);
-        let capacity = (CALLS / threads * 2) as usize;
+        let capacity = (mix.calls / threads * 2) as usize;
         let bag = |_| Bag::new(dice.roll(), Recorder::with_capacity(stopwatch, capacity));
         let bags = (0..threads).map(bag).collect();
         let mut shop = Shop { mix, stopwatch, recorder: Recorder::new(stopwatch), bags, told: Vec::new() };
@@ -81,7 +78,7 @@ impl Shop {
         let config = self.mix.config().clock(SharedClock(self.stopwatch));
         let engine = Engine::in_memory(config).map_err(|error| error.to_string())?;
         let keys = self.stock(&engine)?;
-        Ok(self.crowd(&engine, &keys, CALLS).1)
+        Ok(self.crowd(&engine, &keys, self.mix.calls).1)
     }
 
     /// The same with a restart in the middle, which changes nothing, and one at the end.
@@ -90,14 +87,14 @@ impl Shop {
         let directory = scratch.path().join("stock");
         let engine = self.open(&directory)?;
         let keys = self.stock(&engine)?;
-        let (levels, mut tally) = self.crowd(&engine, &keys, CALLS / 2);
+        let (levels, mut tally) = self.crowd(&engine, &keys, self.mix.calls / 2);
         close(engine)?;
         let engine = self.open(&directory)?;
         let after = self.look(&engine, &keys);
         if !same(&levels, &after) {
             self.told.push(format!("a restart made of {levels:?}\n{after:?}"));
         }
-        let (levels, again) = self.crowd(&engine, &keys, CALLS / 2);
+        let (levels, again) = self.crowd(&engine, &keys, self.mix.calls / 2);
         tally += again;
         close(engine)?;
         let after = self.open(&directory).map(|engine| self.look(&engine, &keys))?;

@@ -12,8 +12,8 @@ use crate::tally::Tally;
 /// Holds that a thread keeps an eye on; of one more, it lets the oldest go.
 const HELD_MAX: usize = 48;
 
-/// Times that a thread is told "busy" before it leaves: each took it longer than a thousand answers.
-const BUSY_MAX: u64 = 500;
+/// Times that a thread is told "busy" before it leaves: each takes as long as a thousand answers.
+const BUSY_MAX: u64 = 40;
 
 /// What a thread takes along over a restart.
 pub(crate) struct Bag {
