@@ -1,0 +1,146 @@
+//! The shelf and the questions: corrections, readings, reshapes, switches.
+
+use std::time::Duration;
+
+use stockhold::error::LookupError;
+use stockhold::{Adjust, AdjustReason, HoldState, Receive};
+use stockhold_check::Event;
+
+use crate::held::KEYS;
+use crate::shopper::Shopper;
+
+impl Shopper<'_> {
+    fn any_key(&mut self) -> usize {
+        self.bag.dice.below(KEYS as u64) as usize
+    }
+
+    /// Units are found missing, even if they are promised; or they come again.
+    pub(crate) fn correct(&mut self) {
+        let key = self.any_key();
+        match self.bag.owed[key] {
+            0 => {
+                let lost = self.bag.dice.upto(self.mix.lost_max());
+                self.adjust(key, -i64::from(lost));
+            }
+            owed if self.bag.dice.once_in(2) => self.adjust(key, owed.into()),
+            owed => {
+                self.arrive(key, owed);
+                self.bag.owed[key] = 0;
+            }
+        }
+    }
+
+    fn adjust(&mut self, key: usize, delta: i64) {
+        let request = Adjust::by(self.keys[key], delta, AdjustReason::Count);
+        let (answer, span) = self.ask(|engine| engine.adjust(request));
+        match answer {
+            Ok(receipt) => {
+                let _ = self.receive(receipt);
+                // What it says is available may leave out a hold that came due after the sweep that goes before.
+                self.record(span, key, Event::Adjust { delta, available: None });
+                self.bag.owed[key] = if delta < 0 { -delta as u32 } else { 0 };
+            }
+            Err(error) => self.told_no(span, None, error),
+        }
+    }
+
+    /// Tried until it is done: units that never come would starve the round.
+    pub(crate) fn arrive(&mut self, key: usize, quantity: u32) {
+        let request = Receive::units(self.keys[key], quantity);
+        loop {
+            let (answer, span) = self.ask(|engine| engine.receive(request));
+            match answer {
+                Ok(receipt) => {
+                    let _ = self.receive(receipt);
+                    return self.record(span, key, Event::Receive { quantity: quantity.into() });
+                }
+                Err(error) => self.told_no(span, None, error),
+            }
+            if !self.bag.complaints.is_empty() {
+                return;
+            }
+        }
+    }
+
+    pub(crate) fn read(&mut self) {
+        let key = self.any_key();
+        let stock_key = self.keys[key];
+        let (answer, span) = self.ask(|engine| engine.available_exactly(stock_key));
+        match answer {
+            Ok(available) => self.record(span, key, Event::Reading { available }),
+            Err(error) => self.told_no(span, None, error),
+        }
+    }
+
+    /// Splits a key again, which everybody who finds too little in its cells gathers.
+    pub(crate) fn prepare(&mut self) {
+        let key = self.keys[self.bag.dice.one_of(&[0, 0, 0, 1, 2, 3])];
+        match self.ask(|engine| engine.prepare(key)) {
+            (Ok(split), _) => self.bag.tally.split += u64::from(split),
+            (Err(error), span) => self.told_no(span, None, error),
+        }
+    }
+
+    pub(crate) fn status(&mut self) {
+        let Some((held, _)) = self.choose() else { return };
+        match self.ask(|engine| engine.status(held.hold)) {
+            (Ok(status), span) if status.state == HoldState::Expired => {
+                self.record_each(span, &held, |_| Event::ExpiredSeen { hold: held.name() });
+            }
+            (Ok(_), _) => {}
+            // It cannot be told apart from a hold that is gone.
+            (Err(LookupError::Forgotten), _) => {}
+            (Err(error), span) => self.told_no(span, None, error),
+        }
+    }
+
+    pub(crate) fn level(&mut self) {
+        let key = self.any_key();
+        let stock_key = self.keys[key];
+        match self.ask(|engine| engine.level(stock_key)) {
+            (Ok(level), _) if level.on_hand == level.available + level.held + level.committed => {}
+            (Ok(level), _) => self.complain(format!("key {key} does not add up: {level:?}")),
+            (Err(error), span) => self.told_no(span, None, error),
+        }
+    }
+
+    pub(crate) fn sweep(&mut self) {
+        self.ask(|engine| engine.sweep());
+    }
+
+    /// Stops a key's sale, or lets it open in a millisecond, which it then does by itself.
+    pub(crate) fn stop(&mut self) {
+        if !self.mix.gates || self.stopped.is_some() || !self.bag.dice.once_in(4) {
+            return self.reserve();
+        }
+        let key = self.any_key();
+        let stock_key = self.keys[key];
+        let opens_at = self.engine.now().plus(Duration::from_millis(1));
+        let opens = self.bag.dice.once_in(2);
+        let (answer, span) = self.ask(|engine| match opens {
+            true => engine.open_sale_at(stock_key, opens_at),
+            false => engine.stop_sale(stock_key),
+        });
+        match answer {
+            Ok(receipt) => {
+                self.receive(receipt);
+                self.stopped = Some((key, self.bag.dice.upto(64)));
+            }
+            Err(error) => self.told_no(span, None, error),
+        }
+    }
+
+    /// Tried until it is done, as [`arrive`](Self::arrive) is.
+    pub(crate) fn resume(&mut self, key: usize) {
+        let stock_key = self.keys[key];
+        while self.stopped.is_some() && self.bag.complaints.is_empty() {
+            match self.ask(|engine| engine.resume_sale(stock_key)) {
+                (Ok(receipt), _) => {
+                    self.receive(receipt);
+                    self.stopped = None;
+                }
+                (Err(error), span) => self.told_no(span, None, error),
+            }
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! What an error says, as far as a history is concerned.
+
+use std::fmt::Display;
+
+use stockhold::Refusal;
+use stockhold::error::{
+    Common, ConfirmError, HoldError, LookupError, ReplaceError, ReserveError, StockError,
+};
+
+pub(crate) enum No {
+    /// Not to be known now: nothing was changed or said.
+    Busy,
+    /// The hold has expired.
+    Expired,
+    Refused(Refusal),
+    /// It says nothing that a history could contradict.
+    Nothing,
+    /// No call of ours can be answered like this.
+    Strange(String),
+}
+
+fn strange(error: impl Display) -> No {
+    No::Strange(error.to_string())
+}
+
+impl From<Common> for No {
+    fn from(error: Common) -> No {
+        if let Common::Busy(_) = error { No::Busy } else { strange(error) }
+    }
+}
+
+impl From<LookupError> for No {
+    fn from(error: LookupError) -> No {
+        match error {
+            LookupError::Changing => No::Busy,
+            LookupError::Forgotten => No::Nothing,
+            // Whoever asks was given the id.
+            error => strange(error),
+        }
+    }
+}
+
+impl From<ReserveError> for No {
+    fn from(error: ReserveError) -> No {
+        match error {
+            ReserveError::Refused(refusal) => No::Refused(refusal),
+            ReserveError::HoldsFull { .. } => No::Nothing,
+            ReserveError::Common(cause) => cause.into(),
+            error => strange(error),
+        }
+    }
+}
+
+impl From<ConfirmError> for No {
+    fn from(error: ConfirmError) -> No {
+        match error {
+            ConfirmError::Lookup(error) => error.into(),
+            ConfirmError::Expired => No::Expired,
+            ConfirmError::Refused(refusal) => No::Refused(refusal),
+            // Others were faster: to end the hold, or to replace it by fewer units.
+            ConfirmError::Ended(_) | ConfirmError::TooMany { .. } => No::Nothing,
+            ConfirmError::Common(cause) => cause.into(),
+            error => strange(error),
+        }
+    }
+}
+
+impl From<HoldError> for No {
+    fn from(error: HoldError) -> No {
+        match error {
+            HoldError::Lookup(error) => error.into(),
+            HoldError::Expired => No::Expired,
+            HoldError::WrongState(_) => No::Nothing,
+            HoldError::Common(cause) => cause.into(),
+            error => strange(error),
+        }
+    }
+}
+
+impl From<ReplaceError> for No {
+    fn from(error: ReplaceError) -> No {
+        match error {
+            ReplaceError::Lookup(error) => error.into(),
+            ReplaceError::Expired => No::Expired,
+            ReplaceError::WrongState(_) | ReplaceError::TooOften => No::Nothing,
+            ReplaceError::Refused(refusal) => No::Refused(refusal),
+            ReplaceError::Common(cause) => cause.into(),
+            error => strange(error),
+        }
+    }
+}
+
+impl From<StockError> for No {
+    fn from(error: StockError) -> No {
+        match error {
+            StockError::BelowZero { .. } => No::Nothing,
+            StockError::Common(cause) => cause.into(),
+            error => strange(error),
+        }
+    }
+}
