@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::counter::Shelf;
 use super::{BEFORE, DEADLINE, Entry, LATER, LINE, at, drain, explore};
 use crate::clock::Timestamp;
-use crate::engine::transition::{Beaten, Change, Pledges};
+use crate::engine::transition::{Change, Pledges};
 use crate::hold::slot::Slot;
 use crate::hold::state::{Event, No, Phase, Word, decide};
 use crate::hold::table::{Full, HoldTable, NewHold};
@@ -70,9 +70,8 @@ impl Stand {
             }
             let change =
                 Change { claim, record: &record, slot: &self.slot, from: word, to: next, back, taken };
-            match change.make(|| {}) {
-                Ok(end) => return Ok(end),
-                Err(Beaten) => {}
+            if let Ok(end) = change.make(|| {}) {
+                return Ok(end);
             }
         }
     }
