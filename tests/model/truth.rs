@@ -95,15 +95,11 @@ fn named(part: Part, there: Lines) -> Result<Lines, NoPart> {
             (Some(key), 0) => Ok(one(key, asked)),
             (_, more) => Err(NoPart::NameLines { lines: 1 + more }),
         },
-        Part::Lines(lines) => {
-            for key in (0..KEYS).filter(|key| lines[*key] > there[*key]) {
-                return Err(match there[key] {
-                    0 => NoPart::NotHeld { key },
-                    there => NoPart::TooMany { asked: lines[key], there },
-                });
-            }
-            Ok(lines)
-        }
+        Part::Lines(lines) => match (0..KEYS).find(|key| lines[*key] > there[*key]) {
+            None => Ok(lines),
+            Some(key) if there[key] == 0 => Err(NoPart::NotHeld { key }),
+            Some(key) => Err(NoPart::TooMany { asked: lines[key], there: there[key] }),
+        },
     }
 }
 
