@@ -230,6 +230,9 @@ operation_error! {
             /// Lines of the hold.
             lines: usize,
         },
+        /// It was changed in part too often.
+        #[error("the hold was changed in part 65,536 times, which is all it can be; do this for the whole of it")]
+        TooOften,
         /// It had expired, and its units are no longer there.
         #[error("the hold expired and its units cannot be taken again: {0}")]
         Refused(Refusal),
@@ -275,6 +278,9 @@ operation_error! {
             /// The largest allowed.
             max: Duration,
         },
+        /// It was changed in part too often.
+        #[error("the hold was changed in part 65,536 times, which is all it can be; do this for the whole of it")]
+        TooOften,
         /// A release and a payment are of a whole hold.
         #[error("the hold has {held} units and this is done for all of them; to sell a part, confirm that part")]
         WholeOnly {

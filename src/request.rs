@@ -217,15 +217,15 @@ impl<'a> Confirm<'a> {
         Confirm { hold, quantity: None, lines: None, retake: false, op_key: None }
     }
 
-    /// Of a cart, only these lines and quantities; the rest goes back.
+    /// Of a cart, only these lines and quantities; the rest goes back. Takes the place of a quantity.
     pub fn lines(mut self, lines: &'a [CartLine]) -> Self {
-        self.lines = Some(lines);
+        (self.lines, self.quantity) = (Some(lines), None);
         self
     }
 
-    /// Only `units` of them, 1 to what is held; the rest goes back. For a hold on one stock key.
+    /// Only `units` of them, 1 to what is held; the rest goes back. For a hold on one stock key. Takes the place of lines.
     pub fn quantity(mut self, units: u32) -> Self {
-        self.quantity = Some(units);
+        (self.quantity, self.lines) = (Some(units), None);
         self
     }
 
@@ -279,15 +279,15 @@ impl<'a> OnHold<'a> {
         OnHold { hold, quantity: None, lines: None, op_key: None }
     }
 
-    /// Of a cart, only these lines and quantities. For cancel and ship alone.
+    /// Of a cart, only these lines and quantities. For cancel and ship alone. Takes the place of a quantity.
     pub fn lines(mut self, lines: &'a [CartLine]) -> Self {
-        self.lines = Some(lines);
+        (self.lines, self.quantity) = (Some(lines), None);
         self
     }
 
     /// Only `units` of it. For cancel and ship alone: a release gives back everything, a payment is of everything.
     pub fn quantity(mut self, units: u32) -> Self {
-        self.quantity = Some(units);
+        (self.quantity, self.lines) = (Some(units), None);
         self
     }
 

@@ -208,7 +208,9 @@ fn start(
 
     // A log that was written with more holds than are allowed now is opened all the same.
     let highest = fold.holds.keys().max().map_or(0, |slot| slot.saturating_add(1));
-    let lines: usize = fold.holds.values().map(|hold| hold.lines.len()).sum();
+    // Only carts that are not over have lines of their own.
+    let carts = fold.holds.values().filter(|hold| hold.lines.len() > 1 && !hold.word.phase().is_over());
+    let lines: usize = carts.map(|hold| hold.lines.len()).sum();
     let lines_max = config.lines_max.max(u32::try_from(lines).unwrap_or(u32::MAX));
     let holds = HoldTable::new(shards, config.holds_max, lines_max, config.expired_kept, highest);
     for (&slot, hold) in &fold.holds {

@@ -125,7 +125,7 @@ impl Core {
             // What the word cannot say is written while it says `Changing`.
             let has = has.filter(|_| matches!(hold.facts.what, What::Chain { .. }));
             if has.is_some() && hold.facts.uses - hold.facts.generation >= CHANGES_MAX {
-                return Err(Stuck::No(No::Phase(next.phase())));
+                return Err(Stuck::NoPart(NoPart::TooOften));
             }
             let to = if has.is_some() { hold.word.changing() } else { next };
             let claim = self.claim(record.words(), Share::Keep)?;
@@ -234,7 +234,7 @@ impl Core {
             let has = (is_chain && taken != hold.lines).then_some(&taken);
             if has.is_some() && hold.facts.uses - hold.facts.generation >= CHANGES_MAX {
                 again.give();
-                return Err(ConfirmError::Expired);
+                return Err(ConfirmError::TooOften);
             }
             let to = if has.is_some() { hold.word.changing() } else { next };
             let back = Pledges::default();
@@ -402,8 +402,11 @@ impl Core {
 
     /// Refuses to do for a part of a hold what is done for all of it.
     fn whole(&self, part: Part<'_>, hold: &Hold) -> Result<(), NoPart> {
-        let part = self.part(&hold.lines, part)?;
-        if part == hold.lines { Ok(()) } else { Err(NoPart::WholeOnly { held: hold.lines.units() }) }
+        match self.part(&hold.lines, part) {
+            Ok(part) if part == hold.lines => Ok(()),
+            Ok(_) | Err(NoPart::NameLines { .. }) => Err(NoPart::WholeOnly { held: hold.lines.units() }),
+            Err(why) => Err(why),
+        }
     }
 }
 
@@ -418,6 +421,7 @@ fn confirm_error(stuck: Stuck) -> ConfirmError {
         Stuck::NoPart(NoPart::NotHeld(key)) => ConfirmError::NotHeld(key),
         Stuck::NoPart(NoPart::NameLines { lines }) => ConfirmError::NameLines { lines },
         Stuck::NoPart(NoPart::WholeOnly { .. }) => LookupError::Unknown.into(),
+        Stuck::NoPart(NoPart::TooOften) => ConfirmError::TooOften,
         Stuck::NoPart(NoPart::Common(cause)) | Stuck::Common(cause) => cause.into(),
         Stuck::Lookup(error) => error.into(),
     }
@@ -435,6 +439,7 @@ fn hold_error(stuck: Stuck) -> HoldError {
         Stuck::NoPart(NoPart::NotHeld(key)) => HoldError::NotHeld(key),
         Stuck::NoPart(NoPart::NameLines { lines }) => HoldError::NameLines { lines },
         Stuck::NoPart(NoPart::WholeOnly { held }) => HoldError::WholeOnly { held },
+        Stuck::NoPart(NoPart::TooOften) => HoldError::TooOften,
         Stuck::NoPart(NoPart::Common(cause)) | Stuck::Common(cause) => cause.into(),
         Stuck::Lookup(error) => error.into(),
     }

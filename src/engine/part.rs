@@ -24,6 +24,7 @@ pub(crate) enum NoPart {
     NotHeld(StockKey),
     NameLines { lines: usize },
     WholeOnly { held: u32 },
+    TooOften,
     Common(Common),
 }
 
