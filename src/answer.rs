@@ -118,7 +118,8 @@ pub struct Refusal {
     pub reason: RefusalReason,
     /// The stock key asked for.
     pub key: StockKey,
-    /// Units asked for.
+    /// Units asked for: the fewest that would have done; of a cart, all on that key; of a replaced hold, those that it
+    /// would have needed in addition.
     pub asked: u32,
     /// What was available: for [`RefusalReason::OutOfStock`] exact at the deciding read, else about.
     pub available: i64,

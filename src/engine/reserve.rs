@@ -118,7 +118,8 @@ impl Core {
         self.stopped()?;
         let Reserve { key, quantity, at_least, .. } = wanted.request;
         let line = Line { key: key.index, units: quantity };
-        if let Some(refusal) = self.closed(wanted.item, line, wanted.clock) {
+        let fewest = Line { units: at_least, ..line };
+        if let Some(refusal) = self.closed(wanted.item, fewest, wanted.clock) {
             return Err(ReserveError::Refused(refusal));
         }
         loop {
@@ -129,10 +130,7 @@ impl Core {
                 SoldOut::Retry => {}
                 SoldOut::Yes { available } => match u32::try_from(available) {
                     Ok(all) if all >= at_least => return Ok(all),
-                    _ => {
-                        let line = Line { units: at_least, ..line };
-                        return Err(ReserveError::Refused(self.out_of_stock(line, available)));
-                    }
+                    _ => return Err(ReserveError::Refused(self.out_of_stock(fewest, available))),
                 },
             }
         }

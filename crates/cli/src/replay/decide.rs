@@ -150,6 +150,9 @@ impl Decision {
         let why = match refusal.reason {
             RefusalReason::OutOfStock => Why::OutOfStock,
             RefusalReason::Stopped => Why::Stopped,
+            RefusalReason::NotOpen => {
+                return Decision::failed(&"the sale of this SKU has not opened yet: run again when it has");
+            }
             reason => return Decision::failed(&format!("a refusal of an unknown kind: {reason:?}")),
         };
         let told = |&key| match key == refusal.key {
