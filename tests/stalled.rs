@@ -474,7 +474,7 @@ impl Scene {
             expected_lines(case, answer.map(|cart| cart.not_yet_durable().hold))
         };
         // Patience takes a machine with work to do some time: of what ends in `Busy`, one in ten is asked.
-        let impatient = refusal.0 != Truth && number / 10 % 10 != 0;
+        let impatient = refusal.0 != Truth && !(number / 10).is_multiple_of(10);
         match number % 10 {
             6 | 7 if impatient => release(reserve(1)),
             0 => release(reserve(1)),
