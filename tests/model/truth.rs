@@ -161,7 +161,7 @@ impl Model {
             _ => None,
         };
         if let Some(reason) = closed {
-            return Err((Told::Refused { reason, key, asked: most }, Some(self.counted(key))));
+            return Err((Told::Refused { reason, key, asked: least }, Some(self.counted(key))));
         }
         let available = self.available(key);
         if available >= i64::from(most) {
