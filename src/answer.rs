@@ -5,6 +5,9 @@ use crate::request::CartLine;
 use crate::types::{HoldId, Position, Reference, StockKey};
 
 /// What is left of a stock key after a decision.
+///
+/// Exact on a key that is on one cell, as every scarce one is, with nothing due. On a hot, plentiful key it is what the
+/// taker's own cell has left, so it may be far too low: show "in stock", not a number.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Left {
     /// `available` at the instant of the decision.
@@ -107,7 +110,7 @@ pub enum RefusalReason {
     OutOfStock,
     /// Sale of this stock key is stopped.
     Stopped,
-    /// Sale of this stock key has not opened yet; [`Level::opens_at`] says when it does.
+    /// Sale of this stock key has not opened yet; [`Engine::opens_at`](crate::Engine::opens_at) says when it does.
     NotOpen,
 }
 

@@ -36,6 +36,7 @@ use crate::error::{
     Common, ConfirmError, HoldError, LookupError, NameError, OpKeyError, OpenError, OutcomeUnknown,
     ReplaceError, ReserveError, StockError, Stopped,
 };
+use crate::hold::lines::Lines;
 use crate::hold::op_keys::Answer;
 use crate::log::record::Op;
 use crate::metrics::Metrics;
@@ -98,16 +99,25 @@ impl Content {
     }
 
     /// Nothing, if no lines were named: so that what was asked without them hashes as it always has.
-    fn maybe_lines(self, lines: Option<&[CartLine]>) -> Content {
+    fn maybe_lines(self, core: &Core, lines: Option<&[CartLine]>) -> Content {
         match lines {
-            Some(lines) => self.number(1).lines(lines),
+            Some(lines) => self.number(1).named(core, lines),
             None => self,
         }
     }
 
-    fn lines(self, lines: &[CartLine]) -> Content {
+    /// Lines as they are understood: in whatever order they came, those on one key added up. Lines that cannot be are
+    /// refused before anybody asks for their hash.
+    fn named(self, core: &Core, lines: &[CartLine]) -> Content {
+        match core.lines(lines) {
+            Ok(lines) => self.lines(&lines),
+            Err(_) => self,
+        }
+    }
+
+    fn lines(self, lines: &Lines) -> Content {
         let counted = self.number(lines.len() as u64);
-        lines.iter().fold(counted, |content, line| content.number(line.key.index).number(line.quantity))
+        lines.iter().fold(counted, |content, line| content.number(line.key).number(line.units))
     }
 
     fn hold(mut self, hold: HoldId) -> Content {
@@ -125,8 +135,8 @@ fn other<T, E: From<Common>>() -> Result<T, E> {
     Err(Common::OpKey(OpKeyError::OtherContent).into())
 }
 
-fn hold_content(kind: u8, request: &OnHold<'_>) -> u64 {
-    Content::of(kind).hold(request.hold).maybe(request.quantity).maybe_lines(request.lines).hash()
+fn hold_content(core: &Core, kind: u8, request: &OnHold<'_>) -> u64 {
+    Content::of(kind).hold(request.hold).maybe(request.quantity).maybe_lines(core, request.lines).hash()
 }
 
 fn moved(answer: Answer) -> Result<Moved, HoldError> {
@@ -167,6 +177,10 @@ impl Engine {
     }
 
     /// An engine that keeps nothing: whatever [`Config::durability`] says, it is [`Durability::Memory`].
+    ///
+    /// # Errors
+    ///
+    /// A setting that cannot work.
     pub fn in_memory(config: Config) -> Result<Engine, OpenError> {
         config.validate()?;
         open::in_memory(config.durability(Durability::Memory))
@@ -225,11 +239,19 @@ impl Engine {
     /// The key of a SKU at a location, made if it is new. Declaring again is free and gives the same key.
     ///
     /// Names are any text of 1 to 255 bytes. A new key becomes durable with the first operation on it that does.
+    ///
+    /// # Errors
+    ///
+    /// A name that is empty or too long, a full catalogue, an engine that takes nothing new.
     pub fn declare(&self, sku: &str, location: &str) -> Result<StockKey, NameError> {
         self.inner.core.declare(sku, location)
     }
 
     /// The key of a SKU at a location that was declared. Keep the key: it spares the hot path hashing names.
+    ///
+    /// # Errors
+    ///
+    /// A name that was never declared.
     pub fn key(&self, sku: &str, location: &str) -> Result<StockKey, NameError> {
         let core = &self.inner.core;
         Ok(StockKey { index: core.catalog.find(sku, location)?, tag: core.answers.tag })
@@ -301,7 +323,7 @@ impl Engine {
             return core.decide_cart(&wanted, None).map(|granted| self.receipt(granted));
         }
         let content = Content::of(10)
-            .lines(request.lines)
+            .lines(&wanted.lines)
             .maybe(request.ttl.map(|ttl| ttl.as_nanos().min(i128::MAX as u128) as i128))
             .bytes(request.reference)
             .hash();
@@ -358,8 +380,9 @@ impl Engine {
     }
 
     /// Many independent reserves in one call: each is granted or refused by itself, and the results are in the order of
-    /// the requests. Cheaper than as many calls: up to 64 at a time share their claim and their draw of the log. Requests
-    /// with an op key are decided one by one.
+    /// the requests. Cheaper than as many calls: up to 64 at a time share their claim and their draw of the log. One that
+    /// comes up short at the first go is decided again after the others of its 64. If any request has an op key, all are
+    /// decided one by one.
     ///
     /// ```
     /// # use stockhold::{Config, Engine, Receive, Reserve};
@@ -400,7 +423,7 @@ impl Engine {
             let content = Content::of(11).hold(request.hold);
             let content = match request.by {
                 ReplaceBy::Quantity(units) => content.number(0).number(units),
-                ReplaceBy::Lines(lines) => content.number(1).lines(lines),
+                ReplaceBy::Lines(lines) => content.number(1).named(core, lines),
             };
             content.maybe(request.ttl.map(|ttl| ttl.as_nanos().min(i128::MAX as u128) as i128)).hash()
         };
@@ -414,6 +437,11 @@ impl Engine {
     ///
     /// At or after the deadline it loses, unless [`Confirm::retake_if_expired`] finds the units still there (and the
     /// key's sale not stopped).
+    ///
+    /// # Errors
+    ///
+    /// [`ConfirmError::Expired`] at or after the deadline, [`ConfirmError::Ended`] after another outcome; more, or other
+    /// lines, than the hold has; a hold that is not known or no longer remembered. The hold is as it was.
     pub fn confirm<'a>(
         &self,
         request: impl Into<Confirm<'a>>,
@@ -425,7 +453,7 @@ impl Engine {
                 .hold(request.hold)
                 .maybe(request.quantity)
                 .number(u8::from(request.retake))
-                .maybe_lines(request.lines)
+                .maybe_lines(core, request.lines)
                 .hash()
         };
         let content = request.op_key.map_or(0, |_| content());
@@ -437,16 +465,24 @@ impl Engine {
     }
 
     /// A hold is given back by its holder. Lock-free without an op key.
+    ///
+    /// # Errors
+    ///
+    /// [`HoldError`]: the hold has expired, ended otherwise, or is not known. Nothing was changed.
     pub fn release<'a>(&self, request: impl Into<OnHold<'a>>) -> Result<Receipt<'_, Moved>, HoldError> {
         let (core, request) = (&self.inner.core, request.into());
         let now = core.now();
-        let content = request.op_key.map_or(0, |_| hold_content(3, &request));
+        let content = request.op_key.map_or(0, |_| hold_content(core, 3, &request));
         core.once(request.op_key, content, now, Answer::Moved, moved, |op| core.release(request, now, op))
             .map(|released| self.receipt(released))
     }
 
     /// A hold gets more time. It never gets less, nor more in all than [`Config::life_max`]; a failed call
     /// extends nothing, and an expired hold does not come back.
+    ///
+    /// # Errors
+    ///
+    /// [`HoldError::LifeMax`] says how long it may live; a TTL out of bounds; a hold that has expired, ended, or is not known.
     pub fn extend(&self, request: Extend) -> Result<Receipt<'_, Extended>, HoldError> {
         let core = &self.inner.core;
         let now = core.now();
@@ -459,13 +495,17 @@ impl Engine {
     }
 
     /// Payment is in flight: the hold lives [`Config::payment_extension`] longer, once, within [`Config::life_max`].
+    ///
+    /// # Errors
+    ///
+    /// A hold that has expired, ended, is paying already, or is not known.
     pub fn begin_payment<'a>(
         &self,
         request: impl Into<OnHold<'a>>,
     ) -> Result<Receipt<'_, Extended>, HoldError> {
         let (core, request) = (&self.inner.core, request.into());
         let now = core.now();
-        let content = request.op_key.map_or(0, |_| hold_content(5, &request));
+        let content = request.op_key.map_or(0, |_| hold_content(core, 5, &request));
         core.once(request.op_key, content, now, Answer::Extended, extended, |op| {
             core.begin_payment(request, now, op)
         })
@@ -473,19 +513,27 @@ impl Engine {
     }
 
     /// Gives back what was confirmed and has not shipped, whole or in part.
+    ///
+    /// # Errors
+    ///
+    /// A hold that is not confirmed; more units, or other lines, than it still has.
     pub fn cancel<'a>(&self, request: impl Into<OnHold<'a>>) -> Result<Receipt<'_, Moved>, HoldError> {
         let (core, request) = (&self.inner.core, request.into());
         let now = core.now();
-        let content = request.op_key.map_or(0, |_| hold_content(6, &request));
+        let content = request.op_key.map_or(0, |_| hold_content(core, 6, &request));
         core.once(request.op_key, content, now, Answer::Moved, moved, |op| core.cancel(request, now, op))
             .map(|cancelled| self.receipt(cancelled))
     }
 
     /// What was confirmed leaves the building, whole or in part. Takes the key's lock of physical movements.
+    ///
+    /// # Errors
+    ///
+    /// A hold that is not confirmed; more units, or other lines, than it still has.
     pub fn ship<'a>(&self, request: impl Into<OnHold<'a>>) -> Result<Receipt<'_, Moved>, HoldError> {
         let (core, request) = (&self.inner.core, request.into());
         let now = core.now();
-        let content = request.op_key.map_or(0, |_| hold_content(7, &request));
+        let content = request.op_key.map_or(0, |_| hold_content(core, 7, &request));
         core.once(request.op_key, content, now, Answer::Moved, moved, |op| core.ship(request, now, op))
             .map(|shipped| self.receipt(shipped))
     }
@@ -494,6 +542,10 @@ impl Engine {
 /// # Stock
 impl Engine {
     /// Units arrive and are on sale at once. Takes the key's lock of physical movements.
+    ///
+    /// # Errors
+    ///
+    /// [`StockError::TooMuch`] beyond what can be counted; a quantity or reference out of range.
     pub fn receive(&self, request: Receive<'_>) -> Result<Receipt<'_, Adjusted>, StockError> {
         let core = &self.inner.core;
         core.item(request.key)?;
@@ -510,6 +562,10 @@ impl Engine {
 
     /// Corrects what is on hand. Down below what is promised it is a shortfall: applied, and reported in the
     /// answer; what is received next pays it. Takes the key's lock of physical movements.
+    ///
+    /// # Errors
+    ///
+    /// [`StockError::BelowZero`] for more than is on hand; a delta or reference out of range.
     pub fn adjust(&self, request: Adjust<'_>) -> Result<Receipt<'_, Adjusted>, StockError> {
         let core = &self.inner.core;
         core.item(request.key)?;
@@ -531,21 +587,38 @@ impl Engine {
 
     /// The stop switch of a key: from now on reserves are refused with
     /// [`RefusalReason::Stopped`](crate::answer::RefusalReason::Stopped), everything else goes on. Survives a restart.
+    ///
+    /// # Errors
+    ///
+    /// A key of another directory; an engine that takes nothing new, or whose log is behind.
     pub fn stop_sale(&self, key: StockKey) -> Result<Receipt<'_, ()>, StockError> {
         self.inner.core.switch(key, Gate::Stopped).map(|stopped| self.receipt(stopped))
     }
 
     /// Opens the sale of a key at a moment of engine time: until then reserves are refused with
-    /// [`RefusalReason::NotOpen`](crate::answer::RefusalReason::NotOpen), from then on none is, whoever looks
-    /// first; nobody has to be there to open it. Overrides the stop switch, and is overridden by it. Survives a restart.
+    /// [`RefusalReason::NotOpen`](crate::answer::RefusalReason::NotOpen), from then on no reserve is refused for that
+    /// reason; nobody has to be there to open it. A moment that has passed opens it now; one beyond 2089 is 2089.
+    /// Survives a restart.
+    ///
+    /// It takes the place of the stop switch, and [`stop_sale`](Self::stop_sale) takes its place: who stops a sale that has
+    /// not opened, and resumes it, opens it at once. Give the moment again instead.
+    ///
+    /// # Errors
+    ///
+    /// A key of another directory; an engine that takes nothing new, or whose log is behind.
     pub fn open_sale_at(&self, key: StockKey, opens_at: Timestamp) -> Result<Receipt<'_, ()>, StockError> {
         self.inner.core.switch(key, Gate::OpensAt(opens_at)).map(|set| self.receipt(set))
     }
 
-    /// Splits a key's counter in advance, for a sale whose first moment will be its hottest; says whether there was enough
-    /// stock to split (64 units for each core). A split key is otherwise split by contention alone, within microseconds.
-    /// Prepared, it stays split until it has been used and then been idle for a second. Changes no number; not
-    /// remembered over a restart.
+    /// Splits a key's counter in advance, for a sale whose first moment will be its hottest; says whether it is split now.
+    /// It is not if it has fewer than 64 units or more than 8 million for each core (up to 16), if 256 other keys are
+    /// split, or on a machine with one core: none of which makes an answer wrong. A key is otherwise split by contention
+    /// alone, within microseconds. Prepared, it stays split until it has been used and then been idle for a second. Changes
+    /// no number; not remembered over a restart.
+    ///
+    /// # Errors
+    ///
+    /// A key of another directory.
     pub fn prepare(&self, key: StockKey) -> Result<bool, StockError> {
         let core = &self.inner.core;
         core.item(key)?;
@@ -553,6 +626,10 @@ impl Engine {
     }
 
     /// Clears the stop switch, and the time of opening.
+    ///
+    /// # Errors
+    ///
+    /// A key of another directory; an engine that takes nothing new, or whose log is behind.
     pub fn resume_sale(&self, key: StockKey) -> Result<Receipt<'_, ()>, StockError> {
         self.inner.core.switch(key, Gate::Open).map(|resumed| self.receipt(resumed))
     }
@@ -560,8 +637,21 @@ impl Engine {
 
 /// # Questions
 impl Engine {
+    /// When the sale of a key opens, if it has a time for that: one load. `None` once it was opened or stopped by the switch.
+    ///
+    /// # Errors
+    ///
+    /// A key of another directory.
+    pub fn opens_at(&self, key: StockKey) -> Result<Option<Timestamp>, StockError> {
+        Ok(self.inner.core.item(key)?.opens_at())
+    }
+
     /// About what is on sale now: one load, or one for each cell of a hot key, which are added up while sales go on. Holds
     /// that are due and not yet swept count as held in it. Writes nothing, so it can be polled.
+    ///
+    /// # Errors
+    ///
+    /// A key of another directory.
     pub fn available(&self, key: StockKey) -> Result<i64, StockError> {
         let core = &self.inner.core;
         Ok(core.item(key)?.counter.roughly(core.lane(key.index)))
@@ -579,12 +669,20 @@ impl Engine {
 
     /// The book of a key at one position of the log, at least as new as every answer given before this call.
     /// Waits for the log to get there. After a failure of the log it is the last book there was.
+    ///
+    /// # Errors
+    ///
+    /// A key of another directory.
     pub fn level(&self, key: StockKey) -> Result<Level, StockError> {
         Ok(self.inner.core.level(key)?)
     }
 
     /// A hold, as it is. A deadline that has passed closes it first; if the log is full or has failed, the hold is shown as
     /// it was, with the deadline that has passed.
+    ///
+    /// # Errors
+    ///
+    /// [`LookupError`]: no such hold, or it is no longer remembered, or it is being changed at this very moment.
     pub fn status(&self, hold: HoldId) -> Result<HoldStatus, LookupError> {
         let core = &self.inner.core;
         core.status(hold, core.now())
@@ -598,6 +696,10 @@ impl Engine {
 
     /// What stands in the way of a refused reserve: "try again in 40 s". Read now, after the refusal. Cost: looks at
     /// every hold.
+    ///
+    /// # Errors
+    ///
+    /// A key of another directory.
     pub fn in_the_way(&self, key: StockKey) -> Result<InTheWay, StockError> {
         let core = &self.inner.core;
         Ok(core.in_the_way(key, core.now())?)

@@ -19,7 +19,8 @@ pub enum Busy {
     /// Others are about to give units back, or may be.
     #[error("units of this stock key are on their way back; try again at once")]
     Pending,
-    /// Holds that are due are being reclaimed by another thread.
+    /// Holds that are due are being reclaimed by another thread. It may concern any stock key: holds of all keys share the
+    /// wheels.
     #[error("expired holds are being reclaimed; try again at once")]
     Reclaiming,
     /// The ring has no room until the log thread has caught up.
@@ -193,7 +194,8 @@ pub enum LookupError {
     /// No hold was ever given this id here: it is forged, mistyped, or of another directory.
     #[error("no hold of this directory has this id; check where the id came from")]
     Unknown,
-    /// Another call is changing the hold in more than one step; ask again at once.
+    /// Another call is changing the hold in more than one step; ask again at once. Only
+    /// [`Engine::status`](crate::Engine::status) says so; operations answer [`Busy::Changing`].
     #[error("this hold is being changed by another call; ask again at once")]
     Changing,
     /// The hold ended so long ago that how is forgotten.

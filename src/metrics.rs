@@ -14,6 +14,7 @@ pub(crate) enum Count {
     Granted,
     OutOfStock,
     Stopped,
+    NotOpen,
     HoldsFull,
     BusyPending,
     BusyReclaiming,
@@ -150,8 +151,10 @@ pub struct Metrics {
     pub granted: u64,
     /// Reserves refused because stock was out.
     pub refused_out_of_stock: u64,
-    /// Reserves refused by the stop switch, or because the sale had not opened.
+    /// Reserves refused by the stop switch.
     pub refused_stopped: u64,
+    /// Reserves refused because the sale had not opened.
+    pub refused_not_open: u64,
     /// Reserves turned away at `holds_max`.
     pub holds_full: u64,
     /// `Busy`: units were on their way back.
@@ -241,6 +244,7 @@ impl Metrics {
             (&mut self.granted, Granted),
             (&mut self.refused_out_of_stock, OutOfStock),
             (&mut self.refused_stopped, Stopped),
+            (&mut self.refused_not_open, NotOpen),
             (&mut self.holds_full, HoldsFull),
             (&mut self.busy_pending, BusyPending),
             (&mut self.busy_reclaiming, BusyReclaiming),

@@ -10,8 +10,8 @@ use std::time::Duration;
 use common::{Disk, MaybeBusy, ON_DISK, SECOND, START, Shop, insist, out_of_stock};
 use stockhold::error::{Busy, Common, OpKeyError, ReserveError};
 use stockhold::{
-    Adjust, AdjustReason, Confirm, Extend, HoldId, OnHold, OpKey, Position, Receipt, Receive, Refusal,
-    RefusalReason, Reserve,
+    Adjust, AdjustReason, CartLine, Confirm, Extend, HoldId, OnHold, OpKey, Position, Receipt, Receive,
+    Refusal, RefusalReason, Reserve, ReserveCart,
 };
 
 /// A UUIDv7 of this moment.
@@ -357,4 +357,19 @@ fn an_old_uuid_is_refused_rather_than_taken_for_new() {
     let shop = disk.open_with(|config| config.op_key_retention(None));
     assert_eq!(ask(&shop, fresh), first);
     assert!(ask(&shop, old).is_ok());
+}
+
+#[test]
+fn a_cart_sent_again_with_its_lines_in_another_order_is_the_same_cart() {
+    let shop = Shop::with_units(0);
+    let [first, second] = shop.keys();
+    for key in [first, second] {
+        shop.receive(key, 5);
+    }
+    let lines = [(first, 2), (second, 1)].map(|(key, quantity)| CartLine::units(key, quantity));
+    let again = [(second, 1), (first, 1), (first, 1)].map(|(key, quantity)| CartLine::units(key, quantity));
+    let [sent, sent_again] = [&lines[..], &again[..]].map(|lines| {
+        shop.engine.reserve_cart(ReserveCart::lines(lines).op_key(OpKey(7))).unwrap().wait().unwrap()
+    });
+    assert_eq!(sent, sent_again);
 }

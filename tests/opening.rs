@@ -3,6 +3,7 @@
 mod common;
 
 use common::{Disk, ON_DISK, SECOND, START, Shop, at_once, insist, out_of_stock};
+use stockhold::answer::Left;
 use stockhold::error::{Common, ConfirmError, ReplaceError, ReserveError, StockError};
 use stockhold::{Confirm, OpKey, Receive, RefusalReason, Replace, Reserve, Reserved, Timestamp};
 
@@ -23,6 +24,22 @@ fn reason(answer: Result<Reserved, ReserveError>) -> Option<RefusalReason> {
         Err(ReserveError::Refused(refusal)) => Some(refusal.reason),
         Err(error) => panic!("{error:?}"),
     }
+}
+
+#[test]
+fn a_prepared_key_stays_prepared_though_it_is_counted_and_stocked_up() {
+    let shop = Shop::with_units(10_000);
+    if !shop.engine.prepare(shop.key).unwrap() {
+        return; // one core: nothing is ever split
+    }
+    assert_eq!(shop.engine.available_exactly(shop.key), Ok(10_000));
+    shop.receive(shop.key, 10_000);
+    for _ in 0..5 {
+        shop.clock.advance(2 * SECOND);
+        shop.engine.sweep();
+    }
+    let left = shop.engine.reserve(Reserve::units(shop.key, 1)).unwrap().wait().unwrap().left;
+    assert!(matches!(left, Left::AtLeast(_)), "on one cell: {left:?}");
 }
 
 #[test]

@@ -140,7 +140,7 @@ impl Core {
     #[inline]
     pub(crate) fn closed(&self, item: &Item, line: Line, clock: &dyn Clock) -> Option<Refusal> {
         let reason = item.closed(|| clock.now())?;
-        self.count(Count::Stopped);
+        self.count(if reason == RefusalReason::NotOpen { Count::NotOpen } else { Count::Stopped });
         let available = item.counter.roughly(self.lane(line.key));
         Some(self.refusal(line, reason, available))
     }

@@ -190,6 +190,11 @@ impl Blocks {
         prepared.store(true, Ordering::Relaxed);
     }
 
+    /// Whether a block was split in advance, and nobody was seen to use it.
+    pub(crate) fn is_kept(&self, block: u32) -> bool {
+        self.blocks[block as usize].prepared.load(Ordering::Relaxed) // a hint
+    }
+
     fn digest(&self, block: u32) -> u64 {
         let words = self.cells(block).iter().map(|cell| cell.load(Ordering::Relaxed));
         words.fold(0, |digest: u64, word| digest.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(word))

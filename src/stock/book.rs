@@ -67,6 +67,12 @@ impl Item {
         }
     }
 
+    /// The moment at which the sale opens, if it has one.
+    pub(crate) fn opens_at(&self) -> Option<Timestamp> {
+        let gate = self.gate.load(Ordering::Acquire); // as in `closed`
+        (gate != OPEN && gate != STOPPED).then_some(Timestamp(gate))
+    }
+
     pub(crate) fn set_gate(&self, gate: Gate) {
         self.gate.store(gate.word(), Ordering::Release);
     }

@@ -131,6 +131,19 @@ enum Tried<T> {
     Over,
 }
 
+/// How a key was that is gathered for an exact number.
+#[derive(Clone, Copy, Default)]
+struct WasSplit {
+    split: bool,
+    prepared: bool,
+}
+
+impl WasSplit {
+    fn seen(&mut self, lane: Lane<'_>, at: Use) {
+        (self.split, self.prepared) = (true, self.prepared || lane.blocks.is_kept(at.block));
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Counter {
     word: AtomicU64,
@@ -171,17 +184,15 @@ impl Counter {
 
     /// Exactly what is on sale, at one instant. A split key is gathered for it and split again.
     pub(crate) fn exactly(&self, lane: Lane<'_>) -> Reading {
-        let mut split = false;
+        let mut was = WasSplit::default();
         loop {
             match self.shape() {
                 Shape::One(one) => {
-                    if split {
-                        self.split(lane);
-                    }
+                    self.split_again(lane, was);
                     return one.into();
                 }
                 Shape::Split(at) => {
-                    split = true;
+                    was.seen(lane, at);
                     self.gather(lane, at);
                 }
             }
@@ -325,20 +336,18 @@ impl Counter {
 
     /// Adds physical units, or takes them off, even below zero; says what is available then.
     pub(crate) fn correct(&self, lane: Lane<'_>, delta: i64) -> i64 {
-        let mut split = false;
+        let mut was = WasSplit::default();
         loop {
             match self.shape() {
                 Shape::One(before) => {
                     let available = before.available + delta;
                     if self.swap(before, One { available, ..before }) {
-                        if split {
-                            self.split(lane);
-                        }
+                        self.split_again(lane, was);
                         return available;
                     }
                 }
                 Shape::Split(at) => {
-                    split = true;
+                    was.seen(lane, at);
                     self.gather(lane, at);
                 }
             }
@@ -366,6 +375,16 @@ impl Counter {
             lane.blocks.put_back(at.block);
         }
         None
+    }
+
+    /// After a gather that nobody ran short for: the key is as it was, also in having been prepared.
+    fn split_again(&self, lane: Lane<'_>, was: WasSplit) {
+        if was.split
+            && let Some(block) = self.split(lane)
+            && was.prepared
+        {
+            lane.blocks.keep(block);
+        }
     }
 
     /// Gathers the key if it is split over `block`.
