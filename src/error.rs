@@ -233,7 +233,7 @@ operation_error! {
             lines: usize,
         },
         /// It was changed in part too often.
-        #[error("the hold was changed in part 65,536 times, which is all it can be; do this for the whole of it")]
+        #[error("the hold was changed in part as often as it can be (some 2^31 times); do this for the whole of it")]
         TooOften,
         /// It had expired, and its units are no longer there.
         #[error("the hold expired and its units cannot be taken again: {0}")]
@@ -281,7 +281,7 @@ operation_error! {
             max: Duration,
         },
         /// It was changed in part too often.
-        #[error("the hold was changed in part 65,536 times, which is all it can be; do this for the whole of it")]
+        #[error("the hold was changed in part as often as it can be (some 2^31 times); do this for the whole of it")]
         TooOften,
         /// A release and a payment are of a whole hold.
         #[error("the hold has {held} units and this is done for all of them; to sell a part, confirm that part")]

@@ -306,21 +306,6 @@ fn a_cart_ships_and_is_cancelled_part_by_part_in_any_order_over_restarts() {
 }
 
 #[test]
-fn a_cart_that_has_left_in_as_many_parts_as_it_can_leaves_as_a_whole() {
-    let (shop, [first, second, _]) = stocked([70_000, 1, 0]);
-    let hold = shop.engine.reserve_cart(ReserveCart::lines(&cart(&[(first, 70_000), (second, 1)]))).unwrap();
-    let hold = hold.wait().unwrap().hold;
-    shop.engine.confirm(hold).unwrap().wait().unwrap();
-    let one = [CartLine::units(first, 1)];
-    let shipped = (0..70_000).find_map(|shipped| match shop.engine.ship(ship(hold, &one)) {
-        Ok(_) => None,
-        Err(error) => Some((shipped, error)),
-    });
-    assert_eq!(shipped, Some((65_536, HoldError::TooOften)));
-    assert_eq!(shop.engine.ship(hold).unwrap().wait().unwrap().quantity, 70_001 - 65_536);
-}
-
-#[test]
 fn a_cart_that_is_over_shows_no_lines_before_and_after_a_restart() {
     let disk = Disk::new(ON_DISK[0]);
     let shop = disk.open();

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Wake, Waker};
 use std::time::Duration;
+use stockhold::types::LINES_MAX;
 use stockhold::*;
 
 struct Panics;
@@ -257,4 +258,59 @@ fn holds_beyond_a_lowered_holds_max_are_kept_seen_and_not_replaced() {
     assert_eq!(engine.sweep(), 40);
     let granted = (0..50).filter(|_| engine.reserve(Reserve::units(key, 1)).is_ok()).count();
     assert_eq!(granted, 2);
+}
+
+/// So many stock keys with a unit each, as lines of a cart.
+fn singles(shop: &Shop, keys: usize) -> Vec<CartLine> {
+    let key = |number| shop.engine.declare("single", &format!("shelf {number}")).unwrap();
+    let keys: Vec<_> = (0..keys).map(key).collect();
+    keys.iter().for_each(|key| shop.receive(*key, 1));
+    keys.into_iter().map(|key| CartLine::units(key, 1)).collect()
+}
+
+#[test]
+fn what_is_paid_for_ships_in_as_many_parts_as_it_has_units() {
+    let units = (1 << 16) + 9;
+    let shop = Shop::with_units(units);
+    let [a, b] = shop.keys();
+    shop.receive(b, 1);
+    let hold = shop.cart(&[(a, units), (b, 1)]);
+    shop.engine.confirm(hold).unwrap().wait().unwrap();
+    let one = [CartLine::units(a, 1)];
+    for _ in 0..units {
+        insist(|| shop.engine.ship(OnHold::hold(hold).lines(&one))).unwrap().not_yet_durable();
+    }
+    shop.assert_level_of(a, 0, 0, 0);
+    shop.assert_level_of(b, 1, 0, 1);
+}
+
+#[test]
+fn lines_of_carts_that_are_due_do_not_keep_a_hold_from_being_replaced() {
+    let shop = Shop::with(2, |config| config.lines_max(LINES_MAX as u32));
+    let lines = singles(&shop, LINES_MAX);
+    shop.engine.reserve_cart(ReserveCart::lines(&lines).ttl(SECOND)).unwrap().wait().unwrap();
+    let hold = shop.reserve(1);
+    shop.clock.advance(SECOND);
+    let replaced = shop.engine.replace(Replace::quantity(hold, 2)).unwrap().wait().unwrap();
+    assert_eq!(replaced.quantity, 2);
+}
+
+#[test]
+fn lines_of_expired_carts_are_used_again_where_their_slots_are_not() {
+    let disk = Disk::new(Durability::Sync);
+    let shop = disk.open_with(|config| config.lines_max(LINES_MAX as u32));
+    shop.receive(shop.key, 99);
+    // In every shard there are more slots than will be allowed.
+    let before: Vec<_> = (0..20).map(|_| shop.reserve(1)).collect();
+    let lines = singles(&shop, LINES_MAX);
+    shop.engine.reserve_cart(ReserveCart::lines(&lines).ttl(SECOND)).unwrap().wait().unwrap();
+    shop.engine.shutdown().unwrap();
+
+    let shop = disk.open_with(|config| config.lines_max(LINES_MAX as u32).holds_max(16));
+    for hold in before {
+        shop.engine.release(hold).unwrap().wait().unwrap();
+    }
+    shop.clock.advance(SECOND);
+    assert_eq!(shop.engine.sweep(), 1);
+    shop.engine.reserve_cart(ReserveCart::lines(&lines)).unwrap().wait().unwrap();
 }

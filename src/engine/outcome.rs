@@ -10,7 +10,7 @@ use crate::answer::{Confirmed, Extended, HoldState, Moved};
 use crate::clock::Timestamp;
 use crate::error::{Busy, Common, ConfirmError, HoldError, LookupError};
 use crate::hold::lines::Lines;
-use crate::hold::slot::{CHANGES_MAX, Slot, What};
+use crate::hold::slot::{Slot, What};
 use crate::hold::state::{Event, No, Phase, Word, decide};
 use crate::log::record::{Encoded, Op, Place};
 use crate::log::ring::Share;
@@ -124,7 +124,7 @@ impl Core {
             record.set_answer(next.units().into());
             // What the word cannot say is written while it says `Changing`.
             let has = has.filter(|_| matches!(hold.facts.what, What::Chain { .. }));
-            if has.is_some() && hold.facts.uses - hold.facts.generation >= CHANGES_MAX {
+            if has.is_some() && !hold.facts.can_change() {
                 return Err(Stuck::NoPart(NoPart::TooOften));
             }
             let to = if has.is_some() { hold.word.changing() } else { next };
@@ -232,7 +232,7 @@ impl Core {
             };
             let is_chain = matches!(hold.facts.what, What::Chain { .. });
             let has = (is_chain && taken != hold.lines).then_some(&taken);
-            if has.is_some() && hold.facts.uses - hold.facts.generation >= CHANGES_MAX {
+            if has.is_some() && !hold.facts.can_change() {
                 again.give();
                 return Err(ConfirmError::TooOften);
             }

@@ -13,7 +13,6 @@ use crate::error::{Common, LookupError, ReplaceError};
 use crate::hold::lines::{Line, Lines};
 use crate::hold::slot::CHANGES_MAX;
 use crate::hold::state::{Event, No, Phase, decide};
-use crate::hold::table::Full;
 use crate::log::lines::{beside, pack};
 use crate::log::record::{Op, Record};
 use crate::log::ring::Share;
@@ -82,11 +81,11 @@ impl Core {
             }
             let chain = match self.holds.chain(&lines) {
                 Ok(chain) => chain,
-                Err(Full::Growing) => {
-                    self.again(&mut effort, crate::error::Busy::Growing)?;
-                    continue;
-                }
-                Err(_) => return Err(Common::LinesFull { lines_max: self.config.lines_max }.into()),
+                // Lines of holds that are due, and not yet closed, stand in nobody's way.
+                Err(full) => match self.may_have_room(full, self.now(), &mut effort)? {
+                    true => continue,
+                    false => return Err(Common::LinesFull { lines_max: self.config.lines_max }.into()),
+                },
             };
             // From here on the chain must be used or given up.
             let give_up = |cause: Common| {

@@ -372,33 +372,43 @@ impl Core {
         now: Timestamp,
         effort: &mut Effort,
     ) -> Result<Option<T>, ReserveError> {
-        if full == Full::Growing {
-            self.again(effort, Busy::Growing)?;
+        if self.may_have_room(full, now, effort)? {
             return Ok(None);
+        }
+        self.count(Count::HoldsFull);
+        Err(match full {
+            Full::Lines => Common::LinesFull { lines_max: self.config.lines_max }.into(),
+            _ => ReserveError::HoldsFull { holds_max: self.config.holds_max },
+        })
+    }
+
+    /// Reclaims what is due and stands in the way; whether it is worth another look.
+    pub(crate) fn may_have_room(
+        &self,
+        full: Full,
+        now: Timestamp,
+        effort: &mut Effort,
+    ) -> Result<bool, Common> {
+        if full == Full::Growing {
+            return self.again(effort, Busy::Growing).map(|_| true);
         }
         match self.horizon(None, || now) {
             // Room that was reclaimed after the place was asked for is worth one more look.
             Horizon::Clean { .. } if effort.full != Some(full) => {
                 effort.full = Some(full);
-                Ok(None)
+                Ok(true)
             }
-            Horizon::Clean { .. } => {
-                self.count(Count::HoldsFull);
-                Err(match full {
-                    Full::Lines => Common::LinesFull { lines_max: self.config.lines_max }.into(),
-                    _ => ReserveError::HoldsFull { holds_max: self.config.holds_max },
-                })
-            }
+            Horizon::Clean { .. } => Ok(false),
             Horizon::Due(shard) => {
                 effort.full = None;
                 if !matches!(self.turn(shard, now), Turn::Turned { progress: true, .. }) {
                     self.again(effort, Busy::Reclaiming)?;
                 }
-                Ok(None)
+                Ok(true)
             }
             Horizon::Turning => {
                 effort.full = None;
-                self.again(effort, Busy::Reclaiming).map(|_| None).map_err(Into::into)
+                self.again(effort, Busy::Reclaiming).map(|_| true)
             }
         }
     }

@@ -6,6 +6,7 @@ use super::levels::{Contradiction, Levels};
 use crate::clock::{TIME_MAX, Timestamp};
 use crate::hold::lines::{Line, Lines};
 use crate::hold::state::{Phase, Word};
+use crate::hold::table::USES_MAX;
 use crate::log::lines::{Beside, beside};
 use crate::log::record::{Place, Record, Records, Span};
 use crate::types::Reference;
@@ -80,7 +81,8 @@ impl Fold {
         let wrong = |what| Contradiction { position, what };
         self.levels.apply(position, record)?;
         let at = self.time_of(record);
-        if record.place().is_some_and(|place| place.slot >= SLOTS_MAX || place.generation == 0) {
+        let is_one = |place: Place| place.slot < SLOTS_MAX && (1..=USES_MAX).contains(&place.generation);
+        if record.place().is_some_and(|place| !is_one(place)) {
             return Err(wrong("a hold in a place that cannot be"));
         }
         if at.is_some_and(|at| at.0 > TIME_MAX.0) {

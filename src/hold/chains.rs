@@ -78,6 +78,8 @@ impl Chains {
 
     /// Gives the lines of a chain back, by the owner of its hold's slot.
     pub(crate) fn drop(&self, head: u32) {
+        // As in `add`: who follows a link that is written now sees that the hold is over.
+        fence(Ordering::Release);
         let mut index = head;
         while let Some(link) = self.links.get(index as usize) {
             let next = link.next.load(Ordering::Relaxed); // ours

@@ -16,7 +16,7 @@ use crate::sync::{AtomicU32, AtomicU64, Ordering, fence};
 const QUEUED: u32 = 1 << 31;
 /// Set in [`Slot::what`] when it names a chain of lines.
 const CHAIN: u64 = 1 << 63;
-/// Times that a hold can be changed in a way that its word cannot say.
+/// Times that any hold can be changed in a way that its word cannot say, in whichever use of its slot.
 pub(crate) const CHANGES_MAX: u32 = 1 << 16;
 
 /// One hold's place in memory.
@@ -75,6 +75,14 @@ pub(super) struct Fields {
     pub uses: u32,
     pub epoch: u32,
     pub reference_length: u8,
+}
+
+impl Facts {
+    /// Whether the hold can be changed once more in a way that its word cannot say. After [`CHANGES_MAX`] times, the
+    /// change takes a number that a later hold of the slot would have had.
+    pub(crate) fn can_change(&self) -> bool {
+        self.uses < u32::MAX && self.uses - self.generation < u32::MAX >> 1
+    }
 }
 
 impl Slot {

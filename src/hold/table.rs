@@ -27,7 +27,7 @@ use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use crate::types::{REFERENCE_BYTES_MAX, Reference};
 
 /// Uses after which a slot is handed out no more; what it has left is for changes of its last hold.
-const USES_MAX: u32 = u32::MAX - CHANGES_MAX;
+pub(crate) const USES_MAX: u32 = u32::MAX - CHANGES_MAX;
 
 type ReferenceWords = [AtomicU64; REFERENCE_BYTES_MAX / 8];
 
@@ -103,7 +103,7 @@ impl HoldTable {
                         references: Segments::new(room),
                         free: IndexStack::new(),
                         fresh: CachePadded::new(AtomicU32::new(0)),
-                        expired: IndexQueue::new(kept.min(quota(shard))),
+                        expired: IndexQueue::new(kept.min(room as u32)),
                         quota: quota(shard),
                     })
                 })
@@ -206,8 +206,9 @@ impl HoldTable {
     /// Forgets an expired hold, if there is one.
     fn forget_expired(&self) -> bool {
         self.shards.iter().any(|shard| {
-            let forgotten = shard.pop_expired(&self.chains);
-            forgotten.inspect(|local| shard.free.push(&shard.slots, *local)).is_some()
+            let forget = |&local: &u32| shard.forget(&self.chains, local);
+            let forgotten = std::iter::from_fn(|| shard.expired.pop()).find(forget);
+            forgotten.inspect(|local| shard.push_free(*local)).is_some()
         })
     }
 
@@ -256,9 +257,7 @@ impl HoldTable {
         let shard = &self.shards[shard];
         let Some(slot) = shard.slots.get(local as usize) else { return };
         self.drop_lines(slot.facts().what);
-        if shard.may_be_used_again(local, slot) {
-            shard.free.push(&shard.slots, local);
-        }
+        shard.push_free(local);
     }
 
     /// The slot of a hold that has expired: remembered until others need the room.
@@ -293,10 +292,10 @@ impl HoldTable {
                 match slot.word().phase() {
                     Phase::Active | Phase::Paying | Phase::Confirmed => {}
                     Phase::Reserving | Phase::Changing => {}
-                    _ if !shard.may_be_used_again(local, slot) => {}
+                    // Whether its slot may be used again or not: its lines may.
                     Phase::Expired => shard.bury(&self.chains, local),
                     Phase::Free | Phase::Shipped | Phase::Released | Phase::Cancelled => {
-                        shard.free.push(&shard.slots, local)
+                        shard.push_free(local)
                     }
                 }
             }
@@ -362,9 +361,9 @@ impl Shard {
     /// One in, one out: what must make room in the queue is for anybody.
     fn bury(&self, chains: &Chains, local: u32) {
         if let Some(oldest) = self.expired.push(local)
-            && self.reclaim(chains, oldest)
+            && self.forget(chains, oldest)
         {
-            self.free.push(&self.slots, oldest);
+            self.push_free(oldest);
         }
     }
 
@@ -385,11 +384,22 @@ impl Shard {
     }
 
     fn pop_expired(&self, chains: &Chains) -> Option<u32> {
-        std::iter::from_fn(|| self.expired.pop()).find(|&local| self.reclaim(chains, local))
+        std::iter::from_fn(|| self.expired.pop()).find(|&local| {
+            let slot = self.slots.get(local as usize);
+            self.forget(chains, local) && slot.is_some_and(|slot| self.may_be_used_again(local, slot))
+        })
     }
 
-    /// Whether the slot still has an expired hold, which is forgotten: the slot is the caller's own then.
-    fn reclaim(&self, chains: &Chains, local: u32) -> bool {
+    /// By the owner of a slot without a hold, who owns it no more.
+    fn push_free(&self, local: u32) {
+        if self.slots.get(local as usize).is_some_and(|slot| self.may_be_used_again(local, slot)) {
+            self.free.push(&self.slots, local);
+        }
+    }
+
+    /// Whether the slot still has an expired hold, which is forgotten, and its lines go back: the slot is the caller's own
+    /// then.
+    fn forget(&self, chains: &Chains, local: u32) -> bool {
         let Some(slot) = self.slots.get(local as usize) else { return false };
         let word = slot.word();
         if planted(Fault::TakeExpiredSlot) {
@@ -397,9 +407,7 @@ impl Shard {
         }
         // Against a retake, which needs the same swap, and against who has the same index: one of them gets the slot.
         let free = Word::with_units(Phase::Free, word.tag(), 0);
-        let ours = word.phase() == Phase::Expired
-            && self.may_be_used_again(local, slot)
-            && slot.swap(word, free).is_ok();
+        let ours = word.phase() == Phase::Expired && slot.swap(word, free).is_ok();
         if ours {
             drop_lines(chains, slot.facts().what);
         }

@@ -45,6 +45,8 @@ fn what_no_operation_writes_is_refused_whatever_its_checksum() {
         reserve(PLACE, u64::MAX, 1),
         reserve(Place { slot: u32::MAX, generation: 1 }, 0, 1),
         reserve(Place { slot: 0, generation: 0 }, 0, 1),
+        // It could not be changed any more.
+        reserve(Place { slot: 0, generation: u32::MAX }, 0, 1),
         adjust(0),
         adjust(i64::MAX),
         adjust(i64::MIN),
