@@ -647,7 +647,8 @@ fn a_reserve_behind_its_take() {
 #[test]
 fn a_reserve_past_its_own_deadline() {
     let late = |step, granted, after| {
-        let parked = case(Act::ReserveShort, step, RECLAIMING, granted, after);
+        // Of the key that all share, also what the others are about to give back is in the way.
+        let parked = case(Act::ReserveShort, step, SomeBusy, granted, after);
         parked.then(Others::Later).elsewhere(RECLAIMING)
     };
     play_all([late(Step::Registered, 4, 0), late(Step::Taken, 2, 2), late(Step::Drawn, 2, 2)]);
