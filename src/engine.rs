@@ -2,7 +2,9 @@
 
 mod batch;
 pub(crate) mod cart;
+mod content;
 pub(crate) mod core;
+mod expire;
 mod find;
 mod open;
 mod outcome;
@@ -21,8 +23,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 
-use xxhash_rust::xxh3::Xxh3;
-
+use self::content::{Content, hold_content};
 use self::core::Core;
 pub use self::open::OpenReport;
 use self::open::Threads;
@@ -36,14 +37,11 @@ use crate::error::{
     Common, ConfirmError, HoldError, LookupError, NameError, OpKeyError, OpenError, OutcomeUnknown,
     ReplaceError, ReserveError, StockError, Stopped,
 };
-use crate::hold::lines::Lines;
 use crate::hold::op_keys::Answer;
 use crate::log::record::Op;
 use crate::metrics::Metrics;
 use crate::receipt::Receipt;
-use crate::request::{
-    Adjust, CartLine, Confirm, Extend, OnHold, Receive, Replace, ReplaceBy, Reserve, ReserveCart,
-};
+use crate::request::{Adjust, Confirm, Extend, OnHold, Receive, Replace, ReplaceBy, Reserve, ReserveCart};
 use crate::stock::book::Gate;
 use crate::types::{HoldId, OpKey, Position, StockKey};
 
@@ -70,73 +68,9 @@ impl fmt::Debug for Engine {
     }
 }
 
-/// Hash of what was asked, for op keys.
-struct Content(Xxh3);
-
-impl Content {
-    fn of(kind: u8) -> Content {
-        let mut hash = Xxh3::new();
-        hash.update(&[kind]);
-        Content(hash)
-    }
-
-    fn number(mut self, number: impl Into<i128>) -> Content {
-        self.0.update(&number.into().to_le_bytes());
-        self
-    }
-
-    fn maybe(self, number: Option<impl Into<i128>>) -> Content {
-        match number {
-            Some(number) => self.number(1).number(number),
-            None => self.number(0),
-        }
-    }
-
-    fn bytes(mut self, bytes: &[u8]) -> Content {
-        self.0.update(&(bytes.len() as u64).to_le_bytes());
-        self.0.update(bytes);
-        self
-    }
-
-    /// Nothing, if no lines were named: so that what was asked without them hashes as it always has.
-    fn maybe_lines(self, core: &Core, lines: Option<&[CartLine]>) -> Content {
-        match lines {
-            Some(lines) => self.number(1).named(core, lines),
-            None => self,
-        }
-    }
-
-    /// Lines as they are understood: in whatever order they came, those on one key added up. Lines that cannot be are
-    /// refused before anybody asks for their hash.
-    fn named(self, core: &Core, lines: &[CartLine]) -> Content {
-        match core.lines(lines) {
-            Ok(lines) => self.lines(&lines),
-            Err(_) => self,
-        }
-    }
-
-    fn lines(self, lines: &Lines) -> Content {
-        let counted = self.number(lines.len() as u64);
-        lines.iter().fold(counted, |content, line| content.number(line.key).number(line.units))
-    }
-
-    fn hold(mut self, hold: HoldId) -> Content {
-        self.0.update(&hold.0.to_le_bytes());
-        self
-    }
-
-    fn hash(self) -> u64 {
-        self.0.digest()
-    }
-}
-
 /// An answer of another kind than the operation's: a hash collision, answered as other content.
 fn other<T, E: From<Common>>() -> Result<T, E> {
     Err(Common::OpKey(OpKeyError::OtherContent).into())
-}
-
-fn hold_content(core: &Core, kind: u8, request: &OnHold<'_>) -> u64 {
-    Content::of(kind).hold(request.hold).maybe(request.quantity).maybe_lines(core, request.lines).hash()
 }
 
 fn moved(answer: Answer) -> Result<Moved, HoldError> {
@@ -291,7 +225,7 @@ impl Engine {
         let content = Content::of(1)
             .number(request.key.index)
             .number(request.quantity)
-            .maybe(request.ttl.map(|ttl| ttl.as_nanos().min(i128::MAX as u128) as i128))
+            .span(request.ttl)
             .bytes(request.reference);
         // Nothing, if all or nothing was asked for: so that it hashes as it always has.
         let content = match request.at_least {
@@ -322,11 +256,7 @@ impl Engine {
         if request.op_key.is_none() {
             return core.decide_cart(&wanted, None).map(|granted| self.receipt(granted));
         }
-        let content = Content::of(10)
-            .lines(&wanted.lines)
-            .maybe(request.ttl.map(|ttl| ttl.as_nanos().min(i128::MAX as u128) as i128))
-            .bytes(request.reference)
-            .hash();
+        let content = Content::of(10).lines(&wanted.lines).span(request.ttl).bytes(request.reference).hash();
         self.reserve_once(
             (request.op_key, content, request.remember_refusal),
             Answer::Cart,
@@ -425,7 +355,7 @@ impl Engine {
                 ReplaceBy::Quantity(units) => content.number(0).number(units),
                 ReplaceBy::Lines(lines) => content.number(1).named(core, lines),
             };
-            content.maybe(request.ttl.map(|ttl| ttl.as_nanos().min(i128::MAX as u128) as i128)).hash()
+            content.span(request.ttl).hash()
         };
         let content = request.op_key.map_or(0, |_| content());
         let unwrap = |answer| if let Answer::Replaced(replaced) = answer { Ok(replaced) } else { other() };

@@ -6,36 +6,26 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::clock::{Clock, Timestamp};
 use crate::config::{Config, Durability};
 use crate::error::{Busy, Common, Stopped};
-use crate::expiry::timers::{Fired, Slots, State, Timers, Turn};
+use crate::expiry::timers::Timers;
 use crate::fold::answers::Answers;
 use crate::fold::follower::Follower;
 use crate::hold::lines::Line;
 use crate::hold::op_keys::{Answer, Began, Done, OpKeys};
-use crate::hold::slot::Slot;
-use crate::hold::state::{Event, No, Phase, decide};
 use crate::hold::table::HoldTable;
-use crate::log::record::{Encoded, Op, Place, Record, Span};
+use crate::log::record::{Encoded, Op, Record, Span};
 use crate::log::ring::{Claim, NoClaim, Share};
 use crate::log::writer::Shared;
 use crate::metrics::{Count, Tally};
-use crate::stall::{self, Step};
 use crate::stock::blocks::Lane;
 use crate::stock::book::{Book, Item};
 use crate::stock::catalog::Catalog;
 use crate::stock::counter::PendingFull;
-use crate::sync::AtomicU32;
 use crate::types::{OpKey, Position, StockKey};
 
-use super::find::Seen;
-use super::told::Told;
-use super::transition::{Beaten, Change, Pledges};
+use super::transition::Pledges;
 
 /// Shards at most; a snapshot of their timers fits on the stack.
 pub(crate) const SHARDS_MAX: usize = 16;
-
-/// Turns of one shard in a row that may make no progress before a sweep leaves it for later. Under loom one is enough to
-/// reach every branch.
-const IDLE_TURNS_MAX: usize = if cfg!(stockhold_loom) { 1 } else { 64 };
 
 /// A record that does not fit, which no validated request can cause.
 pub(crate) const TOO_LONG: Common = Common::ReferenceTooLong(crate::log::record::RECORD_BYTES_MAX);
@@ -70,22 +60,6 @@ pub(crate) fn home() -> usize {
     }
     HOME.try_with(|home| *home).unwrap_or(0)
 }
-
-/// What a look at the timers of all shards says.
-pub(crate) enum Horizon {
-    /// Nothing is due, and nothing was being reclaimed, at an instant.
-    Clean {
-        /// Nor since the look before: nothing was registered, and nobody reclaimed, in between.
-        same: bool,
-    },
-    /// This shard has something due.
-    Due(usize),
-    /// Somebody is reclaiming.
-    Turning,
-}
-
-/// The timers' states at one look.
-pub(crate) struct Snapshot([State; SHARDS_MAX]);
 
 impl Core {
     pub(crate) fn now(&self) -> Timestamp {
@@ -182,8 +156,6 @@ impl Core {
         }
     }
 
-    // ── holds ────────────────────────────────────────────────────────────────────────────────────────────────
-
     /// Announces that units will come back.
     pub(crate) fn announce(&self, lines: &[Line]) -> Result<Pledges<'_>, Common> {
         let mut back = Pledges::default();
@@ -202,115 +174,10 @@ impl Core {
         Ok(back)
     }
 
-    /// Closes a hold whose deadline has passed at `now`; `Ok(None)` if that is not how it is.
-    pub(crate) fn expire(
-        &self,
-        slot: &Slot,
-        place: Place,
-        now: Timestamp,
-    ) -> Result<Option<Position>, Common> {
-        loop {
-            let hold = match self.seen(slot, place.generation) {
-                Seen::Here(hold) => hold,
-                Seen::Gone => return Ok(None),
-                Seen::Changing => return Err(self.busy(Busy::Changing)),
-            };
-            let Ok(next) = decide(hold.word, now, Event::Expire) else { return Ok(None) };
-            if hold.lines.iter().any(|line| self.book.get(line.key).is_none()) {
-                return Ok(None);
-            }
-            let (is_cart, ttl) = (hold.lines.len() > 1, span(now, now));
-            let told = Told::Expire { lines: hold.lines };
-            let mut record = Encoded::empty();
-            let put = told.put(&mut record, is_cart, (self.at(now), place), ttl, None);
-            put.ok_or(Common::CartLines(told.back().len()))?;
-            let claim = self.claim(record.words(), Share::Keep)?;
-            let (back, taken) = (self.announce(told.back())?, Pledges::default());
-            let change = Change { claim, record: &record, slot, from: hold.word, to: next, back, taken };
-            match change.make(|| {}) {
-                Ok(end) => {
-                    self.log.bell.ring();
-                    stall::at(Step::Ended);
-                    self.holds.bury(place.slot);
-                    self.count(Count::Expired);
-                    return Ok(Some(Position(end)));
-                }
-                Err(Beaten) => self.voided(),
-            }
-        }
-    }
-
     /// A position was drawn for nothing.
     pub(crate) fn voided(&self) {
         self.log.bell.ring();
         self.count(Count::Voided);
-    }
-
-    // ── time ─────────────────────────────────────────────────────────────────────────────────────────────────
-
-    pub(crate) fn timers_of(&self, slot: u32) -> (&Timers, ShardSlots<'_>, u32) {
-        let (shard, local) = self.holds.locate(slot);
-        (&self.timers[shard], ShardSlots { core: self, shard }, local)
-    }
-
-    /// The timers' states, whatever they say.
-    pub(crate) fn look(&self) -> Snapshot {
-        let mut snapshot = Snapshot([State::default(); SHARDS_MAX]);
-        for (timers, state) in self.timers.iter().zip(&mut snapshot.0) {
-            *state = timers.state();
-        }
-        snapshot
-    }
-
-    /// Whether everything due at `now` was reclaimed.
-    pub(crate) fn is_fresh(&self, now: Timestamp) -> bool {
-        self.timers.iter().map(Timers::state).all(|state| !state.is_turning() && !state.is_due(now))
-    }
-
-    /// Whether anything is due, in any shard, now. The clock is asked last, and only if anything will ever be due.
-    pub(crate) fn horizon(&self, before: Option<&Snapshot>, now: impl FnOnce() -> Timestamp) -> Horizon {
-        let (mut same, mut earliest_ms, mut earliest_shard) = (true, u64::MAX, 0);
-        for (shard, timers) in self.timers.iter().enumerate() {
-            let state = timers.state();
-            if state.is_turning() {
-                return Horizon::Turning;
-            }
-            same &= before.is_none_or(|before| before.0[shard] == state);
-            if state.earliest_ms() < earliest_ms {
-                (earliest_ms, earliest_shard) = (state.earliest_ms(), shard);
-            }
-        }
-        if earliest_ms < u64::MAX && earliest_ms <= now().0 {
-            return Horizon::Due(earliest_shard);
-        }
-        Horizon::Clean { same }
-    }
-
-    /// Expires a batch of what is due in one shard.
-    pub(crate) fn turn(&self, shard: usize, now: Timestamp) -> Turn {
-        self.timers[shard].turn(&ShardSlots { core: self, shard }, now)
-    }
-
-    /// Expires all that is due at `now`, a batch at a time; how many. What somebody else reclaims is left to them.
-    pub(crate) fn sweep(&self, now: Timestamp) -> usize {
-        let mut expired = 0;
-        for shard in 0..self.timers.len() {
-            // Turns without progress: what is due cannot be closed yet.
-            let mut idle = 0;
-            while idle < IDLE_TURNS_MAX
-                && self.timers[shard].state().is_due(now)
-                && !self.log.ring.is_closed()
-            {
-                match self.turn(shard, now) {
-                    Turn::Elsewhere => break,
-                    Turn::Turned { expired: batch, progress } => {
-                        expired += batch;
-                        idle = if progress { 0 } else { idle + 1 };
-                    }
-                }
-            }
-        }
-        expired
     }
 
     /// Forgets op keys past their window, and gathers what is no longer hot.
@@ -328,54 +195,6 @@ impl Core {
 impl Clock for Core {
     fn now(&self) -> Timestamp {
         Core::now(self)
-    }
-}
-
-/// One shard's slots, as its timers see them.
-pub(crate) struct ShardSlots<'c> {
-    core: &'c Core,
-    shard: usize,
-}
-
-impl ShardSlots<'_> {
-    fn slot(&self, local: u32) -> Option<(u32, &Slot)> {
-        let slot = self.core.holds.global(self.shard, local);
-        Some((slot, self.core.holds.slot(slot)?))
-    }
-}
-
-impl Slots for ShardSlots<'_> {
-    fn timer(&self, local: u32) -> Option<&AtomicU32> {
-        Some(&self.core.holds.slot(self.core.holds.global(self.shard, local))?.timer)
-    }
-
-    fn deadline(&self, local: u32) -> Option<Timestamp> {
-        let word = self.slot(local)?.1.word();
-        word.phase().has_deadline().then(|| word.deadline())
-    }
-
-    fn fire(&self, local: u32, now: Timestamp) -> Fired {
-        let Some((slot, item)) = self.slot(local) else { return Fired::Dead };
-        loop {
-            let word = item.word();
-            let generation = item.facts().generation;
-            match decide(word, now, Event::Expire) {
-                // Its units may be taken and its position not drawn, or another is changing it: it cannot be closed
-                // yet, nor forgotten.
-                Err(No::Phase(Phase::Reserving | Phase::Changing)) | Err(No::NotDue) => {
-                    return Fired::Later(word.deadline());
-                }
-                Err(_) => return Fired::Dead,
-                Ok(_) => {}
-            }
-            match self.core.expire(item, Place { slot, generation }, now) {
-                Ok(Some(_)) => return Fired::Expired,
-                // A key that is not there, which no log of ours names, has no units.
-                Ok(None) if item.word() == word => return Fired::Dead,
-                Ok(None) => {} // it changed under us: look again
-                Err(_) => return Fired::Later(word.deadline()),
-            }
-        }
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::core::{Core, Horizon, Snapshot, TOO_LONG, home, span};
+use super::core::{Core, TOO_LONG, home, span};
+use super::expire::{Horizon, Snapshot};
 use super::transition::Pledges;
 use crate::answer::{Left, Refusal, RefusalReason, Reserved};
 use crate::clock::{Clock, Timestamp};
