@@ -7,7 +7,7 @@
 //! Must survive: any bytes at all. What is not packed exactly so is refused ([`check`]), and reading it ends early.
 
 use crate::hold::lines::Line;
-#[cfg(test)]
+#[cfg(any(fuzzing, all(test, not(stockhold_loom))))]
 use crate::hold::lines::Lines;
 use crate::types::{LINES_MAX, QUANTITY_MAX};
 
@@ -30,7 +30,7 @@ pub(crate) fn pack(lines: &[Line]) -> Vec<u8> {
 }
 
 /// The lines; `None` for bytes that are not packed lines. No bytes are no lines.
-#[cfg(test)]
+#[cfg(any(fuzzing, all(test, not(stockhold_loom))))]
 pub(crate) fn unpack(packed: &[u8]) -> Option<Lines> {
     let Checked { count, .. } = check(packed)?;
     let mut lines = Vec::with_capacity(count);
