@@ -47,6 +47,14 @@
 //! and none can make an answer wrong. One absurd quantity gathers a key once; it is split again after 64 lost races, some
 //! microseconds of contention. A flood of them keeps it on one cell, on which each is refused by a load.
 //!
+//! What a split gains, and that it costs a lone thread nothing, by `cargo bench --bench counter` on 2 cores of an AMD EPYC,
+//! in millions of takes a second (the engine around the counter does more than ten times as much a decision):
+//!
+//! | threads | a lock | one cell | cells, split in advance | a key that splits itself |
+//! |--:|--:|--:|--:|--:|
+//! | 1 | 98 | 122 | 122 | 122 |
+//! | 2 | 37 | 39 | 240 | 243 |
+//!
 //! # Reserve
 //!
 //! 1. *Limits*: quantity, TTL, reference, key. Nothing was read yet, nothing changes.
