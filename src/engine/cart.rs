@@ -109,7 +109,7 @@ impl Core {
         // The deadline is registered before the units are taken: a refuser never misses it (F5).
         let (timers, slots, local) = self.timers_of(place.slot);
         timers.register(&slots, local, deadline);
-        let Ok(taken) = self.take_tentatively(lines) else {
+        let Some(taken) = self.take_tentatively(lines) else {
             self.holds.vanish(place);
             return Ok(None);
         };

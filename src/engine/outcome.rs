@@ -3,7 +3,7 @@
 use super::core::{Core, span};
 use super::find::{FoundHold, Hold, NotFound};
 use super::part::{NoPart, Part, rest};
-use super::reserve::{Effort, SoldOut};
+use super::reserve::Effort;
 use super::told::Told;
 use super::transition::{Beaten, Change, Pledges};
 use crate::answer::{Confirmed, Extended, HoldState, Moved};
@@ -122,21 +122,11 @@ impl Core {
             let put = told.put(&mut record, hold.lines.len() > 1, (self.at(now), place), ttl, op);
             put.ok_or(Common::CartLines(hold.lines.len()))?;
             record.set_answer(next.units().into());
-            // What the word cannot say is written while it says `Changing`.
-            let has = has.filter(|_| matches!(hold.facts.what, What::Chain { .. }));
-            if has.is_some() && !hold.facts.can_change() {
-                return Err(Stuck::NoPart(NoPart::TooOften));
-            }
-            let to = if has.is_some() { hold.word.changing() } else { next };
+            let (to, has) = way(&hold, next, has)?;
             let claim = self.claim(record.words(), Share::Keep)?;
             let (back, taken) = (self.announce(told.back())?, Pledges::default());
             let change = Change { claim, record: &record, slot, from: hold.word, to, back, taken };
-            let made = change.make(|| {
-                if let Some(has) = has {
-                    self.holds.change_units(slot, &hold.facts, next.retagged(), |key| has.of(key));
-                }
-            });
-            match made {
+            match change.make(|| self.write(slot, &hold, next, has)) {
                 Ok(end) => {
                     self.log.bell.ring();
                     stall::at(stall::Step::Ended);
@@ -147,6 +137,13 @@ impl Core {
                 }
                 Err(Beaten) => self.voided(),
             }
+        }
+    }
+
+    /// Behind a swap to `Changing`: what the hold has, and its next word.
+    fn write(&self, slot: &Slot, hold: &Hold, next: Word, has: Option<Lines>) {
+        if let Some(has) = has {
+            self.holds.change_units(slot, &hold.facts, next.retagged(), |key| has.of(key));
         }
     }
 
@@ -212,39 +209,18 @@ impl Core {
                     Some(refusal) => return Err(ConfirmError::Refused(refusal)),
                 }
             }
+            let has = (taken != hold.lines).then(|| taken.clone());
+            let (to, has) = way(&hold, next, has).map_err(|why| confirm_error(why.into()))?;
             let told = Told::Retake { taken: taken.clone() };
             let (mut record, ttl) = (Encoded::empty(), span(now, now));
             let put = told.put(&mut record, hold.lines.len() > 1, (self.at(now), place), ttl, op);
             put.ok_or(Common::CartLines(taken.len()))?;
             let claim = self.claim(record.words(), Share::Keep)?;
             // Tentatively: should the hold have another outcome meanwhile, the units go back.
-            let again = match self.take_tentatively(&taken) {
-                Ok(again) => again,
-                Err(short) => {
-                    drop(claim);
-                    match self.sold_out(short, self, &mut effort)? {
-                        SoldOut::Retry => continue,
-                        SoldOut::Yes { available } => {
-                            return Err(ConfirmError::Refused(self.out_of_stock(short, available)));
-                        }
-                    }
-                }
-            };
-            let is_chain = matches!(hold.facts.what, What::Chain { .. });
-            let has = (is_chain && taken != hold.lines).then_some(&taken);
-            if has.is_some() && !hold.facts.can_change() {
-                again.give();
-                return Err(ConfirmError::TooOften);
-            }
-            let to = if has.is_some() { hold.word.changing() } else { next };
+            let Some(again) = self.take_tentatively(&taken) else { continue };
             let back = Pledges::default();
             let change = Change { claim, record: &record, slot, from: hold.word, to, back, taken: again };
-            let made = change.make(|| {
-                if let Some(has) = has {
-                    self.holds.change_units(slot, &hold.facts, next.retagged(), |key| has.of(key));
-                }
-            });
-            match made {
+            match change.make(|| self.write(slot, &hold, next, has)) {
                 Ok(end) => {
                     self.log.bell.ring();
                     self.count(Count::Confirmed);
@@ -407,6 +383,16 @@ impl Core {
             Ok(_) | Err(NoPart::NameLines { .. }) => Err(NoPart::WholeOnly { held: hold.lines.units() }),
             Err(why) => Err(why),
         }
+    }
+}
+
+/// The word that a step swaps a hold to, and what is to be written behind it: what the word cannot say, where the hold's
+/// lines stand in a chain, is written while it says `Changing`.
+fn way(hold: &Hold, next: Word, has: Option<Lines>) -> Result<(Word, Option<Lines>), NoPart> {
+    match has.filter(|_| matches!(hold.facts.what, What::Chain { .. })) {
+        None => Ok((next, None)),
+        Some(_) if !hold.facts.can_change() => Err(NoPart::TooOften),
+        has => Ok((hold.word.changing(), has)),
     }
 }
 

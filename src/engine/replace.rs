@@ -5,7 +5,7 @@
 
 use super::core::{Core, span};
 use super::find::{Hold, NotFound};
-use super::reserve::{Effort, SoldOut, quantity};
+use super::reserve::{Effort, quantity};
 use super::transition::{Beaten, Change};
 use crate::answer::Replaced;
 use crate::clock::Timestamp;
@@ -107,19 +107,10 @@ impl Core {
                 Ok(back) => back,
                 Err(cause) => return give_up(cause),
             };
-            let taken = match self.take_tentatively(&more) {
-                Ok(taken) => taken,
-                Err(short) => {
-                    back.forgo();
-                    drop(claim);
-                    self.holds.unchain(chain);
-                    match self.sold_out(short, self, &mut effort)? {
-                        SoldOut::Retry => continue,
-                        SoldOut::Yes { available } => {
-                            return Err(ReplaceError::Refused(self.out_of_stock(short, available)));
-                        }
-                    }
-                }
+            let Some(taken) = self.take_tentatively(&more) else {
+                back.forgo();
+                self.holds.unchain(chain);
+                continue;
             };
             let to = hold.word.changing();
             let change = Change { claim, record: &record, slot, from: hold.word, to, back, taken };

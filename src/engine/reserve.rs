@@ -176,9 +176,9 @@ impl Core {
         Ok(None)
     }
 
-    /// Takes all lines, each so that it can be rolled back, in the order of their keys; or none, and says which line came
-    /// up short.
-    pub(crate) fn take_tentatively<'c>(&'c self, lines: &[Line]) -> Result<Pledges<'c>, Line> {
+    /// Takes all lines, each so that it can be rolled back, in the order of their keys; or none, and whether that is a
+    /// refusal is to be asked again.
+    pub(crate) fn take_tentatively<'c>(&'c self, lines: &[Line]) -> Option<Pledges<'c>> {
         let mut taken = Pledges::default();
         for line in lines {
             let took = self
@@ -187,11 +187,11 @@ impl Core {
                 .is_some_and(|item| taken.take(&item.counter, self.lane(line.key), line.units).is_ok());
             if !took {
                 taken.give();
-                return Err(*line);
+                return None;
             }
             stall::at(Step::LineTaken);
         }
-        Ok(taken)
+        Some(taken)
     }
 
     /// Reclaims what is due, then says whether fewer units than the line's were there at an instant.
