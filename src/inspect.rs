@@ -241,10 +241,10 @@ impl Inspection {
         let now = now.max(fold.now);
         let with_units =
             fold.holds.iter().filter(|(_, hold)| hold.word.phase().is_live() || hold.word.units() > 0);
-        let mut slots: Vec<(Timestamp, u32)> = with_units.map(|(slot, hold)| (hold.born, *slot)).collect();
+        let mut slots: Vec<(Timestamp, u32)> = with_units.map(|(slot, hold)| (hold.born, slot)).collect();
         slots.sort_unstable();
         slots.into_iter().filter_map(move |(_, slot)| {
-            let hold = fold.holds.get(&slot)?;
+            let hold = fold.holds.get(slot)?;
             let line = |line: &Line| LineEntry::of(&fold.names, line.key, line.units);
             let (phase, live) = (hold.word.phase(), hold.word.phase().is_live());
             let deadline = live.then(|| hold.word.deadline());

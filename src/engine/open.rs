@@ -207,13 +207,13 @@ fn start(
     }
 
     // A log that was written with more holds than are allowed now is opened all the same.
-    let highest = fold.holds.keys().max().map_or(0, |slot| slot.saturating_add(1));
+    let highest = fold.holds.iter().last().map_or(0, |(slot, _)| slot.saturating_add(1));
     // Only carts that are not over have lines of their own.
     let carts = fold.holds.values().filter(|hold| hold.lines.len() > 1 && !hold.word.phase().is_over());
     let lines: usize = carts.map(|hold| hold.lines.len()).sum();
     let lines_max = config.lines_max.max(u32::try_from(lines).unwrap_or(u32::MAX));
     let holds = HoldTable::new(shards, config.holds_max, lines_max, config.expired_kept, highest);
-    for (&slot, hold) in &fold.holds {
+    for (slot, hold) in fold.holds.iter() {
         let deadline = if hold.word.phase().is_live() { hold.word.deadline() } else { Timestamp(0) };
         let new = NewHold {
             lines: &hold.lines,
@@ -233,7 +233,7 @@ fn start(
     let follower = Follower::new(
         fold.levels.clone(),
         end,
-        references.map(|(&slot, hold)| (slot, hold.reference.as_bytes())),
+        references.map(|(slot, hold)| (slot, hold.reference.as_bytes())),
     );
     let report = OpenReport {
         created: found.created,
@@ -270,7 +270,7 @@ fn start(
         recovered_live,
         config,
     });
-    for (&slot, hold) in fold.holds.iter().filter(|(_, hold)| hold.word.phase().is_live()) {
+    for (slot, hold) in fold.holds.iter().filter(|(_, hold)| hold.word.phase().is_live()) {
         let (timers, slots, local) = core.timers_of(slot);
         debug_assert!(slots.timer(local).is_some());
         timers.register(&slots, local, hold.word.deadline());

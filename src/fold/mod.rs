@@ -5,6 +5,8 @@
 
 pub(crate) mod answers;
 pub(crate) mod follower;
+pub(crate) mod hold;
+pub(crate) mod holds;
 pub(crate) mod levels;
 pub(crate) mod state;
 pub(crate) mod verify;

@@ -12,8 +12,9 @@
 //!
 //! The first answer that is no ends it. Cost: 16 bytes a stock key beside the fold.
 
+use super::hold::FoldedHold;
 use super::levels::Contradiction;
-use super::state::{Fold, FoldedHold};
+use super::state::Fold;
 use crate::clock::Timestamp;
 use crate::hold::lines::Line;
 use crate::hold::state::{Event, No, Phase, Word, decide};
@@ -88,12 +89,12 @@ impl Verifier {
 
     fn apply(&mut self, position: u64, record: &Record<'_>) -> Result<(), Drift> {
         let place = record.place();
-        let before = place.and_then(|place| self.fold.holds.get(&place.slot)).cloned();
+        let before = place.and_then(|place| self.fold.holds.get(place.slot)).cloned();
         let decided = before.as_ref().map_or(Ok(None), |hold| self.decided(hold, record));
         // A record that the fold cannot apply at all is better told by the fold.
         self.fold.apply(position, record, &mut |_| {})?;
         let decided = decided.map_err(|what| drift(position, what))?;
-        let after = place.and_then(|place| self.fold.holds.get(&place.slot));
+        let after = place.and_then(|place| self.fold.holds.get(place.slot));
         if decided.is_some_and(|word| after.is_none_or(|hold| hold.word != word)) {
             return Err(drift(position, "the hold's next state is another than the one it says"));
         }

@@ -3,9 +3,11 @@
 use super::*;
 use crate::clock::EPOCH_2020_MS;
 use crate::hold::id::HoldIds;
+use crate::hold::lines::{Line, Lines};
 use crate::hold::op_keys::Answer;
+use crate::hold::state::Phase;
 use crate::log::lines::pack;
-use crate::log::record::Op;
+use crate::log::record::{Op, Place, Span};
 use crate::request::AdjustReason;
 use crate::types::QUANTITY_MAX;
 
@@ -120,7 +122,7 @@ fn each_line_of_a_cart_moves_in_the_book_of_its_own_key() {
     let mut fold = market();
     let mut then = |record, word: (Phase, u32), lines: &[(u32, u32)], book| {
         all(&mut fold, &[record]).unwrap();
-        let hold = &fold.holds[&0];
+        let hold = fold.holds.get(0).unwrap();
         assert_eq!((hold.word.phase(), hold.word.units()), word, "{record:?}");
         let has: Vec<_> = hold.lines.iter().map(|line| (line.key, line.units)).collect();
         assert_eq!((has.as_slice(), books(&fold)), (lines, book), "{record:?}");
@@ -170,7 +172,7 @@ fn a_cart_ends_as_a_hold_of_one_line_does() {
         let mut fold = market();
         all(&mut fold, &[cart(lines)]).unwrap();
         all(&mut fold, &records).unwrap();
-        assert_eq!(fold.holds[&0].word.phase(), phase);
+        assert_eq!(fold.holds.get(0).unwrap().word.phase(), phase);
         let sums =
             books(&fold).into_iter().fold([0; 2], |[h, c], [_, held, committed]| [h + held, c + committed]);
         assert_eq!(sums, [0, committed], "{records:?}");
@@ -186,15 +188,15 @@ fn other_lines_never_shorten_a_hold_and_leave_its_phase() {
     let replace =
         |at, ttl, lines| Record::Replace { at, place, ttl: Span::from_millis(ttl), before: &both, lines, op };
     all(&mut fold, &[cart(&both), pay, replace(2, 10, &both)]).unwrap();
-    let word = fold.holds[&0].word;
+    let word = fold.holds.get(0).unwrap().word;
     assert_eq!((word.phase(), word.deadline()), (Phase::Paying, Timestamp(EPOCH_2020_MS + 51)));
     all(&mut fold, &[replace(2, 100, &one)]).unwrap();
-    assert_eq!(fold.holds[&0].word.deadline(), Timestamp(EPOCH_2020_MS + 102));
-    assert_eq!(fold.holds[&0].lines, Lines::one(0, 5));
+    assert_eq!(fold.holds.get(0).unwrap().word.deadline(), Timestamp(EPOCH_2020_MS + 102));
+    assert_eq!(fold.holds.get(0).unwrap().lines, Lines::one(0, 5));
     // A part confirm leaves what a second one may name.
     let confirm = Record::Confirm { at: 3, place, key: 0, taken: 2, returned: 3, op };
     all(&mut fold, &[confirm]).unwrap();
-    assert_eq!(fold.holds[&0].lines, Lines::one(0, 2));
+    assert_eq!(fold.holds.get(0).unwrap().lines, Lines::one(0, 2));
 }
 
 #[test]
