@@ -138,6 +138,9 @@ impl Store for PlainFile {
     fn remove_from(&mut self, _: u64) -> Result<(), StoreError> {
         Ok(())
     }
+    fn remove_below(&mut self, _: u64, _: usize) -> Result<usize, StoreError> {
+        Ok(0)
+    }
     fn close(mut self: Box<Self>) -> Result<(), StoreError> {
         self.sync()
     }

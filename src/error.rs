@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::answer::{HoldState, Refusal};
+use crate::checkpoint::CheckpointError as FileError;
+use crate::checkpoint::seed::SeedError;
 use crate::clock::Timestamp;
 use crate::config::ConfigError;
 use crate::log::directory::DirectoryError;
@@ -384,6 +386,45 @@ operation_error! {
     }
 }
 
+/// Why a checkpoint was not made. The log is as good without it: an opening has more of it to read.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CheckpointError {
+    /// The engine keeps nothing.
+    #[error("an engine in memory keeps nothing; open a directory to have checkpoints and backups")]
+    InMemory,
+    /// It could not be written. It is tried again as the log goes on.
+    #[error("no checkpoint could be made: {0}")]
+    Failed(std::sync::Arc<str>),
+    /// The engine takes no more operations.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+}
+
+/// Why a backup was not made. The engine goes on as before.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BackupError {
+    /// The place is taken.
+    #[error("{0}")]
+    Exists(String),
+    /// There is no checkpoint to copy.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// It could not be written.
+    #[error("the backup is not complete: {0}")]
+    Failed(String),
+}
+
+impl From<SeedError> for BackupError {
+    fn from(error: SeedError) -> Self {
+        match error {
+            SeedError::Exists(_) => BackupError::Exists(error.to_string()),
+            _ => BackupError::Failed(error.to_string()),
+        }
+    }
+}
+
 /// Why an engine could not be opened.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -443,6 +484,9 @@ impl From<LogError> for OpenError {
             }
             LogError::Sidecar(SidecarError::Corrupt) => damaged(None),
             LogError::Sidecar(SidecarError::Io(_)) | LogError::Io { .. } => OpenError::Io(message),
+            LogError::Checkpoint(FileError::Newer { .. }) => OpenError::Newer(message),
+            LogError::Checkpoint(FileError::Io { .. }) => OpenError::Io(message),
+            LogError::Checkpoint(_) => damaged(None),
             LogError::Refused(refusal) => damaged(refusal.readable().map(Position)),
             LogError::Store(StoreError::InUse { .. }) => OpenError::InUse { pid: None, message },
             LogError::Store(StoreError::Full { .. } | StoreError::Io { .. }) => OpenError::Io(message),

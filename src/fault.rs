@@ -41,6 +41,10 @@ pub(crate) enum Fault {
     TakeExpiredSlot,
     /// The stack of free slots has no tag.
     ForgetTag,
+    /// A checkpoint is committed before the log is durable up to it.
+    CheckpointAhead,
+    /// The log is cut below the younger of the two checkpoints that are kept.
+    CutUnderTheYounger,
 }
 
 #[cfg(not(any(stockhold_loom, stockhold_faults)))]

@@ -46,6 +46,7 @@ use std::fmt;
 use std::path::Path;
 
 pub use self::entry::{EntryKind, LineEntry, LogEntry};
+use self::log::Known;
 pub use self::log::Log;
 use crate::answer::{HoldState, Level};
 use crate::clock::Timestamp;
@@ -62,6 +63,8 @@ use crate::types::{HoldId, Position, Reference};
 /// What a directory's log says, folded up to its end. See the [module](self).
 pub struct Inspection {
     log: LogAtRest,
+    /// Before the first entry that is kept.
+    known: Known,
     state: Verifier,
     drift: Option<Drift>,
     ids: HoldIds,
@@ -79,11 +82,18 @@ pub struct Report {
     pub epoch: u32,
     /// The last engine closed in order: everything it was asked is in the log.
     pub closed_in_order: bool,
+    /// Where the log begins that is kept: entries before are only in checkpoints, as what they came to.
+    pub from: Position,
+    /// Where the checkpoint ends that an opening would go on from. If the log reaches back before it, it was made again
+    /// from the log and compared.
+    pub checkpoint: Option<Position>,
+    /// Checkpoints that are damaged, and why.
+    pub checkpoints_rejected: Vec<String>,
     /// Chunks of the log, each linked to the one before by its hash.
     pub chunks: u64,
     /// Bytes of these chunks.
     pub bytes: u64,
-    /// Entries folded: all, unless one is in [drift](Inspection::drift).
+    /// Entries since the directory was created: all, unless one is in [drift](Inspection::drift).
     pub records: u64,
     /// Where the log ends.
     pub end: Position,
@@ -171,21 +181,33 @@ impl Inspection {
     /// to which it can be read is given. A torn tail is no error, it is in the [report](Self::report). Nor is an entry
     /// that contradicts another: see [`drift`](Self::drift).
     pub fn open(directory: impl AsRef<Path>) -> Result<Inspection, OpenError> {
-        let log = LogAtRest::open(directory.as_ref())?;
-        let mut state = Verifier::default();
-        let mut drift = None;
-        for found in &log.verdict.chain {
-            if let Err(first) = state.chunk(&found.header, &log.payload(found)?) {
-                drift = Some(first);
+        let (log, before) = LogAtRest::open(directory.as_ref())?;
+        let known = Known::of(&before.base.fold);
+        let from = before.base.fold.position;
+        let (mut state, mut drift) = match Verifier::from(before.base.fold) {
+            Ok(state) => (state, None),
+            Err(first) => (Verifier::default(), Some(first)),
+        };
+        let mut newest = before.newest;
+        let checkpoint = newest.as_ref().map_or(from, |newest| newest.fold.position);
+        for found in &log.chain {
+            if drift.is_some() {
                 break;
+            }
+            drift = state.chunk(&found.header, &log.payload(found)?).err();
+            if let Some(newest) = newest.take_if(|newest| newest.fold.position == found.header.end()) {
+                drift = drift.or(state.same_as(&newest.fold).err());
             }
         }
         let report = Report {
             directory_id: u128::from_le_bytes(log.identity().id),
             epoch: log.verdict.epoch_next - 1,
             closed_in_order: log.proven.orderly,
-            chunks: log.verdict.chain.len() as u64,
-            bytes: log.verdict.chain.iter().map(|found| u64::from(found.place.bytes)).sum(),
+            from: Position(from),
+            checkpoint: (checkpoint > 0).then_some(Position(checkpoint)),
+            checkpoints_rejected: before.rejected,
+            chunks: log.chain.len() as u64,
+            bytes: log.chain.iter().map(|found| u64::from(found.place.bytes)).sum(),
             records: state.fold.records,
             end: Position(log.verdict.tip.end),
             acknowledged: Position(log.proven.end),
@@ -193,7 +215,7 @@ impl Inspection {
             torn_tail: log.verdict.cut.map(TornTail::from),
         };
         let ids = HoldIds::new(log.identity().secret);
-        Ok(Inspection { log, state, drift, ids, report })
+        Ok(Inspection { log, known, state, drift, ids, report })
     }
 
     /// What was found.

@@ -56,6 +56,7 @@
 compile_error!("stockhold runs on 64-bit Linux only: its durability rests on how Linux syncs files.");
 
 pub mod answer;
+mod checkpoint;
 mod clock;
 mod config;
 pub mod design;

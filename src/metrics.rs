@@ -1,5 +1,6 @@
 //! Plain counters, padded so that counting never makes two threads share a line.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -225,6 +226,14 @@ pub struct Metrics {
     pub sync_latency: SyncLatency,
     /// Op keys remembered.
     pub op_keys: u64,
+    /// Checkpoints made.
+    pub checkpoints: u64,
+    /// Where the last one is: what lies behind is replayed by the next opening.
+    pub position_checkpoint: Position,
+    /// Bytes of the last one, what it shares with earlier ones included.
+    pub checkpoint_bytes: u64,
+    /// Why the last attempt at one has failed, if it has: the log grows until one succeeds.
+    pub checkpoint_failure: Option<Arc<str>>,
 }
 
 impl Metrics {

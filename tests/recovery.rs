@@ -98,19 +98,26 @@ const STEPS: [Step; 21] = [
 
 #[test]
 fn after_each_operation_everything_comes_back() {
-    for durability in ON_DISK {
+    // Without checkpoints, with one after each operation, and with what is left of older ones and the log between them.
+    for (durability, checkpoint_every) in
+        ON_DISK.into_iter().flat_map(|level| [0, 1, 2, 5].map(|every| (level, every)))
+    {
         let disk = Disk::new(durability);
         let mut shop = disk.open();
         let mut holds = Vec::new();
         for (number, step) in STEPS.iter().enumerate() {
             step(&shop, &mut holds);
+            if checkpoint_every > 0 && number % checkpoint_every == 0 {
+                shop.engine.checkpoint().unwrap();
+            }
             let before = Picture::of(&shop, &holds);
             if number % 2 == 0 {
                 shop.engine.shutdown().unwrap();
             }
             drop(shop);
+            assert_eq!(disk.inspect().drift(), None, "after step {number}, {checkpoint_every}");
             shop = disk.open();
-            assert_eq!(Picture::of(&shop, &holds), before, "after step {number}");
+            assert_eq!(Picture::of(&shop, &holds), before, "after step {number}, {checkpoint_every}");
             assert_eq!(shop.engine.report().epoch as usize, number + 2);
             assert_eq!(shop.engine.report().holds_live, before.holds_live);
         }

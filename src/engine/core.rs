@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::checkpoint::thread::Checkpointer;
 use crate::clock::{Clock, Timestamp};
 use crate::config::{Config, Durability};
 use crate::error::{Busy, Common, Stopped};
@@ -40,6 +41,8 @@ pub(crate) struct Core {
     pub op_keys: OpKeys,
     pub answers: Answers,
     pub follower: Follower,
+    /// None in memory.
+    pub checkpointer: Option<Checkpointer>,
     pub tally: Tally,
     /// This opening.
     pub epoch: u32,

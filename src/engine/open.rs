@@ -11,28 +11,26 @@ use crossbeam::channel;
 use parking_lot::Mutex;
 
 use super::core::{Core, SHARDS_MAX};
+use super::recovered::Recovered;
 use super::{Engine, Inner};
+use crate::checkpoint::shelf::Shelf;
+use crate::checkpoint::thread::Checkpointer;
 use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::error::{Common, NameError, OpenError};
 use crate::expiry::timers::{Slots, Timers};
-use crate::fold::answers::Answers;
 use crate::fold::follower::Follower;
-use crate::fold::state::Fold;
-use crate::hold::id::HoldIds;
-use crate::hold::op_keys::{Done, OpKeys};
 use crate::hold::state::Phase;
 use crate::hold::table::{HoldTable, NewHold, OldHold};
+use crate::log::directory::Identity;
 use crate::log::record::{Place, Record};
-use crate::log::recovery::{self, LogError, LogReport, OpenLog};
-use crate::log::ring::{Ring, Share};
-use crate::log::watch::Watch;
-use crate::log::writer::{self, Bell, Shared, Writer};
-use crate::metrics::{LogMetrics, Tally};
-use crate::poison::Poison;
+use crate::log::recovery::{LogError, LogReport, OpenLog, Replay};
+use crate::log::ring::Share;
+use crate::log::writer::{self, Shared, Writer};
+use crate::metrics::Tally;
 use crate::stock::book::{Book, Gate, Item};
 use crate::stock::catalog::Catalog;
-use crate::types::{OpKey, Position};
+use crate::types::Position;
 
 /// Groups that may wait for the fold.
 const FOLD_QUEUE: usize = 64;
@@ -61,6 +59,12 @@ pub struct OpenReport {
     pub chunks_rescued: u64,
     /// Bytes written and synced again, because the last close was not an orderly one.
     pub rewritten_bytes: u64,
+    /// Where the checkpoint ends that the opening went on from; `None` if it read the log from its beginning.
+    pub checkpoint: Option<Position>,
+    /// Newer checkpoints that were damaged, and why: an older one and more of the log took their place.
+    pub checkpoints_rejected: Vec<String>,
+    /// Files of unfinished or outdated checkpoints that were removed.
+    pub leftovers_removed: u64,
 }
 
 impl fmt::Display for OpenReport {
@@ -73,6 +77,12 @@ impl fmt::Display for OpenReport {
             "{} records replayed up to position {}: {} live holds, {} op keys",
             self.records, self.end, self.holds_live, self.op_keys
         )?;
+        if let Some(checkpoint) = self.checkpoint {
+            write!(f, "; from a checkpoint at position {checkpoint}")?;
+        }
+        for rejected in &self.checkpoints_rejected {
+            write!(f, "; a checkpoint could not be used: {rejected}")?;
+        }
         if self.cut_bytes > 0 {
             write!(f, "; cut {} bytes of a torn, unacknowledged tail", self.cut_bytes)?;
         }
@@ -86,84 +96,27 @@ impl fmt::Display for OpenReport {
     }
 }
 
-/// What the log said.
-#[derive(Default)]
-struct Recovered {
-    fold: Fold,
-    op_keys: Vec<(OpKey, u64, Done)>,
-}
-
 pub(crate) fn in_memory(config: Config) -> Result<Engine, OpenError> {
-    let id: [u8; 16] = rand::random();
-    let answers = answers(id, rand::random());
-    start(
-        config,
-        None,
-        &LogReport { created: true, ..LogReport::default() },
-        id,
-        answers,
-        Recovered::default(),
-    )
+    let (id, secret) = (rand::random(), rand::random());
+    let recovered = Recovered::nothing(&config, &Identity { id, secret, segment_bytes: 0 });
+    start(config, None, &LogReport { created: true, ..LogReport::default() }, id, recovered)
 }
 
 pub(crate) fn on_disk(directory: &Path, config: Config) -> Result<Engine, OpenError> {
-    on_log(config, |fold| OpenLog::open(directory, fold))
+    on_log(config, |into| OpenLog::open(directory, into))
 }
 
 /// Starts on a log that `open` replays.
 pub(super) fn on_log(
     config: Config,
-    open: impl FnOnce(&mut recovery::Fold<'_>) -> Result<(OpenLog, LogReport), LogError>,
+    open: impl FnOnce(&mut dyn Replay) -> Result<(OpenLog, LogReport), LogError>,
 ) -> Result<Engine, OpenError> {
-    let mut recovered = Recovered::default();
-    // The answers need the secret, which the directory gives once it is open: they are made after the replay.
-    let mut ops = Vec::new();
-    let (log, report) = open(&mut |header, payload| {
-        let mut keep = |op: crate::fold::state::FoldedOp<'_>| ops.push(OwnedOp::of(&op));
-        recovered
-            .fold
-            .payload(header.start, payload, &mut keep)
-            .map_err(|contradiction| contradiction.to_string())
-    })?;
-    let identity = log.directory.identity;
-    let answers = answers(identity.id, identity.secret);
-    recovered.op_keys = ops.iter().filter_map(|op| op.done(&answers)).collect();
-    start(config, Some(log), &report, identity.id, answers, recovered)
-}
-
-fn answers(id: [u8; 16], secret: [u8; 16]) -> Answers {
-    let mut tag = [0; 4];
-    tag.copy_from_slice(&id[..4]);
-    Answers { ids: HoldIds::new(secret), tag: u32::from_le_bytes(tag) }
-}
-
-/// An operation with an op key, its record's bytes kept until it can be answered.
-struct OwnedOp {
-    record: Box<[u8]>,
-    position: u64,
-    at: Timestamp,
-    epoch: u32,
-}
-
-impl OwnedOp {
-    fn of(op: &crate::fold::state::FoldedOp<'_>) -> OwnedOp {
-        let record = crate::log::record::Encoded::new(op.record);
-        OwnedOp {
-            record: record.map(|record| record.as_bytes().into()).unwrap_or_default(),
-            position: op.position,
-            at: op.at,
-            epoch: op.epoch,
-        }
-    }
-
-    fn done(&self, answers: &Answers) -> Option<(OpKey, u64, Done)> {
-        let (record, _) = Record::decode(&self.record).ok()?;
-        let op = record.op()?;
-        let position = Position(self.position);
-        let answer = answers.of(&record, position, self.at, self.epoch)?;
-        let key = OpKey(u128::from_le_bytes(op.key));
-        Some((key, u64::from_le_bytes(op.content), Done { answer, position, at: self.at }))
-    }
+    let mut recovered = Recovered::before_replay(&config);
+    let opened = open(&mut recovered);
+    let (log, report) = opened.map_err(|error| recovered.explain(error))?;
+    recovered.removed = recovered.tidy()?;
+    let id = log.directory.identity.id;
+    start(config, Some(log), &report, id, recovered)
 }
 
 fn start(
@@ -171,10 +124,9 @@ fn start(
     log: Option<OpenLog>,
     found: &LogReport,
     id: [u8; 16],
-    answers: Answers,
     recovered: Recovered,
 ) -> Result<Engine, OpenError> {
-    let Recovered { fold, op_keys: ops } = recovered;
+    let Recovered { fold, op_keys, answers, shelf, window, began, rejected, removed, .. } = recovered;
     let epoch = log.as_ref().map_or(1, |log| log.epoch);
     let end = log.as_ref().map_or(0, |log| log.tip.end);
     let clock_now = config.clock.now();
@@ -182,10 +134,6 @@ fn start(
     let ahead_ms = opened_at.0 - clock_now.0;
     let shards = thread::available_parallelism().map_or(1, usize::from).next_power_of_two().min(SHARDS_MAX);
 
-    let op_keys = OpKeys::new(config.op_keys_max, config.op_key_retention);
-    for (key, content, done) in ops {
-        op_keys.restore(key, content, done);
-    }
     op_keys.forget_if_due(opened_at);
 
     let (catalog, book) = (Catalog::default(), Book::new(shards));
@@ -239,21 +187,25 @@ fn start(
         created: found.created,
         directory_id: u128::from_le_bytes(id),
         epoch,
-        records: fold.records,
+        records: fold.records - began.records,
         holds_live: recovered_live,
         op_keys: op_keys.len() as u64,
         end: Position(end),
         cut_bytes: found.cut.map_or(0, |cut| cut.bytes),
         chunks_rescued: found.chunks_rescued,
         rewritten_bytes: found.bytes_refreshed,
+        checkpoint: (began.number > 0).then_some(Position(began.position)),
+        checkpoints_rejected: rejected,
+        leftovers_removed: removed,
     };
-    let shared = Arc::new(Shared {
-        ring: Ring::new(config.ring_bytes / 8, end),
-        bell: Bell::default(),
-        durable: Watch::new(end),
-        poison: Poison::default(),
-        metrics: LogMetrics::new(),
-    });
+    let shared = Arc::new(Shared::new(config.ring_bytes / 8, end));
+    if let Some(shelf) = &shelf {
+        shared.cut_below(shelf.log_from());
+    }
+    let directory = log.as_ref().map(|log| log.directory.identity);
+    let checkpointer = shelf.as_ref().zip(directory);
+    let checkpointer =
+        checkpointer.map(|(shelf, identity)| Checkpointer::new(&config, identity, shelf, window));
     let core = Arc::new(Core {
         timers: (0..shards).map(|_| Timers::new(opened_at)).collect(),
         tally: Tally::new(shards),
@@ -264,6 +216,7 @@ fn start(
         op_keys,
         answers,
         follower,
+        checkpointer,
         epoch,
         opened_at,
         ahead_ms,
@@ -283,7 +236,7 @@ fn start(
         Ok(())
     });
     announced.map_err(|error: Common| OpenError::Thread(error.to_string()))?;
-    let threads = Threads::start(&core, log)?;
+    let threads = Threads::start(&core, log, shelf)?;
     Ok(Engine { inner: Arc::new(Inner { core, report, threads }) })
 }
 
@@ -292,12 +245,18 @@ pub(crate) struct Threads {
     running: Mutex<Vec<JoinHandle<()>>>,
     stop: Arc<AtomicBool>,
     driver: Option<Thread>,
+    core: Arc<Core>,
 }
 
 impl Threads {
-    fn start(core: &Arc<Core>, log: Option<OpenLog>) -> Result<Threads, OpenError> {
+    fn start(core: &Arc<Core>, log: Option<OpenLog>, shelf: Option<Shelf>) -> Result<Threads, OpenError> {
         let stop = Arc::new(AtomicBool::new(false));
-        let mut threads = Threads { running: Mutex::default(), stop: Arc::clone(&stop), driver: None };
+        let mut threads = Threads {
+            running: Mutex::default(),
+            stop: Arc::clone(&stop),
+            driver: None,
+            core: Arc::clone(core),
+        };
         let started = (|| {
             let spawn = |name: &str, body: Box<dyn FnOnce() + Send>| {
                 let thread = thread::Builder::new().name(format!("stockhold-{name}")).spawn(body);
@@ -306,7 +265,18 @@ impl Threads {
             let (sender, receiver) = channel::bounded(FOLD_QUEUE);
             let (shared, durability) = (Arc::clone(&core.log), core.config.durability);
             let follow = Arc::clone(core);
-            threads.running.lock().push(spawn("fold", Box::new(move || follow.follower.run(&receiver)))?);
+            let fold = move || follow.follower.run(&receiver, follow.checkpointer.as_ref());
+            threads.running.lock().push(spawn("fold", Box::new(fold))?);
+            if let (Some(log), Some(shelf)) = (&log, shelf) {
+                let (core, locked) = (Arc::clone(core), Arc::clone(&log.directory));
+                let checkpoint = move || {
+                    if let Some(checkpointer) = &core.checkpointer {
+                        checkpointer.run(shelf, &core.log);
+                    }
+                    drop(locked); // nobody else opens the directory before
+                };
+                threads.running.lock().push(spawn("checkpoint", Box::new(checkpoint))?);
+            }
             let wake = Arc::clone(core);
             threads.running.lock().push(spawn("wake", Box::new(move || wake.log.durable.wake_waiters()))?);
             if let Some(period) = core.config.driver_period {
@@ -333,6 +303,9 @@ impl Threads {
         self.stop.store(true, Ordering::Release); // pairs with the driver's Acquire
         if let Some(driver) = &self.driver {
             driver.unpark();
+        }
+        if let Some(checkpointer) = &self.core.checkpointer {
+            checkpointer.end();
         }
         // The lock is held while joining, so that a second shutdown returns only when all have ended.
         let mut running = self.running.lock();

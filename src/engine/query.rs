@@ -137,6 +137,13 @@ impl Core {
         metrics.ring_used_bytes = ring.used_words() * 8;
         metrics.ring_bytes = ring.capacity_words() * 8;
         metrics.op_keys = self.op_keys.len() as u64;
+        if let Some(checkpointer) = &self.checkpointer {
+            let progress = checkpointer.progress();
+            metrics.checkpoints = progress.count;
+            metrics.position_checkpoint = Position(progress.done);
+            metrics.checkpoint_bytes = progress.bytes;
+            metrics.checkpoint_failure = progress.failure;
+        }
         let ended =
             (metrics.confirmed - metrics.retaken.min(metrics.confirmed)) + metrics.released + metrics.expired;
         metrics.holds_live = (self.recovered_live + metrics.granted).saturating_sub(ended);

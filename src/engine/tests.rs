@@ -24,7 +24,7 @@ use crate::log::at_rest::LogAtRest;
 use crate::log::directory::Directory;
 use crate::log::memory::{Disk, Fate, Plan};
 use crate::log::record::{Record, Records};
-use crate::log::recovery::{LogReport, OpenLog, recover};
+use crate::log::recovery::{LogReport, OpenLog, Replay, recover};
 use crate::log::sidecar::{Durable, Sidecar};
 use crate::log::store::{Store, StoreError};
 use crate::request::{Adjust, AdjustReason, Confirm, Extend, OnHold, Receive, Reserve};
@@ -39,7 +39,7 @@ fn still(clock: &Arc<ManualClock>) -> Config {
 
 /// An engine whose chunks go to `store`, and whose directory has everything else.
 fn on_store(directory: &Path, mut store: Box<dyn Store>, config: Config) -> Engine {
-    let open = |fold: &mut crate::log::recovery::Fold<'_>| {
+    let open = |into: &mut dyn Replay| {
         let mut directory = Directory::open(directory)?;
         let durable = directory.layout.durable();
         let (mut sidecar, proven) = match Sidecar::open(&durable)? {
@@ -50,11 +50,12 @@ fn on_store(directory: &Path, mut store: Box<dyn Store>, config: Config) -> Engi
         if created {
             directory.commit()?;
         }
-        let verdict = recover(&mut *store, &proven, fold)?;
+        let start = into.start(&directory.layout, &directory.identity)?;
+        let verdict = recover(&mut *store, &proven, &start, into)?;
         let (tip, epoch) = (verdict.tip, verdict.epoch_next);
         sidecar.write(&Durable { epoch, end: tip.end, hash: tip.hash, orderly: false })?;
         let report = LogReport { created, end: tip.end, cut: verdict.cut, ..LogReport::default() };
-        Ok((OpenLog { store, sidecar, directory, tip, epoch }, report))
+        Ok((OpenLog { store, sidecar, directory: Arc::new(directory), tip, epoch }, report))
     };
     on_log(config, open).unwrap()
 }
@@ -241,6 +242,9 @@ impl Store for Panics {
     fn remove_from(&mut self, _: u64) -> Result<(), StoreError> {
         Ok(())
     }
+    fn remove_below(&mut self, _: u64, _: usize) -> Result<usize, StoreError> {
+        Ok(0)
+    }
     fn close(self: Box<Self>) -> Result<(), StoreError> {
         Ok(())
     }
@@ -401,7 +405,7 @@ fn every_prefix_of_a_log_with_every_operation_is_a_valid_state() {
         engine.shutdown().unwrap();
     }
 
-    let log = LogAtRest::open(directory.path()).unwrap();
+    let (log, _) = LogAtRest::open(directory.path()).unwrap();
     let mut fold = Fold::default();
     let mut kinds: BTreeMap<String, u64> = BTreeMap::new();
     let mut ops = BTreeSet::new();

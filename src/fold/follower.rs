@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::levels::{KeyLevel, Levels};
+use crate::checkpoint::thread::Checkpointer;
 use crate::log::record::{Record, Records};
 use crate::log::watch::Watch;
 use crate::log::writer::Group;
@@ -122,11 +123,17 @@ impl Follower {
     }
 
     /// The follower thread's whole life.
-    pub(crate) fn run(&self, groups: &Receiver<Group>) {
+    pub(crate) fn run(&self, groups: &Receiver<Group>, checkpointer: Option<&Checkpointer>) {
         for group in groups {
             stall::at(Step::Folding);
             self.apply(&group);
             self.position.wake_now();
+            if let Some(checkpointer) = checkpointer {
+                checkpointer.take_in(&group);
+            }
+        }
+        if let Some(checkpointer) = checkpointer {
+            checkpointer.end();
         }
         self.position.end();
         self.position.wake_now();

@@ -38,11 +38,13 @@ impl KeyLevel {
         (self.opens_at_ms > 0).then_some(Timestamp(self.opens_at_ms))
     }
 
-    /// What `record` does to one key of a hold: `first` and `second` are its units in the record's
+    /// What `record` does to one key that it touches: `first` and `second` are the key's units in the record's
     /// [lines](Record::lines).
-    fn hold(&mut self, record: &Record<'_>, first: u32, second: u32) {
+    pub(crate) fn apply(&mut self, record: &Record<'_>, first: u32, second: u32) {
         let (first, second) = (i64::from(first), i64::from(second));
-        match record {
+        match *record {
+            // What was decided is applied, never decided again.
+            Record::Reserve { .. } if planted(Fault::RejudgeInFold) && self.available() < first => {}
             Record::Reserve { .. } | Record::ReserveCart { .. } => self.held += first,
             Record::Confirm { .. } | Record::ConfirmCart { .. } => {
                 self.held -= first + second;
@@ -59,21 +61,24 @@ impl KeyLevel {
             }
             Record::Cancel { .. } | Record::CancelCart { .. } => self.committed -= first,
             Record::Replace { .. } => self.held += second - first,
+            Record::Receive { quantity, .. } => self.on_hand += i64::from(quantity),
+            Record::Adjust { delta, .. } => {
+                self.on_hand = self.on_hand.saturating_add(delta);
+                self.corrected_down = self.corrected_down.saturating_add(delta.min(0).saturating_neg());
+            }
+            Record::Sale { stopped, .. } => (self.stopped, self.opens_at_ms) = (stopped, 0),
+            Record::Opens { opens_at_ms, .. } => (self.stopped, self.opens_at_ms) = (false, opens_at_ms),
             Record::Void { .. }
             | Record::Opened { .. }
             | Record::Declare { .. }
             | Record::Extend { .. }
             | Record::Pay { .. }
-            | Record::Receive { .. }
-            | Record::Adjust { .. }
-            | Record::Sale { .. }
-            | Record::Refuse { .. }
-            | Record::Opens { .. } => {}
+            | Record::Refuse { .. } => {}
         }
     }
 
     /// What makes a level one that cannot be.
-    fn wrong(&self) -> Option<&'static str> {
+    pub(crate) fn wrong(&self) -> Option<&'static str> {
         if self.on_hand > ON_HAND_MAX || self.available() < -ON_HAND_MAX {
             Some("it leaves more units than can be counted")
         } else if self.is_valid() {
@@ -90,10 +95,31 @@ impl KeyLevel {
     }
 }
 
+/// The keys whose books a record touches, each once, with all that it does to them.
+pub(crate) fn touched<'a>(record: &Record<'a>) -> impl Iterator<Item = Beside> + use<'a> {
+    let (first, second) = record.lines();
+    // What names a key and no units.
+    let bare = record.stock_key().map(|key| Beside { key, first: 0, second: 0 });
+    let (mut lines, mut bare) = (lines::beside(first, second), bare);
+    std::iter::from_fn(move || match lines.next() {
+        Some(line) => {
+            bare = None;
+            Some(line)
+        }
+        None => bare.take(),
+    })
+}
+
 /// Every stock key, by index.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Levels {
     keys: Vec<KeyLevel>,
+}
+
+impl From<Vec<KeyLevel>> for Levels {
+    fn from(keys: Vec<KeyLevel>) -> Self {
+        Levels { keys }
+    }
 }
 
 impl Levels {
@@ -118,51 +144,11 @@ impl Levels {
         if !record.is_sane() {
             return Err(wrong("it moves a number of units that no operation can"));
         }
-        if let Some((first, second)) = record.packed() {
-            // Each key comes once, with all that the record does to it.
-            return lines::beside(lines::iter(first), lines::iter(second)).try_for_each(|beside| {
-                let Beside { key, first, second } = beside;
-                let level = self.get_mut(key).ok_or_else(|| wrong(UNDECLARED))?;
-                level.hold(record, first, second);
-                level.wrong().map_or(Ok(()), |what| Err(wrong(what)))
-            });
-        }
-        let Some(key) = record.stock_key() else { return Ok(()) };
-        let level = self.get_mut(key).ok_or_else(|| wrong(UNDECLARED))?;
-        match *record {
-            // What was decided is applied, never decided again.
-            Record::Reserve { quantity, .. }
-                if planted(Fault::RejudgeInFold) && level.available() < quantity.into() => {}
-            Record::Reserve { quantity, .. }
-            | Record::Release { quantity, .. }
-            | Record::Expire { quantity, .. }
-            | Record::Ship { quantity, .. }
-            | Record::Cancel { quantity, .. } => level.hold(record, quantity, 0),
-            Record::Confirm { taken, returned, .. } => level.hold(record, taken, returned),
-            Record::Retake { taken, .. } => level.hold(record, taken, 0),
-            Record::Receive { quantity, .. } => level.on_hand += i64::from(quantity),
-            Record::Adjust { delta, .. } => {
-                level.on_hand = level.on_hand.saturating_add(delta);
-                level.corrected_down = level.corrected_down.saturating_add(delta.min(0).saturating_neg());
-            }
-            Record::Sale { stopped, .. } => (level.stopped, level.opens_at_ms) = (stopped, 0),
-            Record::Opens { opens_at_ms, .. } => (level.stopped, level.opens_at_ms) = (false, opens_at_ms),
-            Record::Void { .. }
-            | Record::Opened { .. }
-            | Record::Declare { .. }
-            | Record::Extend { .. }
-            | Record::Pay { .. }
-            | Record::Refuse { .. }
-            | Record::ReserveCart { .. }
-            | Record::ConfirmCart { .. }
-            | Record::RetakeCart { .. }
-            | Record::ReleaseCart { .. }
-            | Record::ExpireCart { .. }
-            | Record::ShipCart { .. }
-            | Record::CancelCart { .. }
-            | Record::Replace { .. } => {}
-        }
-        level.wrong().map_or(Ok(()), |what| Err(wrong(what)))
+        touched(record).try_for_each(|Beside { key, first, second }| {
+            let level = self.get_mut(key).ok_or_else(|| wrong(UNDECLARED))?;
+            level.apply(record, first, second);
+            level.wrong().map_or(Ok(()), |what| Err(wrong(what)))
+        })
     }
 
     fn get_mut(&mut self, key: u32) -> Option<&mut KeyLevel> {

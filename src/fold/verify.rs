@@ -70,6 +70,51 @@ pub(crate) struct Verifier {
 }
 
 impl Verifier {
+    /// Goes on from what is said to lie before the log.
+    pub(crate) fn from(fold: Fold) -> Result<Self, Drift> {
+        let mut verifier = Verifier { in_holds: vec![Units::default(); fold.names.len()], fold };
+        for hold in verifier.fold.holds.values() {
+            for line in hold.lines.iter() {
+                let sum = verifier.in_holds.get_mut(line.key as usize);
+                let sum = sum.ok_or_else(|| {
+                    drift(verifier.fold.position, "a hold of a stock key that was never declared")
+                })?;
+                let units = Units::of(*line, hold.word.phase());
+                (sum.held, sum.committed) = (sum.held + units.held, sum.committed + units.committed);
+            }
+        }
+        (0..verifier.fold.names.len() as u32)
+            .try_for_each(|key| verifier.agree(verifier.fold.position, key))?;
+        Ok(verifier)
+    }
+
+    /// Whether another way to the same position came to the same.
+    pub(crate) fn same_as(&self, other: &Fold) -> Result<(), Drift> {
+        let differs =
+            |what: String| Err(drift(self.fold.position, format!("the checkpoint there has {what}")));
+        let fold = &self.fold;
+        if fold.names != other.names {
+            return differs("other stock keys".into());
+        }
+        let books = fold.levels.iter().zip(other.levels.iter());
+        if let Some(((key, _), _)) = books.into_iter().find(|((_, ours), (_, theirs))| ours != theirs) {
+            return differs(format!("another book of stock key {key}"));
+        }
+        let mut holds = fold.holds.iter().zip(other.holds.iter());
+        if let Some(((slot, _), _)) = holds.find(|(ours, theirs)| ours != theirs) {
+            return differs(format!("another hold in slot {slot}"));
+        }
+        if fold.holds.iter().count() != other.holds.iter().count() {
+            return differs("another number of holds".into());
+        }
+        let known = |fold: &Fold| (fold.position, fold.records, fold.now, fold.epoch, fold.opened_at);
+        if known(fold) == known(other) {
+            Ok(())
+        } else {
+            differs("another time, or number of records".into())
+        }
+    }
+
     /// Folds the records of the log's next chunk.
     pub(crate) fn chunk(&mut self, header: &ChunkHeader, payload: &[u8]) -> Result<(), Drift> {
         let mut behind = header.start;

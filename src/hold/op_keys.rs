@@ -126,11 +126,7 @@ impl OpKeys {
     fn forget(&self, now: Timestamp, retention: Duration) {
         let mut forgotten = 0;
         self.entries.retain(|key, entry| {
-            let keep = entry.done.is_none_or(|done| {
-                // Not before it would be too old by its own time: its maker's clock may be ahead, by a window at most.
-                let made = Timestamp(key.uuid_v7_ms().unwrap_or(0)).min(done.at.plus(retention));
-                made.max(done.at).plus(retention) >= now
-            });
+            let keep = entry.done.is_none_or(|done| is_remembered(*key, done.at, now, retention));
             forgotten += usize::from(!keep);
             keep
         });
@@ -140,6 +136,13 @@ impl OpKeys {
     pub(crate) fn len(&self) -> usize {
         self.count.load(Ordering::Relaxed)
     }
+}
+
+/// Whether a key, used at `at`, is to be remembered at `now`.
+pub(crate) fn is_remembered(key: OpKey, at: Timestamp, now: Timestamp, retention: Duration) -> bool {
+    // Not forgotten before it would be too old by its own time: its maker's clock may be ahead, by a window at most.
+    let made = Timestamp(key.uuid_v7_ms().unwrap_or(0)).min(at.plus(retention));
+    made.max(at).plus(retention) >= now
 }
 
 /// What [`OpKeys::begin`] found.

@@ -137,6 +137,11 @@ impl Word {
         ((self.0 >> LOAD_BITS) & TAG_MASK) as u32
     }
 
+    /// Whether it can be the word of a hold of that generation as the log knows it: nothing under way.
+    pub(crate) fn can_be_folded(self, generation: u32) -> bool {
+        self.phase().public().is_some() && self.tag() == generation & TAG_MASK as u32
+    }
+
     /// Meaningful while the hold is being reserved or live.
     pub(crate) fn deadline(self) -> Timestamp {
         Timestamp(EPOCH_2020_MS + (self.0 & LOAD_MASK))

@@ -7,6 +7,8 @@ use super::{EntryKind, Inspection, LineEntry, LogEntry};
 use crate::clock::Timestamp;
 use crate::error::OpenError;
 use crate::fold::answers::refusal_from_answer;
+use crate::fold::hold::FoldedHold;
+use crate::fold::state::Fold;
 use crate::hold::lines::Line;
 use crate::log::lines::{self, Beside};
 use crate::log::record::{Place, Record, Records};
@@ -24,12 +26,12 @@ pub struct Log<'a> {
     entries: vec::IntoIter<LogEntry<'a>>,
     /// Told behind the entries.
     failed: Option<OpenError>,
-    before: Before,
+    before: Known,
 }
 
 /// What entries are short for: the part of the state that makes them readable.
-#[derive(Debug, Default)]
-struct Before {
+#[derive(Clone, Debug, Default)]
+pub(super) struct Known {
     opened_at: Timestamp,
     epoch: u32,
     /// By slot.
@@ -49,13 +51,13 @@ struct Made {
 impl<'a> Log<'a> {
     pub(super) fn new(inspection: &'a Inspection, from: Position) -> Self {
         let entries = Vec::new().into_iter();
-        Log { inspection, from, next: 0, entries, failed: None, before: Before::default() }
+        Log { inspection, from, next: 0, entries, failed: None, before: inspection.known.clone() }
     }
 
     /// Makes entries of the next chunk; false if there is none.
     fn chunk(&mut self) -> bool {
         let log = &self.inspection.log;
-        let Some(found) = log.verdict.chain.get(self.next) else { return false };
+        let Some(found) = log.chain.get(self.next) else { return false };
         self.next += 1;
         let payload = match log.payload(found) {
             Ok(payload) => payload,
@@ -186,7 +188,22 @@ impl<'a> Log<'a> {
     }
 }
 
-impl Before {
+impl Known {
+    /// What is known where a checkpoint ends.
+    pub(super) fn of(fold: &Fold) -> Known {
+        let made = |hold: &FoldedHold| Made {
+            generation: hold.generation,
+            epoch: hold.epoch,
+            key: only_key(hold.lines.iter().copied()),
+            deadline: if hold.word.phase().is_live() { hold.word.deadline() } else { Timestamp(0) },
+        };
+        Known {
+            opened_at: fold.opened_at,
+            epoch: fold.epoch,
+            holds: fold.holds.iter().map(|(slot, hold)| (slot, made(hold))).collect(),
+        }
+    }
+
     /// Takes in the next record; when it was decided.
     fn learn(&mut self, record: &Record<'_>) -> Option<Timestamp> {
         if let Record::Opened { epoch, at_unix_ms } = *record {

@@ -11,7 +11,7 @@ use crate::engine::Engine;
 use crate::log::chunk::{self, ChunkHeader};
 use crate::log::lines::pack;
 use crate::log::record::{Op, RECORD_BYTES_MAX, Record, Span};
-use crate::log::recovery::OpenLog;
+use crate::log::recovery::{Beginning, OpenLog};
 use crate::log::scan::Tip;
 use crate::{
     Adjust, AdjustReason, Config, Confirm, Extend, ManualClock, OnHold, OpKey, Receive, Reserve, StockKey,
@@ -207,7 +207,7 @@ fn the_report_counts_what_the_engine_counted() {
 #[test]
 fn a_directory_that_was_never_used_is_whole_and_empty() {
     let scratch = tempfile::tempdir().unwrap();
-    drop(OpenLog::open(scratch.path(), &mut |_, _| Ok(())).unwrap());
+    drop(OpenLog::open(scratch.path(), &mut Beginning(|_: &ChunkHeader, _: &[u8]| Ok(()))).unwrap());
     let inspection = Inspection::open(scratch.path()).unwrap();
     assert_eq!((inspection.drift(), inspection.report().end), (None, Position(0)));
     assert_eq!(inspection.levels().count() + inspection.holds(START).count(), 0);
@@ -246,7 +246,8 @@ fn no_engine_opens_the_directory_while_it_is_inspected() {
 /// A log of these records, each group a chunk, written as the engine's writer does.
 fn written(groups: &[&[Record<'_>]], words_more: u32) -> (tempfile::TempDir, Vec<u64>) {
     let scratch = tempfile::tempdir().unwrap();
-    let (mut log, _) = OpenLog::open(scratch.path(), &mut |_, _| Ok(())).unwrap();
+    let (mut log, _) =
+        OpenLog::open(scratch.path(), &mut Beginning(|_: &ChunkHeader, _: &[u8]| Ok(()))).unwrap();
     let mut ends = Vec::new();
     for (number, records) in groups.iter().enumerate() {
         let (mut payload, mut words) = (Vec::new(), 0);

@@ -6,16 +6,21 @@
 //!
 //! Must survive: any bytes, and an engine that wants to open the directory meanwhile: it is told to wait.
 
-use std::{fs::File, io, path::Path};
+use std::{fs::File, io, path::Path, sync::Arc};
 
 use super::{
     chunk::HEADER_BYTES,
     directory::{Identity, Inspection},
     recovery::{IN_RESCUE, LogError, at_risk, io_error, open_existing, survey},
-    scan::{self, Found, Place},
+    scan::{self, Found, Index, Place, Tip},
     sidecar::{Durable, Sidecar},
-    verdict::{Verdict, decide},
+    verdict::{Start, Verdict, decide},
 };
+use crate::checkpoint::CheckpointError;
+use crate::checkpoint::files::Folder;
+use crate::checkpoint::load::{Loaded, load};
+use crate::checkpoint::manifest::Frontier;
+use crate::checkpoint::shelf::Shelf;
 
 /// A log that is only read. As long as it exists no engine can open the directory.
 #[derive(Debug)]
@@ -23,13 +28,26 @@ pub(crate) struct LogAtRest {
     /// What the sidecar vouches for.
     pub(crate) proven: Durable,
     pub(crate) verdict: Verdict,
+    /// All chunks that belong to the log: those between the two checkpoints, if they are there, and the verdict's.
+    pub(crate) chain: Vec<Found>,
     data: File,
     rescue: Option<File>,
     directory: Inspection,
 }
 
+/// What lies before a log at rest.
+#[derive(Default)]
+pub(crate) struct Before {
+    /// What was said up to where the kept log begins.
+    pub(crate) base: Loaded,
+    /// A later checkpoint, from which an opening would go on: what the log up to there has to come to.
+    pub(crate) newest: Option<Loaded>,
+    /// Checkpoints that are damaged, and why.
+    pub(crate) rejected: Vec<String>,
+}
+
 impl LogAtRest {
-    pub(crate) fn open(path: &Path) -> Result<Self, LogError> {
+    pub(crate) fn open(path: &Path) -> Result<(Self, Before), LogError> {
         let directory = Inspection::open(path)?;
         let layout = &directory.layout;
         let proven = Sidecar::read(&layout.durable())?.ok_or_else(|| layout.lacks("durable"))?;
@@ -37,16 +55,37 @@ impl LogAtRest {
         let data = open_existing(&layout.log_data()).map_err(&doing)?;
         let data = data.ok_or_else(|| layout.lacks("log/db"))?;
         let rescue = open_existing(&layout.rescue()).map_err(&doing)?;
-        let verdict = decide(&survey(layout)?, &proven)?;
+
+        let (mut shelf, rejected) =
+            Shelf::open(Arc::new(Folder::at(layout.checkpoint())), directory.identity.id)?;
+        let mut before = Before { rejected, ..Before::default() };
+        let newest = newest_whole(&mut shelf, &mut before.rejected)?;
+        let frontier = newest.as_ref().map(|(frontier, _)| *frontier).unwrap_or_default();
+        let start = Start { tip: frontier.tip(), epoch: frontier.epoch };
+        let index = survey(layout)?;
+        let verdict = decide(&index, &proven, &start)?;
         at_risk(&verdict, &proven)?;
-        Ok(LogAtRest { proven, verdict, data, rescue, directory })
+
+        // What an opening would go on from; and before it what is there still.
+        let history = match &newest {
+            Some(_) => history(&mut shelf, &index, start.tip, &mut before.rejected)?,
+            None => None,
+        };
+        let newest = newest.map(|(_, loaded)| loaded);
+        let mut chain = Vec::new();
+        match history {
+            Some((base, between)) => (before.base, before.newest, chain) = (base, newest, between),
+            None => before.base = newest.unwrap_or_default(),
+        }
+        chain.extend(&verdict.chain);
+        Ok((LogAtRest { proven, verdict, chain, data, rescue, directory }, before))
     }
 
     pub(crate) fn identity(&self) -> &Identity {
         &self.directory.identity
     }
 
-    /// The records of a chunk of the verdict's chain, their bytes proven once more.
+    /// The records of a chunk of the chain, their bytes proven once more.
     pub(crate) fn payload(&self, found: &Found) -> Result<Vec<u8>, LogError> {
         let position = found.header.start;
         let lost = |problem: &str| LogError::Unreadable { position, problem: problem.into() };
@@ -69,4 +108,37 @@ impl LogAtRest {
             Err(error) => Err(io_error("reading the log")(error)),
         }
     }
+}
+
+/// Reads the newest checkpoint that is whole; those that are not are taken off the shelf, and told.
+fn newest_whole(
+    shelf: &mut Shelf,
+    rejected: &mut Vec<String>,
+) -> Result<Option<(Frontier, Loaded)>, CheckpointError> {
+    while let Some(manifest) = shelf.newest() {
+        match load(&*shelf.files, manifest, &mut |_| {}) {
+            Ok(loaded) => return Ok(Some((manifest.frontier, loaded))),
+            Err(CheckpointError::Damaged { name, what }) => {
+                rejected.push(format!("{name}: {what}"));
+                shelf.reject_newest();
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(None)
+}
+
+/// What lies before the newest checkpoint: an older one, or nothing, and the chunks from there `to` the newest's end;
+/// `None` if not all of them are there.
+fn history(
+    shelf: &mut Shelf,
+    index: &Index,
+    to: Tip,
+    rejected: &mut Vec<String>,
+) -> Result<Option<(Loaded, Vec<Found>)>, CheckpointError> {
+    shelf.reject_newest();
+    let older = newest_whole(shelf, rejected)?;
+    let from = older.as_ref().map_or(Tip::ORIGIN, |(frontier, _)| frontier.tip());
+    let chain = index.chain_back(from, to).ok();
+    Ok(chain.map(|chain| (older.map(|(_, loaded)| loaded).unwrap_or_default(), chain)))
 }

@@ -5,6 +5,7 @@
 //! <dir>/lock        held locked while an engine runs; says which process
 //! <dir>/log/        the store of the log
 //! <dir>/durable     the sidecar
+//! <dir>/checkpoint/ the last two checkpoints
 //! <dir>/rescue      only between two steps of a recovery
 //! ```
 //! Invariants:
@@ -34,6 +35,7 @@ const LOCK: &str = "lock";
 const LOG: &str = "log";
 const DURABLE: &str = "durable";
 const RESCUE: &str = "rescue";
+const CHECKPOINT: &str = "checkpoint";
 
 /// What makes a directory this one and no other.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -91,6 +93,9 @@ impl Layout {
     }
     pub(crate) fn durable(&self) -> PathBuf {
         self.path.join(DURABLE)
+    }
+    pub(crate) fn checkpoint(&self) -> PathBuf {
+        self.path.join(CHECKPOINT)
     }
     pub(crate) fn rescue(&self) -> PathBuf {
         self.path.join(RESCUE)
@@ -217,7 +222,7 @@ fn create_durably(path: &Path) -> io::Result<()> {
 fn refuse_foreign(layout: &Layout) -> Result<(), DirectoryError> {
     for entry in fs::read_dir(&layout.path).map_err(layout.io("listing it"))? {
         let name = entry.map_err(layout.io("listing it"))?.file_name();
-        let ours = [IDENTITY_UNFINISHED, LOCK, LOG, DURABLE].iter().any(|ours| name == *ours);
+        let ours = [IDENTITY_UNFINISHED, LOCK, LOG, DURABLE, CHECKPOINT].iter().any(|ours| name == *ours);
         if !ours {
             return Err(DirectoryError::Foreign { path: layout.path.clone(), found: name.into() });
         }

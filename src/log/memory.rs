@@ -166,6 +166,22 @@ impl Store for MemoryStore {
         })
     }
 
+    fn remove_below(&mut self, position: u64, chunks_max: usize) -> Result<usize, StoreError> {
+        self.writing(|state| {
+            let State { synced, unsynced, .. } = state;
+            let mut starts: Vec<u64> =
+                synced.range(..position).chain(unsynced.range(..position)).map(|(start, _)| *start).collect();
+            starts.sort_unstable();
+            starts.dedup();
+            starts.truncate(chunks_max);
+            for start in &starts {
+                synced.remove(start);
+                unsynced.remove(start);
+            }
+            Ok(starts.len())
+        })
+    }
+
     fn close(mut self: Box<Self>) -> Result<(), StoreError> {
         self.sync()
     }

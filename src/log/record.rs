@@ -442,6 +442,11 @@ impl<'a> Records<'a> {
     pub(crate) fn new(payload: &'a [u8], start: u64) -> Self {
         Records { rest: payload, position: start }
     }
+
+    /// The bytes of what is still to come.
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
 }
 
 impl<'a> Iterator for Records<'a> {

@@ -20,33 +20,56 @@ use std::{
     io::{self, Write},
     os::unix::fs::FileExt,
     path::Path,
+    sync::Arc,
 };
 
 use thiserror::Error;
 
 use super::{
-    chunk::{self, ChunkError, ChunkHeader},
-    directory::{Directory, DirectoryError, Layout},
+    chunk::{self, ChunkError},
+    directory::{Directory, DirectoryError, Identity, Layout},
     preflight::Safe,
     scan::{self, Found, Index, Tip},
     sidecar::{Durable, Sidecar, SidecarError},
     sled::SledStore,
     store::{Store, StoreError},
-    verdict::{Cut, Refusal, Verdict, decide},
+    verdict::{Cut, Refusal, Start, Verdict, decide},
 };
+use crate::checkpoint::CheckpointError;
 
 /// Chunks held in memory between the verdict and the store. What a crash leaves there is a sync window or two.
 const RESCUE_BYTES_MAX: usize = 64 << 20;
 
-/// What a record is handed to while a log is opened: a chunk of a whole group. Its error stops the opening.
-pub(crate) type Fold<'a> = dyn FnMut(&ChunkHeader, &[u8]) -> Result<(), String> + 'a;
+/// What a log is replayed into.
+pub(crate) trait Replay {
+    /// The directory is ours, and nothing in it was changed yet: says where the log is to be read from.
+    fn start(&mut self, directory: &Layout, identity: &Identity) -> Result<Start, CheckpointError>;
+
+    /// The next chunk, and its records. Its error stops the opening.
+    fn chunk(&mut self, found: &Found, payload: &[u8]) -> Result<(), String>;
+}
+
+/// A log that is read from its beginning.
+#[cfg(test)]
+pub(crate) struct Beginning<F>(pub(crate) F);
+
+#[cfg(test)]
+impl<F: FnMut(&chunk::ChunkHeader, &[u8]) -> Result<(), String>> Replay for Beginning<F> {
+    fn start(&mut self, _: &Layout, _: &Identity) -> Result<Start, CheckpointError> {
+        Ok(Start::default())
+    }
+
+    fn chunk(&mut self, found: &Found, payload: &[u8]) -> Result<(), String> {
+        self.0(&found.header, payload)
+    }
+}
 
 /// A log that may be appended to.
 pub(crate) struct OpenLog {
     pub(crate) store: Box<dyn Store>,
     pub(crate) sidecar: Sidecar,
-    /// Held until it is dropped: drop it after the store.
-    pub(crate) directory: Directory,
+    /// Locked as long as anybody has it: drop it after the store.
+    pub(crate) directory: Arc<Directory>,
     /// Where the next chunk starts, and what it names as `previous`. Everything before it is durable.
     pub(crate) tip: Tip,
     /// Of every chunk this opening writes.
@@ -79,6 +102,8 @@ pub(crate) enum LogError {
     Refused(#[from] Refusal),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error("{0}: restore the directory from a backup, or salvage it into a new one")]
+    Checkpoint(#[from] CheckpointError),
     #[error("cannot open the log ({doing}): {error}")]
     Io { doing: &'static str, error: io::Error },
     #[error(
@@ -100,9 +125,9 @@ pub(super) fn io_error(doing: &'static str) -> impl Fn(io::Error) -> LogError {
 
 impl OpenLog {
     /// Opens the log in the directory at `path`, creating it if there is none.
-    pub(crate) fn open(path: &Path, fold: &mut Fold<'_>) -> Result<(Self, LogReport), LogError> {
+    pub(crate) fn open(path: &Path, into: &mut dyn Replay) -> Result<(Self, LogReport), LogError> {
         let directory = Directory::open(path)?;
-        if directory.fresh { create(directory) } else { reopen(directory, fold) }
+        if directory.fresh { create(directory, into) } else { reopen(directory, into) }
     }
 
     /// Lets go of the log so that the next opening can believe all of it. `end` is the tip of the last whole group.
@@ -112,11 +137,11 @@ impl OpenLog {
     }
 }
 
-fn create(mut directory: Directory) -> Result<(OpenLog, LogReport), LogError> {
+fn create(mut directory: Directory, into: &mut dyn Replay) -> Result<(OpenLog, LogReport), LogError> {
     let layout = directory.layout.clone();
     // Without an identity there can be no log, unless the identity was taken away from one.
     let acknowledged = Sidecar::read(&layout.durable()).ok().flatten().map_or(0, |durable| durable.end);
-    if acknowledged > 0 || survey(&layout)?.chunks().next().is_some() {
+    if acknowledged > 0 || layout.checkpoint().exists() || survey(&layout)?.chunks().next().is_some() {
         return Err(layout.lacks("stockhold").into());
     }
     // What a crash has left of an earlier creation is not worth completing.
@@ -131,24 +156,27 @@ fn create(mut directory: Directory) -> Result<(OpenLog, LogReport), LogError> {
     let epoch = 1;
     sidecar.write(&Durable { epoch, ..Durable::default() })?;
     layout.sync().map_err(io_error("syncing the directory"))?;
+    into.start(&layout, &directory.identity)?;
     directory.commit()?;
+    let directory = Arc::new(directory);
     let log = OpenLog { store: Box::new(store), sidecar, directory, tip: Tip::ORIGIN, epoch };
     Ok((log, LogReport { created: true, ..LogReport::default() }))
 }
 
-fn reopen(directory: Directory, fold: &mut Fold<'_>) -> Result<(OpenLog, LogReport), LogError> {
+fn reopen(directory: Directory, into: &mut dyn Replay) -> Result<(OpenLog, LogReport), LogError> {
     let layout = &directory.layout;
     let (mut sidecar, proven) = Sidecar::open(&layout.durable())?.ok_or_else(|| layout.lacks("durable"))?;
     if !layout.log_data().is_file() {
         return Err(layout.lacks("log/db").into());
     }
+    let start = into.start(layout, &directory.identity)?;
     let index = survey(layout)?;
-    let verdict = decide(&index, &proven)?;
+    let verdict = decide(&index, &proven, &start)?;
     let rescued = rescue(layout, &verdict, &proven)?;
     let bytes_refreshed = if proven.orderly { 0 } else { refresh(&layout.log_data())? };
 
     let mut store: Box<dyn Store> = Box::new(SledStore::open(&layout.log())?);
-    let cut = replay(store.as_mut(), &verdict, &rescued, fold)?;
+    let cut = replay(store.as_mut(), &verdict, &rescued, into)?;
     match fs::remove_file(layout.rescue()) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             return Err(io_error("removing `rescue`")(error));
@@ -167,7 +195,7 @@ fn reopen(directory: Directory, fold: &mut Fold<'_>) -> Result<(OpenLog, LogRepo
         chunks_rescued: rescued.len() as u64,
         bytes_refreshed,
     };
-    Ok((OpenLog { store, sidecar, directory, tip, epoch }, report))
+    Ok((OpenLog { store, sidecar, directory: Arc::new(directory), tip, epoch }, report))
 }
 
 /// Every whole chunk in the directory, and whether the store will keep it.
@@ -271,9 +299,9 @@ fn replay(
     store: &mut dyn Store,
     verdict: &Verdict,
     rescued: &HashMap<u64, Vec<u8>>,
-    fold: &mut Fold<'_>,
+    into: &mut dyn Replay,
 ) -> Result<Option<Cut>, LogError> {
-    let mut next = 0;
+    let mut next = verdict.start.end;
     for found in &verdict.chain {
         let position = found.header.start;
         let stored = store.chunk_at_or_after(next)?;
@@ -287,9 +315,9 @@ fn replay(
                 chunk.clone()
             }
         };
-        let (header, payload, _) = chunk::decode(&chunk)
+        let (_, payload, _) = chunk::decode(&chunk)
             .map_err(|error| LogError::Unreadable { position, problem: error.to_string() })?;
-        fold(&header, payload).map_err(|reason| LogError::Fold { position, reason })?;
+        into.chunk(found, payload).map_err(|reason| LogError::Fold { position, reason })?;
         next = position + 1;
     }
     let end = verdict.tip.end;
@@ -339,7 +367,8 @@ fn unreadable(position: u64, stored: Option<(u64, Vec<u8>)>) -> LogError {
 pub(crate) fn recover(
     store: &mut dyn Store,
     proven: &Durable,
-    fold: &mut Fold<'_>,
+    start: &Start,
+    into: &mut dyn Replay,
 ) -> Result<Verdict, LogError> {
     let mut index = Index::default();
     let mut next = Some(0);
@@ -353,8 +382,8 @@ pub(crate) fn recover(
         }
         next = start.checked_add(1);
     }
-    let mut verdict = decide(&index, proven)?;
-    verdict.cut = replay(store, &verdict, &HashMap::new(), fold)?;
+    let mut verdict = decide(&index, proven, start)?;
+    verdict.cut = replay(store, &verdict, &HashMap::new(), into)?;
     Ok(verdict)
 }
 

@@ -199,6 +199,25 @@ impl Store for SledStore {
         })
     }
 
+    fn remove_below(&mut self, position: u64, chunks_max: usize) -> Result<usize, StoreError> {
+        let mut removed = 0;
+        self.writing(|store| {
+            while removed < chunks_max {
+                let tree = store.tree()?;
+                let first =
+                    guarded("cutting the log", || tree.range(..position.to_be_bytes()).next().transpose())?;
+                let Some((start, _)) = first else { break };
+                // As in `remove_from`.
+                store.make_room(store.chunk_bytes_max)?;
+                let tree = store.tree()?;
+                guarded("cutting the log", || tree.remove(start).map(drop))?;
+                removed += 1;
+            }
+            Ok(())
+        })?;
+        Ok(removed)
+    }
+
     fn close(mut self: Box<Self>) -> Result<(), StoreError> {
         self.sync()?;
         // sled writes once more when it is dropped; that too is to be on the disk before the close is called orderly.

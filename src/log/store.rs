@@ -23,6 +23,9 @@ pub(crate) trait Store: Send {
     fn chunk_at_or_after(&self, start: u64) -> Result<Option<(u64, Vec<u8>)>, StoreError>;
     /// Removes every chunk that starts at or after `start`, durably.
     fn remove_from(&mut self, start: u64) -> Result<(), StoreError>;
+    /// Removes chunks that start before `position`, the first ones first and at most so many; how many. Not durable before
+    /// [`sync`](Store::sync).
+    fn remove_below(&mut self, position: u64, chunks_max: usize) -> Result<usize, StoreError>;
     /// Makes everything durable and lets go of the files. Only what this has returned may be called an orderly close.
     fn close(self: Box<Self>) -> Result<(), StoreError>;
 }

@@ -1,6 +1,8 @@
 //! The decision of a recovery: what of the chunks that were found is the log, and whether the rest may be cut.
 //!
-//! A pure function of the chunks and of what the sidecar says. The table, first match:
+//! A pure function of the chunks and of what the sidecar says.
+//! The log is looked at from where the checkpoint ends that is gone on from; from its beginning, if there is none. What a
+//! checkpoint has was durable, so it vouches for the log as the sidecar does. The table, first match:
 //!
 //! | what is found                                                        | decision                          |
 //! |----------------------------------------------------------------------|-----------------------------------|
@@ -23,10 +25,20 @@ use super::{
     sidecar::Durable,
 };
 
+/// Where the log is read from: its beginning, or the end of a checkpoint.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Start {
+    pub(crate) tip: Tip,
+    /// The opening that wrote what lies before.
+    pub(crate) epoch: u32,
+}
+
 /// What is the log.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Verdict {
-    /// Its chunks, from position 0 to the end of the last whole group.
+    /// Where it was read from.
+    pub(crate) start: Tip,
+    /// Its chunks, from there to the end of the last whole group.
     pub(crate) chain: Vec<Found>,
     pub(crate) tip: Tip,
     pub(crate) cut: Option<Cut>,
@@ -84,10 +96,15 @@ impl Refusal {
 }
 
 /// Decides what the log is.
-pub(crate) fn decide(index: &Index, proven: &Durable) -> Result<Verdict, Refusal> {
+pub(crate) fn decide(index: &Index, proven: &Durable, start: &Start) -> Result<Verdict, Refusal> {
+    let from = start.tip;
+    // The sidecar is written now and then, and may be behind the checkpoint.
+    let proven =
+        &if proven.end < from.end { Durable { end: from.end, hash: from.hash, ..*proven } } else { *proven };
+    let epoch = proven.epoch.max(start.epoch);
     let acknowledged = Tip { end: proven.end, hash: proven.hash };
-    let mut chain = index.chain_back(Tip::ORIGIN, acknowledged).map_err(|reached| {
-        let readable = end(&index.chain_on(Tip::ORIGIN, 0));
+    let mut chain = index.chain_back(from, acknowledged).map_err(|reached| {
+        let readable = end(&index.chain_on(from, 0), from);
         if reached < proven.end {
             Refusal::Damaged { readable: readable.min(reached), resumes: reached }
         } else if index.chunks().any(|found| found.header.end() == proven.end) {
@@ -104,7 +121,7 @@ pub(crate) fn decide(index: &Index, proven: &Durable) -> Result<Verdict, Refusal
 
     // What the sidecar does not know yet. Every opening moves the sidecar before it appends, so what an earlier one
     // left behind it is no part of the log.
-    chain.extend(index.chain_on(acknowledged, proven.epoch));
+    chain.extend(index.chain_on(acknowledged, epoch));
     while chain.last().is_some_and(|last| !last.header.commit && last.header.end() > proven.end) {
         chain.pop();
     }
@@ -114,8 +131,7 @@ pub(crate) fn decide(index: &Index, proven: &Durable) -> Result<Verdict, Refusal
     if let Some(resumes) = index.chunks().filter(knows_better).map(|found| found.header.start).min() {
         return Err(Refusal::Damaged { readable: tip.end, resumes });
     }
-    let torn =
-        index.chunks().filter(|found| found.header.start >= tip.end && found.header.epoch >= proven.epoch);
+    let torn = index.chunks().filter(|found| found.header.start >= tip.end && found.header.epoch >= epoch);
     let cut = torn.fold(None, |cut: Option<Cut>, found| {
         let cut = cut.unwrap_or(Cut { from: tip.end, ..Cut::default() });
         Some(Cut {
@@ -125,13 +141,13 @@ pub(crate) fn decide(index: &Index, proven: &Durable) -> Result<Verdict, Refusal
             bytes: cut.bytes + u64::from(found.place.bytes),
         })
     });
-    let epoch_seen = index.chunks().map(|found| found.header.epoch).fold(proven.epoch, u32::max);
+    let epoch_seen = index.chunks().map(|found| found.header.epoch).fold(epoch, u32::max);
     let epoch_next = epoch_seen.checked_add(1).ok_or(Refusal::Epochs)?;
-    Ok(Verdict { chain, tip, cut, epoch_next })
+    Ok(Verdict { start: from, chain, tip, cut, epoch_next })
 }
 
-fn end(chain: &[Found]) -> u64 {
-    chain.last().map_or(0, |last| last.header.end())
+fn end(chain: &[Found], from: Tip) -> u64 {
+    chain.last().map_or(from.end, |last| last.header.end())
 }
 
 #[cfg(test)]
@@ -166,8 +182,8 @@ mod tests {
     fn decided(chunks: &[Found], proven: Durable) -> Result<(u64, Option<Cut>), Refusal> {
         let mut index = Index::default();
         chunks.iter().for_each(|found| index.add(*found));
-        decide(&index, &proven).map(|verdict| {
-            assert_eq!(end(&verdict.chain), verdict.tip.end);
+        decide(&index, &proven, &Start::default()).map(|verdict| {
+            assert_eq!(end(&verdict.chain, Tip::ORIGIN), verdict.tip.end);
             (verdict.tip.end, verdict.cut)
         })
     }
@@ -217,8 +233,8 @@ mod tests {
         let mut index = Index::default();
         index.add(chunk(7, 5, false, 0));
         let proven = Durable { epoch: 9, ..Durable::default() };
-        assert_eq!(decide(&index, &proven).map(|verdict| verdict.epoch_next), Ok(10));
+        assert_eq!(decide(&index, &proven, &Start::default()).map(|verdict| verdict.epoch_next), Ok(10));
         index.add(chunk(u32::MAX, 6, false, 0));
-        assert_eq!(decide(&index, &proven), Err(Refusal::Epochs));
+        assert_eq!(decide(&index, &proven, &Start::default()), Err(Refusal::Epochs));
     }
 }

@@ -75,6 +75,14 @@ impl Watch {
         self.ring();
     }
 
+    /// Moves the position forward, and wakes those who wait for it: for a watch that has no thread of its own.
+    pub(crate) fn advance_and_wake(&self, position: u64) {
+        self.position.store(position, Ordering::SeqCst); // as in `advance`
+        if self.has_waiters.load(Ordering::SeqCst) {
+            self.wake_now();
+        }
+    }
+
     /// No position behind the current one will come: waiters get `Some(false)`.
     pub(crate) fn end(&self) {
         self.ended.store(true, Ordering::SeqCst);

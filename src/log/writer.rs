@@ -7,6 +7,7 @@
 //! The race to survive: the thread goes to sleep while a writer publishes. The writer publishes, then asks
 //! whether the thread sleeps; the thread says that it sleeps, then looks once more (see [`Bell`]).
 
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -35,6 +36,8 @@ const NAP: Duration = Duration::from_millis(50);
 const GATHER: Duration = Duration::from_micros(100);
 /// How far the sidecar may lag behind.
 const SIDECAR_LAG: Duration = Duration::from_millis(100);
+/// Chunks removed at a time while nothing else is to be done.
+const CUT_CHUNKS_IDLE: usize = 16;
 
 /// The longest payload of a chunk. Records are never split, so the longest must fit.
 const PAYLOAD_BYTES_MAX: usize = CHUNK_BYTES_MAX - chunk::HEADER_BYTES;
@@ -84,6 +87,43 @@ pub(crate) struct Shared {
     pub durable: Watch,
     pub poison: Poison,
     pub metrics: LogMetrics,
+    /// Up to here the log survives a loss of power, at every durability level that keeps one.
+    synced: Watch,
+    /// Somebody waits for the log to be synced up to here, whatever the durability level.
+    sync_wanted: AtomicU64,
+    /// Nobody needs what lies below.
+    cut_below: AtomicU64,
+}
+
+impl Shared {
+    /// A log that ends at `end`, with a ring of so many words.
+    pub(crate) fn new(ring_words: usize, end: u64) -> Shared {
+        Shared {
+            ring: Ring::new(ring_words, end),
+            bell: Bell::default(),
+            durable: Watch::new(end),
+            poison: Poison::default(),
+            metrics: LogMetrics::new(),
+            synced: Watch::new(end),
+            sync_wanted: AtomicU64::new(0),
+            cut_below: AtomicU64::new(0),
+        }
+    }
+
+    /// Waits until the log is synced up to `position`, a group's end; false if it never will be.
+    pub(crate) fn sync_up_to(&self, position: u64) -> bool {
+        // Relaxed: a wish, which the log thread sees soon; what it does comes back through the watch.
+        self.sync_wanted.fetch_max(position, Ordering::Relaxed);
+        if self.synced.position() < position {
+            self.bell.ring();
+        }
+        self.synced.wait(position)
+    }
+
+    /// What the log has below `position` may go, when there is time for it.
+    pub(crate) fn cut_below(&self, position: u64) {
+        self.cut_below.fetch_max(position, Ordering::Relaxed); // as above
+    }
 }
 
 /// Records of one group, as the fold gets them.
@@ -91,6 +131,8 @@ pub(crate) struct Shared {
 pub(crate) struct Group {
     pub chunks: Vec<Payload>,
     pub end: u64,
+    /// Where it ends, once it is written.
+    pub tip: Tip,
 }
 
 impl Group {
@@ -130,6 +172,8 @@ struct Log {
     synced: Tip,
     /// Where the sidecar is.
     vouched: u64,
+    /// Nothing is left below.
+    cut: u64,
 }
 
 /// Runs until the ring is closed and empty, or the store fails; a failure or a panic poisons.
@@ -144,6 +188,8 @@ pub(crate) fn run(writer: Writer) {
     }
     shared.ring.close();
     shared.durable.end();
+    shared.synced.end();
+    shared.synced.wake_now();
 }
 
 impl Log {
@@ -158,19 +204,21 @@ impl Log {
             tip,
             synced: tip,
             vouched: tip.end,
+            cut: 0,
             writer,
         }
     }
 
     fn run(mut self) -> Result<(), StoreError> {
         loop {
-            let group = self.next_group();
+            let mut group = self.next_group();
             let shared = Arc::clone(&self.writer.shared);
             if group.chunks.is_empty() {
                 if shared.ring.is_closed() && shared.ring.used_words() == 0 {
                     return self.close();
                 }
                 self.sync_if_due()?;
+                self.cut(CUT_CHUNKS_IDLE)?;
                 if shared.ring.drawn() == self.reader.position() {
                     shared.metrics.idle();
                 }
@@ -182,8 +230,11 @@ impl Log {
             }
             stall::at(Step::LogWriting);
             self.write(&group)?;
+            group.tip = self.tip;
+            let chunks = group.chunks.len();
             // A full channel holds the log back until the fold has caught up. A fold that is gone folds nothing.
             let _ = self.writer.fold.send(group);
+            self.cut(2 * chunks)?;
             if self.writer.log.is_none() && !shared.ring.is_closed() {
                 // No sync gathers the next group, and nobody waits for an acknowledgement: without a pause every
                 // record would be a group, and every writer would have to wake us.
@@ -206,7 +257,7 @@ impl Log {
     /// Copies what is published, up to one sync window, and frees its words.
     fn next_group(&mut self) -> Group {
         let ring = &self.writer.shared.ring;
-        let mut group = Group { chunks: Vec::new(), end: self.reader.position() };
+        let mut group = Group { chunks: Vec::new(), end: self.reader.position(), tip: Tip::ORIGIN };
         let mut bytes = 0;
         let mut records = 0;
         let room = SYNC_WINDOW_BYTES_MAX - CHUNK_BYTES_MAX;
@@ -287,7 +338,22 @@ impl Log {
         {
             return self.sync();
         }
+        if self.writer.shared.sync_wanted.load(Ordering::Relaxed) > self.synced.end {
+            return self.sync();
+        }
         self.vouch()
+    }
+
+    /// Removes what nobody needs, at most so many chunks of it.
+    fn cut(&mut self, chunks_max: usize) -> Result<(), StoreError> {
+        let below = self.writer.shared.cut_below.load(Ordering::Relaxed);
+        if self.cut < below
+            && let Some(log) = &mut self.writer.log
+            && log.store.remove_below(below, chunks_max)? < chunks_max
+        {
+            self.cut = below;
+        }
+        Ok(())
     }
 
     fn sync(&mut self) -> Result<(), StoreError> {
@@ -300,6 +366,7 @@ impl Log {
         self.window_bytes = 0;
         self.synced = self.tip;
         self.writer.shared.durable.advance(self.tip.end);
+        self.writer.shared.synced.advance_and_wake(self.tip.end);
         self.vouch()
     }
 
@@ -336,13 +403,7 @@ mod tests {
 
     #[test]
     fn records_of_every_length_are_packed_whole_into_chunks_that_are_not_too_long() {
-        let shared = Shared {
-            ring: Ring::new(1 << 20, 0),
-            bell: Bell::default(),
-            durable: Watch::new(0),
-            poison: Poison::default(),
-            metrics: LogMetrics::new(),
-        };
+        let shared = Shared::new(1 << 20, 0);
         let (mut random, mut written) = (Random(seed()), Vec::new());
         for number in 0..400 {
             let length = match number % 8 {

@@ -7,21 +7,12 @@ use std::time::Duration;
 use super::{drain, explore};
 use crate::config::Durability;
 use crate::error::Stopped;
-use crate::log::ring::{Reader, Ring, Share};
-use crate::log::watch::Watch;
-use crate::log::writer::{Bell, Shared, Writer, run};
-use crate::metrics::LogMetrics;
-use crate::poison::Poison;
+use crate::log::ring::{Reader, Share};
+use crate::log::writer::{Shared, Writer, run};
 use crate::sync::thread;
 
 fn shared(words: usize) -> Arc<Shared> {
-    Arc::new(Shared {
-        ring: Ring::new(words, 0),
-        bell: Bell::default(),
-        durable: Watch::new(0),
-        poison: Poison::default(),
-        metrics: LogMetrics::new(),
-    })
+    Arc::new(Shared::new(words, 0))
 }
 
 fn write(shared: &Shared) {

@@ -20,11 +20,9 @@ use crate::hold::op_keys::OpKeys;
 use crate::hold::state::Phase;
 use crate::hold::table::{HoldTable, NewHold};
 use crate::log::record::Record;
-use crate::log::ring::{Reader, Ring};
-use crate::log::watch::Watch;
-use crate::log::writer::{Bell, Shared};
-use crate::metrics::{LogMetrics, Tally};
-use crate::poison::Poison;
+use crate::log::ring::Reader;
+use crate::log::writer::Shared;
+use crate::metrics::Tally;
 use crate::request::{CartLine, Confirm, Reserve, ReserveCart};
 use crate::stock::book::{Book, Gate, Item};
 use crate::stock::catalog::Catalog;
@@ -62,13 +60,7 @@ impl Bare {
         Arc::new(Bare {
             core: Core {
                 config: Config::default().clock(ManualClock::new(at(0))),
-                log: Arc::new(Shared {
-                    ring: Ring::new(16, 0),
-                    bell: Bell::default(),
-                    durable: Watch::new(0),
-                    poison: Poison::default(),
-                    metrics: LogMetrics::new(),
-                }),
+                log: Arc::new(Shared::new(16, 0)),
                 book,
                 catalog: Catalog::default(),
                 holds,
@@ -76,6 +68,7 @@ impl Bare {
                 op_keys: OpKeys::new(1, None),
                 answers: Answers { ids: HoldIds::new([7; 16]), tag: KEY.tag },
                 follower: Follower::new(Default::default(), 0, std::iter::empty()),
+                checkpointer: None,
                 tally: Tally::new(1),
                 epoch: 1,
                 opened_at: at(0),

@@ -9,6 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use stockhold::error::{ConfirmError, HoldError, ReplaceError, ReserveError, StockError};
+use stockhold::inspect::Inspection;
 use stockhold::{
     CartLine, Config, Durability, Engine, HoldId, HoldState, ManualClock, Receive, RefusalReason, Reserve,
     ReserveCart, Reserved, ReservedCart, StockKey, Timestamp,
@@ -159,6 +160,11 @@ impl Disk {
 
     pub fn open(&self) -> Shop {
         self.open_with(|config| config)
+    }
+
+    /// Looks into the directory while no engine has it.
+    pub fn inspect(&self) -> Inspection {
+        Inspection::open(self.directory.path()).unwrap()
     }
 
     pub fn open_with(&self, configure: impl FnOnce(Config) -> Config) -> Shop {

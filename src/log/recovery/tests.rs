@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use super::*;
+use crate::log::chunk::ChunkHeader;
 use crate::log::{
     at_rest::LogAtRest,
     memory::{Disk, Fate},
@@ -65,10 +66,13 @@ type Opened = (OpenLog, Vec<(u64, Vec<u8>)>, LogReport);
 
 fn open(path: &Path) -> Result<Opened, LogError> {
     let mut chunks = Vec::new();
-    let (log, report) = OpenLog::open(path, &mut |header, payload| {
-        chunks.push((header.start, payload.to_vec()));
-        Ok(())
-    })?;
+    let (log, report) = OpenLog::open(
+        path,
+        &mut Beginning(|header: &ChunkHeader, payload: &[u8]| {
+            chunks.push((header.start, payload.to_vec()));
+            Ok(())
+        }),
+    )?;
     assert_eq!(report.end, log.tip.end);
     Ok((log, chunks, report))
 }
@@ -318,7 +322,7 @@ fn inspecting_changes_nothing() {
     writer.log.store.sync().unwrap();
     let copy = killed(scratch.path());
     let before = bytes_of(copy.path());
-    let log = LogAtRest::open(copy.path()).unwrap();
+    let (log, _) = LogAtRest::open(copy.path()).unwrap();
     assert_eq!(bytes_of(copy.path()), before);
     assert!(!copy.path().join("lock").exists());
     assert_eq!(log.identity(), &writer.log.directory.identity);
@@ -375,7 +379,10 @@ fn a_crash_in_the_middle_of_a_rescue_loses_nothing() {
     let copy = killed(scratch.path());
     break_newest_segment(copy.path());
     // The store has been opened, and then the process died in the fold, before anything was put back.
-    let error = OpenLog::open(copy.path(), &mut |_, _| Err("killed here".into())).map(|_| ()).unwrap_err();
+    let error =
+        OpenLog::open(copy.path(), &mut Beginning(|_: &ChunkHeader, _: &[u8]| Err("killed here".into())))
+            .map(|_| ())
+            .unwrap_err();
     assert!(matches!(error, LogError::Fold { position: 0, .. }), "{error}");
     assert!(copy.path().join("rescue").exists());
     let (_, chunks, report) = open(copy.path()).unwrap();
@@ -515,9 +522,16 @@ fn a_fold_that_refuses_names_the_position() {
     let disk = Disk::default();
     let mut store = disk.open();
     let tips = append(&mut store, Tip::ORIGIN, 1, &[true, true, true]);
-    let error = recover(&mut store, &Durable::default(), &mut |header, _| {
-        if header.start == tips[0].end { Err("no such SKU".into()) } else { Ok(()) }
-    })
+    let error = recover(
+        &mut store,
+        &Durable::default(),
+        &Start::default(),
+        &mut Beginning(
+            |header: &ChunkHeader, _: &[u8]| {
+                if header.start == tips[0].end { Err("no such SKU".into()) } else { Ok(()) }
+            },
+        ),
+    )
     .unwrap_err();
     assert_eq!(error.to_string(), "the log cannot be replayed at position 3: no such SKU");
 }
@@ -531,7 +545,13 @@ fn a_chunk_of_a_newer_format_is_never_cut() {
     let (start, mut newer) = store.chunk_at_or_after(tips[0].end).unwrap().unwrap();
     newer[4] += 1;
     disk.place(start, newer);
-    let error = recover(&mut store, &Durable::default(), &mut |_, _| Ok(())).unwrap_err();
+    let error = recover(
+        &mut store,
+        &Durable::default(),
+        &Start::default(),
+        &mut Beginning(|_: &ChunkHeader, _: &[u8]| Ok(())),
+    )
+    .unwrap_err();
     assert!(matches!(error, LogError::Newer { position: 3, found: 2 }), "{error}");
     assert_eq!(disk.synced(), [0, 3]);
 }
@@ -563,7 +583,13 @@ fn whatever_a_crash_leaves_of_the_last_window_every_synced_group_survives_and_no
         let mut ends = vec![0];
         for epoch in 1..6 {
             let mut store = disk.open();
-            let verdict = recover(&mut store, &proven, &mut |_, _| Ok(())).unwrap();
+            let verdict = recover(
+                &mut store,
+                &proven,
+                &Start::default(),
+                &mut Beginning(|_: &ChunkHeader, _: &[u8]| Ok(())),
+            )
+            .unwrap();
             assert!(verdict.tip.end >= durable_end, "round {round}: a synced group is gone");
             assert!(ends.contains(&verdict.tip.end), "round {round}: half a group");
             assert!(verdict.epoch_next >= epoch);

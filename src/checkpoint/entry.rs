@@ -1,0 +1,327 @@
+//! Entries: what the runs of a checkpoint are made of, and what a later one means over an earlier one.
+//!
+//! An entry says what a stretch of the log did to one thing: to a key's book, to a slot of the table of holds. Of two
+//! stretches, one right behind the other, the two entries of a thing make one, whatever came before them. So a stretch can
+//! be written without a look at what it changes.
+//!
+//! Must survive: any bytes whose checksum holds.
+
+use serde::{Deserialize, Serialize};
+
+use super::run::Kind;
+use crate::clock::Timestamp;
+use crate::fold::hold::{self, FoldedHold, Wrong};
+use crate::fold::levels::KeyLevel;
+use crate::hold::lines::Lines;
+use crate::hold::op_keys;
+use crate::hold::state::Word;
+use crate::log::lines;
+use crate::log::record::{Place, Record};
+use crate::types::{OpKey, Reference};
+
+/// Integers take the bytes they need. No limit: whatever an entry's bytes say, decoding borrows from them alone.
+const CODEC: bincode::config::Configuration = bincode::config::standard();
+
+/// One entry of a run.
+pub(crate) trait Entry: Sized {
+    const KIND: Kind;
+
+    /// Entries of a run ascend by it.
+    fn place(&self) -> u64;
+
+    fn encode(&self, out: &mut Vec<u8>);
+
+    /// The entry at the start of `bytes`, and how many it took.
+    fn decode(bytes: &[u8]) -> Option<(Self, usize)>;
+
+    /// What happened according to `older`, and then according to this one.
+    fn over(self, older: Self) -> Result<Self, Wrong>;
+
+    /// When it was decided, if it is to be forgotten after a time.
+    fn at(&self) -> Timestamp {
+        Timestamp(0)
+    }
+
+    /// Whether anybody may ask for it still.
+    fn is_kept(&self, _keep: &Keep) -> bool {
+        true
+    }
+}
+
+/// What need not be kept.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Keep {
+    pub now: Timestamp,
+    pub op_keys: Option<std::time::Duration>,
+}
+
+fn put<T: Serialize>(wire: &T, out: &mut Vec<u8>) {
+    let encoded = bincode::serde::encode_into_std_write(wire, out, CODEC);
+    debug_assert!(encoded.is_ok(), "a vector takes everything");
+}
+
+fn get<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Option<(T, usize)> {
+    bincode::serde::borrow_decode_from_slice(bytes, CODEC).ok()
+}
+
+/// What happened to a key's book: numbers to be added, and the switch of its sale if that was set.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct LevelEntry {
+    pub key: u32,
+    /// As if the book had been empty before.
+    pub level: KeyLevel,
+    /// The switch, or the time of opening, was set.
+    pub gated: bool,
+}
+
+impl LevelEntry {
+    pub(crate) fn apply(&mut self, record: &Record<'_>, first: u32, second: u32) {
+        self.level.apply(record, first, second);
+        self.gated |= matches!(record, Record::Sale { .. } | Record::Opens { .. });
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct LevelWire {
+    key: u32,
+    on_hand: i64,
+    held: i64,
+    committed: i64,
+    corrected_down: i64,
+    gate: Option<(bool, u64)>,
+}
+
+impl Entry for LevelEntry {
+    const KIND: Kind = Kind::Levels;
+
+    fn place(&self) -> u64 {
+        self.key.into()
+    }
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        let KeyLevel { on_hand, held, committed, corrected_down, stopped, opens_at_ms } = self.level;
+        let gate = self.gated.then_some((stopped, opens_at_ms));
+        put(&LevelWire { key: self.key, on_hand, held, committed, corrected_down, gate }, out);
+    }
+
+    fn decode(bytes: &[u8]) -> Option<(Self, usize)> {
+        let (wire, bytes) = get::<LevelWire>(bytes)?;
+        let (stopped, opens_at_ms) = wire.gate.unwrap_or_default();
+        let LevelWire { key, on_hand, held, committed, corrected_down, gate } = wire;
+        hold::check_time(Timestamp(opens_at_ms)).ok()?;
+        let level = KeyLevel { on_hand, held, committed, corrected_down, stopped, opens_at_ms };
+        Some((LevelEntry { key, level, gated: gate.is_some() }, bytes))
+    }
+
+    fn over(self, older: Self) -> Result<Self, Wrong> {
+        let add = |old: i64, new: i64| old.checked_add(new).ok_or("a book beyond what can be counted");
+        let (old, new) = (older.level, self.level);
+        let gate = if self.gated { new } else { old };
+        Ok(LevelEntry {
+            key: self.key,
+            level: KeyLevel {
+                on_hand: add(old.on_hand, new.on_hand)?,
+                held: add(old.held, new.held)?,
+                committed: add(old.committed, new.committed)?,
+                corrected_down: add(old.corrected_down, new.corrected_down)?,
+                stopped: gate.stopped,
+                opens_at_ms: gate.opens_at_ms,
+            },
+            gated: self.gated || older.gated,
+        })
+    }
+}
+
+/// A stock key's names.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct NameEntry {
+    pub key: u32,
+    pub sku: Box<str>,
+    pub location: Box<str>,
+}
+
+impl Entry for NameEntry {
+    const KIND: Kind = Kind::Names;
+
+    fn place(&self) -> u64 {
+        self.key.into()
+    }
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        put(&(self.key, &*self.sku, &*self.location), out);
+    }
+
+    fn decode(bytes: &[u8]) -> Option<(Self, usize)> {
+        let ((key, sku, location), bytes) = get::<(u32, &str, &str)>(bytes)?;
+        Some((NameEntry { key, sku: sku.into(), location: location.into() }, bytes))
+    }
+
+    fn over(self, _older: Self) -> Result<Self, Wrong> {
+        Err("a stock key is declared twice")
+    }
+}
+
+/// What happened in a slot of the table of holds.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct HoldEntry {
+    pub slot: u32,
+    pub what: Happened,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Happened {
+    /// The last hold that was made there, as it became.
+    Made(FoldedHold),
+    /// Records, of a hold that was made before them; see [`push_step`].
+    Then(Vec<u8>),
+}
+
+/// Appends a record, decided at `at`, to those of a [`Happened::Then`].
+pub(crate) fn push_step(steps: &mut Vec<u8>, record: &Record<'_>, at: Option<Timestamp>) {
+    put(&at.map(|at| at.0), steps);
+    put(record, steps);
+}
+
+/// The first of the records, and what is left of them.
+fn pull_step(steps: &[u8]) -> Option<(Record<'_>, Option<Timestamp>, &[u8])> {
+    let (at, bytes) = get::<Option<u64>>(steps)?;
+    let steps = steps.get(bytes..)?;
+    let (record, bytes) = Record::decode(steps).ok()?;
+    Some((record, at.map(Timestamp), steps.get(bytes..)?))
+}
+
+/// What records in a row do to a hold.
+fn apply_steps(hold: &mut FoldedHold, mut steps: &[u8]) -> Result<(), Wrong> {
+    while !steps.is_empty() {
+        let (record, at, rest) = pull_step(steps).ok_or("bytes that are not a record")?;
+        hold.apply(&record, at)?;
+        steps = rest;
+    }
+    Ok(())
+}
+
+#[derive(Serialize, Deserialize)]
+enum HoldWire<'a> {
+    Made {
+        slot: u32,
+        generation: u32,
+        epoch: u32,
+        word: u64,
+        born: u64,
+        reference: &'a [u8],
+        lines: &'a [u8],
+    },
+    Then {
+        slot: u32,
+        steps: &'a [u8],
+    },
+}
+
+impl Entry for HoldEntry {
+    const KIND: Kind = Kind::Holds;
+
+    fn place(&self) -> u64 {
+        self.slot.into()
+    }
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        let slot = self.slot;
+        match &self.what {
+            Happened::Made(FoldedHold { generation, epoch, lines, born, reference, word }) => {
+                let (lines, reference) = (&lines::pack(lines)[..], reference.as_bytes());
+                let (generation, epoch, word, born) = (*generation, *epoch, word.0, born.0);
+                put(&HoldWire::Made { slot, generation, epoch, word, born, reference, lines }, out);
+            }
+            Happened::Then(steps) => put(&HoldWire::Then { slot, steps }, out),
+        }
+    }
+
+    fn decode(bytes: &[u8]) -> Option<(Self, usize)> {
+        let (wire, bytes) = get::<HoldWire<'_>>(bytes)?;
+        let (slot, what) = match wire {
+            HoldWire::Made { slot, generation, epoch, word, born, reference, lines } => {
+                let (word, born) = (Word(word), Timestamp(born));
+                hold::check(Place { slot, generation }).and(hold::check_time(born)).ok()?;
+                let checked = lines::check(lines)?;
+                if !word.can_be_folded(generation) || checked.count == 0 {
+                    return None;
+                }
+                let lines: Lines = lines::iter(lines).collect();
+                let reference = Reference::new(reference)?;
+                (slot, Happened::Made(FoldedHold { generation, epoch, lines, born, reference, word }))
+            }
+            HoldWire::Then { slot, steps } => (slot, Happened::Then(steps.to_vec())),
+        };
+        Some((HoldEntry { slot, what }, bytes))
+    }
+
+    fn over(self, older: Self) -> Result<Self, Wrong> {
+        let what = match (older.what, self.what) {
+            (Happened::Made(before), Happened::Made(hold)) => {
+                if !hold.may_follow(&before) {
+                    return Err("a slot is used again before its hold has ended");
+                }
+                Happened::Made(hold)
+            }
+            (Happened::Then(_), made @ Happened::Made(_)) => made,
+            (Happened::Made(mut hold), Happened::Then(steps)) => {
+                apply_steps(&mut hold, &steps)?;
+                Happened::Made(hold)
+            }
+            (Happened::Then(mut first), Happened::Then(second)) => {
+                first.extend(second);
+                Happened::Then(first)
+            }
+        };
+        Ok(HoldEntry { slot: self.slot, what })
+    }
+}
+
+/// An operation with an op key: its record, from which it is answered again.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct OpEntry {
+    pub position: u64,
+    pub at: Timestamp,
+    /// The opening that made the record's hold, or that wrote the record; its low bits.
+    pub epoch: u32,
+    pub record: Box<[u8]>,
+}
+
+impl OpEntry {
+    fn key(&self) -> Option<OpKey> {
+        let (record, _) = Record::decode(&self.record).ok()?;
+        Some(OpKey(u128::from_le_bytes(record.op()?.key)))
+    }
+}
+
+impl Entry for OpEntry {
+    const KIND: Kind = Kind::Ops;
+
+    fn place(&self) -> u64 {
+        self.position
+    }
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        put(&(self.position, self.at.0, self.epoch, &*self.record), out);
+    }
+
+    fn decode(bytes: &[u8]) -> Option<(Self, usize)> {
+        let ((position, at, epoch, record), bytes) = get::<(u64, u64, u32, &[u8])>(bytes)?;
+        let entry = OpEntry { position, at: Timestamp(at), epoch, record: record.into() };
+        hold::check_time(entry.at).ok()?;
+        Some((entry, bytes))
+    }
+
+    fn over(self, _older: Self) -> Result<Self, Wrong> {
+        Err("two operations end at one position")
+    }
+
+    fn at(&self) -> Timestamp {
+        self.at
+    }
+
+    fn is_kept(&self, keep: &Keep) -> bool {
+        let Some((retention, key)) = keep.op_keys.zip(self.key()) else { return true };
+        op_keys::is_remembered(key, self.at, keep.now, retention)
+    }
+}

@@ -1,0 +1,87 @@
+//! What checkpoints need of a file system: a folder of files that are written once, and renamed into being.
+
+use std::fs::{self, File};
+use std::io::{self, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+
+/// A folder. A file is durable after its [`sync`](NewFile::sync), its name after the folder's.
+pub(crate) trait Files: Send + Sync {
+    /// The names of all files; none if there is no folder.
+    fn list(&self) -> io::Result<Vec<String>>;
+    fn open(&self, name: &str) -> io::Result<Box<dyn Read + Send>>;
+    /// An empty file, in the place of one that has the name.
+    fn create(&self, name: &str) -> io::Result<Box<dyn NewFile>>;
+    /// In the place of a file that has the name `to`, in one step.
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+    fn remove(&self, name: &str) -> io::Result<()>;
+    /// Makes what was created, renamed and removed durable.
+    fn sync(&self) -> io::Result<()>;
+}
+
+/// A file that is being written.
+pub(crate) trait NewFile: Write + Send {
+    /// Makes its bytes durable.
+    fn sync(&mut self) -> io::Result<()>;
+}
+
+impl NewFile for File {
+    fn sync(&mut self) -> io::Result<()> {
+        self.sync_all()
+    }
+}
+
+/// A folder on disk, made when the first file is.
+#[derive(Debug)]
+pub(crate) struct Folder(PathBuf);
+
+impl Folder {
+    pub(crate) fn at(path: PathBuf) -> Self {
+        Folder(path)
+    }
+
+    fn make(&self) -> io::Result<()> {
+        match fs::create_dir(&self.0) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            Err(error) => Err(error),
+            Ok(()) => sync_folder(self.0.parent().unwrap_or(Path::new("."))),
+        }
+    }
+}
+
+fn sync_folder(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+impl Files for Folder {
+    fn list(&self) -> io::Result<Vec<String>> {
+        let entries = match fs::read_dir(&self.0) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries?,
+        };
+        // A name that is no text is none of ours.
+        entries
+            .filter_map(|entry| entry.map(|entry| entry.file_name().into_string().ok()).transpose())
+            .collect()
+    }
+
+    fn open(&self, name: &str) -> io::Result<Box<dyn Read + Send>> {
+        Ok(Box::new(BufReader::with_capacity(256 << 10, File::open(self.0.join(name))?)))
+    }
+
+    fn create(&self, name: &str) -> io::Result<Box<dyn NewFile>> {
+        self.make()?;
+        Ok(Box::new(File::create(self.0.join(name))?))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        fs::rename(self.0.join(from), self.0.join(to))
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        fs::remove_file(self.0.join(name))
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        sync_folder(&self.0)
+    }
+}

@@ -1,0 +1,159 @@
+//! The manifest: what a checkpoint consists of. Its rename into place is the only commit.
+//!
+//! ```text
+//!  0        4         6      8        12      16
+//!  | magic  | format  | zero | length | crc32 |  what it says, in bincode
+//! ```
+//!
+//! Must survive: any bytes.
+
+use std::io::Read;
+
+use serde::{Deserialize, Serialize};
+
+use super::files::Files;
+use super::run::{Kind, RunRef};
+use super::{CheckpointError, FORMAT};
+use crate::log::scan::Tip;
+
+const MAGIC: [u8; 4] = [0xD6, b'S', b'M', 0x9C];
+const HEADER_BYTES: usize = 16;
+/// Far above what the few runs take.
+const BYTES_MAX: usize = 1 << 20;
+const CODEC: bincode::config::Configuration<
+    bincode::config::LittleEndian,
+    bincode::config::Varint,
+    bincode::config::Limit<BYTES_MAX>,
+> = bincode::config::standard().with_limit::<BYTES_MAX>();
+
+const UNFINISHED: &str = "manifest.unfinished";
+
+/// How far the log was folded, and what is known there beside books and holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Frontier {
+    /// Behind the last record: the end of a group.
+    pub position: u64,
+    /// Of the chunk that ends there.
+    pub hash: u64,
+    /// The opening that wrote the last record, and its time, from which times of records count.
+    pub epoch: u32,
+    pub opened_at_ms: u64,
+    /// The latest time in the log.
+    pub now_ms: u64,
+    /// Records since the directory was created.
+    pub records: u64,
+}
+
+impl Frontier {
+    pub(crate) fn tip(&self) -> Tip {
+        Tip { end: self.position, hash: self.hash }
+    }
+}
+
+/// One checkpoint.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct Manifest {
+    /// Counts the directory's checkpoints.
+    pub number: u64,
+    /// The directory's identity.
+    pub directory: [u8; 16],
+    pub frontier: Frontier,
+    /// Of each kind the oldest first.
+    pub runs: Vec<RunRef>,
+}
+
+impl Manifest {
+    /// The runs of a kind, the oldest first.
+    pub(crate) fn of(&self, kind: Kind) -> Vec<RunRef> {
+        self.runs.iter().filter(|run| run.kind == kind).copied().collect()
+    }
+
+    /// The bytes of everything that it names.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.runs.iter().fold(0, |sum, run| sum.saturating_add(run.bytes))
+    }
+
+    pub(crate) fn name(&self) -> String {
+        format!("manifest-{:016x}", self.number)
+    }
+
+    /// Whether a file's name is a manifest's.
+    pub(crate) fn is_name(name: &str) -> bool {
+        name.starts_with("manifest-")
+    }
+
+    /// Writes it and makes it the newest, durably. Everything that it names is durable.
+    pub(crate) fn commit(&self, files: &dyn Files) -> Result<(), CheckpointError> {
+        let name = self.name();
+        let io = |doing| CheckpointError::io(&name, doing);
+        // The names of the runs, before the name that vouches for them.
+        files.sync().map_err(io("syncing the folder"))?;
+        let mut file = files.create(UNFINISHED).map_err(io("creating it"))?;
+        file.write_all(&self.encode()).map_err(io("writing it"))?;
+        file.sync().map_err(io("syncing it"))?;
+        drop(file);
+        files.rename(UNFINISHED, &name).map_err(io("renaming it"))?;
+        files.sync().map_err(io("syncing the folder"))
+    }
+
+    /// Reads the manifest with a name.
+    pub(crate) fn read(files: &dyn Files, name: &str) -> Result<Manifest, CheckpointError> {
+        let io = |doing| CheckpointError::io(name, doing);
+        let mut bytes = Vec::new();
+        let file = files.open(name).map_err(io("opening it"))?;
+        file.take(BYTES_MAX as u64).read_to_end(&mut bytes).map_err(io("reading it"))?;
+        let manifest = Manifest::decode(&bytes).map_err(|problem| match problem {
+            Problem::Newer(found) => CheckpointError::Newer { name: name.to_owned(), found },
+            Problem::Damaged(what) => CheckpointError::damaged(name, what),
+        })?;
+        if manifest.name() == name {
+            Ok(manifest)
+        } else {
+            Err(CheckpointError::damaged(name, format!("it is {}", manifest.name())))
+        }
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let said = bincode::serde::encode_to_vec(self, CODEC).unwrap_or_default();
+        let mut out = Vec::with_capacity(HEADER_BYTES + said.len());
+        out.extend_from_slice(&MAGIC);
+        out.extend_from_slice(&FORMAT.to_le_bytes());
+        out.extend_from_slice(&[0; 2]);
+        out.extend_from_slice(&(said.len() as u32).to_le_bytes());
+        let mut crc = crc32fast::Hasher::new();
+        crc.update(&out);
+        crc.update(&said);
+        out.extend_from_slice(&crc.finalize().to_le_bytes());
+        out.extend_from_slice(&said);
+        out
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Manifest, Problem> {
+        let damaged = Problem::Damaged;
+        let (header, said) = bytes.split_at_checked(HEADER_BYTES).ok_or(damaged("it is too short"))?;
+        if header[..4] != MAGIC {
+            return Err(damaged("it does not begin as a manifest"));
+        }
+        let format = u16::from_le_bytes([header[4], header[5]]);
+        if format > FORMAT {
+            return Err(Problem::Newer(format));
+        }
+        let length = u32::from_le_bytes([header[8], header[9], header[10], header[11]]);
+        let mut crc = crc32fast::Hasher::new();
+        crc.update(&header[..12]);
+        crc.update(said);
+        if length as usize != said.len() || crc.finalize().to_le_bytes() != header[12..] || format == 0 {
+            return Err(damaged("its checksum does not match its bytes"));
+        }
+        let decoded = bincode::serde::decode_from_slice(said, CODEC);
+        match decoded {
+            Ok((manifest, bytes)) if bytes == said.len() => Ok(manifest),
+            _ => Err(damaged("its bytes say nothing")),
+        }
+    }
+}
+
+enum Problem {
+    Newer(u16),
+    Damaged(&'static str),
+}

@@ -1,0 +1,95 @@
+//! Several runs of one kind as one.
+
+use super::CheckpointError;
+use super::entry::{Entry, Keep};
+use super::files::Files;
+use super::run::{Kind, RunReader, RunRef, RunWriter};
+use crate::clock::Timestamp;
+
+/// A run of which there are more than this is merged, however large the one before it.
+const RUNS_MAX: usize = 12;
+
+/// The entries of several runs, the oldest first, merged: what all of them say of each thing.
+pub(crate) struct Merged<E: Entry> {
+    /// Each with the entry that comes next in it.
+    runs: Vec<(RunReader<E>, Option<E>)>,
+}
+
+impl<E: Entry> Merged<E> {
+    pub(crate) fn open(files: &dyn Files, runs: &[RunRef]) -> Result<Self, CheckpointError> {
+        let open = |run: &RunRef| {
+            let mut reader = RunReader::open(files, *run)?;
+            let first = reader.next().transpose()?;
+            Ok((reader, first))
+        };
+        Ok(Merged { runs: runs.iter().map(open).collect::<Result<_, _>>()? })
+    }
+
+    fn next_entry(&mut self) -> Result<Option<E>, CheckpointError> {
+        let nearest = self.runs.iter().filter_map(|(_, next)| Some(next.as_ref()?.place())).min();
+        let Some(nearest) = nearest else { return Ok(None) };
+        let mut merged: Option<E> = None;
+        for (reader, next) in &mut self.runs {
+            let Some(entry) = next.take_if(|next| next.place() == nearest) else { continue };
+            *next = reader.next().transpose()?;
+            merged = Some(match merged {
+                None => entry,
+                Some(older) => entry.over(older).map_err(|what| {
+                    CheckpointError::damaged(reader.name(), format!("at {nearest} it says {what}"))
+                })?,
+            });
+        }
+        Ok(merged)
+    }
+}
+
+impl<E: Entry> Iterator for Merged<E> {
+    type Item = Result<E, CheckpointError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.next_entry().transpose()
+    }
+}
+
+/// How many of the runs, the oldest first, stay as they are; the others are to be one.
+pub(crate) fn stay(runs: &[RunRef]) -> usize {
+    let mut stay = runs.len().saturating_sub(1);
+    let mut bytes = runs.last().map_or(0, |run| run.bytes);
+    while stay > 0 && (runs[stay - 1].bytes / 2 <= bytes || stay >= RUNS_MAX) {
+        stay -= 1;
+        bytes += runs[stay].bytes;
+    }
+    stay
+}
+
+/// Whether all of a run's entries are past what is kept.
+pub(crate) fn is_past(run: &RunRef, keep: &Keep) -> bool {
+    // Twice: an op key whose maker's clock is ahead is kept for another window.
+    run.kind == Kind::Ops
+        && keep.op_keys.is_some_and(|kept| Timestamp(run.latest_ms).plus(kept).plus(kept) < keep.now)
+}
+
+/// Writes what several runs say, the oldest first, as one with the number `number`; `None` if that is nothing.
+/// `stopped` is asked now and then.
+pub(crate) fn merge<E: Entry>(
+    files: &dyn Files,
+    runs: &[RunRef],
+    number: u64,
+    keep: &Keep,
+    stopped: &dyn Fn() -> bool,
+) -> Result<Option<RunRef>, CheckpointError> {
+    let mut writer = RunWriter::create(files, number)?;
+    let mut entries = 0_u64;
+    for entry in Merged::<E>::open(files, runs)? {
+        let entry = entry?;
+        if entry.is_kept(keep) {
+            writer.put(&entry)?;
+        }
+        entries += 1;
+        if entries.is_multiple_of(4_096) && stopped() {
+            return Err(CheckpointError::Stopped);
+        }
+    }
+    let run = writer.finish()?;
+    Ok((run.entries > 0).then_some(run))
+}

@@ -1,0 +1,303 @@
+//! A run: a file of entries in ascending order, written once.
+//!
+//! ```text
+//!  0        4         6      7      8         16      20
+//!  | magic  | format  | kind | zero | number  | crc32 |  block | block | ...
+//! block:  | length | crc32 | entries ... |
+//! ```
+//! All numbers are little-endian. A block's CRC covers the run's kind and number and the block's own number before its
+//! entries, so that a block of another run, or from another place, is none of this one. How many bytes and entries there
+//! are, and the hash of all, is said by who names the run: a run by itself is not believed.
+//!
+//! Must survive: any bytes.
+
+use std::io::{self, Read, Write};
+use std::marker::PhantomData;
+
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::Xxh3Default;
+
+use super::entry::Entry;
+use super::files::{Files, NewFile};
+use super::{CheckpointError, FORMAT};
+
+const MAGIC: [u8; 4] = [0xD6, b'S', b'R', 0x9C];
+const HEADER_BYTES: usize = 20;
+const BLOCK_HEADER_BYTES: usize = 8;
+/// A block is closed when it has so many; a long entry is a block of its own.
+const BLOCK_BYTES: usize = 64 << 10;
+/// Blocks are read whole: no more memory than this is taken on the word of a length.
+const BLOCK_BYTES_MAX: u32 = 1 << 30;
+
+/// What a run's entries are of.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub(crate) enum Kind {
+    Levels,
+    Names,
+    Holds,
+    Ops,
+}
+
+impl Kind {
+    pub(crate) const ALL: [Kind; 4] = [Kind::Levels, Kind::Names, Kind::Holds, Kind::Ops];
+
+    fn name(self) -> &'static str {
+        match self {
+            Kind::Levels => "levels",
+            Kind::Names => "names",
+            Kind::Holds => "holds",
+            Kind::Ops => "ops",
+        }
+    }
+}
+
+/// A run as a manifest names it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct RunRef {
+    pub kind: Kind,
+    /// Twice the number of the checkpoint that it was written for; one more, if it was merged from others.
+    pub number: u64,
+    pub bytes: u64,
+    pub entries: u64,
+    /// The latest time of an entry that has one; Unix ms.
+    pub latest_ms: u64,
+    /// Of all its bytes.
+    pub hash: u64,
+}
+
+impl RunRef {
+    pub(crate) fn name(&self) -> String {
+        name(self.kind, self.number)
+    }
+}
+
+fn name(kind: Kind, number: u64) -> String {
+    format!("{}-{number:016x}", kind.name())
+}
+
+/// The number in the name of a run or manifest, whatever is before it.
+pub(crate) fn number_of(name: &str) -> Option<u64> {
+    let (_, number) = name.rsplit_once('-')?;
+    (number.len() == 16).then(|| u64::from_str_radix(number, 16).ok())?
+}
+
+fn header(kind: Kind, number: u64) -> [u8; HEADER_BYTES] {
+    let mut out = [0; HEADER_BYTES];
+    out[0..4].copy_from_slice(&MAGIC);
+    out[4..6].copy_from_slice(&FORMAT.to_le_bytes());
+    out[6] = kind as u8;
+    out[8..16].copy_from_slice(&number.to_le_bytes());
+    let crc = crc32fast::hash(&out[..16]);
+    out[16..20].copy_from_slice(&crc.to_le_bytes());
+    out
+}
+
+fn block_crc(kind: Kind, number: u64, block: u64, entries: &[u8]) -> u32 {
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(&[kind as u8]);
+    crc.update(&number.to_le_bytes());
+    crc.update(&block.to_le_bytes());
+    crc.update(entries);
+    crc.finalize()
+}
+
+/// A run that is being written.
+pub(crate) struct RunWriter<E> {
+    run: RunRef,
+    name: String,
+    file: Box<dyn NewFile>,
+    hash: Xxh3Default,
+    /// Entries of the block that is being filled.
+    block: Vec<u8>,
+    blocks: u64,
+    entry: PhantomData<E>,
+}
+
+impl<E: Entry> RunWriter<E> {
+    pub(crate) fn create(files: &dyn Files, number: u64) -> Result<Self, CheckpointError> {
+        let run = RunRef { kind: E::KIND, number, bytes: 0, entries: 0, latest_ms: 0, hash: 0 };
+        let name = run.name();
+        let file = files.create(&name).map_err(CheckpointError::io(&name, "creating it"))?;
+        let hash = Xxh3Default::new();
+        let mut writer =
+            RunWriter { run, name, file, hash, block: Vec::new(), blocks: 0, entry: PhantomData };
+        writer.write(&header(E::KIND, number))?;
+        Ok(writer)
+    }
+
+    /// Appends an entry, which comes behind all before it.
+    pub(crate) fn put(&mut self, entry: &E) -> Result<(), CheckpointError> {
+        entry.encode(&mut self.block);
+        self.run.entries += 1;
+        self.run.latest_ms = self.run.latest_ms.max(entry.at().0);
+        if self.block.len() >= BLOCK_BYTES { self.close_block() } else { Ok(()) }
+    }
+
+    fn close_block(&mut self) -> Result<(), CheckpointError> {
+        if self.block.is_empty() {
+            return Ok(());
+        }
+        let mut block = std::mem::take(&mut self.block);
+        let crc = block_crc(self.run.kind, self.run.number, self.blocks, &block);
+        let length = u32::try_from(block.len()).ok().filter(|length| *length <= BLOCK_BYTES_MAX);
+        let length = length.ok_or_else(|| CheckpointError::damaged(&self.name, "an entry is too long"))?;
+        let mut head = [0; BLOCK_HEADER_BYTES];
+        head[..4].copy_from_slice(&length.to_le_bytes());
+        head[4..].copy_from_slice(&crc.to_le_bytes());
+        self.write(&head)?;
+        self.write(&block)?;
+        self.blocks += 1;
+        block.clear();
+        self.block = block;
+        Ok(())
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), CheckpointError> {
+        self.hash.update(bytes);
+        self.run.bytes += bytes.len() as u64;
+        self.file.write_all(bytes).map_err(CheckpointError::io(&self.name, "writing it"))
+    }
+
+    /// Makes it durable, but for its name.
+    pub(crate) fn finish(mut self) -> Result<RunRef, CheckpointError> {
+        self.close_block()?;
+        self.file.sync().map_err(CheckpointError::io(&self.name, "syncing it"))?;
+        Ok(RunRef { hash: self.hash.digest(), ..self.run })
+    }
+}
+
+/// The entries of a run, in order; the first error ends it. Only when it has ended without one was all of it whole.
+pub(crate) struct RunReader<E> {
+    run: RunRef,
+    name: String,
+    file: Box<dyn Read + Send>,
+    hash: Xxh3Default,
+    bytes_left: u64,
+    entries_left: u64,
+    block: Vec<u8>,
+    /// Where in the block the next entry starts.
+    at: usize,
+    blocks: u64,
+    /// Of the entry before.
+    last: Option<u64>,
+    failed: bool,
+    entry: PhantomData<E>,
+}
+
+impl<E: Entry> RunReader<E> {
+    pub(crate) fn open(files: &dyn Files, run: RunRef) -> Result<Self, CheckpointError> {
+        let name = run.name();
+        let file = files.open(&name).map_err(CheckpointError::io(&name, "opening it"))?;
+        let mut reader = RunReader {
+            run,
+            name,
+            file,
+            hash: Xxh3Default::new(),
+            bytes_left: run.bytes,
+            entries_left: run.entries,
+            block: Vec::new(),
+            at: 0,
+            blocks: 0,
+            last: None,
+            failed: false,
+            entry: PhantomData,
+        };
+        let mut found = [0; HEADER_BYTES];
+        reader.read(&mut found)?;
+        let format = u16::from_le_bytes([found[4], found[5]]);
+        let is_whole = found[..4] == MAGIC && found[16..] == crc32fast::hash(&found[..16]).to_le_bytes();
+        if is_whole && format > FORMAT {
+            return Err(CheckpointError::Newer { name: reader.name, found: format });
+        }
+        if E::KIND != run.kind || found != header(run.kind, run.number) {
+            return Err(reader.damaged("it does not begin as the run it should be"));
+        }
+        Ok(reader)
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn damaged(&self, what: &str) -> CheckpointError {
+        CheckpointError::damaged(&self.name, what)
+    }
+
+    fn read(&mut self, out: &mut [u8]) -> Result<(), CheckpointError> {
+        let left = self.bytes_left.checked_sub(out.len() as u64);
+        self.bytes_left = left.ok_or_else(|| self.damaged("it is shorter than it should be"))?;
+        match self.file.read_exact(out) {
+            Ok(()) => {
+                self.hash.update(out);
+                Ok(())
+            }
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                Err(self.damaged("it is shorter than it should be"))
+            }
+            Err(error) => Err(CheckpointError::io(&self.name, "reading it")(error)),
+        }
+    }
+
+    fn next_block(&mut self) -> Result<(), CheckpointError> {
+        let mut head = [0; BLOCK_HEADER_BYTES];
+        self.read(&mut head)?;
+        let [length, crc] =
+            [0, 4].map(|at| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]));
+        if length == 0 || u64::from(length) > self.bytes_left || length > BLOCK_BYTES_MAX {
+            return Err(self.damaged("a block of a length that cannot be"));
+        }
+        let mut block = std::mem::take(&mut self.block);
+        block.resize(length as usize, 0);
+        self.read(&mut block)?;
+        if block_crc(self.run.kind, self.run.number, self.blocks, &block) != crc {
+            return Err(self.damaged("a block's checksum does not match its bytes"));
+        }
+        (self.block, self.at) = (block, 0);
+        self.blocks += 1;
+        Ok(())
+    }
+
+    fn next_entry(&mut self) -> Result<Option<E>, CheckpointError> {
+        if self.at == self.block.len() {
+            if self.bytes_left == 0 {
+                return self.end().map(|()| None);
+            }
+            self.next_block()?;
+        }
+        let decoded = E::decode(&self.block[self.at..]);
+        let (entry, bytes) = decoded.ok_or_else(|| self.damaged("an entry that is none"))?;
+        self.at += bytes;
+        let place = entry.place();
+        if self.last.is_some_and(|last| last >= place) {
+            return Err(self.damaged("its entries are not in order"));
+        }
+        self.last = Some(place);
+        let left = self.entries_left.checked_sub(1);
+        self.entries_left = left.ok_or_else(|| self.damaged("it has more entries than it should"))?;
+        Ok(Some(entry))
+    }
+
+    fn end(&mut self) -> Result<(), CheckpointError> {
+        if self.entries_left > 0 {
+            return Err(self.damaged("it has fewer entries than it should"));
+        }
+        if self.hash.digest() != self.run.hash {
+            return Err(self.damaged("its hash is another than it should be"));
+        }
+        let more = self.file.read(&mut [0]).map_err(CheckpointError::io(&self.name, "reading it"))?;
+        if more > 0 { Err(self.damaged("it is longer than it should be")) } else { Ok(()) }
+    }
+}
+
+impl<E: Entry> Iterator for RunReader<E> {
+    type Item = Result<E, CheckpointError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.failed {
+            return None;
+        }
+        let next = self.next_entry().transpose();
+        self.failed = !matches!(next, Some(Ok(_)));
+        next
+    }
+}

@@ -1,0 +1,92 @@
+//! A new directory that begins with a checkpoint and an empty log: what a backup and a salvage write.
+//!
+//! Its identity is written last, so a directory that was not finished is refused, and never taken for an empty one.
+
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+use thiserror::Error;
+
+use super::CheckpointError;
+use super::files::{Files, Folder};
+use super::manifest::Manifest;
+use crate::log::directory::{Directory, DirectoryError, Identity};
+use crate::log::sidecar::{Durable, Sidecar};
+use crate::log::sled::SledStore;
+use crate::log::store::{Store, StoreError};
+
+/// Why a new directory could not be made.
+#[derive(Debug, Error)]
+pub(crate) enum SeedError {
+    #[error("{0} is there already: choose a directory that does not exist, or an empty one")]
+    Exists(String),
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(
+        "cannot write the new directory ({0}): free space or mend the cause, remove what was written, and try again"
+    )]
+    Io(#[from] io::Error),
+}
+
+/// Refuses a place that has something in it.
+pub(crate) fn check(target: &Path) -> Result<(), SeedError> {
+    match std::fs::read_dir(target) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error.into()),
+        Ok(mut entries) => match entries.next() {
+            None => Ok(()),
+            Some(_) => Err(SeedError::Exists(format!("{target:?}"))),
+        },
+    }
+}
+
+/// Makes a directory at `target` with an identity and the checkpoint that `fill` writes into it.
+pub(crate) fn seed<E: From<SeedError>>(
+    target: &Path,
+    identity: &Identity,
+    fill: impl FnOnce(&dyn Files) -> Result<Manifest, E>,
+) -> Result<(), E> {
+    check(target)?;
+    let mut directory = Directory::open(target).map_err(SeedError::from)?;
+    if !directory.fresh {
+        return Err(SeedError::Exists(format!("{target:?}")).into());
+    }
+    directory.identity = *identity;
+    let layout = directory.layout.clone();
+    let folder = Folder::at(layout.checkpoint());
+    let manifest = fill(&folder)?;
+    let mut finish = || -> Result<(), SeedError> {
+        manifest.commit(&folder)?;
+        Box::new(SledStore::open(&layout.log())?).close()?;
+        let mut sidecar = Sidecar::create(&layout.durable())?;
+        let frontier = &manifest.frontier;
+        let (epoch, end, hash) = (frontier.epoch.max(1), frontier.position, frontier.hash);
+        sidecar.write(&Durable { epoch, end, hash, orderly: true })?;
+        layout.sync()?;
+        directory.commit()?;
+        Ok(())
+    };
+    finish().map_err(E::from)
+}
+
+/// Copies everything that a manifest names.
+pub(crate) fn copy(from: &dyn Files, manifest: &Manifest, to: &dyn Files) -> Result<(), SeedError> {
+    let mut block = vec![0; 1 << 20];
+    for run in &manifest.runs {
+        let name = run.name();
+        let mut source = from.open(&name)?;
+        let mut target = to.create(&name)?;
+        loop {
+            match source.read(&mut block)? {
+                0 => break,
+                bytes => target.write_all(&block[..bytes])?,
+            }
+        }
+        target.sync()?;
+    }
+    Ok(())
+}

@@ -1,0 +1,201 @@
+//! The shelf: the two manifests that are kept, and everything that they name.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::CheckpointError;
+use super::entry::{HoldEntry, Keep, LevelEntry, NameEntry, OpEntry};
+use super::files::Files;
+use super::manifest::{Frontier, Manifest};
+use super::merge::{is_past, merge, stay};
+use super::run::{Kind, RunRef, number_of};
+use super::window::{Digested, Openings, Window, digest};
+use crate::fault::{Fault, planted};
+
+/// Manifests kept.
+const KEPT: usize = 2;
+
+/// The manifests that nothing may be taken from: the newest, and those that somebody is copying.
+#[derive(Debug, Default)]
+pub(crate) struct Pins {
+    newest: Option<Manifest>,
+    pinned: Vec<Manifest>,
+}
+
+/// See the module.
+pub(crate) struct Shelf {
+    pub files: Arc<dyn Files>,
+    /// The directory's identity.
+    directory: [u8; 16],
+    /// The oldest first.
+    kept: Vec<Manifest>,
+    next_number: u64,
+    openings: Openings,
+    pins: Arc<Mutex<Pins>>,
+}
+
+impl Shelf {
+    /// Finds the manifests of a directory; changes nothing. Those that are damaged are told, and why.
+    pub(crate) fn open(
+        files: Arc<dyn Files>,
+        directory: [u8; 16],
+    ) -> Result<(Shelf, Vec<String>), CheckpointError> {
+        let names = files.list().map_err(CheckpointError::io("checkpoint", "listing it"))?;
+        // Above every number that was ever used, so that a leftover is never taken for what is written next.
+        let numbers = names.iter().filter_map(|name| {
+            let number = number_of(name)?;
+            Some(if Manifest::is_name(name) { number } else { number / 2 })
+        });
+        let next_number = numbers.max().map_or(1, |number| number.saturating_add(1));
+        let (mut kept, mut rejected) = (Vec::new(), Vec::new());
+        for name in names.iter().filter(|name| Manifest::is_name(name)) {
+            match Manifest::read(&*files, name) {
+                Ok(manifest) if manifest.directory == directory => kept.push(manifest),
+                Ok(_) => rejected.push(format!("{name}: it belongs to another directory")),
+                Err(CheckpointError::Damaged { name, what }) => rejected.push(format!("{name}: {what}")),
+                Err(error) => return Err(error),
+            }
+        }
+        kept.sort_unstable_by_key(|manifest| manifest.number);
+        // A crash may have kept the one that was to be removed.
+        kept.drain(..kept.len().saturating_sub(KEPT));
+        let (openings, pins) = (Openings::default(), Arc::default());
+        Ok((Shelf { files, directory, kept, next_number, openings, pins }, rejected))
+    }
+
+    pub(crate) fn newest(&self) -> Option<&Manifest> {
+        self.kept.last()
+    }
+
+    /// Gives up the newest, which cannot be used.
+    pub(crate) fn reject_newest(&mut self) {
+        self.kept.pop();
+    }
+
+    /// In which openings the holds were made, at the newest's end.
+    pub(crate) fn start_from(&mut self, openings: Openings) {
+        self.openings = openings;
+        self.pins.lock().newest = self.kept.last().cloned();
+    }
+
+    pub(crate) fn pins(&self) -> Arc<Mutex<Pins>> {
+        Arc::clone(&self.pins)
+    }
+
+    /// Where the next window begins.
+    pub(crate) fn frontier(&self) -> Frontier {
+        self.newest().map(|manifest| manifest.frontier).unwrap_or_default()
+    }
+
+    /// Below this the log is not needed any more.
+    pub(crate) fn log_from(&self) -> u64 {
+        if self.kept.len() < KEPT {
+            return 0;
+        }
+        let kept = if planted(Fault::CutUnderTheYounger) { self.kept.last() } else { self.kept.first() };
+        kept.map_or(0, |manifest| manifest.frontier.position)
+    }
+
+    /// Writes the next checkpoint: the newest, and then `window`. Before it is committed, `durable` waits until the log
+    /// is durable up to there, or says that it never will be.
+    pub(crate) fn write(
+        &mut self,
+        window: &Window,
+        retention: Option<std::time::Duration>,
+        stopped: &dyn Fn() -> bool,
+        durable: impl FnOnce(u64) -> bool,
+    ) -> Result<(), CheckpointError> {
+        let files = Arc::clone(&self.files);
+        let number = self.next_number;
+        // A number is used once, whatever becomes of it.
+        self.next_number += 1;
+        let mut openings = self.openings.clone();
+        let before = self.frontier();
+        let Digested { runs: written, frontier } =
+            digest(window, &before, &mut openings, &*files, 2 * number, stopped)?;
+        let keep = Keep { now: crate::clock::Timestamp(frontier.now_ms), op_keys: retention };
+        let mut runs = Vec::new();
+        for kind in Kind::ALL {
+            let mut of = self.newest().map(|manifest| manifest.of(kind)).unwrap_or_default();
+            of.retain(|run| !is_past(run, &keep));
+            of.extend(written.iter().filter(|run| run.kind == kind));
+            let stay = stay(&of);
+            if of.len() - stay > 1 {
+                let merged = merge_kind(kind, &*files, &of[stay..], 2 * number + 1, &keep, stopped)?;
+                of.truncate(stay);
+                of.extend(merged);
+            }
+            runs.extend(of);
+        }
+        if !planted(Fault::CheckpointAhead) && !durable(frontier.position) {
+            return Err(CheckpointError::Stopped);
+        }
+        let manifest = Manifest { number, directory: self.directory, frontier, runs };
+        manifest.commit(&*files)?;
+        self.openings = openings;
+        self.kept.push(manifest.clone());
+        self.kept.drain(..self.kept.len().saturating_sub(KEPT));
+        self.pins.lock().newest = Some(manifest);
+        self.tidy().map(drop)
+    }
+
+    /// Removes every file that nobody needs; how many that were.
+    pub(crate) fn tidy(&self) -> Result<u64, CheckpointError> {
+        let files = &*self.files;
+        let mut needed = HashSet::new();
+        // Held until all is removed: what is pinned meanwhile is one that is kept.
+        let pins = self.pins.lock();
+        for manifest in self.kept.iter().chain(&pins.pinned) {
+            needed.insert(manifest.name());
+            needed.extend(manifest.runs.iter().map(RunRef::name));
+        }
+        let names = files.list().map_err(CheckpointError::io("checkpoint", "listing it"))?;
+        let mut removed = 0;
+        // Manifests first: none may be left that names what is gone.
+        let (manifests, others): (Vec<_>, Vec<_>) =
+            names.iter().filter(|name| !needed.contains(*name)).partition(|name| Manifest::is_name(name));
+        for names in [manifests, others] {
+            for name in &names {
+                files.remove(name).map_err(CheckpointError::io(name, "removing it"))?;
+                removed += 1;
+            }
+            if !names.is_empty() {
+                files.sync().map_err(CheckpointError::io("checkpoint", "syncing it"))?;
+            }
+        }
+        Ok(removed)
+    }
+}
+
+impl Pins {
+    /// The newest checkpoint, kept until it is given [back](Self::unpin).
+    pub(crate) fn pin(&mut self) -> Option<Manifest> {
+        let newest = self.newest.clone()?;
+        self.pinned.push(newest.clone());
+        Some(newest)
+    }
+
+    pub(crate) fn unpin(&mut self, manifest: &Manifest) {
+        if let Some(at) = self.pinned.iter().position(|pinned| pinned.number == manifest.number) {
+            self.pinned.swap_remove(at);
+        }
+    }
+}
+
+fn merge_kind(
+    kind: Kind,
+    files: &dyn Files,
+    runs: &[RunRef],
+    number: u64,
+    keep: &Keep,
+    stopped: &dyn Fn() -> bool,
+) -> Result<Option<RunRef>, CheckpointError> {
+    match kind {
+        Kind::Levels => merge::<LevelEntry>(files, runs, number, keep, stopped),
+        Kind::Names => merge::<NameEntry>(files, runs, number, keep, stopped),
+        Kind::Holds => merge::<HoldEntry>(files, runs, number, keep, stopped),
+        Kind::Ops => merge::<OpEntry>(files, runs, number, keep, stopped),
+    }
+}

@@ -1,0 +1,245 @@
+//! The checkpointer: a thread that makes checkpoints of what the fold hands on, while sales go on.
+//!
+//! The fold appends each group's bytes to a window. When the window is long enough, or somebody asks, the thread takes it
+//! and makes a checkpoint of it, and the fold fills the next. A checkpoint that fails (a full disk, say) is tried again
+//! with what has come meanwhile; only what the log itself contradicts ends it for good.
+//!
+//! The fold is held back when the window has grown to [`WINDOWS_MAX`] times its length: then the disk is slower than the
+//! sale, and in the end the ring is full. After a failure it is not: then the log keeps everything instead, and the
+//! next opening reads it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
+
+use super::CheckpointError;
+use super::files::Files;
+use super::manifest::Manifest;
+use super::shelf::{Pins, Shelf};
+use super::window::{WINDOW_BYTES_MAX, Window};
+use crate::config::Config;
+use crate::log::directory::Identity;
+use crate::log::writer::{Group, Shared};
+
+/// Windows that may be waiting before the fold is held back.
+const WINDOWS_MAX: usize = 4;
+/// How long until a failed checkpoint is tried again.
+const RETRY: Duration = Duration::from_secs(1);
+
+#[derive(Debug, Default)]
+struct Intake {
+    window: Window,
+    /// Somebody wants a checkpoint at this position or behind.
+    wanted: u64,
+    /// Where the last checkpoint is.
+    done: u64,
+    /// How many have failed, and why the last did; `None` again after one that has not.
+    failures: u64,
+    failure: Option<Arc<str>>,
+    /// No more checkpoints are made in this opening: the window has a gap.
+    gave_up: bool,
+    /// Nothing more will come.
+    ended: bool,
+}
+
+/// What is told of checkpoints.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Progress {
+    pub done: u64,
+    pub count: u64,
+    pub bytes: u64,
+    pub failure: Option<Arc<str>>,
+}
+
+/// A checkpoint that stays as long as this does.
+pub(crate) struct Pinned {
+    pub manifest: Manifest,
+    pub files: Arc<dyn Files>,
+    /// Of the directory.
+    pub identity: Identity,
+    pins: Arc<Mutex<Pins>>,
+}
+
+impl Drop for Pinned {
+    fn drop(&mut self) {
+        self.pins.lock().unpin(&self.manifest);
+    }
+}
+
+/// See the module.
+pub(crate) struct Checkpointer {
+    intake: Mutex<Intake>,
+    changed: Condvar,
+    window_bytes: usize,
+    retention: Option<Duration>,
+    /// Checkpoints made, and the bytes of the last.
+    made: Mutex<(u64, u64)>,
+    pins: Arc<Mutex<Pins>>,
+    files: Arc<dyn Files>,
+    identity: Identity,
+}
+
+impl Checkpointer {
+    /// Goes on from the newest checkpoint of `shelf`, behind which the log had `window`.
+    pub(crate) fn new(config: &Config, identity: Identity, shelf: &Shelf, window: Window) -> Self {
+        let done = shelf.frontier().position;
+        Checkpointer {
+            intake: Mutex::new(Intake { window, done, ..Intake::default() }),
+            changed: Condvar::new(),
+            window_bytes: config.checkpoint_bytes,
+            retention: config.op_key_retention,
+            made: Mutex::default(),
+            pins: shelf.pins(),
+            files: Arc::clone(&shelf.files),
+            identity,
+        }
+    }
+
+    /// By the fold: the next group.
+    pub(crate) fn take_in(&self, group: &Group) {
+        let mut intake = self.intake.lock();
+        let bytes_max = (self.window_bytes * WINDOWS_MAX).min(WINDOW_BYTES_MAX);
+        while intake.window.bytes.len() >= bytes_max && !intake.ended && !intake.gave_up {
+            if intake.failure.is_some() {
+                // It may go on failing for long. The log keeps what the window does not.
+                intake.gave_up = true;
+                intake.window = Window::default();
+                break;
+            }
+            self.changed.wait(&mut intake);
+        }
+        if !intake.gave_up {
+            group.chunks.iter().for_each(|chunk| intake.window.bytes.extend_from_slice(&chunk.bytes));
+            intake.window.end = group.tip;
+        }
+        if self.is_due(&intake) {
+            self.changed.notify_all();
+        }
+    }
+
+    fn is_due(&self, intake: &Intake) -> bool {
+        let Intake { window, wanted, done, .. } = intake;
+        window.bytes.len() >= self.window_bytes || (*wanted > *done && window.end.end >= *wanted)
+    }
+
+    /// Nothing more will come, and nobody waits any more.
+    pub(crate) fn end(&self) {
+        self.intake.lock().ended = true;
+        self.changed.notify_all();
+    }
+
+    fn has_ended(&self) -> bool {
+        self.intake.lock().ended
+    }
+
+    /// Makes a checkpoint at `position` or behind, and waits for it; where it is.
+    pub(crate) fn request(&self, position: u64) -> Result<u64, Arc<str>> {
+        let mut intake = self.intake.lock();
+        let failures = intake.failures;
+        intake.wanted = intake.wanted.max(position);
+        self.changed.notify_all();
+        loop {
+            if intake.done >= position {
+                return Ok(intake.done);
+            }
+            if intake.failures > failures || intake.gave_up {
+                return Err(intake
+                    .failure
+                    .clone()
+                    .unwrap_or_else(|| "checkpoints have failed before".into()));
+            }
+            if intake.ended {
+                return Err("the engine was shut down".into());
+            }
+            self.changed.wait(&mut intake);
+        }
+    }
+
+    /// The newest checkpoint, if there is one.
+    pub(crate) fn pin(&self) -> Option<Pinned> {
+        let manifest = self.pins.lock().pin()?;
+        let (files, pins) = (Arc::clone(&self.files), Arc::clone(&self.pins));
+        Some(Pinned { manifest, files, identity: self.identity, pins })
+    }
+
+    pub(crate) fn progress(&self) -> Progress {
+        let Intake { done, ref failure, .. } = *self.intake.lock();
+        let (count, bytes) = *self.made.lock();
+        Progress { done, count, bytes, failure: failure.clone() }
+    }
+
+    /// The thread's whole life.
+    pub(crate) fn run(&self, mut shelf: Shelf, log: &Shared) {
+        while let Some(window) = self.next_window() {
+            match self.turn(&mut shelf, &window, log) {
+                Ok(()) => {}
+                // Or the log has failed: there will be no more of it.
+                Err(CheckpointError::Stopped) => return self.end(),
+                Err(error) => self.failed(window, &error),
+            }
+        }
+    }
+
+    /// One checkpoint, of a window.
+    pub(crate) fn turn(
+        &self,
+        shelf: &mut Shelf,
+        window: &Window,
+        log: &Shared,
+    ) -> Result<(), CheckpointError> {
+        let durable = |position| log.sync_up_to(position);
+        shelf.write(window, self.retention, &|| self.has_ended(), durable)?;
+        log.cut_below(shelf.log_from());
+        let bytes = shelf.newest().map_or(0, |manifest| manifest.bytes());
+        {
+            let mut made = self.made.lock();
+            *made = (made.0 + 1, bytes);
+        }
+        let mut intake = self.intake.lock();
+        intake.done = window.end.end;
+        intake.failure = None;
+        self.changed.notify_all();
+        Ok(())
+    }
+
+    /// The window, once it is due; `None` at the end.
+    fn next_window(&self) -> Option<Window> {
+        let mut intake = self.intake.lock();
+        while !intake.ended && !self.is_due(&intake) {
+            self.changed.wait(&mut intake);
+        }
+        if intake.ended {
+            return None;
+        }
+        Some(self.take(&mut intake))
+    }
+
+    fn take(&self, intake: &mut MutexGuard<'_, Intake>) -> Window {
+        let end = intake.window.end;
+        let window = std::mem::replace(&mut intake.window, Window { bytes: Vec::new(), end });
+        self.changed.notify_all(); // the fold may be held back
+        window
+    }
+
+    fn failed(&self, mut window: Window, error: &CheckpointError) {
+        let mut intake = self.intake.lock();
+        window.bytes.append(&mut intake.window.bytes);
+        window.end = intake.window.end;
+        intake.window = window;
+        intake.failures += 1;
+        intake.failure = Some(error.to_string().into());
+        if matches!(error, CheckpointError::Contradiction { .. } | CheckpointError::Damaged { .. }) {
+            intake.gave_up = true;
+            intake.window = Window::default();
+        }
+        self.changed.notify_all();
+        if intake.gave_up {
+            while !intake.ended {
+                self.changed.wait(&mut intake);
+            }
+        } else if !intake.ended {
+            self.changed.wait_for(&mut intake, RETRY);
+        }
+    }
+}

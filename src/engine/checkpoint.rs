@@ -1,0 +1,36 @@
+//! Checkpoints and backups, asked for by hand.
+
+use std::path::Path;
+
+use super::core::Core;
+use crate::checkpoint::seed::{self, SeedError};
+use crate::error::{BackupError, CheckpointError};
+use crate::types::Position;
+
+impl Core {
+    /// Waits for a checkpoint of everything that was answered before this call; its position.
+    pub(super) fn checkpoint(&self) -> Result<Position, CheckpointError> {
+        let checkpointer = self.checkpointer.as_ref().ok_or(CheckpointError::InMemory)?;
+        self.stopped()?;
+        match checkpointer.request(self.read_position().0) {
+            Ok(done) => Ok(Position(done)),
+            Err(cause) => {
+                self.stopped()?;
+                Err(CheckpointError::Failed(cause))
+            }
+        }
+    }
+
+    /// Copies a checkpoint of everything that was answered before this call into a new directory; its position.
+    pub(super) fn backup(&self, target: &Path) -> Result<Position, BackupError> {
+        seed::check(target)?;
+        self.checkpoint()?;
+        let pinned = self.checkpointer.as_ref().and_then(|checkpointer| checkpointer.pin());
+        let pinned = pinned.ok_or(CheckpointError::InMemory)?;
+        seed::seed(target, &pinned.identity, |files| {
+            seed::copy(&*pinned.files, &pinned.manifest, files)?;
+            Ok::<_, SeedError>(pinned.manifest.clone())
+        })?;
+        Ok(Position(pinned.manifest.frontier.position))
+    }
+}

@@ -1,0 +1,177 @@
+//! What an opening finds: the newest checkpoint that is whole, and behind it the log.
+
+use std::sync::Arc;
+
+use crate::checkpoint::CheckpointError;
+use crate::checkpoint::entry::OpEntry;
+use crate::checkpoint::files::Folder;
+use crate::checkpoint::load::{Loaded, load};
+use crate::checkpoint::shelf::Shelf;
+use crate::checkpoint::window::Window;
+use crate::config::Config;
+use crate::error::OpenError;
+use crate::fold::answers::Answers;
+use crate::fold::state::{Fold, FoldedOp};
+use crate::hold::id::HoldIds;
+use crate::hold::op_keys::{Done, OpKeys};
+use crate::log::directory::{Identity, Layout};
+use crate::log::record::{Encoded, Record};
+use crate::log::recovery::{LogError, Replay};
+use crate::log::scan::{Found, Tip};
+use crate::log::verdict::Start;
+use crate::types::{OpKey, Position};
+
+/// Checkpoints that one log may be ahead of the last before the opening makes one itself.
+const WINDOWS_MAX: usize = 4;
+
+/// What the opening went on from.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Began {
+    /// Of the checkpoint; 0 = none.
+    pub number: u64,
+    pub position: u64,
+    /// Records before.
+    pub records: u64,
+}
+
+/// See the module.
+pub(super) struct Recovered {
+    pub fold: Fold,
+    pub op_keys: OpKeys,
+    pub answers: Answers,
+    /// None in memory.
+    pub shelf: Option<Shelf>,
+    /// The log behind the newest checkpoint.
+    pub window: Window,
+    pub began: Began,
+    /// Checkpoints that were damaged, and why.
+    pub rejected: Vec<String>,
+    /// Leftovers.
+    pub removed: u64,
+    config: Config,
+}
+
+impl Recovered {
+    /// What there is before anything was.
+    pub(super) fn nothing(config: &Config, identity: &Identity) -> Self {
+        Recovered {
+            fold: Fold::default(),
+            op_keys: op_keys(config),
+            answers: answers(identity),
+            shelf: None,
+            window: Window::default(),
+            began: Began::default(),
+            rejected: Vec::new(),
+            removed: 0,
+            config: config.clone(),
+        }
+    }
+
+    /// To be replayed into. The identity is known once the directory is ours.
+    pub(super) fn before_replay(config: &Config) -> Self {
+        Self::nothing(config, &Identity { id: [0; 16], secret: [0; 16], segment_bytes: 0 })
+    }
+
+    /// The error of the opening, with what of it the checkpoints are to blame for.
+    pub(super) fn explain(&self, error: LogError) -> OpenError {
+        match OpenError::from(error) {
+            OpenError::Damaged { readable, message } if !self.rejected.is_empty() => {
+                let rejected = self.rejected.join("; ");
+                let message = format!("{message} (and no checkpoint could be used: {rejected})");
+                OpenError::Damaged { readable, message }
+            }
+            error => error,
+        }
+    }
+
+    /// Removes what no checkpoint needs. Only once the opening has come to its end.
+    pub(super) fn tidy(&self) -> Result<u64, OpenError> {
+        let tidied = self.shelf.as_ref().map_or(Ok(0), Shelf::tidy);
+        tidied.map_err(|error| LogError::from(error).into())
+    }
+
+    /// Remembers an operation with an op key.
+    fn remember(op_keys: &OpKeys, answers: &Answers, op: &OpEntry) -> Option<()> {
+        let (record, _) = Record::decode(&op.record).ok()?;
+        let position = Position(op.position);
+        let answer = answers.of(&record, position, op.at, op.epoch)?;
+        let key = OpKey(u128::from_le_bytes(record.op()?.key));
+        let content = u64::from_le_bytes(record.op()?.content);
+        op_keys.restore(key, content, Done { answer, position, at: op.at });
+        Some(())
+    }
+
+    /// Makes a checkpoint of what was replayed so far, all of which is durable.
+    fn catch_up(&mut self) -> Result<(), CheckpointError> {
+        let Some(shelf) = &mut self.shelf else { return Ok(()) };
+        shelf.write(&self.window, self.config.op_key_retention, &|| false, |_| true)?;
+        self.window.bytes.clear();
+        Ok(())
+    }
+}
+
+impl Replay for Recovered {
+    fn start(&mut self, directory: &Layout, identity: &Identity) -> Result<Start, CheckpointError> {
+        self.answers = answers(identity);
+        let files = Arc::new(Folder::at(directory.checkpoint()));
+        let (mut shelf, rejected) = Shelf::open(files.clone(), identity.id)?;
+        self.rejected.extend(rejected);
+        let mut loaded = Loaded::default();
+        let mut start = Start::default();
+        while let Some(manifest) = shelf.newest() {
+            let (op_keys, answers) = (&self.op_keys, &self.answers);
+            let read = load(&*files, manifest, &mut |op| {
+                Self::remember(op_keys, answers, &op);
+            });
+            match read {
+                Ok(read) => {
+                    let frontier = &manifest.frontier;
+                    let (number, position, records) = (manifest.number, frontier.position, frontier.records);
+                    self.began = Began { number, position, records };
+                    start = Start { tip: frontier.tip(), epoch: frontier.epoch };
+                    loaded = read;
+                    break;
+                }
+                Err(CheckpointError::Damaged { name, what }) => {
+                    self.rejected.push(format!("{name}: {what}"));
+                    self.op_keys = self::op_keys(&self.config);
+                    shelf.reject_newest();
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        self.fold = loaded.fold;
+        shelf.start_from(loaded.openings);
+        self.window.end = start.tip;
+        self.shelf = Some(shelf);
+        Ok(start)
+    }
+
+    fn chunk(&mut self, found: &Found, payload: &[u8]) -> Result<(), String> {
+        let (op_keys, answers) = (&self.op_keys, &self.answers);
+        let mut remember = |op: FoldedOp<'_>| {
+            let record = Encoded::new(op.record);
+            let record = record.map(|record| record.as_bytes().into()).unwrap_or_default();
+            let op = OpEntry { position: op.position, at: op.at, epoch: op.epoch, record };
+            Self::remember(op_keys, answers, &op);
+        };
+        let folded = self.fold.payload(found.header.start, payload, &mut remember);
+        folded.map_err(|contradiction| contradiction.to_string())?;
+        self.window.bytes.extend_from_slice(payload);
+        self.window.end = Tip::after(found);
+        if found.header.commit && self.window.bytes.len() >= WINDOWS_MAX * self.config.checkpoint_bytes {
+            self.catch_up().map_err(|error| error.to_string())?;
+        }
+        Ok(())
+    }
+}
+
+fn op_keys(config: &Config) -> OpKeys {
+    OpKeys::new(config.op_keys_max, config.op_key_retention)
+}
+
+fn answers(identity: &Identity) -> Answers {
+    let mut tag = [0; 4];
+    tag.copy_from_slice(&identity.id[..4]);
+    Answers { ids: HoldIds::new(identity.secret), tag: u32::from_le_bytes(tag) }
+}
