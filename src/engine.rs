@@ -17,6 +17,7 @@ pub(crate) mod reserve;
 mod stock;
 #[cfg(all(test, not(stockhold_loom)))]
 mod tests;
+mod threads;
 mod told;
 pub(crate) mod transition;
 
@@ -28,7 +29,7 @@ use std::task::{Poll, Waker};
 use self::content::{Content, hold_content};
 use self::core::Core;
 pub use self::open::OpenReport;
-use self::open::Threads;
+use self::threads::Threads;
 use crate::answer::{
     Adjusted, Confirmed, Extended, HoldStatus, InTheWay, Level, Moved, Refusal, RefusalReason, Replaced,
     Reserved, ReservedCart,

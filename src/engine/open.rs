@@ -1,17 +1,13 @@
-//! From a directory, or from nothing, to a running engine; and its threads.
+//! From a directory, or from nothing, to an engine.
 
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle, Thread};
-use std::time::Duration;
-
-use crossbeam::channel;
-use parking_lot::Mutex;
+use std::thread;
 
 use super::core::{Core, SHARDS_MAX};
 use super::recovered::Recovered;
+use super::threads::Threads;
 use super::{Engine, Inner};
 use crate::checkpoint::shelf::Shelf;
 use crate::checkpoint::thread::Checkpointer;
@@ -26,14 +22,11 @@ use crate::log::directory::Identity;
 use crate::log::record::{Place, Record};
 use crate::log::recovery::{LogError, LogReport, OpenLog, Replay};
 use crate::log::ring::Share;
-use crate::log::writer::{self, Shared, Writer};
+use crate::log::writer::Shared;
 use crate::metrics::Tally;
 use crate::stock::book::{Book, Gate, Item};
 use crate::stock::catalog::Catalog;
 use crate::types::Position;
-
-/// Groups that may wait for the fold.
-const FOLD_QUEUE: usize = 64;
 
 /// What opening found and did.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -99,33 +92,51 @@ impl fmt::Display for OpenReport {
 pub(crate) fn in_memory(config: Config) -> Result<Engine, OpenError> {
     let (id, secret) = (rand::random(), rand::random());
     let recovered = Recovered::nothing(&config, &Identity { id, secret, segment_bytes: 0 });
-    start(config, None, &LogReport { created: true, ..LogReport::default() }, id, recovered)
+    let report = LogReport { created: true, ..LogReport::default() };
+    assemble(config, None, &report, id, recovered)?.start()
 }
 
 pub(crate) fn on_disk(directory: &Path, config: Config) -> Result<Engine, OpenError> {
-    on_log(config, |into| OpenLog::open(directory, into))
+    on_log(config, |into| OpenLog::open(directory, into))?.start()
 }
 
-/// Starts on a log that `open` replays.
+/// An engine on a log that `open` replays.
 pub(super) fn on_log(
     config: Config,
     open: impl FnOnce(&mut dyn Replay) -> Result<(OpenLog, LogReport), LogError>,
-) -> Result<Engine, OpenError> {
+) -> Result<Assembled, OpenError> {
     let mut recovered = Recovered::before_replay(&config);
     let opened = open(&mut recovered);
     let (log, report) = opened.map_err(|error| recovered.explain(error))?;
     recovered.removed = recovered.tidy()?;
     let id = log.directory.identity.id;
-    start(config, Some(log), &report, id, recovered)
+    assemble(config, Some(log), &report, id, recovered)
 }
 
-fn start(
+/// An engine whose threads do not run yet.
+pub(super) struct Assembled {
+    pub core: Arc<Core>,
+    /// `None` keeps nothing.
+    pub log: Option<OpenLog>,
+    pub shelf: Option<Shelf>,
+    pub report: OpenReport,
+}
+
+impl Assembled {
+    pub(super) fn start(self) -> Result<Engine, OpenError> {
+        let Assembled { core, log, shelf, report } = self;
+        let threads = Threads::start(&core, log, shelf)?;
+        Ok(Engine { inner: Arc::new(Inner { core, report, threads }) })
+    }
+}
+
+fn assemble(
     config: Config,
     log: Option<OpenLog>,
     found: &LogReport,
     id: [u8; 16],
     recovered: Recovered,
-) -> Result<Engine, OpenError> {
+) -> Result<Assembled, OpenError> {
     let Recovered { fold, op_keys, answers, shelf, window, began, rejected, removed, .. } = recovered;
     let epoch = log.as_ref().map_or(1, |log| log.epoch);
     let end = log.as_ref().map_or(0, |log| log.tip.end);
@@ -236,95 +247,5 @@ fn start(
         Ok(())
     });
     announced.map_err(|error: Common| OpenError::Thread(error.to_string()))?;
-    let threads = Threads::start(&core, log, shelf)?;
-    Ok(Engine { inner: Arc::new(Inner { core, report, threads }) })
-}
-
-/// The engine's threads: log, waking, fold, and the driver of the wheels.
-pub(crate) struct Threads {
-    running: Mutex<Vec<JoinHandle<()>>>,
-    stop: Arc<AtomicBool>,
-    driver: Option<Thread>,
-    core: Arc<Core>,
-}
-
-impl Threads {
-    fn start(core: &Arc<Core>, log: Option<OpenLog>, shelf: Option<Shelf>) -> Result<Threads, OpenError> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let mut threads = Threads {
-            running: Mutex::default(),
-            stop: Arc::clone(&stop),
-            driver: None,
-            core: Arc::clone(core),
-        };
-        let started = (|| {
-            let spawn = |name: &str, body: Box<dyn FnOnce() + Send>| {
-                let thread = thread::Builder::new().name(format!("stockhold-{name}")).spawn(body);
-                thread.map_err(|error| OpenError::Thread(error.to_string()))
-            };
-            let (sender, receiver) = channel::bounded(FOLD_QUEUE);
-            let (shared, durability) = (Arc::clone(&core.log), core.config.durability);
-            let follow = Arc::clone(core);
-            let fold = move || follow.follower.run(&receiver, follow.checkpointer.as_ref());
-            threads.running.lock().push(spawn("fold", Box::new(fold))?);
-            if let (Some(log), Some(shelf)) = (&log, shelf) {
-                let (core, locked) = (Arc::clone(core), Arc::clone(&log.directory));
-                let checkpoint = move || {
-                    if let Some(checkpointer) = &core.checkpointer {
-                        checkpointer.run(shelf, &core.log);
-                    }
-                    drop(locked); // nobody else opens the directory before
-                };
-                threads.running.lock().push(spawn("checkpoint", Box::new(checkpoint))?);
-            }
-            let wake = Arc::clone(core);
-            threads.running.lock().push(spawn("wake", Box::new(move || wake.log.durable.wake_waiters()))?);
-            if let Some(period) = core.config.driver_period {
-                let (core, stop) = (Arc::clone(core), Arc::clone(&stop));
-                let driver = spawn("expiry", Box::new(move || drive(&core, period, &stop)))?;
-                threads.driver = Some(driver.thread().clone());
-                threads.running.lock().push(driver);
-            }
-            let writer = Writer { shared, log, fold: sender, durability };
-            threads.running.lock().push(spawn("log", Box::new(move || writer::run(writer)))?);
-            Ok(())
-        })();
-        if let Err(error) = started {
-            core.log.ring.close();
-            core.log.durable.end();
-            threads.join();
-            return Err(error);
-        }
-        Ok(threads)
-    }
-
-    /// Waits until all have ended; the ring is closed before.
-    pub(crate) fn join(&self) {
-        self.stop.store(true, Ordering::Release); // pairs with the driver's Acquire
-        if let Some(driver) = &self.driver {
-            driver.unpark();
-        }
-        if let Some(checkpointer) = &self.core.checkpointer {
-            checkpointer.end();
-        }
-        // The lock is held while joining, so that a second shutdown returns only when all have ended.
-        let mut running = self.running.lock();
-        for thread in running.drain(..) {
-            // The last handle may be dropped by a waker, on a thread of ours, which ends by itself. A panic of the log
-            // thread has poisoned; the others have nothing to lose.
-            if thread.thread().id() != thread::current().id() {
-                let _ = thread.join();
-            }
-        }
-    }
-}
-
-/// The driver: keeps the horizons fresh, and forgets old op keys.
-fn drive(core: &Core, period: Duration, stop: &AtomicBool) {
-    while !stop.load(Ordering::Acquire) {
-        let now = core.now();
-        core.sweep(now);
-        core.tidy(now);
-        thread::park_timeout(period);
-    }
+    Ok(Assembled { core, log, shelf, report })
 }

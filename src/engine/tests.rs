@@ -57,7 +57,7 @@ fn on_store(directory: &Path, mut store: Box<dyn Store>, config: Config) -> Engi
         let report = LogReport { created, end: tip.end, cut: verdict.cut, ..LogReport::default() };
         Ok((OpenLog { store, sidecar, directory: Arc::new(directory), tip, epoch }, report))
     };
-    on_log(config, open).unwrap()
+    on_log(config, open).unwrap().start().unwrap()
 }
 
 /// Five units, of which one is held and one sold, both for sure.

@@ -158,8 +158,18 @@ pub(crate) struct Writer {
     pub durability: Durability,
 }
 
+/// What a turn of the log came to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Turn {
+    Wrote,
+    /// There was nothing to write, so what else is to be done was looked after.
+    Nothing,
+    /// The ring is closed, and everything in it is written.
+    Over,
+}
+
 /// The thread's own state.
-struct Log {
+pub(crate) struct Log {
     writer: Writer,
     reader: Reader,
     encoded: Vec<u8>,
@@ -193,7 +203,7 @@ pub(crate) fn run(writer: Writer) {
 }
 
 impl Log {
-    fn new(writer: Writer) -> Self {
+    pub(crate) fn new(writer: Writer) -> Self {
         let tip = writer.log.as_ref().map_or(Tip::ORIGIN, |log| log.tip);
         Log {
             reader: Reader::new(tip.end),
@@ -211,37 +221,48 @@ impl Log {
 
     fn run(mut self) -> Result<(), StoreError> {
         loop {
-            let mut group = self.next_group();
             let shared = Arc::clone(&self.writer.shared);
-            if group.chunks.is_empty() {
-                if shared.ring.is_closed() && shared.ring.used_words() == 0 {
-                    return self.close();
+            match self.turn()? {
+                Turn::Wrote => {
+                    if self.writer.log.is_none() && !shared.ring.is_closed() {
+                        // No sync gathers the next group, and nobody waits for an acknowledgement: without a pause every
+                        // record would be a group, and every writer would have to wake us.
+                        #[cfg(not(stockhold_loom))]
+                        thread::sleep(GATHER);
+                    }
                 }
-                self.sync_if_due()?;
-                self.cut(CUT_CHUNKS_IDLE)?;
-                if shared.ring.drawn() == self.reader.position() {
-                    shared.metrics.idle();
-                }
-                shared.bell.sleep(self.nap(), || {
+                Turn::Nothing => shared.bell.sleep(self.nap(), || {
                     self.reader.has_next(&shared.ring)
                         || (shared.ring.is_closed() && shared.ring.used_words() == 0)
-                });
-                continue;
-            }
-            stall::at(Step::LogWriting);
-            self.write(&group)?;
-            group.tip = self.tip;
-            let chunks = group.chunks.len();
-            // A full channel holds the log back until the fold has caught up. A fold that is gone folds nothing.
-            let _ = self.writer.fold.send(group);
-            self.cut(2 * chunks)?;
-            if self.writer.log.is_none() && !shared.ring.is_closed() {
-                // No sync gathers the next group, and nobody waits for an acknowledgement: without a pause every
-                // record would be a group, and every writer would have to wake us.
-                #[cfg(not(stockhold_loom))]
-                thread::sleep(GATHER);
+                }),
+                Turn::Over => return self.close(),
             }
         }
+    }
+
+    /// Writes the next group, if there is one.
+    pub(crate) fn turn(&mut self) -> Result<Turn, StoreError> {
+        let mut group = self.next_group();
+        let shared = Arc::clone(&self.writer.shared);
+        if group.chunks.is_empty() {
+            if shared.ring.is_closed() && shared.ring.used_words() == 0 {
+                return Ok(Turn::Over);
+            }
+            self.sync_if_due()?;
+            self.cut(CUT_CHUNKS_IDLE)?;
+            if shared.ring.drawn() == self.reader.position() {
+                shared.metrics.idle();
+            }
+            return Ok(Turn::Nothing);
+        }
+        stall::at(Step::LogWriting);
+        self.write(&group)?;
+        group.tip = self.tip;
+        let chunks = group.chunks.len();
+        // A full channel holds the log back until the fold has caught up. A fold that is gone folds nothing.
+        let _ = self.writer.fold.send(group);
+        self.cut(2 * chunks)?;
+        Ok(Turn::Wrote)
     }
 
     /// Until the next sync of an interval is due, if that is sooner.
@@ -385,7 +406,7 @@ impl Log {
     }
 
     /// Everything synced, the sidecar exact.
-    fn close(mut self) -> Result<(), StoreError> {
+    pub(crate) fn close(mut self) -> Result<(), StoreError> {
         self.sync()?;
         match self.writer.log {
             Some(log) => log.close(self.tip),
