@@ -232,6 +232,8 @@ pub struct Metrics {
     pub position_checkpoint: Position,
     /// Bytes of the last one, what it shares with earlier ones included.
     pub checkpoint_bytes: u64,
+    /// One is being written.
+    pub checkpoint_under_way: bool,
     /// Why the last attempt at one has failed, if it has: the log grows until one succeeds.
     pub checkpoint_failure: Option<Arc<str>>,
 }

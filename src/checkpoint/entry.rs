@@ -258,7 +258,8 @@ impl Entry for HoldEntry {
     fn over(self, older: Self) -> Result<Self, Wrong> {
         let what = match (older.what, self.what) {
             (Happened::Made(before), Happened::Made(hold)) => {
-                if !hold.may_follow(&before) {
+                // How the one before ended is left out of a stretch that has both.
+                if before.generation >= hold.generation {
                     return Err("a slot is used again before its hold has ended");
                 }
                 Happened::Made(hold)

@@ -1,1 +1,248 @@
+//! Checkpoints on a real folder: what one says is what the fold says, whatever windows the log was cut into, and nothing
+//! that a disk can do to their bytes goes unseen.
 
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::files::Folder;
+use super::load::{Loaded, load};
+use super::shelf::Shelf;
+use super::window::Window;
+use super::*;
+use crate::clock::EPOCH_2020_MS;
+use crate::fold::state::Fold;
+use crate::fold::verify::Verifier;
+use crate::hold::lines::Line;
+use crate::hold::state::Phase;
+use crate::log::lines::pack;
+use crate::log::record::{Encoded, Op, Place, Record, Records, Span};
+use crate::log::scan::Tip;
+use crate::log::tests::{Random, seed};
+
+const ID: [u8; 16] = [7; 16];
+
+/// Records one behind the other, and the fold of them.
+#[derive(Default)]
+struct Story {
+    fold: Fold,
+    window: Window,
+    ops: u64,
+}
+
+impl Story {
+    fn tell(&mut self, record: &Record<'_>) {
+        let encoded = Encoded::new(record).unwrap();
+        let position = self.window.end.end + encoded.words();
+        self.fold.apply(position, record, &mut |_| self.ops += 1).unwrap();
+        self.window.bytes.extend_from_slice(encoded.as_bytes());
+        self.window.end = Tip { end: position, hash: position * 31 };
+    }
+
+    /// A shop, and what a thousand and more random steps do in it.
+    fn random(random: &mut Random, steps: usize) -> Story {
+        let mut story = Story::default();
+        story.tell(&Record::Opened { epoch: 1, at_unix_ms: EPOCH_2020_MS });
+        for (key, sku) in (0..).zip(["poster", "mug", "shirt"]) {
+            story.tell(&Record::Declare { key, sku, location: "berlin" });
+            story.tell(&Record::Receive { at: 0, key, quantity: 1 << 30, reference: b"", op: None });
+        }
+        for _ in 0..steps {
+            story.step(random);
+        }
+        story
+    }
+
+    fn step(&mut self, random: &mut Random) {
+        let slot = random.below(40) as u32;
+        let at = self.fold.now.0 - self.fold.opened_at.0 + random.below(3) as u64;
+        let op = (random.below(4) == 0).then(|| Op::new(u128::from(random.next()), random.next(), 5));
+        let Some(hold) = self.fold.holds.get(slot).cloned() else { return self.reserve(random, slot, 1, at) };
+        let place = Place { slot, generation: hold.generation };
+        let lines = pack(&hold.lines);
+        let of_one = if let [line] = *hold.lines { Some(line) } else { None };
+        let Line { key, units: quantity } = of_one.unwrap_or(Line { key: 0, units: 1 });
+        let ttl = Span::from_millis(random.below(5_000) as u64);
+        let (one, lines) = (of_one.is_some(), &lines[..]);
+        let record = match (hold.word.phase(), random.below(6)) {
+            (phase, 0) if phase.is_live() => Record::Extend { at, place, ttl, op },
+            (phase, 1) if phase.is_live() => Record::Pay { at, place, ttl, op },
+            (phase, 2) if phase.is_live() => Record::Replace {
+                at,
+                place,
+                ttl,
+                before: lines,
+                lines: &pack(&[Line { key: 1, units: 9 }]),
+                op,
+            },
+            (phase, 3) if phase.is_live() && one => {
+                Record::Confirm { at, place, key, taken: quantity, returned: 0, op }
+            }
+            (phase, 3) if phase.is_live() => {
+                Record::ConfirmCart { at, place, taken: lines, returned: b"", op }
+            }
+            (phase, 4) if phase.is_live() && one => Record::Release { at, place, key, quantity, op },
+            (phase, 4) if phase.is_live() => Record::ReleaseCart { at, place, lines, op },
+            (phase, _) if phase.is_live() && one => Record::Expire { at, place, key, quantity },
+            (phase, _) if phase.is_live() => Record::ExpireCart { at, place, lines },
+            (Phase::Confirmed, 0..3) => Record::Ship { at, place, key: hold.lines[0].key, quantity: 1, op },
+            (Phase::Confirmed, 3) => Record::CancelCart { at, place, lines, op },
+            (Phase::Confirmed, _) => Record::Sale { at, key, stopped: random.below(2) == 0 },
+            (Phase::Expired, 0) => Record::RetakeCart { at, place, taken: lines, op },
+            (_, 1) => {
+                return self
+                    .tell(&Record::Opened { epoch: self.fold.epoch + 1, at_unix_ms: self.fold.now.0 + 5 });
+            }
+            _ => return self.reserve(random, slot, hold.generation + 1, at),
+        };
+        self.tell(&record);
+    }
+
+    fn reserve(&mut self, random: &mut Random, slot: u32, generation: u32, at: u64) {
+        let (place, ttl) = (Place { slot, generation }, Span::from_millis(random.below(9_000) as u64));
+        let reference = &random.next().to_le_bytes()[..random.below(9)];
+        let quantity = 1 + random.below(9) as u32;
+        let lines = pack(&[Line { key: 0, units: quantity }, Line { key: 2, units: 7 }]);
+        let op = (random.below(4) == 0).then(|| Op::new(u128::from(random.next()), 1, 2));
+        self.tell(&match random.below(3) {
+            0 => Record::ReserveCart { at, place, ttl, lines: &lines, reference, op },
+            _ => Record::Reserve { at, place, key: slot % 3, quantity, ttl, reference, op },
+        });
+    }
+}
+
+fn shelf(path: &Path) -> Shelf {
+    let (mut shelf, rejected) = Shelf::open(Arc::new(Folder::at(path.join("checkpoint"))), ID).unwrap();
+    assert_eq!(rejected, [""; 0]);
+    let openings = read(&shelf).openings;
+    shelf.start_from(openings);
+    shelf
+}
+
+fn read(shelf: &Shelf) -> Loaded {
+    shelf.newest().map_or_else(Loaded::default, |newest| load(&*shelf.files, newest, &mut |_| {}).unwrap())
+}
+
+fn write(shelf: &mut Shelf, window: &Window) -> Result<(), CheckpointError> {
+    shelf.write(window, None, &|| false, |_| true)
+}
+
+/// Cuts a story's log into windows, and makes a checkpoint of each.
+fn checkpoints(scratch: &Path, story: &Story, windows: usize, random: &mut Random) {
+    let mut shelf = shelf(scratch);
+    let mut window = Window::default();
+    let mut records = Records::new(&story.window.bytes, 0);
+    let all = story.window.bytes.len();
+    loop {
+        let rest = records.rest();
+        let Some(record) = records.next() else { break };
+        let (end, _) = record.unwrap();
+        window.bytes.extend_from_slice(&rest[..rest.len() - records.rest().len()]);
+        window.end = Tip { end, hash: end * 31 };
+        if random.below(story.fold.records as usize) < windows || records.rest().is_empty() {
+            write(&mut shelf, &window).unwrap();
+            window.bytes.clear();
+            if random.below(4) == 0 {
+                shelf = self::shelf(scratch);
+            }
+        }
+    }
+    assert!(all > 0);
+}
+
+#[test]
+fn whatever_the_windows_a_checkpoint_says_what_the_fold_says() {
+    let mut random = Random(seed());
+    for windows in [1, 3, 12, 80] {
+        let story = Story::random(&mut random, 1_500);
+        let scratch = tempfile::tempdir().unwrap();
+        checkpoints(scratch.path(), &story, windows, &mut random);
+        let shelf = shelf(scratch.path());
+        let mut ops = 0;
+        let loaded = load(&*shelf.files, shelf.newest().unwrap(), &mut |_| ops += 1).unwrap();
+        assert_eq!(ops, story.ops);
+        Verifier::from(story.fold).unwrap().same_as(&loaded.fold).unwrap();
+        let files = fs::read_dir(scratch.path().join("checkpoint")).unwrap().count();
+        assert!(files < 60, "{files} files of {windows} windows");
+    }
+}
+
+#[test]
+fn a_flipped_bit_or_a_lost_end_anywhere_is_damage() {
+    let mut random = Random(seed());
+    let story = Story::random(&mut random, 300);
+    let scratch = tempfile::tempdir().unwrap();
+    checkpoints(scratch.path(), &story, 3, &mut random);
+    let newest = shelf(scratch.path()).newest().unwrap().clone();
+    let mut names: Vec<String> = newest.runs.iter().map(|run| run.name()).collect();
+    names.push(newest.name());
+    for name in names {
+        let path = scratch.path().join("checkpoint").join(&name);
+        let whole = fs::read(&path).unwrap();
+        for _ in 0..200 {
+            let mut broken = whole.clone();
+            match random.below(4) {
+                0 => broken.truncate(random.below(whole.len())),
+                1 => broken.push(0),
+                _ => broken[random.below(whole.len())] ^= 1 << random.below(8),
+            }
+            fs::write(&path, broken).unwrap();
+            let files = Arc::new(Folder::at(scratch.path().join("checkpoint")));
+            let unusable = match Shelf::open(files, ID) {
+                Ok((shelf, rejected)) => {
+                    !rejected.is_empty() || load(&*shelf.files, shelf.newest().unwrap(), &mut |_| {}).is_err()
+                }
+                Err(error) => matches!(error, CheckpointError::Newer { .. }),
+            };
+            assert!(unusable, "{name}");
+        }
+        fs::write(&path, whole).unwrap();
+    }
+}
+
+#[test]
+fn a_checkpoint_of_another_directory_is_none_of_this_one() {
+    let mut random = Random(seed());
+    let scratch = tempfile::tempdir().unwrap();
+    checkpoints(scratch.path(), &Story::random(&mut random, 20), 1, &mut random);
+    let files = Arc::new(Folder::at(scratch.path().join("checkpoint")));
+    let (shelf, rejected) = Shelf::open(files, [8; 16]).unwrap();
+    assert!(shelf.newest().is_none() && rejected[0].contains("another directory"), "{rejected:?}");
+}
+
+#[test]
+fn two_checkpoints_are_kept_and_the_log_is_needed_from_the_older_on() {
+    let mut random = Random(seed());
+    let scratch = tempfile::tempdir().unwrap();
+    let (mut shelf, mut story) = (shelf(scratch.path()), Story::random(&mut random, 50));
+    let mut ends = vec![0, 0];
+    for _ in 0..6 {
+        write(&mut shelf, &story.window).unwrap();
+        ends.push(story.window.end.end);
+        assert_eq!(shelf.log_from(), ends[ends.len() - 2]);
+        let manifests = fs::read_dir(scratch.path().join("checkpoint")).unwrap();
+        let manifests = manifests
+            .filter(|entry| entry.as_ref().unwrap().file_name().to_str().unwrap().starts_with("manifest-"));
+        assert_eq!(manifests.count(), (ends.len() - 2).min(2));
+        story.window.bytes.clear();
+        (0..50).for_each(|_| story.step(&mut random));
+    }
+}
+
+#[test]
+fn what_is_being_copied_stays_until_it_is_copied() {
+    let mut random = Random(seed());
+    let scratch = tempfile::tempdir().unwrap();
+    let (mut shelf, mut story) = (shelf(scratch.path()), Story::random(&mut random, 50));
+    write(&mut shelf, &story.window).unwrap();
+    let pinned = shelf.pins().lock().pin().unwrap();
+    for _ in 0..5 {
+        story.window.bytes.clear();
+        (0..50).for_each(|_| story.step(&mut random));
+        write(&mut shelf, &story.window).unwrap();
+    }
+    load(&*shelf.files, &pinned, &mut |_| {}).unwrap();
+    shelf.pins().lock().unpin(&pinned);
+    assert!(shelf.tidy().unwrap() > 0);
+    assert!(load(&*shelf.files, &pinned, &mut |_| {}).is_err());
+}

@@ -41,6 +41,8 @@ struct Intake {
     gave_up: bool,
     /// Nothing more will come.
     ended: bool,
+    /// A checkpoint is being made.
+    under_way: bool,
 }
 
 /// What is told of checkpoints.
@@ -50,6 +52,7 @@ pub(crate) struct Progress {
     pub count: u64,
     pub bytes: u64,
     pub failure: Option<Arc<str>>,
+    pub under_way: bool,
 }
 
 /// A checkpoint that stays as long as this does.
@@ -164,9 +167,9 @@ impl Checkpointer {
     }
 
     pub(crate) fn progress(&self) -> Progress {
-        let Intake { done, ref failure, .. } = *self.intake.lock();
+        let Intake { done, ref failure, under_way, .. } = *self.intake.lock();
         let (count, bytes) = *self.made.lock();
-        Progress { done, count, bytes, failure: failure.clone() }
+        Progress { done, count, bytes, failure: failure.clone(), under_way }
     }
 
     /// The thread's whole life.
@@ -199,6 +202,7 @@ impl Checkpointer {
         let mut intake = self.intake.lock();
         intake.done = window.end.end;
         intake.failure = None;
+        intake.under_way = false;
         self.changed.notify_all();
         Ok(())
     }
@@ -217,6 +221,7 @@ impl Checkpointer {
 
     fn take(&self, intake: &mut MutexGuard<'_, Intake>) -> Window {
         let end = intake.window.end;
+        intake.under_way = true;
         let window = std::mem::replace(&mut intake.window, Window { bytes: Vec::new(), end });
         self.changed.notify_all(); // the fold may be held back
         window
@@ -228,6 +233,7 @@ impl Checkpointer {
         window.end = intake.window.end;
         intake.window = window;
         intake.failures += 1;
+        intake.under_way = false;
         intake.failure = Some(error.to_string().into());
         if matches!(error, CheckpointError::Contradiction { .. } | CheckpointError::Damaged { .. }) {
             intake.gave_up = true;

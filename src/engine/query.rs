@@ -142,6 +142,7 @@ impl Core {
             metrics.checkpoints = progress.count;
             metrics.position_checkpoint = Position(progress.done);
             metrics.checkpoint_bytes = progress.bytes;
+            metrics.checkpoint_under_way = progress.under_way;
             metrics.checkpoint_failure = progress.failure;
         }
         let ended =

@@ -68,7 +68,7 @@ impl FoldedHold {
     }
 
     /// Whether its slot could be had after `before` was in it.
-    pub(crate) fn may_follow(&self, before: &FoldedHold) -> bool {
+    fn may_follow(&self, before: &FoldedHold) -> bool {
         let phase = before.word.phase();
         before.generation < self.generation && !phase.is_live() && phase != Phase::Confirmed
     }

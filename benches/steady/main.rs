@@ -1,0 +1,172 @@
+//! A sale that never ends: whether disk, memory and latency stay flat while checkpoints come and go.
+//!
+//! `cargo bench --bench steady`; `STOCKHOLD_BENCH_OPERATIONS` sets how many (Default = 20,000,000), `-- --plot FILE`
+//! draws what it saw as SVG, and `STOCKHOLD_BENCH_DIR` is where it writes (Default = under the build's folder).
+//!
+//! Each buyer reserves a unit under one of 100,000 keys, confirms three of four and ships what is confirmed, and gives
+//! back or forgets the others, which expire; a tenth of the reserves carry an op key, remembered for ten seconds. What
+//! is shipped is received again. All of it at `Durability::Sync`, with as many decisions in flight as the sale's bench
+//! has. Beside it one thread reserves 10,000 times a second and notes how long each took: while a checkpoint is being
+//! written, and while none is.
+
+#[path = "../common/mod.rs"]
+#[allow(dead_code)]
+mod common;
+mod plot;
+mod sample;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use sample::{Latencies, Sample};
+use stockhold::{Config, Engine, OpKey, Position, Receive, Reserve, StockKey};
+
+const KEYS: u64 = 100_000;
+const BUYERS: u64 = 2;
+const IN_FLIGHT: u64 = 16_384;
+const OP_KEYS_KEPT: Duration = Duration::from_secs(10);
+
+fn main() {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.replace('_', "").parse().ok());
+    let operations: u64 = number("STOCKHOLD_BENCH_OPERATIONS").unwrap_or(20_000_000);
+    let scratch = std::env::var("STOCKHOLD_BENCH_DIR")
+        .map_or_else(|_| PathBuf::from(env!("CARGO_TARGET_TMPDIR")), PathBuf::from)
+        .join(format!("bench-steady-{}", std::process::id()));
+    let mut args = std::env::args().skip_while(|arg| arg != "--plot").skip(1);
+    common::machine();
+    let samples = run(&scratch, operations);
+    if let Some(file) = args.next() {
+        std::fs::write(&file, plot::draw(&samples)).expect("the plot's file can be written");
+        println!("drawn in {file}");
+    }
+    let began = Instant::now();
+    let engine = Engine::open(&scratch, config()).expect("it opens again");
+    println!("opened again in {:.2} s: {}", began.elapsed().as_secs_f64(), engine.report());
+    drop(engine);
+    let _ = std::fs::remove_dir_all(&scratch);
+}
+
+fn config() -> Config {
+    Config::default().op_key_retention(Some(OP_KEYS_KEPT))
+}
+
+fn run(directory: &Path, operations: u64) -> Vec<Sample> {
+    let engine = Engine::open(directory, config()).expect("a fresh directory opens");
+    let keys: Vec<StockKey> = (0..KEYS)
+        .map(|number| engine.declare(&format!("sku-{number}"), "here").expect("the ring keeps up"))
+        .collect();
+    for key in &keys {
+        while engine.receive(Receive::units(*key, 1_000_000)).is_err() {
+            thread::yield_now();
+        }
+    }
+    let (done, over) = (AtomicU64::new(0), AtomicBool::new(false));
+    let latencies = Latencies::default();
+    let mut samples = Vec::new();
+    thread::scope(|scope| {
+        for buyer in 0..BUYERS {
+            let (engine, keys, done) = (engine.clone(), &keys, &done);
+            scope.spawn(move || buy(&engine, keys, buyer, operations / BUYERS, done));
+        }
+        let (watched, key, stop, noted) = (engine.clone(), keys[0], &over, &latencies);
+        scope.spawn(move || watch(&watched, key, stop, noted));
+        let began = Instant::now();
+        Sample::print_head();
+        while done.load(Ordering::Relaxed) < operations {
+            thread::sleep(Duration::from_secs(1));
+            let sample = Sample::take(
+                directory,
+                &engine,
+                began,
+                done.load(Ordering::Relaxed),
+                &latencies,
+                samples.last(),
+            );
+            sample.print();
+            samples.push(sample);
+        }
+        over.store(true, Ordering::Relaxed);
+    });
+    latencies.print();
+    samples
+}
+
+/// Asks again as long as the answer is an error that another try may not have.
+fn insist<T, E>(mut ask: impl FnMut() -> Result<T, E>) -> T {
+    loop {
+        match ask() {
+            Ok(answer) => return answer,
+            Err(_) => thread::yield_now(),
+        }
+    }
+}
+
+fn buy(engine: &Engine, keys: &[StockKey], buyer: u64, operations: u64, done: &AtomicU64) {
+    let mut random = 0x9E37_79B9_7F4A_7C15 ^ buyer;
+    let (mut made, mut mark) = (0, Position::default());
+    let mut told = 0;
+    while made < operations {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let dice = random >> 33;
+        let key = keys[(dice % KEYS) as usize];
+        let reference = random.to_le_bytes();
+        let mut reserve = Reserve::units(key, 1).reference(&reference).ttl(Duration::from_millis(500));
+        if dice & 0xF == 0 {
+            reserve = reserve.op_key(OpKey(u128::from(random) << 1 | u128::from(buyer)));
+        }
+        let receipt = insist(|| engine.reserve(reserve));
+        let (mut position, hold) = (receipt.position(), receipt.not_yet_durable().hold);
+        made += 1;
+        match dice >> 4 & 7 {
+            0 => {}
+            1 => {
+                if let Ok(released) = engine.release(hold) {
+                    position = released.position();
+                    let _ = released.not_yet_durable();
+                }
+                made += 1;
+            }
+            _ => {
+                if let Ok(confirmed) = engine.confirm(hold) {
+                    let _ = confirmed.not_yet_durable();
+                    let _ = insist(|| engine.ship(hold)).not_yet_durable();
+                    let received = insist(|| engine.receive(Receive::units(key, 1)));
+                    position = received.position();
+                    let _ = received.not_yet_durable();
+                }
+                made += 3;
+            }
+        }
+        if made / IN_FLIGHT > told {
+            done.fetch_add((made / IN_FLIGHT - told) * IN_FLIGHT, Ordering::Relaxed);
+            told = made / IN_FLIGHT;
+            engine.wait(std::mem::replace(&mut mark, position)).expect("the disk takes it");
+        }
+    }
+    done.fetch_add(operations - told * IN_FLIGHT, Ordering::Relaxed);
+    engine.wait(mark).expect("the disk takes it");
+}
+
+/// Notes how long reserves take, at 10,000 a second, whatever the sale does.
+fn watch(engine: &Engine, key: StockKey, over: &AtomicBool, latencies: &Latencies) {
+    let every = Duration::from_micros(100);
+    let mut next = Instant::now();
+    while !over.load(Ordering::Relaxed) {
+        next += every;
+        while Instant::now() < next {
+            thread::sleep(
+                next.saturating_duration_since(Instant::now()).saturating_sub(Duration::from_micros(60)),
+            );
+        }
+        let under_way = engine.metrics().checkpoint_under_way;
+        let began = Instant::now();
+        if let Ok(receipt) = engine.reserve(Reserve::units(key, 1)) {
+            let took = began.elapsed();
+            let hold = receipt.not_yet_durable().hold;
+            latencies.note(under_way, took);
+            let _ = engine.release(hold).map(|receipt| receipt.not_yet_durable());
+        }
+    }
+}
