@@ -442,7 +442,7 @@ impl From<LogError> for OpenError {
                 OpenError::Newer(message)
             }
             LogError::Sidecar(SidecarError::Corrupt) => damaged(None),
-            LogError::Sidecar(SidecarError::Io(_)) | LogError::Io { .. } => OpenError::Io(message),
+            LogError::Sidecar(SidecarError::Io { .. }) | LogError::Io { .. } => OpenError::Io(message),
             LogError::Refused(refusal) => damaged(refusal.readable().map(Position)),
             LogError::Store(StoreError::InUse { .. }) => OpenError::InUse { pid: None, message },
             LogError::Store(StoreError::Full { .. } | StoreError::Io { .. }) => OpenError::Io(message),
