@@ -483,7 +483,7 @@ impl From<LogError> for OpenError {
                 OpenError::Newer(message)
             }
             LogError::Sidecar(SidecarError::Corrupt) => damaged(None),
-            LogError::Sidecar(SidecarError::Io(_)) | LogError::Io { .. } => OpenError::Io(message),
+            LogError::Sidecar(SidecarError::Io { .. }) | LogError::Io { .. } => OpenError::Io(message),
             LogError::Checkpoint(FileError::Newer { .. }) => OpenError::Newer(message),
             LogError::Checkpoint(FileError::Io { .. }) => OpenError::Io(message),
             LogError::Checkpoint(_) => damaged(None),

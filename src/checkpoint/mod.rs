@@ -42,15 +42,20 @@ use std::io;
 
 use thiserror::Error;
 
+use crate::log::store::advice;
+
 /// Version of everything under `checkpoint` that this build writes, and the newest it reads.
 pub(crate) const FORMAT: u16 = 1;
 
 /// Why a checkpoint could not be written or read.
 #[derive(Debug, Error)]
 pub(crate) enum CheckpointError {
-    #[error("cannot use the checkpoint's file {name:?} ({doing}): {error}")]
+    #[error("cannot use the checkpoint's file {name:?} ({doing}: {error}): {}, then try again", advice(.error))]
     Io { name: String, doing: &'static str, error: io::Error },
-    #[error("the checkpoint's file {name:?} is damaged: {what}")]
+    #[error(
+        "the checkpoint's file {name:?} is damaged ({what}): restore the directory from a backup, or salvage it into a \
+         new one"
+    )]
     Damaged { name: String, what: String },
     #[error(
         "the checkpoint's file {name:?} has format {found}, this build knows {FORMAT}: open it with a newer stockhold"

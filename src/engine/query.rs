@@ -16,7 +16,9 @@ impl Core {
         // What anybody was answered before this call lies below what is drawn now. After a failure of the log the
         // fold stays where it is, and the level says where.
         self.follower.position.wait(self.log.ring.drawn());
-        let (level, position) = self.follower.level(key.index).ok_or(Common::ForeignKey)?;
+        let written = self.follower.level(key.index);
+        // The key is ours, so that its declaration was drawn; it was not written before the log failed.
+        let (level, position) = written.ok_or_else(|| Common::Stopped(self.log.poison.cause()))?;
         Ok(Level {
             on_hand: level.on_hand,
             held: level.held,

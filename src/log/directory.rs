@@ -23,7 +23,7 @@ use std::{
 
 use thiserror::Error;
 
-use super::sled::SEGMENT_BYTES;
+use super::{sled::SEGMENT_BYTES, store::advice};
 
 const MAGIC: &[u8; 20] = b"stockhold directory\n";
 const FORMAT: u32 = 1;
@@ -74,7 +74,7 @@ pub(crate) enum DirectoryError {
         "{path:?} is damaged ({details}): restore it from a backup, or salvage its log into a new directory"
     )]
     Corrupt { path: PathBuf, details: String },
-    #[error("cannot use {path:?} ({doing}): {error}")]
+    #[error("cannot use {path:?} ({doing}: {error}): {}, then try again", advice(.error))]
     Io { path: PathBuf, doing: &'static str, error: io::Error },
 }
 

@@ -114,10 +114,7 @@ impl Store for MemoryStore {
     fn append(&mut self, start: u64, chunk: &[u8]) -> Result<(), StoreError> {
         self.writing(|state| {
             if strikes(&mut state.plan.appends_until_failure) {
-                return Err(StoreError::Io {
-                    kind: io::ErrorKind::Other,
-                    doing: "a planned failure to append".into(),
-                });
+                return Err(StoreError::io("a plan", &io::Error::other("a failure to append")));
             }
             let bytes: usize = state.synced.values().chain(state.unsynced.values()).map(Vec::len).sum();
             if state.plan.bytes_max.is_some_and(|max| bytes + chunk.len() > max) {
@@ -135,10 +132,7 @@ impl Store for MemoryStore {
     fn sync(&mut self) -> Result<(), StoreError> {
         self.writing(|state| {
             if strikes(&mut state.plan.syncs_until_failure) {
-                return Err(StoreError::Io {
-                    kind: io::ErrorKind::Other,
-                    doing: "a planned failure to sync".into(),
-                });
+                return Err(StoreError::io("a plan", &io::Error::other("a failure to sync")));
             }
             let mut unsynced = std::mem::take(&mut state.unsynced);
             state.synced.append(&mut unsynced);

@@ -32,7 +32,7 @@ use super::{
     scan::{self, Found, Index, Tip},
     sidecar::{Durable, Sidecar, SidecarError},
     sled::SledStore,
-    store::{Store, StoreError},
+    store::{Store, StoreError, advice},
     verdict::{Cut, Refusal, Start, Verdict, decide},
 };
 use crate::checkpoint::CheckpointError;
@@ -102,9 +102,9 @@ pub(crate) enum LogError {
     Refused(#[from] Refusal),
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error("{0}: restore the directory from a backup, or salvage it into a new one")]
+    #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
-    #[error("cannot open the log ({doing}): {error}")]
+    #[error("cannot open the log ({doing}: {error}): {}, then try again", advice(.error))]
     Io { doing: &'static str, error: io::Error },
     #[error(
         "the store does not return the log's chunk at position {position} ({problem}): restore the directory from a \

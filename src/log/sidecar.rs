@@ -19,7 +19,7 @@ use std::{
 
 use thiserror::Error;
 
-use super::store::StoreError;
+use super::store::{StoreError, advice};
 
 const MAGIC: [u8; 4] = [0xD6, b'S', b'C', 0x9C];
 const FORMAT: u16 = 1;
@@ -49,8 +49,11 @@ pub(crate) enum SidecarError {
         "the file `durable` has format {found}, this build knows {FORMAT}: open it with a newer stockhold"
     )]
     Newer { found: u16 },
-    #[error("cannot read the file `durable`: {0}")]
-    Io(#[from] io::Error),
+    #[error("cannot read the file `durable` ({error}): {}, then try again", advice(.error))]
+    Io {
+        #[from]
+        error: io::Error,
+    },
 }
 
 /// The writer's end.

@@ -115,7 +115,13 @@ impl SledStore {
             open = attempt();
         }
         let open = open?;
-        let data = sync_files(directory).map_err(|e| StoreError::io(format!("syncing {directory:?}"), &e))?;
+        let data = match sync_files(directory) {
+            Ok(data) => data,
+            Err(error) => {
+                let _ = let_go(Some(open)); // the first error is the cause
+                return Err(StoreError::io(format!("syncing {directory:?}"), &error));
+            }
+        };
         Ok(Self { open: Some(open), data, window_bytes: 0, window_bytes_max, chunk_bytes_max, dead: None })
     }
 
@@ -221,11 +227,7 @@ impl Store for SledStore {
     fn close(mut self: Box<Self>) -> Result<(), StoreError> {
         self.sync()?;
         // sled writes once more when it is dropped; that too is to be on the disk before the close is called orderly.
-        let open = self.open.take();
-        guarded("closing the log", || {
-            drop(open);
-            Ok(())
-        })?;
+        let_go(self.open.take())?;
         self.data.sync_data().map_err(|e| StoreError::io("syncing the log", &e))
     }
 }
@@ -234,12 +236,16 @@ impl Drop for SledStore {
     fn drop(&mut self) {
         // sled flushes, and may panic, when it is dropped. Nobody is left to tell: what was not synced was never
         // called durable.
-        let open = self.open.take();
-        let _ = guarded("closing the log", || {
-            drop(open);
-            Ok(())
-        });
+        let _ = let_go(self.open.take());
     }
+}
+
+/// sled writes, syncs, and panics if that fails, when it is dropped.
+fn let_go(open: Option<Open>) -> Result<(), StoreError> {
+    guarded("closing the log", || {
+        drop(open);
+        Ok(())
+    })
 }
 
 /// A snapshot that a crash left half-written is taken for the newest one and found damaged. It is only a shortcut:
@@ -274,11 +280,17 @@ fn sync_files(directory: &Path) -> io::Result<File> {
 fn guarded<T>(doing: &str, call: impl FnOnce() -> sled::Result<T>) -> Result<T, StoreError> {
     match quietly(call) {
         Ok(Ok(value)) => Ok(value),
-        Ok(Err(sled::Error::Io(error))) if error.to_string().contains("could not acquire lock") => {
+        // Other failures of the lock have the same text, and another code in it.
+        Ok(Err(sled::Error::Io(error)))
+            if error.to_string().contains("could not acquire lock")
+                && error.to_string().contains("WouldBlock") =>
+        {
             Err(StoreError::InUse { details: error.to_string() })
         }
         Ok(Err(sled::Error::Io(error))) => Err(StoreError::io(doing, &error)),
         Ok(Err(error)) => Err(StoreError::Corrupt { details: format!("{doing}: {error}") }),
+        // It unwraps some errors of the operating system, which are no damage.
+        Err(panic) if panic.contains("Os { code: ") => Err(StoreError::io(doing, &io::Error::other(panic))),
         Err(panic) => Err(StoreError::Corrupt { details: format!("{doing}: {panic}") }),
     }
 }

@@ -35,8 +35,8 @@ pub(crate) trait Store: Send {
 pub(crate) enum StoreError {
     #[error("the disk is full ({doing}): free space, then open the directory again")]
     Full { doing: String },
-    #[error("the disk failed ({doing}: {kind}): look at the system's log, then open the directory again")]
-    Io { kind: io::ErrorKind, doing: String },
+    #[error("the disk failed ({doing}): {advice}, then open the directory again")]
+    Io { doing: String, advice: &'static str },
     #[error("another process, or another engine in this one, has the log open: {details}")]
     InUse { details: String },
     #[error("the log's store is damaged: {details}")]
@@ -48,9 +48,28 @@ pub(crate) enum StoreError {
 impl StoreError {
     /// The error of an operation on a file, with what was being done as a sentence's part ("syncing /x/db").
     pub(crate) fn io(doing: impl Into<String>, error: &io::Error) -> Self {
+        let doing = format!("{}: {error}", doing.into());
         match error.kind() {
-            io::ErrorKind::StorageFull => Self::Full { doing: format!("{}: {error}", doing.into()) },
-            kind => Self::Io { kind, doing: format!("{}: {error}", doing.into()) },
+            io::ErrorKind::StorageFull => Self::Full { doing },
+            _ => Self::Io { doing, advice: advice(error) },
         }
+    }
+}
+
+/// What is to be done when the operating system has answered with `error`: a part of a sentence.
+pub(crate) fn advice(error: &io::Error) -> &'static str {
+    const ENFILE: i32 = 23;
+    const EMFILE: i32 = 24;
+    match error.kind() {
+        io::ErrorKind::StorageFull => "free space",
+        io::ErrorKind::QuotaExceeded => "free space, or raise the quota",
+        io::ErrorKind::FileTooLarge => "raise the limit on the size of files (ulimit -f)",
+        io::ErrorKind::ReadOnlyFilesystem => "mount the file system for writing",
+        io::ErrorKind::PermissionDenied => "give this process the permission to use it",
+        _ => match error.raw_os_error() {
+            Some(EMFILE) => "raise this process's limit of open files (ulimit -n)",
+            Some(ENFILE) => "raise the system's limit of open files (fs.file-max)",
+            _ => "look at the system's log",
+        },
     }
 }
