@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 
 use super::core::{Core, SHARDS_MAX};
 use super::{Engine, Inner};
-use crate::clock::Timestamp;
+use crate::clock::{EngineTime, Timestamp};
 use crate::config::Config;
 use crate::error::{Common, NameError, OpenError};
 use crate::expiry::timers::{Slots, Timers};
@@ -61,6 +61,8 @@ pub struct OpenReport {
     pub chunks_rescued: u64,
     /// Bytes written and synced again, because the last close was not an orderly one.
     pub rewritten_bytes: u64,
+    /// How far engine time is ahead of the wall clock, in milliseconds; below zero it is behind.
+    pub clock_ahead_ms: i64,
 }
 
 impl fmt::Display for OpenReport {
@@ -81,6 +83,11 @@ impl fmt::Display for OpenReport {
         }
         if self.rewritten_bytes > 0 {
             write!(f, "; the last close was not orderly, {} bytes were synced again", self.rewritten_bytes)?;
+        }
+        let off = Duration::from_secs(self.clock_ahead_ms.unsigned_abs() / 1_000);
+        if !off.is_zero() {
+            let way = if self.clock_ahead_ms > 0 { "ahead of" } else { "behind" };
+            write!(f, "; engine time is {off:?} {way} the wall clock")?;
         }
         Ok(())
     }
@@ -177,9 +184,10 @@ fn start(
     let Recovered { fold, op_keys: ops } = recovered;
     let epoch = log.as_ref().map_or(1, |log| log.epoch);
     let end = log.as_ref().map_or(0, |log| log.tip.end);
-    let clock_now = config.clock.now();
-    let opened_at = clock_now.max(fold.now);
-    let ahead_ms = opened_at.0 - clock_now.0;
+    let kept_at = log.as_ref().map(|log| log.directory.layout.clock());
+    let time =
+        EngineTime::begin(Arc::clone(&config.clock), config.clock_jump_max, fold.now, kept_at.as_deref());
+    let opened_at = time.now();
     let shards = thread::available_parallelism().map_or(1, usize::from).next_power_of_two().min(SHARDS_MAX);
 
     let op_keys = OpKeys::new(config.op_keys_max, config.op_key_retention);
@@ -246,6 +254,7 @@ fn start(
         cut_bytes: found.cut.map_or(0, |cut| cut.bytes),
         chunks_rescued: found.chunks_rescued,
         rewritten_bytes: found.bytes_refreshed,
+        clock_ahead_ms: time.standing().ahead_ms,
     };
     let shared = Arc::new(Shared {
         ring: Ring::new(config.ring_bytes / 8, end),
@@ -266,7 +275,7 @@ fn start(
         follower,
         epoch,
         opened_at,
-        ahead_ms,
+        time,
         recovered_live,
         config,
     });
@@ -352,6 +361,7 @@ fn drive(core: &Core, period: Duration, stop: &AtomicBool) {
         let now = core.now();
         core.sweep(now);
         core.tidy(now);
+        core.keep_time();
         thread::park_timeout(period);
     }
 }

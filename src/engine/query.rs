@@ -137,6 +137,9 @@ impl Core {
         metrics.ring_used_bytes = ring.used_words() * 8;
         metrics.ring_bytes = ring.capacity_words() * 8;
         metrics.op_keys = self.op_keys.len() as u64;
+        let clock = self.time.standing();
+        (metrics.clock_ahead_ms, metrics.clock_jumps) = (clock.ahead_ms, clock.jumps);
+        metrics.clock_unbelieved = clock.unbelieved;
         let ended =
             (metrics.confirmed - metrics.retaken.min(metrics.confirmed)) + metrics.released + metrics.expired;
         metrics.holds_live = (self.recovered_live + metrics.granted).saturating_sub(ended);

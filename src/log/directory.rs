@@ -5,6 +5,7 @@
 //! <dir>/lock        held locked while an engine runs; says which process
 //! <dir>/log/        the store of the log
 //! <dir>/durable     the sidecar
+//! <dir>/clock       engine time beside the machine's uptime; evidence, not needed
 //! <dir>/rescue      only between two steps of a recovery
 //! ```
 //! Invariants:
@@ -34,6 +35,7 @@ const LOCK: &str = "lock";
 const LOG: &str = "log";
 const DURABLE: &str = "durable";
 const RESCUE: &str = "rescue";
+const CLOCK: &str = "clock";
 
 /// What makes a directory this one and no other.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -91,6 +93,9 @@ impl Layout {
     }
     pub(crate) fn durable(&self) -> PathBuf {
         self.path.join(DURABLE)
+    }
+    pub(crate) fn clock(&self) -> PathBuf {
+        self.path.join(CLOCK)
     }
     pub(crate) fn rescue(&self) -> PathBuf {
         self.path.join(RESCUE)
