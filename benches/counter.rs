@@ -10,7 +10,7 @@
 
 #[path = "../src/stock/blocks.rs"]
 mod blocks;
-#[path = "../src/clock.rs"]
+#[path = "../src/clock/timestamp.rs"]
 mod clock;
 mod common;
 #[path = "../src/stock/counter.rs"]

@@ -55,6 +55,7 @@ pub struct Config {
     pub(crate) checkpoint_bytes: usize,
     pub(crate) driver_period: Option<Duration>,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) clock_jump_max: Duration,
 }
 
 impl Default for Config {
@@ -75,6 +76,7 @@ impl Default for Config {
             checkpoint_bytes: 64 << 20,
             driver_period: Some(Duration::from_millis(10)),
             clock: Arc::new(SystemClock::new()),
+            clock_jump_max: Duration::from_secs(60),
         }
     }
 }
@@ -96,6 +98,7 @@ impl fmt::Debug for Config {
             .field("ring_bytes", &self.ring_bytes)
             .field("checkpoint_bytes", &self.checkpoint_bytes)
             .field("driver_period", &self.driver_period)
+            .field("clock_jump_max", &self.clock_jump_max)
             .finish_non_exhaustive()
     }
 }
@@ -224,6 +227,16 @@ impl Config {
         self
     }
 
+    /// How far the wall clock may be ahead of engine time and still be followed; slowly, 1 ms a second. Further ahead it is
+    /// not believed: engine time goes on with the steady clock, [`Metrics::clock_unbelieved`](crate::Metrics) says so, and
+    /// [`Engine::accept_clock`](crate::Engine::accept_clock) accepts it. A wall that is behind is always followed, by
+    /// running slower. See [the rules](crate::clock). `Duration::MAX` = follow whatever it says. Default = 1 minute.
+    #[must_use]
+    pub fn clock_jump_max(mut self, ahead: Duration) -> Self {
+        self.clock_jump_max = ahead;
+        self
+    }
+
     /// Refuses settings that cannot work. Called by every way to open an engine.
     pub fn validate(&self) -> Result<(), ConfigError> {
         let bad = |setting, advice: String| Err(ConfigError { setting, advice });
@@ -302,7 +315,7 @@ impl Config {
                 "choose above zero and at most a minute, or None for no thread".into(),
             );
         }
-        let now = self.clock.now();
+        let now = self.clock.look().wall;
         if !(CLOCK_MIN_MS..CLOCK_MAX_MS).contains(&now.0) {
             return bad(
                 "clock",

@@ -25,6 +25,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
+use std::time::Duration;
 
 use self::content::{Content, hold_content};
 use self::core::Core;
@@ -50,7 +51,8 @@ use crate::types::{HoldId, OpKey, Position, StockKey};
 
 /// The engine: a cheap handle, `Clone + Send + Sync`. The last one dropped shuts down in order.
 ///
-/// Every operation takes its time from the engine's [`Clock`](crate::Clock), once, at its start.
+/// Every operation takes its time from the engine's [`Clock`](crate::Clock), once, at its start, steered towards the wall
+/// by [these rules](crate::clock).
 #[derive(Clone)]
 pub struct Engine {
     inner: Arc<Inner>,
@@ -691,7 +693,21 @@ impl Engine {
         let core = &self.inner.core;
         let now = core.now();
         core.tidy(now);
+        core.keep_time();
         core.sweep(now)
+    }
+
+    /// The wall clock is right: engine time becomes what it says, at once, if that is later; by how much it stepped ahead.
+    ///
+    /// For an operator who has looked, after [`Metrics::clock_unbelieved`](crate::Metrics) was seen: the machine was paused
+    /// in a way that its clocks did not count, or the wall was wrong before. Every hold whose deadline has passed by
+    /// the wall expires, the ones made since it jumped too, whose deadlines were reckoned from the time before. A wall
+    /// that is behind changes nothing: engine time never falls, and runs slower until the wall has caught up.
+    pub fn accept_clock(&self) -> Duration {
+        let core = &self.inner.core;
+        let stepped = core.time.accept();
+        core.keep_time();
+        stepped
     }
 
     /// Engine time.
@@ -703,6 +719,9 @@ impl Engine {
 impl Inner {
     fn shutdown(&self) -> Result<(), OutcomeUnknown> {
         let log = &self.core.log;
+        if self.core.stopped().is_ok() {
+            self.core.time.close(); // while the directory is ours
+        }
         log.ring.close();
         log.bell.ring();
         self.threads.join();

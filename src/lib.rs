@@ -57,7 +57,7 @@ compile_error!("stockhold runs on 64-bit Linux only: its durability rests on how
 
 pub mod answer;
 mod checkpoint;
-mod clock;
+pub mod clock;
 mod config;
 pub mod design;
 mod engine;

@@ -236,6 +236,13 @@ pub struct Metrics {
     pub checkpoint_under_way: bool,
     /// Why the last attempt at one has failed, if it has: the log grows until one succeeds.
     pub checkpoint_failure: Option<Arc<str>>,
+    /// How far engine time is ahead of the wall clock, in milliseconds; below zero it is behind.
+    pub clock_ahead_ms: i64,
+    /// Times the wall clock moved by 128 ms or more against the time that passed.
+    pub clock_jumps: u64,
+    /// The wall clock is further ahead than [`Config::clock_jump_max`](crate::Config::clock_jump_max) and is not followed.
+    /// Worth an alert: set it right, or [accept it](crate::Engine::accept_clock).
+    pub clock_unbelieved: bool,
 }
 
 impl Metrics {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::checkpoint::thread::Checkpointer;
-use crate::clock::{Clock, Timestamp};
+use crate::clock::{Clock, EngineTime, Timestamp};
 use crate::config::{Config, Durability};
 use crate::error::{Busy, Common, Stopped};
 use crate::expiry::timers::Timers;
@@ -48,8 +48,8 @@ pub(crate) struct Core {
     pub epoch: u32,
     /// Times in the log count from here.
     pub opened_at: Timestamp,
-    /// How far engine time is ahead of the clock: as far as the last time in the log was, so that it goes on from there.
-    pub ahead_ms: u64,
+    /// The clock, steered towards the wall.
+    pub time: EngineTime,
     /// Live holds that recovery found.
     pub recovered_live: u64,
 }
@@ -66,8 +66,14 @@ pub(crate) fn home() -> usize {
 
 impl Core {
     pub(crate) fn now(&self) -> Timestamp {
-        let clock_ms = self.config.clock.now().0;
-        Timestamp(clock_ms.saturating_add(self.ahead_ms)).max(self.opened_at)
+        self.time.now().max(self.opened_at)
+    }
+
+    /// Keeps engine time for the next opening. Not once the log has ended: the directory may be another's then.
+    pub(crate) fn keep_time(&self) {
+        if self.stopped().is_ok() {
+            self.time.keep();
+        }
     }
 
     /// `now` as records have it.

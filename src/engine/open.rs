@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use super::core::{Core, SHARDS_MAX};
 use super::recovered::Recovered;
@@ -11,7 +12,7 @@ use super::threads::Threads;
 use super::{Engine, Inner};
 use crate::checkpoint::shelf::Shelf;
 use crate::checkpoint::thread::Checkpointer;
-use crate::clock::Timestamp;
+use crate::clock::{EngineTime, Timestamp};
 use crate::config::Config;
 use crate::error::{Common, NameError, OpenError};
 use crate::expiry::timers::{Slots, Timers};
@@ -58,6 +59,8 @@ pub struct OpenReport {
     pub checkpoints_rejected: Vec<String>,
     /// Files of unfinished or outdated checkpoints that were removed.
     pub leftovers_removed: u64,
+    /// How far engine time is ahead of the wall clock, in milliseconds; below zero it is behind.
+    pub clock_ahead_ms: i64,
 }
 
 impl fmt::Display for OpenReport {
@@ -84,6 +87,11 @@ impl fmt::Display for OpenReport {
         }
         if self.rewritten_bytes > 0 {
             write!(f, "; the last close was not orderly, {} bytes were synced again", self.rewritten_bytes)?;
+        }
+        let off = Duration::from_secs(self.clock_ahead_ms.unsigned_abs() / 1_000);
+        if !off.is_zero() {
+            let way = if self.clock_ahead_ms > 0 { "ahead of" } else { "behind" };
+            write!(f, "; engine time is {off:?} {way} the wall clock")?;
         }
         Ok(())
     }
@@ -140,9 +148,10 @@ fn assemble(
     let Recovered { fold, op_keys, answers, shelf, window, began, rejected, removed, .. } = recovered;
     let epoch = log.as_ref().map_or(1, |log| log.epoch);
     let end = log.as_ref().map_or(0, |log| log.tip.end);
-    let clock_now = config.clock.now();
-    let opened_at = clock_now.max(fold.now);
-    let ahead_ms = opened_at.0 - clock_now.0;
+    let kept_at = log.as_ref().map(|log| log.directory.layout.clock());
+    let time =
+        EngineTime::begin(Arc::clone(&config.clock), config.clock_jump_max, fold.now, kept_at.as_deref());
+    let opened_at = time.now();
     let shards = thread::available_parallelism().map_or(1, usize::from).next_power_of_two().min(SHARDS_MAX);
 
     op_keys.forget_if_due(opened_at);
@@ -208,6 +217,7 @@ fn assemble(
         checkpoint: (began.number > 0).then_some(Position(began.position)),
         checkpoints_rejected: rejected,
         leftovers_removed: removed,
+        clock_ahead_ms: time.standing().ahead_ms,
     };
     let shared = Arc::new(Shared::new(config.ring_bytes / 8, end));
     if let Some(shelf) = &shelf {
@@ -230,7 +240,7 @@ fn assemble(
         checkpointer,
         epoch,
         opened_at,
-        ahead_ms,
+        time,
         recovered_live,
         config,
     });

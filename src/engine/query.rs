@@ -147,6 +147,9 @@ impl Core {
             metrics.checkpoint_under_way = progress.under_way;
             metrics.checkpoint_failure = progress.failure;
         }
+        let clock = self.time.standing();
+        (metrics.clock_ahead_ms, metrics.clock_jumps) = (clock.ahead_ms, clock.jumps);
+        metrics.clock_unbelieved = clock.unbelieved;
         let ended =
             (metrics.confirmed - metrics.retaken.min(metrics.confirmed)) + metrics.released + metrics.expired;
         metrics.holds_live = (self.recovered_live + metrics.granted).saturating_sub(ended);

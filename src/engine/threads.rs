@@ -106,6 +106,7 @@ fn drive(core: &Core, period: Duration, stop: &AtomicBool) {
         let now = core.now();
         core.sweep(now);
         core.tidy(now);
+        core.keep_time();
         thread::park_timeout(period);
     }
 }

@@ -6,6 +6,7 @@
 //! <dir>/log/        the store of the log
 //! <dir>/durable     the sidecar
 //! <dir>/checkpoint/ the last two checkpoints
+//! <dir>/clock       engine time beside the machine's uptime; evidence, not needed
 //! <dir>/rescue      only between two steps of a recovery
 //! ```
 //! Invariants:
@@ -36,6 +37,7 @@ const LOG: &str = "log";
 const DURABLE: &str = "durable";
 const RESCUE: &str = "rescue";
 const CHECKPOINT: &str = "checkpoint";
+const CLOCK: &str = "clock";
 
 /// What makes a directory this one and no other.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -96,6 +98,9 @@ impl Layout {
     }
     pub(crate) fn checkpoint(&self) -> PathBuf {
         self.path.join(CHECKPOINT)
+    }
+    pub(crate) fn clock(&self) -> PathBuf {
+        self.path.join(CLOCK)
     }
     pub(crate) fn rescue(&self) -> PathBuf {
         self.path.join(RESCUE)

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{BEFORE, DEADLINE, Entry, LATER, LINE, at, drain, explore, explore_less};
 use crate::answer::{HoldState, Refusal, RefusalReason, Reserved, ReservedCart};
-use crate::clock::{ManualClock, Timestamp};
+use crate::clock::{EngineTime, ManualClock, Timestamp};
 use crate::config::Config;
 use crate::engine::cart::WantedCart;
 use crate::engine::core::Core;
@@ -59,7 +59,7 @@ impl Bare {
         holds.vanish(holds.allocate(0, new).unwrap());
         Arc::new(Bare {
             core: Core {
-                config: Config::default().clock(ManualClock::new(at(0))),
+                config: Config::default(),
                 log: Arc::new(Shared::new(16, 0)),
                 book,
                 catalog: Catalog::default(),
@@ -72,7 +72,7 @@ impl Bare {
                 tally: Tally::new(1),
                 epoch: 1,
                 opened_at: at(0),
-                ahead_ms: 0,
+                time: EngineTime::begin(Arc::new(ManualClock::new(at(0))), Duration::ZERO, at(0), None),
                 recovered_live: 0,
             },
         })

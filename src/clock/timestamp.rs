@@ -1,8 +1,7 @@
-//! Engine time. Nothing below the engine's edge reads a clock: time is an argument.
+//! A moment, and what can be said of it in milliseconds.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 /// 2020-01-01T00:00:00Z: 41 bits of milliseconds from there, which a hold's word has, reach the year 2089.
 pub(crate) const EPOCH_2020_MS: u64 = 1_577_836_800_000;
@@ -54,75 +53,6 @@ fn civil(days: u64) -> (u64, u64, u64) {
 pub(crate) fn millis_ceil(duration: Duration) -> u64 {
     let rest = u64::from(duration.subsec_nanos().div_ceil(1_000_000));
     duration.as_secs().saturating_mul(1_000).saturating_add(rest)
-}
-
-/// Where the engine takes its time from, once for each call.
-///
-/// It says a time in the years 2020 to 2078. It must not run backwards. The engine never uses a time below the last one in its log, whatever this says.
-pub trait Clock: Send + Sync + 'static {
-    /// The time now.
-    fn now(&self) -> Timestamp;
-}
-
-/// The machine's monotonic clock, anchored to the wall clock when it is made. The default.
-///
-/// It does not follow the wall clock afterwards: a wall clock that is set during a sale moves no deadline.
-#[derive(Debug)]
-pub struct SystemClock {
-    anchor: Instant,
-    anchor_ms: u64,
-}
-
-impl SystemClock {
-    /// Anchored now.
-    pub fn new() -> Self {
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        SystemClock { anchor: Instant::now(), anchor_ms: wall.as_millis() as u64 }
-    }
-}
-
-impl Default for SystemClock {
-    fn default() -> Self {
-        SystemClock::new()
-    }
-}
-
-impl Clock for SystemClock {
-    fn now(&self) -> Timestamp {
-        let elapsed = self.anchor.elapsed();
-        Timestamp(self.anchor_ms + elapsed.as_secs() * 1_000 + u64::from(elapsed.subsec_millis()))
-    }
-}
-
-/// A clock that a test moves by hand. Share it in an `Arc`.
-#[derive(Debug, Default)]
-pub struct ManualClock {
-    now_ms: AtomicU64,
-}
-
-impl ManualClock {
-    /// Starts at `now`.
-    pub fn new(now: Timestamp) -> Self {
-        ManualClock { now_ms: AtomicU64::new(now.0) }
-    }
-
-    /// Moves time on.
-    pub fn advance(&self, by: Duration) {
-        // SeqCst: a test that moves time in one thread and reserves in another expects one order of both.
-        self.now_ms.fetch_add(millis_ceil(by), Ordering::SeqCst);
-    }
-}
-
-impl Clock for ManualClock {
-    fn now(&self) -> Timestamp {
-        Timestamp(self.now_ms.load(Ordering::SeqCst))
-    }
-}
-
-impl<C: Clock> Clock for std::sync::Arc<C> {
-    fn now(&self) -> Timestamp {
-        (**self).now()
-    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,98 @@
+//! The machine's own clock.
+
+use std::fs;
+use std::sync::LazyLock;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustix::time::{ClockId, clock_gettime};
+
+use super::{Clock, Look, Timestamp, Uptime};
+
+/// Tries to read two clocks at one moment.
+const TRIES: u32 = 4;
+
+const NS_A_MS: u64 = 1_000_000;
+
+/// Two clocks read within this are read at one moment.
+const AT_ONCE_NS: u64 = NS_A_MS;
+
+/// The machine's clock that counts all time since it started, also while it was suspended (`CLOCK_BOOTTIME`), anchored to
+/// the wall clock when it is made. The default.
+///
+/// A wall clock that is set moves no deadline: see [the rules](crate::clock).
+#[derive(Debug)]
+pub struct SystemClock {
+    /// The wall's time at which the machine would have started.
+    anchor_ns: u64,
+}
+
+impl SystemClock {
+    /// Anchored now.
+    pub fn new() -> Self {
+        SystemClock { anchor_ns: wall_ns().saturating_sub(since_boot_ns()) }
+    }
+
+    fn at(&self, since_boot_ns: u64) -> Timestamp {
+        Timestamp(self.anchor_ns.saturating_add(since_boot_ns) / NS_A_MS)
+    }
+}
+
+impl Default for SystemClock {
+    fn default() -> Self {
+        SystemClock::new()
+    }
+}
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        self.at(since_boot_ns())
+    }
+
+    fn look(&self) -> Look {
+        // In this order, whoever is put to sleep in between takes the wall for earlier than it is, not for later.
+        let read = || (since_boot_ns(), wall_ns(), since_boot_ns());
+        let at_once = |(before, _, after): &(u64, u64, u64)| after.saturating_sub(*before) < AT_ONCE_NS;
+        let (_, wall_ns, since_ns) = (1..TRIES).map(|_| read()).find(at_once).unwrap_or_else(read);
+        let uptime = BOOT.map(|boot| Uptime { boot, since: Duration::from_nanos(since_ns) });
+        Look { steady: self.at(since_ns), wall: Timestamp(wall_ns / NS_A_MS), uptime }
+    }
+}
+
+/// Since 1970, if the wall says a later time; until the year 2554.
+fn wall_ns() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Counts all time since the machine started. Miri does not know it.
+const BOOTTIME: ClockId = if cfg!(miri) { ClockId::Monotonic } else { ClockId::Boottime };
+
+fn since_boot_ns() -> u64 {
+    let time = clock_gettime(BOOTTIME);
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+/// What the kernel drew when it started.
+static BOOT: LazyLock<Option<u128>> = LazyLock::new(|| {
+    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    u128::from_str_radix(&text.trim().replace('-', ""), 16).ok()
+});
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_says_the_walls_time_and_goes_on() {
+        let clock = SystemClock::new();
+        let (first, second) = (clock.look(), clock.look());
+        assert!(second.steady >= first.steady);
+        assert!(second.steady >= Timestamp(super::super::EPOCH_2020_MS));
+        // Uptime and steady time are one clock.
+        if let (Some(before), Some(after)) = (first.uptime, second.uptime) {
+            assert_eq!(before.boot, after.boot);
+            let passed_ms = second.steady.since(first.steady).as_millis();
+            assert!((after.since - before.since).as_millis().abs_diff(passed_ms) <= 1);
+        }
+    }
+}

@@ -1,0 +1,364 @@
+//! A wall clock that jumps, a machine that is suspended, and restarts in between: no hold expires early, none lives on for
+//! long after its time, nothing that was told is undone. The rules are in `stockhold::clock`.
+
+mod common;
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+use common::{Dice, SECOND, START, out_of_stock};
+use stockhold::clock::{Look, Uptime};
+use stockhold::error::ConfirmError;
+use stockhold::{Clock, Config, Engine, HoldId, HoldState, Receive, Reserve, StockKey, Timestamp};
+use tempfile::TempDir;
+
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3_600);
+const DAY: Duration = Duration::from_secs(86_400);
+
+fn ms(duration: Duration) -> u64 {
+    duration.as_millis() as u64
+}
+
+/// Time that truly passes, whatever clocks say of it.
+#[derive(Default)]
+struct Machine {
+    passed_ms: AtomicU64,
+    /// Of that, before it started, or that it did not count.
+    uncounted_ms: AtomicU64,
+    boot: AtomicU64,
+    wall_ahead_ms: AtomicI64,
+}
+
+impl Machine {
+    fn pass(&self, time: Duration) {
+        self.passed_ms.fetch_add(ms(time), Ordering::SeqCst);
+    }
+
+    /// The wall, from now on, and the truth.
+    fn set_wall(&self, ahead_ms: i64) {
+        self.wall_ahead_ms.store(ahead_ms, Ordering::SeqCst);
+    }
+
+    fn passed_ms(&self) -> u64 {
+        self.passed_ms.load(Ordering::SeqCst)
+    }
+
+    fn up_ms(&self) -> u64 {
+        self.passed_ms() - self.uncounted_ms.load(Ordering::SeqCst)
+    }
+
+    fn wall(&self) -> Timestamp {
+        Timestamp((START.0 + self.passed_ms()).strict_add_signed(self.wall_ahead_ms.load(Ordering::SeqCst)))
+    }
+
+    fn restart(&self) {
+        self.boot.fetch_add(1, Ordering::SeqCst);
+        self.uncounted_ms.store(self.passed_ms(), Ordering::SeqCst);
+    }
+}
+
+/// A process on it, whose clock is anchored to the wall once.
+struct Process {
+    machine: Arc<Machine>,
+    anchor_ms: u64,
+}
+
+impl Clock for Process {
+    fn now(&self) -> Timestamp {
+        Timestamp(self.anchor_ms + self.machine.up_ms())
+    }
+
+    fn look(&self) -> Look {
+        let boot = u128::from(self.machine.boot.load(Ordering::SeqCst));
+        let uptime = Some(Uptime { boot, since: Duration::from_millis(self.machine.up_ms()) });
+        Look { steady: self.now(), wall: self.machine.wall(), uptime }
+    }
+}
+
+struct Shop {
+    machine: Arc<Machine>,
+    directory: TempDir,
+    engine: Option<Engine>,
+    key: StockKey,
+}
+
+impl Shop {
+    fn open() -> Shop {
+        let (machine, directory) = (Arc::new(Machine::default()), tempfile::tempdir().unwrap());
+        let engine = Shop::engine_on(&machine, &directory);
+        let key = engine.declare("poster", "berlin").unwrap();
+        engine.receive(Receive::units(key, 1_000)).unwrap().wait().unwrap();
+        Shop { machine, directory, engine: Some(engine), key }
+    }
+
+    fn engine_on(machine: &Arc<Machine>, directory: &TempDir) -> Engine {
+        let anchor_ms = machine.wall().0 - machine.up_ms();
+        let clock = Process { machine: Arc::clone(machine), anchor_ms };
+        let config = Config::default().clock(clock).driver_period(None).ring_bytes(1 << 20);
+        Engine::open(directory.path(), config).unwrap()
+    }
+
+    fn engine(&self) -> &Engine {
+        self.engine.as_ref().unwrap()
+    }
+
+    /// The process ends, `meanwhile` happens, another one begins.
+    fn restart(&mut self, meanwhile: impl FnOnce(&Machine)) {
+        self.engine = None;
+        meanwhile(&self.machine);
+        self.engine = Some(Shop::engine_on(&self.machine, &self.directory));
+    }
+
+    fn reserve(&self, ttl: Duration) -> HoldId {
+        let request = Reserve::units(self.key, 1).ttl(ttl);
+        self.engine().reserve(request).unwrap().wait().unwrap().hold
+    }
+
+    fn is_live(&self, hold: HoldId) -> bool {
+        match self.engine().status(hold).unwrap().state {
+            HoldState::Active => true,
+            HoldState::Expired => false,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Time passes, a second at a time, with somebody asking.
+    fn live(&self, time: Duration) {
+        for _ in 0..time.as_secs() {
+            self.machine.pass(SECOND);
+            self.engine().now();
+        }
+    }
+
+    /// From when to when a hold's end was seen, if it is live now: seconds that truly passed.
+    #[track_caller]
+    fn assert_ends_after(&self, hold: HoldId, seconds: RangeInclusive<u64>) {
+        self.live(Duration::from_secs(*seconds.start()));
+        assert!(self.is_live(hold), "it expired early");
+        self.live(Duration::from_secs(seconds.end() - seconds.start()));
+        assert!(!self.is_live(hold), "it lives on");
+    }
+
+    #[track_caller]
+    fn assert_clock(&self, ahead_ms: RangeInclusive<i64>, jumps: u64, unbelieved: bool) {
+        let metrics = self.engine().metrics();
+        assert!(ahead_ms.contains(&metrics.clock_ahead_ms), "{}", metrics.clock_ahead_ms);
+        assert_eq!((metrics.clock_jumps, metrics.clock_unbelieved), (jumps, unbelieved));
+    }
+}
+
+fn signed(duration: Duration) -> i64 {
+    ms(duration) as i64
+}
+
+#[test]
+fn a_wall_set_back_by_minutes_makes_holds_live_a_little_longer() {
+    let shop = Shop::open();
+    let hold = shop.reserve(10 * MINUTE);
+    shop.machine.set_wall(-signed(5 * MINUTE));
+    shop.assert_ends_after(hold, 600..=641);
+    shop.assert_clock(1..=signed(5 * MINUTE), 1, false);
+    shop.live(70 * MINUTE);
+    shop.assert_clock(-1..=1, 1, false);
+}
+
+#[test]
+fn a_wall_set_ahead_a_little_makes_holds_live_hardly_shorter() {
+    let shop = Shop::open();
+    let hold = shop.reserve(10 * MINUTE);
+    shop.machine.set_wall(signed(30 * SECOND));
+    shop.assert_ends_after(hold, 599..=600);
+    shop.assert_clock(-signed(30 * SECOND)..=-signed(29 * SECOND), 1, false);
+}
+
+#[test]
+fn a_wall_set_a_day_ahead_is_not_believed_and_said_so() {
+    let shop = Shop::open();
+    let hold = shop.reserve(10 * MINUTE);
+    shop.machine.set_wall(signed(DAY));
+    shop.live(MINUTE);
+    assert_eq!(shop.engine().sweep(), 0);
+    shop.assert_clock(-signed(DAY)..=-signed(DAY), 1, true);
+    let later = shop.reserve(10 * MINUTE);
+    shop.assert_ends_after(hold, 539..=540);
+    shop.assert_ends_after(later, 59..=60);
+    shop.machine.set_wall(0);
+    shop.live(2 * SECOND);
+    shop.assert_clock(0..=0, 2, false);
+}
+
+#[test]
+fn an_operator_who_accepts_the_wall_expires_what_is_due_by_it() {
+    let shop = Shop::open();
+    let (short, long) = (shop.reserve(10 * MINUTE), shop.reserve(2 * DAY));
+    shop.machine.set_wall(signed(DAY));
+    shop.live(2 * SECOND);
+    let wall = shop.machine.wall();
+    assert_eq!(shop.engine().accept_clock(), DAY);
+    assert_eq!(shop.engine().now(), wall);
+    assert_eq!((shop.is_live(short), shop.is_live(long)), (false, true));
+    shop.assert_clock(0..=0, 1, false);
+    assert_eq!(shop.engine().accept_clock(), Duration::ZERO);
+    shop.machine.set_wall(0);
+    let before = shop.engine().now();
+    assert_eq!(shop.engine().accept_clock(), Duration::ZERO);
+    assert_eq!(shop.engine().now(), before, "it never falls");
+}
+
+#[test]
+fn time_of_suspension_has_passed() {
+    let shop = Shop::open();
+    let (short, long) = (shop.reserve(10 * MINUTE), shop.reserve(2 * HOUR));
+    shop.machine.pass(HOUR);
+    // Even before anybody has looked at the wall: it begins to live after the suspension, not before.
+    let new = shop.reserve(10 * MINUTE);
+    assert_eq!((shop.is_live(short), shop.is_live(long)), (false, true));
+    shop.assert_clock(0..=0, 0, false);
+    shop.assert_ends_after(new, 599..=600);
+    shop.assert_ends_after(long, 2_999..=3_000);
+}
+
+#[test]
+fn time_goes_on_over_a_restart_whatever_the_wall_does_meanwhile() {
+    for wall_ahead_ms in [signed(DAY), -signed(DAY), -signed(5 * MINUTE), signed(10 * SECOND), 0] {
+        let mut shop = Shop::open();
+        let hold = shop.reserve(10 * MINUTE);
+        shop.live(MINUTE);
+        let before = shop.engine().now();
+        shop.restart(|machine| {
+            machine.pass(MINUTE);
+            machine.set_wall(wall_ahead_ms);
+        });
+        let engine = shop.engine();
+        assert_eq!(engine.now(), before.plus(MINUTE));
+        assert_eq!(engine.report().clock_ahead_ms, -wall_ahead_ms);
+        assert_eq!(engine.metrics().clock_unbelieved, wall_ahead_ms == signed(DAY));
+        shop.restart(|_| {});
+        shop.assert_ends_after(hold, 479..=513); // 480 * 16 / 15
+    }
+}
+
+#[test]
+fn what_was_due_while_the_engine_was_closed_is_due() {
+    let mut shop = Shop::open();
+    let hold = shop.reserve(10 * MINUTE);
+    shop.restart(|machine| machine.pass(DAY));
+    assert!(!shop.is_live(hold));
+    assert!(matches!(shop.engine().confirm(hold), Err(ConfirmError::Expired)));
+}
+
+#[test]
+fn after_a_start_of_the_machine_the_wall_is_believed() {
+    let mut shop = Shop::open();
+    let hold = shop.reserve(2 * HOUR);
+    shop.restart(|machine| {
+        machine.pass(HOUR);
+        machine.restart();
+    });
+    assert_eq!(shop.engine().now(), shop.machine.wall());
+    shop.assert_ends_after(hold, 3_599..=3_600);
+}
+
+#[test]
+fn after_a_start_of_the_machine_time_is_not_below_the_logs_and_loses_its_lead_slowly() {
+    let mut shop = Shop::open();
+    shop.live(HOUR);
+    let hold = shop.reserve(10 * MINUTE);
+    let last = shop.engine().now();
+    shop.restart(|machine| {
+        machine.restart();
+        machine.set_wall(-signed(HOUR));
+    });
+    assert_eq!(shop.engine().now(), last);
+    assert_eq!(shop.engine().report().clock_ahead_ms, signed(HOUR));
+    shop.assert_ends_after(hold, 600..=641);
+    shop.live(16 * HOUR);
+    shop.assert_clock(-1..=1, 0, false);
+}
+
+#[test]
+fn a_damaged_or_missing_file_is_as_a_start_of_the_machine() {
+    for damage in [None, Some(&b""[..]), Some(&[7; 44])] {
+        let mut shop = Shop::open();
+        let file = shop.directory.path().join("clock");
+        shop.restart(|machine| {
+            match damage {
+                None => std::fs::remove_file(&file).unwrap(),
+                Some(bytes) => std::fs::write(&file, bytes).unwrap(),
+            }
+            machine.set_wall(signed(DAY));
+        });
+        assert_eq!(shop.engine().now(), shop.machine.wall());
+    }
+}
+
+#[test]
+fn expired_stays_expired_and_its_units_stay_sold() {
+    let mut shop = Shop::open();
+    let key = shop.engine().declare("last one", "berlin").unwrap();
+    shop.engine().receive(Receive::units(key, 1)).unwrap().wait().unwrap();
+    let reserve =
+        |shop: &Shop, ttl| Ok(shop.engine().reserve(Reserve::units(key, 1).ttl(ttl))?.wait().unwrap());
+    let first = reserve(&shop, MINUTE).unwrap().hold;
+    shop.machine.pass(MINUTE);
+    let expired = |shop: &Shop| matches!(shop.engine().confirm(first), Err(ConfirmError::Expired));
+    assert!(expired(&shop));
+    let second = reserve(&shop, DAY).unwrap().hold;
+    for (wall_ahead_ms, machine_too) in
+        [(-signed(HOUR), false), (signed(DAY), false), (-signed(DAY), true), (signed(HOUR), true)]
+    {
+        shop.machine.set_wall(wall_ahead_ms);
+        shop.live(2 * SECOND);
+        shop.restart(|machine| {
+            if machine_too {
+                machine.restart();
+            }
+        });
+        assert!(expired(&shop));
+        assert_eq!(out_of_stock(&reserve(&shop, MINUTE)), Some(0));
+    }
+    shop.engine().confirm(second).unwrap().wait().unwrap();
+}
+
+/// Holds live from `ttl * 1024/1025` to `ttl * 16/15`, in time that truly passed.
+#[test]
+fn whatever_the_wall_does_a_hold_lives_as_long_as_was_asked_for() {
+    let mut dice = Dice::new();
+    for _ in 0..30 {
+        let mut shop = Shop::open();
+        let mut holds: Vec<(HoldId, u64, u64, bool)> = Vec::new();
+        let mut told = Timestamp(0);
+        for _ in 0..120 {
+            match dice.roll(20) {
+                0 => shop.machine.set_wall(i64::from(dice.roll(600_000)) - 300_000),
+                1 => shop.machine.set_wall(i64::from(dice.roll(400_000_000)) - 200_000_000),
+                2 => shop.machine.set_wall(0),
+                3 => shop.machine.pass(Duration::from_millis(dice.roll(7_200_000).into())), // suspended, or quiet
+                4 => shop.restart(|machine| machine.pass(Duration::from_millis(dice.roll(600_000).into()))),
+                5..10 => {
+                    let ttl_ms = 1 + u64::from(dice.roll(1_200_000));
+                    let hold = shop.reserve(Duration::from_millis(ttl_ms));
+                    holds.push((hold, shop.machine.passed_ms(), ttl_ms, true));
+                }
+                _ => shop.machine.pass(Duration::from_millis(dice.roll(60_000).into())),
+            }
+            let now = shop.engine().now();
+            assert!(now >= told, "{now} after {told}");
+            told = now;
+            for (hold, born_ms, ttl_ms, live) in &mut holds {
+                let lived_ms = shop.machine.passed_ms() - *born_ms;
+                match (*live, shop.is_live(*hold)) {
+                    (true, true) => assert!(lived_ms <= *ttl_ms * 16 / 15 + 3, "{lived_ms} of {ttl_ms}"),
+                    (true, false) => {
+                        assert!(lived_ms + 3 >= *ttl_ms * 1_024 / 1_025, "{lived_ms} of {ttl_ms}")
+                    }
+                    (false, live) => assert!(!live, "it came back"),
+                }
+                *live = shop.is_live(*hold);
+            }
+        }
+    }
+}
