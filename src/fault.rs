@@ -41,6 +41,10 @@ pub(crate) enum Fault {
     TakeExpiredSlot,
     /// The stack of free slots has no tag.
     ForgetTag,
+    /// A group is only flushed by the store, not synced, before it is called durable.
+    SkipSync,
+    /// Receipts are released before the store has what they rest on.
+    AckEarly,
 }
 
 #[cfg(not(any(stockhold_loom, stockhold_faults)))]
