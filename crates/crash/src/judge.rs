@@ -15,6 +15,9 @@ use crate::witness::{Outcome, Witness};
 /// Complaints told at most; the first few say it.
 const COMPLAINTS_MAX: usize = 12;
 
+/// A time before every log's: then the engine goes by its log, and no hold expires that was live at the cut.
+pub(crate) const LONG_AGO: Timestamp = Timestamp(1_577_923_200_000);
+
 /// What a directory was found to be.
 #[derive(Default, Debug)]
 pub(crate) struct Judged {

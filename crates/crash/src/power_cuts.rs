@@ -11,7 +11,7 @@ use std::time::{Instant, SystemTime};
 use crate::cut::{Cut, Cuts};
 use crate::dice::Dice;
 use crate::image::{DISKS, Forgets, Image};
-use crate::judge::{Judged, judge};
+use crate::judge::{Judged, LONG_AGO, judge};
 use crate::options::Options;
 use crate::recording::{Recording, SHOP};
 use crate::witness::Witness;
@@ -38,9 +38,6 @@ Exit code 1: an acknowledgement was lost, or something else is wrong with an ima
 
 /// Images of one recording.
 const IMAGES_EACH: u64 = 50;
-/// A time before every log's: then the engine goes by its log, and no hold expires that was live at the cut.
-const LONG_AGO: Timestamp = Timestamp(1_577_923_200_000);
-
 /// An image to be judged.
 struct Job {
     number: u64,
