@@ -32,18 +32,22 @@ const EDGES: [&str; 14] = [
 /// Calls that change nothing: the power going there is the power going before.
 const IDLE: [&str; 7] = ["mmap", "lseek", "clone", "clone3", "fcntl", "ioctl", "execve"];
 
+/// A write that is long enough to be torn in the middle of a group.
+const LONG_BYTES: i64 = 16 << 10;
+
 /// How far from an edge is still near it.
 const NEAR: u64 = 2;
 
 /// Cuts to choose from.
 #[derive(Default, Debug)]
 pub(crate) struct Cuts {
-    /// Each in the same order; never empty but for `openings`.
+    /// Each in the same order; any of them may be empty.
     all: Vec<Cut>,
     /// Places in `all`.
     edges: Vec<usize>,
     told: Vec<usize>,
     openings: Vec<usize>,
+    long: Vec<usize>,
 }
 
 impl Cuts {
@@ -62,6 +66,12 @@ impl Cuts {
                 cuts.all.push(Cut { run, moments: index + 1 });
                 if EDGES.contains(&&*call.name) {
                     cuts.edges.push(place);
+                }
+                if let Moment::Returns(_) = moment
+                    && call.name.contains("write")
+                    && call.result >= Some(LONG_BYTES)
+                {
+                    cuts.long.push(place);
                 }
                 if let Moment::Begins(_) = moment
                     && call.name == "write"
@@ -88,11 +98,12 @@ impl Cuts {
         let some = |places: &[usize], dice: &mut Dice| {
             (!places.is_empty()).then(|| places[dice.index(places.len())])
         };
-        let place = match dice.below(10) {
-            0..4 => some(&self.edges, dice)
+        let place = match dice.below(20) {
+            0..7 => some(&self.edges, dice)
                 .map(|edge| (edge as u64 + dice.below(2 * NEAR + 1)).saturating_sub(NEAR) as usize),
-            4..6 => some(&self.told, dice),
-            6..8 => some(&self.openings, dice),
+            7..10 => some(&self.told, dice),
+            10..14 => some(&self.openings, dice),
+            14..17 => some(&self.long, dice),
             _ => None,
         };
         let place = place.unwrap_or_else(|| dice.index(self.all.len().max(1)));

@@ -36,7 +36,7 @@ pub(crate) enum Errand {
 pub(crate) enum Lines {
     /// A key and units each. One is a plain reserve, more are a cart.
     These(Vec<(u32, u32)>),
-    /// A unit of each of so many keys: a few words here, kilobytes in the log.
+    /// A unit of each of so many keys, the last ones: a few words here, kilobytes in the log.
     Pallet(u32),
 }
 
@@ -45,7 +45,7 @@ impl Lines {
     pub(crate) fn list(&self) -> Vec<(u32, u32)> {
         match self {
             Lines::These(lines) => lines.clone(),
-            Lines::Pallet(keys) => (0..*keys).map(|key| (key, 1)).collect(),
+            Lines::Pallet(keys) => (0..*keys).map(|key| (KEYS - 1 - key, 1)).collect(),
         }
     }
 }

@@ -91,6 +91,9 @@ impl Image {
     }
 }
 
+/// As many changes are the latest.
+const LATEST: usize = 4;
+
 /// What becomes of one write.
 enum Kept {
     All,
@@ -119,10 +122,16 @@ impl<'d> Chance<'d> {
         let mut steps: Vec<Step> =
             files.flat_map(|file| file.pending.iter().map(|(step, _)| *step)).collect();
         steps.extend(disk.namings.iter().map(|naming| naming.step));
-        steps.push(0);
-        let last = steps[dice.index(steps.len())];
-        let whole = [0, 20, 50, 80, 95][dice.index(5)];
-        let torn = [0, 10, 50][dice.index(3)];
+        steps.sort_unstable();
+        // Mostly the latest: what nobody ever syncs is pending for ever, and says little.
+        let from = match dice.below(10) {
+            0..6 => steps.len().saturating_sub(1),
+            6..8 => steps.len().saturating_sub(LATEST),
+            _ => 0,
+        };
+        let last = steps[from..].get(dice.index((steps.len() - from).max(1))).map_or(0, |step| *step);
+        let whole = [0, 20, 50, 80][dice.index(4)];
+        let torn = [0, 30, 90][dice.index(3)];
         Chance { forgets, dice, sector, last, whole, torn }
     }
 

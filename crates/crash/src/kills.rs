@@ -14,6 +14,7 @@ use stockhold::Timestamp;
 
 use crate::dice::Dice;
 use crate::judge::{LONG_AGO, judge};
+use crate::load::HEAVY;
 use crate::options::Options;
 use crate::witness::Witness;
 
@@ -93,13 +94,15 @@ pub(crate) fn run(options: &Options) -> Result<bool, String> {
 /// Kills on one directory. False if something is wrong with it.
 fn live_on(load: &Path, shop: &Path, seed: u64, kills: u64, tally: &mut Tally) -> Result<bool, String> {
     let (mut dice, mut witness) = (Dice::new(seed, 0), Witness::default());
+    // Every other directory grows by pallets, whose groups are long.
+    let pallets = if dice.percent(50) { HEAVY } else { 5 };
     for kill in 0..kills {
         let when = match dice.percent(35) {
             true => When::Started(Duration::from_micros(dice.below(25_000))),
             false => When::Opened(Duration::from_micros(dice.below(60_000))),
         };
         let told = witness.told();
-        let opened = kill_one(load, shop, (seed, kill), when, &mut witness)?;
+        let opened = kill_one(load, shop, (seed, kill, pallets), when, &mut witness)?;
         tally.kills += 1;
         tally.opening += u64::from(!opened);
         tally.told += (witness.told() - told) as u64;
@@ -131,12 +134,12 @@ fn live_on(load: &Path, shop: &Path, seed: u64, kills: u64, tally: &mut Tally) -
 fn kill_one(
     load: &Path,
     shop: &Path,
-    (seed, run): (u64, u64),
+    (seed, run, pallets): (u64, u64, u64),
     when: When,
     witness: &mut Witness,
 ) -> Result<bool, String> {
     let mut child = Command::new(load)
-        .args(["load", "--errands", "0", "--pallets", "10", "--dir"])
+        .args(["load", "--errands", "0", "--pallets", &pallets.to_string(), "--dir"])
         .arg(shop)
         .args(["--seed", &seed.to_string(), "--run", &run.to_string()])
         .stdin(Stdio::null())

@@ -22,6 +22,9 @@ pub(crate) const WORKERS: u64 = 2;
 const SMALL_KEYS: u64 = 6;
 /// A worker with more holds than this ends some.
 const HOLDS_MAX: usize = 24;
+/// With so many pallets in a hundred reserves there is stock for them, and many are asked for at once: then groups have
+/// several chunks, and segments of the log fill.
+pub(crate) const HEAVY: u64 = 80;
 /// Short enough that holds expire within a run.
 const TTL_SHORT_MS: (u64, u64) = (5, 80);
 const TTL_LONG_MS: u64 = 3_600_000;
@@ -123,15 +126,25 @@ impl Load {
         };
         worker.remember(engine);
         let (mut errand, mut burst) = (0, Vec::new());
+        let heavy = self.pallets >= HEAVY;
+        let mut first: Vec<_> = if heavy && stream == 0 { stock() } else { Vec::new() };
         while self.errands == 0 || errand < self.errands {
-            let together = if worker.dice.percent(15) { worker.dice.between(2, 30) } else { 1 };
-            for _ in 0..together {
-                let asked = worker.choose();
-                let id = stream << 20 | errand;
-                errand += 1;
-                mouth.say(&[Line::Asked(id, asked.clone())])?;
-                let reply = asked.ask(engine, keys, id)?;
-                worker.learn(&asked, &reply);
+            let burst_max = if heavy { 100 } else { 30 };
+            let together = match first.len() {
+                0 if worker.dice.percent(15) => worker.dice.between(2, burst_max),
+                0 => 1,
+                stock => stock as u64,
+            };
+            // Said together and then asked together, so that the log meets them together.
+            let asked: Vec<_> = (errand..errand + together)
+                .map(|errand| (stream << 20 | errand, first.pop().unwrap_or_else(|| worker.choose())))
+                .collect();
+            errand += together;
+            let lines: Vec<_> = asked.iter().map(|(id, errand)| Line::Asked(*id, errand.clone())).collect();
+            mouth.say(&lines)?;
+            for (id, errand) in asked {
+                let reply = errand.ask(engine, keys, id)?;
+                worker.learn(&errand, &reply);
                 burst.push((id, reply));
             }
             let last = burst.iter().filter_map(|(_, reply)| match reply {
@@ -155,6 +168,11 @@ impl Load {
         }
         Ok(())
     }
+}
+
+/// What pallets are made of.
+fn stock() -> Vec<Errand> {
+    (0..KEYS).map(|key| Errand::Receive { key, units: 5_000 }).collect()
 }
 
 /// A hold as its worker knows it.
@@ -200,13 +218,9 @@ impl Worker {
             let units = self.dice.between(1, 12) as u32;
             return Errand::Receive { key, units };
         }
-        if self.dice.percent(5) {
-            // What pallets are made of.
-            let (key, units) = (self.dice.below(KEYS.into()) as u32, 400);
-            return Errand::Receive { key, units };
-        }
         let lines = if self.dice.percent(self.pallets) {
-            Lines::Pallet(self.dice.between(100, KEYS.into()) as u32)
+            // Behind the scarce ones there is enough, if there is any.
+            Lines::Pallet(self.dice.between(100, u64::from(KEYS) - SMALL_KEYS) as u32)
         } else {
             let count = if self.dice.percent(30) { self.dice.between(2, 4) } else { 1 };
             // One line a key: a cart adds up what it is asked for twice.
@@ -230,10 +244,7 @@ impl Worker {
         match state {
             HoldState::Confirmed if self.dice.percent(80) => Errand::Ship { hold, units: part },
             HoldState::Confirmed => Errand::Cancel { hold },
-            HoldState::Expired => {
-                self.holds.swap_remove(own);
-                Errand::Confirm { hold, units: None, retake: true }
-            }
+            HoldState::Expired => Errand::Confirm { hold, units: None, retake: true },
             _ => match self.dice.below(if many { 5 } else { 9 }) {
                 0..=2 => Errand::Confirm { hold, units: part, retake: self.dice.percent(30) },
                 3 | 4 => Errand::Release { hold },

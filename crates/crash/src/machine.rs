@@ -19,6 +19,9 @@ pub(crate) const TRACED: &str = "open,openat,openat2,creat,close,close_range,dup
     fsync,fdatasync,sync_file_range,sync,syncfs,msync,\
     clone,clone3,fork,vfork,execve,execveat,chdir,fchdir,io_uring_setup,io_submit";
 
+#[cfg(test)]
+mod tests;
+
 /// What a descriptor is.
 #[derive(Clone)]
 enum Open {
@@ -266,7 +269,10 @@ impl Machine {
     fn writes(&mut self, call: &Call, written: usize) -> Result<(), String> {
         let Some(Opening { node, position, append }) = self.opening(call)? else { return Ok(()) };
         let (node, is_placed) = (*node, call.name.starts_with('p'));
-        let (at, append) = if is_placed { (call.number(3)? as usize, false) } else { (*position, *append) };
+        let (at, append) = match is_placed {
+            true => (usize::try_from(call.number(3)?).map_err(|_| "a place that is none")?, false),
+            false => (*position, *append),
+        };
         let mut data = match &*call.name {
             "write" | "pwrite64" => call.bytes(1)?,
             _ => vector(call.argument(1)?)?,

@@ -12,6 +12,7 @@ use std::process::{Command, Stdio};
 use crate::cut::Cut;
 use crate::dice::Dice;
 use crate::disk::{Kind, Node, ROOT};
+use crate::load::HEAVY;
 use crate::machine::{Machine, TRACED};
 use crate::trace::{ADDED, Call, Moment, Trace, quoted};
 
@@ -36,18 +37,18 @@ impl Recording {
         let mut recording = Recording { root, runs: Vec::new() };
         let mut machine = recording.machine();
         let mut dice = Dice::new(seed, 0);
-        // Now and then enough to fill segments of the log; else short, so that most of it is beginnings and ends.
-        let heavy = dice.percent(15);
+        // Now and then enough to fill segments of the log; else short, so that much of it is beginnings and ends.
+        let heavy = dice.percent(20);
         for run in 0..if heavy { 3 } else { dice.between(3, 7) } {
             let file = into.join(format!("run-{run}"));
-            let errands = if heavy { dice.between(150, 300) } else { dice.between(5, 60) };
+            let errands = if heavy { dice.between(300, 900) } else { dice.between(5, 60) };
             let arguments = [
                 ("--dir", format!("{}/{SHOP}", recording.root)),
                 ("--seed", seed.to_string()),
                 ("--run", run.to_string()),
                 ("--errands", errands.to_string()),
                 ("--sessions", dice.between(1, 2).to_string()),
-                ("--pallets", if heavy { "80" } else { "3" }.to_owned()),
+                ("--pallets", if heavy { HEAVY } else { 3 }.to_string()),
                 ("--abrupt", if dice.percent(60) { "1" } else { "0" }.to_owned()),
                 // Sometimes in the middle of its own recovery.
                 (
