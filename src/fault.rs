@@ -45,6 +45,10 @@ pub(crate) enum Fault {
     CheckpointAhead,
     /// The log is cut below the younger of the two checkpoints that are kept.
     CutUnderTheYounger,
+    /// A group is only flushed by the store, not synced, before it is called durable.
+    SkipSync,
+    /// Receipts are released before the store has what they rest on.
+    AckEarly,
 }
 
 #[cfg(not(any(stockhold_loom, stockhold_faults)))]

@@ -11,7 +11,7 @@ cd "$(dirname "$0")/.."
 
 export RUSTFLAGS="${RUSTFLAGS:-} --cfg stockhold_faults"
 # Beside the ordinary build, so that neither throws the other's artefacts away.
-export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/stalled"
+export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/faults"
 export CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_DEBUG=false
 export RUST_BACKTRACE=0 CARGO_TERM_COLOR=never
 

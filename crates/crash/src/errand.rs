@@ -1,0 +1,277 @@
+//! What is asked of an engine and what it tells, in a form that outlives both: so that the same can be asked again.
+
+use std::fmt::Display;
+use std::thread;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use stockhold::error::{Common, ConfirmError, HoldError, ReplaceError, ReserveError, StockError};
+use stockhold::{
+    CartLine, Confirm, Engine, Extend, HoldId, OnHold, OpKey, Position, Receive, RefusalReason, Replace,
+    Reserve, ReserveCart, StockKey,
+};
+
+/// Stock keys in use: the first are small shops' ware, all of them are a pallet's.
+pub(crate) const KEYS: u32 = 400;
+
+/// An engine that says "try again" for so long is not going to do better.
+const TRIES_MAX: u32 = 20_000;
+
+/// What is asked. Holds by their number.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) enum Errand {
+    Receive { key: u32, units: u32 },
+    Reserve { lines: Lines, ttl_ms: u64, remember: bool, reference: String },
+    Confirm { hold: u128, units: Option<u32>, retake: bool },
+    Release { hold: u128 },
+    Extend { hold: u128, ttl_ms: u64 },
+    Pay { hold: u128 },
+    Ship { hold: u128, units: Option<u32> },
+    Cancel { hold: u128 },
+    Replace { hold: u128, units: u32 },
+}
+
+/// Lines of a reserve.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) enum Lines {
+    /// A key and units each. One is a plain reserve, more are a cart.
+    These(Vec<(u32, u32)>),
+    /// A unit of each of so many keys, the last ones: a few words here, kilobytes in the log.
+    Pallet(u32),
+}
+
+impl Lines {
+    /// One by one.
+    pub(crate) fn list(&self) -> Vec<(u32, u32)> {
+        match self {
+            Lines::These(lines) => lines.clone(),
+            Lines::Pallet(keys) => (0..*keys).map(|key| (KEYS - 1 - key, 1)).collect(),
+        }
+    }
+}
+
+/// What was told, and where in the log it stands.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct Told {
+    pub(crate) position: u64,
+    pub(crate) answer: Answer,
+}
+
+/// What was told. Not in it: how many units were left, which is about others.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) enum Answer {
+    Received {
+        available: i64,
+    },
+    /// A refusal that the op key remembers.
+    Refused {
+        asked: u32,
+        available: i64,
+    },
+    Granted {
+        hold: u128,
+        units: u32,
+        deadline_ms: u64,
+    },
+    Confirmed {
+        units: u32,
+        returned: u32,
+        retaken: bool,
+    },
+    Moved {
+        units: u32,
+        remaining: u32,
+    },
+    Extended {
+        deadline_ms: u64,
+    },
+    Replaced {
+        units: u32,
+        deadline_ms: u64,
+    },
+}
+
+/// How an engine answers.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Reply {
+    /// It happened; it can be relied on once its position is durable.
+    Yes(Told),
+    /// It did not happen, and nothing remembers that it was asked.
+    No(String),
+}
+
+/// The stock keys, which are made if they are new.
+pub(crate) fn declare(engine: &Engine) -> Result<Vec<StockKey>, String> {
+    (0..KEYS)
+        .map(|key| engine.declare(&format!("item-{key}"), "berlin").map_err(|error| error.to_string()))
+        .collect()
+}
+
+impl Errand {
+    /// Asks, again if the engine is busy. The answer is not durable yet.
+    pub(crate) fn ask(&self, engine: &Engine, keys: &[StockKey], number: u64) -> Result<Reply, String> {
+        for _ in 0..TRIES_MAX {
+            match self.ask_once(engine, keys, op_key(number)) {
+                Ok(told) => return Ok(Reply::Yes(told)),
+                Err(Not::Now) => thread::sleep(Duration::from_micros(50)),
+                Err(Not::Done(why)) => return Ok(Reply::No(why)),
+                Err(Not::Answered(why)) => return Err(why),
+            }
+        }
+        Err("the engine was busy for a second".into())
+    }
+
+    fn ask_once(&self, engine: &Engine, keys: &[StockKey], op: OpKey) -> Result<Told, Not> {
+        let told = |Position(position), answer| Told { position, answer };
+        let key = |key: u32| keys[key as usize];
+        Ok(match self {
+            Errand::Receive { key: of, units } => {
+                let receipt = engine.receive(Receive::units(key(*of), *units).op_key(op))?;
+                let position = receipt.position();
+                let available = receipt.not_yet_durable().available;
+                told(position, Answer::Received { available })
+            }
+            Errand::Reserve { lines, ttl_ms, remember, reference } => {
+                return reserve(
+                    engine,
+                    &lines.list(),
+                    keys,
+                    Duration::from_millis(*ttl_ms),
+                    (reference, op),
+                    *remember,
+                );
+            }
+            Errand::Confirm { hold, units, retake } => {
+                let mut request = Confirm::hold(HoldId::from_u128(*hold)).op_key(op);
+                if let Some(units) = units {
+                    request = request.quantity(*units);
+                }
+                if *retake {
+                    request = request.retake_if_expired();
+                }
+                let receipt = engine.confirm(request)?;
+                let position = receipt.position();
+                let confirmed = receipt.not_yet_durable();
+                let (units, returned, retaken) = (confirmed.quantity, confirmed.returned, confirmed.retaken);
+                told(position, Answer::Confirmed { units, returned, retaken })
+            }
+            Errand::Release { hold } => {
+                moved(engine.release(OnHold::hold(HoldId::from_u128(*hold)).op_key(op))?)
+            }
+            Errand::Cancel { hold } => {
+                moved(engine.cancel(OnHold::hold(HoldId::from_u128(*hold)).op_key(op))?)
+            }
+            Errand::Ship { hold, units } => {
+                let request = OnHold::hold(HoldId::from_u128(*hold)).op_key(op);
+                moved(engine.ship(units.map_or(request, |units| request.quantity(units)))?)
+            }
+            Errand::Extend { hold, ttl_ms } => {
+                let ttl = Duration::from_millis(*ttl_ms);
+                let receipt = engine.extend(Extend::hold(HoldId::from_u128(*hold), ttl).op_key(op))?;
+                let position = receipt.position();
+                told(position, Answer::Extended { deadline_ms: receipt.not_yet_durable().deadline.0 })
+            }
+            Errand::Pay { hold } => {
+                let receipt = engine.begin_payment(OnHold::hold(HoldId::from_u128(*hold)).op_key(op))?;
+                let position = receipt.position();
+                told(position, Answer::Extended { deadline_ms: receipt.not_yet_durable().deadline.0 })
+            }
+            Errand::Replace { hold, units } => {
+                let receipt =
+                    engine.replace(Replace::quantity(HoldId::from_u128(*hold), *units).op_key(op))?;
+                let position = receipt.position();
+                let replaced = receipt.not_yet_durable();
+                let deadline_ms = replaced.deadline.0;
+                told(position, Answer::Replaced { units: replaced.quantity, deadline_ms })
+            }
+        })
+    }
+}
+
+fn moved(receipt: stockhold::Receipt<'_, stockhold::answer::Moved>) -> Told {
+    let Position(position) = receipt.position();
+    let moved = receipt.not_yet_durable();
+    Told { position, answer: Answer::Moved { units: moved.quantity, remaining: moved.remaining } }
+}
+
+fn reserve(
+    engine: &Engine,
+    lines: &[(u32, u32)],
+    keys: &[StockKey],
+    ttl: Duration,
+    (reference, op): (&str, OpKey),
+    remember: bool,
+) -> Result<Told, Not> {
+    let granted = match lines {
+        [(key, units)] => {
+            let request =
+                Reserve::units(keys[*key as usize], *units).ttl(ttl).reference(reference).op_key(op);
+            let request = if remember { request.remember_refusal() } else { request };
+            engine.reserve(request).map(|receipt| {
+                let Position(position) = receipt.position();
+                let granted = receipt.not_yet_durable();
+                (position, granted.hold, granted.quantity, granted.deadline)
+            })
+        }
+        lines => {
+            let lines: Vec<_> =
+                lines.iter().map(|(key, units)| CartLine::units(keys[*key as usize], *units)).collect();
+            let request = ReserveCart::lines(&lines).ttl(ttl).reference(reference).op_key(op);
+            let request = if remember { request.remember_refusal() } else { request };
+            engine.reserve_cart(request).map(|receipt| {
+                let Position(position) = receipt.position();
+                let granted = receipt.not_yet_durable();
+                (position, granted.hold, granted.quantity, granted.deadline)
+            })
+        }
+    };
+    match granted {
+        Ok((position, hold, units, deadline)) => {
+            let (hold, deadline_ms) = (hold.to_u128(), deadline.0);
+            Ok(Told { position, answer: Answer::Granted { hold, units, deadline_ms } })
+        }
+        Err(ReserveError::Refused(refusal)) if remember && refusal.reason == RefusalReason::OutOfStock => {
+            let answer = Answer::Refused { asked: refusal.asked, available: refusal.available };
+            Ok(Told { position: refusal.position.0, answer })
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The identity of an errand. Its middle stays zero, so that it is never taken for a UUIDv7 and its time.
+pub(crate) fn op_key(number: u64) -> OpKey {
+    OpKey(u128::from(number) | 1 << 127)
+}
+
+/// Why nothing was told.
+enum Not {
+    /// Try again.
+    Now,
+    /// It cannot be done.
+    Done(String),
+    /// The engine does not work.
+    Answered(String),
+}
+
+/// Splits an operation's error into the three ways.
+fn not(error: &impl Display, busy: bool, common: Option<&Common>) -> Not {
+    match common {
+        _ if busy => Not::Now,
+        // Whatever all operations share is wrong with the engine here: the load asks for nothing that is malformed.
+        Some(_) => Not::Answered(error.to_string()),
+        None => Not::Done(error.to_string()),
+    }
+}
+
+macro_rules! not_from {
+    ($($error:ident),*) => {
+        $(impl From<$error> for Not {
+            fn from(error: $error) -> Not {
+                let common = if let $error::Common(common) = &error { Some(common) } else { None };
+                not(&error, error.is_busy(), common)
+            }
+        })*
+    };
+}
+
+not_from!(ReserveError, ConfirmError, HoldError, ReplaceError, StockError);

@@ -1,0 +1,310 @@
+//! Cuts the power of recorded runs and judges what is left.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+use std::time::{Instant, SystemTime};
+
+use crate::cut::{Cut, Cuts};
+use crate::dice::Dice;
+use crate::image::{DISKS, Forgets, Image};
+use crate::judge::{Judged, LONG_AGO, judge};
+use crate::options::Options;
+use crate::recording::{Recording, SHOP};
+use crate::witness::Witness;
+use stockhold::Timestamp;
+
+pub(crate) const USAGE: &str = "\
+Records the system calls of a load, cuts its power after some of them, opens what a disk may have kept, and judges it.
+
+usage: stockhold-crash power-cuts [--images N] [--load PROGRAM] [--seed N] [--threads N] [--disk KIND]
+                                  [--failures N] [--into D]
+       stockhold-crash power-cuts --recording D --seed N --image N --disk KIND --into D
+
+  --images N       images to judge (default 1000)
+  --seed N         of all choices (default STOCKHOLD_SEED, else the time)
+  --load PROGRAM   whose load is recorded (default this program)
+  --threads N      that judge (default 2)
+  --disk KIND      protected, volatile or ordered (default each as often as the others)
+  --failures N     stops after so many images that failed (default 3)
+  --into D         where recordings of failed images are kept (default target/power-cuts)
+
+The second form makes one image of a kept recording again, leaves it in D, and judges a copy.
+The choices follow from the seed, the order of threads in the load does not: another run has other recordings.
+Exit code 1: an acknowledgement was lost, or something else is wrong with an image.";
+
+/// Images of one recording.
+const IMAGES_EACH: u64 = 50;
+/// An image to be judged.
+struct Job {
+    number: u64,
+    seed: u64,
+    cut: Cut,
+    forgets: Forgets,
+    image: Image,
+    witness: Witness,
+    time: Timestamp,
+    recording: PathBuf,
+}
+
+/// What came of all.
+#[derive(Default)]
+struct Tally {
+    by_disk: BTreeMap<Forgets, u64>,
+    opening: u64,
+    created: u64,
+    rescued: u64,
+    cut: u64,
+    told: u64,
+    unknown: u64,
+    unknown_happened: u64,
+    failures: u64,
+}
+
+/// True if nothing was lost.
+pub(crate) fn run(options: &Options) -> Result<bool, String> {
+    match options.text("--recording") {
+        Some(recording) => again(options, Path::new(recording)),
+        None => many(options),
+    }
+}
+
+/// The disk that was asked for.
+fn disk(options: &Options) -> Result<Option<Forgets>, String> {
+    let Some(name) = options.text("--disk") else { return Ok(None) };
+    let disk = DISKS.into_iter().find(|disk| disk.name() == name);
+    disk.map(Some).ok_or_else(|| format!("there is no disk {name:?}"))
+}
+
+/// The choices of one image of a recording.
+fn choose(
+    (seed, number): (u64, u64),
+    cuts: &Cuts,
+    disk: Option<Forgets>,
+) -> Result<(Cut, Forgets, Timestamp, Dice), String> {
+    let mut dice = Dice::new(seed, number + 1);
+    let cut = cuts.choose(&mut dice).ok_or("nothing was recorded")?;
+    let by_chance = DISKS[dice.index(DISKS.len())];
+    let forgets = disk.unwrap_or(by_chance);
+    let now = SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_millis() as u64);
+    let time = if dice.percent(70) { LONG_AGO } else { Timestamp(now) };
+    Ok((cut, forgets, time, dice))
+}
+
+fn many(options: &Options) -> Result<bool, String> {
+    let (images, seed) = (options.number("--images", 1_000)?, options.seed()?);
+    let load = options.program()?;
+    let failures_max = options.number("--failures", 3)?;
+    let into = PathBuf::from(options.text("--into").unwrap_or("target/power-cuts"));
+    let disk = disk(options)?;
+    println!("{images} images, seed {seed}");
+    let begin = Instant::now();
+    let tally = Mutex::new(Tally::default());
+    let scratch = scratch()?;
+    let (send, receive) = sync_channel::<Job>(4);
+    let receive = Mutex::new(receive);
+    thread::scope(|scope| {
+        for _ in 0..options.number("--threads", 2)?.max(1) {
+            let (receive, tally, into) = (&receive, &tally, &into);
+            let scratch = scratch.path();
+            scope.spawn(move || work(receive, tally, scratch, into));
+        }
+        // Dropped at the end, which ends the judges.
+        let send = send;
+        let enough = || lock(&tally).failures >= failures_max;
+        for (round, first) in (0..images).step_by(IMAGES_EACH as usize).enumerate() {
+            if enough() {
+                break;
+            }
+            let place = scratch.path().join(format!("recording-{round}"));
+            fs::create_dir(&place).map_err(|error| error.to_string())?;
+            let seed = Dice::new(seed, round as u64).roll() >> 32;
+            let recording = Recording::make(&load, seed, &place).map_err(|error| {
+                let kept = into.join(format!("recording-{seed}"));
+                let _ = keep(&place, &kept);
+                format!("recording with seed {seed}, kept in {}: {error}", kept.display())
+            })?;
+            // The load's own directory is not needed any more.
+            let _ = fs::remove_dir_all(place.join("disk"));
+            let count = IMAGES_EACH.min(images - first);
+            make(&recording, (seed, count), disk, &place, &send, &enough)?;
+        }
+        Ok::<_, String>(())
+    })?;
+    let tally = lock(&tally);
+    println!("\n{tally} in {:.1} s", begin.elapsed().as_secs_f64());
+    Ok(tally.failures == 0)
+}
+
+/// Makes a recording's images, in the order of their cuts.
+fn make(
+    recording: &Recording,
+    (seed, count): (u64, u64),
+    disk: Option<Forgets>,
+    place: &Path,
+    send: &SyncSender<Job>,
+    enough: &impl Fn() -> bool,
+) -> Result<(), String> {
+    let cuts = Cuts::of(recording);
+    let mut chosen = (0..count)
+        .map(|number| choose((seed, number), &cuts, disk).map(|it| (number, it)))
+        .collect::<Result<Vec<_>, _>>()?;
+    chosen.sort_by_key(|(_, (cut, ..))| *cut);
+    let (mut machine, mut at) = (recording.machine(), Cut { run: 0, moments: 0 });
+    for (number, (cut, forgets, time, mut dice)) in chosen {
+        if enough() {
+            break;
+        }
+        recording.advance(&mut machine, at, cut)?;
+        at = cut;
+        let image = Image::of(&machine.disk, forgets, &mut dice);
+        let (witness, recording) = (machine.witness.clone(), place.to_owned());
+        let job = Job { number, seed, cut, forgets, image, witness, time, recording };
+        send.send(job).map_err(|_| "the judges are gone")?;
+    }
+    Ok(())
+}
+
+fn work(jobs: &Mutex<Receiver<Job>>, tally: &Mutex<Tally>, scratch: &Path, into: &Path) {
+    loop {
+        let job = lock(jobs).recv();
+        let Ok(mut job) = job else { return };
+        let (opening, told) = (job.witness.is_opening, job.witness.told() as u64);
+        let judged = judge_image(&mut job, scratch);
+        let mut tally = lock(tally);
+        *tally.by_disk.entry(job.forgets).or_default() += 1;
+        tally.opening += u64::from(opening);
+        tally.created += u64::from(judged.report == "a new directory");
+        tally.rescued += u64::from(judged.report.contains("rescued"));
+        tally.cut += u64::from(judged.report.contains("torn"));
+        tally.told += told;
+        tally.unknown += judged.unknown as u64;
+        tally.unknown_happened += judged.unknown_happened as u64;
+        if !judged.complaints.is_empty() {
+            tally.failures += 1;
+            tell(&job, &judged, into);
+        }
+    }
+}
+
+fn judge_image(job: &mut Job, scratch: &Path) -> Judged {
+    let failed = |error: String| Judged { complaints: vec![error], ..Judged::default() };
+    let place = match tempfile::tempdir_in(scratch) {
+        Ok(place) => place,
+        Err(error) => return failed(error.to_string()),
+    };
+    if let Err(error) = job.image.make(place.path()) {
+        return failed(format!("the image cannot be made: {error}"));
+    }
+    let (shop, witness, time) = (place.path().join(SHOP), &mut job.witness, job.time);
+    let judged = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| judge(&shop, witness, time)));
+    judged.unwrap_or_else(|_| failed("a panic".into()))
+}
+
+fn tell(job: &Job, judged: &Judged, into: &Path) {
+    let Job { number, seed, cut, forgets, .. } = job;
+    let kept = into.join(format!("recording-{seed}"));
+    let kept_well = keep(&job.recording, &kept);
+    println!(
+        "\nseed {seed}, image {number}: a {} disk, cut after moment {} of process {}, {}",
+        forgets.name(),
+        cut.moments,
+        cut.run,
+        judged.report
+    );
+    for complaint in &judged.complaints {
+        println!("  {}", complaint.chars().take(600).collect::<String>());
+    }
+    match kept_well {
+        Ok(()) => println!(
+            "again: stockhold-crash power-cuts --recording {} --seed {seed} --image {number} --disk {} --into {}",
+            kept.display(),
+            forgets.name(),
+            into.join(format!("image-{seed}-{number}")).display()
+        ),
+        Err(error) => println!("the recording cannot be kept: {error}"),
+    }
+}
+
+/// Copies a recording's files.
+fn keep(from: &Path, to: &Path) -> std::io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        if entry.file_type()?.is_file() {
+            fs::copy(entry.path(), to.join(entry.file_name()))?;
+        }
+    }
+    Ok(())
+}
+
+/// One image of a recording once more.
+fn again(options: &Options, kept: &Path) -> Result<bool, String> {
+    let (seed, number) = (options.seed()?, options.number("--image", 0)?);
+    let into = PathBuf::from(options.needed("--into")?);
+    let recording = Recording::read(kept)?;
+    let (cut, forgets, time, mut dice) = choose((seed, number), &Cuts::of(&recording), disk(options)?)?;
+    let mut machine = recording.machine();
+    recording.advance(&mut machine, Cut { run: 0, moments: 0 }, cut)?;
+    let image = Image::of(&machine.disk, forgets, &mut dice);
+    fs::create_dir_all(&into)
+        .and_then(|()| image.make(&into))
+        .map_err(|error| format!("{}: {error}", into.display()))?;
+    println!(
+        "a {} disk, cut after moment {} of process {}: {}",
+        forgets.name(),
+        cut.moments,
+        cut.run,
+        into.display()
+    );
+    let last = &recording.runs[cut.run];
+    for moment in &last.moments[cut.moments.saturating_sub(8)..cut.moments] {
+        println!("  {}", last.told(*moment));
+    }
+    let scratch = scratch()?;
+    let witness = machine.witness.clone();
+    let mut job = Job { number, seed, cut, forgets, image, witness, time, recording: kept.to_owned() };
+    let judged = judge_image(&mut job, scratch.path());
+    println!("{}", judged.report);
+    for complaint in &judged.complaints {
+        println!("  {complaint}");
+    }
+    Ok(judged.complaints.is_empty())
+}
+
+/// In memory if there is room: a thousand images are opened, and none needs to outlive this process.
+fn scratch() -> Result<tempfile::TempDir, String> {
+    let memory = Path::new("/dev/shm");
+    let made = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+    made.or_else(|_| tempfile::tempdir()).map_err(|error| error.to_string())
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+impl std::fmt::Display for Tally {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let images: u64 = self.by_disk.values().sum();
+        write!(f, "{images} images (")?;
+        for (index, (disk, count)) in self.by_disk.iter().enumerate() {
+            write!(f, "{}{count} {}", if index == 0 { "" } else { ", " }, disk.name())?;
+        }
+        write!(
+            f,
+            "; {} cut while opening, {} had never been a directory, {} with a torn tail, {} with rescued chunks); \
+             {} acknowledgements looked up, {} errands of unknown outcome, of which {} had happened; {} images failed",
+            self.opening,
+            self.created,
+            self.cut,
+            self.rescued,
+            self.told,
+            self.unknown,
+            self.unknown_happened,
+            self.failures
+        )
+    }
+}

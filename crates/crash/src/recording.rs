@@ -1,0 +1,225 @@
+//! A recording: the load run under strace a few times on one directory, and what each of its processes did to the disk.
+//!
+//! After each process the disk of the [`Machine`] is compared with the directory, so that a call which was
+//! misunderstood is found before an image is made of it.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::cut::Cut;
+use crate::dice::Dice;
+use crate::disk::{Kind, Node, ROOT};
+use crate::load::HEAVY;
+use crate::machine::{Machine, TRACED};
+use crate::trace::{ADDED, Call, Moment, Trace, quoted};
+
+/// The directory that the load works on, on every disk.
+pub(crate) const SHOP: &str = "shop";
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Recording {
+    /// What the program called the root of its disk.
+    pub(crate) root: String,
+    pub(crate) runs: Vec<Trace>,
+}
+
+impl Recording {
+    /// Runs the load, leaving its traces in `into`, and its directory in a folder `disk` beside them.
+    pub(crate) fn make(load: &Path, seed: u64, into: &Path) -> Result<Recording, String> {
+        let root = into.join("disk");
+        fs::create_dir_all(&root).map_err(|error| error.to_string())?;
+        let root = root.to_str().ok_or("a path that is no text")?.to_owned();
+        fs::write(into.join("root"), &root).map_err(|error| error.to_string())?;
+        let mut recording = Recording { root, runs: Vec::new() };
+        let mut machine = recording.machine();
+        let mut dice = Dice::new(seed, 0);
+        // Now and then enough to fill segments of the log; else short, so that much of it is beginnings and ends.
+        let heavy = dice.percent(20);
+        for run in 0..if heavy { 3 } else { dice.between(3, 7) } {
+            let file = into.join(format!("run-{run}"));
+            let errands = if heavy { dice.between(300, 900) } else { dice.between(5, 60) };
+            let arguments = [
+                ("--dir", format!("{}/{SHOP}", recording.root)),
+                ("--seed", seed.to_string()),
+                ("--run", run.to_string()),
+                ("--errands", errands.to_string()),
+                ("--sessions", dice.between(1, 2).to_string()),
+                ("--pallets", if heavy { HEAVY } else { 3 }.to_string()),
+                ("--abrupt", if dice.percent(60) { "1" } else { "0" }.to_owned()),
+                // Sometimes in the middle of its own recovery.
+                (
+                    "--leave-after-us",
+                    if dice.percent(25) { dice.between(500, 60_000) } else { 0 }.to_string(),
+                ),
+            ];
+            trace(load, &arguments, &file)?;
+            let mut text = fs::read_to_string(&file).map_err(|error| error.to_string())?;
+            let patch = play(&mut machine, &text).map_err(|why| format!("process {run}: {why}"))?;
+            if !patch.is_empty() {
+                text.push_str(&patch);
+                fs::write(&file, &text).map_err(|error| error.to_string())?;
+            }
+            recording.runs.push(Trace::read(&text)?);
+        }
+        Ok(recording)
+    }
+
+    /// Reads what [`make`](Self::make) has left.
+    pub(crate) fn read(from: &Path) -> Result<Recording, String> {
+        let read =
+            |file: PathBuf| fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()));
+        let mut recording = Recording { root: read(from.join("root"))?, runs: Vec::new() };
+        for run in 0.. {
+            let file = from.join(format!("run-{run}"));
+            if !file.exists() {
+                break;
+            }
+            recording.runs.push(Trace::read(&read(file)?)?);
+        }
+        Ok(recording)
+    }
+
+    /// A machine before the first moment.
+    pub(crate) fn machine(&self) -> Machine {
+        Machine::new(&self.root)
+    }
+
+    /// Takes a machine from one moment on to a later one.
+    pub(crate) fn advance(&self, machine: &mut Machine, mut from: Cut, to: Cut) -> Result<(), String> {
+        while from < to {
+            let trace = &self.runs[from.run];
+            if from.moments == 0 {
+                machine.process_starts();
+            }
+            let until = if from.run == to.run { to.moments } else { trace.moments.len() };
+            for moment in &trace.moments[from.moments..until] {
+                machine.step(trace, *moment)?;
+            }
+            from.moments = until;
+            if from.run < to.run {
+                from = Cut { run: from.run + 1, moments: 0 };
+            }
+        }
+        Ok(())
+    }
+}
+
+fn trace(load: &Path, arguments: &[(&str, String)], into: &Path) -> Result<(), String> {
+    let output = Command::new("strace")
+        .args(["-f", "-xx", "-s", "16777216", "--seccomp-bpf", "-e", "signal=none", "-e"])
+        .arg(format!("trace={TRACED}"))
+        .arg("-o")
+        .arg(into)
+        .arg(load)
+        .arg("load")
+        .args(arguments.iter().flat_map(|(name, value)| [name, &**value]))
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .output()
+        .map_err(|error| format!("strace cannot be started ({error}); install it"))?;
+    if !output.status.success() {
+        return Err(format!("the traced load failed: {}", String::from_utf8_lossy(&output.stderr)));
+    }
+    Ok(())
+}
+
+/// Plays a process to its end. Returns lines for the trace that say what the calls did which never returned.
+fn play(machine: &mut Machine, text: &str) -> Result<String, String> {
+    let trace = Trace::read(text)?;
+    machine.process_starts();
+    for moment in &trace.moments {
+        machine.step(&trace, *moment)?;
+    }
+    let unreturned: Vec<&Call> = trace.calls.iter().filter(|call| call.result.is_none()).collect();
+    let mut patch = String::new();
+    for call in &unreturned {
+        let Some((node, at, length)) = machine.place_of(call) else { continue };
+        // How far it came, the file itself says.
+        let Some(path) = path_of(machine, node) else { continue };
+        let content = fs::read(&path).map_err(|error| format!("{path}: {error}"))?;
+        let data = &content[at.min(content.len())..(at + length).min(content.len())];
+        let (descriptor, count) = (call.argument(0)?, data.len());
+        let _ = writeln!(patch, "{ADDED} pwrite64({descriptor}, {}, {count}, {at}) = {count}", quoted(data));
+    }
+    step_all(machine, &patch)?;
+    let Err(differs) = compare(machine) else { return Ok(patch) };
+    // Then what changes names has happened too.
+    let mut rest = String::new();
+    for call in unreturned.iter().filter(|call| !call.name.contains("write") && !call.name.contains("sync")) {
+        let _ = writeln!(rest, "{ADDED} {}({}) = 1048576", call.name, call.arguments.join(", "));
+    }
+    if rest.is_empty() {
+        return Err(differs);
+    }
+    step_all(machine, &rest)?;
+    compare(machine)?;
+    Ok(patch + &rest)
+}
+
+fn step_all(machine: &mut Machine, text: &str) -> Result<(), String> {
+    let trace = Trace::read(text)?;
+    trace
+        .moments
+        .iter()
+        .filter(|moment| matches!(moment, Moment::Returns(_)))
+        .try_for_each(|moment| machine.step(&trace, *moment))
+}
+
+/// Where a file lies, if it has a name.
+fn path_of(machine: &Machine, node: Node) -> Option<String> {
+    let mut paths = BTreeMap::new();
+    walk(machine, ROOT, machine.root(), &mut paths);
+    paths.into_iter().find(|(_, of)| *of == node).map(|(path, _)| path)
+}
+
+fn walk(machine: &Machine, directory: Node, above: &str, paths: &mut BTreeMap<String, Node>) {
+    let Kind::Directory(names) = &machine.disk.nodes[directory] else { return };
+    for (name, node) in &names.live {
+        let path = format!("{above}{name}");
+        walk(machine, *node, &format!("{path}/"), paths);
+        paths.insert(path, *node);
+    }
+}
+
+/// Whether the machine's disk is what the program has left.
+fn compare(machine: &mut Machine) -> Result<(), String> {
+    let mut expected = BTreeMap::new();
+    walk(machine, ROOT, machine.root(), &mut expected);
+    let mut found = Vec::new();
+    list(Path::new(machine.root()), &mut found).map_err(|error| error.to_string())?;
+    found.sort();
+    if let Some(path) = found.iter().find(|path| !expected.contains_key(*path)) {
+        return Err(format!("the program has made {path}, unseen"));
+    }
+    for (path, node) in expected {
+        if found.binary_search(&path).is_err() {
+            return Err(format!("the program has removed {path}, unseen"));
+        }
+        if let Kind::File(_) = machine.disk.nodes[node] {
+            let content = fs::read(&path).map_err(|error| format!("{path}: {error}"))?;
+            let known = machine.disk.content(node)?;
+            if content != known {
+                let at = content.iter().zip(&known).take_while(|(is, was)| is == was).count();
+                let lengths = (content.len(), known.len());
+                return Err(format!("the program has written {path}, unseen, at {at} (lengths {lengths:?})"));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn list(directory: &Path, found: &mut Vec<String>) -> std::io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        found.push(entry.path().to_string_lossy().into_owned());
+        if entry.file_type()?.is_dir() {
+            list(&entry.path(), found)?;
+        }
+    }
+    Ok(())
+}
