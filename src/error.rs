@@ -488,10 +488,9 @@ impl From<LogError> for OpenError {
             LogError::Checkpoint(FileError::Io { .. }) => OpenError::Io(message),
             LogError::Checkpoint(_) => damaged(None),
             LogError::Refused(refusal) => damaged(refusal.readable().map(Position)),
-            LogError::Store(StoreError::InUse { .. }) => OpenError::InUse { pid: None, message },
             LogError::Store(StoreError::Full { .. } | StoreError::Io { .. }) => OpenError::Io(message),
             LogError::Store(StoreError::Corrupt { .. } | StoreError::Dead { .. }) => damaged(None),
-            LogError::Unreadable { position, .. } | LogError::Fold { position, .. } => {
+            LogError::Unreadable { position } | LogError::Fold { position, .. } => {
                 damaged(Some(Position(*position)))
             }
         }

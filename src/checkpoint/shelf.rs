@@ -13,6 +13,7 @@ use super::merge::{is_past, merge, stay};
 use super::run::{Kind, RunRef, number_of};
 use super::window::{Digested, Openings, Window, digest};
 use crate::fault::{Fault, planted};
+use crate::log::scan::Tip;
 
 /// Manifests kept.
 const KEPT: usize = 2;
@@ -87,6 +88,14 @@ impl Shelf {
     /// Where the next window begins.
     pub(crate) fn frontier(&self) -> Frontier {
         self.newest().map(|manifest| manifest.frontier).unwrap_or_default()
+    }
+
+    /// Where the log begins that the older of the two would need.
+    pub(crate) fn older_tip(&self) -> Tip {
+        match &self.kept[..] {
+            [older, _] => older.frontier.tip(),
+            _ => Tip::ORIGIN,
+        }
     }
 
     /// Below this the log is not needed any more.

@@ -49,9 +49,7 @@ pub struct OpenReport {
     pub end: Position,
     /// Bytes of an unacknowledged group that a crash had torn, cut off.
     pub cut_bytes: u64,
-    /// Chunks that were saved although the store by itself would have lost them.
-    pub chunks_rescued: u64,
-    /// Bytes written and synced again, because the last close was not an orderly one.
+    /// Bytes of the log written and synced again, because the last close was not an orderly one.
     pub rewritten_bytes: u64,
     /// Where the checkpoint ends that the opening went on from; `None` if it read the log from its beginning.
     pub checkpoint: Option<Position>,
@@ -81,9 +79,6 @@ impl fmt::Display for OpenReport {
         }
         if self.cut_bytes > 0 {
             write!(f, "; cut {} bytes of a torn, unacknowledged tail", self.cut_bytes)?;
-        }
-        if self.chunks_rescued > 0 {
-            write!(f, "; rescued {} chunks", self.chunks_rescued)?;
         }
         if self.rewritten_bytes > 0 {
             write!(f, "; the last close was not orderly, {} bytes were synced again", self.rewritten_bytes)?;
@@ -140,7 +135,7 @@ impl Assembled {
 
 fn assemble(
     config: Config,
-    log: Option<OpenLog>,
+    mut log: Option<OpenLog>,
     found: &LogReport,
     id: [u8; 16],
     recovered: Recovered,
@@ -212,14 +207,14 @@ fn assemble(
         op_keys: op_keys.len() as u64,
         end: Position(end),
         cut_bytes: found.cut.map_or(0, |cut| cut.bytes),
-        chunks_rescued: found.chunks_rescued,
-        rewritten_bytes: found.bytes_refreshed,
+        rewritten_bytes: found.bytes_rewritten,
         checkpoint: (began.number > 0).then_some(Position(began.position)),
         checkpoints_rejected: rejected,
         leftovers_removed: removed,
         clock_ahead_ms: time.standing().ahead_ms,
     };
-    let shared = Arc::new(Shared::new(config.ring_bytes / 8, end));
+    let older = log.as_mut().and_then(|log| log.older.take());
+    let shared = Arc::new(Shared::new(config.ring_bytes / 8, end, older));
     if let Some(shelf) = &shelf {
         shared.cut_below(shelf.log_from());
     }

@@ -60,7 +60,7 @@ impl Bare {
         Arc::new(Bare {
             core: Core {
                 config: Config::default(),
-                log: Arc::new(Shared::new(16, 0)),
+                log: Arc::new(Shared::new(16, 0, None)),
                 book,
                 catalog: Catalog::default(),
                 holds,

@@ -56,7 +56,6 @@ struct Tally {
     by_disk: BTreeMap<Forgets, u64>,
     opening: u64,
     created: u64,
-    rescued: u64,
     cut: u64,
     told: u64,
     unknown: u64,
@@ -178,7 +177,6 @@ fn work(jobs: &Mutex<Receiver<Job>>, tally: &Mutex<Tally>, scratch: &Path, into:
         *tally.by_disk.entry(job.forgets).or_default() += 1;
         tally.opening += u64::from(opening);
         tally.created += u64::from(judged.report == "a new directory");
-        tally.rescued += u64::from(judged.report.contains("rescued"));
         tally.cut += u64::from(judged.report.contains("torn"));
         tally.told += told;
         tally.unknown += judged.unknown as u64;
@@ -295,12 +293,11 @@ impl std::fmt::Display for Tally {
         }
         write!(
             f,
-            "; {} cut while opening, {} had never been a directory, {} with a torn tail, {} with rescued chunks); \
+            "; {} cut while opening, {} had never been a directory, {} with a torn tail); \
              {} acknowledgements looked up, {} errands of unknown outcome, of which {} had happened; {} images failed",
             self.opening,
             self.created,
             self.cut,
-            self.rescued,
             self.told,
             self.unknown,
             self.unknown_happened,
