@@ -85,7 +85,7 @@ impl Cuts {
                         _ => {}
                     }
                 }
-                if opening && run > 0 {
+                if opening && (run > 0 || !recording.base.image.entries.is_empty()) {
                     cuts.openings.push(place);
                 }
             }
