@@ -9,6 +9,8 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Instant, SystemTime};
 
+use stockhold::Timestamp;
+
 use crate::base::Base;
 use crate::cut::{Cut, Cuts};
 use crate::dice::Dice;
@@ -17,7 +19,6 @@ use crate::judge::{Judged, LONG_AGO, judge};
 use crate::options::Options;
 use crate::recording::{Recording, SHOP};
 use crate::witness::Witness;
-use stockhold::Timestamp;
 
 pub(crate) const USAGE: &str = "\
 Records the system calls of a load, cuts its power after some of them, opens what a disk may have kept, and judges it.
@@ -40,6 +41,7 @@ Exit code 1: an acknowledgement was lost, or something else is wrong with an ima
 
 /// Images of one recording.
 const IMAGES_EACH: u64 = 50;
+
 /// An image to be judged.
 struct Job {
     number: u64,

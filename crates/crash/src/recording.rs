@@ -49,10 +49,10 @@ impl Recording {
         let mut machine = recording.machine();
         let mut dice = Dice::new(seed, 0);
         // Now and then enough to fill segments of the log; else short, so that much of it is beginnings and ends.
-        let heavy = is_first && dice.percent(20);
+        let heavy = is_first && dice.percent(25);
         for run in 0..if heavy { 3 } else { dice.between(3, 7) } {
             let file = into.join(format!("run-{run}"));
-            let errands = if heavy { dice.between(300, 900) } else { dice.between(5, 60) };
+            let errands = if heavy { dice.between(400, 1_000) } else { dice.between(5, 60) };
             let arguments = [
                 ("--dir", format!("{}/{SHOP}", recording.root)),
                 ("--seed", seed.to_string()),
