@@ -129,7 +129,7 @@ impl Load {
         let heavy = self.pallets >= HEAVY;
         let mut first: Vec<_> = if heavy && stream == 0 { stock() } else { Vec::new() };
         while self.errands == 0 || errand < self.errands {
-            let burst_max = if heavy { 100 } else { 30 };
+            let burst_max = if heavy { 400 } else { 30 };
             let together = match first.len() {
                 0 if worker.dice.percent(15) => worker.dice.between(2, burst_max),
                 0 => 1,
