@@ -89,7 +89,7 @@ pub mod types;
 pub use answer::{HoldState, HoldStatus, Level, Refusal, RefusalReason, Reserved, ReservedCart};
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use config::{Config, ConfigError, Durability};
-pub use engine::{Engine, OpenReport};
+pub use engine::{Engine, OpenReport, Verified};
 pub use metrics::{Metrics, SyncLatency};
 pub use receipt::Receipt;
 pub use request::{

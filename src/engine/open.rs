@@ -233,6 +233,7 @@ fn assemble(
         answers,
         follower,
         checkpointer,
+        verifying: Default::default(),
         epoch,
         opened_at,
         time,

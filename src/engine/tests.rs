@@ -15,6 +15,7 @@ use crate::clock::{ManualClock, Timestamp};
 use crate::config::{Config, Durability};
 use crate::error::{
     Busy, Common, ConfirmError, HoldError, LookupError, OpKeyError, ReserveError, StockError, Stopped,
+    VerifyError,
 };
 use crate::fold::state::Fold;
 use crate::hold::lines::Line;
@@ -494,5 +495,22 @@ fn extensions_that_race_with_the_outcome_leave_a_log_that_opens() {
     let engine = Engine::open(directory.path(), config()).unwrap();
     for hold in holds {
         assert_eq!(engine.status(hold).unwrap().state, HoldState::Confirmed);
+    }
+}
+
+#[test]
+fn a_counter_that_is_off_is_drift_whichever_way() {
+    let clock = Arc::new(ManualClock::new(START));
+    let directory = tempfile::tempdir().unwrap();
+    for off in [1, -1] {
+        let engine = Engine::open(directory.path().join(off.to_string()), still(&clock)).unwrap();
+        let key = engine.declare("poster", "berlin").unwrap();
+        engine.receive(Receive::units(key, 9)).unwrap().wait().unwrap();
+        assert_eq!(engine.verify().unwrap().keys, 1);
+        let core = &engine.inner.core;
+        core.book.get(0).unwrap().counter.correct(core.lane(0), off);
+        let error = engine.verify().unwrap_err();
+        let way = if off > 0 { "1 units more" } else { "1 units fewer" };
+        assert!(matches!(&error, VerifyError::Drift(drift) if drift.what.contains(way)), "{error}");
     }
 }

@@ -146,6 +146,7 @@ fn create(mut directory: Directory, into: &mut dyn Replay) -> Result<(OpenLog, L
         }
         _ => {}
     }
+    let stores: Arc<dyn Stores> = Arc::new(stores);
     let store = stores.create(1)?;
     let mut sidecar = Sidecar::create(&layout.durable()).map_err(io_error("creating the file `durable`"))?;
     let epoch = 1;
@@ -153,8 +154,8 @@ fn create(mut directory: Directory, into: &mut dyn Replay) -> Result<(OpenLog, L
     layout.sync().map_err(io_error("syncing the directory"))?;
     into.start(&layout, &directory.identity)?;
     directory.commit()?;
-    let directory = Arc::new(directory);
-    let log = OpenLog { store, sidecar, directory, tip: Tip::ORIGIN, epoch, older: None };
+    let (directory, older) = (Arc::new(directory), Some(Older { stores, kept: Vec::new() }));
+    let log = OpenLog { store, sidecar, directory, tip: Tip::ORIGIN, epoch, older };
     Ok((log, LogReport { created: true, ..LogReport::default() }))
 }
 
@@ -182,7 +183,7 @@ fn reopen(directory: Directory, into: &mut dyn Replay) -> Result<(OpenLog, LogRe
 }
 
 /// Every whole chunk in the stores; an error if one is of a format that is not known.
-pub(super) fn survey(stores: &dyn Stores) -> Result<Index, LogError> {
+pub(crate) fn survey(stores: &dyn Stores) -> Result<Index, LogError> {
     let doing = io_error("reading the log");
     let mut index = Index::default();
     let mut newer = None;
@@ -254,7 +255,7 @@ pub(crate) fn recover(
     Ok(Some(Recovered { store, older, verdict, bytes_rewritten }))
 }
 
-pub(super) fn read(stores: &dyn Stores, found: &Found) -> Result<Vec<u8>, LogError> {
+pub(crate) fn read(stores: &dyn Stores, found: &Found) -> Result<Vec<u8>, LogError> {
     stores.read(found).map_err(|error| match error.kind() {
         // The lock keeps engines out; what is copied over or cut meanwhile shows here.
         io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {

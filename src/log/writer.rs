@@ -21,7 +21,7 @@ use super::scan::Tip;
 use super::sidecar::Durable;
 use super::sled::{CHUNK_BYTES_MAX, SYNC_WINDOW_BYTES_MAX};
 use super::store::StoreError;
-use super::stores::Older;
+use super::stores::{Older, Stores};
 use super::watch::Watch;
 use crate::config::Durability;
 use crate::fault::{Fault, planted};
@@ -113,6 +113,11 @@ impl Shared {
             cut_below: AtomicU64::new(0),
             older: Mutex::new(older),
         }
+    }
+
+    /// Where the log's chunks are; `None` in memory.
+    pub(crate) fn stores(&self) -> Option<Arc<dyn Stores>> {
+        self.older.lock().as_ref().map(|older| Arc::clone(&older.stores))
     }
 
     /// Waits until the log is synced up to `position`, a group's end; false if it never will be.
