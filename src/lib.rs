@@ -67,6 +67,7 @@ mod fault;
 mod fold;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod hashing;
 mod hold;
 pub mod inspect;
 mod log;

@@ -151,22 +151,20 @@ fn assemble(
 
     op_keys.forget_if_due(opened_at);
 
+    let unrestorable = |problem: String| OpenError::Damaged {
+        readable: None,
+        message: format!("the log's catalogue cannot be restored: {problem}"),
+    };
     let (catalog, book) = (Catalog::default(), Book::new(shards));
-    for ((index, level), (sku, location)) in fold.levels.iter().zip(&fold.names) {
+    catalog.restore(&fold.names).map_err(unrestorable)?;
+    for (key, level) in fold.levels.iter() {
         let gate = match level.opens_at() {
             _ if level.stopped => Gate::Stopped,
             Some(opens_at) => Gate::OpensAt(opens_at),
             None => Gate::Open,
         };
         let item = Item::new(level.available(), level.on_hand, gate);
-        let made = catalog.declare(sku, location, |key| book.add(key, item).map_err(|_| NameError::Full));
-        let problem = match made {
-            Ok(key) if key == index => continue,
-            Ok(key) => format!("{sku:?} at {location:?} is declared twice, as key {key} and as key {index}"),
-            Err(error) => error.to_string(),
-        };
-        let message = format!("the log's catalogue cannot be restored: {problem}");
-        return Err(OpenError::Damaged { readable: None, message });
+        book.add(key, item).map_err(|_| unrestorable(NameError::Full.to_string()))?;
     }
 
     // A log that was written with more holds than are allowed now is opened all the same.
