@@ -76,6 +76,7 @@ mod metrics;
 mod poison;
 mod receipt;
 mod request;
+pub mod salvage;
 mod segments;
 #[cfg(not(stockhold_faults))]
 mod stall;

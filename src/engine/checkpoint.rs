@@ -27,7 +27,7 @@ impl Core {
         self.checkpoint()?;
         let pinned = self.checkpointer.as_ref().and_then(|checkpointer| checkpointer.pin());
         let pinned = pinned.ok_or(CheckpointError::InMemory)?;
-        seed::seed(target, &pinned.identity, |files| {
+        seed::seed(target, &pinned.identity, self.epoch, |files| {
             seed::copy(&*pinned.files, &pinned.manifest, files)?;
             Ok::<_, SeedError>(pinned.manifest.clone())
         })?;

@@ -10,7 +10,7 @@ use std::{fs::File, io, path::Path, sync::Arc};
 
 use super::{
     chunk::HEADER_BYTES,
-    directory::{Identity, Inspection},
+    directory::{Identity, Inspection, Layout},
     recovery::{IN_RESCUE, LogError, at_risk, io_error, open_existing, survey},
     scan::{self, Found, Index, Place, Tip},
     sidecar::{Durable, Sidecar},
@@ -19,7 +19,7 @@ use super::{
 use crate::checkpoint::CheckpointError;
 use crate::checkpoint::files::Folder;
 use crate::checkpoint::load::{Loaded, load};
-use crate::checkpoint::manifest::Frontier;
+use crate::checkpoint::manifest::Manifest;
 use crate::checkpoint::shelf::Shelf;
 
 /// A log that is only read. As long as it exists no engine can open the directory.
@@ -30,9 +30,17 @@ pub(crate) struct LogAtRest {
     pub(crate) verdict: Verdict,
     /// All chunks that belong to the log: those between the two checkpoints, if they are there, and the verdict's.
     pub(crate) chain: Vec<Found>,
-    data: File,
-    rescue: Option<File>,
+    /// The newest checkpoint that is whole, behind which the verdict's chunks come.
+    pub(crate) newest: Option<Manifest>,
+    chunks: Chunks,
     directory: Inspection,
+}
+
+/// The files that chunks are in.
+#[derive(Debug)]
+pub(crate) struct Chunks {
+    data: Option<File>,
+    rescue: Option<File>,
 }
 
 /// What lies before a log at rest.
@@ -51,16 +59,16 @@ impl LogAtRest {
         let directory = Inspection::open(path)?;
         let layout = &directory.layout;
         let proven = Sidecar::read(&layout.durable())?.ok_or_else(|| layout.lacks("durable"))?;
-        let doing = io_error("reading the log");
-        let data = open_existing(&layout.log_data()).map_err(&doing)?;
-        let data = data.ok_or_else(|| layout.lacks("log/db"))?;
-        let rescue = open_existing(&layout.rescue()).map_err(&doing)?;
+        let chunks = Chunks::open(layout)?;
+        if chunks.data.is_none() {
+            return Err(layout.lacks("log/db").into());
+        }
 
         let (mut shelf, rejected) =
             Shelf::open(Arc::new(Folder::at(layout.checkpoint())), directory.identity.id)?;
         let mut before = Before { rejected, ..Before::default() };
         let newest = newest_whole(&mut shelf, &mut before.rejected)?;
-        let frontier = newest.as_ref().map(|(frontier, _)| *frontier).unwrap_or_default();
+        let frontier = newest.as_ref().map(|(manifest, _)| manifest.frontier).unwrap_or_default();
         let start = Start { tip: frontier.tip(), epoch: frontier.epoch };
         let index = survey(layout)?;
         let verdict = decide(&index, &proven, &start)?;
@@ -71,14 +79,18 @@ impl LogAtRest {
             Some(_) => history(&mut shelf, &index, start.tip, &mut before.rejected)?,
             None => None,
         };
-        let newest = newest.map(|(_, loaded)| loaded);
+        let (newest, loaded) = newest.unzip();
         let mut chain = Vec::new();
         match history {
-            Some((base, between)) => (before.base, before.newest, chain) = (base, newest, between),
-            None => before.base = newest.unwrap_or_default(),
+            Some((base, between)) => (before.base, before.newest, chain) = (base, loaded, between),
+            None => before.base = loaded.unwrap_or_default(),
         }
         chain.extend(&verdict.chain);
-        Ok((LogAtRest { proven, verdict, chain, data, rescue, directory }, before))
+        Ok((LogAtRest { proven, verdict, chain, newest, chunks, directory }, before))
+    }
+
+    pub(crate) fn layout(&self) -> &Layout {
+        &self.directory.layout
     }
 
     pub(crate) fn identity(&self) -> &Identity {
@@ -87,12 +99,23 @@ impl LogAtRest {
 
     /// The records of a chunk of the chain, their bytes proven once more.
     pub(crate) fn payload(&self, found: &Found) -> Result<Vec<u8>, LogError> {
+        self.chunks.payload(found)
+    }
+}
+
+impl Chunks {
+    pub(crate) fn open(layout: &Layout) -> Result<Self, LogError> {
+        let open = |path| open_existing(path).map_err(io_error("reading the log"));
+        Ok(Chunks { data: open(&layout.log_data())?, rescue: open(&layout.rescue())? })
+    }
+
+    /// The records of a chunk that a survey has found, their bytes proven once more.
+    pub(crate) fn payload(&self, found: &Found) -> Result<Vec<u8>, LogError> {
         let position = found.header.start;
         let lost = |problem: &str| LogError::Unreadable { position, problem: problem.into() };
-        let file = match &self.rescue {
-            Some(rescue) if found.place.offset & IN_RESCUE != 0 => rescue,
-            _ => &self.data,
-        };
+        let in_rescue = found.place.offset & IN_RESCUE != 0;
+        let file = if in_rescue { &self.rescue } else { &self.data };
+        let file = file.as_ref().ok_or_else(|| lost("its file is gone"))?;
         let place = Place { offset: found.place.offset & !IN_RESCUE, ..found.place };
         match scan::read_chunk(file, &Found { place, ..*found }) {
             Ok(mut chunk) => {
@@ -114,10 +137,10 @@ impl LogAtRest {
 fn newest_whole(
     shelf: &mut Shelf,
     rejected: &mut Vec<String>,
-) -> Result<Option<(Frontier, Loaded)>, CheckpointError> {
+) -> Result<Option<(Manifest, Loaded)>, CheckpointError> {
     while let Some(manifest) = shelf.newest() {
         match load(&*shelf.files, manifest, &mut |_| {}) {
-            Ok(loaded) => return Ok(Some((manifest.frontier, loaded))),
+            Ok(loaded) => return Ok(Some((manifest.clone(), loaded))),
             Err(CheckpointError::Damaged { name, what }) => {
                 rejected.push(format!("{name}: {what}"));
                 shelf.reject_newest();
@@ -138,7 +161,7 @@ fn history(
 ) -> Result<Option<(Loaded, Vec<Found>)>, CheckpointError> {
     shelf.reject_newest();
     let older = newest_whole(shelf, rejected)?;
-    let from = older.as_ref().map_or(Tip::ORIGIN, |(frontier, _)| frontier.tip());
+    let from = older.as_ref().map_or(Tip::ORIGIN, |(manifest, _)| manifest.frontier.tip());
     let chain = index.chain_back(from, to).ok();
     Ok(chain.map(|chain| (older.map(|(_, loaded)| loaded).unwrap_or_default(), chain)))
 }

@@ -199,7 +199,7 @@ fn reopen(directory: Directory, into: &mut dyn Replay) -> Result<(OpenLog, LogRe
 }
 
 /// Every whole chunk in the directory, and whether the store will keep it.
-pub(super) fn survey(layout: &Layout) -> Result<Index, LogError> {
+pub(crate) fn survey(layout: &Layout) -> Result<Index, LogError> {
     let doing = io_error("reading the log");
     let mut index = Index::default();
     let safe = Safe::read(&layout.log()).map_err(&doing)?;
