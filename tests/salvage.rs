@@ -5,8 +5,8 @@ mod common;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
+use common::damage::{change, copied, damage_chunks, everything, files_under, flip};
 use common::{Dice, Disk, still};
 use stockhold::error::{OpenError, SalvageError};
 use stockhold::inspect::Inspection;
@@ -14,7 +14,6 @@ use stockhold::salvage::{Report, salvage};
 use stockhold::{Confirm, Durability, Engine, HoldId, OpKey, Position, Reserve};
 use tempfile::TempDir;
 
-const MAGIC: [u8; 4] = [0xD6, b'S', b'H', 0x9C];
 const UNITS: i64 = 10_000;
 
 /// A directory that is closed, and what was acknowledged in it.
@@ -128,72 +127,6 @@ impl Past {
         engine.shutdown().unwrap();
         assert_eq!(Inspection::open(target).unwrap().drift(), None);
     }
-}
-
-/// Bytes and times of everything under a directory.
-fn everything(path: &Path) -> BTreeMap<PathBuf, (Vec<u8>, SystemTime)> {
-    let mut all = BTreeMap::new();
-    for path in files_under(path) {
-        let changed = path.metadata().unwrap().modified().unwrap();
-        let bytes = if path.is_dir() { Vec::new() } else { fs::read(&path).unwrap() };
-        all.insert(path, (bytes, changed));
-    }
-    all
-}
-
-fn files_under(path: &Path) -> Vec<PathBuf> {
-    let mut all = vec![path.to_owned()];
-    let mut at = 0;
-    while at < all.len() {
-        if all[at].is_dir() {
-            all.extend(fs::read_dir(&all[at]).unwrap().map(|entry| entry.unwrap().path()));
-        }
-        at += 1;
-    }
-    all.sort();
-    all
-}
-
-fn copied(from: &Path, to: &Path) {
-    for path in files_under(from) {
-        let target = to.join(path.strip_prefix(from).unwrap());
-        if path.is_dir() {
-            fs::create_dir_all(target).unwrap()
-        } else {
-            fs::copy(path, target).map(drop).unwrap()
-        }
-    }
-}
-
-fn change(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
-    let mut bytes = fs::read(path).unwrap();
-    change(&mut bytes);
-    fs::write(path, bytes).unwrap();
-}
-
-fn flip(path: &Path) {
-    change(path, |bytes| {
-        let middle = bytes.len() / 2;
-        bytes[middle] ^= 4;
-    });
-}
-
-/// Damages every copy of the chunks that hold a position in `from..until`; where the first and the last of them lie.
-fn damage_chunks(db: &Path, from: u64, until: u64) -> (u64, u64) {
-    let mut hit: Option<(u64, u64)> = None;
-    change(db, |bytes| {
-        for at in 0..bytes.len().saturating_sub(48) {
-            let start = u64::from_le_bytes(bytes[at + 16..at + 24].try_into().unwrap());
-            let words = u32::from_le_bytes(bytes[at + 12..at + 16].try_into().unwrap());
-            let end = start.saturating_add(words.into());
-            if bytes[at..at + 4] == MAGIC && start < until && from < end {
-                bytes[at + 40] ^= 1;
-                let (first, last) = hit.unwrap_or((start, end));
-                hit = Some((first.min(start), last.max(end)));
-            }
-        }
-    });
-    hit.unwrap()
 }
 
 #[test]

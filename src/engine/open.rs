@@ -85,6 +85,9 @@ impl fmt::Display for OpenReport {
         if self.rewritten_bytes > 0 {
             write!(f, "; the last close was not orderly, {} bytes were synced again", self.rewritten_bytes)?;
         }
+        if self.leftovers_removed > 0 {
+            write!(f, "; removed {} leftover files of checkpoints", self.leftovers_removed)?;
+        }
         Ok(())
     }
 }

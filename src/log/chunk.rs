@@ -110,6 +110,15 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<(ChunkHeader, &[u8], u64), ChunkErr
     Ok((header, &bytes[HEADER_BYTES..], xxh3_64(bytes)))
 }
 
+/// Position and format of the whole chunk of a newer format that `bytes` begin with, if they do. Whatever a format adds,
+/// its start, its length and its checksum stand where they stand now.
+pub(crate) fn newer(bytes: &[u8]) -> Option<(u64, u16)> {
+    let Err(ChunkError::Newer { found }) = ChunkHeader::peek(bytes) else { return None };
+    let chunk = bytes.get(..HEADER_BYTES + u32::from_le_bytes(field(bytes, 24)) as usize)?;
+    let is_whole = checksum(chunk).to_le_bytes() == field::<4>(chunk, CRC_AT);
+    is_whole.then(|| (u64::from_le_bytes(field(bytes, 16)), found))
+}
+
 impl ChunkHeader {
     /// What the first bytes claim, and how many bytes the whole chunk would have. Nothing of it is proven until
     /// [`decode`] has seen all of them.
@@ -219,6 +228,12 @@ mod tests {
         let (mut bytes, _) = golden();
         bytes[4..6].copy_from_slice(&(FORMAT + 1).to_le_bytes());
         assert_eq!(decode(&bytes), Err(ChunkError::Newer { found: FORMAT + 1 }));
+        assert_eq!(newer(&bytes), None, "its checksum is another's");
+        let crc = checksum(&bytes);
+        bytes[CRC_AT..CRC_AT + 4].copy_from_slice(&crc.to_le_bytes());
+        assert_eq!(newer(&bytes), Some((GOLDEN.start, FORMAT + 1)));
+        assert_eq!(newer(&bytes[..bytes.len() - 1]), None);
+        assert_eq!(newer(&golden().0), None);
     }
 
     #[test]

@@ -207,21 +207,29 @@ pub(crate) fn survey(layout: &Layout) -> Result<Index, LogError> {
         let add = |found: Found| {
             index.add(Found { safe: safe.covers(found.place.offset, found.place.bytes), ..found });
         };
-        scan::scan(&file, add).map_err(&doing)?;
+        refuse_newer(scan::scan(&file, add).map_err(&doing)?)?;
     }
     // What is only here has to be rescued again, from here.
     if let Some(file) = open_existing(&layout.rescue()).map_err(&doing)? {
-        scan::scan(&file, |found| {
+        let scanned = scan::scan(&file, |found| {
             if !index.contains(found.hash) {
                 index.add(Found {
                     place: scan::Place { offset: found.place.offset | IN_RESCUE, ..found.place },
                     ..found
                 });
             }
-        })
-        .map_err(&doing)?;
+        });
+        refuse_newer(scanned.map_err(&doing)?)?;
     }
     Ok(index)
+}
+
+/// A log that goes on in a newer format looks cut off to who knows only this one.
+fn refuse_newer(scanned: scan::Scanned) -> Result<(), LogError> {
+    match scanned.newer {
+        Some((position, found)) => Err(LogError::Newer { position, found }),
+        None => Ok(()),
+    }
 }
 
 /// Marks an offset as one in the rescue file.

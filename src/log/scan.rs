@@ -44,11 +44,20 @@ pub(crate) struct Found {
     pub(crate) safe: bool,
 }
 
-/// Calls `found` with every whole chunk in the file, in the order of the file; returns the bytes read.
-pub(crate) fn scan(file: &File, mut found: impl FnMut(Found)) -> io::Result<u64> {
+/// What a scan has seen beside the chunks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Scanned {
+    pub(crate) bytes: u64,
+    /// Position and format of the first whole chunk in the file of a format that this build does not know.
+    pub(crate) newer: Option<(u64, u16)>,
+}
+
+/// Calls `found` with every whole chunk in the file, in the order of the file.
+pub(crate) fn scan(file: &File, mut found: impl FnMut(Found)) -> io::Result<Scanned> {
     let mut window = vec![0; WINDOW_BYTES];
     // The window holds the file's bytes from `base`; `length` of them.
     let (mut base, mut length) = (0_u64, 0);
+    let mut newer = None;
     loop {
         let read = read_up_to(file, &mut window[length..], base + length as u64)?;
         length += read;
@@ -72,11 +81,14 @@ pub(crate) fn scan(file: &File, mut found: impl FnMut(Found)) -> io::Result<u64>
                     });
                     at += bytes;
                 }
-                None => at += 1,
+                None => {
+                    newer = newer.or_else(|| chunk::newer(&window[at..length]));
+                    at += 1;
+                }
             }
         }
         if at_end {
-            return Ok(base + length as u64);
+            return Ok(Scanned { bytes: base + length as u64, newer });
         }
         window.copy_within(at..length, 0);
         length -= at;
@@ -267,7 +279,7 @@ mod tests {
             index.add(found);
             all.push(found);
         });
-        assert_eq!(read.unwrap(), bytes.len() as u64);
+        assert_eq!(read.unwrap(), Scanned { bytes: bytes.len() as u64, newer: None });
         (all, index)
     }
 
