@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::damage::{change, copied, damage_chunks, everything, files_under, flip};
-use common::{Dice, Disk, still};
+use common::damage::{change, chunk_behind, copied, damage_chunks, everything, files_under, flip};
+use common::{Dice, Disk, insist, still};
 use stockhold::error::{OpenError, SalvageError};
 use stockhold::inspect::Inspection;
 use stockhold::salvage::{Report, salvage};
@@ -63,6 +63,36 @@ fn past(checkpoints_at: &[usize]) -> Past {
     }
     shop.engine.shutdown().unwrap();
     drop(shop);
+    past.end = past.disk.inspect().report().end.0;
+    past
+}
+
+/// Sales that nobody waits for, so that a group has many chunks; the first and the last of them in openings of their own.
+fn rush() -> Past {
+    let disk = Disk::new(Durability::Sync);
+    let mut past = Past { books: BTreeMap::new(), holds: Vec::new(), checkpoints: Vec::new(), end: 0, disk };
+    past.books.insert(0, (0, 0));
+    let mut held = 0;
+    for round in 0..3 {
+        let shop = past.disk.open_with(|config| config.op_keys_max(100_000));
+        if round == 0 {
+            shop.receive(shop.key, 2 * UNITS as u32);
+        }
+        for _ in 0..3_000 {
+            let number = past.holds.len() as u32;
+            let op = OpKey(number.into());
+            let reserve = Reserve::units(shop.key, 1 + number % 3).op_key(op).reference("order");
+            let reserved = insist(|| shop.engine.reserve(reserve)).unwrap();
+            held += i64::from(1 + number % 3);
+            past.books.insert(reserved.position().0, (held, 0));
+            past.holds
+                .push((reserved.not_yet_durable().hold, Position(*past.books.keys().next_back().unwrap())));
+        }
+        if round == 1 {
+            past.checkpoints.push(shop.engine.checkpoint().unwrap().0);
+        }
+        shop.engine.shutdown().unwrap();
+    }
     past.end = past.disk.inspect().report().end.0;
     past
 }
@@ -173,6 +203,38 @@ fn behind_a_gap_the_log_is_told_and_not_applied() {
     assert_eq!((behind.from.0, behind.until.0, behind.records), (until, past.end, entries as u64));
     assert!(!report.is_complete());
     assert!(report.to_string().contains(&format!("missing from position {from} until {until}")), "{report}");
+}
+
+#[test]
+fn of_a_group_with_a_gap_the_chunks_before_it_are_recovered_if_it_was_durable() {
+    let past = rush();
+    // In the first opening, which went on behind it; the checkpoint is of no use.
+    flip(&past.files("manifest")[0]);
+    let hole = past.holds[1_000].1.0;
+    let (from, until) = damage_chunks(&past.file("log/db"), hole - 1, hole);
+    let (report, _target) = past.salvage();
+    assert_eq!((report.end.0, report.acknowledged.0, report.checkpoint), (from, past.end, None));
+    assert_eq!(
+        report.missing.iter().map(|range| (range.from.0, range.until.0)).collect::<Vec<_>>(),
+        [(from, until)]
+    );
+    assert_eq!(
+        report.unapplied.iter().map(|range| (range.from.0, range.until.0)).collect::<Vec<_>>(),
+        [(until, past.end)]
+    );
+}
+
+#[test]
+fn an_entry_that_contradicts_the_log_ends_what_is_recovered() {
+    let past = past(&[30, 90]);
+    // A whole group behind the end, of bytes that are no record.
+    let (start, nonsense) = chunk_behind(past.disk.directory.path(), 1, true, 4, &[255; 20]);
+    fs::write(past.file("rescue"), nonsense).unwrap();
+    let scratch = tempfile::tempdir().unwrap();
+    let report = salvage(past.disk.directory.path(), scratch.path().join("new")).unwrap();
+    assert_eq!((report.end.0, report.is_complete()), (start, false));
+    assert_eq!(report.contradiction.unwrap().position.0, start);
+    assert_eq!(report.unapplied.len(), 1);
 }
 
 #[test]
@@ -314,7 +376,7 @@ fn the_new_directory_is_made_where_nothing_is_and_never_in_the_source() {
 #[test]
 fn whatever_is_damaged_what_is_salvaged_is_true() {
     let mut dice = Dice::new();
-    let pasts = [past(&[]), past(&[30]), past(&[30, 90]), past(&[20, 50, 59, 61, 110])];
+    let pasts = [past(&[]), past(&[30]), past(&[30, 90]), past(&[20, 50, 59, 61, 110]), rush()];
     let (mut salvaged, mut whole) = (0, 0);
     for round in 0..60 {
         let past = &pasts[round % pasts.len()];

@@ -155,7 +155,8 @@ impl Report {
     /// Whether nothing that was acknowledged is missing: all of it was recovered, it is known to be all, and ids of holds
     /// are the ones that were given.
     pub fn is_complete(&self) -> bool {
-        self.end >= self.acknowledged && self.sidecar_lost.is_none() && self.identity_lost.is_none()
+        let has_all = self.end >= self.acknowledged && self.contradiction.is_none();
+        has_all && self.sidecar_lost.is_none() && self.identity_lost.is_none()
     }
 }
 
@@ -181,7 +182,7 @@ impl fmt::Display for Report {
             Some(why) => {
                 write!(f, "; {why}, so it is not known whether more than {acknowledged} was acknowledged")?
             }
-            None if end >= acknowledged => write!(f, "; nothing acknowledged is missing")?,
+            None if self.is_complete() => write!(f, "; nothing acknowledged is missing")?,
             None => write!(f, "; it was acknowledged up to position {acknowledged}")?,
         }
         for Missing { from, until } in &self.missing {

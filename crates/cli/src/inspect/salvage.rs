@@ -110,7 +110,7 @@ fn lost(report: &Report) -> String {
     if report.end < report.acknowledged {
         lost.push(format!("it goes up to position {} of {}", report.end, report.acknowledged));
     }
-    if report.sidecar_lost.is_some() {
+    if report.sidecar_lost.is_some() || report.contradiction.is_some() {
         lost.push("there may have been more".into());
     }
     if report.identity_lost.is_some() {
