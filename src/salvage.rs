@@ -38,6 +38,7 @@
 //!
 //! A disk that gives read errors is copied first, by a program made for that, and its copy salvaged.
 
+mod openings;
 mod reach;
 mod report;
 

@@ -238,6 +238,30 @@ fn an_entry_that_contradicts_the_log_ends_what_is_recovered() {
 }
 
 #[test]
+fn what_an_older_opening_has_left_behind_a_cut_is_neither_taken_nor_told() {
+    let past = past(&[30]);
+    let (start, left_over) = chunk_behind(past.disk.directory.path(), 1, true, 4, &[0, 4]);
+    let shop = past.disk.open();
+    shop.reserve(1);
+    shop.reserve(1);
+    shop.engine.shutdown().unwrap();
+    fs::write(past.file("rescue"), left_over).unwrap();
+    let salvaged = || {
+        let scratch = tempfile::tempdir().unwrap();
+        let report = salvage(past.disk.directory.path(), scratch.path().join("new")).unwrap();
+        (report.end.0, report.acknowledged.0, report.missing.len(), report.unapplied.len())
+    };
+    let end = past.disk.inspect().report().end.0;
+    assert_eq!(salvaged(), (end, end, 0, 0));
+    // Nor if what took its place is damaged.
+    damage_chunks(&past.file("log/db"), start, start + 1);
+    assert_eq!(salvaged(), (start, end, 1, 1));
+    fs::remove_file(past.file("durable")).unwrap();
+    let (recovered, _, missing, unapplied) = salvaged();
+    assert_eq!((recovered, missing, unapplied), (start, 1, 1));
+}
+
+#[test]
 fn of_a_file_cut_short_what_is_before_the_cut_is_recovered() {
     let past = past(&[30, 60]);
     let db = fs::OpenOptions::new().write(true).open(past.file("log/db")).unwrap();
@@ -377,8 +401,8 @@ fn the_new_directory_is_made_where_nothing_is_and_never_in_the_source() {
 fn whatever_is_damaged_what_is_salvaged_is_true() {
     let mut dice = Dice::new();
     let pasts = [past(&[]), past(&[30]), past(&[30, 90]), past(&[20, 50, 59, 61, 110]), rush()];
-    let (mut salvaged, mut whole) = (0, 0);
-    for round in 0..60 {
+    let (mut salvaged, mut whole, mut opened) = (0, 0, 0);
+    for round in 0..40 {
         let past = &pasts[round % pasts.len()];
         let scratch = tempfile::tempdir().unwrap();
         let (source, target) = (scratch.path().join("source"), scratch.path().join("new"));
@@ -409,7 +433,7 @@ fn whatever_is_damaged_what_is_salvaged_is_true() {
                 }
             });
         }
-        let before = everything(&source);
+        let (before, mut proven) = (everything(&source), true);
         match salvage(&source, &target) {
             Ok(report) => {
                 salvaged += 1;
@@ -417,12 +441,25 @@ fn whatever_is_damaged_what_is_salvaged_is_true() {
                 past.judge(&report, &target);
             }
             Err(SalvageError::Nothing(_) | SalvageError::Source(OpenError::Newer(_))) => {
+                proven = false;
                 assert!(!target.exists())
             }
             Err(error) => panic!("{error}"),
         }
         assert!(everything(&source) == before);
+
+        // And an engine opens it with all that was acknowledged, or not at all; as new only where nothing is left.
+        if let Ok(engine) = Engine::open(&source, past.disk.config()) {
+            opened += 1;
+            if engine.report().created {
+                assert!(!proven && !before.contains_key(&source.join("stockhold")));
+                continue;
+            }
+            assert_eq!(engine.report().end.0, past.end, "{}", engine.report());
+            let level = engine.level(engine.key("poster", "berlin").unwrap()).unwrap();
+            assert_eq!((level.held, level.committed), past.books[past.books.keys().next_back().unwrap()]);
+        }
     }
-    println!("salvaged {salvaged}, {whole} of them whole");
+    println!("salvaged {salvaged}, {whole} of them whole; opened {opened}");
     assert!(salvaged > 20, "{salvaged}");
 }

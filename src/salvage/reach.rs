@@ -3,8 +3,9 @@
 //! The log's end is not decided as an opening does, which refuses where something is amiss; but by the same rules: hashes
 //! link chunks, epochs tell a log from what an older opening has left behind a cut, the commit mark ends a group.
 
-use std::collections::BTreeMap;
 use std::path::Path;
+
+use super::openings::Openings;
 
 use crate::checkpoint::CheckpointError;
 use crate::checkpoint::files::{Files, Folder};
@@ -26,7 +27,9 @@ pub(super) struct Remnant {
     pub directory: Remains,
     /// Or why it is not known.
     pub sidecar: Result<Durable, String>,
+    /// Without what openings have left behind a cut.
     pub index: Index,
+    openings: Openings,
     pub chunks: Chunks,
     /// The newest first.
     pub manifests: Vec<Manifest>,
@@ -73,8 +76,9 @@ impl Remnant {
             }
         }
         manifests.sort_unstable_by_key(|manifest| std::cmp::Reverse(manifest.number));
-        let (index, chunks) = (survey(layout)?, Chunks::open(layout)?);
-        Ok(Remnant { sidecar, index, chunks, manifests, rejected, files, directory })
+        let (found, chunks) = (survey(layout)?, Chunks::open(layout)?);
+        let (index, openings) = Openings::of(&found, sidecar.as_ref().ok(), &manifests);
+        Ok(Remnant { sidecar, index, openings, chunks, manifests, rejected, files, directory })
     }
 
     /// The start from which most can be proven, the newest of them; and what checkpoints could not be used.
@@ -83,7 +87,7 @@ impl Remnant {
         let mut best: Option<Reach> = None;
         for manifest in self.manifests.iter().map(Some).chain([None]) {
             let start = start(manifest);
-            let chain = readable(&self.index, &start, self.sidecar.as_ref().ok());
+            let chain = readable(&self.index, &start, self.sidecar.as_ref().ok(), &self.openings);
             let end = chain.last().map_or(start.tip.end, |last| last.header.end());
             if best.as_ref().is_some_and(|best| end <= best.end) {
                 // Not even if all of it made sense. But whether it is whole is to be known.
@@ -140,7 +144,7 @@ impl Remnant {
                 break;
             }
         }
-        end_with_a_group(&mut chain, &self.index, self.sidecar.as_ref().ok());
+        end_with_a_group(&mut chain, &self.openings);
         let end = chain.last().map_or(start, |last| last.header.end());
         Ok(Ok(Reach { manifest: manifest.cloned(), chain, end, contradiction }))
     }
@@ -163,10 +167,7 @@ impl Remnant {
 
     /// The latest opening that has left a trace: ids of holds that it made must not be made again.
     pub(super) fn epoch_seen(&self) -> u32 {
-        let chunks = self.index.chunks().map(|found| found.header.epoch);
-        let manifests = self.manifests.iter().map(|manifest| manifest.frontier.epoch);
-        let sidecar = self.sidecar.as_ref().map_or(0, |durable| durable.epoch);
-        chunks.chain(manifests).fold(sidecar, u32::max)
+        self.openings.latest()
     }
 
     /// Up to where everything was durable, by all that vouches for it.
@@ -185,30 +186,10 @@ impl Remnant {
             && self.index.chunks().next().is_none()
     }
 
-    /// The whole chunks behind `end` that are no leftovers, in their order.
+    /// The whole chunks behind `end`, in their order.
     pub(super) fn behind(&self, end: u64) -> Vec<Found> {
-        // By opening: a position at which it was under way. What an older one has there or behind was cut.
-        let mut openings: BTreeMap<u32, u64> = BTreeMap::new();
-        let mut under_way = |epoch: u32, at: u64| {
-            let from = openings.entry(epoch).or_insert(at);
-            *from = at.min(*from);
-        };
-        self.index.chunks().for_each(|found| under_way(found.header.epoch, found.header.start));
-        let manifests = self.manifests.iter().map(|manifest| &manifest.frontier);
-        manifests.for_each(|frontier| under_way(frontier.epoch, frontier.position));
-        if let Ok(durable) = &self.sidecar {
-            under_way(durable.epoch, durable.end);
-        }
-        let is_left_over = |found: &Found| {
-            let later = openings.range(found.header.epoch.saturating_add(1)..);
-            later.into_iter().any(|(_, from)| *from <= found.header.start)
-        };
-        let mut behind: Vec<Found> = self
-            .index
-            .chunks()
-            .filter(|found| found.header.start >= end && !is_left_over(found))
-            .copied()
-            .collect();
+        let chunks = self.index.chunks().filter(|found| found.header.start >= end);
+        let mut behind: Vec<Found> = chunks.copied().collect();
         behind.sort_unstable_by_key(|found| (found.header.start, found.hash));
         behind
     }
@@ -229,7 +210,7 @@ fn start(manifest: Option<&Manifest>) -> Start {
 }
 
 /// The chunks that follow a start, as far as they are linked, to the end of a group.
-fn readable(index: &Index, start: &Start, proven: Option<&Durable>) -> Vec<Found> {
+fn readable(index: &Index, start: &Start, proven: Option<&Durable>, openings: &Openings) -> Vec<Found> {
     let from = start.tip;
     let epoch = proven.map_or(start.epoch, |durable| durable.epoch.max(start.epoch));
     let acknowledged = match proven {
@@ -241,30 +222,17 @@ fn readable(index: &Index, start: &Start, proven: Option<&Durable>) -> Vec<Found
             chain.extend(index.chain_on(acknowledged, epoch));
             chain
         }
-        Err(_) => {
-            let mut chain = index.chain_on(from, start.epoch);
-            // Every opening moves the sidecar before it appends: behind it nothing is of an earlier one.
-            let is_left_over =
-                |found: &Found| found.header.end() > acknowledged.end && found.header.epoch < epoch;
-            let left_over = chain.iter().position(is_left_over);
-            chain.truncate(left_over.unwrap_or(chain.len()));
-            chain
-        }
+        Err(_) => index.chain_on(from, start.epoch),
     };
     let falls = chain.windows(2).position(|pair| pair[0].header.epoch > pair[1].header.epoch);
     chain.truncate(falls.map_or(chain.len(), |at| at + 1));
-    end_with_a_group(&mut chain, index, proven);
+    end_with_a_group(&mut chain, openings);
     chain
 }
 
-/// Takes back the chunks of a group that is not whole, unless its opening went on and knew them to be durable.
-fn end_with_a_group(chain: &mut Vec<Found>, index: &Index, proven: Option<&Durable>) {
-    while let Some(last) = chain.last().filter(|last| !last.header.commit) {
-        let (epoch, end) = (last.header.epoch, last.header.end());
-        let vouched = index.chunks().any(|found| found.header.epoch == epoch && found.header.synced >= end);
-        if vouched || proven.is_some_and(|durable| durable.epoch == epoch && durable.end >= end) {
-            break;
-        }
+/// Takes back the chunks of a group that is not whole, unless they are known to have been durable in the log.
+fn end_with_a_group(chain: &mut Vec<Found>, openings: &Openings) {
+    while chain.last().is_some_and(|last| !last.header.commit && !openings.vouch_for(last)) {
         chain.pop();
     }
 }
@@ -282,9 +250,12 @@ mod tests {
     }
 
     fn end(chunks: &[Found], start: Start, proven: Option<Durable>) -> u64 {
-        let mut index = Index::default();
-        chunks.iter().for_each(|found| index.add(*found));
-        readable(&index, &start, proven.as_ref()).last().map_or(start.tip.end, |last| last.header.end())
+        let mut found = Index::default();
+        chunks.iter().for_each(|chunk| found.add(*chunk));
+        let (index, openings) = Openings::of(&found, proven.as_ref(), &[]);
+        readable(&index, &start, proven.as_ref(), &openings)
+            .last()
+            .map_or(start.tip.end, |last| last.header.end())
     }
 
     fn proven(epoch: u32, end: u64, hash: u64) -> Option<Durable> {
@@ -305,6 +276,10 @@ mod tests {
         // A later opening may have cut it: what vouches there vouches for what took its place.
         assert_eq!(end(&[first, half, lost_behind(2, 30)], origin, None), 10);
         assert_eq!(end(&[first, half], origin, proven(2, 30, 14)), 10);
+        // Unless what took its place is linked to more of the same opening.
+        let (rest, later) = (chunk(1, 30, 13, 14, true, 10), chunk(2, 40, 14, 25, true, 40));
+        assert_eq!(end(&[first, half, rest, later], origin, proven(2, 50, 25)), 20);
+        assert_eq!(end(&[first, half, rest, later], origin, proven(2, 50, 26)), 10);
     }
 
     #[test]
@@ -318,6 +293,8 @@ mod tests {
         assert_eq!(end(&[first, left, later], origin, proven(2, 10, 11)), 20);
         // The chunk that the sidecar names is gone, and so is all that could link to it.
         assert_eq!(end(&[first, left, chunk(1, 20, 12, 13, true, 20)], origin, proven(2, 15, 77)), 10);
+        assert_eq!(end(&[first, left], origin, proven(2, 20, 77)), 10);
+        assert_eq!(end(&[first, left, chunk(2, 15, 99, 98, true, 10)], origin, None), 10);
         let behind_checkpoint = Start { tip: Tip { end: 10, hash: 11 }, epoch: 2 };
         assert_eq!(end(&[first, left], behind_checkpoint, None), 10);
     }
