@@ -77,6 +77,7 @@ mod metrics;
 mod poison;
 mod receipt;
 mod request;
+pub mod salvage;
 mod segments;
 #[cfg(not(stockhold_faults))]
 mod stall;
