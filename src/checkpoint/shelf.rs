@@ -138,7 +138,9 @@ impl Shelf {
         self.kept.push(manifest.clone());
         self.kept.drain(..self.kept.len().saturating_sub(KEPT));
         self.pins.lock().newest = Some(manifest);
-        self.tidy().map(drop)
+        // It is made, whether or not what it does not need can be removed: the next one tries again.
+        let _ = self.tidy();
+        Ok(())
     }
 
     /// Removes every file that nobody needs; how many that were.
