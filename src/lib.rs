@@ -77,6 +77,8 @@ mod poison;
 mod receipt;
 mod request;
 mod segments;
+#[cfg(all(test, not(stockhold_loom)))]
+mod simulation;
 #[cfg(not(stockhold_faults))]
 mod stall;
 #[cfg(stockhold_faults)]

@@ -69,6 +69,12 @@ impl Shelf {
         self.kept.last()
     }
 
+    /// The older of two that are kept.
+    #[cfg(test)]
+    pub(crate) fn before_newest(&self) -> Option<&Manifest> {
+        self.kept.len().checked_sub(2).map(|older| &self.kept[older])
+    }
+
     /// Gives up the newest, which cannot be used.
     pub(crate) fn reject_newest(&mut self) {
         self.kept.pop();

@@ -36,6 +36,7 @@ use super::{
     verdict::{Cut, Refusal, Start, Verdict, decide},
 };
 use crate::checkpoint::CheckpointError;
+use crate::fault::{Fault, planted};
 
 /// Chunks held in memory between the verdict and the store. What a crash leaves there is a sync window or two.
 const RESCUE_BYTES_MAX: usize = 64 << 20;
@@ -119,7 +120,7 @@ pub(crate) enum LogError {
     Fold { position: u64, reason: String },
 }
 
-pub(super) fn io_error(doing: &'static str) -> impl Fn(io::Error) -> LogError {
+pub(crate) fn io_error(doing: &'static str) -> impl Fn(io::Error) -> LogError {
     move |error| LogError::Io { doing, error }
 }
 
@@ -173,7 +174,7 @@ fn reopen(directory: Directory, into: &mut dyn Replay) -> Result<(OpenLog, LogRe
     let index = survey(layout)?;
     let verdict = decide(&index, &proven, &start)?;
     let rescued = rescue(layout, &verdict, &proven)?;
-    let bytes_refreshed = if proven.orderly { 0 } else { refresh(&layout.log_data())? };
+    let bytes_refreshed = if believes_the_cache(&proven) { 0 } else { refresh(&layout.log_data())? };
 
     let mut store: Box<dyn Store> = Box::new(SledStore::open(&layout.log())?);
     let cut = replay(store.as_mut(), &verdict, &rescued, into)?;
@@ -274,6 +275,11 @@ fn rescue(layout: &Layout, verdict: &Verdict, proven: &Durable) -> Result<HashMa
         write().map_err(&doing)?;
     }
     Ok(rescued.into_iter().map(|(hash, (_, chunk))| (hash, chunk)).collect())
+}
+
+/// Whether what can be read is what is on the disk.
+pub(crate) fn believes_the_cache(proven: &Durable) -> bool {
+    proven.orderly || planted(Fault::TrustCache)
 }
 
 /// Writes a file over itself and syncs it. The same bytes, so a crash on the way harms nothing.
@@ -382,8 +388,23 @@ pub(crate) fn recover(
         }
         next = start.checked_add(1);
     }
-    let mut verdict = decide(&index, proven, start)?;
-    verdict.cut = replay(store, &verdict, &HashMap::new(), into)?;
+    recover_found(store, &index, proven, start, &mut |_| Ok(HashMap::new()), into)
+}
+
+/// The same, on the chunks that were `found`; `before` is what is done between the verdict and the store: it rescues
+/// the chunks that the store would lose, and returns them by hash.
+#[cfg(test)]
+pub(crate) fn recover_found(
+    store: &mut dyn Store,
+    found: &Index,
+    proven: &Durable,
+    start: &Start,
+    before: &mut dyn FnMut(&[&Found]) -> Result<HashMap<u64, Vec<u8>>, LogError>,
+    into: &mut dyn Replay,
+) -> Result<Verdict, LogError> {
+    let mut verdict = decide(found, proven, start)?;
+    let rescued = before(&at_risk(&verdict, proven)?)?;
+    verdict.cut = replay(store, &verdict, &rescued, into)?;
     Ok(verdict)
 }
 

@@ -22,6 +22,7 @@ use super::{
     chunk::{self, ChunkHeader, HEADER_BYTES, MAGIC},
     sled::CHUNK_BYTES_MAX,
 };
+use crate::fault::{Fault, planted};
 
 const WINDOW_BYTES: usize = 1 << 20;
 const _: () = assert!(WINDOW_BYTES > 2 * CHUNK_BYTES_MAX);
@@ -208,7 +209,10 @@ impl Index {
                     vacant.insert((found, reach));
                 }
                 Entry::Occupied(mut kept) => {
-                    if (found.header.epoch, reach) > (kept.get().0.header.epoch, kept.get().1) {
+                    let epoch = |found: &Found| {
+                        if planted(Fault::KeepLeftover) { 0 } else { found.header.epoch }
+                    };
+                    if (epoch(found), reach) > (epoch(kept.get().0), kept.get().1) {
                         kept.insert((found, reach));
                     }
                 }

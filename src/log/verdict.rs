@@ -24,6 +24,7 @@ use super::{
     scan::{Found, Index, Tip},
     sidecar::Durable,
 };
+use crate::fault::{Fault, planted};
 
 /// Where the log is read from: its beginning, or the end of a checkpoint.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -101,7 +102,7 @@ pub(crate) fn decide(index: &Index, proven: &Durable, start: &Start) -> Result<V
     // The sidecar is written now and then, and may be behind the checkpoint.
     let proven =
         &if proven.end < from.end { Durable { end: from.end, hash: from.hash, ..*proven } } else { *proven };
-    let epoch = proven.epoch.max(start.epoch);
+    let epoch = if planted(Fault::KeepLeftover) { 0 } else { proven.epoch.max(start.epoch) };
     let acknowledged = Tip { end: proven.end, hash: proven.hash };
     let mut chain = index.chain_back(from, acknowledged).map_err(|reached| {
         let readable = end(&index.chain_on(from, 0), from);
