@@ -102,7 +102,7 @@ pub(crate) fn decide(index: &Index, proven: &Durable, start: &Start) -> Result<V
     // The sidecar is written now and then, and may be behind the checkpoint.
     let proven =
         &if proven.end < from.end { Durable { end: from.end, hash: from.hash, ..*proven } } else { *proven };
-    let epoch = if planted(Fault::KeepLeftover) { 0 } else { proven.epoch.max(start.epoch) };
+    let epoch = proven.epoch.max(start.epoch);
     let acknowledged = Tip { end: proven.end, hash: proven.hash };
     let mut chain = index.chain_back(from, acknowledged).map_err(|reached| {
         let readable = end(&index.chain_on(from, 0), from);
@@ -122,7 +122,8 @@ pub(crate) fn decide(index: &Index, proven: &Durable, start: &Start) -> Result<V
 
     // What the sidecar does not know yet. Every opening moves the sidecar before it appends, so what an earlier one
     // left behind it is no part of the log.
-    chain.extend(index.chain_on(acknowledged, epoch));
+    let epoch_min = if planted(Fault::KeepLeftover) { 0 } else { epoch };
+    chain.extend(index.chain_on(acknowledged, epoch_min));
     while chain.last().is_some_and(|last| !last.header.commit && last.header.end() > proven.end) {
         chain.pop();
     }

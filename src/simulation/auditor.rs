@@ -83,6 +83,22 @@ pub(super) fn quiet(world: &mut World) -> Result<(), Wrong> {
     Ok(())
 }
 
+/// After the log has failed reads go on, and levels stay at the last position that was folded, where `then` was true.
+pub(super) fn stopped(world: &World, then: &Book) -> Result<(), Wrong> {
+    let engine = &world.running()?.engine;
+    for (index, key) in engine.keys().into_iter().enumerate() {
+        let available = engine.available(key).map_err(|error| error.to_string())?;
+        let counted = world.book.counted(index);
+        ensure!(counted.contains(&available), "{available} of key {index}, and should be {counted:?}");
+        let Some(stock) = then.stock.get(index) else { continue };
+        let level = engine.level(key).map_err(|error| error.to_string())?;
+        let is = (level.on_hand, level.committed, level.stopped);
+        let expected = (stock.on_hand, then.committed(index), stock.stopped);
+        ensure!(is == expected, "the last level of key {index} is {is:?}, and should be {expected:?}");
+    }
+    Ok(())
+}
+
 /// Every hold is what it should be, and those that were taken back are nobody.
 fn holds(world: &mut World) -> Result<(), Wrong> {
     if world.is_stopped() {

@@ -30,6 +30,8 @@ pub(super) fn damage(disk: &Disk, what: Damage, seed: u64, directory: [u8; 16]) 
     let mut harmless = false;
     let what = {
         let state = &mut *disk.state();
+        // Names that are on their way would bring back what is lost.
+        state.folder.sync_names();
         let starts: Vec<u64> = state.log.seen.keys().copied().collect();
         let names: Vec<String> = state.folder.names().cloned().collect();
         let mut pick = |count: usize| (count > 0).then(|| random.below(count));

@@ -41,6 +41,6 @@ pub(crate) fn steered() -> Option<usize> {
     CLIENT.get()
 }
 
-fn steer(client: usize) {
-    CLIENT.set(Some(client));
+fn steer(client: Option<usize>) {
+    CLIENT.set(client);
 }

@@ -89,6 +89,14 @@ fn number(name: &str) -> Option<u64> {
 }
 
 #[test]
+fn a_seed_is_one_life_and_no_other() {
+    let first = seed();
+    for seed in (0..20).map(|number| first.wrapping_add(number)) {
+        assert_eq!(one(seed), one(seed), "seed {seed}");
+    }
+}
+
+#[test]
 fn whatever_the_disk_does_the_contract_holds() {
     let first = seed();
     let began = Instant::now();

@@ -294,7 +294,10 @@ impl Life {
             Step::Do { client: 0, what: What::Declare { key: 0 }, key: Key::None },
             Step::Do { client: 0, what: What::Receive { key: 0, quantity: 6 }, key: Key::None },
         ];
-        for number in 0..60 + dice.below(240) as u64 {
+        // Now and then one that is long and quiet, so that checkpoints are many.
+        let (length, crashes) =
+            if dice.one_in(30) { (2_000, 6 * crashes) } else { (60 + dice.below(240) as u64, crashes) };
+        for number in 0..length {
             let client = dice.below(3);
             if dice.one_in(crashes) {
                 let crash = dice.crash();

@@ -13,8 +13,8 @@ use super::client::{Answered, Client};
 use super::damage;
 use super::disk::{Disk, End};
 use super::schedule::{
-    Crash, Key, LIFE_MAX_MS, Life, Lines, PAYMENT_MS, Part, RETENTION_MS, Step, TTL_DEFAULT_MS, TTL_MAX_MS,
-    Traits, What,
+    Crash, Damage, Key, LIFE_MAX_MS, Life, Lines, PAYMENT_MS, Part, RETENTION_MS, Step, TTL_DEFAULT_MS,
+    TTL_MAX_MS, Traits, What,
 };
 use super::steer;
 use crate::answer::RefusalReason;
@@ -60,7 +60,7 @@ pub(super) struct Given {
 }
 
 /// What was seen of a life.
-#[derive(Clone, Copy, Default, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(super) struct Seen {
     pub crashes: u64,
     pub operations: u64,
@@ -73,6 +73,8 @@ pub(super) struct Seen {
     /// Crashes that took something back, and those that kept something that nobody had acknowledged.
     pub taken_back: u64,
     pub kept_unknown: u64,
+    /// Calls to the disk.
+    pub calls: u64,
 }
 
 impl Seen {
@@ -87,6 +89,7 @@ impl Seen {
         self.poisoned += other.poisoned;
         self.taken_back += other.taken_back;
         self.kept_unknown += other.kept_unknown;
+        self.calls += other.calls;
     }
 }
 
@@ -123,7 +126,7 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new(traits: Traits) -> Result<World, Wrong> {
-        steer(0);
+        steer(Some(0));
         let disk = Disk::new(traits.seed);
         let identity = Identity { id: [7; 16], secret: [9; 16], segment_bytes: 0 };
         Sidecar::create_on(Box::new(disk.clone())).map_err(|error| error.to_string())?;
@@ -152,7 +155,7 @@ impl World {
         for (number, step) in life.steps.iter().enumerate() {
             world.step(step).map_err(|wrong| (number, wrong))?;
         }
-        Ok(world.seen)
+        Ok(Seen { calls: world.disk.image().calls, ..world.seen })
     }
 
     fn config(&self) -> Config {
@@ -227,14 +230,14 @@ impl World {
     fn step(&mut self, step: &Step) -> Result<(), Wrong> {
         match step {
             Step::Do { client, what, key } => {
-                steer(*client);
+                steer(Some(*client));
                 if let Some(what) = self.resolved(what) {
                     let key = if let Key::New(key) = key { Some(*key) } else { None };
                     self.operate(&what, key)?;
                 }
             }
             Step::Again { client, which, other } => {
-                steer(*client);
+                steer(Some(*client));
                 self.again(*which, *other)?;
             }
             Step::Advance { ms } => {
@@ -243,7 +246,7 @@ impl World {
                 self.book.advance_to(now.0);
             }
             Step::Sweep { client } => {
-                steer(*client);
+                steer(Some(*client));
                 self.running()?.engine.sweep();
                 if !self.is_stopped() {
                     self.book.see_all();
@@ -531,10 +534,18 @@ impl World {
     }
 
     fn look(&mut self) -> Result<(), Wrong> {
-        if !self.settle()? {
+        if self.settle()? {
+            return auditor::quiet(self);
+        }
+        let alive = self.running()?;
+        if !self.is_stopped() {
             return Ok(());
         }
-        auditor::quiet(self)
+        // What the fold's thread does when the log has ended.
+        alive.core.follower.position.end();
+        let folded = alive.core.follower.position.position();
+        let book = self.history.iter().find(|(at, _)| *at == folded).map(|(_, book)| book);
+        auditor::stopped(self, book.ok_or("the fold stands where no operation ended")?)
     }
 
     /// An orderly close, as far as it goes.
@@ -579,8 +590,10 @@ impl World {
         self.seen.crashes += 1;
         self.disk.restart(crash.end, crash.seed);
         let mut seed = crash.seed;
-        if let Some(damage) = crash.damage {
-            self.damaged(damage, seed, acknowledged)?;
+        if let Some(damage) = crash.damage
+            && let Some(end) = self.damaged(damage, seed, acknowledged)?
+        {
+            (acknowledged, proven) = (end, end);
         }
         for (calls, end) in &crash.openings {
             self.seen.crashes += 1;
@@ -619,10 +632,11 @@ impl World {
         self.welcome(alive, acknowledged)
     }
 
-    /// The directory is damaged, and an opening has to see it or to find everything all the same.
-    fn damaged(&mut self, what: super::schedule::Damage, seed: u64, acknowledged: u64) -> Result<(), Wrong> {
+    /// The directory is damaged, and an opening has to see it or to find everything all the same. Then it is mended, or
+    /// it goes on from what the opening, up to the position returned, has made of it.
+    fn damaged(&mut self, what: Damage, seed: u64, acknowledged: u64) -> Result<Option<u64>, Wrong> {
         let image = self.disk.image();
-        let Some(done) = damage::damage(&self.disk, what, seed, self.identity.id) else { return Ok(()) };
+        let Some(done) = damage::damage(&self.disk, what, seed, self.identity.id) else { return Ok(None) };
         self.seen.damaged += 1;
         let found = match self.open() {
             Err(error) => {
@@ -642,10 +656,14 @@ impl World {
                 welcome.map_err(|wrong| format!("after {what:?} ({}): {wrong}", done.what))?;
                 self.alive = None;
                 (self.book, self.ids, self.history) = before;
+                if done.harmless && matches!(what, Damage::FlipNewest | Damage::LoseNewest) && seed % 2 == 0 {
+                    self.disk.restart(if seed % 4 == 0 { End::Kill } else { End::Power }, seed);
+                    return Ok(Some(end));
+                }
             }
         }
         self.disk.put_back(image);
-        Ok(())
+        Ok(None)
     }
 
     /// What an opening has found is a place in the log where an operation ended, and all that was acknowledged.
@@ -674,6 +692,13 @@ impl World {
         self.alive = Some(alive);
         self.remember()?;
         auditor::opened(self)
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.alive = None;
+        steer(None);
     }
 }
 
