@@ -230,7 +230,7 @@ impl Checkpointer {
     }
 
     /// The window, if it is due, or there is one and it is `forced`.
-    #[cfg(test)]
+    #[cfg(all(test, not(stockhold_loom)))]
     pub(crate) fn due_window(&self, forced: bool) -> Option<Window> {
         let mut intake = self.intake.lock();
         let due = self.is_due(&intake) || (forced && !intake.window.bytes.is_empty());
@@ -238,7 +238,7 @@ impl Checkpointer {
     }
 
     /// Whether the fold is held back until a checkpoint was made.
-    #[cfg(test)]
+    #[cfg(all(test, not(stockhold_loom)))]
     pub(crate) fn is_held_back(&self) -> bool {
         let intake = self.intake.lock();
         intake.window.bytes.len() >= self.window_bytes * WINDOWS_MAX && intake.failure.is_none()

@@ -157,7 +157,7 @@ impl Directory {
     }
 
     /// A directory that is nowhere: for an engine whose log and files are given.
-    #[cfg(test)]
+    #[cfg(all(test, not(stockhold_loom)))]
     pub(crate) fn nowhere(identity: Identity) -> io::Result<Self> {
         let (layout, lock) =
             (Layout { path: PathBuf::from("/dev/null/nowhere") }, Lock(File::open("/dev/null")?));

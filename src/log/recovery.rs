@@ -391,6 +391,9 @@ pub(crate) fn recover(
     recover_found(store, &index, proven, start, &mut |_| Ok(HashMap::new()), into)
 }
 
+#[cfg(test)]
+pub(crate) type Rescue<'a> = dyn FnMut(&[&Found]) -> Result<HashMap<u64, Vec<u8>>, LogError> + 'a;
+
 /// The same, on the chunks that were `found`; `before` is what is done between the verdict and the store: it rescues
 /// the chunks that the store would lose, and returns them by hash.
 #[cfg(test)]
@@ -399,7 +402,7 @@ pub(crate) fn recover_found(
     found: &Index,
     proven: &Durable,
     start: &Start,
-    before: &mut dyn FnMut(&[&Found]) -> Result<HashMap<u64, Vec<u8>>, LogError>,
+    before: &mut Rescue<'_>,
     into: &mut dyn Replay,
 ) -> Result<Verdict, LogError> {
     let mut verdict = decide(found, proven, start)?;

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use super::book::Told;
 use super::schedule::{Gate, KEYS_MAX, Lines, Part, What};
-use crate::answer::{Adjusted, Extended, Moved, Refusal};
+use crate::answer::{Adjusted, Extended, Left, Moved, Refusal};
 use crate::engine::Engine;
-use crate::error::{Common, ConfirmError, HoldError, LookupError, ReplaceError, ReserveError, StockError};
+use crate::error::{
+    Common, ConfirmError, HoldError, LookupError, NameError, ReplaceError, ReserveError, StockError,
+};
 use crate::receipt::Receipt;
 use crate::request::{
     Adjust, AdjustReason, CartLine, Confirm, Extend, OnHold, Receive, Replace, Reserve, ReserveCart,
@@ -91,11 +93,7 @@ impl Client<'_> {
             What::Declare { key } => match engine.declare(&name(key), LOCATION) {
                 Ok(_) => Answered::told(Told::Done),
                 Err(error) => {
-                    let common = if let crate::error::NameError::Common(common) = &error {
-                        Some(common)
-                    } else {
-                        None
-                    };
+                    let common = if let NameError::Common(common) = &error { Some(common) } else { None };
                     Answered::failed(&error, common, None)
                 }
             },
@@ -139,9 +137,8 @@ impl Client<'_> {
                             reserved = Some(told);
                             Told::Reserved { units: told.quantity, deadline: told.deadline.0 }
                         });
-                        let number = reserved.map(|told| {
-                            (told.left.units(), matches!(told.left, crate::answer::Left::Exact(_)))
-                        });
+                        let number =
+                            reserved.map(|told| (told.left.units(), matches!(told.left, Left::Exact(_))));
                         Answered { number, made: reserved.iter().map(|told| told.hold).collect(), ..answered }
                     }
                     Err(error) => self.not_reserved(&error),
@@ -245,15 +242,11 @@ impl Client<'_> {
     fn batch(&self, wanted: &[(usize, u32)]) -> Answered {
         // A batch decides what is short at first after the rest; with nothing due that makes no difference.
         self.engine.sweep();
-        let references: Vec<String> = wanted.iter().map(|(key, _)| reference(*key)).collect();
-        let request = |((key, units), reference): (&(usize, u32), &'_ String)| {
-            (self.keys[*key], *units, reference.clone())
+        let references: [String; KEYS_MAX] = std::array::from_fn(reference);
+        let request = |(key, units): &(usize, u32)| {
+            Reserve::units(self.keys[*key], *units).reference(&references[*key])
         };
-        let asked: Vec<_> = wanted.iter().zip(&references).map(request).collect();
-        let requests: Vec<_> = asked
-            .iter()
-            .map(|(key, units, reference)| Reserve::units(*key, *units).reference(reference))
-            .collect();
+        let requests: Vec<_> = wanted.iter().map(request).collect();
         let (mut told, mut made) = (Vec::new(), Vec::new());
         for answer in self.engine.reserve_batch(&requests) {
             told.push(match answer {

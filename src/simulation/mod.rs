@@ -28,6 +28,7 @@ mod faces;
 mod folder;
 mod run;
 mod schedule;
+mod seen;
 mod world;
 
 use std::cell::Cell;
