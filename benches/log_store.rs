@@ -49,7 +49,7 @@ fn main() {
             let row = format!("sled, {segment_kib} KiB segments");
             run(&row, mib, group_kib, chunk_bytes, |directory| {
                 Box::new(
-                    sled::SledStore::open_with_segments(directory, segment_bytes)
+                    sled::SledStore::create_with_segments(directory, segment_bytes)
                         .expect("a fresh store opens"),
                 )
             });
@@ -131,12 +131,6 @@ impl Store for PlainFile {
     }
     fn sync(&mut self) -> Result<(), StoreError> {
         self.0.sync_data().map_err(|e| StoreError::io("syncing", &e))
-    }
-    fn chunk_at_or_after(&self, _: u64) -> Result<Option<(u64, Vec<u8>)>, StoreError> {
-        Ok(None)
-    }
-    fn remove_from(&mut self, _: u64) -> Result<(), StoreError> {
-        Ok(())
     }
     fn remove_below(&mut self, _: u64, _: usize) -> Result<usize, StoreError> {
         Ok(0)

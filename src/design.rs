@@ -22,8 +22,10 @@
 //! | `stock` | the counter and the blocks it is split over (the only files with stock atomics), the bits of both (pure), the keys, their names |
 //! | `hold` | the state machine (pure), ids, slots and the table of them, lines of carts, op keys |
 //! | `expiry` | the wheel (pure), and the timers in front of it |
-//! | `log` | record, ring, log thread, chunk, store (sled), sidecar, scan, verdict, recovery |
-//! | `fold` | what a record means: levels, whole state, the follower of a running engine |
+//! | `clock` | steady clock, steering (pure), the line that all threads read, the file `clock` |
+//! | `log` | record, ring, log thread, chunk, stores (sled), sidecar, scan, verdict, recovery |
+//! | `fold` | what a record means: levels, holds, whole state, the follower of a running engine, verify |
+//! | `checkpoint` | windows of the log as sorted runs, their merging, the manifest, the thread that makes them, the way back |
 //!
 //! # Counters: one cell, or many
 //!
@@ -137,9 +139,12 @@
 //!
 //! # Time
 //!
-//! Engine time is the machine's monotonic clock, anchored to the wall clock when the engine is opened. Should the wall be
-//! behind the last time in the log then, engine time goes on from the log's: no hold comes back to life, and none waits
-//! for the wall to catch up. The clock must say a year from 2020 to 2078.
+//! Engine time follows a steady clock that counts suspension too (`CLOCK_BOOTTIME`), and is steered towards the wall without
+//! ever falling: 1/16 slower while ahead, 1/1024 faster while behind, not at all while the wall is more than
+//! [`clock_jump_max`](crate::Config::clock_jump_max) ahead, which [`Metrics`](crate::Metrics) says and
+//! [`accept_clock`](crate::Engine::accept_clock) accepts. Over a restart of the process it goes on by the machine's uptime;
+//! after a start of the machine it is the wall's, never below the last time in the log. The cases are in
+//! [`clock`](crate::clock). The wall must say a year from 2020 to 2078.
 //!
 //! # The log
 //!
@@ -166,8 +171,37 @@
 //!   is never retried; the engine is poisoned.
 //! - Values above a segment's share become files that are never synced: chunks stay below, asserted at compile time.
 //! - It loses more than its tail when more than a third of a segment is unsynced: the window is bounded.
-//! - After a lost segment it opens *empty, without an error*, and overwrites: so the file is scanned for chunks, and
-//!   judged, before sled may open it.
+//! - Its opening writes. After a lost segment it opens *empty, without an error*; one read that fails inside of it makes
+//!   it overwrite what it could not read. So a store is opened once, when it is created. Each opening of a directory
+//!   begins a fresh one (`log/<number>`), and reads what older ones have as raw chunks: each proves itself by its checksum
+//!   and its place in the chain of hashes. What lies behind the last proven position is copied into the fresh store and
+//!   synced before it is served, since a failed sync may have left pages that read well and are not on the disk. An older
+//!   store goes when the log is cut above it, or when so little of it is needed (8 MiB) that it is copied.
+//!
+//! # Checkpoints
+//!
+//! The fold hands each group on to the checkpointer, a thread that lets them gather, as bytes, until there are 64 MiB
+//! ([`checkpoint_bytes`](crate::Config::checkpoint_bytes)). Then what the window did is brought together by stock key and by
+//! slot, and written as four sorted runs: what was added to each key's book, names, holds, operations with op keys. A
+//! hold that was made before the window is written as the records that happened to it; laid over what an older run
+//! says, they are applied by the fold's own function, which stays the only definition of what a record means. Runs that
+//! have grown alike are merged, so there are few, and what is written is in proportion to what has changed. The live
+//! engine is neither stopped nor copied.
+//!
+//! A manifest names the runs, the position and the hash of the chunk that ends there. Its rename is the only commit: after
+//! everything that it names is durable, and after the log is durable up to there. Two manifests are kept, and the
+//! log is cut only below the older, by the log thread, a few chunks after each group. So the newest may be damaged and
+//! nothing is lost: the one before and more of the log take its place. (A run that both name is not kept twice.)
+//!
+//! On disk there are then the live state, twice at most while runs are merged, and about three times 64 MiB of log,
+//! whatever has happened: `cargo bench --bench steady` plots it. An opening reads the newest checkpoint and replays what
+//! lies behind: `cargo bench --bench recovery`.
+//!
+//! [`verify`](crate::Engine::verify), and `stockhold verify` for a directory at rest, fold the log from the older
+//! checkpoint up to the newer, judge each entry, and compare with what the newer says. A running engine's counters are
+//! compared too: each is read while no position is drawn, and the fold says what the book has at that very position. What
+//! is taken and not yet in the log can only be missing from the counter, so one that has more is wrong, and one that
+//! has less is looked at again.
 //!
 //! # What a crash can leave, and what opening does
 //!

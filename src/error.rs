@@ -8,6 +8,7 @@ use crate::checkpoint::CheckpointError as FileError;
 use crate::checkpoint::seed::SeedError;
 use crate::clock::Timestamp;
 use crate::config::ConfigError;
+use crate::fold::verify::Drift;
 use crate::log::directory::DirectoryError;
 use crate::log::recovery::LogError;
 use crate::log::sidecar::SidecarError;
@@ -425,6 +426,42 @@ impl From<SeedError> for BackupError {
     }
 }
 
+/// What a running engine's [`verify`](crate::Engine::verify) found, or why it could not look.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum VerifyError {
+    /// What was promised is broken there.
+    #[error(transparent)]
+    Drift(#[from] Drift),
+    /// A file on the disk is not what was written. The engine does not need it to go on; an opening would.
+    #[error("{0}")]
+    Damaged(String),
+    /// There is no checkpoint to begin with.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// The operating system failed.
+    #[error("{0}")]
+    Io(String),
+    /// The engine takes no more operations.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+}
+
+impl From<FileError> for VerifyError {
+    fn from(error: FileError) -> Self {
+        match error {
+            FileError::Damaged { .. } => VerifyError::Damaged(error.to_string()),
+            _ => VerifyError::Io(error.to_string()),
+        }
+    }
+}
+
+impl From<LogError> for VerifyError {
+    fn from(error: LogError) -> Self {
+        VerifyError::Io(error.to_string())
+    }
+}
+
 /// Why an engine could not be opened.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -488,10 +525,9 @@ impl From<LogError> for OpenError {
             LogError::Checkpoint(FileError::Io { .. }) => OpenError::Io(message),
             LogError::Checkpoint(_) => damaged(None),
             LogError::Refused(refusal) => damaged(refusal.readable().map(Position)),
-            LogError::Store(StoreError::InUse { .. }) => OpenError::InUse { pid: None, message },
             LogError::Store(StoreError::Full { .. } | StoreError::Io { .. }) => OpenError::Io(message),
             LogError::Store(StoreError::Corrupt { .. } | StoreError::Dead { .. }) => damaged(None),
-            LogError::Unreadable { position, .. } | LogError::Fold { position, .. } => {
+            LogError::Unreadable { position } | LogError::Fold { position, .. } => {
                 damaged(Some(Position(*position)))
             }
         }

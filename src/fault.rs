@@ -51,6 +51,8 @@ pub(crate) enum Fault {
     AckEarly,
     /// Recovery believes what the page cache says after a disorderly close, and does not write it again.
     TrustCache,
+    /// Recovery does not ask whether an opening that copied a chunk came to its end.
+    BelieveCopies,
     /// Recovery does not ask in which opening a chunk was written.
     KeepLeftover,
 }

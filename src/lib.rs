@@ -67,6 +67,7 @@ mod fault;
 mod fold;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod hashing;
 mod hold;
 pub mod inspect;
 mod log;
@@ -91,7 +92,7 @@ pub mod types;
 pub use answer::{HoldState, HoldStatus, Level, Refusal, RefusalReason, Reserved, ReservedCart};
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use config::{Config, ConfigError, Durability};
-pub use engine::{Engine, OpenReport};
+pub use engine::{Engine, OpenReport, Verified};
 pub use metrics::{Metrics, SyncLatency};
 pub use receipt::Receipt;
 pub use request::{

@@ -136,7 +136,7 @@ fn a_whole_day_comes_back_at_once() {
     shop.engine.shutdown().unwrap();
     let report = disk.open().engine.report().clone();
     assert!(!report.created);
-    assert_eq!((report.cut_bytes, report.chunks_rescued, report.rewritten_bytes), (0, 0, 0));
+    assert_eq!((report.cut_bytes, report.rewritten_bytes), (0, 0));
     assert!(report.to_string().contains("records replayed"));
     assert_eq!(Picture::of(&disk.open(), &holds), before);
 }

@@ -29,7 +29,7 @@ faults)
     cargo test --release --locked --quiet --lib --no-run
     output=$(mktemp)
     trap 'rm -f "$output"' EXIT
-    for fault in SkipSync AckEarly TrustCache KeepLeftover CheckpointAhead CutUnderTheYounger ForgetDeadline LinesApart; do
+    for fault in SkipSync AckEarly TrustCache BelieveCopies KeepLeftover CheckpointAhead CutUnderTheYounger ForgetDeadline LinesApart; do
         if STOCKHOLD_FAULT=$fault timeout 300 bash -c "$(declare -f simulate); simulate" >"$output" 2>&1; then
             echo "$fault: NOT caught"
             tail -n 20 "$output"

@@ -110,7 +110,7 @@ fn each_group_is_followed_by_a_sync_of_the_logs_file_before_its_receipts_are_rel
     let said = String::from_utf8_lossy(&child.stderr);
     assert!(child.status.success(), "the traced child failed; may this machine trace processes?\n{said}");
 
-    let file = fs::canonicalize(directory.join("log/db")).unwrap();
+    let file = fs::canonicalize(directory.join("log/00000001/db")).unwrap();
     let of_file = format!("<{}>", file.display());
     let calls = calls(&fs::read_to_string(&trace).unwrap());
     let on_file = |call: &&Call| call.arguments.split(',').next().is_some_and(|fd| fd.contains(&of_file));

@@ -17,6 +17,7 @@ use crate::hold::op_keys;
 use crate::hold::state::Word;
 use crate::log::lines;
 use crate::log::record::{Place, Record};
+use crate::stock::catalog::Name;
 use crate::types::{OpKey, Reference};
 
 /// Integers take the bytes they need. No limit: whatever an entry's bytes say, decoding borrows from them alone.
@@ -136,8 +137,8 @@ impl Entry for LevelEntry {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct NameEntry {
     pub key: u32,
-    pub sku: Box<str>,
-    pub location: Box<str>,
+    pub sku: Name,
+    pub location: Name,
 }
 
 impl Entry for NameEntry {

@@ -32,7 +32,7 @@ pub(crate) fn load(
         if entry.key as usize != fold.names.len() {
             return Err(wrong("a stock key has no names"));
         }
-        fold.names.push((entry.sku, entry.location));
+        fold.name(entry.sku, &entry.location);
     }
     let mut levels = vec![KeyLevel::default(); fold.names.len()];
     for entry in Merged::<LevelEntry>::open(files, &manifest.of(Kind::Levels))? {

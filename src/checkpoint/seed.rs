@@ -1,4 +1,4 @@
-//! A new directory that begins with a checkpoint and an empty log: what a backup and a salvage write.
+//! A new directory that begins with a checkpoint and no log: what a backup and a salvage write.
 //!
 //! Its identity is written last, so a directory that was not finished is refused, and never taken for an empty one.
 
@@ -12,8 +12,7 @@ use super::files::{Files, Folder};
 use super::manifest::Manifest;
 use crate::log::directory::{Directory, DirectoryError, Identity};
 use crate::log::sidecar::{Durable, Sidecar};
-use crate::log::sled::SledStore;
-use crate::log::store::{Store, StoreError};
+use crate::log::store::StoreError;
 
 /// Why a new directory could not be made.
 #[derive(Debug, Error)]
@@ -61,7 +60,6 @@ pub(crate) fn seed<E: From<SeedError>>(
     let manifest = fill(&folder)?;
     let mut finish = || -> Result<(), SeedError> {
         manifest.commit(&folder)?;
-        Box::new(SledStore::open(&layout.log())?).close()?;
         let mut sidecar = Sidecar::create(&layout.durable())?;
         let frontier = &manifest.frontier;
         let (epoch, end, hash) = (frontier.epoch.max(1), frontier.position, frontier.hash);

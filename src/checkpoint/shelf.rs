@@ -13,14 +13,16 @@ use super::merge::{is_past, merge, stay};
 use super::run::{Kind, RunRef, number_of};
 use super::window::{Digested, Openings, Window, digest};
 use crate::fault::{Fault, planted};
+use crate::log::scan::Tip;
 
 /// Manifests kept.
 const KEPT: usize = 2;
 
-/// The manifests that nothing may be taken from: the newest, and those that somebody is copying.
+/// The manifests that nothing may be taken from: those on the shelf, and those that somebody is reading.
 #[derive(Debug, Default)]
 pub(crate) struct Pins {
-    newest: Option<Manifest>,
+    /// The oldest first.
+    kept: Vec<Manifest>,
     pinned: Vec<Manifest>,
 }
 
@@ -83,7 +85,7 @@ impl Shelf {
     /// In which openings the holds were made, at the newest's end.
     pub(crate) fn start_from(&mut self, openings: Openings) {
         self.openings = openings;
-        self.pins.lock().newest = self.kept.last().cloned();
+        self.pins.lock().kept.clone_from(&self.kept);
     }
 
     pub(crate) fn pins(&self) -> Arc<Mutex<Pins>> {
@@ -95,13 +97,23 @@ impl Shelf {
         self.newest().map(|manifest| manifest.frontier).unwrap_or_default()
     }
 
+    /// Where the log begins that the older of the two would need.
+    pub(crate) fn older_tip(&self) -> Tip {
+        match &self.kept[..] {
+            [older, _] => older.frontier.tip(),
+            _ => Tip::ORIGIN,
+        }
+    }
+
     /// Below this the log is not needed any more.
     pub(crate) fn log_from(&self) -> u64 {
         if self.kept.len() < KEPT {
             return 0;
         }
         let kept = if planted(Fault::CutUnderTheYounger) { self.kept.last() } else { self.kept.first() };
-        kept.map_or(0, |manifest| manifest.frontier.position)
+        let pins = self.pins.lock();
+        let needed = kept.into_iter().chain(&pins.pinned).map(|manifest| manifest.frontier.position);
+        needed.min().unwrap_or(0)
     }
 
     /// Writes the next checkpoint: the newest, and then `window`. Before it is committed, `durable` waits until the log
@@ -141,9 +153,9 @@ impl Shelf {
         let manifest = Manifest { number, directory: self.directory, frontier, runs };
         manifest.commit(&*files)?;
         self.openings = openings;
-        self.kept.push(manifest.clone());
+        self.kept.push(manifest);
         self.kept.drain(..self.kept.len().saturating_sub(KEPT));
-        self.pins.lock().newest = Some(manifest);
+        self.pins.lock().kept.clone_from(&self.kept);
         // It is made, whether or not what it does not need can be removed: the next one tries again.
         let _ = self.tidy();
         Ok(())
@@ -178,16 +190,18 @@ impl Shelf {
 }
 
 impl Pins {
-    /// The newest checkpoint, kept until it is given [back](Self::unpin).
-    pub(crate) fn pin(&mut self) -> Option<Manifest> {
-        let newest = self.newest.clone()?;
-        self.pinned.push(newest.clone());
-        Some(newest)
+    /// The checkpoints that are kept, the oldest first; they and the log behind them stay until they are given
+    /// [back](Self::unpin).
+    pub(crate) fn pin(&mut self) -> Vec<Manifest> {
+        self.pinned.extend_from_slice(&self.kept);
+        self.kept.clone()
     }
 
-    pub(crate) fn unpin(&mut self, manifest: &Manifest) {
-        if let Some(at) = self.pinned.iter().position(|pinned| pinned.number == manifest.number) {
-            self.pinned.swap_remove(at);
+    pub(crate) fn unpin(&mut self, manifests: &[Manifest]) {
+        for manifest in manifests {
+            if let Some(at) = self.pinned.iter().position(|pinned| pinned.number == manifest.number) {
+                self.pinned.swap_remove(at);
+            }
         }
     }
 }

@@ -276,14 +276,16 @@ fn what_is_being_copied_stays_until_it_is_copied() {
     let scratch = tempfile::tempdir().unwrap();
     let (mut shelf, mut story) = (shelf(scratch.path()), Story::random(&mut random, 50));
     write(&mut shelf, &story.window).unwrap();
-    let pinned = shelf.pins().lock().pin().unwrap();
+    let pinned = shelf.pins().lock().pin();
+    let from = story.window.end.end;
     for _ in 0..5 {
         story.window.bytes.clear();
         (0..50).for_each(|_| story.step(&mut random));
         write(&mut shelf, &story.window).unwrap();
     }
-    load(&*shelf.files, &pinned, &mut |_| {}).unwrap();
+    load(&*shelf.files, &pinned[0], &mut |_| {}).unwrap();
+    assert_eq!(shelf.log_from(), from);
     shelf.pins().lock().unpin(&pinned);
-    assert!(shelf.tidy().unwrap() > 0);
-    assert!(load(&*shelf.files, &pinned, &mut |_| {}).is_err());
+    assert!(shelf.tidy().unwrap() > 0 && shelf.log_from() > from);
+    assert!(load(&*shelf.files, &pinned[0], &mut |_| {}).is_err());
 }

@@ -55,9 +55,10 @@ pub(crate) struct Progress {
     pub under_way: bool,
 }
 
-/// A checkpoint that stays as long as this does.
+/// Checkpoints that stay as long as this does, and the log behind them.
 pub(crate) struct Pinned {
-    pub manifest: Manifest,
+    /// The oldest first.
+    pub manifests: Vec<Manifest>,
     pub files: Arc<dyn Files>,
     /// Of the directory.
     pub identity: Identity,
@@ -66,7 +67,7 @@ pub(crate) struct Pinned {
 
 impl Drop for Pinned {
     fn drop(&mut self) {
-        self.pins.lock().unpin(&self.manifest);
+        self.pins.lock().unpin(&self.manifests);
     }
 }
 
@@ -159,11 +160,11 @@ impl Checkpointer {
         }
     }
 
-    /// The newest checkpoint, if there is one.
-    pub(crate) fn pin(&self) -> Option<Pinned> {
-        let manifest = self.pins.lock().pin()?;
+    /// The checkpoints that there are.
+    pub(crate) fn pin(&self) -> Pinned {
+        let manifests = self.pins.lock().pin();
         let (files, pins) = (Arc::clone(&self.files), Arc::clone(&self.pins));
-        Some(Pinned { manifest, files, identity: self.identity, pins })
+        Pinned { manifests, files, identity: self.identity, pins }
     }
 
     pub(crate) fn progress(&self) -> Progress {

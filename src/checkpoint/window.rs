@@ -5,7 +5,6 @@
 //! Many movements of one key become one.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
 
 use super::CheckpointError;
 use super::entry::{Entry, Happened, HoldEntry, LevelEntry, NameEntry, OpEntry, push_step};
@@ -15,6 +14,7 @@ use super::run::{RunRef, RunWriter};
 use crate::clock::Timestamp;
 use crate::fold::hold::{self, FoldedHold, Wrong};
 use crate::fold::levels::touched;
+use crate::hashing::ByNumber;
 use crate::log::lines::Beside;
 use crate::log::record::{Record, Records};
 use crate::log::scan::Tip;
@@ -85,7 +85,7 @@ pub(crate) fn digest(
     let mut told = Told { opened_at: Timestamp(before.opened_at_ms), epoch: before.epoch };
     // Each opening, by the offset of the first record that it told.
     let mut openings_told = vec![(0, told)];
-    let mut levels: HashMap<u32, LevelEntry, ByKey> = HashMap::default();
+    let mut levels: HashMap<u32, LevelEntry, ByNumber> = HashMap::default();
     let mut steps: Vec<u64> = Vec::new();
     let mut runs = Runs { files, number, written: Vec::new() };
     let (mut names, mut ops) = (None, None);
@@ -213,25 +213,5 @@ impl Runs<'_> {
             self.written.push(run.finish()?);
         }
         Ok(())
-    }
-}
-
-/// Keys are small numbers, so a multiplication spreads them well enough.
-type ByKey = BuildHasherDefault<KeyHasher>;
-
-#[derive(Default)]
-struct KeyHasher(u64);
-
-impl Hasher for KeyHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.write_u32((*byte).into()));
-    }
-
-    fn write_u32(&mut self, key: u32) {
-        self.0 = (self.0.rotate_left(32) ^ u64::from(key)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     }
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::core::Core;
 use crate::checkpoint::seed::{self, SeedError};
+use crate::checkpoint::thread::Checkpointer;
 use crate::error::{BackupError, CheckpointError};
 use crate::types::Position;
 
@@ -25,12 +26,13 @@ impl Core {
     pub(super) fn backup(&self, target: &Path) -> Result<Position, BackupError> {
         seed::check(target)?;
         self.checkpoint()?;
-        let pinned = self.checkpointer.as_ref().and_then(|checkpointer| checkpointer.pin());
+        let pinned = self.checkpointer.as_ref().map(Checkpointer::pin);
         let pinned = pinned.ok_or(CheckpointError::InMemory)?;
+        let newest = pinned.manifests.last().ok_or(CheckpointError::InMemory)?;
         seed::seed(target, &pinned.identity, |files| {
-            seed::copy(&*pinned.files, &pinned.manifest, files)?;
-            Ok::<_, SeedError>(pinned.manifest.clone())
+            seed::copy(&*pinned.files, newest, files)?;
+            Ok::<_, SeedError>(newest.clone())
         })?;
-        Ok(Position(pinned.manifest.frontier.position))
+        Ok(Position(newest.frontier.position))
     }
 }

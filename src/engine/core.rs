@@ -44,6 +44,8 @@ pub(crate) struct Core {
     pub follower: Follower,
     /// None in memory.
     pub checkpointer: Option<Checkpointer>,
+    /// One verifies at a time.
+    pub verifying: parking_lot::Mutex<()>,
     pub tally: Tally,
     /// This opening.
     pub epoch: u32,

@@ -49,9 +49,7 @@ pub struct OpenReport {
     pub end: Position,
     /// Bytes of an unacknowledged group that a crash had torn, cut off.
     pub cut_bytes: u64,
-    /// Chunks that were saved although the store by itself would have lost them.
-    pub chunks_rescued: u64,
-    /// Bytes written and synced again, because the last close was not an orderly one.
+    /// Bytes of the log written and synced again, because the last close was not an orderly one.
     pub rewritten_bytes: u64,
     /// Where the checkpoint ends that the opening went on from; `None` if it read the log from its beginning.
     pub checkpoint: Option<Position>,
@@ -81,9 +79,6 @@ impl fmt::Display for OpenReport {
         }
         if self.cut_bytes > 0 {
             write!(f, "; cut {} bytes of a torn, unacknowledged tail", self.cut_bytes)?;
-        }
-        if self.chunks_rescued > 0 {
-            write!(f, "; rescued {} chunks", self.chunks_rescued)?;
         }
         if self.rewritten_bytes > 0 {
             write!(f, "; the last close was not orderly, {} bytes were synced again", self.rewritten_bytes)?;
@@ -158,7 +153,7 @@ impl Assembled {
 
 fn assemble(
     config: Config,
-    log: Option<OpenLog>,
+    mut log: Option<OpenLog>,
     found: &LogReport,
     id: [u8; 16],
     recovered: Recovered,
@@ -174,22 +169,20 @@ fn assemble(
 
     op_keys.forget_if_due(opened_at);
 
+    let unrestorable = |problem: String| OpenError::Damaged {
+        readable: None,
+        message: format!("the log's catalogue cannot be restored: {problem}"),
+    };
     let (catalog, book) = (Catalog::default(), Book::new(shards));
-    for ((index, level), (sku, location)) in fold.levels.iter().zip(&fold.names) {
+    catalog.restore(&fold.names).map_err(unrestorable)?;
+    for (key, level) in fold.levels.iter() {
         let gate = match level.opens_at() {
             _ if level.stopped => Gate::Stopped,
             Some(opens_at) => Gate::OpensAt(opens_at),
             None => Gate::Open,
         };
         let item = Item::new(level.available(), level.on_hand, gate);
-        let made = catalog.declare(sku, location, |key| book.add(key, item).map_err(|_| NameError::Full));
-        let problem = match made {
-            Ok(key) if key == index => continue,
-            Ok(key) => format!("{sku:?} at {location:?} is declared twice, as key {key} and as key {index}"),
-            Err(error) => error.to_string(),
-        };
-        let message = format!("the log's catalogue cannot be restored: {problem}");
-        return Err(OpenError::Damaged { readable: None, message });
+        book.add(key, item).map_err(|_| unrestorable(NameError::Full.to_string()))?;
     }
 
     // A log that was written with more holds than are allowed now is opened all the same.
@@ -230,14 +223,14 @@ fn assemble(
         op_keys: op_keys.len() as u64,
         end: Position(end),
         cut_bytes: found.cut.map_or(0, |cut| cut.bytes),
-        chunks_rescued: found.chunks_rescued,
-        rewritten_bytes: found.bytes_refreshed,
+        rewritten_bytes: found.bytes_rewritten,
         checkpoint: (began.number > 0).then_some(Position(began.position)),
         checkpoints_rejected: rejected,
         leftovers_removed: removed,
         clock_ahead_ms: time.standing().ahead_ms,
     };
-    let shared = Arc::new(Shared::new(config.ring_bytes / 8, end));
+    let older = log.as_mut().and_then(|log| log.older.take());
+    let shared = Arc::new(Shared::new(config.ring_bytes / 8, end, older));
     if let Some(shelf) = &shelf {
         shared.cut_below(shelf.log_from());
     }
@@ -256,6 +249,7 @@ fn assemble(
         answers,
         follower,
         checkpointer,
+        verifying: Default::default(),
         epoch,
         opened_at,
         time,

@@ -131,7 +131,7 @@ impl Replay for Recovered {
                     let frontier = &manifest.frontier;
                     let (number, position, records) = (manifest.number, frontier.position, frontier.records);
                     self.began = Began { number, position, records };
-                    start = Start { tip: frontier.tip(), epoch: frontier.epoch };
+                    start = Start { tip: frontier.tip(), epoch: frontier.epoch, keep: shelf.older_tip() };
                     loaded = read;
                     break;
                 }

@@ -15,6 +15,7 @@ use crate::clock::{ManualClock, Timestamp};
 use crate::config::{Config, Durability};
 use crate::error::{
     Busy, Common, ConfirmError, HoldError, LookupError, OpKeyError, ReserveError, StockError, Stopped,
+    VerifyError,
 };
 use crate::fold::state::Fold;
 use crate::hold::lines::Line;
@@ -24,9 +25,11 @@ use crate::log::at_rest::LogAtRest;
 use crate::log::directory::Directory;
 use crate::log::memory::{Disk, Fate, Plan};
 use crate::log::record::{Record, Records};
-use crate::log::recovery::{LogReport, OpenLog, Replay, recover};
+use crate::log::recovery::{LogReport, OpenLog, Recovered, Replay, recover};
+use crate::log::scan::{Found, Seen};
 use crate::log::sidecar::{Durable, Sidecar};
 use crate::log::store::{Store, StoreError};
+use crate::log::stores::Stores;
 use crate::request::{Adjust, AdjustReason, Confirm, Extend, OnHold, Receive, Reserve};
 use crate::types::{HoldId, OpKey, StockKey};
 
@@ -38,24 +41,26 @@ fn still(clock: &Arc<ManualClock>) -> Config {
 }
 
 /// An engine whose chunks go to `store`, and whose directory has everything else.
-fn on_store(directory: &Path, mut store: Box<dyn Store>, config: Config) -> Engine {
+fn on_stores(directory: &Path, stores: Arc<dyn Stores>, config: Config) -> Engine {
     let open = |into: &mut dyn Replay| {
         let mut directory = Directory::open(directory)?;
         let durable = directory.layout.durable();
         let (mut sidecar, proven) = match Sidecar::open(&durable)? {
             Some(found) => found,
-            None => (Sidecar::create(&durable).unwrap(), Durable::default()),
+            // As if it had been closed in order, with nothing in it.
+            None => (Sidecar::create(&durable).unwrap(), Durable { orderly: true, ..Durable::default() }),
         };
         let created = directory.fresh;
         if created {
             directory.commit()?;
         }
         let start = into.start(&directory.layout, &directory.identity)?;
-        let verdict = recover(&mut *store, &proven, &start, into)?;
+        let Recovered { store, older, verdict, .. } = recover(&stores, &proven, &start, into)?.unwrap();
         let (tip, epoch) = (verdict.tip, verdict.epoch_next);
         sidecar.write(&Durable { epoch, end: tip.end, hash: tip.hash, orderly: false })?;
+        let older = Some(older.tidy().unwrap());
         let report = LogReport { created, end: tip.end, cut: verdict.cut, ..LogReport::default() };
-        Ok((OpenLog { store, sidecar, directory: Arc::new(directory), tip, epoch }, report))
+        Ok((OpenLog { store, sidecar, directory: Arc::new(directory), tip, epoch, older }, report))
     };
     on_log(config, open).unwrap().start().unwrap()
 }
@@ -76,7 +81,7 @@ impl Poisoned {
         let directory = tempfile::tempdir().unwrap();
         let (disk, clock) = (Disk::default(), Arc::new(ManualClock::new(START)));
         let config = still(&clock).durability(durability);
-        let engine = on_store(directory.path(), Box::new(disk.open()), config);
+        let engine = on_stores(directory.path(), Arc::new(disk.clone()), config);
         let key = engine.declare("poster", "berlin").unwrap();
         engine.receive(Receive::units(key, 5)).unwrap().wait().unwrap();
         let [held, sold] =
@@ -88,7 +93,7 @@ impl Poisoned {
     fn reopened(self) -> (Engine, StockKey) {
         drop(self.engine);
         self.disk.plan(Plan::default());
-        let engine = on_store(self.directory.path(), Box::new(self.disk.open()), still(&self.clock));
+        let engine = on_stores(self.directory.path(), Arc::new(self.disk.clone()), still(&self.clock));
         (engine, self.key)
     }
 
@@ -226,6 +231,24 @@ fn all_waiters_are_told() {
 /// A store that panics at its next append.
 struct Panics;
 
+impl Stores for Panics {
+    fn list(&self) -> std::io::Result<Vec<u32>> {
+        Ok(Vec::new())
+    }
+    fn scan(&self, _: u32, _: &mut dyn FnMut(Seen)) -> std::io::Result<()> {
+        Ok(())
+    }
+    fn read(&self, _: &Found) -> std::io::Result<Vec<u8>> {
+        Err(std::io::ErrorKind::NotFound.into())
+    }
+    fn create(&self, _: u32) -> Result<Box<dyn Store>, StoreError> {
+        Ok(Box::new(Panics))
+    }
+    fn remove(&self, _: u32) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 impl Store for Panics {
     fn append(&mut self, _: u64, _: &[u8]) -> Result<(), StoreError> {
         panic!("a planned panic of the log thread")
@@ -234,12 +257,6 @@ impl Store for Panics {
         Ok(())
     }
     fn sync(&mut self) -> Result<(), StoreError> {
-        Ok(())
-    }
-    fn chunk_at_or_after(&self, _: u64) -> Result<Option<(u64, Vec<u8>)>, StoreError> {
-        Ok(None)
-    }
-    fn remove_from(&mut self, _: u64) -> Result<(), StoreError> {
         Ok(())
     }
     fn remove_below(&mut self, _: u64, _: usize) -> Result<usize, StoreError> {
@@ -253,7 +270,7 @@ impl Store for Panics {
 #[test]
 fn a_log_thread_that_panics_poisons() {
     let directory = tempfile::tempdir().unwrap();
-    let engine = on_store(directory.path(), Box::new(Panics), Config::default());
+    let engine = on_stores(directory.path(), Arc::new(Panics), Config::default());
     let position = engine.metrics().position_drawn;
     let unknown = engine.wait(position).unwrap_err();
     assert!(matches!(&unknown.cause, Stopped::Poisoned(cause) if cause.contains("panicked")), "{unknown}");
@@ -478,5 +495,22 @@ fn extensions_that_race_with_the_outcome_leave_a_log_that_opens() {
     let engine = Engine::open(directory.path(), config()).unwrap();
     for hold in holds {
         assert_eq!(engine.status(hold).unwrap().state, HoldState::Confirmed);
+    }
+}
+
+#[test]
+fn a_counter_that_is_off_is_drift_whichever_way() {
+    let clock = Arc::new(ManualClock::new(START));
+    let directory = tempfile::tempdir().unwrap();
+    for off in [1, -1] {
+        let engine = Engine::open(directory.path().join(off.to_string()), still(&clock)).unwrap();
+        let key = engine.declare("poster", "berlin").unwrap();
+        engine.receive(Receive::units(key, 9)).unwrap().wait().unwrap();
+        assert_eq!(engine.verify().unwrap().keys, 1);
+        let core = &engine.inner.core;
+        core.book.get(0).unwrap().counter.correct(core.lane(0), off);
+        let error = engine.verify().unwrap_err();
+        let way = if off > 0 { "1 units more" } else { "1 units fewer" };
+        assert!(matches!(&error, VerifyError::Drift(drift) if drift.what.contains(way)), "{error}");
     }
 }

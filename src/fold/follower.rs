@@ -104,8 +104,37 @@ impl References {
     }
 }
 
+/// What a counter had when a position had been drawn and no later one, to be compared with the book there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Probe {
+    pub key: u32,
+    pub position: u64,
+    pub counter: i64,
+    /// What the book has on sale there; known once the fold has come by.
+    pub book: Option<i64>,
+}
+
+/// The book, and those who wait for a position of it.
+#[derive(Default)]
+struct Book {
+    levels: Levels,
+    /// In the order of their positions; those before `next` are answered.
+    probes: Vec<Probe>,
+    next: usize,
+}
+
+impl Book {
+    /// Answers the probes below `position`.
+    fn answer_below(&mut self, position: u64) {
+        while let Some(probe) = self.probes.get_mut(self.next).filter(|probe| probe.position < position) {
+            probe.book = self.levels.get(probe.key).map(|level| level.available());
+            self.next += 1;
+        }
+    }
+}
+
 pub(crate) struct Follower {
-    levels: Mutex<Levels>,
+    book: Mutex<Book>,
     references: Mutex<References>,
     pub(crate) position: Watch,
 }
@@ -119,7 +148,8 @@ impl Follower {
     ) -> Self {
         let mut index = References::default();
         references.for_each(|(slot, reference)| index.set(slot, reference));
-        Follower { levels: Mutex::new(levels), references: Mutex::new(index), position: Watch::new(position) }
+        let book = Book { levels, ..Book::default() };
+        Follower { book: Mutex::new(book), references: Mutex::new(index), position: Watch::new(position) }
     }
 
     /// The follower thread's whole life.
@@ -141,7 +171,7 @@ impl Follower {
 
     /// The next group.
     pub(crate) fn apply(&self, group: &Group) {
-        let mut levels = self.levels.lock();
+        let mut book = self.book.lock();
         let mut references = self.references.lock();
         for payload in &group.chunks {
             for record in Records::new(&payload.bytes, payload.start) {
@@ -150,7 +180,8 @@ impl Follower {
                     debug_assert!(false, "a record that we wrote");
                     break;
                 };
-                let applied = levels.apply(position, &record);
+                book.answer_below(position);
+                let applied = book.levels.apply(position, &record);
                 debug_assert_eq!(applied, Ok(()));
                 if let Record::Reserve { place, reference, .. }
                 | Record::ReserveCart { place, reference, .. } = record
@@ -159,14 +190,30 @@ impl Follower {
                 }
             }
         }
+        book.answer_below(group.end.saturating_add(1));
         // Under the locks, so that a level and its position are of one piece.
         self.position.advance(group.end);
     }
 
     /// The level of a key, and the position that it is of.
     pub(crate) fn level(&self, key: u32) -> Option<(KeyLevel, u64)> {
-        let levels = self.levels.lock();
-        Some((*levels.get(key)?, self.position.position()))
+        let book = self.book.lock();
+        Some((*book.levels.get(key)?, self.position.position()))
+    }
+
+    /// Takes samples while the fold stands still, and waits until it has come by all of them; `None` for an engine whose
+    /// log has ended before. One caller at a time.
+    pub(crate) fn probe(&self, sample: impl FnOnce(&mut Vec<Probe>)) -> Option<Vec<Probe>> {
+        let mut book = self.book.lock();
+        let mut probes = Vec::new();
+        sample(&mut probes);
+        let last = probes.last().map_or(0, |probe| probe.position);
+        (book.probes, book.next) = (probes, 0);
+        book.answer_below(self.position.position().saturating_add(1));
+        drop(book);
+        let reached = self.position.wait(last);
+        let probes = std::mem::take(&mut self.book.lock().probes);
+        reached.then_some(probes)
     }
 
     /// Slots whose hold may carry `reference`.

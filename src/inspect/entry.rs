@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::clock::Timestamp;
 use crate::request::AdjustReason;
+use crate::stock::catalog::Names;
 use crate::types::{HoldId, OpKey, Position, Reference};
 
 /// What an entry says happened.
@@ -100,7 +101,7 @@ pub struct LineEntry<'a> {
 }
 
 impl<'a> LineEntry<'a> {
-    pub(super) fn of(names: &'a [(Box<str>, Box<str>)], key: u32, quantity: u32) -> Option<LineEntry<'a>> {
+    pub(super) fn of(names: &'a Names, key: u32, quantity: u32) -> Option<LineEntry<'a>> {
         let (sku, location) = names.get(key as usize)?;
         Some(LineEntry { sku, location, quantity, returned: None, before: None })
     }

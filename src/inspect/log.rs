@@ -12,6 +12,7 @@ use crate::fold::state::Fold;
 use crate::hold::lines::Line;
 use crate::log::lines::{self, Beside};
 use crate::log::record::{Place, Record, Records};
+use crate::stock::catalog::Names;
 use crate::types::{OpKey, Position, Reference};
 
 /// The entries of a log; see [`Inspection::log`]. After the first error there are no more.
@@ -248,7 +249,7 @@ fn only_key(mut lines: impl Iterator<Item = Line>) -> Option<u32> {
 }
 
 /// What a cart's record says of each of its stock keys; `None` if one of them has no name.
-fn lines_of<'a>(record: &Record<'_>, names: &'a [(Box<str>, Box<str>)]) -> Option<Vec<LineEntry<'a>>> {
+fn lines_of<'a>(record: &Record<'_>, names: &'a Names) -> Option<Vec<LineEntry<'a>>> {
     let Some((first, second)) = record.packed() else { return Some(Vec::new()) };
     let line = |Beside { key, first, second }| {
         let line = LineEntry::of(names, key, first)?;

@@ -6,18 +6,19 @@
 //!
 //! Must survive: any bytes, and an engine that wants to open the directory meanwhile: it is told to wait.
 
-use std::{fs::File, io, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 
 use super::{
     chunk::HEADER_BYTES,
     directory::{Identity, Inspection},
-    recovery::{IN_RESCUE, LogError, at_risk, io_error, open_existing, survey},
-    scan::{self, Found, Index, Place, Tip},
+    recovery::{LogError, read, survey},
+    scan::{Found, Index, Tip},
     sidecar::{Durable, Sidecar},
+    stores::Folder,
     verdict::{Start, Verdict, decide},
 };
 use crate::checkpoint::CheckpointError;
-use crate::checkpoint::files::Folder;
+use crate::checkpoint::files;
 use crate::checkpoint::load::{Loaded, load};
 use crate::checkpoint::manifest::Frontier;
 use crate::checkpoint::shelf::Shelf;
@@ -30,8 +31,7 @@ pub(crate) struct LogAtRest {
     pub(crate) verdict: Verdict,
     /// All chunks that belong to the log: those between the two checkpoints, if they are there, and the verdict's.
     pub(crate) chain: Vec<Found>,
-    data: File,
-    rescue: Option<File>,
+    stores: Folder,
     directory: Inspection,
 }
 
@@ -51,20 +51,15 @@ impl LogAtRest {
         let directory = Inspection::open(path)?;
         let layout = &directory.layout;
         let proven = Sidecar::read(&layout.durable())?.ok_or_else(|| layout.lacks("durable"))?;
-        let doing = io_error("reading the log");
-        let data = open_existing(&layout.log_data()).map_err(&doing)?;
-        let data = data.ok_or_else(|| layout.lacks("log/db"))?;
-        let rescue = open_existing(&layout.rescue()).map_err(&doing)?;
-
+        let stores = Folder::at(layout.log());
         let (mut shelf, rejected) =
-            Shelf::open(Arc::new(Folder::at(layout.checkpoint())), directory.identity.id)?;
+            Shelf::open(Arc::new(files::Folder::at(layout.checkpoint())), directory.identity.id)?;
         let mut before = Before { rejected, ..Before::default() };
         let newest = newest_whole(&mut shelf, &mut before.rejected)?;
         let frontier = newest.as_ref().map(|(frontier, _)| *frontier).unwrap_or_default();
-        let start = Start { tip: frontier.tip(), epoch: frontier.epoch };
-        let index = survey(layout)?;
+        let start = Start { tip: frontier.tip(), epoch: frontier.epoch, keep: Tip::ORIGIN };
+        let index = survey(&stores)?;
         let verdict = decide(&index, &proven, &start)?;
-        at_risk(&verdict, &proven)?;
 
         // What an opening would go on from; and before it what is there still.
         let history = match &newest {
@@ -78,7 +73,7 @@ impl LogAtRest {
             None => before.base = newest.unwrap_or_default(),
         }
         chain.extend(&verdict.chain);
-        Ok((LogAtRest { proven, verdict, chain, data, rescue, directory }, before))
+        Ok((LogAtRest { proven, verdict, chain, stores, directory }, before))
     }
 
     pub(crate) fn identity(&self) -> &Identity {
@@ -87,26 +82,9 @@ impl LogAtRest {
 
     /// The records of a chunk of the chain, their bytes proven once more.
     pub(crate) fn payload(&self, found: &Found) -> Result<Vec<u8>, LogError> {
-        let position = found.header.start;
-        let lost = |problem: &str| LogError::Unreadable { position, problem: problem.into() };
-        let file = match &self.rescue {
-            Some(rescue) if found.place.offset & IN_RESCUE != 0 => rescue,
-            _ => &self.data,
-        };
-        let place = Place { offset: found.place.offset & !IN_RESCUE, ..found.place };
-        match scan::read_chunk(file, &Found { place, ..*found }) {
-            Ok(mut chunk) => {
-                chunk.drain(..HEADER_BYTES);
-                Ok(chunk)
-            }
-            // The lock keeps engines out; a file that is copied over or cut meanwhile shows here.
-            Err(error)
-                if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) =>
-            {
-                Err(lost("it changed while it was being read"))
-            }
-            Err(error) => Err(io_error("reading the log")(error)),
-        }
+        let mut chunk = read(&self.stores, found)?;
+        chunk.drain(..HEADER_BYTES);
+        Ok(chunk)
     }
 }
 

@@ -3,11 +3,10 @@
 //! ```text
 //! <dir>/stockhold   who we are: 64 bytes, written last when a directory is created
 //! <dir>/lock        held locked while an engine runs; says which process
-//! <dir>/log/        the store of the log
+//! <dir>/log/        the stores of the log
 //! <dir>/durable     the sidecar
 //! <dir>/checkpoint/ the last two checkpoints
 //! <dir>/clock       engine time beside the machine's uptime; evidence, not needed
-//! <dir>/rescue      only between two steps of a recovery
 //! ```
 //! Invariants:
 //! - The identity is written when everything else exists and is durable. A directory without one was never used: a
@@ -35,7 +34,6 @@ const IDENTITY_UNFINISHED: &str = "stockhold.tmp";
 const LOCK: &str = "lock";
 const LOG: &str = "log";
 const DURABLE: &str = "durable";
-const RESCUE: &str = "rescue";
 const CHECKPOINT: &str = "checkpoint";
 const CLOCK: &str = "clock";
 
@@ -90,9 +88,6 @@ impl Layout {
     pub(crate) fn log(&self) -> PathBuf {
         self.path.join(LOG)
     }
-    pub(crate) fn log_data(&self) -> PathBuf {
-        self.log().join(super::sled::DATA_FILE)
-    }
     pub(crate) fn durable(&self) -> PathBuf {
         self.path.join(DURABLE)
     }
@@ -101,9 +96,6 @@ impl Layout {
     }
     pub(crate) fn clock(&self) -> PathBuf {
         self.path.join(CLOCK)
-    }
-    pub(crate) fn rescue(&self) -> PathBuf {
-        self.path.join(RESCUE)
     }
     /// Makes the names in the directory durable.
     pub(crate) fn sync(&self) -> io::Result<()> {

@@ -9,7 +9,11 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
-use super::store::{Store, StoreError};
+use super::{
+    scan::{Found, Seen, whole_chunk},
+    store::{Store, StoreError},
+    stores::Stores,
+};
 
 /// What becomes of one write that was not synced when the power went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,10 +33,23 @@ pub(crate) struct Plan {
     pub(crate) bytes_max: Option<usize>,
 }
 
+/// One store's chunks, by start position.
 #[derive(Debug, Default)]
-struct State {
+struct Chunks {
     synced: BTreeMap<u64, Vec<u8>>,
     unsynced: BTreeMap<u64, Vec<u8>>,
+}
+
+impl Chunks {
+    /// On the same position the later write is the one that is read.
+    fn all(&self) -> BTreeMap<u64, &Vec<u8>> {
+        self.synced.iter().chain(&self.unsynced).map(|(start, chunk)| (*start, chunk)).collect()
+    }
+}
+
+#[derive(Debug, Default)]
+struct State {
+    stores: BTreeMap<u32, Chunks>,
     plan: Plan,
 }
 
@@ -45,54 +62,101 @@ impl Disk {
         self.0.lock().unwrap()
     }
 
-    /// A store on this disk, as after a start of the process.
-    pub(crate) fn open(&self) -> MemoryStore {
-        MemoryStore { disk: self.clone(), dead: None }
-    }
-
     pub(crate) fn plan(&self, plan: Plan) {
         self.state().plan = plan;
     }
 
     /// The power goes: `fate` says, by start position, what became of every write that was not synced.
     pub(crate) fn crash(&self, mut fate: impl FnMut(u64) -> Fate) {
-        let state = &mut *self.state();
-        for (start, chunk) in std::mem::take(&mut state.unsynced) {
-            let kept = match fate(start) {
-                Fate::Lost => continue,
-                Fate::Kept => chunk.len(),
-                Fate::Torn(bytes) => bytes.min(chunk.len()),
-            };
-            state.synced.insert(start, chunk[..kept].to_vec());
+        for chunks in self.state().stores.values_mut() {
+            for (start, chunk) in std::mem::take(&mut chunks.unsynced) {
+                let kept = match fate(start) {
+                    Fate::Lost => continue,
+                    Fate::Kept => chunk.len(),
+                    Fate::Torn(bytes) => bytes.min(chunk.len()),
+                };
+                chunks.synced.insert(start, chunk[..kept].to_vec());
+            }
         }
     }
 
-    /// Puts bytes under a position as if they had been synced: a leftover, or a misplaced write.
+    /// Puts bytes under a position of the newest store as if they had been synced: a leftover, or a misplaced write.
     pub(crate) fn place(&self, start: u64, chunk: Vec<u8>) {
-        self.state().synced.insert(start, chunk);
+        let mut state = self.state();
+        state.stores.values_mut().next_back().unwrap().synced.insert(start, chunk);
+    }
+
+    /// The bytes under a position.
+    pub(crate) fn chunk(&self, start: u64) -> Option<Vec<u8>> {
+        let state = self.state();
+        state.stores.values().rev().find_map(|chunks| chunks.all().get(&start).map(|chunk| chunk.to_vec()))
     }
 
     /// Start positions that a crash would leave.
     pub(crate) fn synced(&self) -> Vec<u64> {
-        self.state().synced.keys().copied().collect()
+        let state = self.state();
+        let mut starts: Vec<u64> =
+            state.stores.values().flat_map(|chunks| chunks.synced.keys().copied()).collect();
+        starts.sort_unstable();
+        starts.dedup();
+        starts
+    }
+}
+
+impl Stores for Disk {
+    fn list(&self) -> io::Result<Vec<u32>> {
+        Ok(self.state().stores.keys().copied().collect())
+    }
+
+    fn scan(&self, store: u32, seen: &mut dyn FnMut(Seen)) -> io::Result<()> {
+        let state = self.state();
+        let Some(chunks) = state.stores.get(&store) else { return Ok(()) };
+        for (start, chunk) in chunks.all() {
+            if let Some((chunk, _)) = whole_chunk(chunk, start) {
+                seen(chunk.in_store(store));
+            }
+        }
+        Ok(())
+    }
+
+    fn read(&self, found: &Found) -> io::Result<Vec<u8>> {
+        let state = self.state();
+        let chunks = state.stores.get(&found.place.store);
+        let chunk =
+            chunks.and_then(|chunks| chunks.all().get(&found.place.offset).map(|chunk| chunk.to_vec()));
+        chunk.ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn create(&self, store: u32) -> Result<Box<dyn Store>, StoreError> {
+        let before = self.state().stores.insert(store, Chunks::default());
+        assert!(before.is_none(), "a store's number is used once");
+        Ok(Box::new(MemoryStore { disk: self.clone(), store, dead: None }))
+    }
+
+    fn remove(&self, store: u32) -> io::Result<()> {
+        self.state().stores.remove(&store);
+        Ok(())
     }
 }
 
 #[derive(Debug)]
 pub(crate) struct MemoryStore {
     disk: Disk,
+    store: u32,
     dead: Option<StoreError>,
 }
 
 impl MemoryStore {
     fn writing<T>(
         &mut self,
-        work: impl FnOnce(&mut State) -> Result<T, StoreError>,
+        work: impl FnOnce(&mut Chunks, &mut Plan, usize) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         if let Some(cause) = &self.dead {
             return Err(StoreError::Dead { cause: cause.to_string() });
         }
-        let result = work(&mut self.disk.state());
+        let State { stores, plan } = &mut *self.disk.state();
+        let bytes = stores.values().flat_map(|chunks| chunks.all().into_values().map(Vec::len)).sum();
+        let result = work(stores.entry(self.store).or_default(), plan, bytes);
         self.dead = result.as_ref().err().cloned();
         result
     }
@@ -112,65 +176,40 @@ fn strikes(countdown: &mut Option<u64>) -> bool {
 
 impl Store for MemoryStore {
     fn append(&mut self, start: u64, chunk: &[u8]) -> Result<(), StoreError> {
-        self.writing(|state| {
-            if strikes(&mut state.plan.appends_until_failure) {
-                return Err(StoreError::io("a plan", &io::Error::other("a failure to append")));
+        self.writing(|chunks, plan, bytes| {
+            if strikes(&mut plan.appends_until_failure) {
+                return Err(StoreError::io("a planned failure to append", &io::Error::other("a bad sector")));
             }
-            let bytes: usize = state.synced.values().chain(state.unsynced.values()).map(Vec::len).sum();
-            if state.plan.bytes_max.is_some_and(|max| bytes + chunk.len() > max) {
+            if plan.bytes_max.is_some_and(|max| bytes + chunk.len() > max) {
                 return Err(StoreError::Full { doing: "a planned full disk".into() });
             }
-            state.unsynced.insert(start, chunk.to_vec());
+            chunks.unsynced.insert(start, chunk.to_vec());
             Ok(())
         })
     }
 
     fn flush(&mut self) -> Result<(), StoreError> {
-        self.writing(|_| Ok(()))
+        self.writing(|_, _, _| Ok(()))
     }
 
     fn sync(&mut self) -> Result<(), StoreError> {
-        self.writing(|state| {
-            if strikes(&mut state.plan.syncs_until_failure) {
-                return Err(StoreError::io("a plan", &io::Error::other("a failure to sync")));
+        self.writing(|chunks, plan, _| {
+            if strikes(&mut plan.syncs_until_failure) {
+                return Err(StoreError::io("a planned failure to sync", &io::Error::other("a bad sector")));
             }
-            let mut unsynced = std::mem::take(&mut state.unsynced);
-            state.synced.append(&mut unsynced);
-            Ok(())
-        })
-    }
-
-    fn chunk_at_or_after(&self, start: u64) -> Result<Option<(u64, Vec<u8>)>, StoreError> {
-        let state = self.disk.state();
-        let synced = state.synced.range(start..).next();
-        let unsynced = state.unsynced.range(start..).next();
-        // On the same position the later write is the one that is read.
-        let first = match (synced, unsynced) {
-            (Some(old), Some(new)) if old.0 < new.0 => Some(old),
-            (old, new) => new.or(old),
-        };
-        Ok(first.map(|(start, chunk)| (*start, chunk.clone())))
-    }
-
-    fn remove_from(&mut self, start: u64) -> Result<(), StoreError> {
-        self.writing(|state| {
-            state.synced.split_off(&start);
-            state.unsynced.split_off(&start);
+            let mut unsynced = std::mem::take(&mut chunks.unsynced);
+            chunks.synced.append(&mut unsynced);
             Ok(())
         })
     }
 
     fn remove_below(&mut self, position: u64, chunks_max: usize) -> Result<usize, StoreError> {
-        self.writing(|state| {
-            let State { synced, unsynced, .. } = state;
-            let mut starts: Vec<u64> =
-                synced.range(..position).chain(unsynced.range(..position)).map(|(start, _)| *start).collect();
-            starts.sort_unstable();
-            starts.dedup();
+        self.writing(|chunks, _, _| {
+            let mut starts: Vec<u64> = chunks.all().range(..position).map(|(start, _)| *start).collect();
             starts.truncate(chunks_max);
             for start in &starts {
-                synced.remove(start);
-                unsynced.remove(start);
+                chunks.synced.remove(start);
+                chunks.unsynced.remove(start);
             }
             Ok(starts.len())
         })
@@ -188,7 +227,7 @@ mod tests {
     #[test]
     fn a_failed_sync_kills_the_store() {
         let disk = Disk::default();
-        let mut store = disk.open();
+        let mut store = disk.create(1).unwrap();
         disk.plan(Plan { syncs_until_failure: Some(1), ..Plan::default() });
         store.append(0, b"first").unwrap();
         store.sync().unwrap();
@@ -204,7 +243,7 @@ mod tests {
     fn a_full_disk_is_called_full() {
         let disk = Disk::default();
         disk.plan(Plan { bytes_max: Some(6), ..Plan::default() });
-        let mut store = disk.open();
+        let mut store = disk.create(1).unwrap();
         store.append(0, b"first").unwrap();
         assert!(matches!(store.append(1, b"second"), Err(StoreError::Full { .. })));
     }
@@ -212,16 +251,16 @@ mod tests {
     #[test]
     fn a_crash_spares_what_was_synced_and_the_test_decides_the_rest() {
         let disk = Disk::default();
-        let mut store = disk.open();
+        let mut store = disk.create(1).unwrap();
         store.append(0, b"zero").unwrap();
         store.sync().unwrap();
         for start in 1..4 {
             store.append(start, b"later").unwrap();
         }
         disk.crash(|start| [Fate::Lost, Fate::Kept, Fate::Torn(2)][start as usize - 1]);
-        let store = disk.open();
-        assert_eq!(store.chunk_at_or_after(1), Ok(Some((2, b"later".to_vec()))));
-        assert_eq!(store.chunk_at_or_after(3), Ok(Some((3, b"la".to_vec()))));
+        assert_eq!(disk.chunk(1), None);
+        assert_eq!(disk.chunk(2), Some(b"later".to_vec()));
+        assert_eq!(disk.chunk(3), Some(b"la".to_vec()));
         assert_eq!(disk.synced(), [0, 2, 3]);
     }
 }

@@ -3,8 +3,8 @@
 //! In the order of the data flow: [`record`] says what happened (to [`lines`], if to a cart), [`ring`] puts records into one order, [`writer`] takes
 //! them group by group to the store, and [`watch`] tells those who wait. [`chunk`] frames records, [`store`] is where
 //! chunks go ([`sled`] on disk, `memory` in tests), [`sidecar`] remembers how far the disk was known to have followed.
-//! The way back: [`directory`] says whose directory this is, [`preflight`] and [`scan`] read it without changing a byte,
-//! [`verdict`] decides what it holds, and [`recovery`] replays it; [`at_rest`] only looks.
+//! The way back: [`directory`] says whose directory this is, [`stores`] where its chunks are, [`scan`] reads them without
+//! changing a byte, [`verdict`] decides what it holds, and [`recovery`] replays it; [`at_rest`] only looks.
 //!
 //! Positions are counts of 8-byte words since the directory was created. A chunk covers `start..start + words`.
 
@@ -14,7 +14,6 @@ pub(crate) mod directory;
 pub(crate) mod lines;
 #[cfg(test)]
 pub(crate) mod memory;
-pub(crate) mod preflight;
 pub(crate) mod record;
 pub(crate) mod recovery;
 pub(crate) mod ring;
@@ -22,6 +21,7 @@ pub(crate) mod scan;
 pub(crate) mod sidecar;
 pub(crate) mod sled;
 pub(crate) mod store;
+pub(crate) mod stores;
 pub(crate) mod verdict;
 pub(crate) mod watch;
 pub(crate) mod writer;

@@ -19,7 +19,7 @@ use std::{
 };
 
 use super::{
-    chunk::{self, ChunkHeader, HEADER_BYTES, MAGIC},
+    chunk::{self, ChunkError, ChunkHeader, HEADER_BYTES, MAGIC},
     sled::CHUNK_BYTES_MAX,
 };
 use crate::fault::{Fault, planted};
@@ -30,6 +30,8 @@ const _: () = assert!(WINDOW_BYTES > 2 * CHUNK_BYTES_MAX);
 /// Where a chunk lies in the file that was scanned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
+    /// The store whose file it is.
+    pub(crate) store: u32,
     pub(crate) offset: u64,
     pub(crate) bytes: u32,
 }
@@ -39,14 +41,39 @@ pub(crate) struct Place {
 pub(crate) struct Found {
     pub(crate) header: ChunkHeader,
     pub(crate) hash: u64,
-    /// Of one of its copies; a safe one if there is one.
+    /// Of one of its copies, in the newest store that has one.
     pub(crate) place: Place,
-    /// Whether the store will still have it after opening. [`scan`] does not know and says no.
-    pub(crate) safe: bool,
 }
 
-/// Calls `found` with every whole chunk in the file, in the order of the file; returns the bytes read.
-pub(crate) fn scan(file: &File, mut found: impl FnMut(Found)) -> io::Result<u64> {
+/// What a scan comes upon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Seen {
+    Chunk(Found),
+    /// A whole chunk of a later format, whatever it says beyond where it starts.
+    Newer {
+        start: u64,
+        format: u16,
+    },
+}
+
+impl Seen {
+    /// The same, in a store.
+    pub(crate) fn in_store(self, store: u32) -> Self {
+        match self {
+            Seen::Chunk(found) => Seen::Chunk(found.in_store(store)),
+            newer => newer,
+        }
+    }
+}
+
+impl Found {
+    fn in_store(self, store: u32) -> Self {
+        Found { place: Place { store, ..self.place }, ..self }
+    }
+}
+
+/// Calls `seen` with every whole chunk in the file, in the order of the file; returns the bytes read.
+pub(crate) fn scan(file: &File, mut seen: impl FnMut(Seen)) -> io::Result<u64> {
     let mut window = vec![0; WINDOW_BYTES];
     // The window holds the file's bytes from `base`; `length` of them.
     let (mut base, mut length) = (0_u64, 0);
@@ -63,14 +90,9 @@ pub(crate) fn scan(file: &File, mut found: impl FnMut(Found)) -> io::Result<u64>
                 break;
             };
             at += ahead;
-            match whole_chunk(&window[at..length]) {
-                Some((header, hash, bytes)) => {
-                    found(Found {
-                        header,
-                        hash,
-                        place: Place { offset: base + at as u64, bytes: bytes as u32 },
-                        safe: false,
-                    });
+            match whole_chunk(&window[at..length], base + at as u64) {
+                Some((chunk, bytes)) => {
+                    seen(chunk);
                     at += bytes;
                 }
                 None => at += 1,
@@ -85,13 +107,18 @@ pub(crate) fn scan(file: &File, mut found: impl FnMut(Found)) -> io::Result<u64>
     }
 }
 
-fn whole_chunk(bytes: &[u8]) -> Option<(ChunkHeader, u64, usize)> {
-    let (_, chunk_bytes) = ChunkHeader::peek(bytes).ok()?;
-    if chunk_bytes > CHUNK_BYTES_MAX {
-        return None;
-    }
-    let (header, _, hash) = chunk::decode(bytes.get(..chunk_bytes)?).ok()?;
-    Some((header, hash, chunk_bytes))
+/// The chunk that `bytes`, which lie at `offset`, begin with, and how many of them it takes.
+pub(crate) fn whole_chunk(bytes: &[u8], offset: u64) -> Option<(Seen, usize)> {
+    let chunk_bytes = chunk::bytes_of(bytes).filter(|bytes| *bytes <= CHUNK_BYTES_MAX)?;
+    let seen = match chunk::decode(bytes.get(..chunk_bytes)?) {
+        Ok((header, _, hash)) => {
+            let place = Place { store: 0, offset, bytes: chunk_bytes as u32 };
+            Seen::Chunk(Found { header, hash, place })
+        }
+        Err(ChunkError::Newer { found: format, start }) => Seen::Newer { start, format },
+        Err(_) => return None,
+    };
+    Some((seen, chunk_bytes))
 }
 
 fn read_up_to(file: &File, mut out: &mut [u8], mut offset: u64) -> io::Result<usize> {
@@ -147,22 +174,18 @@ pub(crate) struct Index {
 }
 
 impl Index {
-    /// Of several copies the first is kept, or the first safe one.
+    /// Of several copies one in the newest store is kept.
     pub(crate) fn add(&mut self, found: Found) {
         match self.by_hash.entry(found.hash) {
             Entry::Vacant(vacant) => {
                 vacant.insert(found);
             }
             Entry::Occupied(mut kept) => {
-                if found.safe && !kept.get().safe {
+                if found.place.store > kept.get().place.store {
                     kept.insert(found);
                 }
             }
         }
-    }
-
-    pub(crate) fn contains(&self, hash: u64) -> bool {
-        self.by_hash.contains_key(&hash)
     }
 
     pub(crate) fn chunks(&self) -> impl Iterator<Item = &Found> {
@@ -266,7 +289,8 @@ mod tests {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(bytes).unwrap();
         let (mut all, mut index) = (Vec::new(), Index::default());
-        let read = scan(&file, |found| {
+        let read = scan(&file, |seen| {
+            let Seen::Chunk(found) = seen else { panic!("{seen:?}") };
             read_chunk(&file, &found).unwrap();
             index.add(found);
             all.push(found);
@@ -352,7 +376,7 @@ mod tests {
     fn every_chunk_lies_whole_in_the_file_of_the_store_however_often_its_pages_are_rewritten() {
         use super::super::{sled, store::Store};
         let directory = tempfile::tempdir().unwrap();
-        let mut store = sled::SledStore::open(directory.path()).unwrap();
+        let mut store = sled::SledStore::create(directory.path()).unwrap();
         let mut random = crate::log::tests::Random(crate::log::tests::seed());
         let mut tip = Tip::ORIGIN;
         for number in 0..4000 {
@@ -366,7 +390,8 @@ mod tests {
         store.sync().unwrap();
         let file = fs::File::open(directory.path().join(sled::DATA_FILE)).unwrap();
         let (mut index, mut copies) = (Index::default(), 0);
-        scan(&file, |found| {
+        scan(&file, |seen| {
+            let Seen::Chunk(found) = seen else { panic!("{seen:?}") };
             index.add(found);
             copies += 1;
         })

@@ -4,25 +4,23 @@
 //! - Its `flush` ends in `sync_file_range`, which syncs neither the file's size nor the disk's own cache. So every
 //!   [`sync`](Store::sync) is a flush and then an fdatasync on our own descriptor of its file.
 //! - Its background flusher swallows errors: it is off.
-//! - When the segment that vouches for the newest data is lost, it opens empty, without an error. One sync window,
-//!   with sled's own rewriting of pages (up to three times as much), therefore stays below one segment; the store
-//!   syncs by itself before a window grows past that. What a lost segment does anyway is seen by the preflight.
+//! - Its opening writes. It opens empty, without an error, when the segment is lost that vouches for the newest data,
+//!   takes a segment that it cannot read for the end of its log, and not at all when a snapshot was left half-written. So
+//!   it is only ever opened on an empty folder; what one has is [read](super::scan) without it.
+//! - One sync window, with sled's own rewriting of pages (up to three times as much), stays below one segment; the
+//!   store syncs by itself before a window grows past that.
 //! - Values above a quarter of a segment (shared by the 17 values of a full leaf) go to side files that nobody syncs:
 //!   chunks stay below that.
-//! - A snapshot file left half-written makes it unopenable: removed before it opens.
 //! - It panics on bad bytes: every call is caught, and a panic becomes an error.
-//! - Inserting what is already there writes nothing. So a rewrite cannot go through it; recovery rewrites the file.
 //! - `apply_batch` takes a process-wide lock that waits behind a running flush: chunks are inserted one by one.
 
 use std::{
     cell::Cell,
-    fs::{self, File},
+    fs::File,
     io,
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
     sync::Once,
-    thread,
-    time::Duration,
 };
 
 use super::store::{Store, StoreError};
@@ -67,54 +65,35 @@ struct Open {
     _database: sled::Db,
 }
 
-/// How long a process takes from its fork to executing, at most.
-const FORK_TAKES: Duration = Duration::from_millis(5);
-const FORKS_WAITED_FOR: usize = 40;
-
 impl SledStore {
-    /// Opens or creates the store in `directory`. What sled does on opening changes bytes: look first.
-    pub(crate) fn open(directory: &Path) -> Result<Self, StoreError> {
-        Self::open_with(directory, SEGMENT_BYTES, CHUNK_BYTES_MAX, SYNC_WINDOW_BYTES_MAX)
+    /// A fresh store in `directory`, where none is yet.
+    pub(crate) fn create(directory: &Path) -> Result<Self, StoreError> {
+        Self::create_with(directory, SEGMENT_BYTES, CHUNK_BYTES_MAX, SYNC_WINDOW_BYTES_MAX)
     }
 
-    /// As [`open`](Self::open), with limits that derive from another segment size: for measuring.
+    /// As [`create`](Self::create), with limits that derive from another segment size: for measuring.
     #[allow(dead_code, reason = "the entry of the benchmark, which compiles this file too")]
-    pub(crate) fn open_with_segments(directory: &Path, segment_bytes: usize) -> Result<Self, StoreError> {
+    pub(crate) fn create_with_segments(directory: &Path, segment_bytes: usize) -> Result<Self, StoreError> {
         let window_bytes_max = segment_bytes / 3 - 1;
-        Self::open_with(directory, segment_bytes, chunk_bytes_max(segment_bytes), window_bytes_max)
+        Self::create_with(directory, segment_bytes, chunk_bytes_max(segment_bytes), window_bytes_max)
     }
 
-    fn open_with(
+    fn create_with(
         directory: &Path,
         segment_bytes: usize,
         chunk_bytes_max: usize,
         window_bytes_max: usize,
     ) -> Result<Self, StoreError> {
-        remove_unfinished_snapshots(directory)
-            .map_err(|e| StoreError::io(format!("reading {directory:?}"), &e))?;
-        let attempt = || {
-            guarded("opening the log", || {
-                let database = sled::Config::new()
-                    .path(directory)
-                    .segment_size(segment_bytes)
-                    .cache_capacity(CACHE_BYTES)
-                    .use_compression(false)
-                    .flush_every_ms(None)
-                    .open()?;
-                Ok(Open { tree: database.open_tree(TREE)?, _database: database })
-            })
-        };
-        // sled closes its locked file without unlocking it, so a process that is just being forked off an earlier opener
-        // has the lock until it executes. The directory's own lock says that no engine has it.
-        let mut open = attempt();
-        for _ in 0..FORKS_WAITED_FOR {
-            if !matches!(open, Err(StoreError::InUse { .. })) {
-                break;
-            }
-            thread::sleep(FORK_TAKES);
-            open = attempt();
-        }
-        let open = open?;
+        let open = guarded("creating the log's store", || {
+            let database = sled::Config::new()
+                .path(directory)
+                .segment_size(segment_bytes)
+                .cache_capacity(CACHE_BYTES)
+                .use_compression(false)
+                .flush_every_ms(None)
+                .open()?;
+            Ok(Open { tree: database.open_tree(TREE)?, _database: database })
+        })?;
         let data = match sync_files(directory) {
             Ok(data) => data,
             Err(error) => {
@@ -183,28 +162,6 @@ impl Store for SledStore {
         self.writing(Self::sync_unguarded)
     }
 
-    fn chunk_at_or_after(&self, start: u64) -> Result<Option<(u64, Vec<u8>)>, StoreError> {
-        let tree = self.tree()?;
-        let first = guarded("reading the log", || tree.range(start.to_be_bytes()..).next().transpose())?;
-        let Some((key, chunk)) = first else { return Ok(None) };
-        match <[u8; 8]>::try_from(key.as_ref()) {
-            Ok(key) => Ok(Some((u64::from_be_bytes(key), chunk.to_vec()))),
-            Err(_) => Err(StoreError::Corrupt { details: "a key that is no position".into() }),
-        }
-    }
-
-    fn remove_from(&mut self, start: u64) -> Result<(), StoreError> {
-        self.writing(|store| {
-            while let Some((start, _)) = store.chunk_at_or_after(start)? {
-                // A removal is small, but the page it is in may be written again for it.
-                store.make_room(store.chunk_bytes_max)?;
-                let tree = store.tree()?;
-                guarded("cutting the log", || tree.remove(start.to_be_bytes()).map(drop))?;
-            }
-            store.sync_unguarded()
-        })
-    }
-
     fn remove_below(&mut self, position: u64, chunks_max: usize) -> Result<usize, StoreError> {
         let mut removed = 0;
         self.writing(|store| {
@@ -213,7 +170,7 @@ impl Store for SledStore {
                 let first =
                     guarded("cutting the log", || tree.range(..position.to_be_bytes()).next().transpose())?;
                 let Some((start, _)) = first else { break };
-                // As in `remove_from`.
+                // A removal is small, but the page it is in may be written again for it.
                 store.make_room(store.chunk_bytes_max)?;
                 let tree = store.tree()?;
                 guarded("cutting the log", || tree.remove(start).map(drop))?;
@@ -248,25 +205,6 @@ fn let_go(open: Option<Open>) -> Result<(), StoreError> {
     })
 }
 
-/// A snapshot that a crash left half-written is taken for the newest one and found damaged. It is only a shortcut:
-/// without it the log is read instead.
-fn remove_unfinished_snapshots(directory: &Path) -> io::Result<()> {
-    let entries = match fs::read_dir(directory) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
-    };
-    for entry in entries {
-        let entry = entry?;
-        let name = entry.file_name();
-        let name = name.as_encoded_bytes();
-        if name.starts_with(b"snap.") && name.ends_with(b".generating") {
-            fs::remove_file(entry.path())?;
-        }
-    }
-    Ok(())
-}
-
 /// sled never syncs the directory its files are created in, nor the file that holds its settings.
 fn sync_files(directory: &Path) -> io::Result<File> {
     File::open(directory.join("conf"))?.sync_all()?;
@@ -280,13 +218,6 @@ fn sync_files(directory: &Path) -> io::Result<File> {
 fn guarded<T>(doing: &str, call: impl FnOnce() -> sled::Result<T>) -> Result<T, StoreError> {
     match quietly(call) {
         Ok(Ok(value)) => Ok(value),
-        // Other failures of the lock have the same text, and another code in it.
-        Ok(Err(sled::Error::Io(error)))
-            if error.to_string().contains("could not acquire lock")
-                && error.to_string().contains("WouldBlock") =>
-        {
-            Err(StoreError::InUse { details: error.to_string() })
-        }
         Ok(Err(sled::Error::Io(error))) => Err(StoreError::io(doing, &error)),
         Ok(Err(error)) => Err(StoreError::Corrupt { details: format!("{doing}: {error}") }),
         // It unwraps some errors of the operating system, which are no damage.
@@ -329,59 +260,34 @@ fn quietly<T>(call: impl FnOnce() -> T) -> Result<T, String> {
 mod tests {
     use super::*;
 
-    fn chunk(start: u64, bytes: usize) -> Vec<u8> {
-        (0..bytes).map(|at| (at as u64).wrapping_mul(start + 7).to_le_bytes()[1]).collect()
-    }
-
-    #[test]
-    fn chunks_come_back_in_order_after_reopening() {
-        let directory = tempfile::tempdir().unwrap();
-        let mut store = SledStore::open(directory.path()).unwrap();
-        for start in (0..500).rev() {
-            store.append(start * 3, &chunk(start * 3, 2000)).unwrap();
-        }
-        Box::new(store).close().unwrap();
-        let store = SledStore::open(directory.path()).unwrap();
-        let mut seen = 0;
-        while let Some((start, bytes)) = store.chunk_at_or_after(seen * 3).unwrap() {
-            assert_eq!((start, bytes), (seen * 3, chunk(seen * 3, 2000)));
-            seen += 1;
-        }
-        assert_eq!(seen, 500);
-    }
-
     #[test]
     fn the_longest_chunks_never_become_side_files() {
         let directory = tempfile::tempdir().unwrap();
-        let mut store = SledStore::open(directory.path()).unwrap();
-        for start in 0..400 {
-            store.append(start, &chunk(start, CHUNK_BYTES_MAX)).unwrap();
+        let mut store = SledStore::create(directory.path()).unwrap();
+        for start in 0..400_u64 {
+            let chunk: Vec<u8> = (0..CHUNK_BYTES_MAX as u64).map(|at| (at * (start + 7)) as u8).collect();
+            store.append(start, &chunk).unwrap();
         }
         store.sync().unwrap();
-        store.remove_from(200).unwrap();
-        assert_eq!(fs::read_dir(directory.path().join("blobs")).unwrap().count(), 0);
-        assert_eq!(store.chunk_at_or_after(200), Ok(None));
-        assert_eq!(store.chunk_at_or_after(199).unwrap().unwrap().0, 199);
+        assert_eq!(std::fs::read_dir(directory.path().join("blobs")).unwrap().count(), 0);
     }
 
     #[test]
-    fn a_second_opening_is_told_that_the_log_is_in_use() {
+    fn the_first_are_removed_first_and_their_room_is_used_again() {
         let directory = tempfile::tempdir().unwrap();
-        let _first = SledStore::open(directory.path()).unwrap();
-        assert!(matches!(SledStore::open(directory.path()), Err(StoreError::InUse { .. })));
-    }
-
-    #[test]
-    fn a_snapshot_left_half_written_does_not_stop_the_opening() {
-        let directory = tempfile::tempdir().unwrap();
-        let mut store = SledStore::open(directory.path()).unwrap();
-        store.append(0, b"chunk").unwrap();
-        Box::new(store).close().unwrap();
-        let leftover = directory.path().join("snap.00FFFFFFFFFFFFFF.generating");
-        fs::write(&leftover, b"half").unwrap();
-        let store = SledStore::open(directory.path()).unwrap();
-        assert_eq!(store.chunk_at_or_after(0), Ok(Some((0, b"chunk".to_vec()))));
-        assert!(!leftover.exists());
+        let mut store = SledStore::create(directory.path()).unwrap();
+        let mut removed = 0;
+        for start in 0..3_000_u64 {
+            store.append(start, &[start as u8; 20_000]).unwrap();
+            if start % 20 == 19 {
+                removed += store.remove_below((start + 1).saturating_sub(100), 40).unwrap() as u64;
+                store.sync().unwrap();
+            }
+        }
+        assert_eq!(removed, 2_900);
+        assert_eq!(store.remove_below(2_902, 9), Ok(2));
+        let bytes = std::fs::metadata(directory.path().join(DATA_FILE)).unwrap().len();
+        assert!(bytes < 30 << 20, "{bytes} bytes for 2 MB of chunks");
     }
 
     #[test]
@@ -393,7 +299,7 @@ mod tests {
     #[test]
     fn after_a_failure_nothing_is_written_any_more() {
         let directory = tempfile::tempdir().unwrap();
-        let mut store = SledStore::open(directory.path()).unwrap();
+        let mut store = SledStore::create(directory.path()).unwrap();
         let failure = StoreError::Full { doing: "syncing".into() };
         assert_eq!(store.writing(|_| Err(failure.clone())), Err(failure));
         assert!(matches!(store.sync(), Err(StoreError::Dead { .. })));

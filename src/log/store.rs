@@ -1,9 +1,9 @@
 //! Where chunks go: the few operations the log needs of a store, and the errors it may answer with.
 //!
 //! Invariants every store keeps:
-//! - Chunks are kept by start position and come back in that order, byte for byte.
+//! - Chunks are kept by start position, byte for byte.
 //! - `append` promises nothing until `sync` has returned; after it, every chunk appended before survives loss of power.
-//! - After any failed `append`, `flush`, `sync` or `remove_from` the store is dead: every later call that writes is
+//! - After any failed `append`, `flush`, `sync` or `remove_below` the store is dead: every later call that writes is
 //!   answered with [`StoreError::Dead`]. A failed sync is never retried, because the kernel reports it only once and
 //!   may already have thrown away what it could not write.
 
@@ -19,10 +19,6 @@ pub(crate) trait Store: Send {
     fn flush(&mut self) -> Result<(), StoreError>;
     /// Makes what was appended durable.
     fn sync(&mut self) -> Result<(), StoreError>;
-    /// The chunk with the lowest start position at or after `start`.
-    fn chunk_at_or_after(&self, start: u64) -> Result<Option<(u64, Vec<u8>)>, StoreError>;
-    /// Removes every chunk that starts at or after `start`, durably.
-    fn remove_from(&mut self, start: u64) -> Result<(), StoreError>;
     /// Removes chunks that start before `position`, the first ones first and at most so many; how many. Not durable before
     /// [`sync`](Store::sync).
     fn remove_below(&mut self, position: u64, chunks_max: usize) -> Result<usize, StoreError>;
@@ -37,8 +33,6 @@ pub(crate) enum StoreError {
     Full { doing: String },
     #[error("the disk failed ({doing}): {advice}, then open the directory again")]
     Io { doing: String, advice: &'static str },
-    #[error("another process, or another engine in this one, has the log open: {details}")]
-    InUse { details: String },
     #[error("the log's store is damaged: {details}")]
     Corrupt { details: String },
     #[error("the log's store stopped after an earlier failure ({cause}): open the directory again")]

@@ -32,6 +32,8 @@ pub(crate) struct Start {
     pub(crate) tip: Tip,
     /// The opening that wrote what lies before.
     pub(crate) epoch: u32,
+    /// From here on the log is to be kept, if it is there: the end of the checkpoint before that one.
+    pub(crate) keep: Tip,
 }
 
 /// What is the log.
@@ -75,11 +77,6 @@ pub(crate) enum Refusal {
          part of the directory comes from another copy; restore all of it from one backup"
     )]
     Replaced { acknowledged: u64 },
-    #[error(
-        "the log is whole up to position {readable}, but the pages its store keeps it in are damaged at position \
-         {damaged}, and opening the store would destroy it: salvage the log into a new directory"
-    )]
-    Unsafe { damaged: u64, readable: u64 },
     #[error("the log has used up its opening numbers: salvage it into a new directory")]
     Epochs,
 }
@@ -88,9 +85,7 @@ impl Refusal {
     /// Up to where the log can be read.
     pub(crate) fn readable(&self) -> Option<u64> {
         match *self {
-            Refusal::Shorter { readable, .. }
-            | Refusal::Damaged { readable, .. }
-            | Refusal::Unsafe { readable, .. } => Some(readable),
+            Refusal::Shorter { readable, .. } | Refusal::Damaged { readable, .. } => Some(readable),
             Refusal::Replaced { .. } | Refusal::Epochs => None,
         }
     }
@@ -170,8 +165,7 @@ mod tests {
                 synced: synced * 10,
             },
             hash: hash(epoch, number + 1),
-            place: Place { offset: 0, bytes: 100 },
-            safe: true,
+            place: Place { store: 1, offset: 0, bytes: 100 },
         }
     }
 

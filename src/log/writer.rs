@@ -12,6 +12,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::Sender;
+use parking_lot::Mutex;
 
 use super::chunk::{self, ChunkHeader};
 use super::recovery::OpenLog;
@@ -20,6 +21,7 @@ use super::scan::Tip;
 use super::sidecar::Durable;
 use super::sled::{CHUNK_BYTES_MAX, SYNC_WINDOW_BYTES_MAX};
 use super::store::StoreError;
+use super::stores::{Older, Stores};
 use super::watch::Watch;
 use crate::config::Durability;
 use crate::fault::{Fault, planted};
@@ -93,11 +95,13 @@ pub(crate) struct Shared {
     sync_wanted: AtomicU64,
     /// Nobody needs what lies below.
     cut_below: AtomicU64,
+    /// Where the log is that earlier openings wrote.
+    older: Mutex<Option<Older>>,
 }
 
 impl Shared {
-    /// A log that ends at `end`, with a ring of so many words.
-    pub(crate) fn new(ring_words: usize, end: u64) -> Shared {
+    /// A log that ends at `end`, with a ring of so many words; the rest of it is in `older` stores.
+    pub(crate) fn new(ring_words: usize, end: u64, older: Option<Older>) -> Shared {
         Shared {
             ring: Ring::new(ring_words, end),
             bell: Bell::default(),
@@ -107,7 +111,13 @@ impl Shared {
             synced: Watch::new(end),
             sync_wanted: AtomicU64::new(0),
             cut_below: AtomicU64::new(0),
+            older: Mutex::new(older),
         }
+    }
+
+    /// Where the log's chunks are; `None` in memory.
+    pub(crate) fn stores(&self) -> Option<Arc<dyn Stores>> {
+        self.older.lock().as_ref().map(|older| Arc::clone(&older.stores))
     }
 
     /// Waits until the log is synced up to `position`, a group's end; false if it never will be.
@@ -141,9 +151,13 @@ impl Shared {
         self.synced.wake_now();
     }
 
-    /// What the log has below `position` may go, when there is time for it.
+    /// What the log has below `position` may go: older stores now, and chunks of the one that is written to when there is
+    /// time for it.
     pub(crate) fn cut_below(&self, position: u64) {
         self.cut_below.fetch_max(position, Ordering::Relaxed); // as above
+        if let Some(older) = &mut *self.older.lock() {
+            older.cut_below(position);
+        }
     }
 }
 
@@ -449,7 +463,7 @@ mod tests {
 
     #[test]
     fn records_of_every_length_are_packed_whole_into_chunks_that_are_not_too_long() {
-        let shared = Shared::new(1 << 20, 0);
+        let shared = Shared::new(1 << 20, 0, None);
         let (mut random, mut written) = (Random(seed()), Vec::new());
         for number in 0..400 {
             let length = match number % 8 {

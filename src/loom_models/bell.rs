@@ -12,7 +12,7 @@ use crate::log::writer::{Shared, Writer, run};
 use crate::sync::thread;
 
 fn shared(words: usize) -> Arc<Shared> {
-    Arc::new(Shared::new(words, 0))
+    Arc::new(Shared::new(words, 0, None))
 }
 
 fn write(shared: &Shared) {

@@ -60,7 +60,7 @@ impl Bare {
         Arc::new(Bare {
             core: Core {
                 config: Config::default(),
-                log: Arc::new(Shared::new(16, 0)),
+                log: Arc::new(Shared::new(16, 0, None)),
                 book,
                 catalog: Catalog::default(),
                 holds,
@@ -69,6 +69,7 @@ impl Bare {
                 answers: Answers { ids: HoldIds::new([7; 16]), tag: KEY.tag },
                 follower: Follower::new(Default::default(), 0, std::iter::empty()),
                 checkpointer: None,
+                verifying: Default::default(),
                 tally: Tally::new(1),
                 epoch: 1,
                 opened_at: at(0),

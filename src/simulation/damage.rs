@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::disk::Disk;
+use super::disk::{Chunked, Disk};
 use super::schedule::Damage;
 use crate::checkpoint::shelf::Shelf;
 use crate::log::chunk::{self, ChunkHeader};
@@ -32,17 +32,21 @@ pub(super) fn damage(disk: &Disk, what: Damage, seed: u64, directory: [u8; 16]) 
         let state = &mut *disk.state();
         // Names that are on their way would bring back what is lost.
         state.folder.sync_names();
-        let starts: Vec<u64> = state.log.seen.keys().copied().collect();
+        let places = |(number, store): (&u32, &Chunked)| {
+            store.seen.keys().map(|start| (*number, *start)).collect::<Vec<_>>()
+        };
+        let places: Vec<(u32, u64)> = state.stores.iter().flat_map(places).collect();
         let names: Vec<String> = state.folder.names().cloned().collect();
         let mut pick = |count: usize| (count > 0).then(|| random.below(count));
         match what {
             Damage::FlipChunk | Damage::LoseChunk => {
-                let start = starts[pick(starts.len())?];
-                let chunk = state.log.seen.get(&start)?.clone();
+                let (number, start) = places[pick(places.len())?];
+                let store = state.stores.get_mut(&number)?;
+                let chunk = store.seen.get(&start)?.clone();
                 let header = chunk::decode(&chunk).ok().map(|(header, _, _)| header);
                 harmless = header.is_some_and(|header: ChunkHeader| header.end() <= checkpointed);
                 let bit = pick(chunk.len() * 8);
-                for chunks in state.log.both() {
+                for chunks in store.everywhere() {
                     match (what, bit) {
                         (Damage::FlipChunk, Some(bit)) => {
                             chunks
@@ -53,11 +57,14 @@ pub(super) fn damage(disk: &Disk, what: Damage, seed: u64, directory: [u8; 16]) 
                         _ => drop(chunks.remove(&start)),
                     }
                 }
-                format!("the chunk at {start}")
+                format!("the chunk at {start} in store {number}")
             }
             Damage::SwapChunks => {
-                let (one, other) = (starts[pick(starts.len())?], starts[pick(starts.len())?]);
-                for chunks in state.log.both() {
+                let (number, one) = places[pick(places.len())?];
+                let store = state.stores.get_mut(&number)?;
+                let starts: Vec<u64> = store.seen.keys().copied().collect();
+                let other = starts[pick(starts.len())?];
+                for chunks in store.everywhere() {
                     if let (Some(first), Some(second)) =
                         (chunks.get(&one).cloned(), chunks.get(&other).cloned())
                     {
@@ -108,6 +115,7 @@ pub(super) fn damage(disk: &Disk, what: Damage, seed: u64, directory: [u8; 16]) 
 fn provable(disk: &Disk) -> u64 {
     let sidecar = Sidecar::on(Box::new(disk.clone())).map_or(0, |(_, durable)| durable.end);
     let state = disk.state();
-    let headers = state.log.seen.values().filter_map(|chunk| Some(chunk::decode(chunk).ok()?.0.synced));
+    let chunks = state.stores.values().flat_map(|store| store.all());
+    let headers = chunks.filter_map(|chunk| Some(chunk::decode(chunk).ok()?.0.synced));
     headers.fold(sidecar, u64::max)
 }

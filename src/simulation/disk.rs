@@ -1,4 +1,4 @@
-//! One disk: the log's store, the checkpoints' folder and the sidecar's two slots, as programs see them (the page cache)
+//! One disk: the log's stores, the checkpoints' folder and the sidecar's two slots, as programs see them (the page cache)
 //! and as a loss of power would leave them.
 //!
 //! What was written is *dirty* until it is synced. A sync that fails leaves what is read as it was, and nothing dirty:
@@ -26,9 +26,9 @@ pub(super) enum Call {
     Append,
     Flush,
     Sync,
-    RemoveFrom,
     RemoveBelow,
-    Refresh,
+    CreateStore,
+    RemoveStore,
     SlotWrite,
     SlotSync,
     Create,
@@ -46,9 +46,9 @@ pub(super) const WRITING: [Call; 14] = [
     Call::Append,
     Call::Flush,
     Call::Sync,
-    Call::RemoveFrom,
     Call::RemoveBelow,
-    Call::Refresh,
+    Call::CreateStore,
+    Call::RemoveStore,
     Call::SlotWrite,
     Call::SlotSync,
     Call::Create,
@@ -96,9 +96,9 @@ impl Change {
     }
 }
 
-/// The log's store.
+/// One of the log's stores.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Log {
+pub(super) struct Chunked {
     /// What is read.
     pub seen: Chunks,
     /// What the operating system was given.
@@ -113,7 +113,7 @@ pub(super) struct Log {
     pub stale: Vec<Vec<u8>>,
 }
 
-impl Log {
+impl Chunked {
     pub(super) fn put(&mut self, start: u64, chunk: &[u8]) {
         self.change(Change::Put(start, chunk.to_vec()));
     }
@@ -123,7 +123,7 @@ impl Log {
     }
 
     /// What is read and what is on the disk, to be damaged; nothing is on its way.
-    pub(super) fn both(&mut self) -> [&mut Chunks; 3] {
+    pub(super) fn everywhere(&mut self) -> [&mut Chunks; 3] {
         [&mut self.seen, &mut self.cached, &mut self.kept]
     }
 
@@ -155,13 +155,6 @@ impl Log {
         self.write_back(random);
     }
 
-    /// All that is read is written over itself and synced.
-    pub(super) fn refresh(&mut self) {
-        self.flush();
-        self.dirty.clear();
-        self.kept = self.cached.clone();
-    }
-
     /// Some of what is dirty reaches the disk: nothing, all, a beginning and a part of the next, or any. None is dirty
     /// after.
     fn write_back(&mut self, random: &mut Random) {
@@ -183,6 +176,11 @@ impl Log {
                 change => drop(change.make(&mut self.kept)),
             }
         }
+    }
+
+    /// Every chunk that lies in its file.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Vec<u8>> {
+        self.seen.values().chain(&self.stale)
     }
 
     fn end(&mut self, end: End, random: &mut Random) {
@@ -240,7 +238,7 @@ impl Slots {
 /// Everything on the disk.
 #[derive(Clone, Debug)]
 pub(super) struct State {
-    pub log: Log,
+    pub stores: BTreeMap<u32, Chunked>,
     pub slots: Slots,
     pub folder: Folder,
     pub random: Random,
@@ -267,7 +265,7 @@ pub(super) struct Disk(Arc<Mutex<State>>);
 impl Disk {
     pub(super) fn new(seed: u64) -> Disk {
         Disk(Arc::new(Mutex::new(State {
-            log: Log::default(),
+            stores: BTreeMap::new(),
             slots: Slots::new(),
             folder: Folder::default(),
             random: Random(seed),
@@ -288,6 +286,12 @@ impl Disk {
         self.state().end_in = Some(calls);
     }
 
+    /// Whether the next call is behind the end.
+    pub(super) fn will_end(&self) -> bool {
+        let state = self.state();
+        state.ended || state.end_in == Some(0)
+    }
+
     pub(super) fn has_ended(&self) -> bool {
         self.state().has_ended()
     }
@@ -300,7 +304,7 @@ impl Disk {
     pub(super) fn restart(&self, end: End, seed: u64) {
         let state = &mut *self.state();
         state.random = Random(seed);
-        state.log.end(end, &mut state.random);
+        state.stores.values_mut().for_each(|store| store.end(end, &mut state.random));
         state.slots.end(end, &mut state.random);
         state.folder.end(end, &mut state.random);
         (state.end_in, state.ended, state.trouble, state.full) = (None, false, None, false);
@@ -350,7 +354,9 @@ impl State {
                 trouble.after -= 1;
             }
         }
-        if self.full && matches!(call, Call::Append | Call::SlotWrite | Call::Create | Call::Write) {
+        if self.full
+            && matches!(call, Call::Append | Call::CreateStore | Call::SlotWrite | Call::Create | Call::Write)
+        {
             return Goes::Wrong(io::Error::new(io::ErrorKind::StorageFull, "a full disk"));
         }
         Goes::Well

@@ -1,14 +1,15 @@
-//! The disk as the engine sees it: a store, a folder, a file of two slots.
+//! The disk as the engine sees it: stores, a folder, a file of two slots.
 
-use std::collections::HashMap;
 use std::io::{self, Cursor, Read, Write};
 
-use super::disk::{Call, Disk, Goes, State};
+use super::disk::{Call, Chunked, Disk, Goes, State};
 use crate::checkpoint::files::{Files, NewFile};
 use crate::log::chunk;
-use crate::log::scan::{Found, Index, Place};
+use crate::log::scan::{Found, Seen, whole_chunk};
 use crate::log::sidecar::Slots;
 use crate::log::store::{Store, StoreError};
+use crate::log::stores::Stores;
+use crate::log::tests::Random;
 
 /// Bytes between the sidecar's slots.
 const SLOT_DISTANCE: u64 = 4_096;
@@ -55,54 +56,77 @@ impl Disk {
     fn look(&self) -> io::Result<()> {
         self.change(Call::Read, |_| (), |_| ())
     }
+}
 
-    /// Every whole chunk that lies in the store's file, and by their hashes those that the store has not where they
-    /// belong.
-    pub(super) fn survey(&self) -> io::Result<(Index, HashMap<u64, Vec<u8>>)> {
+impl Stores for Disk {
+    fn list(&self) -> io::Result<Vec<u32>> {
+        self.look()?;
+        Ok(self.state().stores.keys().copied().collect())
+    }
+
+    fn scan(&self, store: u32, seen: &mut dyn FnMut(Seen)) -> io::Result<()> {
         self.look()?;
         let state = self.state();
-        let (mut index, mut elsewhere) = (Index::default(), HashMap::new());
-        let seen = state.log.seen.iter().map(|(start, bytes)| (Some(*start), bytes));
-        for (place, bytes) in seen.chain(state.log.stale.iter().map(|bytes| (None, bytes))) {
-            let Ok((header, _, hash)) = chunk::decode(bytes) else { continue };
-            let safe = place == Some(header.start);
-            if !safe {
-                elsewhere.insert(hash, bytes.clone());
+        let chunks = state.stores.get(&store).into_iter().flat_map(|store| store.all());
+        chunks.filter_map(|bytes| whole_chunk(bytes, 0)).for_each(|(chunk, _)| seen(chunk.in_store(store)));
+        Ok(())
+    }
+
+    fn read(&self, found: &Found) -> io::Result<Vec<u8>> {
+        let state = self.state();
+        let mut chunks = state.stores.get(&found.place.store).into_iter().flat_map(|store| store.all());
+        let is_it = |bytes: &&Vec<u8>| chunk::decode(bytes).is_ok_and(|(_, _, hash)| hash == found.hash);
+        chunks.find(is_it).cloned().ok_or_else(|| io::ErrorKind::InvalidData.into())
+    }
+
+    fn create(&self, store: u32) -> Result<Box<dyn Store>, StoreError> {
+        let create = |state: &mut State| {
+            let before = state.stores.insert(store, Chunked::default());
+            assert!(before.is_none(), "the number of a store is used once");
+        };
+        let created = self.change(Call::CreateStore, create, |state| {
+            if state.half() {
+                create(state);
             }
-            index.add(Found { header, hash, place: Place { offset: 0, bytes: bytes.len() as u32 }, safe });
-        }
-        Ok((index, elsewhere))
+        });
+        created.map_err(|error| StoreError::io("simulating", &error))?;
+        Ok(Box::new(OnDisk { disk: self.clone(), store, dead: None }))
     }
 
-    /// Writes the store's file over itself, and syncs it.
-    pub(super) fn refresh(&self) -> io::Result<()> {
-        self.change(
-            Call::Refresh,
-            |state| state.log.refresh(),
-            |state| state.in_vain(|state| state.log.sync_in_vain(&mut state.random)),
-        )
-    }
-
-    pub(super) fn store(&self) -> Box<dyn Store> {
-        Box::new(OnDisk { disk: self.clone(), dead: None })
+    fn remove(&self, store: u32) -> io::Result<()> {
+        let remove = |state: &mut State| drop(state.stores.remove(&store));
+        self.change(Call::RemoveStore, remove, |state| {
+            if state.half() {
+                remove(state);
+            }
+        })
     }
 }
 
 struct OnDisk {
     disk: Disk,
+    store: u32,
     dead: Option<StoreError>,
 }
 
 impl OnDisk {
-    fn change<T>(
+    fn change<T: Default>(
         &mut self,
         call: Call,
-        right: impl FnOnce(&mut State) -> T,
-        wrong: impl FnOnce(&mut State),
+        right: impl FnOnce(&mut Chunked) -> T,
+        wrong: impl FnOnce(&mut Chunked, &mut Random),
     ) -> Result<T, StoreError> {
         if let Some(cause) = &self.dead {
             return Err(StoreError::Dead { cause: cause.to_string() });
         }
+        let number = self.store;
+        let right = |state: &mut State| state.stores.get_mut(&number).map(right).unwrap_or_default();
+        let wrong = |state: &mut State| {
+            let State { stores, random, .. } = state;
+            if let Some(store) = stores.get_mut(&number) {
+                wrong(store, random);
+            }
+        };
         self.disk.change(call, right, wrong).map_err(|error| {
             let error = StoreError::io("simulating", &error);
             self.dead = Some(error.clone());
@@ -113,61 +137,38 @@ impl OnDisk {
 
 impl Store for OnDisk {
     fn append(&mut self, start: u64, chunk: &[u8]) -> Result<(), StoreError> {
-        let put = |state: &mut State| state.log.put(start, chunk);
-        self.change(Call::Append, put, |state| {
-            if state.half() {
-                put(state)
+        let put = |store: &mut Chunked| store.put(start, chunk);
+        self.change(Call::Append, put, |store, random| {
+            if random.below(2) == 0 {
+                put(store);
             }
         })
     }
 
     fn flush(&mut self) -> Result<(), StoreError> {
-        self.change(Call::Flush, |state| state.log.flush(), |_| ())
+        self.change(Call::Flush, Chunked::flush, |_, _| ())
     }
 
     fn sync(&mut self) -> Result<(), StoreError> {
-        self.change(
-            Call::Sync,
-            |state| state.log.sync(),
-            |state| state.in_vain(|state| state.log.sync_in_vain(&mut state.random)),
-        )
-    }
-
-    fn chunk_at_or_after(&self, start: u64) -> Result<Option<(u64, Vec<u8>)>, StoreError> {
-        let state = self.disk.state();
-        Ok(state.log.seen.range(start..).next().map(|(start, chunk)| (*start, chunk.clone())))
-    }
-
-    fn remove_from(&mut self, start: u64) -> Result<(), StoreError> {
-        let remove = |state: &mut State| {
-            let starts: Vec<u64> = state.log.seen.range(start..).map(|(start, _)| *start).collect();
-            starts.into_iter().for_each(|start| state.log.remove(start));
-        };
-        self.change(
-            Call::RemoveFrom,
-            |state| {
-                remove(state);
-                state.log.sync();
-            },
-            |state| {
-                if state.half() {
-                    remove(state);
-                    state.in_vain(|state| state.log.sync_in_vain(&mut state.random));
-                }
-            },
-        )
+        let is_over = self.disk.will_end();
+        // One that its process does not live to see is still to be done.
+        self.change(Call::Sync, Chunked::sync, |store, random| {
+            if !is_over {
+                store.sync_in_vain(random);
+            }
+        })
     }
 
     fn remove_below(&mut self, position: u64, chunks_max: usize) -> Result<usize, StoreError> {
-        let remove = |state: &mut State| {
+        let remove = |store: &mut Chunked| {
             let starts: Vec<u64> =
-                state.log.seen.range(..position).map(|(start, _)| *start).take(chunks_max).collect();
-            starts.iter().for_each(|start| state.log.remove(*start));
+                store.seen.range(..position).map(|(start, _)| *start).take(chunks_max).collect();
+            starts.iter().for_each(|start| store.remove(*start));
             starts.len()
         };
-        self.change(Call::RemoveBelow, remove, |state| {
-            if state.half() {
-                remove(state);
+        self.change(Call::RemoveBelow, remove, |store, random| {
+            if random.below(2) == 0 {
+                remove(store);
             }
         })
     }

@@ -13,6 +13,9 @@
 //!   everything what the book was there; op keys answer what they did, word by word;
 //! - every opening of a damaged directory: the same, or refused; not refused if all that is needed is there.
 //!
+//! Not simulated: sled, the directory's creation and lock, engine time. What decides on bytes is the engine's own
+//! ([`recover`](crate::log::recovery::recover) and all that it calls).
+//!
 //! ```text
 //! tests/simulate.sh              a slice; tests/simulate.sh 10 for ten minutes
 //! tests/simulate.sh seed N       one life again: what failed, and the fewest steps in which it still does
@@ -35,6 +38,15 @@ use std::cell::Cell;
 
 thread_local! {
     static CLIENT: Cell<Option<usize>> = const { Cell::new(None) };
+}
+
+thread_local! {
+    static COPIED_BYTES_MAX: Cell<Option<u64>> = const { Cell::new(None) };
+}
+
+/// How long an older store may be that an opening copies and removes, if this thread simulates.
+pub(crate) fn copied_bytes_max() -> Option<u64> {
+    COPIED_BYTES_MAX.get()
 }
 
 /// The client that this thread is at the moment, if it simulates: what a thread's number decides, it decides.

@@ -174,6 +174,7 @@ pub(super) struct Traits {
     pub checkpoint_bytes: usize,
     pub payload_bytes_max: usize,
     pub expired_kept: u32,
+    pub copied_bytes_max: u64,
     pub holds_max: u32,
 }
 
@@ -286,6 +287,7 @@ impl Life {
             payload_bytes_max: dice.pick(&[160, 160, 400, 30_000]),
             expired_kept: dice.pick(&[2, 1_000]),
             holds_max: dice.pick(&[6, 1_000]),
+            copied_bytes_max: dice.pick(&[0, 300, 2_000, 1 << 20]),
         };
         // How hurried the clients are, the log, the fold.
         let (log, fold, checkpoint) = (dice.pick(&[2, 4, 12]), dice.pick(&[1, 3]), dice.pick(&[2, 6]));

@@ -17,7 +17,7 @@ use super::schedule::{
     Crash, Key, LIFE_MAX_MS, Life, PAYMENT_MS, RETENTION_MS, Step, TTL_DEFAULT_MS, TTL_MAX_MS, Traits, What,
 };
 use super::seen::Seen;
-use super::steer;
+use super::{COPIED_BYTES_MAX, steer};
 use crate::checkpoint::shelf::Shelf;
 use crate::clock::{ManualClock, Timestamp};
 use crate::config::Config;
@@ -26,8 +26,9 @@ use crate::engine::core::Core;
 use crate::engine::open::on_log_and_files;
 use crate::error::OpenError;
 use crate::log::directory::{Directory, Identity};
-use crate::log::recovery::{LogReport, OpenLog, Replay, believes_the_cache, io_error, recover_found};
+use crate::log::recovery::{LogError, LogReport, OpenLog, Recovered, Replay, io_error, recover};
 use crate::log::sidecar::{Durable, Sidecar};
+use crate::log::stores::Stores;
 use crate::log::writer::{Group, Log, Writer};
 use crate::types::HoldId;
 
@@ -95,6 +96,8 @@ impl World {
         let disk = Disk::new(traits.seed);
         let identity = Identity { id: [7; 16], secret: [9; 16], segment_bytes: 0 };
         Sidecar::create_on(Box::new(disk.clone())).map_err(|error| error.to_string())?;
+        Stores::create(&disk, 1).map_err(|error| error.to_string())?;
+        COPIED_BYTES_MAX.set(Some(traits.copied_bytes_max));
         let book = Book { now: START.0, holds_max: traits.holds_max as usize, ..Book::default() };
         let mut world = World {
             traits,
@@ -147,27 +150,19 @@ impl World {
     fn open(&self) -> Result<Alive, OpenError> {
         let (disk, identity) = (&self.disk, &self.identity);
         let files = Arc::new(disk.clone());
-        let assembled = on_log_and_files(self.config(), Some(files), |into: &mut dyn Replay| {
+        let assembled = on_log_and_files(self.config(), Some(files.clone()), |into: &mut dyn Replay| {
             let io = io_error("simulating");
             let directory = Directory::nowhere(*identity).map_err(&io)?;
             let (mut sidecar, proven) = Sidecar::on(Box::new(disk.clone()))?;
             let start = into.start(&directory.layout, identity)?;
-            let (found, mut elsewhere) = disk.survey().map_err(&io)?;
-            let mut store = disk.store();
-            let mut before = |at_risk: &[&crate::log::scan::Found]| {
-                let rescued =
-                    at_risk.iter().filter_map(|found| Some((found.hash, elsewhere.remove(&found.hash)?)));
-                let rescued = rescued.collect();
-                if !believes_the_cache(&proven) {
-                    disk.refresh().map_err(&io)?;
-                }
-                Ok(rescued)
-            };
-            let verdict = recover_found(&mut *store, &found, &proven, &start, &mut before, into)?;
+            let stores: Arc<dyn Stores> = files.clone();
+            let Recovered { store, older, verdict, .. } =
+                recover(&stores, &proven, &start, into)?.ok_or(LogError::Unreadable { position: 0 })?;
             let (tip, epoch) = (verdict.tip, verdict.epoch_next);
             sidecar.write(&Durable { epoch, end: tip.end, hash: tip.hash, orderly: false })?;
+            let older = Some(older.tidy().map_err(&io)?);
             let report = LogReport { end: tip.end, cut: verdict.cut, ..LogReport::default() };
-            Ok((OpenLog { store, sidecar, directory: Arc::new(directory), tip, epoch }, report))
+            Ok((OpenLog { store, sidecar, directory: Arc::new(directory), tip, epoch, older }, report))
         })?;
         let (engine, core, log, shelf) = assembled.without_threads();
         let (fold, groups) = unbounded();
@@ -267,5 +262,6 @@ impl Drop for World {
     fn drop(&mut self) {
         self.alive = None;
         steer(None);
+        COPIED_BYTES_MAX.set(None);
     }
 }

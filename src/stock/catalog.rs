@@ -6,18 +6,22 @@ use dashmap::DashMap;
 use parking_lot::RwLock;
 
 use crate::error::NameError;
+use crate::hashing::{ByName, ByNumber};
 use crate::types::NAME_BYTES_MAX;
 
-type Name = Arc<str>;
+/// A SKU or a location.
+pub(crate) type Name = Arc<str>;
+/// Of every stock key, by index: SKU and location.
+pub(crate) type Names = Vec<(Name, Name)>;
 
 /// See the module. Lookups take a shard's read lock of the maps, for one map operation.
 #[derive(Debug, Default)]
 pub(crate) struct Catalog {
-    skus: DashMap<Name, u32>,
-    locations: DashMap<Name, u32>,
-    keys: DashMap<(u32, u32), u32>,
+    skus: DashMap<Name, u32, ByName>,
+    locations: DashMap<Name, u32, ByName>,
+    keys: DashMap<(u32, u32), u32, ByNumber>,
     /// By key index. Its write lock also serialises declarations.
-    names: RwLock<Vec<(Name, Name)>>,
+    names: RwLock<Names>,
 }
 
 /// Refuses names that cannot be.
@@ -69,6 +73,28 @@ impl Catalog {
         Ok(index)
     }
 
+    /// The keys that recovery found, into an empty catalogue. An error says which of them cannot be.
+    pub(crate) fn restore(&self, names: &Names) -> Result<(), String> {
+        // Numbers of names are given out here alone: asking a map for its length locks all of it.
+        let (mut skus, mut locations) = (0, 0);
+        let mut last: Option<(&Name, u32)> = None;
+        for (index, (sku, location)) in (0..).zip(names) {
+            let wrong = |what: String| format!("stock key {index}, {sku:?} at {location:?}: {what}");
+            check(sku).and_then(|()| check(location)).map_err(|error| wrong(error.to_string()))?;
+            let location = match last.filter(|(name, _)| Arc::ptr_eq(name, location)) {
+                Some((_, number)) => number,
+                None => number_of(&self.locations, location, &mut locations),
+            };
+            last = Some((&names[index as usize].1, location));
+            let sku = number_of(&self.skus, sku, &mut skus);
+            if self.keys.insert((sku, location), index).is_some() {
+                return Err(wrong("it is declared twice".into()));
+            }
+        }
+        self.names.write().clone_from(names);
+        Ok(())
+    }
+
     pub(crate) fn name(&self, index: u32) -> Option<(Name, Name)> {
         self.names.read().get(index as usize).cloned()
     }
@@ -77,6 +103,14 @@ impl Catalog {
     pub(crate) fn len(&self) -> u32 {
         self.names.read().len() as u32
     }
+}
+
+/// The number that a name has, or the next one.
+fn number_of(numbers: &DashMap<Name, u32, ByName>, name: &Name, next: &mut u32) -> u32 {
+    *numbers.entry(Name::clone(name)).or_insert_with(|| {
+        *next += 1;
+        *next - 1
+    })
 }
 
 #[cfg(all(test, not(stockhold_loom)))]

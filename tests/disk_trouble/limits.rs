@@ -76,6 +76,6 @@ fn an_engine_that_runs_needs_no_more_descriptors() {
     let told = sale.run(&limited("ulimit -n 64"), &directory);
     told.behaved();
     assert!(told.is_untroubled(), "{told:?}");
-    assert!(fs::metadata(directory.join("log/db")).unwrap().len() > 2 << 20);
+    assert!(fs::metadata(directory.join("log/00000001/db")).unwrap().len() > 2 << 20);
     judge(&directory, &[&told]);
 }

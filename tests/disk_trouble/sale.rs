@@ -173,11 +173,6 @@ impl Told {
             && self.stopped.is_empty()
     }
 
-    /// The directory was refused as one that lacks what was acknowledged.
-    pub fn is_called_damaged(&self) -> bool {
-        self.refused.as_ref().is_some_and(|(kind, _)| kind == "Damaged")
-    }
-
     /// Every sentence that names a cause.
     pub fn sentences(&self) -> Vec<&str> {
         let refused = self.refused.iter().map(|(_, why)| why);

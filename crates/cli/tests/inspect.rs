@@ -341,9 +341,10 @@ fn chunk(dir: &Path, epoch: u32, words: u32, commit: bool, records: &[u8]) -> Ve
     bytes
 }
 
-/// Puts a chunk where a recovery looks for what an opening has to rescue.
+/// Adds a chunk to the log, in a store of its own.
 fn add(dir: &Path, chunk: &[u8]) {
-    fs::write(dir.join("rescue"), chunk).unwrap();
+    fs::create_dir(dir.join("log/000000ff")).unwrap();
+    fs::write(dir.join("log/000000ff/db"), chunk).unwrap();
 }
 
 /// The first chunk of a group whose last chunk never came.
@@ -372,7 +373,7 @@ fn a_corrupt_middle_is_a_failure_with_its_position() {
     let shop = shop();
     let all = json_lines(&shop.run(&["log", "--json"]));
     // Every copy of the chunk with the confirm: the chunks lie in the file of the store, each behind its mark.
-    let data = shop.dir().join("log/db");
+    let data = shop.dir().join("log/00000001/db");
     let mut bytes = fs::read(&data).unwrap();
     let confirmed = all[6]["position"].as_u64().unwrap();
     let mut damaged = None;

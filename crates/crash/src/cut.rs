@@ -1,5 +1,7 @@
 //! Where the power goes: after any moment of a recording, and more often where much hangs on the order of things.
 
+use std::ops::RangeInclusive;
+
 use crate::dice::Dice;
 use crate::recording::Recording;
 use crate::trace::Moment;
@@ -32,8 +34,9 @@ const EDGES: [&str; 14] = [
 /// Calls that change nothing: the power going there is the power going before.
 const IDLE: [&str; 7] = ["mmap", "lseek", "clone", "clone3", "fcntl", "ioctl", "execve"];
 
-/// A write that is long enough to be torn in the middle of a group.
-const LONG_BYTES: i64 = 16 << 10;
+/// A write that is long enough to be torn between two chunks of a group. One that is longer still is a file written over
+/// itself, of which a tear shows nothing.
+const LONG_BYTES: RangeInclusive<i64> = 32 << 10..=768 << 10;
 
 /// How far from an edge is still near it.
 const NEAR: u64 = 2;
@@ -69,7 +72,7 @@ impl Cuts {
                 }
                 if let Moment::Returns(_) = moment
                     && call.name.contains("write")
-                    && call.result >= Some(LONG_BYTES)
+                    && call.result.is_some_and(|bytes| LONG_BYTES.contains(&bytes))
                 {
                     cuts.long.push(place);
                 }
@@ -85,7 +88,7 @@ impl Cuts {
                         _ => {}
                     }
                 }
-                if opening && run > 0 {
+                if opening && (run > 0 || !recording.base.image.entries.is_empty()) {
                     cuts.openings.push(place);
                 }
             }

@@ -9,6 +9,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::image::{Entry, Image};
+
 /// A file or a directory, whatever its names are.
 pub(crate) type Node = usize;
 
@@ -80,6 +82,28 @@ impl Default for Disk {
 }
 
 impl Disk {
+    /// A disk on which an image is, all of it durable.
+    pub(crate) fn of(image: &Image) -> Disk {
+        let mut disk = Disk::default();
+        let mut directories = BTreeMap::from([("", ROOT)]);
+        for (path, entry) in &image.entries {
+            let (above, name) = path.rsplit_once('/').unwrap_or(("", path));
+            let kind = match entry {
+                Entry::Directory => Kind::Directory(Directory::default()),
+                Entry::File(content) => {
+                    let length = content.len();
+                    Kind::File(File { durable: content.clone(), pending: Vec::new(), length })
+                }
+            };
+            let node = disk.make(directories[above], name, kind);
+            directories.insert(path, node);
+        }
+        for directory in directories.into_values() {
+            disk.sync(directory, disk.steps());
+        }
+        disk
+    }
+
     /// Steps so far: a sync that begins now covers these.
     pub(crate) fn steps(&self) -> Step {
         self.steps

@@ -44,13 +44,13 @@ impl Forgets {
 }
 
 /// What is left: paths below the root, in an order in which they can be made.
-#[derive(Default, PartialEq, Eq, Debug)]
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub(crate) struct Image {
     pub(crate) entries: Vec<(String, Entry)>,
 }
 
 /// What a path is.
-#[derive(PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Entry {
     Directory,
     File(Vec<u8>),

@@ -106,8 +106,11 @@ fn judge_into(directory: &Path, witness: &mut Witness, time: Timestamp, judged: 
                 judged.unknown_happened += usize::from(logged.is_some());
                 *outcome = match first {
                     Reply::Yes(told) => {
-                        let whole =
-                            logged.map_or(told.position > end.0, |position| position == told.position);
+                        // Before the log that is kept a checkpoint knows it.
+                        let told_before = told.position <= before.from.0;
+                        let whole = logged.map_or(told.position > end.0 || told_before, |position| {
+                            position == told.position
+                        });
                         if !whole {
                             judged.complain(format!(
                                 "errand {number:x} {errand:?} stood at {logged:?}, and is now told {told:?}"
@@ -169,6 +172,8 @@ fn open(directory: &Path, time: Timestamp, judged: &mut Judged) -> Option<Engine
 #[derive(Default)]
 struct Logged {
     positions: BTreeMap<OpKey, u64>,
+    /// Where the log begins that is kept.
+    from: Position,
     end: Position,
 }
 
@@ -178,7 +183,8 @@ impl Logged {
         if let Some(drift) = inspection.drift() {
             judged.complain(drift.to_string());
         }
-        let mut logged = Logged { end: inspection.report().end, ..Logged::default() };
+        let report = inspection.report();
+        let mut logged = Logged { from: report.from, end: report.end, ..Logged::default() };
         for entry in inspection.log(Position(0)) {
             let entry = entry?;
             let Some(key) = entry.op_key else { continue };

@@ -25,6 +25,9 @@ const HOLDS_MAX: usize = 24;
 /// With so many pallets in a hundred reserves there is stock for them, and many are asked for at once: then groups have
 /// several chunks, and segments of the log fill.
 pub(crate) const HEAVY: u64 = 80;
+/// As few as can be, so that checkpoints and cuts of the log come often; more are asked for.
+const CHECKPOINT_BYTES: usize = 64 << 10;
+const CHECKPOINTS_PERCENT: u64 = 3;
 /// Short enough that holds expire within a run.
 const TTL_SHORT_MS: (u64, u64) = (5, 80);
 const TTL_LONG_MS: u64 = 3_600_000;
@@ -90,8 +93,8 @@ impl Load {
         let mouth = Mouth(Mutex::new(File::from(stdout)));
         for session in 0..self.sessions {
             mouth.say(&[Line::Opening])?;
-            let engine = Engine::open(&self.dir, Config::default().ring_bytes(1 << 20))
-                .map_err(|error| format!("opening: {error}"))?;
+            let config = Config::default().ring_bytes(1 << 20).checkpoint_bytes(CHECKPOINT_BYTES);
+            let engine = Engine::open(&self.dir, config).map_err(|error| format!("opening: {error}"))?;
             mouth.say(&[Line::Opened(engine.report().to_string())])?;
             let keys = declare(&engine)?;
             thread::scope(|scope| {
@@ -129,7 +132,7 @@ impl Load {
         let heavy = self.pallets >= HEAVY;
         let mut first: Vec<_> = if heavy && stream == 0 { stock() } else { Vec::new() };
         while self.errands == 0 || errand < self.errands {
-            let burst_max = if heavy { 100 } else { 30 };
+            let burst_max = if heavy { 400 } else { 30 };
             let together = match first.len() {
                 0 if worker.dice.percent(15) => worker.dice.between(2, burst_max),
                 0 => 1,
@@ -153,6 +156,9 @@ impl Load {
             });
             if let Some(last) = last.max() {
                 engine.wait(last).map_err(|error| error.to_string())?;
+            }
+            if worker.dice.percent(CHECKPOINTS_PERCENT) {
+                engine.checkpoint().map_err(|error| error.to_string())?;
             }
             let lines: Vec<_> = burst
                 .drain(..)

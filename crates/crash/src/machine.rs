@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::base::Base;
 use crate::disk::{Directory, Disk, File, Kind, Node, ROOT, Step};
 use crate::trace::{Call, Moment, Trace, unquoted};
 use crate::witness::Witness;
@@ -51,9 +52,10 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// An empty disk, whose root the program calls so.
-    pub(crate) fn new(root: &str) -> Machine {
-        Machine { root: format!("{root}/"), ..Machine::default() }
+    /// A disk with what it begins with, whose root the program calls so.
+    pub(crate) fn new(root: &str, base: &Base) -> Machine {
+        let (disk, witness) = (Disk::of(&base.image), base.witness.clone());
+        Machine { disk, witness, root: format!("{root}/"), ..Machine::default() }
     }
 
     /// What the program calls the root, with a slash at the end.

@@ -15,6 +15,7 @@
 //!
 //! A kill loses nothing that the kernel was given, so it says nothing about loss of power; an image does.
 
+mod base;
 mod book;
 mod cut;
 mod dice;

@@ -3,11 +3,15 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Instant, SystemTime};
 
+use stockhold::Timestamp;
+
+use crate::base::Base;
 use crate::cut::{Cut, Cuts};
 use crate::dice::Dice;
 use crate::image::{DISKS, Forgets, Image};
@@ -15,7 +19,6 @@ use crate::judge::{Judged, LONG_AGO, judge};
 use crate::options::Options;
 use crate::recording::{Recording, SHOP};
 use crate::witness::Witness;
-use stockhold::Timestamp;
 
 pub(crate) const USAGE: &str = "\
 Records the system calls of a load, cuts its power after some of them, opens what a disk may have kept, and judges it.
@@ -38,6 +41,7 @@ Exit code 1: an acknowledgement was lost, or something else is wrong with an ima
 
 /// Images of one recording.
 const IMAGES_EACH: u64 = 50;
+
 /// An image to be judged.
 struct Job {
     number: u64,
@@ -56,7 +60,6 @@ struct Tally {
     by_disk: BTreeMap<Forgets, u64>,
     opening: u64,
     created: u64,
-    rescued: u64,
     cut: u64,
     told: u64,
     unknown: u64,
@@ -115,6 +118,7 @@ fn many(options: &Options) -> Result<bool, String> {
         // Dropped at the end, which ends the judges.
         let send = send;
         let enough = || lock(&tally).failures >= failures_max;
+        let mut base = Base::default();
         for (round, first) in (0..images).step_by(IMAGES_EACH as usize).enumerate() {
             if enough() {
                 break;
@@ -122,7 +126,7 @@ fn many(options: &Options) -> Result<bool, String> {
             let place = scratch.path().join(format!("recording-{round}"));
             fs::create_dir(&place).map_err(|error| error.to_string())?;
             let seed = Dice::new(seed, round as u64).roll() >> 32;
-            let recording = Recording::make(&load, seed, &place).map_err(|error| {
+            let recording = Recording::make(&load, seed, base, &place).map_err(|error| {
                 let kept = into.join(format!("recording-{seed}"));
                 let _ = keep(&place, &kept);
                 format!("recording with seed {seed}, kept in {}: {error}", kept.display())
@@ -130,7 +134,9 @@ fn many(options: &Options) -> Result<bool, String> {
             // The load's own directory is not needed any more.
             let _ = fs::remove_dir_all(place.join("disk"));
             let count = IMAGES_EACH.min(images - first);
-            make(&recording, (seed, count), disk, &place, &send, &enough)?;
+            let left = make(&recording, (seed, count), disk, &place, &send, &enough)?;
+            // Every other recording begins with what a cut of the one before has left.
+            base = if round % 2 == 0 { left } else { Base::default() };
         }
         Ok::<_, String>(())
     })?;
@@ -139,7 +145,7 @@ fn many(options: &Options) -> Result<bool, String> {
     Ok(tally.failures == 0)
 }
 
-/// Makes a recording's images, in the order of their cuts.
+/// Makes a recording's images, in the order of their cuts. Returns one of them.
 fn make(
     recording: &Recording,
     (seed, count): (u64, u64),
@@ -147,12 +153,13 @@ fn make(
     place: &Path,
     send: &SyncSender<Job>,
     enough: &impl Fn() -> bool,
-) -> Result<(), String> {
+) -> Result<Base, String> {
     let cuts = Cuts::of(recording);
     let mut chosen = (0..count)
         .map(|number| choose((seed, number), &cuts, disk).map(|it| (number, it)))
         .collect::<Result<Vec<_>, _>>()?;
     chosen.sort_by_key(|(_, (cut, ..))| *cut);
+    let (returned, mut base) = (Dice::new(seed, 0).below(count), Base::default());
     let (mut machine, mut at) = (recording.machine(), Cut { run: 0, moments: 0 });
     for (number, (cut, forgets, time, mut dice)) in chosen {
         if enough() {
@@ -162,10 +169,13 @@ fn make(
         at = cut;
         let image = Image::of(&machine.disk, forgets, &mut dice);
         let (witness, recording) = (machine.witness.clone(), place.to_owned());
+        if number == returned {
+            base = Base { image: image.clone(), witness: witness.clone() };
+        }
         let job = Job { number, seed, cut, forgets, image, witness, time, recording };
         send.send(job).map_err(|_| "the judges are gone")?;
     }
-    Ok(())
+    Ok(base)
 }
 
 fn work(jobs: &Mutex<Receiver<Job>>, tally: &Mutex<Tally>, scratch: &Path, into: &Path) {
@@ -178,7 +188,6 @@ fn work(jobs: &Mutex<Receiver<Job>>, tally: &Mutex<Tally>, scratch: &Path, into:
         *tally.by_disk.entry(job.forgets).or_default() += 1;
         tally.opening += u64::from(opening);
         tally.created += u64::from(judged.report == "a new directory");
-        tally.rescued += u64::from(judged.report.contains("rescued"));
         tally.cut += u64::from(judged.report.contains("torn"));
         tally.told += told;
         tally.unknown += judged.unknown as u64;
@@ -229,16 +238,14 @@ fn tell(job: &Job, judged: &Judged, into: &Path) {
     }
 }
 
-/// Copies a recording's files.
+/// Copies a recording.
 fn keep(from: &Path, to: &Path) -> std::io::Result<()> {
-    fs::create_dir_all(to)?;
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        if entry.file_type()?.is_file() {
-            fs::copy(entry.path(), to.join(entry.file_name()))?;
-        }
+    if to.exists() {
+        return Ok(()); // for another image of it
     }
-    Ok(())
+    fs::create_dir_all(to)?;
+    let copied = Command::new("cp").arg("-r").arg(from.join(".")).arg(to).status()?;
+    if copied.success() { Ok(()) } else { Err(std::io::Error::other("cp failed")) }
 }
 
 /// One image of a recording once more.
@@ -295,12 +302,11 @@ impl std::fmt::Display for Tally {
         }
         write!(
             f,
-            "; {} cut while opening, {} had never been a directory, {} with a torn tail, {} with rescued chunks); \
+            "; {} cut while opening, {} had never been a directory, {} with a torn tail); \
              {} acknowledgements looked up, {} errands of unknown outcome, of which {} had happened; {} images failed",
             self.opening,
             self.created,
             self.cut,
-            self.rescued,
             self.told,
             self.unknown,
             self.unknown_happened,

@@ -9,6 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::base::Base;
 use crate::cut::Cut;
 use crate::dice::Dice;
 use crate::disk::{Kind, Node, ROOT};
@@ -19,33 +20,43 @@ use crate::trace::{ADDED, Call, Moment, Trace, quoted};
 /// The directory that the load works on, on every disk.
 pub(crate) const SHOP: &str = "shop";
 
+/// More processes than any recording has.
+const RUNS_MAX: u64 = 100;
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Recording {
     /// What the program called the root of its disk.
     pub(crate) root: String,
+    pub(crate) base: Base,
     pub(crate) runs: Vec<Trace>,
 }
 
 impl Recording {
     /// Runs the load, leaving its traces in `into`, and its directory in a folder `disk` beside them.
-    pub(crate) fn make(load: &Path, seed: u64, into: &Path) -> Result<Recording, String> {
+    pub(crate) fn make(load: &Path, seed: u64, base: Base, into: &Path) -> Result<Recording, String> {
         let root = into.join("disk");
-        fs::create_dir_all(&root).map_err(|error| error.to_string())?;
+        let begin = || {
+            fs::create_dir_all(&root)?;
+            base.image.make(&root)?;
+            base.keep(into)
+        };
+        begin().map_err(|error| format!("{}: {error}", into.display()))?;
         let root = root.to_str().ok_or("a path that is no text")?.to_owned();
         fs::write(into.join("root"), &root).map_err(|error| error.to_string())?;
-        let mut recording = Recording { root, runs: Vec::new() };
+        let is_first = base.image.entries.is_empty();
+        let mut recording = Recording { root, base, runs: Vec::new() };
         let mut machine = recording.machine();
         let mut dice = Dice::new(seed, 0);
         // Now and then enough to fill segments of the log; else short, so that much of it is beginnings and ends.
-        let heavy = dice.percent(20);
+        let heavy = is_first && dice.percent(25);
         for run in 0..if heavy { 3 } else { dice.between(3, 7) } {
             let file = into.join(format!("run-{run}"));
-            let errands = if heavy { dice.between(300, 900) } else { dice.between(5, 60) };
+            let errands = if heavy { dice.between(400, 1_000) } else { dice.between(5, 60) };
             let arguments = [
                 ("--dir", format!("{}/{SHOP}", recording.root)),
                 ("--seed", seed.to_string()),
-                ("--run", run.to_string()),
+                ("--run", (run + if is_first { 0 } else { RUNS_MAX }).to_string()),
                 ("--errands", errands.to_string()),
                 ("--sessions", dice.between(1, 2).to_string()),
                 ("--pallets", if heavy { HEAVY } else { 3 }.to_string()),
@@ -72,7 +83,8 @@ impl Recording {
     pub(crate) fn read(from: &Path) -> Result<Recording, String> {
         let read =
             |file: PathBuf| fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()));
-        let mut recording = Recording { root: read(from.join("root"))?, runs: Vec::new() };
+        let mut recording =
+            Recording { root: read(from.join("root"))?, base: Base::read(from)?, runs: Vec::new() };
         for run in 0.. {
             let file = from.join(format!("run-{run}"));
             if !file.exists() {
@@ -85,7 +97,7 @@ impl Recording {
 
     /// A machine before the first moment.
     pub(crate) fn machine(&self) -> Machine {
-        Machine::new(&self.root)
+        Machine::new(&self.root, &self.base)
     }
 
     /// Takes a machine from one moment on to a later one.

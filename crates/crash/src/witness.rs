@@ -81,6 +81,21 @@ impl Witness {
         self.is_opening = false;
     }
 
+    /// All that it was told, to be heard again.
+    pub(crate) fn lines(&self) -> Vec<u8> {
+        let mut text = Vec::new();
+        for (&number, (errand, outcome)) in &self.errands {
+            let outcome = match outcome {
+                Outcome::Unknown => None,
+                Outcome::Told(told) => Some(Line::Told(number, told.clone())),
+                Outcome::Declined => Some(Line::Declined(number)),
+            };
+            let lines: Vec<_> = [Line::Asked(number, errand.clone())].into_iter().chain(outcome).collect();
+            let _ = Line::write(&lines, &mut text); // memory takes it
+        }
+        text
+    }
+
     fn note(&mut self, line: Line) -> Result<(), String> {
         match line {
             Line::Opening => {

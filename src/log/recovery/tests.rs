@@ -1,12 +1,13 @@
 //! Directories in every state a crash, a disk or an operator can leave them in, and what opening them does.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, fs::File, path::PathBuf};
 
 use super::*;
 use crate::log::chunk::ChunkHeader;
 use crate::log::{
     at_rest::LogAtRest,
     memory::{Disk, Fate},
+    scan,
     tests::{Random, seed},
 };
 
@@ -109,9 +110,15 @@ fn killed(path: &Path) -> tempfile::TempDir {
     copy
 }
 
-/// Changes the store's file.
+/// The newest store's file.
+fn data(path: &Path) -> PathBuf {
+    let newest = *Folder::at(path.join("log")).list().unwrap().last().unwrap();
+    path.join(format!("log/{newest:08x}/db"))
+}
+
+/// Changes the newest store's file.
 fn damage(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
-    let data = path.join("log/db");
+    let data = data(path);
     let mut bytes = fs::read(&data).unwrap();
     change(&mut bytes);
     fs::write(&data, bytes).unwrap();
@@ -120,10 +127,9 @@ fn damage(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
 /// Where the copies of the chunk that starts at `start` lie.
 fn copies(path: &Path, start: u64) -> Vec<u64> {
     let mut offsets = Vec::new();
-    scan::scan(&File::open(path.join("log/db")).unwrap(), |found| {
-        if found.header.start == start {
-            offsets.push(found.place.offset);
-        }
+    scan::scan(&File::open(data(path)).unwrap(), |seen| match seen {
+        Seen::Chunk(found) if found.header.start == start => offsets.push(found.place.offset),
+        _ => {}
     })
     .unwrap();
     assert!(!offsets.is_empty());
@@ -151,7 +157,7 @@ fn reopening_returns_every_chunk_in_order() {
         let report;
         (writer, report) = Writer::open(path);
         assert_eq!(writer.written, written);
-        assert_eq!((report.chunks, report.bytes_refreshed, report.cut), (written.len() as u64, 0, None));
+        assert_eq!((report.chunks, report.bytes_rewritten, report.cut), (written.len() as u64, 0, None));
         assert_eq!(report.acknowledged, report.end);
     }
 }
@@ -169,8 +175,8 @@ fn the_death_of_the_process_loses_no_synced_group() {
     let copy = killed(scratch.path());
     let (_, chunks, report) = open(copy.path()).unwrap();
     assert_eq!(chunks, writer.written);
-    assert!(report.bytes_refreshed > 0 && report.acknowledged < report.end);
-    assert_eq!((report.cut, report.chunks_rescued), (None, 0));
+    assert!(report.bytes_rewritten > 0 && report.acknowledged < report.end);
+    assert_eq!(report.cut, None);
 }
 
 #[test]
@@ -206,7 +212,7 @@ fn a_leftover_of_an_earlier_opening_is_not_taken_for_a_later_chunk() {
     // The power took the last chunk, so its group is cut.
     let copy = killed(scratch.path());
     let lost = copies(copy.path(), last);
-    let saved = fs::read(copy.path().join("log/db")).unwrap();
+    let saved = fs::read(data(copy.path())).unwrap();
     destroy(copy.path(), last);
     let (log, chunks, report) = open(copy.path()).unwrap();
     assert_eq!((&chunks, report.cut.unwrap().chunks), (&writer.written, 1));
@@ -256,7 +262,7 @@ fn a_log_shorter_than_acknowledged_is_refused_before_the_store_sees_it() {
     }
     let acknowledged = writer.log.tip.end;
     writer.close();
-    let whole = fs::read(scratch.path().join("log/db")).unwrap();
+    let whole = fs::read(data(scratch.path())).unwrap();
     for kept in [whole.len() / 2, 3 << 20, 1000, 0] {
         damage(scratch.path(), |bytes| *bytes = whole[..kept].to_vec());
         let before = bytes_of(scratch.path());
@@ -276,7 +282,7 @@ fn a_log_shorter_than_acknowledged_is_refused_before_the_store_sees_it() {
 
 #[test]
 fn a_directory_that_lost_a_part_is_refused() {
-    for part in ["log", "log/db", "durable", "stockhold"] {
+    for part in ["log", "durable", "stockhold"] {
         let scratch = tempfile::tempdir().unwrap();
         let (mut writer, _) = Writer::open(scratch.path());
         writer.group(&[100]);
@@ -297,8 +303,8 @@ fn a_directory_that_lost_a_part_is_refused() {
 #[test]
 fn an_interrupted_creation_is_completed() {
     let scratch = tempfile::tempdir().unwrap();
-    fs::create_dir_all(scratch.path().join("log/blobs")).unwrap();
-    fs::write(scratch.path().join("log/conf"), b"segment_size: 20").unwrap();
+    fs::create_dir_all(scratch.path().join("log/00000001/blobs")).unwrap();
+    fs::write(scratch.path().join("log/00000001/conf"), b"segment_size: 20").unwrap();
     fs::write(scratch.path().join("durable"), b"").unwrap();
     assert!(Writer::open(scratch.path()).1.created);
     assert!(!Writer::open(scratch.path()).1.created);
@@ -345,53 +351,85 @@ fn break_newest_segment(path: &Path) {
 }
 
 #[test]
-fn what_the_store_would_destroy_is_refused_below_the_sidecar_and_rescued_above_it() {
+fn what_the_stores_own_opening_would_destroy_is_all_there() {
     let scratch = tempfile::tempdir().unwrap();
     let (mut writer, _) = Writer::open(scratch.path());
     for _ in 0..100 {
         writer.group(&[25_000]);
     }
-    let copy = killed(scratch.path());
-    break_newest_segment(copy.path());
-    let (log, chunks, report) = open(copy.path()).unwrap();
-    assert_eq!(chunks, writer.written);
-    assert!(report.chunks_rescued > 0);
-    assert!(!copy.path().join("rescue").exists());
-    drop(log);
-    assert_eq!(open(copy.path()).unwrap().1, writer.written);
-
-    writer.acknowledge();
-    let copy = killed(scratch.path());
-    break_newest_segment(copy.path());
-    let before = bytes_of(copy.path());
-    let error = refused(copy.path());
-    assert!(matches!(error, LogError::Refused(Refusal::Unsafe { .. })), "{error}");
-    assert_eq!(bytes_of(copy.path()), before);
+    for acknowledged in [false, true] {
+        if acknowledged {
+            writer.acknowledge();
+        }
+        let copy = killed(scratch.path());
+        break_newest_segment(copy.path());
+        for _ in 0..3 {
+            let (log, chunks, _) = open(copy.path()).unwrap();
+            assert_eq!(chunks, writer.written);
+            drop(log);
+        }
+    }
 }
 
 #[test]
-fn a_crash_in_the_middle_of_a_rescue_loses_nothing() {
+fn a_crash_at_any_step_of_an_opening_loses_nothing() {
     let scratch = tempfile::tempdir().unwrap();
     let (mut writer, _) = Writer::open(scratch.path());
     for _ in 0..100 {
         writer.group(&[25_000]);
     }
     let copy = killed(scratch.path());
-    break_newest_segment(copy.path());
-    // The store has been opened, and then the process died in the fold, before anything was put back.
+    let durable = fs::read(copy.path().join("durable")).unwrap();
     let error =
         OpenLog::open(copy.path(), &mut Beginning(|_: &ChunkHeader, _: &[u8]| Err("killed here".into())))
             .map(|_| ())
             .unwrap_err();
     assert!(matches!(error, LogError::Fold { position: 0, .. }), "{error}");
-    assert!(copy.path().join("rescue").exists());
-    let (_, chunks, report) = open(copy.path()).unwrap();
-    assert_eq!(chunks, writer.written);
-    assert!(report.chunks_rescued > 0 && !copy.path().join("rescue").exists());
+    // The fresh store is there, whole or not, and the sidecar has not moved on.
+    for kept in [0, 1, 2] {
+        let before = killed(copy.path());
+        let (log, ..) = open(copy.path()).unwrap();
+        let fresh = killed(copy.path());
+        drop(log);
+        for (file, mut bytes) in bytes_of(fresh.path()) {
+            bytes.truncate(bytes.len() * kept / 2);
+            let to = before.path().join(file.strip_prefix(fresh.path()).unwrap());
+            if !to.exists() {
+                fs::create_dir_all(to.parent().unwrap()).unwrap();
+                fs::write(to, bytes).unwrap();
+            }
+        }
+        fs::write(before.path().join("durable"), &durable).unwrap();
+        assert_eq!(open(before.path()).unwrap().1, writer.written);
+    }
 }
 
 #[test]
-fn the_store_keeps_what_the_preflight_calls_safe_however_its_pages_move() {
+fn many_openings_leave_few_stores() {
+    let scratch = tempfile::tempdir().unwrap();
+    let mut writer = Writer::open(scratch.path()).0;
+    for _ in 0..20 {
+        writer.group(&[900, 900]);
+        let written = writer.close();
+        writer = Writer::open(scratch.path()).0;
+        assert_eq!(writer.written, written);
+        assert_eq!(Folder::at(scratch.path().join("log")).list().unwrap().len(), 1);
+    }
+    // A long one is not copied again and again.
+    for _ in 0..500 {
+        writer.group(&[25_000]);
+    }
+    for _ in 0..4 {
+        let written = writer.close();
+        writer = Writer::open(scratch.path()).0;
+        assert_eq!(writer.written, written);
+        writer.group(&[900, 900]);
+    }
+    assert_eq!(Folder::at(scratch.path().join("log")).list().unwrap().len(), 2);
+}
+
+#[test]
+fn chunks_are_found_however_the_store_moves_its_pages() {
     let mut random = Random(seed());
     let scratch = tempfile::tempdir().unwrap();
     let (mut writer, _) = Writer::open(scratch.path());
@@ -401,9 +439,8 @@ fn the_store_keeps_what_the_preflight_calls_safe_however_its_pages_move() {
             writer.group(&group);
         }
         writer.acknowledge();
-        // A false alarm would be a refusal here.
-        let (_, chunks, report) = open(killed(scratch.path()).path()).unwrap();
-        assert_eq!((&chunks, report.chunks_rescued), (&writer.written, 0), "round {round}");
+        let (_, chunks, _) = open(killed(scratch.path()).path()).unwrap();
+        assert_eq!(chunks, writer.written, "round {round}");
         if round % 3 == 2 {
             let written = writer.close();
             writer = Writer::open(scratch.path()).0;
@@ -425,14 +462,14 @@ fn a_loss_of_power_in_the_middle_of_a_group_spares_every_group_before_it() {
             writer.group(&vec![29_000; random.below(12)]);
         }
         writer.acknowledge();
-        let synced = fs::read(scratch.path().join("log/db")).unwrap();
+        let synced = fs::read(data(scratch.path())).unwrap();
         let before = writer.written.len();
         let chunks = 1 + random.below(20);
         for number in 0..chunks {
             writer.chunk(29_000, number + 1 == chunks);
         }
         writer.log.store.flush().unwrap();
-        let unsynced = fs::read(scratch.path().join("log/db")).unwrap();
+        let unsynced = fs::read(data(scratch.path())).unwrap();
         for image in 0..5 {
             // Of what was not synced, the disk may have taken any blocks, and the new length of the file or not.
             let mut bytes = unsynced.clone();
@@ -449,7 +486,7 @@ fn a_loss_of_power_in_the_middle_of_a_group_spares_every_group_before_it() {
                 }
             }
             let copy = killed(scratch.path());
-            fs::write(copy.path().join("log/db"), bytes).unwrap();
+            fs::write(data(copy.path()), bytes).unwrap();
             let (_, found, report) =
                 open(copy.path()).unwrap_or_else(|e| panic!("round {round}, image {image}: {e}"));
             assert!(
@@ -483,9 +520,10 @@ fn damaged_files_are_refused_or_give_a_whole_prefix_not_below_the_sidecar() {
     for round in 0..120_u64 {
         let mut random = Random(seed ^ round << 32);
         let copy = killed(whole.path());
-        let victim = ["log/db", "log/db", "log/db", "log/conf", "durable", "stockhold"][random.below(6)];
-        let victim = copy.path().join(victim);
-        let mut bytes = fs::read(&victim).unwrap();
+        let data = data(copy.path());
+        let others = ["durable", "stockhold"].map(|name| copy.path().join(name));
+        let victim = [&data, &data, &data, &others[0], &others[1]][random.below(5)];
+        let mut bytes = fs::read(victim).unwrap();
         // Most of the file is what the store allocated ahead; damage what is written.
         let written = bytes.iter().rposition(|byte| *byte != 0).unwrap() + 1;
         match random.below(4) {
@@ -502,7 +540,7 @@ fn damaged_files_are_refused_or_give_a_whole_prefix_not_below_the_sidecar() {
                 }
             }
         }
-        fs::write(&victim, bytes).unwrap();
+        fs::write(victim, bytes).unwrap();
         match open(copy.path()) {
             Ok((_, chunks, report)) => {
                 opened += 1;
@@ -517,41 +555,36 @@ fn damaged_files_are_refused_or_give_a_whole_prefix_not_below_the_sidecar() {
     println!("{opened} of 120 opened, with {kept} chunks");
 }
 
+/// What of a log in memory can be recovered.
+fn recovered(
+    disk: &Disk,
+    proven: &Durable,
+    into: impl FnMut(&ChunkHeader, &[u8]) -> Result<(), String>,
+) -> Result<Recovered, LogError> {
+    let stores: Arc<dyn Stores> = Arc::new(disk.clone());
+    Ok(recover(&stores, proven, &Start::default(), &mut Beginning(into))?.unwrap())
+}
+
 #[test]
 fn a_fold_that_refuses_names_the_position() {
     let disk = Disk::default();
-    let mut store = disk.open();
-    let tips = append(&mut store, Tip::ORIGIN, 1, &[true, true, true]);
-    let error = recover(
-        &mut store,
-        &Durable::default(),
-        &Start::default(),
-        &mut Beginning(
-            |header: &ChunkHeader, _: &[u8]| {
-                if header.start == tips[0].end { Err("no such SKU".into()) } else { Ok(()) }
-            },
-        ),
-    )
-    .unwrap_err();
+    let mut store = disk.create(1).unwrap();
+    let tips = append(&mut *store, Tip::ORIGIN, 1, &[true, true, true]);
+    let refused = recovered(&disk, &Durable::default(), |header, _| {
+        if header.start == tips[0].end { Err("no such SKU".into()) } else { Ok(()) }
+    });
+    let error = refused.map(|_| ()).unwrap_err();
     assert_eq!(error.to_string(), "the log cannot be replayed at position 3: no such SKU");
 }
 
 #[test]
 fn a_chunk_of_a_newer_format_is_never_cut() {
     let disk = Disk::default();
-    let mut store = disk.open();
-    let tips = append(&mut store, Tip::ORIGIN, 1, &[true, true]);
+    let mut store = disk.create(1).unwrap();
+    let tips = append(&mut *store, Tip::ORIGIN, 1, &[true, true]);
     store.sync().unwrap();
-    let (start, mut newer) = store.chunk_at_or_after(tips[0].end).unwrap().unwrap();
-    newer[4] += 1;
-    disk.place(start, newer);
-    let error = recover(
-        &mut store,
-        &Durable::default(),
-        &Start::default(),
-        &mut Beginning(|_: &ChunkHeader, _: &[u8]| Ok(())),
-    )
-    .unwrap_err();
+    disk.place(tips[0].end, chunk::of_newer_format(&disk.chunk(tips[0].end).unwrap()));
+    let error = recovered(&disk, &Durable::default(), |_, _| Ok(())).map(|_| ()).unwrap_err();
     assert!(matches!(error, LogError::Newer { position: 3, found: 2 }), "{error}");
     assert_eq!(disk.synced(), [0, 3]);
 }
@@ -579,17 +612,11 @@ fn whatever_a_crash_leaves_of_the_last_window_every_synced_group_survives_and_no
     for round in 0..400_u64 {
         let mut random = Random(seed ^ round << 32);
         let disk = Disk::default();
-        let (mut durable_end, mut proven) = (0, Durable::default());
+        let (mut durable_end, mut proven) = (0, Durable { orderly: true, ..Durable::default() });
         let mut ends = vec![0];
         for epoch in 1..6 {
-            let mut store = disk.open();
-            let verdict = recover(
-                &mut store,
-                &proven,
-                &Start::default(),
-                &mut Beginning(|_: &ChunkHeader, _: &[u8]| Ok(())),
-            )
-            .unwrap();
+            let Recovered { mut store, older, verdict, .. } =
+                recovered(&disk, &proven, |_, _| Ok(())).unwrap();
             assert!(verdict.tip.end >= durable_end, "round {round}: a synced group is gone");
             assert!(ends.contains(&verdict.tip.end), "round {round}: half a group");
             assert!(verdict.epoch_next >= epoch);
@@ -597,10 +624,11 @@ fn whatever_a_crash_leaves_of_the_last_window_every_synced_group_survives_and_no
             let mut tip = verdict.tip;
             proven = Durable { epoch: verdict.epoch_next, end: tip.end, hash: tip.hash, orderly: false };
             durable_end = tip.end;
+            older.tidy().unwrap();
             for _ in 0..random.below(6) {
                 let mut commits = vec![false; random.below(4)];
                 commits.push(true);
-                tip = *append(&mut store, tip, verdict.epoch_next, &commits).last().unwrap();
+                tip = *append(&mut *store, tip, verdict.epoch_next, &commits).last().unwrap();
                 ends.push(tip.end);
                 if random.below(8) == 0 {
                     break;

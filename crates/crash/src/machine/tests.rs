@@ -20,7 +20,7 @@ fn played(lines: &str) -> Result<Machine, String> {
         .collect();
     // What returned last is not believed.
     let trace = Trace::read(&format!("{text}7 lseek(99, 0, SEEK_SET) = 0\n"))?;
-    let mut machine = Machine::new("/d");
+    let mut machine = Machine::new("/d", &Base::default());
     machine.process_starts();
     trace.moments.iter().try_for_each(|moment| machine.step(&trace, *moment))?;
     Ok(machine)
@@ -124,7 +124,7 @@ fn a_sync_covers_only_what_had_returned_when_it_began() {
     };
     let write = format!("pwrite64(4, {}, 3, 0) = 3", crate::trace::quoted(b"new"));
     let trace = Trace::read(&text(&write)).unwrap();
-    let mut machine = Machine::new("/d");
+    let mut machine = Machine::new("/d", &Base::default());
     machine.process_starts();
     trace.moments.iter().for_each(|moment| machine.step(&trace, *moment).unwrap());
     let node = machine.disk.named(ROOT, "a").unwrap().unwrap();

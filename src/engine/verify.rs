@@ -1,0 +1,171 @@
+//! Verify, while sales go on: does the log on the disk come to what the checkpoints say, and do the counters stand where
+//! the log says.
+
+use std::fmt;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use super::core::{Core, home};
+use crate::checkpoint::load::{Loaded, load};
+use crate::checkpoint::manifest::Manifest;
+use crate::checkpoint::thread::Checkpointer;
+use crate::error::{CheckpointError, VerifyError};
+use crate::fold::follower::Probe;
+use crate::fold::verify::{Drift, Verifier};
+use crate::log::chunk::HEADER_BYTES;
+use crate::log::recovery::{read, survey};
+use crate::log::scan::{Found, Tip};
+use crate::log::stores::Stores;
+use crate::stock::counter::Reading;
+use crate::types::{Position, StockKey};
+
+/// Keys whose counters are read while the fold stands still: some microseconds.
+const KEYS_AT_ONCE: usize = 64;
+/// Times a counter is looked at within one standstill, until no position is drawn meanwhile.
+const LOOKS: usize = 64;
+/// How often a key is looked at again that others are just taking from, and how long after.
+const ROUNDS: usize = 200;
+const ROUND: Duration = Duration::from_millis(5);
+/// The store moves its pages while they are read: a chunk may be missed in one reading of its file.
+const READINGS: usize = 5;
+
+/// What was verified.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct Verified {
+    /// The log was folded from here...
+    pub from: Position,
+    /// ...up to here, and came to what the checkpoint here says. Equal in memory, where there is no log to fold.
+    pub position: Position,
+    /// Entries folded.
+    pub records: u64,
+    /// Holds at the position, remembered ones included.
+    pub holds: u64,
+    /// Counters that were equal to the book, each at a position of its own at or behind that one.
+    pub keys: u64,
+    /// Stock keys that were never left alone for long enough to compare: something was always on its way.
+    pub unsettled: Vec<StockKey>,
+}
+
+impl fmt::Display for Verified {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} entries from position {} to {} come to the checkpoint there, with {} holds; {} counters agree",
+            self.records, self.from, self.position, self.holds, self.keys
+        )?;
+        match self.unsettled.len() {
+            0 => Ok(()),
+            busy => write!(f, ", {busy} were never at rest"),
+        }
+    }
+}
+
+impl Core {
+    pub(super) fn verify(&self) -> Result<Verified, VerifyError> {
+        let mut verified = Verified::default();
+        if let Some(checkpointer) = &self.checkpointer {
+            self.checkpoint()?;
+            self.verify_log(checkpointer, &mut verified)?;
+        }
+        self.verify_counters(&mut verified)?;
+        Ok(verified)
+    }
+
+    /// Folds the log between the two checkpoints, and compares.
+    fn verify_log(&self, checkpointer: &Checkpointer, verified: &mut Verified) -> Result<(), VerifyError> {
+        let pinned = checkpointer.pin();
+        let read_whole = |manifest: &Manifest| load(&*pinned.files, manifest, &mut |_| {});
+        let Some((newest, older)) = pinned.manifests.split_last() else { return Ok(()) };
+        let base = older.last().map_or(Ok(Loaded::default()), read_whole)?;
+        let from = older.last().map_or(Tip::ORIGIN, |older| older.frontier.tip());
+        let (chain, stores) = self.chain(from, newest.frontier.tip())?;
+        let mut verifier = Verifier::from(base.fold)?;
+        let before = verifier.fold.records;
+        for found in &chain {
+            let chunk = read(&*stores, found)?;
+            verifier.chunk(&found.header, &chunk[HEADER_BYTES..])?;
+        }
+        verifier.same_as(&read_whole(newest)?.fold)?;
+        (verified.from, verified.position) = (Position(from.end), Position(newest.frontier.position));
+        verified.records = verifier.fold.records - before;
+        verified.holds = verifier.fold.holds.iter().count() as u64;
+        Ok(())
+    }
+
+    /// The chunks between two tips, hash by hash.
+    fn chain(&self, from: Tip, to: Tip) -> Result<(Vec<Found>, Arc<dyn Stores>), VerifyError> {
+        let stores = self.log.stores().ok_or(CheckpointError::InMemory)?;
+        let mut missing = from.end;
+        for _ in 0..READINGS {
+            match survey(&*stores)?.chain_back(from, to) {
+                Ok(chain) => return Ok((chain, stores)),
+                Err(reached) => missing = reached,
+            }
+        }
+        let what = format!("the chunk that ends at {missing} is not in the log's files, or is damaged there");
+        Err(Drift { position: Position(missing), what }.into())
+    }
+
+    /// Compares each counter with the book at a position at which nothing was under way.
+    fn verify_counters(&self, verified: &mut Verified) -> Result<(), VerifyError> {
+        let _alone = self.verifying.lock();
+        let mut left: Vec<(u32, Option<i64>)> = (0..self.catalog.len()).map(|key| (key, None)).collect();
+        for round in 0..ROUNDS {
+            if left.is_empty() {
+                break;
+            }
+            if round > 0 {
+                thread::sleep(ROUND);
+            }
+            let mut again = Vec::new();
+            for keys in left.chunks(KEYS_AT_ONCE) {
+                let probes = self.follower.probe(|probes| {
+                    probes.extend(keys.iter().filter_map(|(key, _)| self.sample(*key)));
+                });
+                let probes = probes.ok_or_else(|| self.log.poison.cause())?;
+                for (key, off) in keys {
+                    match probes.iter().find(|probe| probe.key == *key).and_then(off_by) {
+                        Some(0) => verified.keys += 1,
+                        // What is taken and not yet in the log can only be missing from the counter.
+                        Some(more) if more > 0 => return Err(self.drift(*key, more).into()),
+                        // The same every time, whatever happened meanwhile: those are not on their way.
+                        now => again.push((*key, if round == 0 || now == *off { now } else { Some(0) })),
+                    }
+                }
+            }
+            left = again;
+        }
+        for (key, off) in left {
+            match off {
+                Some(off) if off < 0 => return Err(self.drift(key, off).into()),
+                _ => verified.unsettled.push(StockKey { index: key, tag: self.answers.tag }),
+            }
+        }
+        Ok(())
+    }
+
+    /// A counter with nothing on its way back, and the position that was the last drawn all the while.
+    fn sample(&self, key: u32) -> Option<Probe> {
+        let item = self.book.get(key)?;
+        (0..LOOKS).find_map(|_| {
+            let position = self.log.ring.drawn();
+            let Reading { available, pending } = item.counter.exactly(self.book.lane(home(), key));
+            let is_still = !pending && self.log.ring.drawn() == position;
+            is_still.then_some(Probe { key, position, counter: available, book: None })
+        })
+    }
+
+    fn drift(&self, key: u32, off: i64) -> Drift {
+        let name = self.catalog.name(key);
+        let name = name.map(|(sku, location)| format!("{sku:?} at {location:?}")).unwrap_or_default();
+        let (more, way) = (off.unsigned_abs(), if off > 0 { "more" } else { "fewer" });
+        let what = format!("the counter of {name} has {more} units {way} on sale than the log says");
+        Drift { position: Position(self.follower.position.position()), what }
+    }
+}
+
+fn off_by(probe: &Probe) -> Option<i64> {
+    Some(probe.counter - probe.book?)
+}

@@ -1,0 +1,123 @@
+//! The stores of a log: `<dir>/log/<number>`, one for each opening that has something in it still.
+//!
+//! Only the one that the running engine appends to is ever open. A store is not opened again: sled's opening writes, takes
+//! a segment that it cannot read for the end of its log, and overwrites the rest. So each opening begins a fresh store,
+//! and what older ones have is read as raw chunks, which prove themselves; they go when the log is cut above them.
+
+use std::{
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use super::{
+    scan::{self, Found, Seen},
+    sled::{DATA_FILE, SledStore},
+    store::{Store, StoreError},
+};
+
+/// The stores of one log, by number.
+pub(crate) trait Stores: Send + Sync {
+    /// Their numbers, ascending.
+    fn list(&self) -> io::Result<Vec<u32>>;
+    /// Every whole chunk in one.
+    fn scan(&self, store: u32, seen: &mut dyn FnMut(Seen)) -> io::Result<()>;
+    /// A chunk again, from where it was found. An error of the kind `InvalidData` says that it has changed.
+    fn read(&self, found: &Found) -> io::Result<Vec<u8>>;
+    /// A fresh one, to append to.
+    fn create(&self, store: u32) -> Result<Box<dyn Store>, StoreError>;
+    /// Removes one, durably, whatever is in it.
+    fn remove(&self, store: u32) -> io::Result<()>;
+}
+
+/// The stores in a folder.
+#[derive(Debug)]
+pub(crate) struct Folder(PathBuf);
+
+impl Folder {
+    pub(crate) fn at(path: PathBuf) -> Self {
+        Folder(path)
+    }
+
+    fn of(&self, store: u32) -> PathBuf {
+        self.0.join(format!("{store:08x}"))
+    }
+}
+
+fn sync(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+impl Stores for Folder {
+    fn list(&self) -> io::Result<Vec<u32>> {
+        let entries = match fs::read_dir(&self.0) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries?,
+        };
+        let mut numbers = Vec::new();
+        for entry in entries {
+            let name = entry?.file_name();
+            let number = name.to_str().filter(|name| name.len() == 8);
+            numbers.extend(number.and_then(|name| u32::from_str_radix(name, 16).ok()));
+        }
+        numbers.sort_unstable();
+        Ok(numbers)
+    }
+
+    fn scan(&self, store: u32, seen: &mut dyn FnMut(Seen)) -> io::Result<()> {
+        match File::open(self.of(store).join(DATA_FILE)) {
+            // Its creation was interrupted, or its removal.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+            Ok(file) => scan::scan(&file, |chunk| seen(chunk.in_store(store))).map(drop),
+        }
+    }
+
+    fn read(&self, found: &Found) -> io::Result<Vec<u8>> {
+        scan::read_chunk(&File::open(self.of(found.place.store).join(DATA_FILE))?, found)
+    }
+
+    fn create(&self, store: u32) -> Result<Box<dyn Store>, StoreError> {
+        let path = self.of(store);
+        let make = || {
+            fs::create_dir_all(&path)?;
+            sync(&self.0)?;
+            sync(self.0.parent().unwrap_or(Path::new(".")))
+        };
+        make().map_err(|error| StoreError::io(format!("creating {path:?}"), &error))?;
+        Ok(Box::new(SledStore::create(&path)?))
+    }
+
+    fn remove(&self, store: u32) -> io::Result<()> {
+        match fs::remove_dir_all(self.of(store)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        sync(&self.0)
+    }
+}
+
+/// Stores of earlier openings that have chunks which are still needed.
+pub(crate) struct Older {
+    pub(crate) stores: Arc<dyn Stores>,
+    /// Each with the end of its last chunk that is.
+    pub(crate) kept: Vec<(u32, u64)>,
+}
+
+impl Older {
+    /// Removes those that have nothing that is needed.
+    pub(crate) fn tidy(mut self) -> io::Result<Self> {
+        for (store, _) in self.kept.iter().filter(|(_, end)| *end == 0) {
+            self.stores.remove(*store)?;
+        }
+        self.kept.retain(|(_, end)| *end > 0);
+        Ok(self)
+    }
+
+    /// Nothing below `position` is needed any more. What cannot be removed now is tried again the next time.
+    pub(crate) fn cut_below(&mut self, position: u64) {
+        let stores = &self.stores;
+        self.kept.retain(|(store, end)| *end > position || stores.remove(*store).is_err());
+    }
+}
