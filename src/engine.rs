@@ -7,7 +7,7 @@ mod content;
 pub(crate) mod core;
 mod expire;
 mod find;
-mod open;
+pub(crate) mod open;
 mod outcome;
 mod part;
 mod query;

@@ -49,6 +49,12 @@ pub(crate) enum Fault {
     SkipSync,
     /// Receipts are released before the store has what they rest on.
     AckEarly,
+    /// Recovery believes what the page cache says after a disorderly close, and does not write it again.
+    TrustCache,
+    /// Recovery does not ask whether an opening that copied a chunk came to its end.
+    BelieveCopies,
+    /// Recovery does not ask in which opening a chunk was written.
+    KeepLeftover,
 }
 
 #[cfg(not(any(stockhold_loom, stockhold_faults)))]

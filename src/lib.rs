@@ -79,6 +79,8 @@ mod receipt;
 mod request;
 pub mod salvage;
 mod segments;
+#[cfg(all(test, not(stockhold_loom)))]
+mod simulation;
 #[cfg(not(stockhold_faults))]
 mod stall;
 #[cfg(stockhold_faults)]

@@ -71,6 +71,12 @@ impl Shelf {
         self.kept.last()
     }
 
+    /// The older of two that are kept.
+    #[cfg(all(test, not(stockhold_loom)))]
+    pub(crate) fn before_newest(&self) -> Option<&Manifest> {
+        self.kept.len().checked_sub(2).map(|older| &self.kept[older])
+    }
+
     /// Gives up the newest, which cannot be used.
     pub(crate) fn reject_newest(&mut self) {
         self.kept.pop();
@@ -150,7 +156,9 @@ impl Shelf {
         self.kept.push(manifest);
         self.kept.drain(..self.kept.len().saturating_sub(KEPT));
         self.pins.lock().kept.clone_from(&self.kept);
-        self.tidy().map(drop)
+        // It is made, whether or not what it does not need can be removed: the next one tries again.
+        let _ = self.tidy();
+        Ok(())
     }
 
     /// Removes every file that nobody needs; how many that were.

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::files::Folder;
+use super::files::{Files, Folder, NewFile};
 use super::load::{Loaded, load};
 use super::shelf::Shelf;
 use super::window::Window;
@@ -188,13 +188,13 @@ fn a_flipped_bit_or_a_lost_end_anywhere_is_damage() {
             }
             fs::write(&path, broken).unwrap();
             let files = Arc::new(Folder::at(scratch.path().join("checkpoint")));
-            let unusable = match Shelf::open(files, ID) {
-                Ok((shelf, rejected)) => {
-                    !rejected.is_empty() || load(&*shelf.files, shelf.newest().unwrap(), &mut |_| {}).is_err()
-                }
-                Err(error) => matches!(error, CheckpointError::Newer { .. }),
+            let (shelf, rejected) = Shelf::open(files, ID).unwrap();
+            let is_damage = |newest| match load(&*shelf.files, newest, &mut |_| {}) {
+                Err(CheckpointError::Damaged { .. }) => true,
+                Err(error) => panic!("{name}: {error}"),
+                Ok(_) => false,
             };
-            assert!(unusable, "{name}");
+            assert!(!rejected.is_empty() || shelf.newest().is_some_and(is_damage), "{name}");
         }
         fs::write(&path, whole).unwrap();
     }
@@ -227,6 +227,47 @@ fn two_checkpoints_are_kept_and_the_log_is_needed_from_the_older_on() {
         story.window.bytes.clear();
         (0..50).for_each(|_| story.step(&mut random));
     }
+}
+
+/// A folder that nothing can be removed from.
+struct Sticky(Folder);
+
+impl Files for Sticky {
+    fn list(&self) -> io::Result<Vec<String>> {
+        self.0.list()
+    }
+    fn open(&self, name: &str) -> io::Result<Box<dyn io::Read + Send>> {
+        self.0.open(name)
+    }
+    fn create(&self, name: &str) -> io::Result<Box<dyn NewFile>> {
+        self.0.create(name)
+    }
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.0.rename(from, to)
+    }
+    fn remove(&self, _: &str) -> io::Result<()> {
+        Err(io::ErrorKind::PermissionDenied.into())
+    }
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync()
+    }
+}
+
+#[test]
+fn leftovers_that_cannot_be_removed_stop_no_checkpoint() {
+    let mut random = Random(seed());
+    let scratch = tempfile::tempdir().unwrap();
+    let folder = || Folder::at(scratch.path().join("checkpoint"));
+    let (mut shelf, _) = Shelf::open(Arc::new(Sticky(folder())), ID).unwrap();
+    let mut story = Story::random(&mut random, 50);
+    for _ in 0..4 {
+        write(&mut shelf, &story.window).unwrap();
+        story.window.bytes.clear();
+        (0..50).for_each(|_| story.step(&mut random));
+    }
+    let (shelf, _) = Shelf::open(Arc::new(folder()), ID).unwrap();
+    assert!(shelf.tidy().unwrap() > 0, "they are removed once they can be");
+    load(&*shelf.files, shelf.newest().unwrap(), &mut |_| {}).unwrap();
 }
 
 #[test]

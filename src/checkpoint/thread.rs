@@ -192,7 +192,17 @@ impl Checkpointer {
         window: &Window,
         log: &Shared,
     ) -> Result<(), CheckpointError> {
-        let durable = |position| log.sync_up_to(position);
+        self.turn_once_durable(shelf, window, log, |position| log.sync_up_to(position))
+    }
+
+    /// The same; `durable` waits until the log is durable up to a position, or says that it never will be.
+    pub(crate) fn turn_once_durable(
+        &self,
+        shelf: &mut Shelf,
+        window: &Window,
+        log: &Shared,
+        durable: impl FnOnce(u64) -> bool,
+    ) -> Result<(), CheckpointError> {
         shelf.write(window, self.retention, &|| self.has_ended(), durable)?;
         log.cut_below(shelf.log_from());
         let bytes = shelf.newest().map_or(0, |manifest| manifest.bytes());
@@ -220,6 +230,21 @@ impl Checkpointer {
         Some(self.take(&mut intake))
     }
 
+    /// The window, if it is due, or there is one and it is `forced`.
+    #[cfg(all(test, not(stockhold_loom)))]
+    pub(crate) fn due_window(&self, forced: bool) -> Option<Window> {
+        let mut intake = self.intake.lock();
+        let due = self.is_due(&intake) || (forced && !intake.window.bytes.is_empty());
+        (due && !intake.ended).then(|| self.take(&mut intake))
+    }
+
+    /// Whether the fold is held back until a checkpoint was made.
+    #[cfg(all(test, not(stockhold_loom)))]
+    pub(crate) fn is_held_back(&self) -> bool {
+        let intake = self.intake.lock();
+        intake.window.bytes.len() >= self.window_bytes * WINDOWS_MAX && intake.failure.is_none()
+    }
+
     fn take(&self, intake: &mut MutexGuard<'_, Intake>) -> Window {
         let end = intake.window.end;
         intake.under_way = true;
@@ -228,7 +253,8 @@ impl Checkpointer {
         window
     }
 
-    fn failed(&self, mut window: Window, error: &CheckpointError) {
+    /// Keeps the window of a checkpoint that has failed for the next.
+    pub(crate) fn put_back(&self, mut window: Window, error: &CheckpointError) {
         let mut intake = self.intake.lock();
         window.bytes.append(&mut intake.window.bytes);
         window.end = intake.window.end;
@@ -241,6 +267,11 @@ impl Checkpointer {
             intake.window = Window::default();
         }
         self.changed.notify_all();
+    }
+
+    fn failed(&self, window: Window, error: &CheckpointError) {
+        self.put_back(window, error);
+        let mut intake = self.intake.lock();
         if intake.gave_up {
             while !intake.ended {
                 self.changed.wait(&mut intake);

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use crate::checkpoint::thread::Checkpointer;
 use crate::clock::{Clock, EngineTime, Timestamp};
@@ -56,8 +57,21 @@ pub(crate) struct Core {
     pub recovered_live: u64,
 }
 
+/// Shards of an engine on this machine: about as many as threads can run at once.
+pub(crate) fn shards() -> usize {
+    #[cfg(all(test, not(stockhold_loom)))]
+    if crate::simulation::steered().is_some() {
+        return 2;
+    }
+    thread::available_parallelism().map_or(1, usize::from).next_power_of_two().min(SHARDS_MAX)
+}
+
 /// The calling thread's number: threads spread over shards by it.
 pub(crate) fn home() -> usize {
+    #[cfg(all(test, not(stockhold_loom)))]
+    if let Some(client) = crate::simulation::steered() {
+        return client;
+    }
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     thread_local! {
         // Relaxed: a number, nothing more.

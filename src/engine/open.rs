@@ -3,13 +3,13 @@
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
-use super::core::{Core, SHARDS_MAX};
+use super::core::{Core, shards};
 use super::recovered::Recovered;
 use super::threads::Threads;
 use super::{Engine, Inner};
+use crate::checkpoint::files::Files;
 use crate::checkpoint::shelf::Shelf;
 use crate::checkpoint::thread::Checkpointer;
 use crate::clock::{EngineTime, Timestamp};
@@ -111,7 +111,17 @@ pub(super) fn on_log(
     config: Config,
     open: impl FnOnce(&mut dyn Replay) -> Result<(OpenLog, LogReport), LogError>,
 ) -> Result<Assembled, OpenError> {
+    on_log_and_files(config, None, open)
+}
+
+/// The same, with the checkpoints in `files`; `None` = in the directory.
+pub(crate) fn on_log_and_files(
+    config: Config,
+    files: Option<Arc<dyn Files>>,
+    open: impl FnOnce(&mut dyn Replay) -> Result<(OpenLog, LogReport), LogError>,
+) -> Result<Assembled, OpenError> {
     let mut recovered = Recovered::before_replay(&config);
+    recovered.files = files;
     let opened = open(&mut recovered);
     let (log, report) = opened.map_err(|error| recovered.explain(error))?;
     recovered.removed = recovered.tidy()?;
@@ -120,7 +130,7 @@ pub(super) fn on_log(
 }
 
 /// An engine whose threads do not run yet.
-pub(super) struct Assembled {
+pub(crate) struct Assembled {
     pub core: Arc<Core>,
     /// `None` keeps nothing.
     pub log: Option<OpenLog>,
@@ -133,6 +143,14 @@ impl Assembled {
         let Assembled { core, log, shelf, report } = self;
         let threads = Threads::start(&core, log, shelf)?;
         Ok(Engine { inner: Arc::new(Inner { core, report, threads }) })
+    }
+
+    /// The engine without its threads, whose work is the caller's, and what they would have got.
+    #[cfg(all(test, not(stockhold_loom)))]
+    pub(crate) fn without_threads(self) -> (Engine, Arc<Core>, Option<OpenLog>, Option<Shelf>) {
+        let Assembled { core, log, shelf, report } = self;
+        let inner = Inner { core: Arc::clone(&core), report, threads: Threads::none(&core) };
+        (Engine { inner: Arc::new(inner) }, core, log, shelf)
     }
 }
 
@@ -150,7 +168,7 @@ fn assemble(
     let time =
         EngineTime::begin(Arc::clone(&config.clock), config.clock_jump_max, fold.now, kept_at.as_deref());
     let opened_at = time.now();
-    let shards = thread::available_parallelism().map_or(1, usize::from).next_power_of_two().min(SHARDS_MAX);
+    let shards = shards();
 
     op_keys.forget_if_due(opened_at);
 

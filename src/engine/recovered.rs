@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::checkpoint::CheckpointError;
 use crate::checkpoint::entry::OpEntry;
-use crate::checkpoint::files::Folder;
+use crate::checkpoint::files::{Files, Folder};
 use crate::checkpoint::load::{Loaded, load};
 use crate::checkpoint::shelf::Shelf;
 use crate::checkpoint::window::Window;
@@ -49,6 +49,8 @@ pub(super) struct Recovered {
     /// Leftovers.
     pub removed: u64,
     config: Config,
+    /// Of the checkpoints; `None` = the folder in the directory.
+    pub files: Option<Arc<dyn Files>>,
 }
 
 impl Recovered {
@@ -64,6 +66,7 @@ impl Recovered {
             rejected: Vec::new(),
             removed: 0,
             config: config.clone(),
+            files: None,
         }
     }
 
@@ -113,7 +116,7 @@ impl Recovered {
 impl Replay for Recovered {
     fn start(&mut self, directory: &Layout, identity: &Identity) -> Result<Start, CheckpointError> {
         self.answers = answers(identity);
-        let files = Arc::new(Folder::at(directory.checkpoint()));
+        let files = self.files.take().unwrap_or_else(|| Arc::new(Folder::at(directory.checkpoint())));
         let (mut shelf, rejected) = Shelf::open(files.clone(), identity.id)?;
         self.rejected.extend(rejected);
         let mut loaded = Loaded::default();

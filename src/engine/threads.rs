@@ -79,6 +79,12 @@ impl Threads {
         Ok(threads)
     }
 
+    /// None at all.
+    #[cfg(all(test, not(stockhold_loom)))]
+    pub(super) fn none(core: &Arc<Core>) -> Threads {
+        Threads { running: Mutex::default(), stop: Arc::default(), driver: None, core: Arc::clone(core) }
+    }
+
     /// Waits until all have ended; the ring is closed before.
     pub(crate) fn join(&self) {
         self.stop.store(true, Ordering::Release); // pairs with the driver's Acquire

@@ -169,7 +169,8 @@ impl Follower {
         self.position.wake_now();
     }
 
-    fn apply(&self, group: &Group) {
+    /// The next group.
+    pub(crate) fn apply(&self, group: &Group) {
         let mut book = self.book.lock();
         let mut references = self.references.lock();
         for payload in &group.chunks {

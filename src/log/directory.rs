@@ -157,6 +157,14 @@ impl Directory {
         Ok(Self { layout, identity, fresh, _lock: lock })
     }
 
+    /// A directory that is nowhere: for an engine whose log and files are given.
+    #[cfg(all(test, not(stockhold_loom)))]
+    pub(crate) fn nowhere(identity: Identity) -> io::Result<Self> {
+        let (layout, lock) =
+            (Layout { path: PathBuf::from("/dev/null/nowhere") }, Lock(File::open("/dev/null")?));
+        Ok(Self { layout, identity, fresh: false, _lock: lock })
+    }
+
     /// Makes a fresh directory a stockhold directory: the last step of its creation.
     pub(crate) fn commit(&mut self) -> Result<(), DirectoryError> {
         let write = || -> io::Result<()> {

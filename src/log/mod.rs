@@ -38,6 +38,7 @@ pub(crate) mod tests {
     }
 
     /// SplitMix64: small, and the same everywhere.
+    #[derive(Clone, Debug)]
     pub(crate) struct Random(pub(crate) u64);
 
     impl Random {

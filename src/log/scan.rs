@@ -22,6 +22,7 @@ use super::{
     chunk::{self, ChunkError, ChunkHeader, HEADER_BYTES, MAGIC},
     sled::CHUNK_BYTES_MAX,
 };
+use crate::fault::{Fault, planted};
 
 const WINDOW_BYTES: usize = 1 << 20;
 const _: () = assert!(WINDOW_BYTES > 2 * CHUNK_BYTES_MAX);
@@ -57,7 +58,7 @@ pub(crate) enum Seen {
 
 impl Seen {
     /// The same, in a store.
-    pub(super) fn in_store(self, store: u32) -> Self {
+    pub(crate) fn in_store(self, store: u32) -> Self {
         match self {
             Seen::Chunk(found) => Seen::Chunk(found.in_store(store)),
             newer => newer,
@@ -107,7 +108,7 @@ pub(crate) fn scan(file: &File, mut seen: impl FnMut(Seen)) -> io::Result<u64> {
 }
 
 /// The chunk that `bytes`, which lie at `offset`, begin with, and how many of them it takes.
-pub(super) fn whole_chunk(bytes: &[u8], offset: u64) -> Option<(Seen, usize)> {
+pub(crate) fn whole_chunk(bytes: &[u8], offset: u64) -> Option<(Seen, usize)> {
     let chunk_bytes = chunk::bytes_of(bytes).filter(|bytes| *bytes <= CHUNK_BYTES_MAX)?;
     let seen = match chunk::decode(bytes.get(..chunk_bytes)?) {
         Ok((header, _, hash)) => {
@@ -240,7 +241,10 @@ impl Index {
                     vacant.insert((found, reach));
                 }
                 Entry::Occupied(mut kept) => {
-                    if (found.header.epoch, reach) > (kept.get().0.header.epoch, kept.get().1) {
+                    let epoch = |found: &Found| {
+                        if planted(Fault::KeepLeftover) { 0 } else { found.header.epoch }
+                    };
+                    if (epoch(found), reach) > (epoch(kept.get().0), kept.get().1) {
                         kept.insert((found, reach));
                     }
                 }

@@ -8,7 +8,9 @@
 //! It is a lower bound: the log may be longer (the sidecar is written now and then), but a log that does not reach
 //! `end` with that very hash has lost what was acknowledged.
 //!
-//! Must survive: loss of power during a write. Slots are written in turn, so one of them is always whole.
+//! Must survive: loss of power during a write. Slots are written in turn, so one of them is always whole. What an
+//! opening reads may be no more than what an earlier process had not synced when it was killed: it is written and synced
+//! again before the other slot, which may be the only whole one on the disk, is written over.
 
 use std::{
     fs::{File, OpenOptions},
@@ -56,10 +58,34 @@ pub(crate) enum SidecarError {
     },
 }
 
+/// What the sidecar needs of its file.
+pub(crate) trait Slots: Send {
+    fn read(&self, out: &mut [u8], offset: u64) -> io::Result<()>;
+    fn write(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+    /// Makes what was written durable.
+    fn sync(&self) -> io::Result<()>;
+}
+
+impl Slots for File {
+    fn read(&self, out: &mut [u8], offset: u64) -> io::Result<()> {
+        self.read_exact_at(out, offset)
+    }
+
+    fn write(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.write_all_at(bytes, offset)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.sync_data()
+    }
+}
+
 /// The writer's end.
 pub(crate) struct Sidecar {
-    file: File,
+    file: Box<dyn Slots>,
     sequence: u64,
+    /// What was found, as long as it may not be on the disk.
+    unsure: Option<Durable>,
     dead: Option<StoreError>,
 }
 
@@ -68,9 +94,16 @@ impl Sidecar {
     pub(crate) fn create(path: &Path) -> io::Result<Self> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)?;
         file.set_len(2 * SLOT_BYTES)?;
-        let mut sidecar = Self { file, sequence: 0, dead: None };
+        let whole = file.try_clone()?;
+        let sidecar = Self::create_on(Box::new(file))?;
+        whole.sync_all()?;
+        Ok(sidecar)
+    }
+
+    /// The same in a file that is there.
+    pub(crate) fn create_on(file: Box<dyn Slots>) -> io::Result<Self> {
+        let mut sidecar = Self { file, sequence: 0, unsure: None, dead: None };
         sidecar.write_unguarded(&Durable::default())?;
-        sidecar.file.sync_all()?;
         Ok(sidecar)
     }
 
@@ -81,8 +114,13 @@ impl Sidecar {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error.into()),
         };
-        let (sequence, durable) = newest(&file)?;
-        Ok(Some((Self { file, sequence, dead: None }, durable)))
+        Self::on(Box::new(file)).map(Some)
+    }
+
+    /// On a file that is open.
+    pub(crate) fn on(file: Box<dyn Slots>) -> Result<(Self, Durable), SidecarError> {
+        let (sequence, durable) = newest(&*file)?;
+        Ok((Self { file, sequence, unsure: Some(durable), dead: None }, durable))
     }
 
     /// What the file says, without opening it for writing; `None` if there is none.
@@ -107,20 +145,28 @@ impl Sidecar {
     }
 
     fn write_unguarded(&mut self, durable: &Durable) -> io::Result<()> {
+        if let Some(found) = self.unsure {
+            self.put(&found)?;
+            self.unsure = None;
+        }
         // 2^64 writes outlast the disk.
         self.sequence = self.sequence.wrapping_add(1);
+        self.put(durable)
+    }
+
+    fn put(&self, durable: &Durable) -> io::Result<()> {
         let slot = encode(self.sequence, durable);
-        self.file.write_all_at(&slot, self.sequence % 2 * SLOT_BYTES)?;
-        self.file.sync_data()
+        self.file.write(&slot, self.sequence % 2 * SLOT_BYTES)?;
+        self.file.sync()
     }
 }
 
-fn newest(file: &File) -> Result<(u64, Durable), SidecarError> {
+fn newest(file: &dyn Slots) -> Result<(u64, Durable), SidecarError> {
     let mut newest: Option<(u64, Durable)> = None;
     let mut newer_format = None;
     for slot in 0..2 {
         let mut bytes = [0; RECORD_BYTES];
-        match file.read_exact_at(&mut bytes, slot * SLOT_BYTES) {
+        match file.read(&mut bytes, slot * SLOT_BYTES) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => continue,
             Err(error) => return Err(error.into()),
@@ -203,6 +249,41 @@ mod tests {
         assert_eq!(found, durable(5));
         sidecar.write(&durable(7)).unwrap();
         assert_eq!(Sidecar::read(&path).unwrap(), Some(durable(7)));
+    }
+
+    /// Says what is done to it.
+    struct Told(File, std::sync::mpsc::Sender<Option<u64>>);
+
+    impl Slots for Told {
+        fn read(&self, out: &mut [u8], offset: u64) -> io::Result<()> {
+            Slots::read(&self.0, out, offset)
+        }
+        fn write(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+            self.1.send(Some(offset / SLOT_BYTES)).unwrap();
+            Slots::write(&self.0, bytes, offset)
+        }
+        fn sync(&self) -> io::Result<()> {
+            self.1.send(None).unwrap();
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_was_found_is_synced_before_the_other_slot_is_written_over() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("durable");
+        Sidecar::create(&path).unwrap().write(&durable(1)).unwrap();
+        let (sender, told) = std::sync::mpsc::channel();
+        let file = OpenOptions::new().read(true).write(true).open(&path).unwrap();
+        let (mut sidecar, found) = Sidecar::on(Box::new(Told(file, sender))).unwrap();
+        assert_eq!(found, durable(1));
+        assert!(told.try_recv().is_err(), "nothing is written before it has to be");
+        for end in 2..4 {
+            sidecar.write(&durable(end)).unwrap();
+        }
+        let told: Vec<Option<u64>> = told.try_iter().collect();
+        assert_eq!(told, [Some(0), None, Some(1), None, Some(0), None]);
+        assert_eq!(Sidecar::read(&path).unwrap(), Some(durable(3)));
     }
 
     #[test]

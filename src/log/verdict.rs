@@ -24,6 +24,7 @@ use super::{
     scan::{Found, Index, Tip},
     sidecar::Durable,
 };
+use crate::fault::{Fault, planted};
 
 /// Where the log is read from: its beginning, or the end of a checkpoint.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -116,7 +117,8 @@ pub(crate) fn decide(index: &Index, proven: &Durable, start: &Start) -> Result<V
 
     // What the sidecar does not know yet. Every opening moves the sidecar before it appends, so what an earlier one
     // left behind it is no part of the log.
-    chain.extend(index.chain_on(acknowledged, epoch));
+    let epoch_min = if planted(Fault::KeepLeftover) { 0 } else { epoch };
+    chain.extend(index.chain_on(acknowledged, epoch_min));
     while chain.last().is_some_and(|last| !last.header.commit && last.header.end() > proven.end) {
         chain.pop();
     }

@@ -122,12 +122,33 @@ impl Shared {
 
     /// Waits until the log is synced up to `position`, a group's end; false if it never will be.
     pub(crate) fn sync_up_to(&self, position: u64) -> bool {
-        // Relaxed: a wish, which the log thread sees soon; what it does comes back through the watch.
-        self.sync_wanted.fetch_max(position, Ordering::Relaxed);
-        if self.synced.position() < position {
+        self.want_sync(position);
+        if self.synced() < position {
             self.bell.ring();
         }
         self.synced.wait(position)
+    }
+
+    /// The next turn of the log is to sync up to `position`.
+    pub(crate) fn want_sync(&self, position: u64) {
+        // Relaxed: a wish, which the log thread sees soon; what it does comes back through the watch.
+        self.sync_wanted.fetch_max(position, Ordering::Relaxed);
+    }
+
+    /// Up to here the log survives a loss of power.
+    pub(crate) fn synced(&self) -> u64 {
+        self.synced.position()
+    }
+
+    /// There will be no more of the log: it was closed, or it failed.
+    pub(crate) fn end(&self, outcome: Result<(), &str>) {
+        if let Err(cause) = outcome {
+            self.poison.fail(cause);
+        }
+        self.ring.close();
+        self.durable.end();
+        self.synced.end();
+        self.synced.wake_now();
     }
 
     /// What the log has below `position` may go: older stores now, and chunks of the one that is written to when there is
@@ -198,6 +219,9 @@ pub(crate) struct Log {
     vouched: u64,
     /// Nothing is left below.
     cut: u64,
+    /// Both are the constants of this module; the simulation has its own.
+    pub(crate) sidecar_lag: Duration,
+    pub(crate) payload_bytes_max: usize,
 }
 
 /// Runs until the ring is closed and empty, or the store fails; a failure or a panic poisons.
@@ -206,14 +230,10 @@ pub(crate) fn run(writer: Writer) {
     shared.bell.belong_to_this_thread();
     let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| Log::new(writer).run()));
     match outcome {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => shared.poison.fail(&error.to_string()),
-        Err(_) => shared.poison.fail("the log thread panicked"),
+        Ok(Ok(())) => shared.end(Ok(())),
+        Ok(Err(error)) => shared.end(Err(&error.to_string())),
+        Err(_) => shared.end(Err("the log thread panicked")),
     }
-    shared.ring.close();
-    shared.durable.end();
-    shared.synced.end();
-    shared.synced.wake_now();
 }
 
 impl Log {
@@ -229,6 +249,8 @@ impl Log {
             synced: tip,
             vouched: tip.end,
             cut: 0,
+            sidecar_lag: SIDECAR_LAG,
+            payload_bytes_max: PAYLOAD_BYTES_MAX,
             writer,
         }
     }
@@ -299,7 +321,7 @@ impl Log {
         while bytes < room {
             let mut payload = Payload { start: self.reader.position(), ..Payload::default() };
             while let Some(next) = self.reader.next_bytes(ring)
-                && payload.bytes.len() + next <= PAYLOAD_BYTES_MAX
+                && payload.bytes.len() + next <= self.payload_bytes_max
             {
                 match self.reader.next(ring, &mut payload.bytes) {
                     Found::Nothing => break,
@@ -413,7 +435,7 @@ impl Log {
         let Tip { end, hash } = self.synced;
         if let Some(log) = &mut self.writer.log
             && self.vouched != end
-            && self.last_sidecar.elapsed() >= SIDECAR_LAG
+            && self.last_sidecar.elapsed() >= self.sidecar_lag
         {
             log.sidecar.write(&Durable { epoch: log.epoch, end, hash, orderly: false })?;
             self.vouched = end;

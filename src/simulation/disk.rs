@@ -1,0 +1,364 @@
+//! One disk: the log's stores, the checkpoints' folder and the sidecar's two slots, as programs see them (the page cache)
+//! and as a loss of power would leave them.
+//!
+//! What was written is *dirty* until it is synced. A sync that fails leaves what is read as it was, and nothing dirty:
+//! the kernel calls the pages clean, whether or not they are on the disk, and only what is written again is synced again.
+//! That is how Linux does it, and the worst that any does.
+//!
+//! Every call is counted. At the one that was chosen the power goes, or the process: it and all after it fail, until
+//! [`restart`](Disk::restart).
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use super::folder::Folder;
+use crate::log::tests::Random;
+
+/// Chunks that are in no store any more and lie in its file all the same, at most: the newest.
+const STALE_MAX: usize = 8;
+/// A slot's bytes: more than the sidecar writes.
+const SLOT_BYTES: usize = 64;
+
+/// What is asked of the disk.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Call {
+    Append,
+    Flush,
+    Sync,
+    RemoveBelow,
+    CreateStore,
+    RemoveStore,
+    SlotWrite,
+    SlotSync,
+    Create,
+    Write,
+    FileSync,
+    Rename,
+    Remove,
+    FolderSync,
+    /// Changes nothing, but a process may end there.
+    Read,
+}
+
+/// Whatever writes, and so may fail.
+pub(super) const WRITING: [Call; 14] = [
+    Call::Append,
+    Call::Flush,
+    Call::Sync,
+    Call::RemoveBelow,
+    Call::CreateStore,
+    Call::RemoveStore,
+    Call::SlotWrite,
+    Call::SlotSync,
+    Call::Create,
+    Call::Write,
+    Call::FileSync,
+    Call::Rename,
+    Call::Remove,
+    Call::FolderSync,
+];
+
+/// How a process ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum End {
+    /// It is killed: what the operating system was given stays.
+    Kill,
+    /// The power goes: what was synced stays.
+    Power,
+}
+
+/// A failure to come: of the `after`th call of a kind from now, from 0.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Trouble {
+    pub call: Call,
+    pub after: u16,
+    /// The disk is full from then on, until the restart; else one call fails.
+    pub full: bool,
+}
+
+/// A change of the store.
+#[derive(Clone, Debug)]
+enum Change {
+    Put(u64, Vec<u8>),
+    Remove(u64),
+}
+
+type Chunks = BTreeMap<u64, Vec<u8>>;
+
+impl Change {
+    /// Makes it; what was there before.
+    fn make(self, chunks: &mut Chunks) -> Option<Vec<u8>> {
+        match self {
+            Change::Put(start, chunk) => chunks.insert(start, chunk),
+            Change::Remove(start) => chunks.remove(&start),
+        }
+    }
+}
+
+/// One of the log's stores.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Chunked {
+    /// What is read.
+    pub seen: Chunks,
+    /// What the operating system was given.
+    cached: Chunks,
+    /// What is on the disk.
+    pub kept: Chunks,
+    /// What the operating system was not given yet.
+    buffered: Vec<Change>,
+    /// What it was given, and has not synced.
+    dirty: Vec<Change>,
+    /// In the store's file and no more in the store: the oldest first.
+    pub stale: Vec<Vec<u8>>,
+}
+
+impl Chunked {
+    pub(super) fn put(&mut self, start: u64, chunk: &[u8]) {
+        self.change(Change::Put(start, chunk.to_vec()));
+    }
+
+    pub(super) fn remove(&mut self, start: u64) {
+        self.change(Change::Remove(start));
+    }
+
+    /// What is read and what is on the disk, to be damaged; nothing is on its way.
+    pub(super) fn everywhere(&mut self) -> [&mut Chunks; 3] {
+        [&mut self.seen, &mut self.cached, &mut self.kept]
+    }
+
+    fn change(&mut self, change: Change) {
+        self.buffered.push(change.clone());
+        if let Some(stale) = change.make(&mut self.seen) {
+            self.stale.push(stale);
+            let too_many = self.stale.len().saturating_sub(STALE_MAX);
+            self.stale.drain(..too_many);
+        }
+    }
+
+    pub(super) fn flush(&mut self) {
+        for change in self.buffered.drain(..) {
+            self.dirty.push(change.clone());
+            change.make(&mut self.cached);
+        }
+    }
+
+    pub(super) fn sync(&mut self) {
+        self.flush();
+        for change in self.dirty.drain(..) {
+            change.make(&mut self.kept);
+        }
+    }
+
+    pub(super) fn sync_in_vain(&mut self, random: &mut Random) {
+        self.flush();
+        self.write_back(random);
+    }
+
+    /// Some of what is dirty reaches the disk: nothing, all, a beginning and a part of the next, or any. None is dirty
+    /// after.
+    fn write_back(&mut self, random: &mut Random) {
+        let (mood, whole) = (random.below(4), random.below(self.dirty.len() + 1));
+        for (number, change) in self.dirty.drain(..).enumerate() {
+            let (reaches, torn) = match mood {
+                0 => (false, false),
+                1 => (true, false),
+                2 => (number <= whole, number == whole),
+                _ => (random.below(2) == 0, random.below(4) == 0),
+            };
+            match change {
+                _ if !reaches => {}
+                Change::Put(start, mut chunk) if torn => {
+                    chunk.truncate(random.below(chunk.len()));
+                    self.kept.insert(start, chunk);
+                }
+                Change::Remove(_) if torn => {}
+                change => drop(change.make(&mut self.kept)),
+            }
+        }
+    }
+
+    /// Every chunk that lies in its file.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Vec<u8>> {
+        self.seen.values().chain(&self.stale)
+    }
+
+    fn end(&mut self, end: End, random: &mut Random) {
+        // What the process had not handed on is gone from some point on.
+        self.buffered.truncate(random.below(self.buffered.len() + 1));
+        self.flush();
+        if end == End::Power {
+            self.write_back(random);
+            self.cached = self.kept.clone();
+        }
+        self.seen = self.cached.clone();
+    }
+}
+
+/// The sidecar's file.
+#[derive(Clone, Debug)]
+pub(super) struct Slots {
+    pub seen: [[u8; SLOT_BYTES]; 2],
+    pub kept: [[u8; SLOT_BYTES]; 2],
+    dirty: [bool; 2],
+}
+
+impl Slots {
+    fn new() -> Slots {
+        Slots { seen: [[0; SLOT_BYTES]; 2], kept: [[0; SLOT_BYTES]; 2], dirty: [false; 2] }
+    }
+
+    pub(super) fn write(&mut self, slot: usize, bytes: &[u8]) {
+        self.seen[slot][..bytes.len()].copy_from_slice(bytes);
+        self.dirty[slot] = true;
+    }
+
+    pub(super) fn sync(&mut self) {
+        (self.kept, self.dirty) = (self.seen, [false; 2]);
+    }
+
+    /// Some of what is dirty reaches the disk.
+    pub(super) fn write_back(&mut self, random: &mut Random) {
+        for slot in 0..2 {
+            if std::mem::take(&mut self.dirty[slot]) {
+                let bytes = [0, SLOT_BYTES, random.below(SLOT_BYTES)][random.below(3)];
+                self.kept[slot][..bytes].copy_from_slice(&self.seen[slot][..bytes]);
+            }
+        }
+    }
+
+    fn end(&mut self, end: End, random: &mut Random) {
+        if end == End::Power {
+            self.write_back(random);
+            self.seen = self.kept;
+        }
+    }
+}
+
+/// Everything on the disk.
+#[derive(Clone, Debug)]
+pub(super) struct State {
+    pub stores: BTreeMap<u32, Chunked>,
+    pub slots: Slots,
+    pub folder: Folder,
+    pub random: Random,
+    /// Calls until everything ends.
+    end_in: Option<u64>,
+    ended: bool,
+    trouble: Option<Trouble>,
+    full: bool,
+    /// Calls ever made.
+    pub calls: u64,
+}
+
+/// How a call goes.
+pub(super) enum Goes {
+    Well,
+    /// It fails. What it was to write may be there, in part.
+    Wrong(io::Error),
+}
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub(super) struct Disk(Arc<Mutex<State>>);
+
+impl Disk {
+    pub(super) fn new(seed: u64) -> Disk {
+        Disk(Arc::new(Mutex::new(State {
+            stores: BTreeMap::new(),
+            slots: Slots::new(),
+            folder: Folder::default(),
+            random: Random(seed),
+            end_in: None,
+            ended: false,
+            trouble: None,
+            full: false,
+            calls: 0,
+        })))
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// The process or the power ends at the `calls`th call from now, from 0.
+    pub(super) fn end_in(&self, calls: u64) {
+        self.state().end_in = Some(calls);
+    }
+
+    /// Whether the next call is behind the end.
+    pub(super) fn will_end(&self) -> bool {
+        let state = self.state();
+        state.ended || state.end_in == Some(0)
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.state().has_ended()
+    }
+
+    pub(super) fn trouble(&self, trouble: Trouble) {
+        self.state().trouble = Some(trouble);
+    }
+
+    /// What the next process finds. No failure is to come any more.
+    pub(super) fn restart(&self, end: End, seed: u64) {
+        let state = &mut *self.state();
+        state.random = Random(seed);
+        state.stores.values_mut().for_each(|store| store.end(end, &mut state.random));
+        state.slots.end(end, &mut state.random);
+        state.folder.end(end, &mut state.random);
+        (state.end_in, state.ended, state.trouble, state.full) = (None, false, None, false);
+    }
+
+    /// No trouble is to come any more.
+    pub(super) fn calm(&self) {
+        let state = &mut *self.state();
+        (state.trouble, state.full) = (None, false);
+    }
+
+    /// All of it as it is now.
+    pub(super) fn image(&self) -> State {
+        self.state().clone()
+    }
+
+    pub(super) fn put_back(&self, image: State) {
+        *self.state() = image;
+    }
+}
+
+impl State {
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Counts a call, and says how it goes.
+    pub(super) fn call(&mut self, call: Call) -> Goes {
+        self.calls += 1;
+        if let Some(left) = &mut self.end_in {
+            self.ended |= *left == 0;
+            *left = left.saturating_sub(1);
+        }
+        if self.ended {
+            return Goes::Wrong(io::Error::other("everything has ended"));
+        }
+        if let Some(trouble) = &mut self.trouble
+            && trouble.call == call
+        {
+            if trouble.after == 0 {
+                self.full = trouble.full;
+                self.trouble = None;
+                if !self.full {
+                    return Goes::Wrong(io::Error::other("a planned failure"));
+                }
+            } else {
+                trouble.after -= 1;
+            }
+        }
+        if self.full
+            && matches!(call, Call::Append | Call::CreateStore | Call::SlotWrite | Call::Create | Call::Write)
+        {
+            return Goes::Wrong(io::Error::new(io::ErrorKind::StorageFull, "a full disk"));
+        }
+        Goes::Well
+    }
+}

@@ -1,0 +1,150 @@
+//! The checkpoints' folder on the simulated disk: files have bytes, names have files, and each is synced by itself.
+
+use std::collections::BTreeMap;
+
+use super::disk::End;
+use crate::log::tests::Random;
+
+type Number = usize;
+
+#[derive(Clone, Debug, Default)]
+struct Bytes {
+    seen: Vec<u8>,
+    kept: Vec<u8>,
+    dirty: bool,
+}
+
+#[derive(Clone, Debug)]
+enum Change {
+    Link(String, Number),
+    Rename(String, String),
+    Unlink(String),
+}
+
+type Names = BTreeMap<String, Number>;
+
+impl Change {
+    /// Makes it; false if there is no such name.
+    fn make(&self, names: &mut Names) -> bool {
+        match self {
+            Change::Link(name, number) => {
+                names.insert(name.clone(), *number);
+                true
+            }
+            Change::Rename(from, to) => {
+                let number = names.remove(from);
+                number.map(|number| names.insert(to.clone(), number)).is_some()
+            }
+            Change::Unlink(name) => names.remove(name).is_some(),
+        }
+    }
+}
+
+/// See the module.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Folder {
+    files: Vec<Bytes>,
+    seen: Names,
+    kept: Names,
+    /// In the order in which they were made; a file system's journal keeps it.
+    dirty: Vec<Change>,
+}
+
+impl Folder {
+    pub(super) fn names(&self) -> impl Iterator<Item = &String> {
+        self.seen.keys()
+    }
+
+    pub(super) fn read(&self, name: &str) -> Option<&[u8]> {
+        Some(&self.files[*self.seen.get(name)?].seen)
+    }
+
+    pub(super) fn create(&mut self, name: &str) -> usize {
+        self.files.push(Bytes::default());
+        let number = self.files.len() - 1;
+        self.change(Change::Link(name.to_owned(), number));
+        number
+    }
+
+    pub(super) fn rename(&mut self, from: &str, to: &str) -> bool {
+        self.change(Change::Rename(from.to_owned(), to.to_owned()))
+    }
+
+    pub(super) fn unlink(&mut self, name: &str) -> bool {
+        self.change(Change::Unlink(name.to_owned()))
+    }
+
+    fn change(&mut self, change: Change) -> bool {
+        let made = change.make(&mut self.seen);
+        if made {
+            self.dirty.push(change);
+        }
+        made
+    }
+
+    pub(super) fn write(&mut self, number: usize, bytes: &[u8]) {
+        let file = &mut self.files[number];
+        file.seen.extend_from_slice(bytes);
+        file.dirty = true;
+    }
+
+    pub(super) fn sync_file(&mut self, number: usize) {
+        let file = &mut self.files[number];
+        file.kept.clone_from(&file.seen);
+        file.dirty = false;
+    }
+
+    /// Part of it reaches the disk.
+    pub(super) fn write_back(&mut self, number: usize, random: &mut Random) {
+        let file = &mut self.files[number];
+        if std::mem::take(&mut file.dirty) {
+            let length = file.seen.len();
+            let bytes = [0, length, random.below(length + 1)][random.below(3)];
+            file.kept = file.seen[..bytes].to_vec();
+        }
+    }
+
+    pub(super) fn sync_names(&mut self) {
+        for change in self.dirty.drain(..) {
+            change.make(&mut self.kept);
+        }
+    }
+
+    pub(super) fn end(&mut self, end: End, random: &mut Random) {
+        if end == End::Kill {
+            return;
+        }
+        let reached = [0, self.dirty.len(), random.below(self.dirty.len() + 1)][random.below(3)];
+        self.dirty.truncate(reached);
+        self.sync_names();
+        (0..self.files.len()).for_each(|number| self.write_back(number, random));
+        // Nobody has a file open: what has no name is gone.
+        let files = std::mem::take(&mut self.files);
+        for number in self.kept.values_mut() {
+            let kept = files[*number].kept.clone();
+            self.files.push(Bytes { seen: kept.clone(), kept, dirty: false });
+            *number = self.files.len() - 1;
+        }
+        self.seen = self.kept.clone();
+    }
+
+    // ── damage ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    /// Flips a bit of a file, wherever it is.
+    pub(super) fn flip(&mut self, name: &str, bit: usize) {
+        if let Some(number) = self.kept.get(name) {
+            let file = &mut self.files[*number];
+            for bytes in [&mut file.seen, &mut file.kept] {
+                if !bytes.is_empty() {
+                    let bit = bit % (bytes.len() * 8);
+                    bytes[bit / 8] ^= 1 << (bit % 8);
+                }
+            }
+        }
+    }
+
+    pub(super) fn lose(&mut self, name: &str) {
+        self.seen.remove(name);
+        self.kept.remove(name);
+    }
+}

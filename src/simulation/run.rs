@@ -1,0 +1,122 @@
+//! Lives, one after the other: from a seed, or the one that failed again, in the fewest steps in which it still does.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use super::schedule::{Crash, Life, Step};
+use super::seen::Seen;
+use super::world::{World, Wrong};
+use crate::log::tests::seed;
+
+/// What went wrong, and at which step; a panic is at none.
+type Failure = (Option<usize>, Wrong);
+
+fn live(life: &Life) -> Result<Seen, Failure> {
+    let lived = catch_unwind(AssertUnwindSafe(|| World::live(life)));
+    match lived {
+        Ok(lived) => lived.map_err(|(step, wrong)| (Some(step), wrong)),
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().cloned();
+            let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+            Err((None, format!("panicked: {}", text.unwrap_or_default())))
+        }
+    }
+}
+
+/// The fewest steps that were found in which it still fails.
+fn shrunk(life: &Life, patience: Duration) -> (Life, Failure) {
+    let began = Instant::now();
+    let mut best = life.clone();
+    let mut failure = live(life).expect_err("it failed a moment ago");
+    let mut length = best.steps.len().div_ceil(2);
+    while began.elapsed() < patience {
+        if let Some(last) = failure.0 {
+            best.steps.truncate(last + 1);
+        }
+        let mut at = 0;
+        let mut less = false;
+        while at < best.steps.len() && began.elapsed() < patience {
+            let mut fewer = best.clone();
+            fewer.steps.drain(at..(at + length).min(best.steps.len()));
+            match live(&fewer) {
+                Err(still) => (best, failure, less) = (fewer, still, true),
+                Ok(_) => at += length,
+            }
+        }
+        match length {
+            1 if !less => break,
+            _ => length = (length / 2).max(1),
+        }
+    }
+    for at in 0..best.steps.len() {
+        let mut simple = best.clone();
+        let (Step::Crash(crash) | Step::Close(crash) | Step::EndIn { crash, .. }) = &mut simple.steps[at]
+        else {
+            continue;
+        };
+        *crash = Crash { damage: None, openings: Vec::new(), trouble: None, ..crash.clone() };
+        if let Err(still) = live(&simple) {
+            (best, failure) = (simple, still);
+        }
+    }
+    (best, failure)
+}
+
+/// Lives the life of a seed; explains it if it fails.
+fn one(seed: u64) -> Result<Seen, String> {
+    let life = Life::of(seed);
+    let (step, wrong) = match live(&life) {
+        Ok(seen) => return Ok(seen),
+        Err(failure) => failure,
+    };
+    let mut text = format!("seed {seed}: at step {step:?} of {}: {wrong}\n", life.steps.len());
+    let (fewest, (_, wrong)) = shrunk(&life, Duration::from_secs(20));
+    text += &format!("in {} steps, with {:?}:\n", fewest.steps.len(), fewest.traits);
+    for (number, step) in fewest.steps.iter().enumerate() {
+        text += &format!("  {number:3} {step:?}\n");
+    }
+    text += &format!("wrong: {wrong}\nagain: tests/simulate.sh seed {seed}");
+    Err(text)
+}
+
+/// Lives until there were so many crashes; what was seen, and how long it took.
+fn lives(first: u64, enough: impl Fn(&Seen) -> bool) -> (Seen, u64) {
+    let (mut seen, mut seed) = (Seen::default(), first);
+    while !enough(&seen) {
+        match one(seed) {
+            Ok(more) => seen.add(&more),
+            Err(text) => panic!("after {} crashes: {text}", seen.crashes),
+        }
+        seed = seed.wrapping_add(1);
+    }
+    (seen, seed.wrapping_sub(first))
+}
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+#[test]
+fn a_seed_is_one_life_and_no_other() {
+    let first = seed();
+    for seed in (0..20).map(|number| first.wrapping_add(number)) {
+        assert_eq!(one(seed), one(seed), "seed {seed}");
+    }
+}
+
+#[test]
+fn whatever_the_disk_does_the_contract_holds() {
+    let first = seed();
+    let began = Instant::now();
+    let minutes = number("STOCKHOLD_SIMULATE_MINUTES");
+    let crashes = number("STOCKHOLD_SIMULATE_CRASHES").unwrap_or(3_000);
+    let (seen, lives) = match minutes {
+        Some(minutes) => {
+            let until = Duration::from_secs(60 * minutes);
+            lives(first, |_| began.elapsed() >= until)
+        }
+        None => lives(first, |seen| seen.crashes >= crashes),
+    };
+    let a_minute = seen.crashes as f64 / began.elapsed().as_secs_f64() * 60.0;
+    println!("{lives} lives, {a_minute:.0} crashes a minute: {seen:?}");
+}

@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# The engine in one thread on a disk that tears, drops, flips, misplaces and refuses; it crashes between any two calls to
+# it, and after each opening everything that was acknowledged is looked for: the same by hand and in CI.
+#
+#   tests/simulate.sh             without end, from a seed that it prints
+#   tests/simulate.sh 10          for ten minutes
+#   tests/simulate.sh seed N      one seed again: what failed, and the fewest steps in which it still does
+#   tests/simulate.sh faults      planted bugs, each of which must be caught
+#
+# A slice of it is one of the tests; STOCKHOLD_SEED sets its first seed, STOCKHOLD_SIMULATE_CRASHES how long it is.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export CARGO_TERM_COLOR=never RUST_BACKTRACE=0
+
+simulate() {
+    cargo test --release --locked --quiet --lib -- --exact --nocapture simulation::run::whatever_the_disk_does_the_contract_holds
+}
+
+case "${1:-}" in
+seed)
+    STOCKHOLD_SEED=${2:?which seed} STOCKHOLD_SIMULATE_CRASHES=1 simulate
+    ;;
+faults)
+    # Beside the ordinary build, so that neither throws the other's artefacts away.
+    export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/faults"
+    export RUSTFLAGS="${RUSTFLAGS:-} --cfg stockhold_faults"
+    export CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_DEBUG=false
+    export STOCKHOLD_SEED=1 STOCKHOLD_SIMULATE_CRASHES=100000
+    cargo test --release --locked --quiet --lib --no-run
+    output=$(mktemp)
+    trap 'rm -f "$output"' EXIT
+    for fault in SkipSync AckEarly TrustCache BelieveCopies KeepLeftover CheckpointAhead CutUnderTheYounger ForgetDeadline LinesApart; do
+        if STOCKHOLD_FAULT=$fault timeout 300 bash -c "$(declare -f simulate); simulate" >"$output" 2>&1; then
+            echo "$fault: NOT caught"
+            tail -n 20 "$output"
+            exit 1
+        fi
+        if ! grep -q '^wrong:' "$output"; then
+            echo "$fault: the simulation did not come to an end"
+            tail -n 20 "$output"
+            exit 1
+        fi
+        echo "$fault: caught $(grep -oE '^after [0-9]+ crashes' "$output"), $(grep -oE '^in [0-9]+ steps' "$output"): $(grep '^wrong:' "$output")"
+    done
+    ;;
+*)
+    minutes=${1:-100000000}
+    STOCKHOLD_SIMULATE_MINUTES=$minutes simulate
+    ;;
+esac
