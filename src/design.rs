@@ -242,11 +242,19 @@
 //! A log whose records contradict each other, or name what no operation can do, is refused at the position of the first,
 //! checksums or not.
 //!
+//! Shown by `tests/power_cuts.sh`, on a disk that makes durable only what was synced, names apart from contents; by
+//! `tests/kills.sh`; and by the simulation (`src/simulation`, `tests/simulate.sh`), which crashes the engine between any
+//! two calls to a disk that fails in every way it can, and audits each recovery against everything that was acknowledged.
+//!
 //! # When the log fails
 //!
 //! A failed append or sync poisons: the ring is closed, so no operation finds room; every waiter learns that its outcome
 //! is *unknown* (ask again with the same op key after reopening); nothing is given back; reads go on, and
 //! [`level`](crate::Engine::level) stays at the last position that was written.
+//!
+//! Each of the engine's system calls has been made to fail at each of its times, and a full ext4, a thin volume and a file
+//! system that turns read-only have been met (`tests/disk_trouble`). A checkpoint that fails is tried again and stops
+//! nothing; [`Metrics`](crate::Metrics) says why.
 //!
 //! # Orderings
 //!
