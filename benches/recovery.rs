@@ -5,6 +5,7 @@
 //! directory with so many stock keys and as many live holds, with an 8-byte reference and no op key; then the same after
 //! ten times as many holds have come and gone. Closed in order, with a checkpoint made before; the file cache is warm.
 
+#[allow(dead_code)]
 mod common;
 
 use std::path::{Path, PathBuf};

@@ -205,18 +205,36 @@
 //!
 //! # What a crash can leave, and what opening does
 //!
+//! An opening looks at everything before it changes anything, and decides by this table; [`OpenReport`](crate::OpenReport)
+//! says what was found and done. Each row is a test of that name in `tests/recovery_table.rs`.
+//!
 //! | found | done |
 //! |---|---|
 //! | nothing, or an unfinished creation | created |
-//! | everything up to an orderly close | opened |
-//! | whole groups past what the sidecar vouches for | opened; the file is written over itself and synced first, since a failed sync may have left pages that read well and are not on the disk |
-//! | the last group torn, nothing acknowledged behind it | cut, and reported |
-//! | chunks that sled would lose, above the sidecar | copied aside, then put back, and reported |
-//! | damage with acknowledged chunks behind it | refused: position named, nothing changed |
-//! | fewer chunks than the sidecar vouches for, or none | refused: nothing changed |
+//! | clean: all of it up to an orderly close | opened, from the newest checkpoint on |
+//! | not closed in order: whole groups past what the sidecar vouches for, a sync that may have failed | opened; what lies behind the last proven position is copied into a fresh store and synced first, since a failed sync may have left pages that read well and are not on the disk |
+//! | torn tail: the last group not whole, nothing acknowledged behind it | cut, and reported |
+//! | the last group lost before anybody vouched for it | opened without it |
+//! | corrupt newest checkpoint: its manifest, or a run that is damaged or missing | the one before it, and more of the log; reported |
+//! | newest manifest missing | the same; there is nothing left to report |
+//! | no checkpoint usable, and the log whole from its beginning | all of the log replayed; reported |
+//! | log emptied, and the checkpoint has everything the sidecar vouches for | opened |
+//! | leftovers: an unfinished manifest, a third one, runs that none names, stores with nothing that is needed | removed; those of checkpoints are counted |
 //! | a chunk of an older opening behind a cut | never taken for a later one: epochs |
-//! | another program's directory; a newer format; a part missing | refused, says which |
-//! | another engine has it open | refused, says who |
+//! | damage that the sidecar vouches for | refused: position named |
+//! | corrupt middle: damage that only the log behind it vouches for | refused: position named |
+//! | no checkpoint usable, and the log cut | refused: says what is wrong with each |
+//! | log missing, after an orderly close with a checkpoint that has everything: a backup, say | opened |
+//! | log missing otherwise | refused: a folder does not go by itself; a salvage says whether anything is lost |
+//! | log emptied, though the sidecar promises more | refused: both positions named |
+//! | identity or sidecar missing or damaged | refused, says which |
+//! | part of the directory from another copy | refused |
+//! | newer identity, chunk, sidecar, manifest or run | refused, says which; a format that no checksum vouches for is damage, but for the identity's |
+//! | another program's directory, or one in use | refused, says what or by whom |
+//! | crashes at any step of an opening, a checkpoint or a cut, two in a row | as after one: each step leaves the next opening the same to decide on |
+//!
+//! What is refused is left as it was found.
+//! [`salvage`](crate::salvage) brings what can be proven of it into a new directory.
 //!
 //! An id of a hold that a crash took back (told to nobody as durable) is not mistaken for the hold that uses its slot
 //! next: the id's keyed hash takes in the opening, modulo 16.

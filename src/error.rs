@@ -406,9 +406,12 @@ pub enum CheckpointError {
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BackupError {
-    /// The place is taken.
+    /// The place is taken, or lies in the directory itself.
     #[error("{0}")]
     Exists(String),
+    /// The directory contradicts itself, so there is no state to copy.
+    #[error("{0}: restore the directory from a backup, or salvage it into a new one")]
+    Damaged(String),
     /// There is no checkpoint to copy.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
@@ -420,7 +423,7 @@ pub enum BackupError {
 impl From<SeedError> for BackupError {
     fn from(error: SeedError) -> Self {
         match error {
-            SeedError::Exists(_) => BackupError::Exists(error.to_string()),
+            SeedError::Exists(_) | SeedError::Inside(_) => BackupError::Exists(error.to_string()),
             _ => BackupError::Failed(error.to_string()),
         }
     }
@@ -459,6 +462,33 @@ impl From<FileError> for VerifyError {
 impl From<LogError> for VerifyError {
     fn from(error: LogError) -> Self {
         VerifyError::Io(error.to_string())
+    }
+}
+
+/// Why nothing was salvaged. The source is as it was.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SalvageError {
+    /// The source is no directory of ours, in use, of a newer format, or cannot be read.
+    #[error(transparent)]
+    Source(#[from] OpenError),
+    /// The place for the new directory is taken, or lies in the source.
+    #[error("{0}")]
+    Exists(String),
+    /// Nothing can be proven, so no new directory was made.
+    #[error("nothing can be salvaged: {0}: restore the directory from a backup")]
+    Nothing(String),
+    /// The new directory could not be written, or is not what it should be.
+    #[error("the salvage is not complete: {0}")]
+    Failed(String),
+}
+
+impl From<SeedError> for SalvageError {
+    fn from(error: SeedError) -> Self {
+        match error {
+            SeedError::Exists(_) | SeedError::Inside(_) => SalvageError::Exists(error.to_string()),
+            _ => SalvageError::Failed(error.to_string()),
+        }
     }
 }
 

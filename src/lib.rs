@@ -77,6 +77,7 @@ mod metrics;
 mod poison;
 mod receipt;
 mod request;
+pub mod salvage;
 mod segments;
 #[cfg(all(test, not(stockhold_loom)))]
 mod simulation;

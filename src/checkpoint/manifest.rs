@@ -139,10 +139,10 @@ impl Manifest {
         let mut crc = crc32fast::Hasher::new();
         crc.update(&header[..12]);
         crc.update(said);
+        // First: a format that a disk has made up is damage, which the manifest before this one makes good.
         if length as usize != said.len() || crc.finalize().to_le_bytes() != header[12..] || format == 0 {
             return Err(damaged("its checksum does not match its bytes"));
         }
-        // Only now: a flipped bit makes no format, and the checkpoint before this one is as good.
         if format > FORMAT {
             return Err(Problem::Newer(format));
         }

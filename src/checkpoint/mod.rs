@@ -4,7 +4,8 @@
 //! In the order of the data flow: a [`window`] of the log becomes four short runs of entries ([`entry`], [`run`]), runs
 //! that have grown as large as the one before are merged with it ([`merge`]), and a [`manifest`] names the runs that
 //! together are the state. [`shelf`] keeps the last two manifests and what they name; [`thread`] does all this beside a
-//! running engine. The way back is [`load`]; [`seed`] begins a new directory with one. [`files`] is all they need of a file system.
+//! running engine. The way back is [`load`]. A [`full`] checkpoint is written at once, of a state and not of a window, and
+//! [`seed`] begins a new directory with one. [`files`] is all they need of a file system.
 //!
 //! ```text
 //! <dir>/checkpoint/manifest-0000000000000007   written aside, synced, renamed: the only commit
@@ -29,6 +30,7 @@
 
 pub(crate) mod entry;
 pub(crate) mod files;
+pub(crate) mod full;
 pub(crate) mod load;
 pub(crate) mod manifest;
 pub(crate) mod merge;

@@ -187,7 +187,10 @@ pub(crate) struct RunReader<E> {
 impl<E: Entry> RunReader<E> {
     pub(crate) fn open(files: &dyn Files, run: RunRef) -> Result<Self, CheckpointError> {
         let name = run.name();
-        let file = files.open(&name).map_err(CheckpointError::io(&name, "opening it"))?;
+        let file = files.open(&name).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => CheckpointError::damaged(&name, "it is missing"),
+            _ => CheckpointError::io(&name, "opening it")(error),
+        })?;
         let mut reader = RunReader {
             run,
             name,

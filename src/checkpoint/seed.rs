@@ -19,6 +19,8 @@ use crate::log::store::StoreError;
 pub(crate) enum SeedError {
     #[error("{0} is there already: choose a directory that does not exist, or an empty one")]
     Exists(String),
+    #[error("{0} lies in the directory that is to be copied: choose a place outside of it")]
+    Inside(String),
     #[error(transparent)]
     Directory(#[from] DirectoryError),
     #[error(transparent)]
@@ -29,6 +31,18 @@ pub(crate) enum SeedError {
         "cannot write the new directory ({0}): free space or mend the cause, remove what was written, and try again"
     )]
     Io(#[from] io::Error),
+}
+
+/// Refuses a place inside of `source`, of which no byte is to change.
+pub(crate) fn check_outside(target: &Path, source: &Path) -> Result<(), SeedError> {
+    let source = source.canonicalize()?;
+    let target = std::path::absolute(target)?;
+    // What is there of the way to it.
+    let there = target.ancestors().find_map(|way| way.canonicalize().ok());
+    if there.is_some_and(|there| there.starts_with(&source)) {
+        return Err(SeedError::Inside(format!("{target:?}")));
+    }
+    Ok(())
 }
 
 /// Refuses a place that has something in it.
@@ -43,10 +57,12 @@ pub(crate) fn check(target: &Path) -> Result<(), SeedError> {
     }
 }
 
-/// Makes a directory at `target` with an identity and the checkpoint that `fill` writes into it.
+/// Makes a directory at `target` with an identity and the checkpoint that `fill` writes into it. Its openings are counted
+/// on from `epoch`.
 pub(crate) fn seed<E: From<SeedError>>(
     target: &Path,
     identity: &Identity,
+    epoch: u32,
     fill: impl FnOnce(&dyn Files) -> Result<Manifest, E>,
 ) -> Result<(), E> {
     check(target)?;
@@ -62,7 +78,8 @@ pub(crate) fn seed<E: From<SeedError>>(
         manifest.commit(&folder)?;
         let mut sidecar = Sidecar::create(&layout.durable())?;
         let frontier = &manifest.frontier;
-        let (epoch, end, hash) = (frontier.epoch.max(1), frontier.position, frontier.hash);
+        let (end, hash) = (frontier.position, frontier.hash);
+        let epoch = epoch.max(frontier.epoch).max(1);
         sidecar.write(&Durable { epoch, end, hash, orderly: true })?;
         layout.sync()?;
         directory.commit()?;

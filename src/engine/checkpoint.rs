@@ -29,7 +29,7 @@ impl Core {
         let pinned = self.checkpointer.as_ref().map(Checkpointer::pin);
         let pinned = pinned.ok_or(CheckpointError::InMemory)?;
         let newest = pinned.manifests.last().ok_or(CheckpointError::InMemory)?;
-        seed::seed(target, &pinned.identity, |files| {
+        seed::seed(target, &pinned.identity, self.epoch, |files| {
             seed::copy(&*pinned.files, newest, files)?;
             Ok::<_, SeedError>(newest.clone())
         })?;

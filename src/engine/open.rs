@@ -83,6 +83,9 @@ impl fmt::Display for OpenReport {
         if self.rewritten_bytes > 0 {
             write!(f, "; the last close was not orderly, {} bytes were synced again", self.rewritten_bytes)?;
         }
+        if self.leftovers_removed > 0 {
+            write!(f, "; removed {} leftover files of checkpoints", self.leftovers_removed)?;
+        }
         let off = Duration::from_secs(self.clock_ahead_ms.unsigned_abs() / 1_000);
         if !off.is_zero() {
             let way = if self.clock_ahead_ms > 0 { "ahead of" } else { "behind" };

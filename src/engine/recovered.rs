@@ -80,7 +80,7 @@ impl Recovered {
         match OpenError::from(error) {
             OpenError::Damaged { readable, message } if !self.rejected.is_empty() => {
                 let rejected = self.rejected.join("; ");
-                let message = format!("{message} (and no checkpoint could be used: {rejected})");
+                let message = format!("{message} (and checkpoints could not be used: {rejected})");
                 OpenError::Damaged { readable, message }
             }
             error => error,

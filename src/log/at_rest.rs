@@ -10,7 +10,7 @@ use std::{path::Path, sync::Arc};
 
 use super::{
     chunk::HEADER_BYTES,
-    directory::{Identity, Inspection},
+    directory::{Identity, Inspection, Layout},
     recovery::{LogError, read, survey},
     scan::{Found, Index, Tip},
     sidecar::{Durable, Sidecar},
@@ -20,7 +20,7 @@ use super::{
 use crate::checkpoint::CheckpointError;
 use crate::checkpoint::files;
 use crate::checkpoint::load::{Loaded, load};
-use crate::checkpoint::manifest::Frontier;
+use crate::checkpoint::manifest::Manifest;
 use crate::checkpoint::shelf::Shelf;
 
 /// A log that is only read. As long as it exists no engine can open the directory.
@@ -31,9 +31,15 @@ pub(crate) struct LogAtRest {
     pub(crate) verdict: Verdict,
     /// All chunks that belong to the log: those between the two checkpoints, if they are there, and the verdict's.
     pub(crate) chain: Vec<Found>,
-    stores: Folder,
+    /// The newest checkpoint that is whole, behind which the verdict's chunks come.
+    pub(crate) newest: Option<Manifest>,
+    chunks: Chunks,
     directory: Inspection,
 }
+
+/// The stores that chunks are in.
+#[derive(Debug)]
+pub(crate) struct Chunks(Folder);
 
 /// What lies before a log at rest.
 #[derive(Default)]
@@ -51,14 +57,14 @@ impl LogAtRest {
         let directory = Inspection::open(path)?;
         let layout = &directory.layout;
         let proven = Sidecar::read(&layout.durable())?.ok_or_else(|| layout.lacks("durable"))?;
-        let stores = Folder::at(layout.log());
+        let chunks = Chunks::of(layout);
         let (mut shelf, rejected) =
             Shelf::open(Arc::new(files::Folder::at(layout.checkpoint())), directory.identity.id)?;
         let mut before = Before { rejected, ..Before::default() };
         let newest = newest_whole(&mut shelf, &mut before.rejected)?;
-        let frontier = newest.as_ref().map(|(frontier, _)| *frontier).unwrap_or_default();
+        let frontier = newest.as_ref().map(|(manifest, _)| manifest.frontier).unwrap_or_default();
         let start = Start { tip: frontier.tip(), epoch: frontier.epoch, keep: Tip::ORIGIN };
-        let index = survey(&stores)?;
+        let index = chunks.survey()?;
         let verdict = decide(&index, &proven, &start)?;
 
         // What an opening would go on from; and before it what is there still.
@@ -66,14 +72,18 @@ impl LogAtRest {
             Some(_) => history(&mut shelf, &index, start.tip, &mut before.rejected)?,
             None => None,
         };
-        let newest = newest.map(|(_, loaded)| loaded);
+        let (newest, loaded) = newest.unzip();
         let mut chain = Vec::new();
         match history {
-            Some((base, between)) => (before.base, before.newest, chain) = (base, newest, between),
-            None => before.base = newest.unwrap_or_default(),
+            Some((base, between)) => (before.base, before.newest, chain) = (base, loaded, between),
+            None => before.base = loaded.unwrap_or_default(),
         }
         chain.extend(&verdict.chain);
-        Ok((LogAtRest { proven, verdict, chain, stores, directory }, before))
+        Ok((LogAtRest { proven, verdict, chain, newest, chunks, directory }, before))
+    }
+
+    pub(crate) fn layout(&self) -> &Layout {
+        &self.directory.layout
     }
 
     pub(crate) fn identity(&self) -> &Identity {
@@ -82,7 +92,22 @@ impl LogAtRest {
 
     /// The records of a chunk of the chain, their bytes proven once more.
     pub(crate) fn payload(&self, found: &Found) -> Result<Vec<u8>, LogError> {
-        let mut chunk = read(&self.stores, found)?;
+        self.chunks.payload(found)
+    }
+}
+
+impl Chunks {
+    pub(crate) fn of(layout: &Layout) -> Self {
+        Chunks(Folder::at(layout.log()))
+    }
+
+    pub(crate) fn survey(&self) -> Result<Index, LogError> {
+        survey(&self.0)
+    }
+
+    /// The records of a chunk that a survey has found, their bytes proven once more.
+    pub(crate) fn payload(&self, found: &Found) -> Result<Vec<u8>, LogError> {
+        let mut chunk = read(&self.0, found)?;
         chunk.drain(..HEADER_BYTES);
         Ok(chunk)
     }
@@ -92,10 +117,10 @@ impl LogAtRest {
 fn newest_whole(
     shelf: &mut Shelf,
     rejected: &mut Vec<String>,
-) -> Result<Option<(Frontier, Loaded)>, CheckpointError> {
+) -> Result<Option<(Manifest, Loaded)>, CheckpointError> {
     while let Some(manifest) = shelf.newest() {
         match load(&*shelf.files, manifest, &mut |_| {}) {
-            Ok(loaded) => return Ok(Some((manifest.frontier, loaded))),
+            Ok(loaded) => return Ok(Some((manifest.clone(), loaded))),
             Err(CheckpointError::Damaged { name, what }) => {
                 rejected.push(format!("{name}: {what}"));
                 shelf.reject_newest();
@@ -116,7 +141,7 @@ fn history(
 ) -> Result<Option<(Loaded, Vec<Found>)>, CheckpointError> {
     shelf.reject_newest();
     let older = newest_whole(shelf, rejected)?;
-    let from = older.as_ref().map_or(Tip::ORIGIN, |(frontier, _)| frontier.tip());
+    let from = older.as_ref().map_or(Tip::ORIGIN, |(manifest, _)| manifest.frontier.tip());
     let chain = index.chain_back(from, to).ok();
     Ok(chain.map(|chain| (older.map(|(_, loaded)| loaded).unwrap_or_default(), chain)))
 }

@@ -46,6 +46,12 @@ pub(crate) struct Identity {
     pub(crate) segment_bytes: u32,
 }
 
+impl Identity {
+    pub(crate) fn random() -> Self {
+        Identity { id: rand::random(), secret: rand::random(), segment_bytes: SEGMENT_BYTES as u32 }
+    }
+}
+
 impl std::fmt::Debug for Identity {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // The secret stays out of every log.
@@ -85,6 +91,9 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
     pub(crate) fn log(&self) -> PathBuf {
         self.path.join(LOG)
     }
@@ -142,7 +151,7 @@ impl Directory {
             Some(identity) => identity,
             None => {
                 refuse_foreign(&layout)?;
-                Identity { id: rand::random(), secret: rand::random(), segment_bytes: SEGMENT_BYTES as u32 }
+                Identity::random()
             }
         };
         Ok(Self { layout, identity, fresh, _lock: lock })
@@ -195,18 +204,50 @@ impl Inspection {
             refuse_foreign(&layout)?;
             return Err(missing());
         };
-        // A lock on a descriptor that cannot write: shared, so that inspectors do not exclude each other.
-        let lock = match File::open(path.join(LOCK)) {
-            Ok(file) => match file.try_lock_shared() {
-                Ok(()) => Some(Lock(file)),
-                Err(TryLockError::WouldBlock) => return Err(in_use(&layout, &file)),
-                Err(TryLockError::Error(error)) => return Err(layout.io("locking it")(error)),
-            },
-            // A copy may have been made without the lock file.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(layout.io("locking it")(error)),
+        let lock = lock_shared(&layout)?;
+        Ok(Self { layout, identity, _lock: lock })
+    }
+}
+
+/// What is left of a directory, whatever is gone from it. Only read; no engine can open it meanwhile.
+#[derive(Debug)]
+pub(crate) struct Remains {
+    pub(crate) layout: Layout,
+    /// Or why it is not known any more.
+    pub(crate) identity: Result<Identity, DirectoryError>,
+    _lock: Option<Lock>,
+}
+
+impl Remains {
+    /// Looks at `path` without changing a byte there. An error if nothing of a stockhold directory is left.
+    pub(crate) fn open(path: &Path) -> Result<Self, DirectoryError> {
+        let layout = Layout { path: path.to_owned() };
+        let parts = [IDENTITY, LOG, DURABLE, CHECKPOINT];
+        if !parts.iter().any(|part| path.join(part).exists()) {
+            return Err(DirectoryError::Missing { path: path.to_owned() });
+        }
+        let lock = lock_shared(&layout)?;
+        let identity = match read_identity(&layout) {
+            Ok(found) => found.ok_or_else(|| layout.lacks(IDENTITY)),
+            // Without its mark it may be another program's, but something of ours lies beside it.
+            Err(problem @ (DirectoryError::Foreign { .. } | DirectoryError::Corrupt { .. })) => Err(problem),
+            Err(error) => return Err(error),
         };
         Ok(Self { layout, identity, _lock: lock })
+    }
+}
+
+/// A lock on a descriptor that cannot write: shared, so that inspectors do not exclude each other.
+fn lock_shared(layout: &Layout) -> Result<Option<Lock>, DirectoryError> {
+    match File::open(layout.path.join(LOCK)) {
+        Ok(file) => match file.try_lock_shared() {
+            Ok(()) => Ok(Some(Lock(file))),
+            Err(TryLockError::WouldBlock) => Err(in_use(layout, &file)),
+            Err(TryLockError::Error(error)) => Err(layout.io("locking it")(error)),
+        },
+        // A copy may have been made without the lock file.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(layout.io("locking it")(error)),
     }
 }
 

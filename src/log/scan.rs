@@ -212,6 +212,15 @@ impl Index {
         Ok(chain)
     }
 
+    /// The chunks before `to`, the last one first, as far back as they are there.
+    pub(crate) fn back(&self, mut to: Tip) -> impl Iterator<Item = &Found> {
+        std::iter::from_fn(move || {
+            let found = self.by_hash.get(&to.hash).filter(|found| Tip::after(found) == to)?;
+            to = Tip::before(found);
+            Some(found)
+        })
+    }
+
     /// The chunks that follow `from`, of epoch `epoch_min` or later and never falling. Where two chunks follow the
     /// same one, a later opening overruled an earlier one; within one opening the longer chain is taken.
     pub(crate) fn chain_on(&self, from: Tip, epoch_min: u32) -> Vec<Found> {

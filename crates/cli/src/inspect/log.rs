@@ -13,15 +13,16 @@ use crate::exit::CODES;
 
 /// Shows the log, an entry a line, changing nothing.
 ///
-/// An entry's position is the one that its caller was told; they are in order, not consecutive.
+/// An entry's position is the one that its caller was told; they are in order, not consecutive. What checkpoints have
+/// made superfluous is no longer there: `stockhold verify` says from which position on the log is kept.
 #[derive(clap::Args)]
 #[command(after_long_help = format!("{MORE_HELP}\n\n{CODES}"))]
 pub(crate) struct Args {
     #[command(flatten)]
     common: Common,
-    /// Begin with the first entry at this position or behind it
-    #[arg(long, value_name = "POSITION", default_value_t = 0)]
-    from: u64,
+    /// Begin with the first entry at this position or behind it [default: the first that is kept]
+    #[arg(long, value_name = "POSITION")]
+    from: Option<u64>,
 }
 
 const MORE_HELP: &str = "\
@@ -110,7 +111,13 @@ pub(crate) fn run(args: Args) -> ExitCode {
 fn log(args: &Args) -> Result<(), Stop> {
     let inspection = Inspection::open(&args.common.dir)?;
     let mut output = Output::new();
-    for entry in inspection.log(Position(args.from)) {
+    let kept = inspection.report().from;
+    if args.from.is_some_and(|from| from < kept.0) {
+        eprintln!(
+            "stockhold: the log is kept from position {kept} on; what lies before is only in a checkpoint"
+        );
+    }
+    for entry in inspection.log(args.from.map_or(kept, Position)) {
         let entry = match entry {
             Ok(entry) => entry,
             Err(error) => {

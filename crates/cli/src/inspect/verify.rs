@@ -31,6 +31,9 @@ Examples:
   stockhold verify --dir shop
   stockhold verify --dir shop --json | jq .verified
 
+A directory that has checkpoints begins with what the older one says; the log behind it must come to what the younger
+one says.
+
 With --json, one object: verified, and either what was found, or bad_position and error.";
 
 /// One object, whatever was found.
@@ -53,6 +56,10 @@ struct Found {
     epoch: u32,
     closed_in_order: bool,
     records: u64,
+    /// Where the log begins that is kept.
+    from: u64,
+    checkpoint: Option<u64>,
+    checkpoints_rejected: Vec<String>,
     chunks: u64,
     bytes: u64,
     end: u64,
@@ -84,6 +91,9 @@ impl Found {
             epoch: report.epoch,
             closed_in_order: report.closed_in_order,
             records: report.records,
+            from: report.from.0,
+            checkpoint: report.checkpoint.map(|position| position.0),
+            checkpoints_rejected: report.checkpoints_rejected.clone(),
             chunks: report.chunks,
             bytes: report.bytes,
             end: report.end.0,
@@ -146,16 +156,32 @@ fn show(
 }
 
 fn describe(output: &mut Output, inspection: &Inspection) -> Result<(), Stop> {
-    let Report { directory_id, epoch, closed_in_order, records, chunks, bytes, end, acknowledged, .. } =
-        inspection.report().clone();
+    let Report {
+        directory_id, epoch, closed_in_order, records, from, chunks, bytes, end, acknowledged, ..
+    } = *inspection.report();
     let closed = if closed_in_order { "closed in order" } else { "not closed in order" };
     output.line(format_args!("directory      {directory_id:032x}, opening {epoch}, {closed}"))?;
-    output.line(format_args!(
-        "log            {} entries in {} chunks, {} bytes",
-        thousands(records),
-        thousands(chunks),
-        thousands(bytes)
-    ))?;
+    if from.0 == 0 {
+        output.line(format_args!(
+            "log            {} entries in {} chunks, {} bytes",
+            thousands(records),
+            thousands(chunks),
+            thousands(bytes)
+        ))?;
+    } else {
+        output.line(format_args!("entries        {} since the beginning", thousands(records)))?;
+        output.line(format_args!(
+            "log            kept from position {from} on, {} chunks, {} bytes",
+            thousands(chunks),
+            thousands(bytes)
+        ))?;
+    }
+    if let Some(checkpoint) = inspection.report().checkpoint {
+        output.line(format_args!("checkpoint     position {checkpoint}"))?;
+    }
+    for rejected in &inspection.report().checkpoints_rejected {
+        output.line(format_args!("checkpoint     NOT USABLE: {rejected}"))?;
+    }
     output.line(format_args!("end            position {end}, acknowledged up to {acknowledged} at least"))?;
     if records > 0 {
         output.line(format_args!("last time      {}", inspection.report().time))?;

@@ -1,0 +1,191 @@
+//! `stockhold salvage`: what is left of a damaged directory, in a new one.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use serde::Serialize;
+use stockhold::error::SalvageError;
+use stockhold::salvage::{Missing, Report, Unapplied, salvage};
+
+use super::text::{counted, thousands};
+use super::{Common, Output, Stop, finish};
+use crate::exit::{CODES, Trouble};
+
+/// Recovers what is provably valid of a damaged directory into a new one, changing nothing in the first.
+///
+/// Recovered are a checkpoint that is whole, or the log's beginning, and from there every whole group of the log up to
+/// the first that is damaged, missing or contradicts what lies before; from whichever start that reaches furthest. What
+/// lies behind is told by position, and not applied. The new directory is verified before the command ends.
+///
+/// It has the identity of the damaged one, unless that is lost: then holds have other ids than their callers were given.
+/// Open it in the place of the damaged one, never beside it.
+#[derive(clap::Args)]
+#[command(after_long_help = format!("{MORE_HELP}\n\n{CODES}"))]
+pub(crate) struct Args {
+    #[command(flatten)]
+    common: Common,
+    /// The directory to make; nothing may be there
+    #[arg(long)]
+    out: PathBuf,
+}
+
+const MORE_HELP: &str = "\
+Examples:
+  stockhold salvage --dir damaged --out shop
+  stockhold salvage --dir damaged --out shop --json | jq '.missing'
+
+Code 0 says that nothing acknowledged is missing, code 1 that something is, or may be. With --json, one object.";
+
+#[derive(Serialize)]
+struct Json<'a> {
+    out: String,
+    complete: bool,
+    directory_id: String,
+    identity_lost: Option<&'a str>,
+    sidecar_lost: Option<&'a str>,
+    checkpoint: Option<u64>,
+    checkpoints_rejected: &'a [String],
+    end: u64,
+    acknowledged: u64,
+    contradiction: Option<Contradiction<'a>>,
+    missing: Vec<Range>,
+    unapplied: Vec<Range>,
+    records: u64,
+    stock_keys: u64,
+    holds: u64,
+    op_keys: u64,
+    time_unix_ms: u64,
+}
+
+#[derive(Serialize)]
+struct Contradiction<'a> {
+    position: u64,
+    what: &'a str,
+}
+
+#[derive(Serialize)]
+struct Range {
+    from: u64,
+    until: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    records: Option<u64>,
+}
+
+impl From<&Missing> for Range {
+    fn from(missing: &Missing) -> Self {
+        Range { from: missing.from.0, until: missing.until.0, records: None }
+    }
+}
+
+impl From<&Unapplied> for Range {
+    fn from(range: &Unapplied) -> Self {
+        Range { from: range.from.0, until: range.until.0, records: Some(range.records) }
+    }
+}
+
+pub(crate) fn run(args: Args) -> ExitCode {
+    finish(run_salvage(&args))
+}
+
+fn run_salvage(args: &Args) -> Result<(), Stop> {
+    let report = salvage(&args.common.dir, &args.out).map_err(|error| match error {
+        SalvageError::Source(error) => Stop::from(error),
+        SalvageError::Exists(sentence) => Stop::Trouble(Trouble::Usage(sentence)),
+        SalvageError::Nothing(_) => Stop::Untrue(error.to_string()),
+        error => Stop::Trouble(Trouble::Environment(error.to_string())),
+    })?;
+    let shown = if args.common.json { show_json(args, &report) } else { show(&report) };
+    // Whether or not anybody read it: what is missing decides.
+    match shown {
+        Ok(()) | Err(Stop::Unread) if !report.is_complete() => Err(Stop::Untrue(format!(
+            "not everything that was acknowledged was recovered: {}",
+            lost(&report)
+        ))),
+        shown => shown,
+    }
+}
+
+fn lost(report: &Report) -> String {
+    let mut lost = Vec::new();
+    if report.end < report.acknowledged {
+        lost.push(format!("it goes up to position {} of {}", report.end, report.acknowledged));
+    }
+    if report.sidecar_lost.is_some() || report.contradiction.is_some() {
+        lost.push("there may have been more".into());
+    }
+    if report.identity_lost.is_some() {
+        lost.push("holds have other ids than before".into());
+    }
+    lost.join("; ")
+}
+
+fn show_json(args: &Args, report: &Report) -> Result<(), Stop> {
+    let mut output = Output::new();
+    output.json(&Json {
+        out: args.out.display().to_string(),
+        complete: report.is_complete(),
+        directory_id: format!("{:032x}", report.directory_id),
+        identity_lost: report.identity_lost.as_deref(),
+        sidecar_lost: report.sidecar_lost.as_deref(),
+        checkpoint: report.checkpoint.map(|position| position.0),
+        checkpoints_rejected: &report.checkpoints_rejected,
+        end: report.end.0,
+        acknowledged: report.acknowledged.0,
+        contradiction: report
+            .contradiction
+            .as_ref()
+            .map(|drift| Contradiction { position: drift.position.0, what: &drift.what }),
+        missing: report.missing.iter().map(Range::from).collect(),
+        unapplied: report.unapplied.iter().map(Range::from).collect(),
+        records: report.records,
+        stock_keys: report.stock_keys,
+        holds: report.holds,
+        op_keys: report.op_keys,
+        time_unix_ms: report.time.0,
+    })?;
+    output.close()
+}
+
+fn show(report: &Report) -> Result<(), Stop> {
+    let mut output = Output::new();
+    match report.checkpoint {
+        Some(position) => output.line(format_args!("from           a checkpoint at position {position}"))?,
+        None => output.line(format_args!("from           the log's beginning"))?,
+    }
+    for rejected in &report.checkpoints_rejected {
+        output.line(format_args!("not usable     {rejected}"))?;
+    }
+    let bound = if report.sidecar_lost.is_some() { " at least" } else { "" };
+    output.line(format_args!(
+        "up to          position {}, of {}{bound} acknowledged",
+        report.end, report.acknowledged
+    ))?;
+    if let Some(drift) = &report.contradiction {
+        output
+            .line(format_args!("ended by       the entry at position {}: {}", drift.position, drift.what))?;
+    }
+    output.line(format_args!(
+        "recovered      {} entries: {}, {} with units, {}",
+        thousands(report.records),
+        counted(report.stock_keys, "stock key"),
+        counted(report.holds, "hold"),
+        counted(report.op_keys, "op key")
+    ))?;
+    for Missing { from, until, .. } in &report.missing {
+        output.line(format_args!("MISSING        from position {from} until {until}"))?;
+    }
+    for Unapplied { from, until, records, .. } in &report.unapplied {
+        output.line(format_args!(
+            "not applied    from position {from} until {until}: {} entries, readable, but not what came before them",
+            thousands(*records)
+        ))?;
+    }
+    if let Some(why) = &report.sidecar_lost {
+        output.line(format_args!("LOST           {why}: how much was acknowledged is not known"))?;
+    }
+    if let Some(why) = &report.identity_lost {
+        output.line(format_args!("LOST           {why}: holds have other ids than before"))?;
+    }
+    output.line(format_args!("verified       everything that the new directory says is true of it"))?;
+    output.close()
+}

@@ -1,0 +1,177 @@
+//! `stockhold backup` and `salvage`, run as a user would; and what `verify` and `log` say of a log that was cut.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use stockhold::{Config, Engine, Receive, Reserve};
+
+struct Shop {
+    scratch: tempfile::TempDir,
+    /// Of the checkpoints.
+    positions: [u64; 2],
+}
+
+/// A directory with two checkpoints and a little log behind them.
+fn shop() -> Shop {
+    let scratch = tempfile::tempdir().unwrap();
+    let open = || Engine::open(scratch.path().join("shop"), Config::default()).unwrap();
+    let engine = open();
+    let poster = engine.declare("poster", "berlin").unwrap();
+    engine.receive(Receive::units(poster, 10)).unwrap().wait().unwrap();
+    let positions = [1, 2].map(|units| {
+        engine.reserve(Reserve::units(poster, units).reference("order")).unwrap().wait().unwrap();
+        engine.checkpoint().unwrap().0
+    });
+    engine.reserve(Reserve::units(poster, 3).reference("order")).unwrap().wait().unwrap();
+    engine.shutdown().unwrap();
+    // What the checkpoints have made superfluous goes with the next group at the latest.
+    drop(open());
+    Shop { scratch, positions }
+}
+
+impl Shop {
+    fn path(&self, name: &str) -> PathBuf {
+        self.scratch.path().join(name)
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        run(&self.path("shop"), args)
+    }
+
+    fn copy(&self, command: &str, json: bool) -> Output {
+        let out = self.path("new");
+        let mut args = vec![command, "--out", out.to_str().unwrap()];
+        args.extend(json.then_some("--json"));
+        self.run(&args)
+    }
+}
+
+fn run(dir: &Path, args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_stockhold"));
+    command.arg(args[0]).arg("--dir").arg(dir).args(&args[1..]).output().unwrap()
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+fn json(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", stderr(output)))
+}
+
+#[test]
+fn verify_and_log_say_where_a_log_begins_that_was_cut() {
+    let shop = shop();
+    let found = json(&shop.run(&["verify", "--json"]));
+    let [older, newer] = shop.positions;
+    assert_eq!((&found["from"], &found["checkpoint"]), (&older.into(), &newer.into()));
+    assert_eq!((&found["verified"], &found["checkpoints_rejected"]), (&true.into(), &Value::Array(vec![])));
+    let text = stdout(&shop.run(&["verify"]));
+    assert!(text.contains(&format!("kept from position {older} on")), "{text}");
+    assert!(text.contains(&format!("checkpoint     position {newer}")), "{text}");
+    let all = shop.run(&["log"]);
+    let from = |position: u64| shop.run(&["log", "--from", &position.to_string()]);
+    assert_eq!((stdout(&all), stderr(&all)), (stdout(&from(older)), stderr(&from(older))));
+    assert_eq!((code(&from(1)), stdout(&from(1))), (0, stdout(&all)));
+    assert!(stderr(&from(1)).contains(&format!("kept from position {older} on")), "{}", stderr(&from(1)));
+    assert_eq!(
+        stdout(&all).lines().filter(|line| line.contains("  reserve  ")).count(),
+        2,
+        "{}",
+        stdout(&all)
+    );
+
+    // A damaged checkpoint is told, and what is kept is verified from the older one.
+    let newest = format!("checkpoint/manifest-{:016x}", 2);
+    fs::write(shop.path("shop").join(newest), b"scribble").unwrap();
+    let output = shop.run(&["verify", "--json"]);
+    let found = json(&output);
+    assert_eq!((code(&output), &found["checkpoint"]), (0, &older.into()));
+    assert_eq!(found["checkpoints_rejected"].as_array().unwrap().len(), 1);
+    assert!(stdout(&shop.run(&["verify"])).contains("NOT USABLE: manifest-"));
+}
+
+#[test]
+fn a_backup_says_the_same_as_the_directory() {
+    for as_json in [false, true] {
+        let shop = shop();
+        let output = shop.copy("backup", as_json);
+        assert_eq!((code(&output), stderr(&output).as_str()), (0, ""));
+        if as_json {
+            assert_eq!((&json(&output)["stock_keys"], &json(&output)["records"]), (&1.into(), &7.into()));
+        } else {
+            assert!(stdout(&output).contains("and verified: 7 entries, 1 stock key"), "{}", stdout(&output));
+        }
+        for args in [&["levels"][..], &["levels", "--json"], &["holds", "--json"]] {
+            let copy = run(&shop.path("new"), args);
+            assert_eq!((code(&copy), stdout(&copy)), (0, stdout(&shop.run(args))), "{args:?}");
+        }
+        assert_eq!(code(&run(&shop.path("new"), &["verify"])), 0);
+        let again = shop.copy("backup", as_json);
+        assert_eq!(code(&again), 2, "{}", stderr(&again));
+        assert!(stderr(&again).contains("is there already"), "{}", stderr(&again));
+    }
+}
+
+#[test]
+fn a_damaged_directory_is_not_backed_up_but_salvaged() {
+    let shop = shop();
+    let end = json(&shop.run(&["verify", "--json"]))["end"].as_u64().unwrap();
+    fs::remove_dir_all(shop.path("shop/log")).unwrap();
+    let refused = shop.copy("backup", false);
+    assert_eq!((code(&refused), shop.path("new").exists()), (1, false));
+    assert!(stderr(&refused).contains("salvage"), "{}", stderr(&refused));
+
+    let output = shop.copy("salvage", true);
+    let (found, newer) = (json(&output), shop.positions[1]);
+    assert_eq!((code(&output), &found["complete"]), (1, &false.into()));
+    assert_eq!((&found["end"], &found["acknowledged"]), (&newer.into(), &end.into()));
+    assert_eq!(found["missing"], serde_json::json!([{"from": newer, "until": end}]));
+    assert!(stderr(&output).contains(&format!("up to position {newer} of {end}")), "{}", stderr(&output));
+    assert_eq!(code(&run(&shop.path("new"), &["verify"])), 0);
+
+    fs::remove_dir_all(shop.path("new")).unwrap();
+    let text = stdout(&shop.copy("salvage", false));
+    for line in [
+        format!("from           a checkpoint at position {newer}\n"),
+        format!("up to          position {newer}, of {end} acknowledged\n"),
+        "recovered      5 entries: 1 stock key, 2 holds with units, 0 op keys\n".into(),
+        format!("MISSING        from position {newer} until {end}\n"),
+        "verified       ".into(),
+    ] {
+        assert!(text.contains(&line), "{line}: {text}");
+    }
+}
+
+#[test]
+fn a_salvage_that_lost_nothing_leaves_with_code_0_and_one_that_found_nothing_with_1() {
+    let shop = shop();
+    // The store alone would open empty.
+    let stores = fs::read_dir(shop.path("shop/log")).unwrap();
+    let db = stores.map(|store| store.unwrap().path()).max().unwrap().join("db");
+    let mut bytes = fs::read(&db).unwrap();
+    bytes[..20].fill(0);
+    fs::write(&db, bytes).unwrap();
+    let output = shop.copy("salvage", false);
+    assert_eq!((code(&output), stderr(&output).as_str()), (0, ""));
+    assert_eq!(code(&shop.copy("salvage", false)), 2, "it is there already");
+
+    fs::remove_dir_all(shop.path("new")).unwrap();
+    fs::remove_dir_all(shop.path("shop/log")).unwrap();
+    fs::remove_dir_all(shop.path("shop/checkpoint")).unwrap();
+    let output = shop.copy("salvage", true);
+    assert_eq!((code(&output), shop.path("new").exists()), (1, false));
+    assert!(stderr(&output).contains("nothing can be salvaged"), "{}", stderr(&output));
+    fs::remove_dir_all(shop.path("shop")).unwrap();
+    assert_eq!(code(&shop.copy("salvage", true)), 3);
+}

@@ -1,0 +1,87 @@
+//! A full checkpoint: a whole state, written at once into an empty folder.
+
+use super::CheckpointError;
+use super::entry::{Entry, Happened, HoldEntry, LevelEntry, NameEntry, OpEntry};
+use super::files::Files;
+use super::load::load;
+use super::manifest::{Frontier, Manifest};
+use super::run::{RunRef, RunWriter};
+use crate::fold::levels::Contradiction;
+use crate::fold::state::{Fold, FoldedOp};
+use crate::log::record::Encoded;
+use crate::log::scan::Found;
+
+/// Of the only checkpoint in its folder.
+const NUMBER: u64 = 1;
+
+/// All that a checkpoint says, in memory.
+#[derive(Default)]
+pub(crate) struct Whole {
+    pub fold: Fold,
+    /// By position.
+    pub ops: Vec<OpEntry>,
+    /// Of the chunk that ends where the fold does.
+    hash: u64,
+}
+
+impl Whole {
+    /// What a checkpoint says.
+    pub(crate) fn load(files: &dyn Files, manifest: &Manifest) -> Result<Whole, CheckpointError> {
+        let mut ops = Vec::new();
+        let loaded = load(files, manifest, &mut |op| ops.push(op))?;
+        Ok(Whole { fold: loaded.fold, ops, hash: manifest.frontier.hash })
+    }
+
+    /// Takes in the log's next chunk.
+    pub(crate) fn chunk(&mut self, found: &Found, payload: &[u8]) -> Result<(), Contradiction> {
+        let Whole { fold, ops, hash } = self;
+        fold.payload(found.header.start, payload, &mut |op: FoldedOp<'_>| {
+            let record = Encoded::new(op.record).map(|record| record.as_bytes().into()).unwrap_or_default();
+            ops.push(OpEntry { position: op.position, at: op.at, epoch: op.epoch, record });
+        })?;
+        *hash = found.hash;
+        Ok(())
+    }
+
+    /// Writes it into a folder of the directory with the identity `directory`, to be committed.
+    pub(crate) fn write(&self, files: &dyn Files, directory: [u8; 16]) -> Result<Manifest, CheckpointError> {
+        let fold = &self.fold;
+        let names = (0..).zip(&fold.names).map(|(key, (sku, location))| {
+            let (sku, location) = (sku.clone(), location.clone());
+            NameEntry { key, sku, location }
+        });
+        let levels = fold.levels.iter().map(|(key, level)| LevelEntry { key, level: *level, gated: true });
+        let holds =
+            fold.holds.iter().map(|(slot, hold)| HoldEntry { slot, what: Happened::Made(hold.clone()) });
+        let runs = [
+            write(files, levels)?,
+            write(files, names)?,
+            write(files, holds)?,
+            write(files, self.ops.iter().cloned())?,
+        ];
+        let frontier = Frontier {
+            position: fold.position,
+            hash: self.hash,
+            epoch: fold.epoch,
+            opened_at_ms: fold.opened_at.0,
+            now_ms: fold.now.0,
+            records: fold.records,
+        };
+        let runs = runs.into_iter().flatten().collect();
+        Ok(Manifest { number: NUMBER, directory, frontier, runs })
+    }
+}
+
+/// One run of entries in their order; none of no entries.
+fn write<E: Entry>(
+    files: &dyn Files,
+    entries: impl Iterator<Item = E>,
+) -> Result<Option<RunRef>, CheckpointError> {
+    let mut entries = entries.peekable();
+    if entries.peek().is_none() {
+        return Ok(None);
+    }
+    let mut run = RunWriter::create(files, 2 * NUMBER)?;
+    entries.try_for_each(|entry| run.put(&entry))?;
+    run.finish().map(Some)
+}

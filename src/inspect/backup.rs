@@ -1,0 +1,70 @@
+//! A copy of a directory at rest.
+
+use std::path::Path;
+
+use super::Inspection;
+use crate::checkpoint::files::Folder;
+use crate::checkpoint::full::Whole;
+use crate::checkpoint::seed::{self, SeedError};
+use crate::error::BackupError;
+use crate::log::at_rest::LogAtRest;
+use crate::types::Position;
+
+impl Inspection {
+    /// Copies all that the directory has into a new one, which then begins with a checkpoint and an empty log; says up to
+    /// where it goes. As with [`Engine::backup`](crate::Engine::backup) the copy has the directory's identity: open it in
+    /// the place of the directory, never beside it.
+    ///
+    /// Cost: reads the newest checkpoint and the log behind it again, and writes all of the state.
+    ///
+    /// ```
+    /// # use stockhold::{Config, Engine, Receive, inspect::Inspection};
+    /// # let scratch = tempfile::tempdir()?;
+    /// # let (directory, copy) = (scratch.path().join("stock"), scratch.path().join("backup"));
+    /// # let engine = Engine::open(&directory, Config::default())?;
+    /// # let poster = engine.declare("poster", "berlin")?;
+    /// # engine.receive(Receive::units(poster, 10))?.wait()?;
+    /// # engine.shutdown()?;
+    /// let inspection = Inspection::open(&directory)?;
+    /// assert_eq!(inspection.backup(&copy)?, inspection.report().end);
+    /// # assert_eq!(Engine::open(&copy, Config::default())?.available(poster)?, 10);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`BackupError::Exists`] for a place with something in it, or inside of the directory.
+    /// [`BackupError::Damaged`] with a [drift](Self::drift). After [`BackupError::Failed`] what was written is no directory
+    /// that opens; remove it.
+    pub fn backup(&self, directory: impl AsRef<Path>) -> Result<Position, BackupError> {
+        let target = directory.as_ref();
+        if let Some(drift) = &self.drift {
+            return Err(BackupError::Damaged(drift.to_string()));
+        }
+        seed::check_outside(target, self.log.layout().path())?;
+        seed::check(target)?;
+        let whole = whole(&self.log)?;
+        let identity = self.log.identity();
+        seed::seed(target, identity, self.report.epoch, |files| {
+            whole.write(files, identity.id).map_err(SeedError::from)
+        })?;
+        Ok(Position(whole.fold.position))
+    }
+}
+
+/// What an opening would come to.
+fn whole(log: &LogAtRest) -> Result<Whole, BackupError> {
+    let failed = |error: &dyn std::fmt::Display| BackupError::Failed(error.to_string());
+    let mut whole = match &log.newest {
+        Some(newest) => {
+            let folder = Folder::at(log.layout().checkpoint());
+            Whole::load(&folder, newest).map_err(|error| failed(&error))?
+        }
+        None => Whole::default(),
+    };
+    for found in &log.verdict.chain {
+        let payload = log.payload(found).map_err(|error| failed(&error))?;
+        whole.chunk(found, &payload).map_err(|error| failed(&error))?;
+    }
+    Ok(whole)
+}

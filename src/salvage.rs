@@ -1,0 +1,137 @@
+//! What is left of a damaged directory, brought into a new one.
+//!
+//! Not a byte under the source is changed, not even its lock file. Chunks of the log are read out of its files as they lie
+//! there.
+//!
+//! Recovered is what can be proven: a checkpoint that is whole, or the log's beginning, and from there whole groups of
+//! the log, each chunk linked to the one before by its hash, up to where the chain ends or an entry contradicts what
+//! lies before. Of several checkpoints the one is taken from which this reaches furthest. What lies behind is told by
+//! position and not applied, since what came before it is not known.
+//!
+//! The new directory begins with a checkpoint of what was recovered. It has the source's identity, so ids of holds and
+//! stock keys go on to mean the same in it, unless the source has lost it; see [`Report::identity_lost`]. It is opened and
+//! judged, as [`Inspection::open`] does, before it is called done.
+//!
+//! ```
+//! use stockhold::salvage::salvage;
+//! # use stockhold::{Config, Engine, Receive};
+//! # let scratch = tempfile::tempdir()?;
+//! # let (damaged, new) = (scratch.path().join("stock"), scratch.path().join("new"));
+//! # let engine = Engine::open(&damaged, Config::default())?;
+//! # let poster = engine.declare("poster", "berlin")?;
+//! # engine.receive(Receive::units(poster, 10))?.wait()?;
+//! # engine.checkpoint()?;
+//! # engine.shutdown()?;
+//!
+//! std::fs::remove_dir_all(damaged.join("log"))?; // say, the disk has lost it
+//! assert!(Engine::open(&damaged, Config::default()).is_err());
+//!
+//! let report = salvage(&damaged, &new)?;
+//! println!("{report}");
+//! if !report.is_complete() {
+//!     println!("missing: {:?}", report.missing);
+//! }
+//! let engine = Engine::open(&new, Config::default())?;
+//! # assert_eq!(engine.available(poster)?, 10);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! A disk that gives read errors is copied first, by a program made for that, and its copy salvaged.
+
+mod openings;
+mod reach;
+mod report;
+
+use std::path::Path;
+
+use self::reach::{Reach, Remnant};
+use self::report::Behind;
+pub use self::report::{Missing, Report, Unapplied};
+use crate::checkpoint::full::Whole;
+use crate::checkpoint::seed::{self, SeedError};
+use crate::error::{OpenError, SalvageError};
+use crate::inspect::Inspection;
+use crate::log::directory::Identity;
+use crate::log::recovery::LogError;
+use crate::types::Position;
+
+/// Recovers what is provably valid of the directory `source` into a new one at `target`. See the [module](self).
+///
+/// Cost: reads the store's file and each checkpoint, folds the log from one or more of them, and writes the state. Its
+/// memory is that of the state, and a small entry for each chunk of the log.
+///
+/// # Errors
+///
+/// [`Source`](SalvageError::Source) if the source is none, in use, of a newer format, or cannot be read;
+/// [`Exists`](SalvageError::Exists) for a target with something in it, or inside of the source;
+/// [`Nothing`](SalvageError::Nothing) if nothing can be proven; then no target is made. After
+/// [`Failed`](SalvageError::Failed) remove what was written.
+pub fn salvage(source: impl AsRef<Path>, target: impl AsRef<Path>) -> Result<Report, SalvageError> {
+    let (source, target) = (source.as_ref(), target.as_ref());
+    let remnant = Remnant::read(source)?;
+    seed::check_outside(target, source)?;
+    seed::check(target)?;
+    let (reach, rejected) = remnant.best()?;
+    let behind = Behind::of(&remnant, reach.end)?;
+    if reach.end == 0 {
+        return Err(SalvageError::Nothing(nothing(&remnant, &rejected, &behind)));
+    }
+    let whole = remnant.fold(&reach)?;
+    let identity = match &remnant.directory.identity {
+        Ok(identity) => *identity,
+        // What is written under an id goes on under it. Only the secret is gone.
+        Err(_) => match &reach.manifest {
+            Some(manifest) => Identity { id: manifest.directory, ..Identity::random() },
+            None => Identity::random(),
+        },
+    };
+    seed::seed(target, &identity, remnant.epoch_seen(), |files| {
+        whole.write(files, identity.id).map_err(SeedError::from)
+    })?;
+    judge(target, &whole)?;
+    Ok(Report::of(&remnant, reach, rejected, behind, &whole, &identity))
+}
+
+/// Whether the new directory is whole, and has what was to be written into it.
+fn judge(target: &Path, whole: &Whole) -> Result<(), SalvageError> {
+    let failed = |what: String| Err(SalvageError::Failed(format!("the new directory is not right: {what}")));
+    let found = match Inspection::open(target) {
+        Ok(found) => found,
+        Err(error) => return failed(error.to_string()),
+    };
+    if let Some(drift) = found.drift() {
+        return failed(drift.to_string());
+    }
+    let (report, fold) = (found.report(), &whole.fold);
+    if (report.end, report.records) != (Position(fold.position), fold.records) {
+        return failed(format!("it ends at position {} and not at {}", report.end, fold.position));
+    }
+    Ok(())
+}
+
+fn nothing(remnant: &Remnant, rejected: &[String], behind: &Behind) -> String {
+    let mut sentence = "no checkpoint is whole and the log's beginning is not there".to_owned();
+    if remnant.is_unused() {
+        sentence = "the directory was never used".to_owned();
+    }
+    for rejected in rejected {
+        sentence.push_str(&format!("; {rejected}"));
+    }
+    if let Some(first) = behind.unapplied.first() {
+        let records: u64 = behind.unapplied.iter().map(|range| range.records).sum();
+        sentence.push_str(&format!("; {records} entries are readable from position {} on", first.from));
+    }
+    sentence
+}
+
+impl From<LogError> for SalvageError {
+    fn from(error: LogError) -> Self {
+        SalvageError::Source(OpenError::from(error))
+    }
+}
+
+impl Reach {
+    fn checkpoint(&self) -> Option<Position> {
+        self.manifest.as_ref().map(|manifest| Position(manifest.frontier.position))
+    }
+}

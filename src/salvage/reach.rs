@@ -1,0 +1,313 @@
+//! What is left, and how far each start reaches in it.
+//!
+//! The log's end is not decided as an opening does, which refuses where something is amiss; but by the same rules: hashes
+//! link chunks, epochs tell a log from what an older opening has left behind a cut, the commit mark ends a group.
+
+use std::path::Path;
+
+use super::openings::Openings;
+
+use crate::checkpoint::CheckpointError;
+use crate::checkpoint::files::{Files, Folder};
+use crate::checkpoint::full::Whole;
+use crate::checkpoint::load::load;
+use crate::checkpoint::manifest::Manifest;
+use crate::error::SalvageError;
+use crate::fold::state::Fold;
+use crate::fold::verify::{Drift, Verifier};
+use crate::log::at_rest::Chunks;
+use crate::log::directory::Remains;
+use crate::log::recovery::LogError;
+use crate::log::scan::{Found, Index, Tip};
+use crate::log::sidecar::{Durable, Sidecar, SidecarError};
+use crate::log::verdict::Start;
+
+/// What is left of a directory.
+pub(super) struct Remnant {
+    pub directory: Remains,
+    /// Or why it is not known.
+    pub sidecar: Result<Durable, String>,
+    /// Without what openings have left behind a cut.
+    pub index: Index,
+    openings: Openings,
+    pub chunks: Chunks,
+    /// The newest first.
+    pub manifests: Vec<Manifest>,
+    rejected: Vec<String>,
+    files: Folder,
+}
+
+/// A start, and what follows it.
+pub(super) struct Reach {
+    /// `None`: the log's beginning.
+    pub manifest: Option<Manifest>,
+    pub chain: Vec<Found>,
+    pub end: u64,
+    /// The entry that ended it, if it was one.
+    pub contradiction: Option<Drift>,
+}
+
+impl Remnant {
+    /// Reads everything but the runs of checkpoints and the entries of the log.
+    pub(super) fn read(path: &Path) -> Result<Remnant, LogError> {
+        let directory = Remains::open(path)?;
+        let layout = &directory.layout;
+        let sidecar = match Sidecar::read(&layout.durable()) {
+            Ok(Some(durable)) => Ok(durable),
+            Ok(None) => Err("the file `durable` is missing".to_owned()),
+            Err(SidecarError::Corrupt) => {
+                Err("the file `durable` is damaged in both of its slots".to_owned())
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let files = Folder::at(layout.checkpoint());
+        let id = directory.identity.as_ref().ok().map(|identity| identity.id);
+        let (mut manifests, mut rejected) = (Vec::new(), Vec::new());
+        let names = files.list().unwrap_or_else(|error| {
+            rejected.push(format!("checkpoint: {error}"));
+            Vec::new()
+        });
+        for name in names.iter().filter(|name| Manifest::is_name(name)) {
+            match Manifest::read(&files, name) {
+                Ok(manifest) if id.is_none_or(|id| id == manifest.directory) => manifests.push(manifest),
+                Ok(_) => rejected.push(format!("{name}: it belongs to another directory")),
+                Err(error @ CheckpointError::Newer { .. }) => return Err(error.into()),
+                Err(error) => rejected.push(told(error)),
+            }
+        }
+        manifests.sort_unstable_by_key(|manifest| std::cmp::Reverse(manifest.number));
+        let chunks = Chunks::of(layout);
+        let found = chunks.survey()?;
+        let (index, openings) = Openings::of(&found, sidecar.as_ref().ok(), &manifests);
+        Ok(Remnant { sidecar, index, openings, chunks, manifests, rejected, files, directory })
+    }
+
+    /// The start from which most can be proven, the newest of them; and what checkpoints could not be used.
+    pub(super) fn best(&self) -> Result<(Reach, Vec<String>), SalvageError> {
+        let mut rejected = self.rejected.clone();
+        let mut best: Option<Reach> = None;
+        for manifest in self.manifests.iter().map(Some).chain([None]) {
+            let start = start(manifest);
+            let chain = readable(&self.index, &start, self.sidecar.as_ref().ok(), &self.openings);
+            let end = chain.last().map_or(start.tip.end, |last| last.header.end());
+            if best.as_ref().is_some_and(|best| end <= best.end) {
+                // Not even if all of it made sense. But whether it is whole is to be known.
+                if let Some(manifest) = manifest
+                    && let Err(error) = load(&self.files, manifest, &mut |_| {})
+                {
+                    rejected.push(told(error));
+                }
+                continue;
+            }
+            let reach = match self.judge(manifest, chain)? {
+                Ok(reach) => reach,
+                Err(why) => {
+                    rejected.push(why);
+                    continue;
+                }
+            };
+            if best.as_ref().is_none_or(|best| reach.end > best.end) {
+                best = Some(reach);
+            }
+        }
+        let nothing = Reach { manifest: None, chain: Vec::new(), end: 0, contradiction: None };
+        Ok((best.unwrap_or(nothing), rejected))
+    }
+
+    /// How far the chain behind a checkpoint makes sense; or why the checkpoint cannot be used.
+    fn judge(
+        &self,
+        manifest: Option<&Manifest>,
+        mut chain: Vec<Found>,
+    ) -> Result<Result<Reach, String>, SalvageError> {
+        let fold = match manifest.map(|manifest| load(&self.files, manifest, &mut |_| {})) {
+            None => Fold::default(),
+            Some(Ok(loaded)) => loaded.fold,
+            Some(Err(error @ CheckpointError::Newer { .. })) => return Err(LogError::from(error).into()),
+            Some(Err(error)) => return Ok(Err(told(error))),
+        };
+        let start = fold.position;
+        let mut verifier = match Verifier::from(fold) {
+            Ok(verifier) => verifier,
+            Err(drift) => {
+                return Ok(Err(format!(
+                    "{}: {}",
+                    manifest.map_or(String::new(), Manifest::name),
+                    drift.what
+                )));
+            }
+        };
+        let mut contradiction = None;
+        for (number, found) in chain.iter().enumerate() {
+            if let Err(drift) = verifier.chunk(&found.header, &self.chunks.payload(found)?) {
+                contradiction = Some(drift);
+                chain.truncate(number);
+                break;
+            }
+        }
+        end_with_a_group(&mut chain, &self.openings);
+        let end = chain.last().map_or(start, |last| last.header.end());
+        Ok(Ok(Reach { manifest: manifest.cloned(), chain, end, contradiction }))
+    }
+
+    /// What the start and the chain come to.
+    pub(super) fn fold(&self, reach: &Reach) -> Result<Whole, SalvageError> {
+        let changed = |error: String| SalvageError::Failed(format!("the source changed meanwhile: {error}"));
+        let mut whole = match &reach.manifest {
+            Some(manifest) => {
+                Whole::load(&self.files, manifest).map_err(|error| changed(error.to_string()))?
+            }
+            None => Whole::default(),
+        };
+        for found in &reach.chain {
+            let folded = whole.chunk(found, &self.chunks.payload(found)?);
+            folded.map_err(|error| changed(error.to_string()))?;
+        }
+        Ok(whole)
+    }
+
+    /// The latest opening that has left a trace: ids of holds that it made must not be made again.
+    pub(super) fn epoch_seen(&self) -> u32 {
+        self.openings.latest()
+    }
+
+    /// Up to where everything was durable, by all that vouches for it.
+    pub(super) fn acknowledged(&self) -> u64 {
+        let chunks = self.index.chunks().map(|found| found.header.synced);
+        let manifests = self.manifests.iter().map(|manifest| manifest.frontier.position);
+        let sidecar = self.sidecar.as_ref().map_or(0, |durable| durable.end);
+        chunks.chain(manifests).fold(sidecar, u64::max)
+    }
+
+    /// Nothing ever happened in it.
+    pub(super) fn is_unused(&self) -> bool {
+        self.sidecar.as_ref().is_ok_and(|durable| durable.end == 0)
+            && self.rejected.is_empty()
+            && self.acknowledged() == 0
+            && self.index.chunks().next().is_none()
+    }
+
+    /// The whole chunks behind `end`, in their order.
+    pub(super) fn behind(&self, end: u64) -> Vec<Found> {
+        let chunks = self.index.chunks().filter(|found| found.header.start >= end);
+        let mut behind: Vec<Found> = chunks.copied().collect();
+        behind.sort_unstable_by_key(|found| (found.header.start, found.hash));
+        behind
+    }
+}
+
+fn told(error: CheckpointError) -> String {
+    match error {
+        CheckpointError::Damaged { name, what } => format!("{name}: {what}"),
+        error => error.to_string(),
+    }
+}
+
+fn start(manifest: Option<&Manifest>) -> Start {
+    manifest.map_or(Start::default(), |manifest| Start {
+        tip: manifest.frontier.tip(),
+        epoch: manifest.frontier.epoch,
+        keep: Tip::ORIGIN,
+    })
+}
+
+/// The chunks that follow a start, as far as they are linked, to the end of a group.
+fn readable(index: &Index, start: &Start, proven: Option<&Durable>, openings: &Openings) -> Vec<Found> {
+    let from = start.tip;
+    let epoch = proven.map_or(start.epoch, |durable| durable.epoch.max(start.epoch));
+    let acknowledged = match proven {
+        Some(durable) if durable.end > from.end => Tip { end: durable.end, hash: durable.hash },
+        _ => from,
+    };
+    let mut chain = match index.chain_back(from, acknowledged) {
+        Ok(mut chain) => {
+            chain.extend(index.chain_on(acknowledged, epoch));
+            chain
+        }
+        Err(_) => index.chain_on(from, start.epoch),
+    };
+    let falls = chain.windows(2).position(|pair| pair[0].header.epoch > pair[1].header.epoch);
+    chain.truncate(falls.map_or(chain.len(), |at| at + 1));
+    end_with_a_group(&mut chain, openings);
+    chain
+}
+
+/// Takes back the chunks of a group that is not whole, unless they are known to have been durable in the log.
+fn end_with_a_group(chain: &mut Vec<Found>, openings: &Openings) {
+    while chain.last().is_some_and(|last| !last.header.commit && !openings.vouch_for(last)) {
+        chain.pop();
+    }
+}
+
+#[cfg(all(test, not(stockhold_loom)))]
+mod tests {
+    use super::*;
+    use crate::log::chunk::ChunkHeader;
+    use crate::log::scan::Place;
+
+    /// A chunk of 10 words at `start` behind the one with the hash `previous`.
+    fn chunk(epoch: u32, start: u64, previous: u64, hash: u64, commit: bool, synced: u64) -> Found {
+        let header = ChunkHeader { epoch, start, words: 10, commit, previous, synced };
+        Found { header, hash, place: Place { store: 1, offset: 0, bytes: 100 } }
+    }
+
+    fn end(chunks: &[Found], start: Start, proven: Option<Durable>) -> u64 {
+        let mut found = Index::default();
+        chunks.iter().for_each(|chunk| found.add(*chunk));
+        let (index, openings) = Openings::of(&found, proven.as_ref(), &[]);
+        readable(&index, &start, proven.as_ref(), &openings)
+            .last()
+            .map_or(start.tip.end, |last| last.header.end())
+    }
+
+    fn proven(epoch: u32, end: u64, hash: u64) -> Option<Durable> {
+        Some(Durable { epoch, end, hash, orderly: false })
+    }
+
+    #[test]
+    fn the_chain_ends_with_a_whole_group_unless_more_is_vouched_for() {
+        let first = chunk(1, 0, 0, 11, true, 0);
+        let half = chunk(1, 10, 11, 12, false, 10);
+        let lost_behind = |epoch, synced| chunk(epoch, 40, 99, 15, true, synced);
+        let origin = Start::default();
+        assert_eq!(end(&[first, half], origin, None), 10);
+        assert_eq!(end(&[first, half, lost_behind(1, 10)], origin, None), 10);
+        // Its own opening knew that it was durable.
+        assert_eq!(end(&[first, half, lost_behind(1, 30)], origin, None), 20);
+        assert_eq!(end(&[first, half], origin, proven(1, 30, 14)), 20);
+        // A later opening may have cut it: what vouches there vouches for what took its place.
+        assert_eq!(end(&[first, half, lost_behind(2, 30)], origin, None), 10);
+        assert_eq!(end(&[first, half], origin, proven(2, 30, 14)), 10);
+        // Unless what took its place is linked to more of the same opening.
+        let (rest, later) = (chunk(1, 30, 13, 14, true, 10), chunk(2, 40, 14, 25, true, 40));
+        assert_eq!(end(&[first, half, rest, later], origin, proven(2, 50, 25)), 20);
+        assert_eq!(end(&[first, half, rest, later], origin, proven(2, 50, 26)), 10);
+    }
+
+    #[test]
+    fn what_an_older_opening_has_left_behind_the_sidecar_is_not_taken() {
+        let first = chunk(1, 0, 0, 11, true, 0);
+        let left = chunk(1, 10, 11, 12, true, 10);
+        let later = chunk(2, 10, 11, 22, true, 10);
+        let origin = Start::default();
+        assert_eq!(end(&[first, left], origin, proven(1, 10, 11)), 20);
+        assert_eq!(end(&[first, left], origin, proven(2, 10, 11)), 10);
+        assert_eq!(end(&[first, left, later], origin, proven(2, 10, 11)), 20);
+        // The chunk that the sidecar names is gone, and so is all that could link to it.
+        assert_eq!(end(&[first, left, chunk(1, 20, 12, 13, true, 20)], origin, proven(2, 15, 77)), 10);
+        assert_eq!(end(&[first, left], origin, proven(2, 20, 77)), 10);
+        assert_eq!(end(&[first, left, chunk(2, 15, 99, 98, true, 10)], origin, None), 10);
+        let behind_checkpoint = Start { tip: Tip { end: 10, hash: 11 }, epoch: 2, keep: Tip::ORIGIN };
+        assert_eq!(end(&[first, left], behind_checkpoint, None), 10);
+    }
+
+    #[test]
+    fn from_the_sidecar_back_hashes_decide_and_not_which_chain_is_longer() {
+        let first = chunk(1, 0, 0, 11, true, 0);
+        let (short, long) = (chunk(1, 10, 11, 12, true, 10), chunk(1, 10, 11, 32, true, 10));
+        let longer = chunk(1, 20, 32, 33, true, 20);
+        let all = [first, short, long, longer];
+        assert_eq!(end(&all, Start::default(), None), 30);
+        assert_eq!(end(&all, Start::default(), proven(1, 20, 12)), 20);
+    }
+}
