@@ -25,7 +25,7 @@ faults)
     export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/faults"
     export RUSTFLAGS="${RUSTFLAGS:-} --cfg stockhold_faults"
     export CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_DEBUG=false
-    export STOCKHOLD_SEED=1 STOCKHOLD_SIMULATE_CRASHES=100000
+    export STOCKHOLD_SEED=1 STOCKHOLD_SIMULATE_CRASHES=300000
     cargo test --release --locked --quiet --lib --no-run
     output=$(mktemp)
     trap 'rm -f "$output"' EXIT

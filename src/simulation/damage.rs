@@ -91,19 +91,16 @@ pub(super) fn damage(disk: &Disk, what: Damage, seed: u64, directory: [u8; 16]) 
                 }
                 format!("bit {bit} of slot {slot}")
             }
-            Damage::FlipNewest => {
+            Damage::FlipNewest | Damage::LoseNewest => {
                 let (newest, older) = (newest?, older?);
                 harmless = two;
                 let mut of = vec![newest.name()];
                 of.extend(newest.runs.iter().filter(|run| !older.runs.contains(run)).map(|run| run.name()));
                 let name = of[pick(of.len())?].clone();
-                state.folder.flip(&name, pick(1 << 20)?);
-                name
-            }
-            Damage::LoseNewest => {
-                harmless = two;
-                let name = newest?.name();
-                state.folder.lose(&name);
+                match what {
+                    Damage::FlipNewest => state.folder.flip(&name, pick(1 << 20)?),
+                    _ => state.folder.lose(&name),
+                }
                 name
             }
         }

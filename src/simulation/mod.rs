@@ -17,7 +17,7 @@
 //! ([`recover`](crate::log::recovery::recover) and all that it calls).
 //!
 //! ```text
-//! tests/simulate.sh              a slice; tests/simulate.sh 10 for ten minutes
+//! tests/simulate.sh              without end; tests/simulate.sh 10 for ten minutes; a slice of it is one of the tests
 //! tests/simulate.sh seed N       one life again: what failed, and the fewest steps in which it still does
 //! tests/simulate.sh faults       planted bugs, each of which must be caught
 //! ```
