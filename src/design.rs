@@ -221,6 +221,7 @@
 //! | log emptied, and the checkpoint has everything the sidecar vouches for | opened |
 //! | leftovers: an unfinished manifest, a third one, runs that none names, stores with nothing that is needed | removed; those of checkpoints are counted |
 //! | a chunk of an older opening behind a cut | never taken for a later one: epochs |
+//! | copies of an opening that was killed | not believed, copied again: a store has the number of its opening, and the sidecar says which came to their end |
 //! | damage that the sidecar vouches for | refused: position named |
 //! | corrupt middle: damage that only the log behind it vouches for | refused: position named |
 //! | no checkpoint usable, and the log cut | refused: says what is wrong with each |
