@@ -168,6 +168,15 @@ fn whatever_the_windows_a_checkpoint_says_what_the_fold_says() {
 }
 
 #[test]
+fn nothing_but_an_opening_makes_a_checkpoint() {
+    let mut story = Story::default();
+    story.tell(&Record::Opened { epoch: 1, at_unix_ms: EPOCH_2020_MS });
+    let scratch = tempfile::tempdir().unwrap();
+    write(&mut shelf(scratch.path()), &story.window).unwrap();
+    Verifier::from(story.fold).unwrap().same_as(&read(&shelf(scratch.path())).fold).unwrap();
+}
+
+#[test]
 fn a_flipped_bit_or_a_lost_end_anywhere_is_damage() {
     let mut random = Random(seed());
     let story = Story::random(&mut random, 300);
