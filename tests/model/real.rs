@@ -1,10 +1,11 @@
 //! The engine, asked step by step.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use proptest::sample::Index;
 use stockhold::error::{ConfirmError, HoldError, LookupError, ReplaceError, ReserveError};
 use stockhold::{
     Adjust, AdjustReason, CartLine, Config, Confirm, Durability, Engine, Extend, HoldId, ManualClock, OnHold,
@@ -60,6 +61,29 @@ impl Real {
         }
     }
 
+    /// A copy of the directory as a kill would leave it when all is acknowledged. What vouches for the log first: it may be behind, never ahead.
+    pub fn as_killed(&self) -> Option<tempfile::TempDir> {
+        fn copy(from: &Path, to: &Path) {
+            if from.is_file() {
+                fs::copy(from, to).unwrap();
+                return;
+            }
+            fs::create_dir_all(to).unwrap();
+            for entry in fs::read_dir(from).unwrap() {
+                let name = entry.unwrap().file_name();
+                copy(&from.join(&name), &to.join(&name));
+            }
+        }
+        self.engine.wait(self.engine.metrics().position_drawn).unwrap();
+        let (from, to) = (self.directory.as_ref()?.path(), tempfile::tempdir().unwrap());
+        for name in ["stockhold", "durable", "checkpoint", "log", "clock"] {
+            if from.join(name).exists() {
+                copy(&from.join(name), &to.path().join(name));
+            }
+        }
+        Some(to)
+    }
+
     pub fn number(&self, id: HoldId) -> usize {
         self.holds.iter().position(|hold| *hold == id).expect("a hold that was granted")
     }
@@ -68,7 +92,7 @@ impl Real {
         timestamp.0 - START.0
     }
 
-    pub fn id(&self, hold: Index) -> HoldId {
+    pub fn id(&self, hold: Which) -> HoldId {
         self.holds[hold.index(self.holds.len())]
     }
 
