@@ -33,6 +33,11 @@ pub fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
+/// The answer, on a directory once it is acknowledged: in memory that would be waiting for nothing.
+fn answered<T: Clone>(receipt: Receipt<'_, T>, waits: bool) -> T {
+    if waits { receipt.wait().unwrap() } else { receipt.not_yet_durable() }
+}
+
 impl Real {
     pub fn new(on_disk: bool) -> Real {
         let clock = Arc::new(ManualClock::new(START));
@@ -109,9 +114,13 @@ impl Real {
                 }
             }};
         }
-        fn said<T: Copy + std::fmt::Debug>(receipt: Receipt<'_, T>) -> (T, Option<(String, Position)>) {
+        let waits = self.directory.is_some();
+        fn said<T: Copy + std::fmt::Debug>(
+            receipt: Receipt<'_, T>,
+            waits: bool,
+        ) -> (T, Option<(String, Position)>) {
             let position = receipt.position();
-            let value = receipt.wait().unwrap();
+            let value = answered(receipt, waits);
             (value, Some((format!("{value:?}"), position)))
         }
         let failed = |told: Told| (Err(told), None, None);
@@ -120,7 +129,7 @@ impl Real {
                 let request = with_op_key!(Receive::units(self.keys[key], quantity));
                 match engine.receive(request) {
                     Ok(receipt) => {
-                        let (adjusted, said) = said(receipt);
+                        let (adjusted, said) = said(receipt, waits);
                         assert_eq!(adjusted.shortfall, (-adjusted.available).max(0));
                         (Ok(Told::Stock), Some(adjusted.available), said)
                     }
@@ -131,7 +140,7 @@ impl Real {
                 let request = with_op_key!(Adjust::by(self.keys[key], delta, AdjustReason::Count));
                 match engine.adjust(request) {
                     Ok(receipt) => {
-                        let (adjusted, said) = said(receipt);
+                        let (adjusted, said) = said(receipt, waits);
                         assert_eq!(adjusted.shortfall, (-adjusted.available).max(0));
                         (Ok(Told::Stock), Some(adjusted.available), said)
                     }
@@ -145,7 +154,7 @@ impl Real {
                     Gate::Stopped => engine.stop_sale(key),
                     Gate::OpensIn { ms: after } => engine.open_sale_at(key, engine.now().plus(ms(after))),
                 };
-                switched.unwrap().wait().unwrap();
+                answered(switched.unwrap(), waits);
                 (Ok(Told::Stock), None, None)
             }
             What::Reserve { key, quantity, at_least, ttl_ms, remember_refusal } => {
@@ -159,7 +168,7 @@ impl Real {
                 }
                 match engine.reserve(request) {
                     Ok(receipt) => {
-                        let (reserved, said) = said(receipt);
+                        let (reserved, said) = said(receipt, waits);
                         let (hold, deadline) = self.granted(reserved.hold, reserved.deadline);
                         let told = Told::Reserved { hold, quantity: reserved.quantity, deadline };
                         (Ok(told), Some(reserved.left.units()), said)
@@ -180,7 +189,7 @@ impl Real {
                 }
                 match engine.reserve_cart(request) {
                     Ok(receipt) => {
-                        let (reserved, said) = said(receipt);
+                        let (reserved, said) = said(receipt, waits);
                         let (hold, deadline) = self.granted(reserved.hold, reserved.deadline);
                         (Ok(Told::Reserved { hold, quantity: reserved.quantity, deadline }), None, said)
                     }
@@ -199,7 +208,7 @@ impl Real {
                 for answer in engine.reserve_batch(&requests) {
                     told.push(match answer {
                         Ok(receipt) => {
-                            let reserved = receipt.wait().unwrap();
+                            let reserved = answered(receipt, waits);
                             let (hold, deadline) = self.granted(reserved.hold, reserved.deadline);
                             Some((hold, reserved.quantity, deadline))
                         }
@@ -223,7 +232,7 @@ impl Real {
                 }
                 match engine.replace(request) {
                     Ok(receipt) => {
-                        let (replaced, said) = said(receipt);
+                        let (replaced, said) = said(receipt, waits);
                         let (hold, deadline) = (self.number(replaced.hold), self.time(replaced.deadline));
                         (Ok(Told::Replaced { hold, quantity: replaced.quantity, deadline }), None, said)
                     }
@@ -246,7 +255,7 @@ impl Real {
                 }
                 match engine.confirm(request) {
                     Ok(receipt) => {
-                        let (confirmed, said) = said(receipt);
+                        let (confirmed, said) = said(receipt, waits);
                         let stockhold::answer::Confirmed { hold, quantity, returned, retaken } = confirmed;
                         let hold = self.number(hold);
                         (Ok(Told::Confirmed { hold, quantity, returned, retaken }), None, said)
@@ -313,7 +322,7 @@ impl Real {
         match answer {
             Ok(receipt) => {
                 let position = receipt.position();
-                let moved = receipt.wait().unwrap();
+                let moved = answered(receipt, self.directory.is_some());
                 let stockhold::answer::Moved { hold, quantity, remaining } = moved;
                 let told = Told::Moved { hold: self.number(hold), quantity, remaining };
                 (Ok(told), None, Some((format!("{moved:?}"), position)))
@@ -328,7 +337,7 @@ impl Real {
         match answer {
             Ok(receipt) => {
                 let position = receipt.position();
-                let extended = receipt.wait().unwrap();
+                let extended = answered(receipt, self.directory.is_some());
                 let told = Told::Extended {
                     hold: self.number(extended.hold),
                     deadline: self.time(extended.deadline),
