@@ -72,7 +72,7 @@ impl Found {
 }
 
 /// Calls `seen` with every whole chunk in the file, in the order of the file; returns the bytes read.
-pub(crate) fn scan(file: &File, mut seen: impl FnMut(Seen)) -> io::Result<u64> {
+pub(crate) fn scan(file: &impl FileExt, mut seen: impl FnMut(Seen)) -> io::Result<u64> {
     let mut window = vec![0; WINDOW_BYTES];
     // The window holds the file's bytes from `base`; `length` of them.
     let (mut base, mut length) = (0_u64, 0);
@@ -107,7 +107,7 @@ pub(crate) fn scan(file: &File, mut seen: impl FnMut(Seen)) -> io::Result<u64> {
 }
 
 /// The chunk that `bytes`, which lie at `offset`, begin with, and how many of them it takes.
-pub(super) fn whole_chunk(bytes: &[u8], offset: u64) -> Option<(Seen, usize)> {
+pub(crate) fn whole_chunk(bytes: &[u8], offset: u64) -> Option<(Seen, usize)> {
     let chunk_bytes = chunk::bytes_of(bytes).filter(|bytes| *bytes <= CHUNK_BYTES_MAX)?;
     let seen = match chunk::decode(bytes.get(..chunk_bytes)?) {
         Ok((header, _, hash)) => {
@@ -120,7 +120,7 @@ pub(super) fn whole_chunk(bytes: &[u8], offset: u64) -> Option<(Seen, usize)> {
     Some((seen, chunk_bytes))
 }
 
-fn read_up_to(file: &File, mut out: &mut [u8], mut offset: u64) -> io::Result<usize> {
+fn read_up_to(file: &impl FileExt, mut out: &mut [u8], mut offset: u64) -> io::Result<usize> {
     let wanted = out.len();
     while !out.is_empty() {
         match file.read_at(out, offset) {

@@ -20,7 +20,7 @@ pub struct Which(pub usize);
 
 impl Which {
     pub fn index(self, many: usize) -> usize {
-        (self.0 as u128 * many as u128 >> usize::BITS) as usize
+        ((self.0 as u128 * many as u128) >> usize::BITS) as usize
     }
 }
 
