@@ -8,6 +8,8 @@ pub(crate) mod core;
 mod expire;
 mod find;
 pub(crate) mod open;
+#[cfg(fuzzing)]
+pub(crate) use open::restore;
 mod outcome;
 mod part;
 mod query;

@@ -66,6 +66,7 @@ mod expiry;
 mod fault;
 mod fold;
 #[cfg(fuzzing)]
+#[doc(hidden)]
 pub mod fuzzing;
 mod hashing;
 mod hold;

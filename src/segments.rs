@@ -43,6 +43,18 @@ impl<T> Segments<T> {
         self.segments.get(index / SEGMENT_ITEMS)?.get()?.get(index % SEGMENT_ITEMS)
     }
 
+    /// The items of all segments that there are, each with its index.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, &T)> {
+        let there = (0..).step_by(SEGMENT_ITEMS).zip(&self.segments);
+        there.flat_map(|(first, segment)| (first..).zip(segment.get().into_iter().flatten()))
+    }
+
+    /// The first index whose segment is not there; the end, if all are.
+    pub(crate) fn gap(&self) -> usize {
+        let there = self.segments.iter().take_while(|segment| segment.get().is_some());
+        there.count() * SEGMENT_ITEMS
+    }
+
     /// The item, made by `new` with its whole segment if need be.
     pub(crate) fn get_or_grow(&self, index: usize, new: impl Fn() -> T) -> Result<&T, NoRoom> {
         let segment = self.segments.get(index / SEGMENT_ITEMS).ok_or(NoRoom::Full)?;
@@ -77,6 +89,8 @@ mod tests {
         assert_eq!(array.get(0).unwrap().get(), 7);
         assert!(std::ptr::eq(first, array.get(0).unwrap()));
         assert!(array.get(SEGMENT_ITEMS).is_none(), "the segment between was never needed");
+        assert_eq!((array.gap(), array.iter().count()), (SEGMENT_ITEMS, 2 * SEGMENT_ITEMS));
+        assert!(array.iter().any(|(index, item)| (index, item.get()) == (2 * SEGMENT_ITEMS, 9)));
         assert_eq!(array.get_or_grow(3 * SEGMENT_ITEMS, Default::default), Err(NoRoom::Full));
     }
 

@@ -1,4 +1,4 @@
-//! Hostile bytes as the payload of a chunk: `cargo +nightly fuzz run records`.
+//! Any bytes as the payload of a chunk.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|payload: &[u8]| stockhold::fuzzing::records(payload));

@@ -82,6 +82,7 @@ impl Files for Folder {
     }
 
     fn sync(&self) -> io::Result<()> {
+        self.make()?; // of an empty state nothing was written before
         sync_folder(&self.0)
     }
 }

@@ -12,8 +12,10 @@ use std::io::Read;
 use serde::{Deserialize, Serialize};
 
 use super::files::Files;
-use super::run::{Kind, RunRef};
+use super::run::{Kind, NUMBERS, RunRef};
 use super::{CheckpointError, FORMAT};
+use crate::clock::Timestamp;
+use crate::fold::hold;
 use crate::log::scan::Tip;
 
 const MAGIC: [u8; 4] = [0xD6, b'S', b'M', 0x9C];
@@ -114,7 +116,11 @@ impl Manifest {
     }
 
     fn encode(&self) -> Vec<u8> {
-        let said = bincode::serde::encode_to_vec(self, CODEC).unwrap_or_default();
+        Manifest::seal(&bincode::serde::encode_to_vec(self, CODEC).unwrap_or_default())
+    }
+
+    /// What a manifest says, with a header that fits.
+    pub(crate) fn seal(said: &[u8]) -> Vec<u8> {
         let mut out = Vec::with_capacity(HEADER_BYTES + said.len());
         out.extend_from_slice(&MAGIC);
         out.extend_from_slice(&FORMAT.to_le_bytes());
@@ -122,10 +128,21 @@ impl Manifest {
         out.extend_from_slice(&(said.len() as u32).to_le_bytes());
         let mut crc = crc32fast::Hasher::new();
         crc.update(&out);
-        crc.update(&said);
+        crc.update(said);
         out.extend_from_slice(&crc.finalize().to_le_bytes());
-        out.extend_from_slice(&said);
+        out.extend_from_slice(said);
         out
+    }
+
+    /// Refuses what no engine has counted to.
+    fn check(self) -> Result<Manifest, &'static str> {
+        let Frontier { position, opened_at_ms, now_ms, records, .. } = self.frontier;
+        let counts = [self.number.saturating_mul(2), position, records];
+        if counts.into_iter().any(|count| count >= NUMBERS) {
+            return Err("it counts further than can be");
+        }
+        [opened_at_ms, now_ms].into_iter().try_for_each(|at| hold::check_time(Timestamp(at)))?;
+        Ok(self)
     }
 
     fn decode(bytes: &[u8]) -> Result<Manifest, Problem> {
@@ -146,9 +163,9 @@ impl Manifest {
         if format > FORMAT {
             return Err(Problem::Newer(format));
         }
-        let decoded = bincode::serde::decode_from_slice(said, CODEC);
+        let decoded = bincode::serde::decode_from_slice::<Manifest, _>(said, CODEC);
         match decoded {
-            Ok((manifest, bytes)) if bytes == said.len() => Ok(manifest),
+            Ok((manifest, bytes)) if bytes == said.len() => manifest.check().map_err(damaged),
             _ => Err(damaged("its bytes say nothing")),
         }
     }

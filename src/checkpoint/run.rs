@@ -75,10 +75,14 @@ fn name(kind: Kind, number: u64) -> String {
     format!("{}-{number:016x}", kind.name())
 }
 
+/// Below it are the numbers of all runs and manifests, with room to count on.
+pub(crate) const NUMBERS: u64 = 1 << 62;
+
 /// The number in the name of a run or manifest, whatever is before it.
 pub(crate) fn number_of(name: &str) -> Option<u64> {
     let (_, number) = name.rsplit_once('-')?;
-    (number.len() == 16).then(|| u64::from_str_radix(number, 16).ok())?
+    let number = (number.len() == 16).then(|| u64::from_str_radix(number, 16).ok())?;
+    number.filter(|number| *number < NUMBERS)
 }
 
 fn header(kind: Kind, number: u64) -> [u8; HEADER_BYTES] {
@@ -99,6 +103,18 @@ fn block_crc(kind: Kind, number: u64, block: u64, entries: &[u8]) -> u32 {
     crc.update(&block.to_le_bytes());
     crc.update(entries);
     crc.finalize()
+}
+
+/// Any bytes as the blocks of a run, with checksums that hold.
+#[cfg(fuzzing)]
+pub(crate) fn seal(kind: Kind, number: u64, blocks: &[&[u8]]) -> Vec<u8> {
+    let mut run = header(kind, number).to_vec();
+    for (at, block) in (0..).zip(blocks) {
+        run.extend_from_slice(&(block.len() as u32).to_le_bytes());
+        run.extend_from_slice(&block_crc(kind, number, at, block).to_le_bytes());
+        run.extend_from_slice(block);
+    }
+    run
 }
 
 /// A run that is being written.
@@ -250,8 +266,13 @@ impl<E: Entry> RunReader<E> {
             return Err(self.damaged("a block of a length that cannot be"));
         }
         let mut block = std::mem::take(&mut self.block);
-        block.resize(length as usize, 0);
-        self.read(&mut block)?;
+        block.clear();
+        // Piece by piece: memory is only taken for what is there, whatever the length says.
+        while block.len() < length as usize {
+            let at = block.len();
+            block.resize((length as usize).min(at + 4 * BLOCK_BYTES), 0);
+            self.read(&mut block[at..])?;
+        }
         if block_crc(self.run.kind, self.run.number, self.blocks, &block) != crc {
             return Err(self.damaged("a block's checksum does not match its bytes"));
         }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::files::{Files, Folder, NewFile};
 use super::load::{Loaded, load};
+use super::manifest::{Frontier, Manifest};
 use super::shelf::Shelf;
 use super::window::Window;
 use super::*;
@@ -165,6 +166,55 @@ fn whatever_the_windows_a_checkpoint_says_what_the_fold_says() {
         let files = fs::read_dir(scratch.path().join("checkpoint")).unwrap().count();
         assert!(files < 60, "{files} files of {windows} windows");
     }
+}
+
+#[test]
+fn a_run_that_is_missing_is_damage() {
+    let mut random = Random(seed());
+    let scratch = tempfile::tempdir().unwrap();
+    checkpoints(scratch.path(), &Story::random(&mut random, 50), 1, &mut random);
+    let shelf = shelf(scratch.path());
+    let newest = shelf.newest().unwrap();
+    fs::remove_file(scratch.path().join("checkpoint").join(newest.runs[0].name())).unwrap();
+    let read = load(&*shelf.files, newest, &mut |_| {}).map(drop);
+    assert!(matches!(read, Err(CheckpointError::Damaged { .. })), "{read:?}");
+}
+
+#[test]
+fn numbers_that_cannot_be_counted_on_from_are_damage_or_no_numbers() {
+    let scratch = tempfile::tempdir().unwrap();
+    let folder = scratch.path().join("checkpoint");
+    let files = Arc::new(Folder::at(folder.clone()));
+    let usual = Manifest { number: 1, directory: ID, frontier: Frontier::default(), runs: Vec::new() };
+    let frontier = |frontier| Manifest { frontier, ..usual.clone() };
+    let hostile = [
+        Manifest { number: u64::MAX, ..usual.clone() },
+        frontier(Frontier { position: u64::MAX, ..Frontier::default() }),
+        frontier(Frontier { records: u64::MAX, ..Frontier::default() }),
+        frontier(Frontier { now_ms: u64::MAX, ..Frontier::default() }),
+        frontier(Frontier { opened_at_ms: u64::MAX, ..Frontier::default() }),
+    ];
+    for manifest in hostile {
+        manifest.commit(&*files).unwrap();
+        let (shelf, rejected) = Shelf::open(files.clone(), ID).unwrap();
+        assert_eq!((shelf.newest(), rejected.len()), (None, 1), "{manifest:?}");
+        fs::remove_file(folder.join(manifest.name())).unwrap();
+    }
+    // A leftover with such a name does not take the numbers away.
+    fs::write(folder.join("holds-ffffffffffffffff"), b"").unwrap();
+    let mut story = Story::default();
+    story.tell(&Record::Opened { epoch: 1, at_unix_ms: EPOCH_2020_MS });
+    write(&mut shelf(scratch.path()), &story.window).unwrap();
+    assert_eq!(shelf(scratch.path()).newest().unwrap().number, 1);
+}
+
+#[test]
+fn nothing_but_an_opening_makes_a_checkpoint() {
+    let mut story = Story::default();
+    story.tell(&Record::Opened { epoch: 1, at_unix_ms: EPOCH_2020_MS });
+    let scratch = tempfile::tempdir().unwrap();
+    write(&mut shelf(scratch.path()), &story.window).unwrap();
+    Verifier::from(story.fold).unwrap().same_as(&read(&shelf(scratch.path())).fold).unwrap();
 }
 
 #[test]

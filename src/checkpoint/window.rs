@@ -14,6 +14,7 @@ use super::run::{RunRef, RunWriter};
 use crate::clock::Timestamp;
 use crate::fold::hold::{self, FoldedHold, Wrong};
 use crate::fold::levels::touched;
+use crate::fold::pages::Pages;
 use crate::hashing::ByNumber;
 use crate::log::lines::Beside;
 use crate::log::record::{Record, Records};
@@ -33,19 +34,15 @@ pub(crate) struct Window {
 
 /// In which opening the hold of each slot was made, modulo 256: what an id needs, and the log says only once.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Openings(Vec<u8>);
+pub(crate) struct Openings(Pages<u8, 4_096>);
 
 impl Openings {
     pub(crate) fn set(&mut self, slot: u32, epoch: u32) {
-        let slot = slot as usize;
-        if self.0.len() <= slot {
-            self.0.resize(slot + 1, 0);
-        }
-        self.0[slot] = epoch as u8;
+        self.0.set(slot, epoch as u8);
     }
 
     fn get(&self, slot: u32) -> u32 {
-        self.0.get(slot as usize).copied().unwrap_or(0).into()
+        self.0.get(slot).copied().unwrap_or(0).into()
     }
 }
 

@@ -129,6 +129,23 @@ pub(crate) fn on_log_and_files(
     assemble(config, Some(log), &report, id, recovered)
 }
 
+/// Puts a state back as an opening does, and expires what is due: the books must say what the state does.
+#[cfg(fuzzing)]
+pub(crate) fn restore(fold: crate::fold::state::Fold) -> Result<(), OpenError> {
+    let clock = crate::clock::ManualClock::new(Timestamp(crate::clock::EPOCH_2020_MS));
+    let config = Config::default().clock(clock).ring_bytes(64 << 10).holds_max(1_000).expired_kept(10);
+    let mut recovered =
+        Recovered::nothing(&config, &Identity { id: [0; 16], secret: [0; 16], segment_bytes: 0 });
+    recovered.fold = fold.clone();
+    let core = assemble(config, None, &LogReport::default(), [0; 16], recovered)?.core;
+    for (key, level) in fold.levels.iter() {
+        let item = core.book.get(key).map(|item| item.counter.roughly(core.lane(key)));
+        assert_eq!(item, Some(level.available()), "stock key {key}");
+    }
+    core.sweep(core.now());
+    Ok(())
+}
+
 /// An engine whose threads do not run yet.
 pub(crate) struct Assembled {
     pub core: Arc<Core>,

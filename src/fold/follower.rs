@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::levels::{KeyLevel, Levels};
+use super::pages::Pages;
 use crate::checkpoint::thread::Checkpointer;
 use crate::log::record::{Record, Records};
 use crate::log::watch::Watch;
@@ -24,7 +25,7 @@ const NONE: u32 = u32::MAX;
 struct References {
     heads: Vec<u32>,
     /// By slot: the next in its chain, and the hash it is chained under (0 = not chained).
-    links: Vec<(u32, u32)>,
+    links: Pages<(u32, u32), 4_096>,
     chained: usize,
 }
 
@@ -38,9 +39,6 @@ impl References {
         if reference.is_empty() {
             return;
         }
-        if self.links.len() <= slot as usize {
-            self.links.resize(slot as usize + 1, (NONE, 0));
-        }
         if self.chained >= self.heads.len() {
             self.grow();
         }
@@ -48,23 +46,24 @@ impl References {
         self.chained += 1;
     }
 
+    fn link(&self, slot: u32) -> (u32, u32) {
+        self.links.get(slot).copied().unwrap_or((NONE, 0))
+    }
+
     fn chain(&mut self, slot: u32, hash: u32) {
         let head = hash as usize >> 1 & (self.heads.len() - 1);
-        self.links[slot as usize] = (std::mem::replace(&mut self.heads[head], slot), hash);
+        self.links.set(slot, (std::mem::replace(&mut self.heads[head], slot), hash));
     }
 
     fn grow(&mut self) {
         self.heads = vec![NONE; (self.heads.len() * 2).max(1_024)];
-        for slot in 0..self.links.len() {
-            let (_, hash) = self.links[slot];
-            if hash != 0 {
-                self.chain(slot as u32, hash);
-            }
-        }
+        let chained = self.links.iter().filter(|(_, (_, hash))| *hash != 0);
+        let chained: Vec<(u32, u32)> = chained.map(|(slot, (_, hash))| (slot, *hash)).collect();
+        chained.into_iter().for_each(|(slot, hash)| self.chain(slot, hash));
     }
 
     fn remove(&mut self, slot: u32) {
-        let Some(&(next, hash)) = self.links.get(slot as usize) else { return };
+        let (next, hash) = self.link(slot);
         if hash == 0 {
             return;
         }
@@ -74,15 +73,15 @@ impl References {
             self.heads[head] = next;
         } else {
             while at != NONE {
-                let following = self.links[at as usize].0;
+                let (following, its) = self.link(at);
                 if following == slot {
-                    self.links[at as usize].0 = next;
+                    self.links.set(at, (next, its));
                     break;
                 }
                 at = following;
             }
         }
-        self.links[slot as usize] = (NONE, 0);
+        self.links.set(slot, (NONE, 0));
         self.chained -= 1;
     }
 
@@ -94,7 +93,7 @@ impl References {
         let mut found = Vec::new();
         let mut at = head;
         while at != NONE {
-            let (next, its) = self.links[at as usize];
+            let (next, its) = self.link(at);
             if its == hash {
                 found.push(at);
             }
@@ -236,6 +235,9 @@ mod tests {
         let mut found = index.slots(b"order-3");
         found.sort_unstable();
         assert_eq!(found, [3, 1_703, 3_403]);
+        index.set((1 << 30) - 1, b"stray");
+        assert_eq!(index.slots(b"stray"), [(1 << 30) - 1]);
+        index.set((1 << 30) - 1, b"");
         index.set(1_703, b"other");
         index.set(3, b"");
         assert_eq!(index.slots(b"order-3"), [3_403]);

@@ -8,5 +8,6 @@ pub(crate) mod follower;
 pub(crate) mod hold;
 pub(crate) mod holds;
 pub(crate) mod levels;
+pub(crate) mod pages;
 pub(crate) mod state;
 pub(crate) mod verify;

@@ -37,7 +37,7 @@ struct Shard {
     references: Segments<ReferenceWords>,
     /// Local indices of slots that are nobody's.
     free: IndexStack,
-    /// Slots that were ever handed out.
+    /// Slots that were ever handed out, but for those restored far behind them.
     fresh: CachePadded<AtomicU32>,
     /// Slots of expired holds, oldest first.
     expired: IndexQueue,
@@ -284,11 +284,19 @@ impl HoldTable {
         Some(())
     }
 
-    /// After every [`restore`](Self::restore): lists the slots that are free, and those of expired holds.
-    pub(crate) fn restored(&self) -> Option<()> {
+    /// After every [`restore`](Self::restore): lists the slots that are free, and those of expired holds. Where no hold was
+    /// for a whole segment, which no engine leaves but any bytes can say, no memory is taken: slots are fresh from there
+    /// on, but for those that had holds.
+    pub(crate) fn restored(&self) {
         for shard in &self.shards {
-            for local in 0..shard.fresh.load(Ordering::Relaxed) {
-                let slot = shard.slots.get_or_grow(local as usize, Slot::new).ok()?;
+            // Relaxed: before any other thread exists.
+            let fresh = shard.fresh.load(Ordering::Relaxed).min(shard.slots.gap() as u32);
+            shard.fresh.store(fresh, Ordering::Relaxed);
+            for (local, slot) in shard.slots.iter() {
+                let local = local as u32;
+                if local >= fresh && slot.facts().uses == 0 {
+                    continue;
+                }
                 match slot.word().phase() {
                     Phase::Active | Phase::Paying | Phase::Confirmed => {}
                     Phase::Reserving | Phase::Changing => {}
@@ -300,7 +308,6 @@ impl HoldTable {
                 }
             }
         }
-        Some(())
     }
 
     /// As if other threads were growing all shards, and were parked in the middle of it.
@@ -309,12 +316,10 @@ impl HoldTable {
         self.shards.iter().map(|shard| shard.slots.grow_elsewhere()).collect::<Vec<_>>()
     }
 
-    /// Every slot that was ever used.
+    /// Every slot that was ever used, and others that are free. One that is made meanwhile may be missed.
     pub(crate) fn slots(&self) -> impl Iterator<Item = (u32, &Slot)> {
         self.shards.iter().enumerate().flat_map(move |(shard, table)| {
-            // Relaxed: a slot allocated meanwhile may be missed.
-            (0..table.fresh.load(Ordering::Relaxed))
-                .filter_map(move |local| Some((self.global(shard, local), table.slots.get(local as usize)?)))
+            table.slots.iter().map(move |(local, slot)| (self.global(shard, local as u32), slot))
         })
     }
 }
@@ -375,9 +380,11 @@ impl Shard {
                 return Err(NoRoom::Full);
             }
             // Before the number is drawn: one whose slot does not come to be would be lost.
-            self.slots.get_or_grow(local as usize, Slot::new)?;
+            let slot = self.slots.get_or_grow(local as usize, Slot::new)?;
             match self.fresh.compare_exchange_weak(local, local + 1, Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) => return Ok(local),
+                Ok(_) if slot.facts().uses == 0 => return Ok(local),
+                // It was restored with a hold, far behind the others: it is in one of the lists, or in use.
+                Ok(_) => local += 1,
                 Err(now) => local = now,
             }
         }
@@ -452,6 +459,7 @@ mod tests {
     use crate::clock::EPOCH_2020_MS;
     use crate::hold::id::EPOCHS;
     use crate::hold::state::TAG_BITS;
+    use crate::segments::SEGMENT_ITEMS;
 
     const LINE: [Line; 1] = [Line { key: 5, units: 3 }];
 
@@ -550,12 +558,39 @@ mod tests {
     }
 
     #[test]
+    fn a_stray_hold_takes_no_memory_for_the_slots_before_it() {
+        let table = HoldTable::new(1, u32::MAX, 8, 8, 1 << 30);
+        let word = |phase| Word::with_units(phase, 1, 0);
+        let restore = |slot, phase| {
+            let (new, place) = (new(&LINE), Place { slot, generation: 1 });
+            table.restore(OldHold { new, place, word: word(phase) }).unwrap();
+        };
+        let stray = SEGMENT_ITEMS as u32 * 2;
+        restore(1, Phase::Active);
+        restore(stray + 1, Phase::Active);
+        restore(stray + 2, Phase::Released);
+        restore((1 << 30) - 1, Phase::Expired);
+        table.restored();
+        assert_eq!(table.slots().count(), 3 * SEGMENT_ITEMS);
+        // What was free comes first, then what is fresh, and no place twice.
+        let handed_out: Vec<_> =
+            (0..3 * SEGMENT_ITEMS).map(|_| table.allocate(0, new(&LINE)).unwrap()).collect();
+        assert_eq!(handed_out[0], Place { slot: stray + 2, generation: 2 });
+        let mut slots: Vec<_> = handed_out.iter().map(|place| place.slot).collect();
+        slots.sort_unstable();
+        slots.dedup();
+        assert_eq!(slots.len(), handed_out.len());
+        assert!(!slots.contains(&1) && !slots.contains(&(stray + 1)), "they are live");
+        assert_eq!(table.slot((1 << 30) - 1).unwrap().word().phase(), Phase::Expired);
+    }
+
+    #[test]
     fn the_generation_outgrows_the_word() {
         let table = HoldTable::new(1, 1, 8, 0, 0);
         let place = Place { slot: 0, generation: (5 << TAG_BITS) | 7 };
         let word = Word::with_units(Phase::Released, place.generation, 0);
         table.restore(OldHold { new: new(&LINE), place, word }).unwrap();
-        table.restored().unwrap();
+        table.restored();
         assert_eq!(table.allocate(0, new(&LINE)).unwrap().generation, place.generation + 1);
         let what = What::Line { key: 0, units: 0 };
         let used_up = Fields { what, born: Timestamp(0), uses: USES_MAX, epoch: 0, reference_length: 0 };

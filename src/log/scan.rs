@@ -73,7 +73,7 @@ impl Found {
 }
 
 /// Calls `seen` with every whole chunk in the file, in the order of the file; returns the bytes read.
-pub(crate) fn scan(file: &File, mut seen: impl FnMut(Seen)) -> io::Result<u64> {
+pub(crate) fn scan(file: &impl FileExt, mut seen: impl FnMut(Seen)) -> io::Result<u64> {
     let mut window = vec![0; WINDOW_BYTES];
     // The window holds the file's bytes from `base`; `length` of them.
     let (mut base, mut length) = (0_u64, 0);
@@ -121,7 +121,7 @@ pub(crate) fn whole_chunk(bytes: &[u8], offset: u64) -> Option<(Seen, usize)> {
     Some((seen, chunk_bytes))
 }
 
-fn read_up_to(file: &File, mut out: &mut [u8], mut offset: u64) -> io::Result<usize> {
+fn read_up_to(file: &impl FileExt, mut out: &mut [u8], mut offset: u64) -> io::Result<usize> {
     let wanted = out.len();
     while !out.is_empty() {
         match file.read_at(out, offset) {

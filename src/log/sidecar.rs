@@ -26,8 +26,8 @@ use super::store::{StoreError, advice};
 const MAGIC: [u8; 4] = [0xD6, b'S', b'C', 0x9C];
 const FORMAT: u16 = 1;
 /// Far enough apart that no disk tears both with one write.
-const SLOT_BYTES: u64 = 4096;
-const RECORD_BYTES: usize = 44;
+pub(crate) const SLOT_BYTES: u64 = 4096;
+pub(crate) const RECORD_BYTES: usize = 44;
 const FLAG_ORDERLY: u16 = 1;
 
 /// What was durable.
@@ -161,7 +161,7 @@ impl Sidecar {
     }
 }
 
-fn newest(file: &dyn Slots) -> Result<(u64, Durable), SidecarError> {
+pub(crate) fn newest(file: &dyn Slots) -> Result<(u64, Durable), SidecarError> {
     let mut newest: Option<(u64, Durable)> = None;
     let mut newer_format = None;
     for slot in 0..2 {
@@ -185,7 +185,7 @@ fn newest(file: &dyn Slots) -> Result<(u64, Durable), SidecarError> {
     }
 }
 
-fn encode(sequence: u64, durable: &Durable) -> [u8; RECORD_BYTES] {
+pub(crate) fn encode(sequence: u64, durable: &Durable) -> [u8; RECORD_BYTES] {
     let mut out = [0; RECORD_BYTES];
     out[0..4].copy_from_slice(&MAGIC);
     out[4..6].copy_from_slice(&FORMAT.to_le_bytes());
@@ -200,7 +200,7 @@ fn encode(sequence: u64, durable: &Durable) -> [u8; RECORD_BYTES] {
 }
 
 /// `Err(Some(format))` for a whole record of a newer format, `Err(None)` for anything else that is no record.
-fn decode(bytes: &[u8; RECORD_BYTES]) -> Result<(u64, Durable), Option<u16>> {
+pub(crate) fn decode(bytes: &[u8; RECORD_BYTES]) -> Result<(u64, Durable), Option<u16>> {
     let (body, crc) = bytes.split_at(40);
     if body[..4] != MAGIC || crc != crc32fast::hash(body).to_le_bytes() {
         return Err(None);

@@ -114,6 +114,7 @@ pub(crate) fn decide(index: &Index, proven: &Durable, start: &Start) -> Result<V
         let at = pair[1].header.start;
         return Err(Refusal::Damaged { readable: at, resumes: at });
     }
+    let epoch = chain.last().map_or(epoch, |last| epoch.max(last.header.epoch));
 
     // What the sidecar does not know yet. Every opening moves the sidecar before it appends, so what an earlier one
     // left behind it is no part of the log.
@@ -197,6 +198,8 @@ mod tests {
         let old = after(&first, chunk(2, 1, true, 1));
         let opened = Durable { epoch: 2, ..at(&first) };
         let replaced = Durable { hash: 99, ..at(&first) };
+        let later = chunk(2, 0, true, 0);
+        let behind = after(&later, chunk(1, 1, true, 1));
 
         type Row<'a> = (&'a str, &'a [Found], Durable, Result<(u64, Option<Cut>), Refusal>);
         #[rustfmt::skip]
@@ -218,6 +221,7 @@ mod tests {
             ("a leftover cut before",          &[first, second],        opened,      Ok((10, None))),
             ("a leftover under a later chunk", &[first, second, old],   opened,      Ok((20, None))),
             ("a sidecar an opening behind",    &[first, second, old],   at(&first),  Ok((20, None))),
+            ("a sidecar behind its own chunk", &[later, behind],        at(&later),  Ok((10, None))),
         ];
         for (what, chunks, proven, expected) in rows {
             assert_eq!(decided(chunks, *proven), *expected, "{what}");

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
+#[cfg(not(fuzzing))]
 pub mod damage;
 
 use std::collections::hash_map::RandomState;

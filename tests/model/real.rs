@@ -1,10 +1,11 @@
 //! The engine, asked step by step.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use proptest::sample::Index;
 use stockhold::error::{ConfirmError, HoldError, LookupError, ReplaceError, ReserveError};
 use stockhold::{
     Adjust, AdjustReason, CartLine, Config, Confirm, Durability, Engine, Extend, HoldId, ManualClock, OnHold,
@@ -30,6 +31,11 @@ pub struct Real {
 
 pub fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
+}
+
+/// The answer, on a directory once it is acknowledged: in memory that would be waiting for nothing.
+fn answered<T: Clone>(receipt: Receipt<'_, T>, waits: bool) -> T {
+    if waits { receipt.wait().unwrap() } else { receipt.not_yet_durable() }
 }
 
 impl Real {
@@ -60,6 +66,29 @@ impl Real {
         }
     }
 
+    /// A copy of the directory as a kill would leave it when all is acknowledged. What vouches for the log first: it may be behind, never ahead.
+    pub fn as_killed(&self) -> Option<tempfile::TempDir> {
+        fn copy(from: &Path, to: &Path) {
+            if from.is_file() {
+                fs::copy(from, to).unwrap();
+                return;
+            }
+            fs::create_dir_all(to).unwrap();
+            for entry in fs::read_dir(from).unwrap() {
+                let name = entry.unwrap().file_name();
+                copy(&from.join(&name), &to.join(&name));
+            }
+        }
+        self.engine.wait(self.engine.metrics().position_drawn).unwrap();
+        let (from, to) = (self.directory.as_ref()?.path(), tempfile::tempdir().unwrap());
+        for name in ["stockhold", "durable", "checkpoint", "log", "clock"] {
+            if from.join(name).exists() {
+                copy(&from.join(name), &to.path().join(name));
+            }
+        }
+        Some(to)
+    }
+
     pub fn number(&self, id: HoldId) -> usize {
         self.holds.iter().position(|hold| *hold == id).expect("a hold that was granted")
     }
@@ -68,7 +97,7 @@ impl Real {
         timestamp.0 - START.0
     }
 
-    pub fn id(&self, hold: Index) -> HoldId {
+    pub fn id(&self, hold: Which) -> HoldId {
         self.holds[hold.index(self.holds.len())]
     }
 
@@ -85,9 +114,13 @@ impl Real {
                 }
             }};
         }
-        fn said<T: Copy + std::fmt::Debug>(receipt: Receipt<'_, T>) -> (T, Option<(String, Position)>) {
+        let waits = self.directory.is_some();
+        fn said<T: Copy + std::fmt::Debug>(
+            receipt: Receipt<'_, T>,
+            waits: bool,
+        ) -> (T, Option<(String, Position)>) {
             let position = receipt.position();
-            let value = receipt.wait().unwrap();
+            let value = answered(receipt, waits);
             (value, Some((format!("{value:?}"), position)))
         }
         let failed = |told: Told| (Err(told), None, None);
@@ -96,7 +129,7 @@ impl Real {
                 let request = with_op_key!(Receive::units(self.keys[key], quantity));
                 match engine.receive(request) {
                     Ok(receipt) => {
-                        let (adjusted, said) = said(receipt);
+                        let (adjusted, said) = said(receipt, waits);
                         assert_eq!(adjusted.shortfall, (-adjusted.available).max(0));
                         (Ok(Told::Stock), Some(adjusted.available), said)
                     }
@@ -107,7 +140,7 @@ impl Real {
                 let request = with_op_key!(Adjust::by(self.keys[key], delta, AdjustReason::Count));
                 match engine.adjust(request) {
                     Ok(receipt) => {
-                        let (adjusted, said) = said(receipt);
+                        let (adjusted, said) = said(receipt, waits);
                         assert_eq!(adjusted.shortfall, (-adjusted.available).max(0));
                         (Ok(Told::Stock), Some(adjusted.available), said)
                     }
@@ -121,7 +154,7 @@ impl Real {
                     Gate::Stopped => engine.stop_sale(key),
                     Gate::OpensIn { ms: after } => engine.open_sale_at(key, engine.now().plus(ms(after))),
                 };
-                switched.unwrap().wait().unwrap();
+                answered(switched.unwrap(), waits);
                 (Ok(Told::Stock), None, None)
             }
             What::Reserve { key, quantity, at_least, ttl_ms, remember_refusal } => {
@@ -135,7 +168,7 @@ impl Real {
                 }
                 match engine.reserve(request) {
                     Ok(receipt) => {
-                        let (reserved, said) = said(receipt);
+                        let (reserved, said) = said(receipt, waits);
                         let (hold, deadline) = self.granted(reserved.hold, reserved.deadline);
                         let told = Told::Reserved { hold, quantity: reserved.quantity, deadline };
                         (Ok(told), Some(reserved.left.units()), said)
@@ -156,7 +189,7 @@ impl Real {
                 }
                 match engine.reserve_cart(request) {
                     Ok(receipt) => {
-                        let (reserved, said) = said(receipt);
+                        let (reserved, said) = said(receipt, waits);
                         let (hold, deadline) = self.granted(reserved.hold, reserved.deadline);
                         (Ok(Told::Reserved { hold, quantity: reserved.quantity, deadline }), None, said)
                     }
@@ -175,7 +208,7 @@ impl Real {
                 for answer in engine.reserve_batch(&requests) {
                     told.push(match answer {
                         Ok(receipt) => {
-                            let reserved = receipt.wait().unwrap();
+                            let reserved = answered(receipt, waits);
                             let (hold, deadline) = self.granted(reserved.hold, reserved.deadline);
                             Some((hold, reserved.quantity, deadline))
                         }
@@ -199,7 +232,7 @@ impl Real {
                 }
                 match engine.replace(request) {
                     Ok(receipt) => {
-                        let (replaced, said) = said(receipt);
+                        let (replaced, said) = said(receipt, waits);
                         let (hold, deadline) = (self.number(replaced.hold), self.time(replaced.deadline));
                         (Ok(Told::Replaced { hold, quantity: replaced.quantity, deadline }), None, said)
                     }
@@ -222,7 +255,7 @@ impl Real {
                 }
                 match engine.confirm(request) {
                     Ok(receipt) => {
-                        let (confirmed, said) = said(receipt);
+                        let (confirmed, said) = said(receipt, waits);
                         let stockhold::answer::Confirmed { hold, quantity, returned, retaken } = confirmed;
                         let hold = self.number(hold);
                         (Ok(Told::Confirmed { hold, quantity, returned, retaken }), None, said)
@@ -289,7 +322,7 @@ impl Real {
         match answer {
             Ok(receipt) => {
                 let position = receipt.position();
-                let moved = receipt.wait().unwrap();
+                let moved = answered(receipt, self.directory.is_some());
                 let stockhold::answer::Moved { hold, quantity, remaining } = moved;
                 let told = Told::Moved { hold: self.number(hold), quantity, remaining };
                 (Ok(told), None, Some((format!("{moved:?}"), position)))
@@ -304,7 +337,7 @@ impl Real {
         match answer {
             Ok(receipt) => {
                 let position = receipt.position();
-                let extended = receipt.wait().unwrap();
+                let extended = answered(receipt, self.directory.is_some());
                 let told = Told::Extended {
                     hold: self.number(extended.hold),
                     deadline: self.time(extended.deadline),

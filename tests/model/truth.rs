@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
-use proptest::sample::Index;
 use stockhold::error::{Common, ConfirmError, HoldError, ReplaceError, ReserveError, StockError};
 use stockhold::{HoldState, RefusalReason, Timestamp};
 
@@ -327,7 +326,7 @@ impl Model {
     /// Something happens to a hold that is not paid for.
     pub fn unpaid<A: FnOnce(usize, &Hold) -> Told>(
         &mut self,
-        hold: Index,
+        hold: Which,
         change: impl FnOnce(&mut Hold) -> Result<A, Told>,
     ) -> Result<Told, Told> {
         let number = hold.index(self.holds.len());
@@ -342,7 +341,7 @@ impl Model {
     }
 
     /// Units of a hold that is paid for leave it; which.
-    pub fn sold(&mut self, hold: Index, part: Part, emptied: HoldState) -> Result<(Told, Lines), Told> {
+    pub fn sold(&mut self, hold: Which, part: Part, emptied: HoldState) -> Result<(Told, Lines), Told> {
         if is_empty(part) {
             return error(HoldError::Common(no_lines()));
         }

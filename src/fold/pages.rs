@@ -1,0 +1,30 @@
+//! Something for each slot of the table of holds, in pages: ten million cost no hashing, and a stray one little memory.
+
+/// See the module. What was never set is the default.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Pages<T, const PAGE_SLOTS: usize>(Vec<Option<Box<[T]>>>);
+
+impl<T: Clone + Default, const PAGE_SLOTS: usize> Pages<T, PAGE_SLOTS> {
+    pub(crate) fn get(&self, slot: u32) -> Option<&T> {
+        self.0.get(slot as usize / PAGE_SLOTS)?.as_ref()?.get(slot as usize % PAGE_SLOTS)
+    }
+
+    pub(crate) fn get_mut(&mut self, slot: u32) -> Option<&mut T> {
+        self.0.get_mut(slot as usize / PAGE_SLOTS)?.as_mut()?.get_mut(slot as usize % PAGE_SLOTS)
+    }
+
+    pub(crate) fn set(&mut self, slot: u32, value: T) {
+        let page = slot as usize / PAGE_SLOTS;
+        if page >= self.0.len() {
+            self.0.resize(page + 1, None);
+        }
+        let page = self.0[page].get_or_insert_with(|| vec![T::default(); PAGE_SLOTS].into());
+        page[slot as usize % PAGE_SLOTS] = value;
+    }
+
+    /// All of all pages that there are, in the order of the slots.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
+        let pages = self.0.iter().enumerate().filter_map(|(at, page)| Some((at, page.as_ref()?)));
+        pages.flat_map(|(at, page)| ((at * PAGE_SLOTS) as u32..).zip(page.iter()))
+    }
+}
