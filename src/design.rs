@@ -247,6 +247,14 @@
 //! `tests/kills.sh`; and by the simulation (`src/simulation`, `tests/simulate.sh`), which crashes the engine between any
 //! two calls to a disk that fails in every way it can, and audits each recovery against everything that was acknowledged.
 //!
+//! # Formats, and going on to a later one
+//!
+//! Identity, chunk, sidecar, manifest and run each carry the number of their format, all 1 now. A build reads every
+//! format that an earlier one has written, and writes only the newest; a later number is refused with its name, and
+//! nothing is changed. The kinds of records and of entries are only ever added to, at the end. So an upgrade is: close,
+//! make a copy, open with the later build; there is no way back but the copy, once the later build has written. Directories
+//! of each format are kept under `tests/golden`, and every build opens them and reads what they said.
+//!
 //! # When the log fails
 //!
 //! A failed append or sync poisons: the ring is closed, so no operation finds room; every waiter learns that its outcome
