@@ -23,7 +23,7 @@
 //! # engine.checkpoint()?;
 //! # engine.shutdown()?;
 //!
-//! std::fs::remove_dir_all(damaged.join("log"))?; // say, the disk has lost it
+//! std::fs::remove_file(damaged.join("durable"))?; // say, the disk has lost it
 //! assert!(Engine::open(&damaged, Config::default()).is_err());
 //!
 //! let report = salvage(&damaged, &new)?;
