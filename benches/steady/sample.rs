@@ -147,9 +147,18 @@ impl Sample {
 }
 
 fn mib(directory: &Path) -> f64 {
+    bytes_under(directory) as f64 / f64::from(1 << 20)
+}
+
+fn bytes_under(directory: &Path) -> u64 {
     let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
-    let bytes = entries.filter_map(|entry| Some(entry.metadata().ok()?.len())).sum::<u64>();
-    bytes as f64 / f64::from(1 << 20)
+    entries
+        .map(|entry| match entry.metadata() {
+            Ok(found) if found.is_dir() => bytes_under(&entry.path()),
+            Ok(found) => found.len(),
+            Err(_) => 0, // removed meanwhile
+        })
+        .sum()
 }
 
 fn resident_mib() -> f64 {
