@@ -12,11 +12,12 @@ use super::run::Kind;
 use crate::clock::Timestamp;
 use crate::fold::hold::{self, FoldedHold, Wrong};
 use crate::fold::levels::KeyLevel;
+use crate::fold::state::FoldedOp;
 use crate::hold::lines::Lines;
 use crate::hold::op_keys;
 use crate::hold::state::Word;
 use crate::log::lines;
-use crate::log::record::{Place, Record};
+use crate::log::record::{Encoded, Place, Record};
 use crate::stock::catalog::Name;
 use crate::types::{OpKey, Reference};
 
@@ -290,6 +291,12 @@ pub(crate) struct OpEntry {
 }
 
 impl OpEntry {
+    /// What the fold has come upon.
+    pub(crate) fn of(op: &FoldedOp<'_>) -> OpEntry {
+        let record = Encoded::new(op.record).map(|record| record.as_bytes().into()).unwrap_or_default();
+        OpEntry { position: op.position, at: op.at, epoch: op.epoch, record }
+    }
+
     fn key(&self) -> Option<OpKey> {
         let (record, _) = Record::decode(&self.record).ok()?;
         Some(OpKey(u128::from_le_bytes(record.op()?.key)))

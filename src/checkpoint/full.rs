@@ -7,8 +7,7 @@ use super::load::load;
 use super::manifest::{Frontier, Manifest};
 use super::run::{RunRef, RunWriter};
 use crate::fold::levels::Contradiction;
-use crate::fold::state::{Fold, FoldedOp};
-use crate::log::record::Encoded;
+use crate::fold::state::Fold;
 use crate::log::scan::Found;
 
 /// Of the only checkpoint in its folder.
@@ -35,10 +34,7 @@ impl Whole {
     /// Takes in the log's next chunk.
     pub(crate) fn chunk(&mut self, found: &Found, payload: &[u8]) -> Result<(), Contradiction> {
         let Whole { fold, ops, hash } = self;
-        fold.payload(found.header.start, payload, &mut |op: FoldedOp<'_>| {
-            let record = Encoded::new(op.record).map(|record| record.as_bytes().into()).unwrap_or_default();
-            ops.push(OpEntry { position: op.position, at: op.at, epoch: op.epoch, record });
-        })?;
+        fold.payload(found.header.start, payload, &mut |op| ops.push(OpEntry::of(&op)))?;
         *hash = found.hash;
         Ok(())
     }

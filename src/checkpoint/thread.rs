@@ -22,8 +22,8 @@ use crate::config::Config;
 use crate::log::directory::Identity;
 use crate::log::writer::{Group, Shared};
 
-/// Windows that may be waiting before the fold is held back.
-const WINDOWS_MAX: usize = 4;
+/// Windows that may be waiting before the fold is held back, or an opening makes a checkpoint itself.
+pub(crate) const WINDOWS_MAX: usize = 4;
 /// How long until a failed checkpoint is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 

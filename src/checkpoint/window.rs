@@ -60,15 +60,6 @@ struct Told {
     epoch: u32,
 }
 
-impl Told {
-    fn time_of(&self, record: &Record<'_>) -> Option<Timestamp> {
-        match *record {
-            Record::Opened { at_unix_ms, .. } => Some(Timestamp(at_unix_ms)),
-            _ => record.at().map(|at| Timestamp(self.opened_at.0.saturating_add(at))),
-        }
-    }
-}
-
 /// Writes runs with the number `number` of what a window says, which begins at `before`.
 pub(crate) fn digest(
     window: &Window,
@@ -92,7 +83,7 @@ pub(crate) fn digest(
         let Some(next) = records.next() else { break };
         let wrong = |what: &str| contradiction(frontier.position, what);
         let (position, record) = next.map_err(|_| wrong("bytes that are not a record"))?;
-        let at = told.time_of(&record);
+        let at = record.time(told.opened_at);
         if !record.is_sane() {
             return Err(contradiction(position, "it moves a number of units that no operation can"));
         }
@@ -173,7 +164,7 @@ fn happened(window: &Window, steps: &[u64], openings_told: &[(usize, Told)]) -> 
         let told = openings_told[openings_told.partition_point(|(from, _)| *from <= offset) - 1].1;
         let decoded = Record::decode(&window.bytes[offset..]);
         let (record, _) = decoded.map_err(|_| "bytes that are not a record")?;
-        let at = told.time_of(&record);
+        let at = record.time(told.opened_at);
         let before = if let Happened::Made(hold) = &what { Some(hold) } else { None };
         let made = FoldedHold::made(&record, at.unwrap_or_default(), told.epoch, before)?;
         match (made, &mut what) {

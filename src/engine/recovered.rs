@@ -7,6 +7,7 @@ use crate::checkpoint::entry::OpEntry;
 use crate::checkpoint::files::{Files, Folder};
 use crate::checkpoint::load::{Loaded, load};
 use crate::checkpoint::shelf::Shelf;
+use crate::checkpoint::thread::WINDOWS_MAX;
 use crate::checkpoint::window::Window;
 use crate::config::Config;
 use crate::error::OpenError;
@@ -15,14 +16,11 @@ use crate::fold::state::{Fold, FoldedOp};
 use crate::hold::id::HoldIds;
 use crate::hold::op_keys::{Done, OpKeys};
 use crate::log::directory::{Identity, Layout};
-use crate::log::record::{Encoded, Record};
+use crate::log::record::Record;
 use crate::log::recovery::{LogError, Replay};
 use crate::log::scan::{Found, Tip};
 use crate::log::verdict::Start;
 use crate::types::{OpKey, Position};
-
-/// Checkpoints that one log may be ahead of the last before the opening makes one itself.
-const WINDOWS_MAX: usize = 4;
 
 /// What the opening went on from.
 #[derive(Clone, Copy, Debug, Default)]
@@ -153,10 +151,7 @@ impl Replay for Recovered {
     fn chunk(&mut self, found: &Found, payload: &[u8]) -> Result<(), String> {
         let (op_keys, answers) = (&self.op_keys, &self.answers);
         let mut remember = |op: FoldedOp<'_>| {
-            let record = Encoded::new(op.record);
-            let record = record.map(|record| record.as_bytes().into()).unwrap_or_default();
-            let op = OpEntry { position: op.position, at: op.at, epoch: op.epoch, record };
-            Self::remember(op_keys, answers, &op);
+            Self::remember(op_keys, answers, &OpEntry::of(&op));
         };
         let folded = self.fold.payload(found.header.start, payload, &mut remember);
         folded.map_err(|contradiction| contradiction.to_string())?;

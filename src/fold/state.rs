@@ -103,10 +103,7 @@ impl Fold {
 
     /// When the next record, `record`, was decided.
     pub(crate) fn time_of(&self, record: &Record<'_>) -> Option<Timestamp> {
-        match *record {
-            Record::Opened { at_unix_ms, .. } => Some(Timestamp(at_unix_ms)),
-            _ => record.at().map(|at| Timestamp(self.opened_at.0.saturating_add(at))),
-        }
+        record.time(self.opened_at)
     }
 }
 

@@ -13,6 +13,7 @@ use bincode::config::{Configuration, Limit, LittleEndian, Varint};
 use serde::{Deserialize, Serialize};
 
 use super::lines::{self, LINES_BYTES_MAX};
+use crate::clock::Timestamp;
 use crate::hold::lines::Line;
 use crate::request::AdjustReason;
 use crate::types::QUANTITY_MAX;
@@ -390,6 +391,14 @@ impl<'a> Record<'a> {
             | Record::Replace { at, .. }
             | Record::Opens { at, .. } => Some(at),
             Record::Void { .. } | Record::Opened { .. } | Record::Declare { .. } => None,
+        }
+    }
+
+    /// When it was decided, in an opening at `opened_at`.
+    pub(crate) fn time(&self, opened_at: Timestamp) -> Option<Timestamp> {
+        match *self {
+            Record::Opened { at_unix_ms, .. } => Some(Timestamp(at_unix_ms)),
+            _ => self.at().map(|at| Timestamp(opened_at.0.saturating_add(at))),
         }
     }
 
