@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use super::CheckpointError;
 use super::entry::{HoldEntry, Keep, LevelEntry, NameEntry, OpEntry};
 use super::files::Files;
+use super::load::{Loaded, load};
 use super::manifest::{Frontier, Manifest};
 use super::merge::{is_past, merge, stay};
 use super::run::{Kind, RunRef, number_of};
@@ -80,6 +81,27 @@ impl Shelf {
     /// Gives up the newest, which cannot be used.
     pub(crate) fn reject_newest(&mut self) {
         self.kept.pop();
+    }
+
+    /// Reads the newest that is whole; those that are not are given up, and told. `ops` gets its operations with op keys;
+    /// `None` takes back what it got before.
+    pub(crate) fn load_newest(
+        &mut self,
+        rejected: &mut Vec<String>,
+        ops: &mut dyn FnMut(Option<OpEntry>),
+    ) -> Result<Option<(Manifest, Loaded)>, CheckpointError> {
+        while let Some(manifest) = self.newest() {
+            match load(&*self.files, manifest, &mut |op| ops(Some(op))) {
+                Ok(loaded) => return Ok(Some((manifest.clone(), loaded))),
+                Err(CheckpointError::Damaged { name, what }) => {
+                    rejected.push(format!("{name}: {what}"));
+                    ops(None);
+                    self.reject_newest();
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
     }
 
     /// In which openings the holds were made, at the newest's end.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::checkpoint::CheckpointError;
 use crate::checkpoint::entry::OpEntry;
 use crate::checkpoint::files::{Files, Folder};
-use crate::checkpoint::load::{Loaded, load};
+use crate::checkpoint::load::Loaded;
 use crate::checkpoint::shelf::Shelf;
 use crate::checkpoint::thread::WINDOWS_MAX;
 use crate::checkpoint::window::Window;
@@ -115,31 +115,20 @@ impl Replay for Recovered {
     fn start(&mut self, directory: &Layout, identity: &Identity) -> Result<Start, CheckpointError> {
         self.answers = answers(identity);
         let files = self.files.take().unwrap_or_else(|| Arc::new(Folder::at(directory.checkpoint())));
-        let (mut shelf, rejected) = Shelf::open(files.clone(), identity.id)?;
+        let (mut shelf, rejected) = Shelf::open(files, identity.id)?;
         self.rejected.extend(rejected);
-        let mut loaded = Loaded::default();
-        let mut start = Start::default();
-        while let Some(manifest) = shelf.newest() {
-            let (op_keys, answers) = (&self.op_keys, &self.answers);
-            let read = load(&*files, manifest, &mut |op| {
-                Self::remember(op_keys, answers, &op);
-            });
-            match read {
-                Ok(read) => {
-                    let frontier = &manifest.frontier;
-                    let (number, position, records) = (manifest.number, frontier.position, frontier.records);
-                    self.began = Began { number, position, records };
-                    start = Start { tip: frontier.tip(), epoch: frontier.epoch, keep: shelf.older_tip() };
-                    loaded = read;
-                    break;
-                }
-                Err(CheckpointError::Damaged { name, what }) => {
-                    self.rejected.push(format!("{name}: {what}"));
-                    self.op_keys = self::op_keys(&self.config);
-                    shelf.reject_newest();
-                }
-                Err(error) => return Err(error),
-            }
+        let (op_keys, answers, config) = (&mut self.op_keys, &self.answers, &self.config);
+        let newest = shelf.load_newest(&mut self.rejected, &mut |op| match op {
+            Some(op) => drop(Self::remember(op_keys, answers, &op)),
+            None => *op_keys = self::op_keys(config),
+        })?;
+        let (mut loaded, mut start) = (Loaded::default(), Start::default());
+        if let Some((manifest, whole)) = newest {
+            let frontier = &manifest.frontier;
+            let (number, position, records) = (manifest.number, frontier.position, frontier.records);
+            self.began = Began { number, position, records };
+            start = Start { tip: frontier.tip(), epoch: frontier.epoch, keep: shelf.older_tip() };
+            loaded = whole;
         }
         self.fold = loaded.fold;
         shelf.start_from(loaded.openings);

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::checkpoint::CheckpointError;
 use crate::checkpoint::files;
-use crate::checkpoint::load::{Loaded, load};
+use crate::checkpoint::load::Loaded;
 use crate::checkpoint::manifest::Manifest;
 use crate::checkpoint::shelf::Shelf;
 
@@ -61,7 +61,7 @@ impl LogAtRest {
         let (mut shelf, rejected) =
             Shelf::open(Arc::new(files::Folder::at(layout.checkpoint())), directory.identity.id)?;
         let mut before = Before { rejected, ..Before::default() };
-        let newest = newest_whole(&mut shelf, &mut before.rejected)?;
+        let newest = shelf.load_newest(&mut before.rejected, &mut |_| {})?;
         let frontier = newest.as_ref().map(|(manifest, _)| manifest.frontier).unwrap_or_default();
         let start = Start { tip: frontier.tip(), epoch: frontier.epoch, keep: Tip::ORIGIN };
         let index = chunks.survey()?;
@@ -113,24 +113,6 @@ impl Chunks {
     }
 }
 
-/// Reads the newest checkpoint that is whole; those that are not are taken off the shelf, and told.
-fn newest_whole(
-    shelf: &mut Shelf,
-    rejected: &mut Vec<String>,
-) -> Result<Option<(Manifest, Loaded)>, CheckpointError> {
-    while let Some(manifest) = shelf.newest() {
-        match load(&*shelf.files, manifest, &mut |_| {}) {
-            Ok(loaded) => return Ok(Some((manifest.clone(), loaded))),
-            Err(CheckpointError::Damaged { name, what }) => {
-                rejected.push(format!("{name}: {what}"));
-                shelf.reject_newest();
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(None)
-}
-
 /// What lies before the newest checkpoint: an older one, or nothing, and the chunks from there `to` the newest's end;
 /// `None` if not all of them are there.
 fn history(
@@ -140,7 +122,7 @@ fn history(
     rejected: &mut Vec<String>,
 ) -> Result<Option<(Loaded, Vec<Found>)>, CheckpointError> {
     shelf.reject_newest();
-    let older = newest_whole(shelf, rejected)?;
+    let older = shelf.load_newest(rejected, &mut |_| {})?;
     let from = older.as_ref().map_or(Tip::ORIGIN, |(manifest, _)| manifest.frontier.tip());
     let chain = index.chain_back(from, to).ok();
     Ok(chain.map(|chain| (older.map(|(_, loaded)| loaded).unwrap_or_default(), chain)))
