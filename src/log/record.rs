@@ -18,6 +18,8 @@ use crate::hold::lines::Line;
 use crate::request::AdjustReason;
 use crate::types::QUANTITY_MAX;
 
+mod quick;
+
 /// The longest record, encoded: a [`Record::Replace`] of the longest lines by the longest.
 pub(crate) const RECORD_BYTES_MAX: usize = 2 * LINES_BYTES_MAX + 128;
 /// The longest record of a hold on one stock key, encoded; longer ones are kept on the heap until they are written.
@@ -217,7 +219,16 @@ impl<'a> Record<'a> {
     }
 
     /// Decodes the record at the start of `bytes`, and says how many it took.
+    #[inline]
     pub(crate) fn decode(bytes: &'a [u8]) -> Result<(Record<'a>, usize), NotARecord> {
+        match quick::decode(bytes) {
+            Some(decoded) => Ok(decoded),
+            None => Record::decode_any(bytes),
+        }
+    }
+
+    /// The same for every kind, by the codec that says what bytes mean.
+    pub(crate) fn decode_any(bytes: &'a [u8]) -> Result<(Record<'a>, usize), NotARecord> {
         bincode::serde::borrow_decode_from_slice(bytes, CODEC).map_err(|_| NotARecord)
     }
 
