@@ -11,7 +11,7 @@ use self::input::{Bytes, Input};
 use crate::fold::state::Fold;
 use crate::fold::verify::Verifier;
 use crate::log::lines::{pack, unpack};
-use crate::log::record::{Encoded, Record, Records};
+use crate::log::record::{Encoded, Logged, Record, Records};
 use crate::log::sidecar::{self, RECORD_BYTES, SLOT_BYTES};
 
 /// A payload: it is read alike by hand and by the codec, what decodes encodes to what decodes alike, and lines that are well packed are packed so again. Then it is
@@ -21,7 +21,7 @@ pub fn records(payload: &[u8]) {
         assert_eq!(Record::decode(&payload[at..]), Record::decode_any(&payload[at..]));
     }
     for record in Records::new(payload, 0) {
-        let Ok((_, record)) = record else { break };
+        let Ok(Logged { record, .. }) = record else { break };
         if let Some(encoded) = Encoded::new(&record) {
             let again = Record::decode(encoded.as_bytes()).map(|(record, _)| record);
             assert_eq!(again, Ok(record));

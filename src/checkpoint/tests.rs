@@ -17,7 +17,7 @@ use crate::fold::verify::Verifier;
 use crate::hold::lines::Line;
 use crate::hold::state::Phase;
 use crate::log::lines::pack;
-use crate::log::record::{Encoded, Op, Place, Record, Records, Span};
+use crate::log::record::{Encoded, Logged, Op, Place, Record, Records, Span};
 use crate::log::scan::Tip;
 use crate::log::tests::{Random, seed};
 
@@ -132,15 +132,12 @@ fn write(shelf: &mut Shelf, window: &Window) -> Result<(), CheckpointError> {
 fn checkpoints(scratch: &Path, story: &Story, windows: usize, random: &mut Random) {
     let mut shelf = shelf(scratch);
     let mut window = Window::default();
-    let mut records = Records::new(&story.window.bytes, 0);
     let all = story.window.bytes.len();
-    loop {
-        let rest = records.rest();
-        let Some(record) = records.next() else { break };
-        let (end, _) = record.unwrap();
-        window.bytes.extend_from_slice(&rest[..rest.len() - records.rest().len()]);
+    for record in Records::new(&story.window.bytes, 0) {
+        let Logged { position: end, bytes, .. } = record.unwrap();
+        window.bytes.extend_from_slice(bytes);
         window.end = Tip { end, hash: end * 31 };
-        if random.below(story.fold.records as usize) < windows || records.rest().is_empty() {
+        if random.below(story.fold.records as usize) < windows || end == story.window.end.end {
             write(&mut shelf, &window).unwrap();
             window.bytes.clear();
             if random.below(4) == 0 {

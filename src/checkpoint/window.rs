@@ -4,8 +4,6 @@
 //! to one hold is brought together by sorting, so that the window's bytes and 8 more a record are all that it takes.
 //! Many movements of one key become one.
 
-use std::collections::HashMap;
-
 use super::CheckpointError;
 use super::entry::{Entry, Happened, HoldEntry, LevelEntry, NameEntry, OpEntry, push_step};
 use super::files::Files;
@@ -13,11 +11,9 @@ use super::manifest::Frontier;
 use super::run::{RunRef, RunWriter};
 use crate::clock::Timestamp;
 use crate::fold::hold::{self, FoldedHold, Wrong};
-use crate::fold::levels::touched;
 use crate::fold::pages::Pages;
-use crate::hashing::ByNumber;
 use crate::log::lines::Beside;
-use crate::log::record::{Record, Records};
+use crate::log::record::{Batch, Logged, Record, Records};
 use crate::log::scan::Tip;
 
 /// Records are found again by 32 bits of offset.
@@ -69,93 +65,172 @@ pub(crate) fn digest(
     number: u64,
     stopped: &dyn Fn() -> bool,
 ) -> Result<Digested, CheckpointError> {
-    let mut frontier = *before;
-    let mut told = Told { opened_at: Timestamp(before.opened_at_ms), epoch: before.epoch };
-    // Each opening, by the offset of the first record that it told.
-    let mut openings_told = vec![(0, told)];
-    let mut levels: HashMap<u32, LevelEntry, ByNumber> = HashMap::default();
-    let mut steps: Vec<u64> = Vec::new();
-    let mut runs = Runs { files, number, written: Vec::new() };
-    let (mut names, mut ops) = (None, None);
-    let mut records = Records::new(&window.bytes, before.position);
-    loop {
-        let offset = window.bytes.len() - records.rest().len();
-        let Some(next) = records.next() else { break };
-        let wrong = |what: &str| contradiction(frontier.position, what);
-        let (position, record) = next.map_err(|_| wrong("bytes that are not a record"))?;
-        let at = record.time(told.opened_at);
-        if !record.is_sane() {
-            return Err(contradiction(position, "it moves a number of units that no operation can"));
+    let mut digest = Digest::new(before, openings, Runs { files, number, written: Vec::new() });
+    let (mut records, mut batch) = (Records::new(&window.bytes, before.position), Batch::new());
+    let mut offset = 0;
+    while records.next_batch(&mut batch, |record| digest.books.glance(record)) {
+        for logged in batch.drain(..) {
+            let logged =
+                logged.map_err(|_| contradiction(digest.frontier.position, "bytes that are not a record"))?;
+            digest.record(offset, &logged)?;
+            offset += logged.bytes.len();
+            if digest.frontier.records.is_multiple_of(4_096) && stopped() {
+                return Err(CheckpointError::Stopped);
+            }
         }
-        at.map_or(Ok(()), hold::check_time).map_err(|what| contradiction(position, what))?;
-        let mut epoch = told.epoch;
-        match record {
+    }
+    if digest.frontier.position != window.end.end {
+        return Err(contradiction(digest.frontier.position, "the window ends elsewhere"));
+    }
+    digest.finish(window, before, stopped)
+}
+
+/// A window that is being read.
+struct Digest<'a> {
+    frontier: Frontier,
+    told: Told,
+    /// Each opening, by the offset of the first record that it told.
+    openings_told: Vec<(usize, Told)>,
+    openings: &'a mut Openings,
+    books: Books,
+    /// What happened to holds: a slot, and the record's offset, in 32 bits each.
+    steps: Vec<u64>,
+    /// The offset of the record that made each slot's last hold.
+    made_last: Pages<u32, 4_096>,
+    runs: Runs<'a>,
+    names: Option<RunWriter<NameEntry>>,
+    ops: Option<RunWriter<OpEntry>>,
+}
+
+impl<'a> Digest<'a> {
+    fn new(before: &Frontier, openings: &'a mut Openings, runs: Runs<'a>) -> Self {
+        let told = Told { opened_at: Timestamp(before.opened_at_ms), epoch: before.epoch };
+        Digest {
+            frontier: *before,
+            told,
+            openings_told: vec![(0, told)],
+            openings,
+            books: Books::default(),
+            steps: Vec::new(),
+            made_last: Pages::default(),
+            runs,
+            names: None,
+            ops: None,
+        }
+    }
+
+    fn record(&mut self, offset: usize, logged: &Logged<'_>) -> Result<(), CheckpointError> {
+        let Logged { position, ref record, bytes } = *logged;
+        let wrong = |what: &str| contradiction(position, what);
+        if !record.is_sane() {
+            return Err(wrong("it moves a number of units that no operation can"));
+        }
+        let at = record.time(self.told.opened_at);
+        at.map_or(Ok(()), hold::check_time).map_err(wrong)?;
+        match *record {
             Record::Opened { epoch, at_unix_ms } => {
-                told = Told { epoch, opened_at: Timestamp(at_unix_ms) };
-                openings_told.push((offset, told));
+                self.told = Told { epoch, opened_at: Timestamp(at_unix_ms) };
+                self.openings_told.push((offset, self.told));
             }
             Record::Declare { key, sku, location } => {
-                runs.put(&mut names, &NameEntry { key, sku: sku.into(), location: location.into() })?;
+                let entry = NameEntry { key, sku: sku.into(), location: location.into() };
+                self.runs.put(&mut self.names, &entry)?;
             }
             _ => {
-                for Beside { key, first, second } in touched(&record) {
-                    let entry = levels.entry(key).or_insert(LevelEntry { key, ..LevelEntry::default() });
-                    entry.apply(&record, first, second);
+                for Beside { key, first, second } in record.touched() {
+                    self.books.of(key).apply(record, first, second);
                 }
             }
         }
         if let Some(place) = record.place() {
-            hold::check(place).map_err(|what| contradiction(position, what))?;
-            steps.push(u64::from(place.slot) << 32 | offset as u64);
-            if matches!(record, Record::Reserve { .. } | Record::ReserveCart { .. }) {
-                openings.set(place.slot, told.epoch);
+            hold::check(place).map_err(wrong)?;
+            self.steps.push(u64::from(place.slot) << 32 | offset as u64);
+            if record.makes() {
+                self.openings.set(place.slot, self.told.epoch);
+                self.made_last.set(place.slot, offset as u32);
             }
-            epoch = openings.get(place.slot);
         }
         if record.op().is_some() {
-            let bytes = &window.bytes[offset..window.bytes.len() - records.rest().len()];
+            let epoch = record.place().map_or(self.told.epoch, |place| self.openings.get(place.slot));
             let op = OpEntry { position, at: at.unwrap_or_default(), epoch, record: bytes.into() };
-            runs.put(&mut ops, &op)?;
+            self.runs.put(&mut self.ops, &op)?;
         }
-        frontier.position = position;
-        frontier.records += 1;
-        frontier.now_ms = frontier.now_ms.max(at.unwrap_or_default().0);
-        if frontier.records.is_multiple_of(4_096) && stopped() {
-            return Err(CheckpointError::Stopped);
-        }
+        self.frontier.position = position;
+        self.frontier.records += 1;
+        self.frontier.now_ms = self.frontier.now_ms.max(at.unwrap_or_default().0);
+        Ok(())
     }
-    if frontier.position != window.end.end {
-        return Err(contradiction(frontier.position, "the window ends elsewhere"));
-    }
-    runs.finish(names)?;
-    runs.finish(ops)?;
 
-    let mut levels: Vec<LevelEntry> = levels.into_values().collect();
-    levels.sort_unstable_by_key(|entry| entry.key);
-    let mut run = None;
-    levels.iter().try_for_each(|entry| runs.put(&mut run, entry))?;
-    runs.finish(run)?;
-    drop(levels);
+    fn finish(
+        mut self,
+        window: &Window,
+        before: &Frontier,
+        stopped: &dyn Fn() -> bool,
+    ) -> Result<Digested, CheckpointError> {
+        let mut runs = self.runs;
+        runs.finish(self.names)?;
+        runs.finish(self.ops)?;
 
-    steps.sort_unstable();
-    let mut run = None;
-    let mut slots = 0_u64;
-    for steps in steps.chunk_by(|one, next| one >> 32 == next >> 32) {
-        let entry = happened(window, steps, &openings_told);
-        let entry = entry.map_err(|what| contradiction(before.position, what))?;
-        runs.put(&mut run, &entry)?;
-        slots += 1;
-        if slots.is_multiple_of(4_096) && stopped() {
-            return Err(CheckpointError::Stopped);
+        let mut run = None;
+        self.books.in_order().iter().try_for_each(|entry| runs.put(&mut run, entry))?;
+        runs.finish(run)?;
+
+        // What became of a slot's holds before its last is of no interest, and at full speed it is most of what happens.
+        let made_last = &self.made_last;
+        self.steps.retain(|step| made_last.get((step >> 32) as u32).is_none_or(|made| *step as u32 >= *made));
+        self.steps.sort_unstable();
+        let mut run = None;
+        let mut slots = 0_u64;
+        for steps in self.steps.chunk_by(|one, next| one >> 32 == next >> 32) {
+            let entry = happened(window, steps, &self.openings_told);
+            let entry = entry.map_err(|what| contradiction(before.position, what))?;
+            runs.put(&mut run, &entry)?;
+            slots += 1;
+            if slots.is_multiple_of(4_096) && stopped() {
+                return Err(CheckpointError::Stopped);
+            }
         }
+        runs.finish(run)?;
+
+        let Told { opened_at, epoch } = self.told;
+        let frontier = Frontier { hash: window.end.hash, epoch, opened_at_ms: opened_at.0, ..self.frontier };
+        Ok(Digested { runs: runs.written, frontier })
     }
-    runs.finish(run)?;
-    frontier.hash = window.end.hash;
-    (frontier.epoch, frontier.opened_at_ms) = (told.epoch, told.opened_at.0);
-    Ok(Digested { runs: runs.written, frontier })
 }
 
-/// What the records at these offsets, of one slot and in order, come to.
+/// What a window does to books.
+#[derive(Default)]
+struct Books {
+    entries: Vec<LevelEntry>,
+    /// By key: one more than where its entry is.
+    places: Pages<u32, 4_096>,
+}
+
+impl Books {
+    fn of(&mut self, key: u32) -> &mut LevelEntry {
+        let mut place = self.places.get(key).copied().unwrap_or(0);
+        if place == 0 {
+            self.entries.push(LevelEntry { key, ..LevelEntry::default() });
+            place = self.entries.len() as u32;
+            self.places.set(key, place);
+        }
+        &mut self.entries[place as usize - 1]
+    }
+
+    /// Something of the book that `record` touches first, to have it near.
+    fn glance(&self, record: &Record<'_>) -> u64 {
+        let place = record.stock_key().and_then(|key| self.places.get(key)).copied().unwrap_or(0) as usize;
+        self.entries.get(place.wrapping_sub(1)).map_or(0, |entry| entry.level.held as u64)
+    }
+
+    fn in_order(mut self) -> Vec<LevelEntry> {
+        self.entries.sort_unstable_by_key(|entry| entry.key);
+        self.entries
+    }
+}
+
+/// What the records at these offsets, of one slot and in order, come to: the one that made its last hold comes first, if
+/// one did.
 fn happened(window: &Window, steps: &[u64], openings_told: &[(usize, Told)]) -> Result<HoldEntry, Wrong> {
     let slot = (steps[0] >> 32) as u32;
     let mut what = Happened::Then(Vec::new());
@@ -165,8 +240,7 @@ fn happened(window: &Window, steps: &[u64], openings_told: &[(usize, Told)]) -> 
         let decoded = Record::decode(&window.bytes[offset..]);
         let (record, _) = decoded.map_err(|_| "bytes that are not a record")?;
         let at = record.time(told.opened_at);
-        let before = if let Happened::Made(hold) = &what { Some(hold) } else { None };
-        let made = FoldedHold::made(&record, at.unwrap_or_default(), told.epoch, before)?;
+        let made = FoldedHold::made(&record, at.unwrap_or_default(), told.epoch, None)?;
         match (made, &mut what) {
             (Some(hold), what) => *what = Happened::Made(hold),
             (None, Happened::Made(hold)) => hold.apply(&record, at)?,

@@ -24,7 +24,7 @@ use crate::hold::table::NewHold;
 use crate::log::at_rest::LogAtRest;
 use crate::log::directory::Directory;
 use crate::log::memory::{Disk, Fate, Plan};
-use crate::log::record::{Record, Records};
+use crate::log::record::{Logged, Record, Records};
 use crate::log::recovery::{LogReport, OpenLog, Recovered, Replay, recover};
 use crate::log::scan::{Found, Seen};
 use crate::log::sidecar::{Durable, Sidecar};
@@ -429,7 +429,7 @@ fn every_prefix_of_a_log_with_every_operation_is_a_valid_state() {
     for found in &log.verdict.chain {
         let payload = log.payload(found).unwrap();
         for record in Records::new(&payload, found.header.start) {
-            let (position, record) = record.unwrap();
+            let Logged { position, record, .. } = record.unwrap();
             fold.apply(position, &record, &mut |op| {
                 assert!(ops.insert(op.record.op().unwrap().key), "an op key was decided twice");
             })

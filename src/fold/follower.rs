@@ -10,7 +10,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::levels::{KeyLevel, Levels};
 use super::pages::Pages;
 use crate::checkpoint::thread::Checkpointer;
-use crate::log::record::{Record, Records};
+use crate::log::record::{Batch, Logged, Record, Records};
 use crate::log::watch::Watch;
 use crate::log::writer::Group;
 use crate::stall::{self, Step};
@@ -173,19 +173,22 @@ impl Follower {
         let mut book = self.book.lock();
         let mut references = self.references.lock();
         for payload in &group.chunks {
-            for record in Records::new(&payload.bytes, payload.start) {
-                // The engine's own records, a moment ago: they are whole.
-                let Ok((position, record)) = record else {
-                    debug_assert!(false, "a record that we wrote");
-                    break;
-                };
-                book.answer_below(position);
-                let applied = book.levels.apply(position, &record);
-                debug_assert_eq!(applied, Ok(()));
-                if let Record::Reserve { place, reference, .. }
-                | Record::ReserveCart { place, reference, .. } = record
-                {
-                    references.set(place.slot, reference);
+            let (mut records, mut batch) = (Records::new(&payload.bytes, payload.start), Batch::new());
+            while records.next_batch(&mut batch, |record| book.levels.glance(record)) {
+                for record in batch.drain(..) {
+                    // The engine's own records, a moment ago: they are whole.
+                    let Ok(Logged { position, record, .. }) = record else {
+                        debug_assert!(false, "a record that we wrote");
+                        break;
+                    };
+                    book.answer_below(position);
+                    let applied = book.levels.apply(position, &record);
+                    debug_assert_eq!(applied, Ok(()));
+                    if let Record::Reserve { place, reference, .. }
+                    | Record::ReserveCart { place, reference, .. } = record
+                    {
+                        references.set(place.slot, reference);
+                    }
                 }
             }
         }

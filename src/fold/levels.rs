@@ -2,7 +2,7 @@
 
 use crate::clock::Timestamp;
 use crate::fault::{Fault, planted};
-use crate::log::lines::{self, Beside};
+use crate::log::lines::Beside;
 use crate::log::record::Record;
 use crate::types::ON_HAND_MAX;
 
@@ -95,21 +95,6 @@ impl KeyLevel {
     }
 }
 
-/// The keys whose books a record touches, each once, with all that it does to them.
-pub(crate) fn touched<'a>(record: &Record<'a>) -> impl Iterator<Item = Beside> + use<'a> {
-    let (first, second) = record.lines();
-    // What names a key and no units.
-    let bare = record.stock_key().map(|key| Beside { key, first: 0, second: 0 });
-    let (mut lines, mut bare) = (lines::beside(first, second), bare);
-    std::iter::from_fn(move || match lines.next() {
-        Some(line) => {
-            bare = None;
-            Some(line)
-        }
-        None => bare.take(),
-    })
-}
-
 /// Every stock key, by index.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Levels {
@@ -125,6 +110,12 @@ impl From<Vec<KeyLevel>> for Levels {
 impl Levels {
     pub(crate) fn get(&self, key: u32) -> Option<&KeyLevel> {
         self.keys.get(key as usize)
+    }
+
+    /// Something of the book that `record` touches first, to have it near.
+    #[inline]
+    pub(crate) fn glance(&self, record: &Record<'_>) -> u64 {
+        record.stock_key().and_then(|key| self.get(key)).map_or(0, |level| level.held as u64)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &KeyLevel)> {
@@ -144,7 +135,7 @@ impl Levels {
         if !record.is_sane() {
             return Err(wrong("it moves a number of units that no operation can"));
         }
-        touched(record).try_for_each(|Beside { key, first, second }| {
+        record.touched().try_for_each(|Beside { key, first, second }| {
             let level = self.get_mut(key).ok_or_else(|| wrong(UNDECLARED))?;
             level.apply(record, first, second);
             level.wrong().map_or(Ok(()), |what| Err(wrong(what)))

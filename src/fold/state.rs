@@ -4,7 +4,7 @@ use super::hold::{self, FoldedHold};
 use super::holds::Holds;
 use super::levels::{Contradiction, Levels};
 use crate::clock::Timestamp;
-use crate::log::record::{Record, Records};
+use crate::log::record::{Batch, Logged, Record, Records};
 use crate::stock::catalog::{Name, Names};
 
 /// An operation with an op key, as the log says.
@@ -42,14 +42,23 @@ impl Fold {
         payload: &[u8],
         ops: &mut dyn FnMut(FoldedOp<'_>),
     ) -> Result<(), Contradiction> {
-        for record in Records::new(payload, start) {
-            let (position, record) = record.map_err(|_| Contradiction {
-                position: self.position,
-                what: "bytes that are not a record",
-            })?;
-            self.apply(position, &record, ops)?;
+        let (mut records, mut batch) = (Records::new(payload, start), Batch::new());
+        while records.next_batch(&mut batch, |record| self.glance(record)) {
+            for record in batch.drain(..) {
+                let Logged { position, record, .. } = record.map_err(|_| Contradiction {
+                    position: self.position,
+                    what: "bytes that are not a record",
+                })?;
+                self.apply(position, &record, ops)?;
+            }
         }
         Ok(())
+    }
+
+    /// Something of all that `record` touches, to have it near.
+    fn glance(&self, record: &Record<'_>) -> u64 {
+        let hold = record.place().and_then(|place| self.holds.get(place.slot));
+        self.levels.glance(record).wrapping_add(hold.map_or(0, |hold| hold.word.0))
     }
 
     /// Applies the record that ends at `position`. What was decided is applied, never decided again.

@@ -19,7 +19,7 @@ use crate::clock::Timestamp;
 use crate::hold::lines::Line;
 use crate::hold::state::{Event, No, Phase, Word, decide};
 use crate::log::chunk::ChunkHeader;
-use crate::log::record::{Record, Records, Span};
+use crate::log::record::{Logged, Record, Records, Span};
 use crate::types::Position;
 
 /// The log is whole, but an entry of it contradicts what lies before: what was promised there is broken.
@@ -119,7 +119,8 @@ impl Verifier {
     pub(crate) fn chunk(&mut self, header: &ChunkHeader, payload: &[u8]) -> Result<(), Drift> {
         let mut behind = header.start;
         for record in Records::new(payload, header.start) {
-            let (position, record) = record.map_err(|_| drift(behind, "bytes that are not a record"))?;
+            let Logged { position, record, .. } =
+                record.map_err(|_| drift(behind, "bytes that are not a record"))?;
             self.apply(position, &record)?;
             behind = position;
         }
@@ -161,7 +162,7 @@ impl Verifier {
             }
         }
         let of_holds = [before.as_ref(), after].into_iter().flatten().flat_map(|hold| hold.lines.iter());
-        let keys = record.stock_keys().chain(of_holds.map(|line| line.key));
+        let keys = record.touched().map(|line| line.key).chain(of_holds.map(|line| line.key));
         for key in keys {
             self.agree(position, key)?;
         }

@@ -11,7 +11,7 @@ use crate::fold::hold::FoldedHold;
 use crate::fold::state::Fold;
 use crate::hold::lines::Line;
 use crate::log::lines::{self, Beside};
-use crate::log::record::{Place, Record, Records};
+use crate::log::record::{Logged, Place, Record, Records};
 use crate::stock::catalog::Names;
 use crate::types::{OpKey, Position, Reference};
 
@@ -71,7 +71,7 @@ impl<'a> Log<'a> {
         let mut entries = Vec::new();
         let mut readable = found.header.start;
         for record in Records::new(&payload, found.header.start) {
-            let Some(entry) = record.ok().and_then(|(end, record)| self.entry(end, &record)) else { break };
+            let Some(entry) = record.ok().and_then(|logged| self.entry(&logged)) else { break };
             readable = entry.position.0;
             if entry.position >= self.from {
                 entries.push(entry);
@@ -96,7 +96,8 @@ impl<'a> Log<'a> {
     }
 
     /// `None` for a record that cannot be read without what it should have before it.
-    fn entry(&mut self, position: u64, record: &Record<'_>) -> Option<LogEntry<'a>> {
+    fn entry(&mut self, logged: &Logged<'_>) -> Option<LogEntry<'a>> {
+        let Logged { position, ref record, .. } = *logged;
         let at = self.before.learn(record);
         let hold = match record.place() {
             Some(place) => Some(self.before.hold(place)?),

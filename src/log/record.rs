@@ -12,13 +12,16 @@
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
 use serde::{Deserialize, Serialize};
 
-use super::lines::{self, LINES_BYTES_MAX};
+use super::lines::{self, Beside, LINES_BYTES_MAX};
 use crate::clock::Timestamp;
 use crate::hold::lines::Line;
 use crate::request::AdjustReason;
 use crate::types::QUANTITY_MAX;
 
 mod quick;
+mod records;
+
+pub(crate) use records::{Batch, Logged, Records};
 
 /// The longest record, encoded: a [`Record::Replace`] of the longest lines by the longest.
 pub(crate) const RECORD_BYTES_MAX: usize = 2 * LINES_BYTES_MAX + 128;
@@ -240,6 +243,11 @@ impl<'a> Record<'a> {
         }
     }
 
+    /// Whether it makes a hold.
+    pub(crate) fn makes(&self) -> bool {
+        matches!(self, Record::Reserve { .. } | Record::ReserveCart { .. })
+    }
+
     /// The stock key that it names by itself, not in packed lines.
     pub(crate) fn stock_key(&self) -> Option<u32> {
         match *self {
@@ -271,13 +279,6 @@ impl<'a> Record<'a> {
         }
     }
 
-    /// Every stock key whose book it touches, in ascending order.
-    pub(crate) fn stock_keys(&self) -> impl Iterator<Item = u32> + use<'a> {
-        let (first, second) = self.packed().unwrap_or_default();
-        let packed = lines::beside(lines::iter(first), lines::iter(second)).map(|beside| beside.key);
-        self.stock_key().into_iter().chain(packed)
-    }
-
     /// The packed lines of a record that has such: what a confirm took and what it returned, what a replace found and
     /// what it left; others have one list, and the second is empty.
     pub(crate) fn packed(&self) -> Option<(&'a [u8], &'a [u8])> {
@@ -294,22 +295,39 @@ impl<'a> Record<'a> {
         }
     }
 
+    /// The stock key that it names by itself, and its units as [`lines`](Self::lines) have them.
+    #[inline]
+    pub(crate) fn alone(&self) -> Option<Beside> {
+        let (first, second) = match *self {
+            Record::Reserve { quantity, .. }
+            | Record::Release { quantity, .. }
+            | Record::Expire { quantity, .. }
+            | Record::Ship { quantity, .. }
+            | Record::Cancel { quantity, .. } => (quantity, 0),
+            Record::Retake { taken, .. } => (taken, 0),
+            Record::Confirm { taken, returned, .. } => (taken, returned),
+            _ => (0, 0),
+        };
+        self.stock_key().map(|key| Beside { key, first, second })
+    }
+
     /// The lines of a hold's record, packed or not; the two lists are those of [`packed`](Self::packed).
     pub(crate) fn lines(&self) -> (NamedLines<'a>, NamedLines<'a>) {
         let one = |key, units: u32| (units > 0).then_some(Line { key, units });
-        let (first, second) = match *self {
-            Record::Reserve { key, quantity, .. }
-            | Record::Release { key, quantity, .. }
-            | Record::Expire { key, quantity, .. }
-            | Record::Ship { key, quantity, .. }
-            | Record::Cancel { key, quantity, .. } => (one(key, quantity), None),
-            Record::Retake { key, taken, .. } => (one(key, taken), None),
-            Record::Confirm { key, taken, returned, .. } => (one(key, taken), one(key, returned)),
-            _ => (None, None),
+        let (first, second) = match self.alone() {
+            Some(Beside { key, first, second }) => (one(key, first), one(key, second)),
+            None => (None, None),
         };
         let (packed_first, packed_second) = self.packed().unwrap_or_default();
         let named = |one: Option<Line>, packed| one.into_iter().chain(lines::iter(packed));
         (named(first, packed_first), named(second, packed_second))
+    }
+
+    /// The keys whose books it touches, each once and in ascending order, with all that it does to them.
+    #[inline]
+    pub(crate) fn touched(&self) -> impl Iterator<Item = Beside> + use<'a> {
+        let (first, second) = self.packed().unwrap_or_default();
+        self.alone().into_iter().chain(lines::beside(lines::iter(first), lines::iter(second)))
     }
 
     /// The hold whose life it is part of.
@@ -450,45 +468,6 @@ pub(crate) type NamedLines<'a> = std::iter::Chain<std::option::IntoIter<Line>, l
 /// Words that a record of `bytes` takes in the ring, its 2-byte length included.
 pub(crate) const fn words_for(bytes: usize) -> u64 {
     (bytes as u64 + 2).div_ceil(8)
-}
-
-/// The records of a chunk's payload in order, each with the position behind it.
-pub(crate) struct Records<'a> {
-    rest: &'a [u8],
-    position: u64,
-}
-
-impl<'a> Records<'a> {
-    pub(crate) fn new(payload: &'a [u8], start: u64) -> Self {
-        Records { rest: payload, position: start }
-    }
-
-    /// The bytes of what is still to come.
-    pub(crate) fn rest(&self) -> &'a [u8] {
-        self.rest
-    }
-}
-
-impl<'a> Iterator for Records<'a> {
-    type Item = Result<(u64, Record<'a>), NotARecord>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.rest.is_empty() {
-            return None;
-        }
-        let Ok((record, bytes)) = Record::decode(self.rest) else {
-            self.rest = &[];
-            return Some(Err(NotARecord));
-        };
-        let words = record.words(bytes);
-        if words == 0 || bytes == 0 {
-            self.rest = &[];
-            return Some(Err(NotARecord));
-        }
-        self.rest = self.rest.get(bytes..).unwrap_or_default();
-        self.position = self.position.saturating_add(words);
-        Some(Ok((self.position, record)))
-    }
 }
 
 #[cfg(all(test, not(stockhold_loom)))]

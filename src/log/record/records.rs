@@ -1,0 +1,71 @@
+//! The records of a payload, one behind the other.
+
+use std::hint::black_box;
+
+use super::{NotARecord, Record};
+
+/// Records of a [batch](Records::next_batch).
+const BATCH: usize = 32;
+
+pub(crate) type Batch<'a> = Vec<Result<Logged<'a>, NotARecord>>;
+
+/// A record as it lies in the log.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Logged<'a> {
+    /// Behind it.
+    pub position: u64,
+    pub record: Record<'a>,
+    pub bytes: &'a [u8],
+}
+
+/// The records of a chunk's payload in order; the first bytes that are none end it.
+pub(crate) struct Records<'a> {
+    rest: &'a [u8],
+    position: u64,
+}
+
+impl<'a> Records<'a> {
+    pub(crate) fn new(payload: &'a [u8], start: u64) -> Self {
+        Records { rest: payload, position: start }
+    }
+
+    /// Puts the next few in the place of what is in `batch`, and lets `look` have a look at what each will touch, so that
+    /// this memory comes all at once and not piece by piece while they are applied. False if there are no more.
+    #[inline]
+    pub(crate) fn next_batch(&mut self, batch: &mut Batch<'a>, look: impl Fn(&Record<'a>) -> u64) -> bool {
+        batch.clear();
+        batch.extend(self.take(BATCH));
+        // A sum, so that none is left out.
+        let seen = batch.iter().flatten().map(|logged| look(&logged.record));
+        black_box(seen.fold(0, u64::wrapping_add));
+        !batch.is_empty()
+    }
+
+    fn decode(&mut self) -> Option<Logged<'a>> {
+        let (record, taken) = Record::decode(self.rest).ok()?;
+        let words = record.words(taken);
+        if words == 0 {
+            return None;
+        }
+        let bytes;
+        (bytes, self.rest) = self.rest.split_at_checked(taken)?;
+        self.position = self.position.saturating_add(words);
+        Some(Logged { position: self.position, record, bytes })
+    }
+}
+
+impl<'a> Iterator for Records<'a> {
+    type Item = Result<Logged<'a>, NotARecord>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let decoded = self.decode();
+        if decoded.is_none() {
+            self.rest = &[];
+        }
+        Some(decoded.ok_or(NotARecord))
+    }
+}
