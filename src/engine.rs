@@ -16,6 +16,7 @@ mod query;
 mod recovered;
 mod replace;
 pub(crate) mod reserve;
+mod restore;
 mod stock;
 #[cfg(all(test, not(stockhold_loom)))]
 mod tests;

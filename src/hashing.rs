@@ -11,6 +11,13 @@ pub(crate) type ByNumber = BuildHasherDefault<NumberHasher>;
 #[derive(Clone, Default)]
 pub(crate) struct NumberHasher(u64);
 
+/// Goes on from a hash.
+impl From<u64> for NumberHasher {
+    fn from(hash: u64) -> Self {
+        NumberHasher(hash)
+    }
+}
+
 impl Hasher for NumberHasher {
     fn finish(&self) -> u64 {
         self.0

@@ -240,7 +240,7 @@ impl Inspection {
     pub fn levels(&self) -> impl Iterator<Item = LevelEntry<'_>> {
         let fold = &self.state.fold;
         let position = Position(fold.position);
-        fold.levels.iter().zip(&fold.names).map(move |((_, level), (sku, location))| LevelEntry {
+        fold.levels.iter().zip(fold.names.iter()).map(move |((_, level), (sku, location))| LevelEntry {
             sku,
             location,
             level: Level {

@@ -80,6 +80,7 @@ mod receipt;
 mod request;
 pub mod salvage;
 mod segments;
+mod side_by_side;
 #[cfg(all(test, not(stockhold_loom)))]
 mod simulation;
 #[cfg(not(stockhold_faults))]

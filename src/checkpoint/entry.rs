@@ -18,7 +18,6 @@ use crate::hold::op_keys;
 use crate::hold::state::Word;
 use crate::log::lines;
 use crate::log::record::{Encoded, Place, Record};
-use crate::stock::catalog::Name;
 use crate::types::{OpKey, Reference};
 
 /// Integers take the bytes they need. No limit: whatever an entry's bytes say, decoding borrows from them alone.
@@ -138,8 +137,23 @@ impl Entry for LevelEntry {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct NameEntry {
     pub key: u32,
-    pub sku: Name,
-    pub location: Name,
+    /// The SKU, and behind it the location.
+    text: Box<str>,
+    sku_bytes: usize,
+}
+
+impl NameEntry {
+    pub(crate) fn new(key: u32, sku: &str, location: &str) -> Self {
+        NameEntry { key, text: [sku, location].concat().into(), sku_bytes: sku.len() }
+    }
+
+    pub(crate) fn sku(&self) -> &str {
+        self.text.split_at(self.sku_bytes).0
+    }
+
+    pub(crate) fn location(&self) -> &str {
+        self.text.split_at(self.sku_bytes).1
+    }
 }
 
 impl Entry for NameEntry {
@@ -150,12 +164,12 @@ impl Entry for NameEntry {
     }
 
     fn encode(&self, out: &mut Vec<u8>) {
-        put(&(self.key, &*self.sku, &*self.location), out);
+        put(&(self.key, self.sku(), self.location()), out);
     }
 
     fn decode(bytes: &[u8]) -> Option<(Self, usize)> {
         let ((key, sku, location), bytes) = get::<(u32, &str, &str)>(bytes)?;
-        Some((NameEntry { key, sku: sku.into(), location: location.into() }, bytes))
+        Some((NameEntry::new(key, sku, location), bytes))
     }
 
     fn over(self, _older: Self) -> Result<Self, Wrong> {

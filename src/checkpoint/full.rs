@@ -42,10 +42,8 @@ impl Whole {
     /// Writes it into a folder of the directory with the identity `directory`, to be committed.
     pub(crate) fn write(&self, files: &dyn Files, directory: [u8; 16]) -> Result<Manifest, CheckpointError> {
         let fold = &self.fold;
-        let names = (0..).zip(&fold.names).map(|(key, (sku, location))| {
-            let (sku, location) = (sku.clone(), location.clone());
-            NameEntry { key, sku, location }
-        });
+        let names =
+            (0..).zip(fold.names.iter()).map(|(key, (sku, location))| NameEntry::new(key, sku, location));
         let levels = fold.levels.iter().map(|(key, level)| LevelEntry { key, level: *level, gated: true });
         let holds =
             fold.holds.iter().map(|(slot, hold)| HoldEntry { slot, what: Happened::Made(hold.clone()) });

@@ -8,8 +8,11 @@ use super::merge::Merged;
 use super::run::Kind;
 use super::window::Openings;
 use crate::clock::Timestamp;
-use crate::fold::levels::KeyLevel;
+use crate::fold::holds::Holds;
+use crate::fold::levels::{KeyLevel, Levels};
 use crate::fold::state::Fold;
+use crate::side_by_side::side_by_side;
+use crate::stock::names::Names;
 
 /// What a checkpoint says, but for the operations with op keys.
 #[derive(Default)]
@@ -17,6 +20,9 @@ pub(crate) struct Loaded {
     pub fold: Fold,
     pub openings: Openings,
 }
+
+/// Runs of fewer bytes are not worth a thread of their own, and the simulation, which is to run alike every time, has none.
+const MANY_BYTES: u64 = 4 << 20;
 
 /// Reads all of a checkpoint, every byte of it checked; hands operations with op keys to `ops`. After an error what was
 /// handed over is worth nothing.
@@ -26,39 +32,79 @@ pub(crate) fn load(
     ops: &mut dyn FnMut(OpEntry),
 ) -> Result<Loaded, CheckpointError> {
     let wrong = |what: &str| CheckpointError::damaged(&manifest.name(), what);
-    let mut fold = Fold::default();
+    let of_keys = || {
+        let names = names(files, manifest)?;
+        let levels = levels(files, manifest, names.len())?;
+        Ok((names, levels))
+    };
+    let rest = || {
+        let holds = holds(files, manifest)?;
+        for entry in Merged::<OpEntry>::open(files, &manifest.of(Kind::Ops))? {
+            ops(entry?);
+        }
+        Ok(holds)
+    };
+    let (of_keys, rest) = side_by_side(manifest.bytes() >= MANY_BYTES, of_keys, rest);
+    let ((names, levels), Held { holds, openings, keys }) = (of_keys?, rest?);
+    if keys > names.len() {
+        return Err(wrong("a hold of a stock key that was never declared"));
+    }
+    let frontier = &manifest.frontier;
+    let fold = Fold {
+        names,
+        levels,
+        holds,
+        position: frontier.position,
+        records: frontier.records,
+        epoch: frontier.epoch,
+        now: Timestamp(frontier.now_ms),
+        opened_at: Timestamp(frontier.opened_at_ms),
+    };
+    Ok(Loaded { fold, openings })
+}
+
+fn names(files: &dyn Files, manifest: &Manifest) -> Result<Names, CheckpointError> {
+    let mut names = Names::default();
     for entry in Merged::<NameEntry>::open(files, &manifest.of(Kind::Names))? {
         let entry = entry?;
-        if entry.key as usize != fold.names.len() {
-            return Err(wrong("a stock key has no names"));
+        if entry.key as usize != names.len() {
+            return Err(CheckpointError::damaged(&manifest.name(), "a stock key has no names"));
         }
-        fold.name(entry.sku, &entry.location);
+        names.push(entry.sku(), entry.location());
     }
-    let mut levels = vec![KeyLevel::default(); fold.names.len()];
+    Ok(names)
+}
+
+fn levels(files: &dyn Files, manifest: &Manifest, keys: usize) -> Result<Levels, CheckpointError> {
+    let wrong = |what: &str| CheckpointError::damaged(&manifest.name(), what);
+    let mut levels = vec![KeyLevel::default(); keys];
     for entry in Merged::<LevelEntry>::open(files, &manifest.of(Kind::Levels))? {
         let entry = entry?;
         let level = levels.get_mut(entry.key as usize).ok_or_else(|| wrong("a book of no stock key"))?;
         *level = entry.level;
         level.wrong().map_or(Ok(()), |what| Err(wrong(what)))?;
     }
-    fold.levels = levels.into();
-    let mut openings = Openings::default();
+    Ok(levels.into())
+}
+
+struct Held {
+    holds: Holds,
+    openings: Openings,
+    /// One more than the highest stock key that is held.
+    keys: usize,
+}
+
+fn holds(files: &dyn Files, manifest: &Manifest) -> Result<Held, CheckpointError> {
+    let mut held = Held { holds: Holds::default(), openings: Openings::default(), keys: 0 };
     for entry in Merged::<HoldEntry>::open(files, &manifest.of(Kind::Holds))? {
         let entry = entry?;
         let Happened::Made(hold) = entry.what else {
-            return Err(wrong("something happened to a hold that was never made"));
+            let what = "something happened to a hold that was never made";
+            return Err(CheckpointError::damaged(&manifest.name(), what));
         };
-        if hold.lines.iter().any(|line| line.key as usize >= fold.names.len()) {
-            return Err(wrong("a hold of a stock key that was never declared"));
-        }
-        openings.set(entry.slot, hold.epoch);
-        fold.holds.insert(entry.slot, hold);
+        held.keys = hold.lines.iter().map(|line| line.key as usize + 1).fold(held.keys, usize::max);
+        held.openings.set(entry.slot, hold.epoch);
+        held.holds.insert(entry.slot, hold);
     }
-    for entry in Merged::<OpEntry>::open(files, &manifest.of(Kind::Ops))? {
-        ops(entry?);
-    }
-    let frontier = &manifest.frontier;
-    (fold.position, fold.records, fold.epoch) = (frontier.position, frontier.records, frontier.epoch);
-    (fold.now, fold.opened_at) = (Timestamp(frontier.now_ms), Timestamp(frontier.opened_at_ms));
-    Ok(Loaded { fold, openings })
+    Ok(held)
 }

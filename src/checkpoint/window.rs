@@ -133,8 +133,7 @@ impl<'a> Digest<'a> {
                 self.openings_told.push((offset, self.told));
             }
             Record::Declare { key, sku, location } => {
-                let entry = NameEntry { key, sku: sku.into(), location: location.into() };
-                self.runs.put(&mut self.names, &entry)?;
+                self.runs.put(&mut self.names, &NameEntry::new(key, sku, location))?;
             }
             _ => {
                 for Beside { key, first, second } in record.touched() {

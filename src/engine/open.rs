@@ -7,26 +7,22 @@ use std::time::Duration;
 
 use super::core::{Core, shards};
 use super::recovered::Recovered;
+use super::restore::Restored;
 use super::threads::Threads;
 use super::{Engine, Inner};
 use crate::checkpoint::files::Files;
 use crate::checkpoint::shelf::Shelf;
 use crate::checkpoint::thread::Checkpointer;
-use crate::clock::{EngineTime, Timestamp};
+use crate::clock::EngineTime;
 use crate::config::Config;
-use crate::error::{Common, NameError, OpenError};
-use crate::expiry::timers::{Slots, Timers};
-use crate::fold::follower::Follower;
-use crate::hold::state::Phase;
-use crate::hold::table::{HoldTable, NewHold, OldHold};
+use crate::error::{Common, OpenError};
+use crate::expiry::timers::Timers;
 use crate::log::directory::Identity;
-use crate::log::record::{Place, Record};
+use crate::log::record::Record;
 use crate::log::recovery::{LogError, LogReport, OpenLog, Replay};
 use crate::log::ring::Share;
 use crate::log::writer::Shared;
 use crate::metrics::Tally;
-use crate::stock::book::{Book, Gate, Item};
-use crate::stock::catalog::Catalog;
 use crate::types::Position;
 
 /// What opening found and did.
@@ -132,7 +128,7 @@ pub(crate) fn on_log_and_files(
 /// Puts a state back as an opening does, and expires what is due: the books must say what the state does.
 #[cfg(fuzzing)]
 pub(crate) fn restore(fold: crate::fold::state::Fold) -> Result<(), OpenError> {
-    let clock = crate::clock::ManualClock::new(Timestamp(crate::clock::EPOCH_2020_MS));
+    let clock = crate::clock::ManualClock::new(crate::clock::Timestamp(crate::clock::EPOCH_2020_MS));
     let config = Config::default().clock(clock).ring_bytes(64 << 10).holds_max(1_000).expired_kept(10);
     let mut recovered =
         Recovered::nothing(&config, &Identity { id: [0; 16], secret: [0; 16], segment_bytes: 0 });
@@ -189,56 +185,14 @@ fn assemble(
 
     op_keys.forget_if_due(opened_at);
 
-    let unrestorable = |problem: String| OpenError::Damaged {
-        readable: None,
-        message: format!("the log's catalogue cannot be restored: {problem}"),
-    };
-    let (catalog, book) = (Catalog::default(), Book::new(shards));
-    catalog.restore(&fold.names).map_err(unrestorable)?;
-    for (key, level) in fold.levels.iter() {
-        let gate = match level.opens_at() {
-            _ if level.stopped => Gate::Stopped,
-            Some(opens_at) => Gate::OpensAt(opens_at),
-            None => Gate::Open,
-        };
-        let item = Item::new(level.available(), level.on_hand, gate);
-        book.add(key, item).map_err(|_| unrestorable(NameError::Full.to_string()))?;
-    }
-
-    // A log that was written with more holds than are allowed now is opened all the same.
-    let highest = fold.holds.iter().last().map_or(0, |(slot, _)| slot.saturating_add(1));
-    // Only carts that are not over have lines of their own.
-    let carts = fold.holds.values().filter(|hold| hold.lines.len() > 1 && !hold.word.phase().is_over());
-    let lines: usize = carts.map(|hold| hold.lines.len()).sum();
-    let lines_max = config.lines_max.max(u32::try_from(lines).unwrap_or(u32::MAX));
-    let holds = HoldTable::new(shards, config.holds_max, lines_max, config.expired_kept, highest);
-    for (slot, hold) in fold.holds.iter() {
-        let deadline = if hold.word.phase().is_live() { hold.word.deadline() } else { Timestamp(0) };
-        let new = NewHold {
-            lines: &hold.lines,
-            born: hold.born,
-            deadline,
-            reference: hold.reference.as_bytes(),
-            epoch: hold.epoch,
-        };
-        let place = Place { slot, generation: hold.generation };
-        let restored = holds.restore(OldHold { new, place, word: hold.word });
-        debug_assert!(restored.is_some());
-    }
-    holds.restored();
-    let recovered_live = fold.holds.values().filter(|hold| hold.word.phase().is_live()).count() as u64;
-
-    let references = fold.holds.iter().filter(|(_, hold)| hold.word.phase() != Phase::Free);
-    let follower = Follower::new(
-        fold.levels.clone(),
-        end,
-        references.map(|(slot, hold)| (slot, hold.reference.as_bytes())),
-    );
+    let records = fold.records - began.records;
+    let Restored { catalog, book, holds, follower, live: recovered_live, folded } =
+        Restored::from(fold, &config, end)?;
     let report = OpenReport {
         created: found.created,
         directory_id: u128::from_le_bytes(id),
         epoch,
-        records: fold.records - began.records,
+        records,
         holds_live: recovered_live,
         op_keys: op_keys.len() as u64,
         end: Position(end),
@@ -276,11 +230,8 @@ fn assemble(
         recovered_live,
         config,
     });
-    for (slot, hold) in fold.holds.iter().filter(|(_, hold)| hold.word.phase().is_live()) {
-        let (timers, slots, local) = core.timers_of(slot);
-        debug_assert!(slots.timer(local).is_some());
-        timers.register(&slots, local, hold.word.deadline());
-    }
+    Restored::start_timers(&folded, &core);
+    drop(folded);
 
     // The first record of this opening, before any other thread can draw.
     let opened = Record::Opened { epoch, at_unix_ms: opened_at.0 };

@@ -20,6 +20,11 @@ impl Holds {
         self.0.set(slot, Some(hold));
     }
 
+    /// About how many there are, or more.
+    pub(crate) fn len_max(&self) -> usize {
+        self.0.room()
+    }
+
     /// All of them, in the order of their slots.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &FoldedHold)> {
         self.0.iter().filter_map(|(slot, hold)| Some((slot, hold.as_ref()?)))

@@ -9,5 +9,6 @@ pub(crate) mod hold;
 pub(crate) mod holds;
 pub(crate) mod levels;
 pub(crate) mod pages;
+pub(crate) mod references;
 pub(crate) mod state;
 pub(crate) mod verify;

@@ -22,6 +22,11 @@ impl<T: Clone + Default, const PAGE_SLOTS: usize> Pages<T, PAGE_SLOTS> {
         page[slot as usize % PAGE_SLOTS] = value;
     }
 
+    /// Slots of all pages that there are.
+    pub(crate) fn room(&self) -> usize {
+        self.0.iter().flatten().count() * PAGE_SLOTS
+    }
+
     /// All of all pages that there are, in the order of the slots.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
         let pages = self.0.iter().enumerate().filter_map(|(at, page)| Some((at, page.as_ref()?)));

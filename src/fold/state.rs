@@ -5,7 +5,7 @@ use super::holds::Holds;
 use super::levels::{Contradiction, Levels};
 use crate::clock::Timestamp;
 use crate::log::record::{Batch, Logged, Record, Records};
-use crate::stock::catalog::{Name, Names};
+use crate::stock::names::Names;
 
 /// An operation with an op key, as the log says.
 #[derive(Clone, Copy, Debug)]
@@ -77,7 +77,7 @@ impl Fold {
             Record::Opened { epoch, at_unix_ms } => {
                 (self.epoch, self.opened_at) = (epoch, Timestamp(at_unix_ms));
             }
-            Record::Declare { sku, location, .. } => self.name(sku.into(), location),
+            Record::Declare { sku, location, .. } => self.names.push(sku, location),
             Record::Opens { opens_at_ms, .. } => hold::check_time(Timestamp(opens_at_ms)).map_err(wrong)?,
             _ => {}
         }
@@ -101,13 +101,6 @@ impl Fold {
             ops(FoldedOp { record, position, at: at.unwrap_or_default(), epoch });
         }
         Ok(())
-    }
-
-    /// Names the next key. A location that is named again takes no memory again.
-    pub(crate) fn name(&mut self, sku: Name, location: &str) {
-        let last = self.names.last().map(|(_, last)| last).filter(|last| ***last == *location);
-        let location = last.map_or_else(|| location.into(), Name::clone);
-        self.names.push((sku, location));
     }
 
     /// When the next record, `record`, was decided.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::clock::Timestamp;
 use crate::request::AdjustReason;
-use crate::stock::catalog::Names;
+use crate::stock::names::Names;
 use crate::types::{HoldId, OpKey, Position, Reference};
 
 /// What an entry says happened.
@@ -102,7 +102,7 @@ pub struct LineEntry<'a> {
 
 impl<'a> LineEntry<'a> {
     pub(super) fn of(names: &'a Names, key: u32, quantity: u32) -> Option<LineEntry<'a>> {
-        let (sku, location) = names.get(key as usize)?;
+        let (sku, location) = names.get(key)?;
         Some(LineEntry { sku, location, quantity, returned: None, before: None })
     }
 }

@@ -12,7 +12,7 @@ use crate::fold::state::Fold;
 use crate::hold::lines::Line;
 use crate::log::lines::{self, Beside};
 use crate::log::record::{Logged, Place, Record, Records};
-use crate::stock::catalog::Names;
+use crate::stock::names::Names;
 use crate::types::{OpKey, Position, Reference};
 
 /// The entries of a log; see [`Inspection::log`]. After the first error there are no more.
@@ -106,12 +106,12 @@ impl<'a> Log<'a> {
         let names = &self.inspection.state.fold.names;
         let lines = lines_of(record, names)?;
         let name = match record.stock_key().or(hold.and_then(|hold| hold.key).filter(|_| lines.is_empty())) {
-            Some(key) => Some(names.get(key as usize)?),
+            Some(key) => Some(names.get(key)?),
             None => None,
         };
         let units = lines.iter().map(|line| i64::from(line.quantity)).sum();
         if let (Record::Declare { sku, location, .. }, Some(name)) = (record, name)
-            && (*sku, *location) != (&*name.0, &*name.1)
+            && (*sku, *location) != name
         {
             return None;
         }
@@ -121,8 +121,8 @@ impl<'a> Log<'a> {
             at,
             epoch: self.before.epoch,
             kind: kind(record),
-            sku: name.map(|(sku, _)| &**sku),
-            location: name.map(|(_, location)| &**location),
+            sku: name.map(|(sku, _)| sku),
+            location: name.map(|(_, location)| location),
             lines,
             hold: record.place().zip(hold).map(|(place, hold)| id(place, hold)),
             quantity: None,

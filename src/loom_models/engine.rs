@@ -67,7 +67,7 @@ impl Bare {
                 timers: [Timers::new(at(0))].into(),
                 op_keys: OpKeys::new(1, None),
                 answers: Answers { ids: HoldIds::new([7; 16]), tag: KEY.tag },
-                follower: Follower::new(Default::default(), 0, std::iter::empty()),
+                follower: Follower::new(Default::default(), 0, Default::default()),
                 checkpointer: None,
                 verifying: Default::default(),
                 tally: Tally::new(1),

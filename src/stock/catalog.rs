@@ -1,27 +1,22 @@
-//! Names: the caller's SKUs and locations, interned once, so that the hot path hashes no string.
+//! The catalogue: the caller's SKUs and locations as stock keys, so that the hot path hashes no string.
 
+use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 
-use dashmap::DashMap;
+use dashmap::{DashMap, SharedValue};
 use parking_lot::RwLock;
 
+use super::names::{Name, Names};
 use crate::error::NameError;
-use crate::hashing::{ByName, ByNumber};
+use crate::hashing::{ByName, ByNumber, NumberHasher};
 use crate::types::NAME_BYTES_MAX;
 
-/// A SKU or a location.
-pub(crate) type Name = Arc<str>;
-/// Of every stock key, by index: SKU and location.
-pub(crate) type Names = Vec<(Name, Name)>;
-
-/// See the module. Lookups take a shard's read lock of the maps, for one map operation.
+/// See the module. A lookup takes a read lock of the names, and of one shard of the index.
 #[derive(Debug, Default)]
 pub(crate) struct Catalog {
-    skus: DashMap<Name, u32, ByName>,
-    locations: DashMap<Name, u32, ByName>,
-    keys: DashMap<(u32, u32), u32, ByNumber>,
-    /// By key index. Its write lock also serialises declarations.
+    /// Its write lock serialises declarations.
     names: RwLock<Names>,
+    index: Index,
 }
 
 /// Refuses names that cannot be.
@@ -37,11 +32,18 @@ impl Catalog {
     pub(crate) fn find(&self, sku: &str, location: &str) -> Result<u32, NameError> {
         check(sku)?;
         check(location)?;
-        let unknown_location =
-            || NameError::UnknownLocation { sku: sku.to_owned(), location: location.to_owned() };
-        let sku = *self.skus.get(sku).ok_or_else(|| NameError::UnknownSku(sku.to_owned()))?;
-        let location = *self.locations.get(location).ok_or_else(unknown_location)?;
-        Ok(*self.keys.get(&(sku, location)).ok_or_else(unknown_location)?)
+        let names = self.names.read();
+        let of_sku = self.index.hash(sku);
+        let found = names.number(location).and_then(|number| self.index.find(&names, sku, of_sku, number));
+        found.ok_or_else(|| {
+            // A slip: it may cost a look for every location.
+            let mut locations = 0..names.locations().len() as u32;
+            if locations.any(|number| self.index.find(&names, sku, of_sku, number).is_some()) {
+                NameError::UnknownLocation { sku: sku.to_owned(), location: location.to_owned() }
+            } else {
+                NameError::UnknownSku(sku.to_owned())
+            }
+        })
     }
 
     /// The key's index: the one it has, or the next one, made by `make` before anybody can find it.
@@ -51,52 +53,42 @@ impl Catalog {
         location: &str,
         make: impl FnOnce(u32) -> Result<(), NameError>,
     ) -> Result<u32, NameError> {
-        match self.find(sku, location) {
-            Err(NameError::UnknownSku(_) | NameError::UnknownLocation { .. }) => {}
-            found => return found,
+        check(sku)?;
+        check(location)?;
+        let of_sku = self.index.hash(sku);
+        let find = |names: &Names| self.index.find(names, sku, of_sku, names.number(location)?);
+        if let Some(known) = find(&self.names.read()) {
+            return Ok(known);
         }
         let mut names = self.names.write();
-        if let Ok(index) = self.find(sku, location) {
-            return Ok(index);
+        if let Some(known) = find(&names) {
+            return Ok(known);
         }
-        let index = u32::try_from(names.len()).map_err(|_| NameError::Full)?;
-        make(index)?;
-        let next_sku = self.skus.len() as u32;
-        let interned_sku: Name = self.skus.get(sku).map_or_else(|| Arc::from(sku), |e| Arc::clone(e.key()));
-        let sku = *self.skus.entry(Arc::clone(&interned_sku)).or_insert(next_sku);
-        let next_location = self.locations.len() as u32;
-        let interned_location: Name =
-            self.locations.get(location).map_or_else(|| Arc::from(location), |e| Arc::clone(e.key()));
-        let location = *self.locations.entry(Arc::clone(&interned_location)).or_insert(next_location);
-        names.push((interned_sku, interned_location));
-        self.keys.insert((sku, location), index);
-        Ok(index)
+        let key = u32::try_from(names.len()).map_err(|_| NameError::Full)?;
+        make(key)?;
+        names.push(sku, location);
+        self.index.insert(&names, key);
+        Ok(key)
     }
 
-    /// The keys that recovery found, into an empty catalogue. An error says which of them cannot be.
-    pub(crate) fn restore(&self, names: &Names) -> Result<(), String> {
-        // Numbers of names are given out here alone: asking a map for its length locks all of it.
-        let (mut skus, mut locations) = (0, 0);
-        let mut last: Option<(&Name, u32)> = None;
-        for (index, (sku, location)) in (0..).zip(names) {
-            let wrong = |what: String| format!("stock key {index}, {sku:?} at {location:?}: {what}");
+    /// The catalogue of what recovery found. An error says which of the stock keys cannot be.
+    pub(crate) fn restore(names: Names) -> Result<Catalog, String> {
+        let index = Index::default();
+        index.reserve(&names);
+        for (key, (sku, location)) in (0..).zip(names.iter()) {
+            let wrong = |what: String| format!("stock key {key}, {sku:?} at {location:?}: {what}");
             check(sku).and_then(|()| check(location)).map_err(|error| wrong(error.to_string()))?;
-            let location = match last.filter(|(name, _)| Arc::ptr_eq(name, location)) {
-                Some((_, number)) => number,
-                None => number_of(&self.locations, location, &mut locations),
-            };
-            last = Some((&names[index as usize].1, location));
-            let sku = number_of(&self.skus, sku, &mut skus);
-            if self.keys.insert((sku, location), index).is_some() {
+            if !index.insert(&names, key) {
                 return Err(wrong("it is declared twice".into()));
             }
         }
-        self.names.write().clone_from(names);
-        Ok(())
+        Ok(Catalog { names: RwLock::new(names), index })
     }
 
-    pub(crate) fn name(&self, index: u32) -> Option<(Name, Name)> {
-        self.names.read().get(index as usize).cloned()
+    pub(crate) fn name(&self, key: u32) -> Option<(Name, Name)> {
+        let names = self.names.read();
+        let location = names.locations().get(names.location(key)? as usize)?;
+        Some((names.sku(key)?.into(), Arc::clone(location)))
     }
 
     /// How many keys there are.
@@ -105,12 +97,60 @@ impl Catalog {
     }
 }
 
-/// The number that a name has, or the next one.
-fn number_of(numbers: &DashMap<Name, u32, ByName>, name: &Name, next: &mut u32) -> u32 {
-    *numbers.entry(Name::clone(name)).or_insert_with(|| {
-        *next += 1;
-        *next - 1
-    })
+/// Stock keys by what they are named: only their numbers are in it, 5 bytes each and some room, and what these stand for is
+/// looked up in [`Names`]. A map's shards rather than one table, so that a growing one keeps nobody long.
+#[derive(Debug, Default)]
+struct Index {
+    keys: DashMap<u32, (), ByNumber>,
+    of_sku: ByName,
+}
+
+impl Index {
+    fn hash(&self, sku: &str) -> u64 {
+        self.of_sku.hash_one(sku)
+    }
+
+    fn hash_of(&self, names: &Names, key: u32) -> u64 {
+        let (sku, location) = (names.sku(key).unwrap_or_default(), names.location(key).unwrap_or_default());
+        at_location(self.hash(sku), location)
+    }
+
+    /// The key of a SKU, which has the hash `of_sku`, at the location with this number.
+    fn find(&self, names: &Names, sku: &str, of_sku: u64, location: u32) -> Option<u32> {
+        let hash = at_location(of_sku, location);
+        let shard = self.keys.shards()[self.keys.determine_shard(hash as usize)].read();
+        let is_it = |key: u32| names.location(key) == Some(location) && names.sku(key) == Some(sku);
+        shard.get(hash, |(key, _)| is_it(*key)).map(|(key, _)| *key)
+    }
+
+    /// False if another key has the same names.
+    fn insert(&self, names: &Names, key: u32) -> bool {
+        let hash = self.hash_of(names, key);
+        let mut shard = self.keys.shards()[self.keys.determine_shard(hash as usize)].write();
+        let is_it =
+            |other: u32| names.location(other) == names.location(key) && names.sku(other) == names.sku(key);
+        if shard.get(hash, |(other, _)| is_it(*other)).is_some() {
+            return false;
+        }
+        shard.insert(hash, (key, SharedValue::new(())), |(key, _)| self.hash_of(names, *key));
+        true
+    }
+
+    /// Makes room for all of them.
+    fn reserve(&self, names: &Names) {
+        let shards = self.keys.shards();
+        // They come to the shards evenly, but for a few.
+        let each = names.len() / shards.len() * 33 / 32 + 16;
+        for shard in shards {
+            shard.write().reserve(each, |(key, _)| self.hash_of(names, *key));
+        }
+    }
+}
+
+fn at_location(of_sku: u64, location: u32) -> u64 {
+    let mut hasher = NumberHasher::from(of_sku);
+    hasher.write_u32(location);
+    hasher.finish()
 }
 
 #[cfg(all(test, not(stockhold_loom)))]
@@ -137,6 +177,22 @@ mod tests {
         assert_eq!(catalog.declare("a", "x", |_| Err(NameError::Full)), Err(NameError::Full));
         assert!(catalog.find("a", "x").is_err());
         assert_eq!(catalog.len(), 0);
+    }
+
+    #[test]
+    fn what_was_declared_is_restored_and_nothing_twice() {
+        let mut names = Names::default();
+        for key in 0..10_000 {
+            names.push(&format!("sku-{}", key / 4), ["x", "y", "z", "w"][key % 4]);
+        }
+        let catalog = Catalog::restore(names.clone()).unwrap();
+        assert_eq!(catalog.len(), 10_000);
+        assert_eq!(catalog.find("sku-2499", "w"), Ok(9_999));
+        assert_eq!(catalog.declare("sku-7", "z", |_| panic!("declared before")), Ok(30));
+        assert_eq!(catalog.declare("sku-7", "v", |_| Ok(())), Ok(10_000));
+        names.push("sku-3", "y");
+        let twice = Catalog::restore(names).unwrap_err();
+        assert_eq!(twice, "stock key 10000, \"sku-3\" at \"y\": it is declared twice");
     }
 
     #[test]

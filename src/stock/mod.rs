@@ -4,4 +4,5 @@ pub(crate) mod blocks;
 pub(crate) mod book;
 pub(crate) mod catalog;
 pub(crate) mod counter;
+pub(crate) mod names;
 pub(crate) mod shape;
