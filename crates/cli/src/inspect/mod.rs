@@ -1,10 +1,11 @@
-//! Commands that look into a directory and change no byte of it: `verify`, `levels`, `holds`, `log`; and `backup` and
-//! `salvage`, which write a new one.
+//! Commands that look into a directory and change no byte of it: `verify`, `levels`, `holds`, `log`; `backup` and
+//! `salvage`, which write a new one; and `checkpoint`, which opens it as a program does.
 //!
 //! What they have in common: which directory, how what they find is put out, and which exit code is whose. Whoever
 //! stops reading (`| head`) has read enough: no trouble, and the exit code stays that of what was found.
 
 pub(crate) mod backup;
+pub(crate) mod checkpoint;
 pub(crate) mod holds;
 pub(crate) mod levels;
 pub(crate) mod log;
