@@ -1,6 +1,5 @@
 //! `stockhold checkpoint`: a checkpoint in a directory at rest, so that its next opening is quick.
 
-use std::fmt::Display;
 use std::process::ExitCode;
 
 use serde::Serialize;
@@ -8,7 +7,7 @@ use stockhold::{Config, Engine};
 
 use super::text::{counted, thousands};
 use super::{Common, Output, Stop, finish, open_whole};
-use crate::exit::{CODES, Trouble};
+use crate::exit::CODES;
 
 /// Makes a checkpoint in a directory that no engine has open, so that its next opening has no log to replay.
 ///
@@ -53,9 +52,9 @@ fn checkpoint(common: &Common) -> Result<(), Stop> {
     // How long op keys are remembered, and what becomes of overdue holds, is its program's to say.
     let config = Config::default().op_key_retention(None).driver_period(None);
     let engine = Engine::open(&common.dir, config)?;
-    let checkpoint = engine.checkpoint().map_err(failed)?;
+    let checkpoint = engine.checkpoint().map_err(Stop::environment)?;
     let (records_spared, checkpoint_bytes) = (engine.report().records, engine.metrics().checkpoint_bytes);
-    engine.shutdown().map_err(failed)?;
+    engine.shutdown().map_err(Stop::environment)?;
     let inspection = open_whole(common)?;
     let report = inspection.report();
     if (report.checkpoint, report.end) != (Some(checkpoint), checkpoint) {
@@ -90,8 +89,4 @@ fn checkpoint(common: &Common) -> Result<(), Stop> {
         output.line(format_args!("verified       everything that the log says is true of it"))?;
     }
     output.close()
-}
-
-fn failed(error: impl Display) -> Stop {
-    Stop::Trouble(Trouble::Environment(error.to_string()))
 }

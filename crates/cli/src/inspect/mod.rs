@@ -36,6 +36,16 @@ struct Common {
     json: bool,
 }
 
+/// What a command takes that makes a new directory of another.
+#[derive(clap::Args)]
+struct Pair {
+    #[command(flatten)]
+    common: Common,
+    /// The directory to make; nothing may be there
+    #[arg(long)]
+    out: PathBuf,
+}
+
 /// Why a command ends before its end.
 enum Stop {
     /// The directory does not hold what was promised.
@@ -43,6 +53,18 @@ enum Stop {
     Trouble(Trouble),
     /// Nobody reads on.
     Unread,
+}
+
+impl Stop {
+    /// What was asked for makes no sense.
+    fn usage(sentence: String) -> Stop {
+        Stop::Trouble(Trouble::Usage(sentence))
+    }
+
+    /// It cannot be done here and now.
+    fn environment(error: impl fmt::Display) -> Stop {
+        Stop::Trouble(Trouble::Environment(error.to_string()))
+    }
 }
 
 impl From<OpenError> for Stop {
@@ -58,9 +80,7 @@ impl From<io::Error> for Stop {
     fn from(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::BrokenPipe => Stop::Unread,
-            _ => {
-                Stop::Trouble(Trouble::Environment(format!("standard output cannot be written to: {error}")))
-            }
+            _ => Stop::environment(format_args!("standard output cannot be written to: {error}")),
         }
     }
 }
