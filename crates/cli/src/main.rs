@@ -1,6 +1,7 @@
 //! The `stockhold` command. Each subcommand is a module with `Args` and `run`.
 
 mod exit;
+mod figure;
 mod inspect;
 mod replay;
 mod sale;

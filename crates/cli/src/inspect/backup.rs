@@ -6,9 +6,9 @@ use serde::Serialize;
 use stockhold::error::BackupError;
 use stockhold::inspect::Inspection;
 
-use super::text::thousands;
 use super::{Output, Pair, Stop, finish, open_whole};
 use crate::exit::CODES;
+use crate::figure::thousands;
 
 /// Copies a directory that no engine has open into a new one, changing nothing in the first.
 ///

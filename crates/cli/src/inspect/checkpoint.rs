@@ -5,9 +5,10 @@ use std::process::ExitCode;
 use serde::Serialize;
 use stockhold::{Config, Engine};
 
-use super::text::{counted, thousands};
+use super::text::counted;
 use super::{Common, Output, Stop, finish, open_whole};
 use crate::exit::CODES;
+use crate::figure::thousands;
 
 /// Makes a checkpoint in a directory that no engine has open, so that its next opening has no log to replay.
 ///

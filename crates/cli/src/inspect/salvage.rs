@@ -7,9 +7,10 @@ use serde::Serialize;
 use stockhold::error::SalvageError;
 use stockhold::salvage::{Missing, Report, Unapplied, salvage};
 
-use super::text::{counted, thousands};
+use super::text::counted;
 use super::{Output, Pair, Stop, finish};
 use crate::exit::CODES;
+use crate::figure::thousands;
 
 /// Recovers what is provably valid of a damaged directory into a new one, changing nothing in the first.
 ///
