@@ -9,10 +9,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-export RUSTFLAGS="${RUSTFLAGS:-} --cfg stockhold_faults"
-# Beside the ordinary build, so that neither throws the other's artefacts away.
-export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/faults"
-export CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_DEBUG=false
+. tests/faults.sh
 export RUST_BACKTRACE=0 CARGO_TERM_COLOR=never
 
 # One after the other: the failpoints are the process's.
