@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Parks one thread at each step of the sales path and sees what the others are answered (tests/stalled.rs): the same by
+# Parks one thread at each step of the sales path and sees what the others are answered (tests/stalled): the same by
 # hand and in CI. It needs the failpoints of src/stall.rs, which no ordinary build has.
 #
 #   tests/stalled.sh            every step
