@@ -4,6 +4,7 @@
 #[allow(dead_code, reason = "each test file uses its part")]
 #[path = "../../../tests/common/damage.rs"]
 mod damage;
+mod program;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use damage::{chunk_behind, damage_chunks, everything, store};
+use program::{code, json, run, stderr, stdout, stockhold};
 use serde_json::Value;
 use stockhold::{
     Adjust, AdjustReason, Config, Confirm, Engine, HoldId, ManualClock, OpKey, Receive, Reserve, Timestamp,
@@ -60,35 +62,9 @@ impl Shop {
     }
 }
 
-fn stockhold(dir: &Path, args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_stockhold"));
-    command.arg(args[0]).arg("--dir").arg(dir).args(&args[1..]);
-    command
-}
-
-fn run(dir: &Path, args: &[&str]) -> Output {
-    stockhold(dir, args).output().unwrap()
-}
-
-fn code(output: &Output) -> i32 {
-    output.status.code().unwrap()
-}
-
-fn stdout(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
-}
-
 fn json_lines(output: &Output) -> Vec<Value> {
     assert_eq!(code(output), 0, "{}", stderr(output));
     stdout(output).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-}
-
-fn json(output: &Output) -> Value {
-    serde_json::from_slice(&output.stdout).unwrap()
 }
 
 // ── what is there ────────────────────────────────────────────────────────────────────────────────────────────

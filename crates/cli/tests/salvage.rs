@@ -1,10 +1,13 @@
 //! `stockhold checkpoint`, `backup` and `salvage`, run as a user would; and what `verify` and `log` say of a log that was cut.
 
+mod program;
+
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
 use std::sync::Arc;
 
+use program::{code, json, run, stderr, stdout};
 use serde_json::Value;
 use stockhold::{Config, Engine, ManualClock, OpKey, Receive, Reserve, Timestamp};
 
@@ -47,27 +50,6 @@ impl Shop {
         args.extend(json.then_some("--json"));
         self.run(&args)
     }
-}
-
-fn run(dir: &Path, args: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_stockhold"));
-    command.arg(args[0]).arg("--dir").arg(dir).args(&args[1..]).output().unwrap()
-}
-
-fn code(output: &Output) -> i32 {
-    output.status.code().unwrap()
-}
-
-fn stdout(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
-}
-
-fn json(output: &Output) -> Value {
-    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", stderr(output)))
 }
 
 #[test]
