@@ -15,19 +15,8 @@ cargo build --release --locked --quiet -p stockhold-crash
 crash=${CARGO_TARGET_DIR:-target}/release/stockhold-crash
 "$crash" kills --kills "${1:-300}"
 
-# Beside the ordinary build, so that neither throws the other's artefacts away.
-export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/faults"
-export RUSTFLAGS="${RUSTFLAGS:-} --cfg stockhold_faults"
-export CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_DEBUG=false
+. tests/faults.sh
 cargo build --release --locked --quiet -p stockhold-crash
-output=$(mktemp)
-trap 'rm -f "$output"' EXIT
-code=0
-STOCKHOLD_FAULT=AckEarly "$crash" kills --kills 300 --into "$CARGO_TARGET_DIR/kills" \
-    --load "$CARGO_TARGET_DIR/release/stockhold-crash" >"$output" 2>&1 || code=$?
-if [ "$code" != 1 ]; then
-    echo "AckEarly: NOT caught (exit code $code)"
-    tail -n 20 "$output"
-    exit 1
-fi
+must_catch AckEarly "$crash" kills --kills 300 --into "$CARGO_TARGET_DIR/kills" \
+    --load "$CARGO_TARGET_DIR/release/stockhold-crash"
 echo "AckEarly: caught at $(grep -m 1 '^kill ' "$output")"

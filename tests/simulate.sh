@@ -21,25 +21,14 @@ seed)
     STOCKHOLD_SEED=${2:?which seed} STOCKHOLD_SIMULATE_CRASHES=1 simulate
     ;;
 faults)
-    # Beside the ordinary build, so that neither throws the other's artefacts away.
-    export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/faults"
-    export RUSTFLAGS="${RUSTFLAGS:-} --cfg stockhold_faults"
-    export CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_DEBUG=false
+    . tests/faults.sh
     export STOCKHOLD_SEED=1 STOCKHOLD_SIMULATE_CRASHES=300000
     cargo test --release --locked --quiet --lib --no-run
-    output=$(mktemp)
-    trap 'rm -f "$output"' EXIT
     for fault in SkipSync AckEarly TrustCache BelieveCopies KeepLeftover CheckpointAhead CutUnderTheYounger ForgetDeadline LinesApart; do
         if STOCKHOLD_FAULT=$fault timeout 300 bash -c "$(declare -f simulate); simulate" >"$output" 2>&1; then
-            echo "$fault: NOT caught"
-            tail -n 20 "$output"
-            exit 1
+            not_caught "$fault: NOT caught"
         fi
-        if ! grep -q '^wrong:' "$output"; then
-            echo "$fault: the simulation did not come to an end"
-            tail -n 20 "$output"
-            exit 1
-        fi
+        grep -q '^wrong:' "$output" || not_caught "$fault: the simulation did not come to an end"
         echo "$fault: caught $(grep -oE '^after [0-9]+ crashes' "$output"), $(grep -oE '^in [0-9]+ steps' "$output"): $(grep '^wrong:' "$output")"
     done
     ;;

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Parks one thread at each step of the sales path and sees what the others are answered (tests/stalled.rs): the same by
+# Parks one thread at each step of the sales path and sees what the others are answered (tests/stalled): the same by
 # hand and in CI. It needs the failpoints of src/stall.rs, which no ordinary build has.
 #
 #   tests/stalled.sh            every step
@@ -9,10 +9,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-export RUSTFLAGS="${RUSTFLAGS:-} --cfg stockhold_faults"
-# Beside the ordinary build, so that neither throws the other's artefacts away.
-export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/faults"
-export CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_DEBUG=false
+. tests/faults.sh
 export RUST_BACKTRACE=0 CARGO_TERM_COLOR=never
 
 # One after the other: the failpoints are the process's.

@@ -15,23 +15,12 @@ if [ "${1:-}" != faults ]; then
     exec cargo run --release --locked --quiet -p stockhold-stress -- --calls "${1:-300000000}"
 fi
 
-# Beside the ordinary build, so that neither throws the other's artefacts away.
-export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/faults"
-export RUSTFLAGS="${RUSTFLAGS:-} --cfg stockhold_faults"
-export CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_DEBUG=false
+. tests/faults.sh
 cargo build --release --locked --quiet -p stockhold-stress
-output=$(mktemp)
-trap 'rm -f "$output"' EXIT
 # Those that a crowd meets by itself. The others need an interleaving that loom has to look for (tests/loom.sh).
 for fault in SkipFreeze RefuseOnSplit ForgetPending ForgetDeadline LinesApart ReleaseTwice GiveBeforeDraw FillTheLoser \
     SkipIntake TurnUnseen TakeExpiredSlot; do
-    code=0
     # Seed 3 begins with a short round: some of these bugs, met for longer, hang the threads before they are judged.
-    STOCKHOLD_FAULT=$fault "$CARGO_TARGET_DIR/release/stockhold-stress" --calls 20000000 --seed 3 --round-s 10 >"$output" 2>&1 || code=$?
-    if [ "$code" != 1 ]; then
-        echo "$fault: NOT caught (exit code $code)"
-        tail -n 20 "$output"
-        exit 1
-    fi
+    must_catch "$fault" "$CARGO_TARGET_DIR/release/stockhold-stress" --calls 20000000 --seed 3 --round-s 10
     echo "$fault: caught $(grep -E '^after|has not ended' "$output")"
 done

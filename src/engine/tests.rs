@@ -8,8 +8,9 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
+use super::Engine;
+use super::content::Content;
 use super::open::on_log;
-use super::{Content, Engine};
 use crate::answer::{HoldState, Level};
 use crate::clock::{ManualClock, Timestamp};
 use crate::config::{Config, Durability};

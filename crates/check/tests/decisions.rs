@@ -2,60 +2,9 @@
 
 mod common;
 
+use common::tale::{Tale, window};
 use common::{CROWD, Dice, NEVER, Shop, seed};
-use stockhold_check::{Call, Cart, Event, Options, Window, check, check_carts, judge};
-
-/// A history of one stock key, written down call by call.
-#[derive(Clone, Default)]
-struct Tale {
-    calls: Vec<Call>,
-}
-
-impl Tale {
-    fn of(units: u64) -> Self {
-        Tale::default().tell(0, 1, Event::Receive { quantity: units })
-    }
-
-    fn tell(mut self, start_ns: u64, end_ns: u64, event: Event) -> Self {
-        self.calls.push(Call { key: 0, start_ns, end_ns, event });
-        self
-    }
-
-    fn grant(self, start_ns: u64, end_ns: u64, hold: u128, quantity: u32, deadline_ns: u64) -> Self {
-        self.tell(start_ns, end_ns, Event::Grant { hold, quantity, deadline_ns })
-    }
-
-    fn refuse(self, start_ns: u64, end_ns: u64, asked: u32, available: i64) -> Self {
-        self.tell(start_ns, end_ns, Event::Refuse { asked, available })
-    }
-
-    fn confirm(self, start_ns: u64, end_ns: u64, hold: u128, quantity: u32) -> Self {
-        self.tell(start_ns, end_ns, Event::Confirm { hold, quantity, retaken: false })
-    }
-
-    fn release(self, start_ns: u64, end_ns: u64, hold: u128) -> Self {
-        self.tell(start_ns, end_ns, Event::Release { hold })
-    }
-
-    #[track_caller]
-    fn pass(self) {
-        let checked = check(&self.calls, &Options::default());
-        assert!(checked.is_linearizable(), "{checked}");
-    }
-
-    #[track_caller]
-    fn window(self) -> Window {
-        window(&self.calls)
-    }
-}
-
-#[track_caller]
-fn window(calls: &[Call]) -> Window {
-    let mut checked = check(calls, &Options::default());
-    assert_eq!((checked.broken.len(), checked.undecided.len()), (1, 0), "{checked}");
-    println!("{checked}");
-    checked.broken.remove(0)
-}
+use stockhold_check::{Call, Cart, Event, Options, check, check_carts, judge};
 
 #[test]
 fn the_last_unit_sold_twice_has_no_legal_order() {

@@ -1,53 +1,10 @@
 //! Planted histories: each breach must be found, and nothing else; correct ones must come out clean.
 
-use stockhold_check::{Call, Event, Verdict, judge};
+mod common;
 
-const NEVER: u64 = u64::MAX;
-
-/// A history of one stock key, written down call by call.
-#[derive(Default)]
-struct Tale {
-    calls: Vec<Call>,
-}
-
-impl Tale {
-    fn of(units: u64) -> Self {
-        Tale::default().tell(0, 1, Event::Receive { quantity: units })
-    }
-
-    fn tell(mut self, start_ns: u64, end_ns: u64, event: Event) -> Self {
-        self.calls.push(Call { key: 0, start_ns, end_ns, event });
-        self
-    }
-
-    fn grant(self, start_ns: u64, end_ns: u64, hold: u128, quantity: u32, deadline_ns: u64) -> Self {
-        self.tell(start_ns, end_ns, Event::Grant { hold, quantity, deadline_ns })
-    }
-
-    fn refuse(self, start_ns: u64, end_ns: u64, asked: u32) -> Self {
-        self.tell(start_ns, end_ns, Event::Refuse { asked, available: 0 })
-    }
-
-    fn confirm(self, start_ns: u64, end_ns: u64, hold: u128, quantity: u32) -> Self {
-        self.tell(start_ns, end_ns, Event::Confirm { hold, quantity, retaken: false })
-    }
-
-    fn release(self, start_ns: u64, end_ns: u64, hold: u128) -> Self {
-        self.tell(start_ns, end_ns, Event::Release { hold })
-    }
-
-    fn judge(&self) -> Verdict {
-        let verdict = judge(&self.calls);
-        let backwards: Vec<_> = self.calls.iter().rev().copied().collect();
-        let again = judge(&backwards);
-        assert_eq!(
-            (verdict.oversold, verdict.falsely_refused, verdict.two_outcomes, verdict.late),
-            (again.oversold, again.falsely_refused, again.two_outcomes, again.late),
-            "the order in which calls are handed over must not matter"
-        );
-        verdict
-    }
-}
+use common::NEVER;
+use common::tale::Tale;
+use stockhold_check::{Call, Event, judge};
 
 #[track_caller]
 fn clean(tale: Tale) {
@@ -57,12 +14,19 @@ fn clean(tale: Tale) {
 
 #[test]
 fn a_refusal_with_everything_taken_is_true() {
-    clean(Tale::of(1).grant(10, 20, 1, 1, NEVER).refuse(30, 40, 1).confirm(50, 60, 1, 1).refuse(70, 80, 1));
+    clean(
+        Tale::of(1)
+            .grant(10, 20, 1, 1, NEVER)
+            .refuse(30, 40, 1, 0)
+            .confirm(50, 60, 1, 1)
+            .refuse(70, 80, 1, 0),
+    );
 }
 
 #[test]
 fn a_refusal_that_overlaps_a_release_has_the_benefit_of_the_doubt() {
-    let tale = |start_ns| Tale::of(1).grant(10, 20, 1, 1, NEVER).release(30, 40, 1).refuse(start_ns, 50, 1);
+    let tale =
+        |start_ns| Tale::of(1).grant(10, 20, 1, 1, NEVER).release(30, 40, 1).refuse(start_ns, 50, 1, 0);
     clean(tale(35));
     clean(tale(40)); // the release may have happened in its very last instant
     assert_eq!(tale(41).judge().falsely_refused, 1);
@@ -70,21 +34,21 @@ fn a_refusal_that_overlaps_a_release_has_the_benefit_of_the_doubt() {
 
 #[test]
 fn a_refusal_that_overlaps_a_grant_has_the_benefit_of_the_doubt() {
-    let tale = |end_ns| Tale::of(1).refuse(5, end_ns, 1).grant(10, 20, 1, 1, NEVER);
+    let tale = |end_ns| Tale::of(1).refuse(5, end_ns, 1, 0).grant(10, 20, 1, 1, NEVER);
     clean(tale(10));
     assert_eq!(tale(9).judge().falsely_refused, 1);
 }
 
 #[test]
 fn an_expired_hold_counts_against_nobody_from_its_deadline_on() {
-    let tale = |start_ns| Tale::of(1).grant(10, 20, 1, 1, 100).refuse(start_ns, 120, 1);
+    let tale = |start_ns| Tale::of(1).grant(10, 20, 1, 1, 100).refuse(start_ns, 120, 1, 0);
     clean(tale(99));
     assert_eq!(tale(100).judge().falsely_refused, 1);
 }
 
 #[test]
 fn a_confirmed_hold_counts_past_its_deadline() {
-    clean(Tale::of(1).grant(10, 20, 1, 1, 100).confirm(90, 110, 1, 1).refuse(200, 210, 1));
+    clean(Tale::of(1).grant(10, 20, 1, 1, 100).confirm(90, 110, 1, 1).refuse(200, 210, 1, 0));
 }
 
 #[test]
@@ -93,7 +57,7 @@ fn an_extended_hold_counts_until_its_new_deadline() {
         Tale::of(1)
             .grant(10, 20, 1, 1, 100)
             .tell(50, 60, Event::Extend { hold: 1, deadline_ns: 200 })
-            .refuse(start_ns, 300, 1)
+            .refuse(start_ns, 300, 1, 0)
     };
     clean(tale(150));
     assert_eq!(tale(200).judge().falsely_refused, 1);
@@ -107,24 +71,24 @@ fn units_in_transit_between_two_holds_do_not_make_a_refusal_false() {
             .grant(10, 20, 1, 1, NEVER)
             .release(30, 50, 1)
             .grant(45, 60, 2, 1, NEVER)
-            .refuse(40, 70, 1),
+            .refuse(40, 70, 1, 0),
     );
 }
 
 #[test]
 fn a_refusal_is_false_only_if_enough_was_there_all_the_time() {
     let tale = || Tale::of(3).grant(10, 20, 1, 2, 1_000).release(30, 40, 1);
-    clean(tale().refuse(25, 60, 2));
-    assert_eq!(tale().refuse(25, 60, 1).judge().falsely_refused, 1);
-    assert_eq!(tale().refuse(50, 60, 3).judge().falsely_refused, 1);
+    clean(tale().refuse(25, 60, 2, 0));
+    assert_eq!(tale().refuse(25, 60, 1, 0).judge().falsely_refused, 1);
+    assert_eq!(tale().refuse(50, 60, 3, 0).judge().falsely_refused, 1);
 }
 
 #[test]
 fn units_that_may_not_have_arrived_yet_do_not_make_a_refusal_false() {
     let late = || Tale::default().tell(50, 60, Event::Receive { quantity: 1 });
-    clean(late().refuse(10, 55, 1));
-    clean(late().refuse(60, 70, 1));
-    assert_eq!(late().refuse(61, 70, 1).judge().falsely_refused, 1);
+    clean(late().refuse(10, 55, 1, 0));
+    clean(late().refuse(60, 70, 1, 0));
+    assert_eq!(late().refuse(61, 70, 1, 0).judge().falsely_refused, 1);
 }
 
 #[test]
@@ -163,7 +127,7 @@ fn a_late_confirm_that_took_the_units_again_is_neither() {
             .grant(10, 20, 1, 2, 100)
             .tell(120, 125, Event::ExpiredSeen { hold: 1 })
             .tell(130, 140, Event::Confirm { hold: 1, quantity, retaken: true })
-            .refuse(150, 160, 1)
+            .refuse(150, 160, 1, 0)
     };
     clean(retaken(2));
     assert_eq!(retaken(1).judge().falsely_refused, 1);
@@ -172,9 +136,9 @@ fn a_late_confirm_that_took_the_units_again_is_neither() {
 #[test]
 fn what_a_part_confirm_leaves_goes_back() {
     let tale = || Tale::of(2).grant(10, 20, 1, 2, 1_000).confirm(30, 40, 1, 1);
-    clean(tale().refuse(35, 50, 1));
-    clean(tale().refuse(50, 60, 2));
-    assert_eq!(tale().refuse(50, 60, 1).judge().falsely_refused, 1);
+    clean(tale().refuse(35, 50, 1, 0));
+    clean(tale().refuse(50, 60, 2, 0));
+    assert_eq!(tale().refuse(50, 60, 1, 0).judge().falsely_refused, 1);
     clean(tale().grant(30, 60, 2, 1, NEVER));
     assert_eq!(tale().grant(22, 25, 2, 1, NEVER).judge().oversold, 1);
 }
@@ -189,7 +153,7 @@ fn cancelled_units_can_be_sold_again() {
         )
     };
     clean(tale().grant(55, 70, 2, 1, NEVER).confirm(80, 90, 2, 1));
-    assert_eq!(tale().refuse(61, 70, 1).judge().falsely_refused, 1);
+    assert_eq!(tale().refuse(61, 70, 1, 0).judge().falsely_refused, 1);
     assert_eq!(tale().grant(44, 48, 2, 1, NEVER).judge().oversold, 1);
 }
 

@@ -1,6 +1,7 @@
 //! The `stockhold` command. Each subcommand is a module with `Args` and `run`.
 
 mod exit;
+mod figure;
 mod inspect;
 mod replay;
 mod sale;
@@ -31,6 +32,7 @@ enum Command {
     Levels(inspect::levels::Args),
     Holds(inspect::holds::Args),
     Log(inspect::log::Args),
+    Checkpoint(inspect::checkpoint::Args),
     Backup(inspect::backup::Args),
     Salvage(inspect::salvage::Args),
     #[command(name = sale::CHILD, hide = true)]
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
         Command::Levels(args) => inspect::levels::run(args),
         Command::Holds(args) => inspect::holds::run(args),
         Command::Log(args) => inspect::log::run(args),
+        Command::Checkpoint(args) => inspect::checkpoint::run(args),
         Command::Backup(args) => inspect::backup::run(args),
         Command::Salvage(args) => inspect::salvage::run(args),
         Command::SaleChild(args) => sale::run_child(args),

@@ -1,14 +1,20 @@
 //! `stockhold verify`, `levels`, `holds` and `log`, run as a user would: on directories that an engine made, that
 //! crashes tore, that disks damaged, and that are none.
 
-use std::collections::BTreeMap;
+#[allow(dead_code, reason = "each test file uses its part")]
+#[path = "../../../tests/common/damage.rs"]
+mod damage;
+mod program;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
+use damage::{chunk_behind, damage_chunks, everything, store};
+use program::{code, json, run, stderr, stdout, stockhold};
 use serde_json::Value;
 use stockhold::{
     Adjust, AdjustReason, Config, Confirm, Engine, HoldId, ManualClock, OpKey, Receive, Reserve, Timestamp,
@@ -56,52 +62,9 @@ impl Shop {
     }
 }
 
-fn stockhold(dir: &Path, args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_stockhold"));
-    command.arg(args[0]).arg("--dir").arg(dir).args(&args[1..]);
-    command
-}
-
-fn run(dir: &Path, args: &[&str]) -> Output {
-    stockhold(dir, args).output().unwrap()
-}
-
-fn code(output: &Output) -> i32 {
-    output.status.code().unwrap()
-}
-
-fn stdout(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
-}
-
 fn json_lines(output: &Output) -> Vec<Value> {
     assert_eq!(code(output), 0, "{}", stderr(output));
     stdout(output).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-}
-
-fn json(output: &Output) -> Value {
-    serde_json::from_slice(&output.stdout).unwrap()
-}
-
-/// Everything under a directory, the directory itself included: its bytes, and when it was changed.
-fn everything(path: &Path) -> BTreeMap<PathBuf, (Option<Vec<u8>>, SystemTime)> {
-    let mut all = BTreeMap::new();
-    let mut left = vec![path.to_owned()];
-    while let Some(path) = left.pop() {
-        let changed = path.metadata().unwrap().modified().unwrap();
-        let bytes = if path.is_dir() {
-            left.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
-            None
-        } else {
-            Some(fs::read(&path).unwrap())
-        };
-        all.insert(path, (bytes, changed));
-    }
-    all
 }
 
 // ── what is there ────────────────────────────────────────────────────────────────────────────────────────────
@@ -308,48 +271,9 @@ fn wrong_usage_has_a_code_of_its_own() {
 
 // ── damage ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-/// CRC-32 as zip has it.
-fn crc32(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(!0, |crc: u32, byte| {
-        (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0xEDB8_8320 & (crc & 1).wrapping_neg()))
-    })
-}
-
-const MAGIC: [u8; 4] = [0xD6, b'S', b'H', 0x9C];
-
-/// A chunk of the log behind what the directory vouches for, in format 1: a header of 48 bytes, then records.
-fn chunk(dir: &Path, epoch: u32, words: u32, commit: bool, records: &[u8]) -> Vec<u8> {
-    // Of the two slots of `durable` the one with the higher sequence number is the newer: its end and its hash.
-    let durable = fs::read(dir.join("durable")).unwrap();
-    let number = |at: usize| u64::from_le_bytes(durable[at..at + 8].try_into().unwrap());
-    let slot = if number(8) > number(4_096 + 8) { 0 } else { 4_096 };
-    let (end, hash) = (number(slot + 24), number(slot + 32));
-
-    let mut bytes = MAGIC.to_vec();
-    bytes.extend(1_u16.to_le_bytes());
-    bytes.extend(u16::from(commit).to_le_bytes());
-    bytes.extend(epoch.to_le_bytes());
-    bytes.extend(words.to_le_bytes());
-    bytes.extend(end.to_le_bytes());
-    bytes.extend((records.len() as u32).to_le_bytes());
-    bytes.extend([0; 4]);
-    bytes.extend(hash.to_le_bytes());
-    bytes.extend(end.to_le_bytes());
-    bytes.extend(records);
-    let crc = crc32(&bytes);
-    bytes[28..32].copy_from_slice(&crc.to_le_bytes());
-    bytes
-}
-
-/// Adds a chunk to the log, in a store of its own.
-fn add(dir: &Path, chunk: &[u8]) {
-    fs::create_dir(dir.join("log/000000ff")).unwrap();
-    fs::write(dir.join("log/000000ff/db"), chunk).unwrap();
-}
-
 /// The first chunk of a group whose last chunk never came.
 fn tear(dir: &Path) {
-    add(dir, &chunk(dir, 1, 4, false, &[0, 4]));
+    store(dir, &chunk_behind(dir, 1, false, 4, &[0, 4]).1);
 }
 
 #[test]
@@ -372,21 +296,8 @@ fn a_torn_tail_is_told_and_is_no_failure() {
 fn a_corrupt_middle_is_a_failure_with_its_position() {
     let shop = shop();
     let all = json_lines(&shop.run(&["log", "--json"]));
-    // Every copy of the chunk with the confirm: the chunks lie in the file of the store, each behind its mark.
-    let data = shop.dir().join("log/00000001/db");
-    let mut bytes = fs::read(&data).unwrap();
     let confirmed = all[6]["position"].as_u64().unwrap();
-    let mut damaged = None;
-    for at in 0..bytes.len() - 48 {
-        let start = u64::from_le_bytes(bytes[at + 16..at + 24].try_into().unwrap());
-        let words = u32::from_le_bytes(bytes[at + 12..at + 16].try_into().unwrap());
-        if bytes[at..at + 4] == MAGIC && start < confirmed && confirmed <= start + u64::from(words) {
-            bytes[at + 48] ^= 1;
-            damaged = Some(start);
-        }
-    }
-    fs::write(&data, bytes).unwrap();
-    let damaged = damaged.unwrap();
+    let (damaged, _) = damage_chunks(&shop.dir().join("log/00000001/db"), confirmed - 1, confirmed);
     assert!(damaged > 0);
 
     let output = shop.run(&["verify", "--json"]);
@@ -404,9 +315,9 @@ fn a_corrupt_middle_is_a_failure_with_its_position() {
 #[test]
 fn an_entry_that_contradicts_the_log_is_a_failure_with_its_position() {
     let shop = shop();
-    let end = json(&shop.run(&["verify", "--json"]))["end"].as_u64().unwrap();
     // A release (kind 6) at 0 ms of the hold at place 0, generation 9, of stock key 0: 1 unit, without an op key.
-    add(&shop.dir(), &chunk(&shop.dir(), 1, 2, true, &[6, 0, 0, 9, 0, 1, 0]));
+    let (end, chunk) = chunk_behind(&shop.dir(), 1, true, 2, &[6, 0, 0, 9, 0, 1, 0]);
+    store(&shop.dir(), &chunk);
     let bad = end + 2;
     let output = shop.run(&["verify", "--json"]);
     let found = json(&output);

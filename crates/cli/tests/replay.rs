@@ -3,7 +3,6 @@
 mod shop;
 
 use std::fs;
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -360,20 +359,11 @@ fn lines_are_paced_by_their_time() {
 fn a_line_is_told_while_the_next_is_not_due() {
     let orders = "order_id,sku,location,quantity,at\no1,poster,berlin,1,0\no2,poster,berlin,1,3600\n";
     let shop = Shop::new(STOCK, orders);
-    let mut run = shop.command(&["--speed", "1"]).stderr(Stdio::null()).spawn().unwrap();
-    let end = Instant::now() + Duration::from_secs(60);
-    let told = || {
-        fs::read_to_string(shop.path("outcomes.csv"))
-            .is_ok_and(|text| text.contains("o1,poster,berlin,1,granted"))
-    };
-    while !told() {
-        assert!(Instant::now() < end, "its outcome is written though the file goes on");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    let run =
+        shop.replay_until(&["--speed", "1"], |outcomes| outcomes.contains("o1,poster,berlin,1,granted"));
     let message = shop.replay(&["--outcomes", "other.csv"]).exits(3);
     assert!(message.contains("in use"), "{message}");
-    run.kill().unwrap();
-    run.wait().unwrap();
+    run.kill();
 }
 
 #[test]
@@ -384,15 +374,7 @@ fn a_killed_run_is_finished_by_the_next() {
         format!("sku,location,quantity\n{stock}"),
         format!("order_id,sku,location,quantity\n{orders}"),
     );
-    let mut run =
-        shop.command(&["--in-flight", "64"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let end = Instant::now() + Duration::from_secs(60);
-    while fs::metadata(shop.path("outcomes.csv")).map_or(0, |file| file.len()) < 200_000 {
-        assert!(Instant::now() < end && run.try_wait().unwrap().is_none());
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    run.kill().unwrap();
-    run.wait().unwrap();
+    shop.replay_until(&["--in-flight", "64"], |outcomes| outcomes.len() >= 200_000).kill();
     let told = fs::read_to_string(shop.path("outcomes.csv")).unwrap();
     let told = &told[..=told.rfind('\n').unwrap()];
 

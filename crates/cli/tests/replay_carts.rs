@@ -4,8 +4,7 @@ mod shop;
 
 use std::collections::HashMap;
 use std::fs;
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
 
 use serde_json::Value;
 use shop::{HEADER, Shop};
@@ -366,19 +365,8 @@ fn a_killed_run_is_finished_by_the_next() {
     let lines = orders.lines().count();
     for threads in ["1", "3"] {
         let shop = Shop::new(&stock, &orders);
-        let mut run = shop
-            .command(&["--in-flight", "64", "--threads", threads])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let end = Instant::now() + Duration::from_secs(60);
-        while fs::metadata(shop.path("outcomes.csv")).map_or(0, |file| file.len()) < 200_000 {
-            assert!(Instant::now() < end && run.try_wait().unwrap().is_none());
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        run.kill().unwrap();
-        run.wait().unwrap();
+        let options = ["--in-flight", "64", "--threads", threads];
+        shop.replay_until(&options, |outcomes| outcomes.len() >= 200_000).kill();
         let told = fs::read_to_string(shop.path("outcomes.csv")).unwrap();
         let told = &told[..=told.rfind('\n').unwrap()];
 
@@ -398,14 +386,7 @@ fn a_killed_run_of_separate_lines_is_not_finished_in_carts() {
     let (stock, orders) = many(20_000);
     let shop = Shop::new(&stock, &orders);
     let options = ["--lines", "separate", "--in-flight", "64"];
-    let mut run = shop.command(&options).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let end = Instant::now() + Duration::from_secs(60);
-    while fs::metadata(shop.path("outcomes.csv")).map_or(0, |file| file.len()) <= HEADER.len() as u64 + 1 {
-        assert!(Instant::now() < end && run.try_wait().unwrap().is_none());
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    run.kill().unwrap();
-    run.wait().unwrap();
+    shop.replay_until(&options, |outcomes| outcomes.len() > HEADER.len() + 1).kill();
     assert!(shop.replay(&[]).exits(2).contains("begun with --lines separate"));
     let summary = shop.replay(&["--json", "--lines", "separate", "--top", "99"]).json();
     assert_eq!(summary["granted_units"], sold(&shop));
@@ -415,12 +396,5 @@ fn a_killed_run_of_separate_lines_is_not_finished_in_carts() {
 fn a_cart_is_told_while_the_next_is_not_due() {
     let orders = "order_id,sku,location,quantity,at\no1,a,l,1,0\no1,b,l,1,0\no2,a,l,1,3600\n";
     let shop = Shop::new("sku,location,quantity\na,l,5\nb,l,5\n", orders);
-    let mut run = shop.command(&["--speed", "1"]).stderr(Stdio::null()).spawn().unwrap();
-    let end = Instant::now() + Duration::from_secs(60);
-    while !fs::read_to_string(shop.path("outcomes.csv")).is_ok_and(|text| text.contains("o1,b,l,1,granted")) {
-        assert!(Instant::now() < end, "its outcome is written though the file goes on");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    run.kill().unwrap();
-    run.wait().unwrap();
+    shop.replay_until(&["--speed", "1"], |outcomes| outcomes.contains("o1,b,l,1,granted")).kill();
 }

@@ -1,11 +1,15 @@
-//! `stockhold backup` and `salvage`, run as a user would; and what `verify` and `log` say of a log that was cut.
+//! `stockhold checkpoint`, `backup` and `salvage`, run as a user would; and what `verify` and `log` say of a log that was cut.
+
+mod program;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
+use std::sync::Arc;
 
+use program::{code, json, run, stderr, stdout};
 use serde_json::Value;
-use stockhold::{Config, Engine, Receive, Reserve};
+use stockhold::{Config, Engine, ManualClock, OpKey, Receive, Reserve, Timestamp};
 
 struct Shop {
     scratch: tempfile::TempDir,
@@ -46,27 +50,6 @@ impl Shop {
         args.extend(json.then_some("--json"));
         self.run(&args)
     }
-}
-
-fn run(dir: &Path, args: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_stockhold"));
-    command.arg(args[0]).arg("--dir").arg(dir).args(&args[1..]).output().unwrap()
-}
-
-fn code(output: &Output) -> i32 {
-    output.status.code().unwrap()
-}
-
-fn stdout(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
-}
-
-fn json(output: &Output) -> Value {
-    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", stderr(output)))
 }
 
 #[test]
@@ -174,4 +157,83 @@ fn a_salvage_that_lost_nothing_leaves_with_code_0_and_one_that_found_nothing_wit
     assert!(stderr(&output).contains("nothing can be salvaged"), "{}", stderr(&output));
     fs::remove_dir_all(shop.path("shop")).unwrap();
     assert_eq!(code(&shop.copy("salvage", true)), 3);
+}
+
+#[test]
+fn a_checkpoint_spares_the_next_opening_the_log() {
+    let shop = shop();
+    let before = shop.run(&["levels", "--json"]);
+    let kept = json(&shop.run(&["verify", "--json"]));
+    let output = shop.run(&["checkpoint", "--json"]);
+    assert_eq!((code(&output), stderr(&output).as_str()), (0, ""));
+    let made = json(&output);
+    // A reserve, and the opening behind it.
+    assert_eq!((&made["records_spared"], &made["from"]), (&2.into(), &shop.positions[1].into()));
+    assert!(
+        made["checkpoint"].as_u64() > kept["end"].as_u64() && made["checkpoint_bytes"].as_u64() > Some(0)
+    );
+    let found = json(&shop.run(&["verify", "--json"]));
+    for (of, expected) in
+        [("checkpoint", "checkpoint"), ("end", "checkpoint"), ("chunks", "chunks"), ("bytes", "bytes")]
+    {
+        assert_eq!(found[of], made[expected], "{of}");
+    }
+    let [before, after] =
+        [before, shop.run(&["levels", "--json"])].map(|output| json(&output)["levels"].clone());
+    assert_eq!(before, after);
+
+    let text = stdout(&shop.run(&["checkpoint"]));
+    let lines: Vec<_> = text.lines().map(|line| line.split_at(15)).collect();
+    assert_eq!(
+        lines.iter().map(|(what, _)| what.trim()).collect::<Vec<_>>(),
+        ["checkpoint", "log", "next opening", "verified"]
+    );
+    assert!(
+        lines[1].1.starts_with(&format!("kept from position {} on, 1 chunk", made["checkpoint"])),
+        "{text}"
+    );
+    assert_eq!(lines[2].1, "replays nothing, this one 0 records");
+}
+
+#[test]
+fn a_checkpoint_expires_and_forgets_nothing() {
+    let scratch = tempfile::tempdir().unwrap();
+    // 2021-01-01: by the machine's clock every hold is overdue, and every op key older than they usually get.
+    let clock = Arc::new(ManualClock::new(Timestamp(1_609_459_200_000)));
+    let open = || {
+        let config = Config::default().clock(Arc::clone(&clock)).driver_period(None);
+        Engine::open(scratch.path(), config.op_key_retention(None)).unwrap()
+    };
+    let request = |key| Reserve::units(key, 1).op_key(OpKey(7));
+    let engine = open();
+    let poster = engine.declare("poster", "berlin").unwrap();
+    engine.receive(Receive::units(poster, 2)).unwrap().wait().unwrap();
+    let reserved = engine.reserve(request(poster)).unwrap().wait().unwrap();
+    engine.shutdown().unwrap();
+    drop(engine);
+    for _ in 0..3 {
+        assert_eq!(code(&run(scratch.path(), &["checkpoint"])), 0);
+    }
+    let log = stdout(&run(scratch.path(), &["log"]));
+    assert!(!log.contains("expire"), "{log}");
+    let found = json(&run(scratch.path(), &["holds", "--json"]));
+    assert_eq!((&found["overdue"], &found["hold"]), (&true.into(), &reserved.hold.to_string().into()));
+    assert_eq!(open().reserve(request(poster)).unwrap().wait().unwrap(), reserved);
+}
+
+#[test]
+fn no_checkpoint_is_made_of_what_is_missing_in_use_or_damaged() {
+    let shop = shop();
+    let refused = |dir: &Path, with: i32, why: &str| {
+        let output = run(dir, &["checkpoint"]);
+        assert_eq!((code(&output), stdout(&output).as_str()), (with, ""), "{why}");
+        assert!(stderr(&output).contains(why), "{}", stderr(&output));
+    };
+    refused(&shop.path("no"), 3, "there is no stockhold directory");
+    assert!(!shop.path("no").exists());
+    let engine = Engine::open(shop.path("shop"), Config::default()).unwrap();
+    refused(&shop.path("shop"), 3, &format!("in use by process {}", std::process::id()));
+    drop(engine);
+    fs::remove_dir_all(shop.path("shop/log")).unwrap();
+    refused(&shop.path("shop"), 1, "salvage");
 }

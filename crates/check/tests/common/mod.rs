@@ -3,6 +3,7 @@
 #![allow(dead_code)] // no test file uses all of it
 
 pub mod naive;
+pub mod tale;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

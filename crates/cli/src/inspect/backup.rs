@@ -1,15 +1,14 @@
 //! `stockhold backup`: a copy of a directory at rest.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use serde::Serialize;
 use stockhold::error::BackupError;
 use stockhold::inspect::Inspection;
 
-use super::text::thousands;
-use super::{Common, Output, Stop, finish, open_whole};
-use crate::exit::{CODES, Trouble};
+use super::{Output, Pair, Stop, finish, open_whole};
+use crate::exit::CODES;
+use crate::figure::thousands;
 
 /// Copies a directory that no engine has open into a new one, changing nothing in the first.
 ///
@@ -22,10 +21,7 @@ use crate::exit::{CODES, Trouble};
 #[command(after_long_help = format!("{MORE_HELP}\n\n{CODES}"))]
 pub(crate) struct Args {
     #[command(flatten)]
-    common: Common,
-    /// The directory to make; nothing may be there
-    #[arg(long)]
-    out: PathBuf,
+    pair: Pair,
 }
 
 const MORE_HELP: &str = "\
@@ -45,25 +41,25 @@ struct Json {
 }
 
 pub(crate) fn run(args: Args) -> ExitCode {
-    finish(backup(&args))
+    finish(backup(&args.pair))
 }
 
-fn backup(args: &Args) -> Result<(), Stop> {
-    let inspection = open_whole(&args.common)?;
-    let end = inspection.backup(&args.out).map_err(|error| match error {
-        BackupError::Exists(sentence) => Stop::Trouble(Trouble::Usage(sentence)),
+fn backup(Pair { common, out }: &Pair) -> Result<(), Stop> {
+    let inspection = open_whole(common)?;
+    let end = inspection.backup(out).map_err(|error| match error {
+        BackupError::Exists(sentence) => Stop::usage(sentence),
         BackupError::Damaged(_) => Stop::Untrue(error.to_string()),
-        error => Stop::Trouble(Trouble::Environment(error.to_string())),
+        error => Stop::environment(error),
     })?;
-    let copy = Inspection::open(&args.out)?;
+    let copy = Inspection::open(out)?;
     if copy.drift().is_some() || !copy.levels().map(|entry| entry.level).eq(levels(&inspection)) {
-        return Err(Stop::Untrue(format!("the copy {} says something else; remove it", args.out.display())));
+        return Err(Stop::Untrue(format!("the copy {} says something else; remove it", out.display())));
     }
     let (report, stock_keys) = (copy.report(), copy.levels().count() as u64);
     let mut output = Output::new();
-    if args.common.json {
+    if common.json {
         output.json(&Json {
-            out: args.out.display().to_string(),
+            out: out.display().to_string(),
             directory_id: format!("{:032x}", report.directory_id),
             end: end.0,
             records: report.records,

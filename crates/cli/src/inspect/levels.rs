@@ -8,7 +8,7 @@ use stockhold::inspect::{Inspection, LevelEntry};
 use super::table::{Align, table};
 use super::text::{counted, now, printable};
 use super::{Common, Output, Stop, finish, open_whole};
-use crate::exit::{CODES, Trouble};
+use crate::exit::CODES;
 
 /// Shows the level of every stock key at the log's end, changing nothing.
 ///
@@ -86,7 +86,7 @@ fn levels(args: &Args) -> Result<(), Stop> {
         && levels.iter().next().is_none()
     {
         let sentence = format!("no stock of SKU {sku:?} was ever declared in {}", args.common.dir.display());
-        return Err(Stop::Trouble(Trouble::Usage(sentence)));
+        return Err(Stop::usage(sentence));
     }
     let (position, now) = (inspection.report().end, now());
     let mut output = Output::new();

@@ -1,10 +1,11 @@
-//! Commands that look into a directory and change no byte of it: `verify`, `levels`, `holds`, `log`; and `backup` and
-//! `salvage`, which write a new one.
+//! Commands that look into a directory and change no byte of it: `verify`, `levels`, `holds`, `log`; `backup` and
+//! `salvage`, which write a new one; and `checkpoint`, which opens it as a program does.
 //!
 //! What they have in common: which directory, how what they find is put out, and which exit code is whose. Whoever
 //! stops reading (`| head`) has read enough: no trouble, and the exit code stays that of what was found.
 
 pub(crate) mod backup;
+pub(crate) mod checkpoint;
 pub(crate) mod holds;
 pub(crate) mod levels;
 pub(crate) mod log;
@@ -35,6 +36,16 @@ struct Common {
     json: bool,
 }
 
+/// What a command takes that makes a new directory of another.
+#[derive(clap::Args)]
+struct Pair {
+    #[command(flatten)]
+    common: Common,
+    /// The directory to make; nothing may be there
+    #[arg(long)]
+    out: PathBuf,
+}
+
 /// Why a command ends before its end.
 enum Stop {
     /// The directory does not hold what was promised.
@@ -42,6 +53,18 @@ enum Stop {
     Trouble(Trouble),
     /// Nobody reads on.
     Unread,
+}
+
+impl Stop {
+    /// What was asked for makes no sense.
+    fn usage(sentence: String) -> Stop {
+        Stop::Trouble(Trouble::Usage(sentence))
+    }
+
+    /// It cannot be done here and now.
+    fn environment(error: impl fmt::Display) -> Stop {
+        Stop::Trouble(Trouble::Environment(error.to_string()))
+    }
 }
 
 impl From<OpenError> for Stop {
@@ -57,9 +80,7 @@ impl From<io::Error> for Stop {
     fn from(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::BrokenPipe => Stop::Unread,
-            _ => {
-                Stop::Trouble(Trouble::Environment(format!("standard output cannot be written to: {error}")))
-            }
+            _ => Stop::environment(format_args!("standard output cannot be written to: {error}")),
         }
     }
 }

@@ -1,15 +1,16 @@
 //! `stockhold salvage`: what is left of a damaged directory, in a new one.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::ExitCode;
 
 use serde::Serialize;
 use stockhold::error::SalvageError;
 use stockhold::salvage::{Missing, Report, Unapplied, salvage};
 
-use super::text::{counted, thousands};
-use super::{Common, Output, Stop, finish};
-use crate::exit::{CODES, Trouble};
+use super::text::counted;
+use super::{Output, Pair, Stop, finish};
+use crate::exit::CODES;
+use crate::figure::thousands;
 
 /// Recovers what is provably valid of a damaged directory into a new one, changing nothing in the first.
 ///
@@ -23,10 +24,7 @@ use crate::exit::{CODES, Trouble};
 #[command(after_long_help = format!("{MORE_HELP}\n\n{CODES}"))]
 pub(crate) struct Args {
     #[command(flatten)]
-    common: Common,
-    /// The directory to make; nothing may be there
-    #[arg(long)]
-    out: PathBuf,
+    pair: Pair,
 }
 
 const MORE_HELP: &str = "\
@@ -84,17 +82,17 @@ impl From<&Unapplied> for Range {
 }
 
 pub(crate) fn run(args: Args) -> ExitCode {
-    finish(run_salvage(&args))
+    finish(run_salvage(&args.pair))
 }
 
-fn run_salvage(args: &Args) -> Result<(), Stop> {
-    let report = salvage(&args.common.dir, &args.out).map_err(|error| match error {
+fn run_salvage(Pair { common, out }: &Pair) -> Result<(), Stop> {
+    let report = salvage(&common.dir, out).map_err(|error| match error {
         SalvageError::Source(error) => Stop::from(error),
-        SalvageError::Exists(sentence) => Stop::Trouble(Trouble::Usage(sentence)),
+        SalvageError::Exists(sentence) => Stop::usage(sentence),
         SalvageError::Nothing(_) => Stop::Untrue(error.to_string()),
-        error => Stop::Trouble(Trouble::Environment(error.to_string())),
+        error => Stop::environment(error),
     })?;
-    let shown = if args.common.json { show_json(args, &report) } else { show(&report) };
+    let shown = if common.json { show_json(out, &report) } else { show(&report) };
     // Whether or not anybody read it: what is missing decides.
     match shown {
         Ok(()) | Err(Stop::Unread) if !report.is_complete() => Err(Stop::Untrue(format!(
@@ -119,10 +117,10 @@ fn lost(report: &Report) -> String {
     lost.join("; ")
 }
 
-fn show_json(args: &Args, report: &Report) -> Result<(), Stop> {
+fn show_json(out: &Path, report: &Report) -> Result<(), Stop> {
     let mut output = Output::new();
     output.json(&Json {
-        out: args.out.display().to_string(),
+        out: out.display().to_string(),
         complete: report.is_complete(),
         directory_id: format!("{:032x}", report.directory_id),
         identity_lost: report.identity_lost.as_deref(),

@@ -8,18 +8,7 @@ use stockhold::Timestamp;
 use stockhold::inspect::LineEntry;
 use stockhold::types::Reference;
 
-/// `12,345`.
-pub(super) fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
+use crate::figure::thousands;
 
 /// `1 hold`, `2 holds`.
 pub(super) fn counted(count: u64, noun: &str) -> String {
@@ -88,11 +77,6 @@ mod tests {
     fn a_name_cannot_steer_the_terminal() {
         assert_eq!(printable("plakat größe 2"), "plakat größe 2");
         assert_eq!(printable("a\u{1b}[2J\nb\u{85}"), "a\\u{1b}[2J\\nb\\u{85}");
-    }
-
-    #[test]
-    fn numbers_are_grouped() {
-        assert_eq!([0, 999, 1_000, 1_234_567].map(thousands), ["0", "999", "1,000", "1,234,567"]);
     }
 
     #[test]

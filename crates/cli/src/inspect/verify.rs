@@ -7,9 +7,9 @@ use stockhold::Position;
 use stockhold::error::OpenError;
 use stockhold::inspect::{Inspection, Report, TornTail};
 
-use super::text::thousands;
 use super::{Common, Output, Stop, finish};
 use crate::exit::CODES;
+use crate::figure::thousands;
 
 /// Checks a directory from its first entry to its last, changing nothing.
 ///

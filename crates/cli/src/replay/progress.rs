@@ -4,6 +4,8 @@ use std::fmt::{self, Display};
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
+use crate::figure::thousands;
+
 /// Bad lines that are shown; the others are counted.
 const BAD_LINES_SHOWN: u64 = 20;
 
@@ -117,31 +119,9 @@ fn describe(reached: Reached, total_bytes: u64, seconds: f64) -> String {
     format!("{done}{} decided  {granted} granted  {refused} refused  {rate}/s{left}", thousands(decided))
 }
 
-/// A number that can be read: `1,234,567`.
-pub fn thousands(number: impl Display) -> String {
-    let text = number.to_string();
-    let (sign, digits) = text.strip_prefix('-').map_or(("", &*text), |digits| ("-", digits));
-    let mut out = String::from(sign);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn numbers_are_grouped_by_thousands() {
-        assert_eq!(
-            [0, 999, 1_000, 1_234_567, -1_000].map(thousands),
-            ["0", "999", "1,000", "1,234,567", "-1,000"]
-        );
-    }
 
     #[test]
     fn progress_is_a_share_of_the_file() {

@@ -8,8 +8,9 @@ use stockhold::Engine;
 
 use super::cart::Line;
 use super::decide::{Outcome, Verdict, Why};
-use super::progress::{Reached, thousands};
+use super::progress::Reached;
 use super::stock::Received;
+use crate::figure::thousands;
 
 /// Lines, and the units they asked for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

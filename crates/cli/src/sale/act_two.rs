@@ -21,11 +21,12 @@ use super::child::{READY, arguments};
 use super::dice::Dice;
 use super::errands::{BATCHES_IN_FLIGHT, Errands, Scale};
 use super::frames::{Batch, What};
-use super::picture::{bar, during, thousands};
+use super::picture::{bar, during};
 use super::receipt::SecondAct;
 use super::shoppers::shares;
 use super::{Place, Stage, sku};
 use crate::exit::Trouble;
+use crate::figure::thousands;
 
 /// Where the stock of act two lies, apart from that of act one.
 pub(crate) const LOCATION: &str = "act-two";

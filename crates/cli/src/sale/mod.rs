@@ -31,10 +31,11 @@ use stockhold::{Config, Durability, Engine, Receive, StockKey};
 use stockhold_check::{Call, Event, Recorder, judge};
 
 use crate::exit::{self, Trouble, UNTRUE};
+use crate::figure::thousands;
 use act_one::{Fate, Progress, Purchase, Walk, walk};
 use audit::{Audit, Told};
 pub(crate) use child::{CHILD, ChildArgs};
-use picture::{bar, during, latency, thousands};
+use picture::{bar, during, latency};
 use receipt::{Receipt, Tally, UsualDesign};
 use shop::{EngineShop, Plant, PlantedShop, SaleClock, Shop};
 use shoppers::{Crowd, Shopper, shares};

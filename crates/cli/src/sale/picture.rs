@@ -81,20 +81,6 @@ pub(crate) fn bar(part: u64, whole: u64, width: usize) -> String {
     format!("[{}{}]", "#".repeat(filled), ".".repeat(width - filled))
 }
 
-/// 1,234,567.
-pub(crate) fn thousands(number: impl Into<i128>) -> String {
-    let number = number.into();
-    let digits = number.unsigned_abs().to_string();
-    let mut text = String::from(if number < 0 { "-" } else { "" });
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 /// Microseconds as people read them.
 pub(crate) fn latency(us: u64) -> String {
     match us {
@@ -110,11 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_readable() {
-        assert_eq!(
-            [0, 999, 1_000, 1_234_567, -1_000].map(thousands),
-            ["0", "999", "1,000", "1,234,567", "-1,000"]
-        );
+    fn latencies_are_readable() {
         assert_eq!([7, 1_500, 250_000, 3_000_000].map(latency), ["7 µs", "1.5 ms", "250 ms", "3.0 s"]);
     }
 

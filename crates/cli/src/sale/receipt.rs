@@ -4,8 +4,9 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
-use super::picture::{latency, thousands};
+use super::picture::latency;
 use super::usual;
+use crate::figure::thousands;
 
 /// Act one at the top level, act two under `second_act`.
 #[derive(Clone, Debug, Default, Serialize)]

@@ -2,7 +2,9 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -51,6 +53,18 @@ impl Shop {
         Ran(self.command(more).output().unwrap())
     }
 
+    /// Replays in a process that goes on, until `told` is true of the outcomes so far.
+    pub fn replay_until(&self, more: &[&str], told: impl Fn(&str) -> bool) -> Running {
+        let mut command = self.command(more);
+        let mut run = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let end = Instant::now() + Duration::from_secs(60);
+        while !fs::read_to_string(self.path("outcomes.csv")).is_ok_and(|text| told(&text)) {
+            assert!(Instant::now() < end && run.try_wait().unwrap().is_none(), "it goes on, and tells");
+            thread::sleep(Duration::from_millis(1));
+        }
+        Running(run)
+    }
+
     /// The lines of the outcomes, header taken off.
     pub fn outcomes(&self) -> Vec<String> {
         let text = fs::read_to_string(self.path("outcomes.csv")).unwrap();
@@ -69,6 +83,16 @@ impl Shop {
             format!("{} {} {}", fields[0], fields[4], fields[5]).trim_end().to_owned()
         };
         self.outcomes().into_iter().map(pick).collect()
+    }
+}
+
+/// Replays on, until it is killed.
+pub struct Running(Child);
+
+impl Running {
+    pub fn kill(mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
     }
 }
 

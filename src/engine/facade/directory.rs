@@ -1,0 +1,163 @@
+//! Opening and closing, and what is done with the whole directory.
+
+use std::path::Path;
+use std::task::{Poll, Waker};
+
+use crate::config::{Config, Durability};
+use crate::engine::{Engine, OpenReport, Verified, open};
+use crate::error::{BackupError, CheckpointError, OpenError, OutcomeUnknown, VerifyError};
+use crate::receipt::Receipt;
+use crate::types::Position;
+
+/// # Opening and closing
+impl Engine {
+    /// Opens the directory: creates it, recovers it, or says why not.
+    ///
+    /// Recovery reads the newest checkpoint and replays the log behind it: its time grows with what is held and in
+    /// stock, not with what has happened. The report says what was found and done.
+    ///
+    /// ```no_run
+    /// use stockhold::{Config, Engine};
+    ///
+    /// let engine = Engine::open("/var/lib/shop/stock", Config::default())?;
+    /// println!("{}", engine.report());
+    /// # Ok::<(), stockhold::error::OpenError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// A setting that cannot work, a directory that is foreign, newer, damaged, or in use (by whom).
+    pub fn open(directory: impl AsRef<Path>, config: Config) -> Result<Engine, OpenError> {
+        config.validate()?;
+        if config.durability == Durability::Memory {
+            return Err(OpenError::MemoryWithDirectory(directory.as_ref().to_owned()));
+        }
+        open::on_disk(directory.as_ref(), config)
+    }
+
+    /// An engine that keeps nothing: whatever [`Config::durability`] says, it is [`Durability::Memory`].
+    ///
+    /// # Errors
+    ///
+    /// A setting that cannot work.
+    pub fn in_memory(config: Config) -> Result<Engine, OpenError> {
+        config.validate()?;
+        open::in_memory(config.durability(Durability::Memory))
+    }
+
+    /// Makes a checkpoint of everything that was answered before this call, and waits for it; says where it is. The engine
+    /// makes them by itself ([`Config::checkpoint_bytes`]), so this is for who wants the next opening to be quick. Sales
+    /// go on meanwhile.
+    ///
+    /// Cost: writes what has changed since the last one, and now and then all of the state.
+    ///
+    /// # Errors
+    ///
+    /// [`CheckpointError::Failed`] if the disk does not take it: nothing is lost, and it is tried again later.
+    pub fn checkpoint(&self) -> Result<Position, CheckpointError> {
+        self.inner.core.checkpoint()
+    }
+
+    /// Copies everything that was answered before this call into a new directory, while sales go on; says up to where it
+    /// goes. The copy has the directory's identity, so ids of holds and stock keys mean the same in it: open it in the
+    /// place of the directory, never beside it.
+    ///
+    /// What it has is the state, not the log before it. Cost: reads and writes all of the state.
+    ///
+    /// ```
+    /// # use stockhold::{Config, Engine, Receive};
+    /// # let scratch = tempfile::tempdir()?;
+    /// # let (directory, copy) = (scratch.path().join("stock"), scratch.path().join("backup"));
+    /// let engine = Engine::open(&directory, Config::default())?;
+    /// let poster = engine.declare("poster", "berlin")?;
+    /// engine.receive(Receive::units(poster, 10))?.wait()?;
+    /// engine.backup(&copy)?;
+    ///
+    /// let copy = Engine::open(&copy, Config::default())?;
+    /// assert_eq!(copy.available(poster)?, 10);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`BackupError::Exists`] for a place with something in it. After [`BackupError::Failed`] what was written is no
+    /// directory that opens; remove it.
+    pub fn backup(&self, directory: impl AsRef<Path>) -> Result<Position, BackupError> {
+        self.inner.core.backup(directory.as_ref())
+    }
+
+    /// Looks whether everything still is what it should be, while sales go on: makes a checkpoint, folds the log on the disk
+    /// from the checkpoint before up to there, judging each entry, and compares; then compares every counter with the
+    /// book, each at a position at which nothing was drawn. The same as `stockhold verify` does for a directory at rest.
+    ///
+    /// Cost: reads the log's files and both checkpoints, in memory what a recovery takes; holds the fold back for
+    /// microseconds at a time; gathers split keys for an instant. A second more for each key that is never left
+    /// alone.
+    ///
+    /// ```
+    /// # use stockhold::{Config, Engine, Receive};
+    /// # let scratch = tempfile::tempdir()?;
+    /// let engine = Engine::open(scratch.path().join("stock"), Config::default())?;
+    /// let poster = engine.declare("poster", "berlin")?;
+    /// engine.receive(Receive::units(poster, 10))?.wait()?;
+    /// println!("{}", engine.verify()?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`VerifyError::Drift`] names the first entry, or the counter, that contradicts the rest. A counter that has fewer
+    /// units than the book, always as many, for a second is called drift: so it is if a thread was stopped in the
+    /// middle of a reserve for so long.
+    pub fn verify(&self) -> Result<Verified, VerifyError> {
+        self.inner.core.verify()
+    }
+
+    /// What opening found and did.
+    pub fn report(&self) -> &OpenReport {
+        &self.inner.report
+    }
+
+    /// Takes no more operations, makes everything durable, and closes the directory. Later calls of any handle answer
+    /// [`Stopped::ShutDown`](crate::error::Stopped::ShutDown). Blocks until operations under way have finished; called
+    /// again it says the same.
+    ///
+    /// # Errors
+    ///
+    /// The log failed before everything was durable.
+    pub fn shutdown(&self) -> Result<(), OutcomeUnknown> {
+        self.inner.shutdown()
+    }
+
+    /// Blocks until everything up to `position` is durable at the engine's level.
+    ///
+    /// # Errors
+    ///
+    /// The log failed, or the engine was shut down, before: the outcome of what lies behind is unknown.
+    pub fn wait(&self, position: Position) -> Result<(), OutcomeUnknown> {
+        let core = &self.inner.core;
+        if core.is_memory() || core.log.durable.wait(position.0) {
+            return Ok(());
+        }
+        Err(OutcomeUnknown { position, cause: core.log.poison.cause() })
+    }
+
+    /// Everything up to here is durable at the engine's level.
+    pub fn durable(&self) -> Position {
+        Position(self.inner.core.log.durable.position())
+    }
+
+    pub(crate) fn poll_durable(&self, position: Position, waker: &Waker) -> Poll<Result<(), OutcomeUnknown>> {
+        let core = &self.inner.core;
+        if core.is_memory() {
+            return Poll::Ready(Ok(()));
+        }
+        core.log.durable.poll(position.0, waker).map(|reached| {
+            if reached { Ok(()) } else { Err(OutcomeUnknown { position, cause: core.log.poison.cause() }) }
+        })
+    }
+
+    pub(super) fn receipt<T>(&self, (value, position): (T, Position)) -> Receipt<'_, T> {
+        Receipt::new(self, value, position)
+    }
+}

@@ -1,0 +1,127 @@
+//! What becomes of a hold.
+
+use super::other;
+use crate::answer::{Confirmed, Extended, Moved};
+use crate::engine::Engine;
+use crate::engine::content::{Content, hold_content};
+use crate::error::{ConfirmError, HoldError};
+use crate::hold::op_keys::Answer;
+use crate::receipt::Receipt;
+use crate::request::{Confirm, Extend, OnHold};
+
+fn moved(answer: Answer) -> Result<Moved, HoldError> {
+    if let Answer::Moved(moved) = answer { Ok(moved) } else { other() }
+}
+
+fn extended(answer: Answer) -> Result<Extended, HoldError> {
+    if let Answer::Extended(extended) = answer { Ok(extended) } else { other() }
+}
+
+/// # Holds
+impl Engine {
+    /// A hold is paid for, whole or in part; the rest goes back on sale. Final. Lock-free without an op key.
+    ///
+    /// At or after the deadline it loses, unless [`Confirm::retake_if_expired`] finds the units still there (and the
+    /// key's sale not stopped).
+    ///
+    /// # Errors
+    ///
+    /// [`ConfirmError::Expired`] at or after the deadline, [`ConfirmError::Ended`] after another outcome; more, or other
+    /// lines, than the hold has; a hold that is not known or no longer remembered. The hold is as it was.
+    pub fn confirm<'a>(
+        &self,
+        request: impl Into<Confirm<'a>>,
+    ) -> Result<Receipt<'_, Confirmed>, ConfirmError> {
+        let (core, request) = (&self.inner.core, request.into());
+        let now = core.now();
+        let content = || {
+            Content::of(2)
+                .hold(request.hold)
+                .maybe(request.quantity)
+                .number(u8::from(request.retake))
+                .maybe_lines(core, request.lines)
+                .hash()
+        };
+        let content = request.op_key.map_or(0, |_| content());
+        let unwrap = |answer| if let Answer::Confirmed(confirmed) = answer { Ok(confirmed) } else { other() };
+        core.once(request.op_key, content, now, Answer::Confirmed, unwrap, |op| {
+            core.confirm(request, now, op)
+        })
+        .map(|confirmed| self.receipt(confirmed))
+    }
+
+    /// A hold is given back by its holder. Lock-free without an op key.
+    ///
+    /// # Errors
+    ///
+    /// [`HoldError`]: the hold has expired, ended otherwise, or is not known. Nothing was changed.
+    pub fn release<'a>(&self, request: impl Into<OnHold<'a>>) -> Result<Receipt<'_, Moved>, HoldError> {
+        let (core, request) = (&self.inner.core, request.into());
+        let now = core.now();
+        let content = request.op_key.map_or(0, |_| hold_content(core, 3, &request));
+        core.once(request.op_key, content, now, Answer::Moved, moved, |op| core.release(request, now, op))
+            .map(|released| self.receipt(released))
+    }
+
+    /// A hold gets more time. It never gets less, nor more in all than [`Config::life_max`](crate::Config::life_max); a
+    /// failed call extends nothing, and an expired hold does not come back.
+    ///
+    /// # Errors
+    ///
+    /// [`HoldError::LifeMax`] says how long it may live; a TTL out of bounds; a hold that has expired, ended, or is not known.
+    pub fn extend(&self, request: Extend) -> Result<Receipt<'_, Extended>, HoldError> {
+        let core = &self.inner.core;
+        let now = core.now();
+        let ttl_ns = request.ttl.as_nanos().min(i128::MAX as u128) as i128;
+        let content = request.op_key.map_or(0, |_| Content::of(4).hold(request.hold).number(ttl_ns).hash());
+        core.once(request.op_key, content, now, Answer::Extended, extended, |op| {
+            core.extend(request, now, op)
+        })
+        .map(|extended| self.receipt(extended))
+    }
+
+    /// Payment is in flight: the hold lives [`Config::payment_extension`](crate::Config::payment_extension) longer, once,
+    /// within [`Config::life_max`](crate::Config::life_max).
+    ///
+    /// # Errors
+    ///
+    /// A hold that has expired, ended, is paying already, or is not known.
+    pub fn begin_payment<'a>(
+        &self,
+        request: impl Into<OnHold<'a>>,
+    ) -> Result<Receipt<'_, Extended>, HoldError> {
+        let (core, request) = (&self.inner.core, request.into());
+        let now = core.now();
+        let content = request.op_key.map_or(0, |_| hold_content(core, 5, &request));
+        core.once(request.op_key, content, now, Answer::Extended, extended, |op| {
+            core.begin_payment(request, now, op)
+        })
+        .map(|extended| self.receipt(extended))
+    }
+
+    /// Gives back what was confirmed and has not shipped, whole or in part.
+    ///
+    /// # Errors
+    ///
+    /// A hold that is not confirmed; more units, or other lines, than it still has.
+    pub fn cancel<'a>(&self, request: impl Into<OnHold<'a>>) -> Result<Receipt<'_, Moved>, HoldError> {
+        let (core, request) = (&self.inner.core, request.into());
+        let now = core.now();
+        let content = request.op_key.map_or(0, |_| hold_content(core, 6, &request));
+        core.once(request.op_key, content, now, Answer::Moved, moved, |op| core.cancel(request, now, op))
+            .map(|cancelled| self.receipt(cancelled))
+    }
+
+    /// What was confirmed leaves the building, whole or in part. Takes the key's lock of physical movements.
+    ///
+    /// # Errors
+    ///
+    /// A hold that is not confirmed; more units, or other lines, than it still has.
+    pub fn ship<'a>(&self, request: impl Into<OnHold<'a>>) -> Result<Receipt<'_, Moved>, HoldError> {
+        let (core, request) = (&self.inner.core, request.into());
+        let now = core.now();
+        let content = request.op_key.map_or(0, |_| hold_content(core, 7, &request));
+        core.once(request.op_key, content, now, Answer::Moved, moved, |op| core.ship(request, now, op))
+            .map(|shipped| self.receipt(shipped))
+    }
+}

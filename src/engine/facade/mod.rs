@@ -1,0 +1,19 @@
+//! The operations of an [`Engine`](crate::Engine), by what they are about, each reading like the diagram in the crate's
+//! front page.
+
+// In the order in which the documentation shows them.
+mod directory;
+mod names;
+mod sales;
+
+mod holds;
+mod stock;
+
+mod questions;
+
+use crate::error::{Common, OpKeyError};
+
+/// An answer of another kind than the operation's: a hash collision, answered as other content.
+fn other<T, E: From<Common>>() -> Result<T, E> {
+    Err(Common::OpKey(OpKeyError::OtherContent).into())
+}

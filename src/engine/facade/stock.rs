@@ -1,0 +1,113 @@
+//! What is on hand, and whether it is on sale.
+
+use super::other;
+use crate::answer::Adjusted;
+use crate::clock::Timestamp;
+use crate::engine::Engine;
+use crate::engine::content::Content;
+use crate::error::StockError;
+use crate::hold::op_keys::Answer;
+use crate::receipt::Receipt;
+use crate::request::{Adjust, Receive};
+use crate::stock::book::Gate;
+use crate::types::StockKey;
+
+fn adjusted(answer: Answer) -> Result<Adjusted, StockError> {
+    if let Answer::Adjusted(adjusted) = answer { Ok(adjusted) } else { other() }
+}
+
+/// # Stock
+impl Engine {
+    /// Units arrive and are on sale at once. Takes the key's lock of physical movements.
+    ///
+    /// # Errors
+    ///
+    /// [`StockError::TooMuch`] beyond what can be counted; a quantity or reference out of range.
+    pub fn receive(&self, request: Receive<'_>) -> Result<Receipt<'_, Adjusted>, StockError> {
+        let core = &self.inner.core;
+        core.item(request.key)?;
+        let now = core.now();
+        let content = || {
+            Content::of(8).number(request.key.index).number(request.quantity).bytes(request.reference).hash()
+        };
+        let content = request.op_key.map_or(0, |_| content());
+        core.once(request.op_key, content, now, Answer::Adjusted, adjusted, |op| {
+            core.receive(request, now, op)
+        })
+        .map(|received| self.receipt(received))
+    }
+
+    /// Corrects what is on hand. Down below what is promised it is a shortfall: applied, and reported in the
+    /// answer; what is received next pays it. Takes the key's lock of physical movements.
+    ///
+    /// # Errors
+    ///
+    /// [`StockError::BelowZero`] for more than is on hand; a delta or reference out of range.
+    pub fn adjust(&self, request: Adjust<'_>) -> Result<Receipt<'_, Adjusted>, StockError> {
+        let core = &self.inner.core;
+        core.item(request.key)?;
+        let now = core.now();
+        let content = || {
+            Content::of(9)
+                .number(request.key.index)
+                .number(request.delta)
+                .number(request.reason as u8)
+                .bytes(request.reference)
+                .hash()
+        };
+        let content = request.op_key.map_or(0, |_| content());
+        core.once(request.op_key, content, now, Answer::Adjusted, adjusted, |op| {
+            core.adjust(request, now, op)
+        })
+        .map(|corrected| self.receipt(corrected))
+    }
+
+    /// The stop switch of a key: from now on reserves are refused with
+    /// [`RefusalReason::Stopped`](crate::answer::RefusalReason::Stopped), everything else goes on. Survives a restart.
+    ///
+    /// # Errors
+    ///
+    /// A key of another directory; an engine that takes nothing new, or whose log is behind.
+    pub fn stop_sale(&self, key: StockKey) -> Result<Receipt<'_, ()>, StockError> {
+        self.inner.core.switch(key, Gate::Stopped).map(|stopped| self.receipt(stopped))
+    }
+
+    /// Opens the sale of a key at a moment of engine time: until then reserves are refused with
+    /// [`RefusalReason::NotOpen`](crate::answer::RefusalReason::NotOpen), from then on no reserve is refused for that
+    /// reason; nobody has to be there to open it. A moment that has passed opens it now; one beyond 2089 is 2089.
+    /// Survives a restart.
+    ///
+    /// It takes the place of the stop switch, and [`stop_sale`](Self::stop_sale) takes its place: who stops a sale that has
+    /// not opened, and resumes it, opens it at once. Give the moment again instead.
+    ///
+    /// # Errors
+    ///
+    /// A key of another directory; an engine that takes nothing new, or whose log is behind.
+    pub fn open_sale_at(&self, key: StockKey, opens_at: Timestamp) -> Result<Receipt<'_, ()>, StockError> {
+        self.inner.core.switch(key, Gate::OpensAt(opens_at)).map(|set| self.receipt(set))
+    }
+
+    /// Splits a key's counter in advance, for a sale whose first moment will be its hottest; says whether it is split now.
+    /// It is not if it has fewer than 64 units or more than 8 million for each core (up to 16), if 256 other keys are
+    /// split, or on a machine with one core: none of which makes an answer wrong. A key is otherwise split by contention
+    /// alone, within microseconds. Prepared, it stays split until it has been used and then been idle for a second. Changes
+    /// no number; not remembered over a restart.
+    ///
+    /// # Errors
+    ///
+    /// A key of another directory.
+    pub fn prepare(&self, key: StockKey) -> Result<bool, StockError> {
+        let core = &self.inner.core;
+        core.item(key)?;
+        Ok(core.book.prepare(key.index))
+    }
+
+    /// Clears the stop switch, and the time of opening.
+    ///
+    /// # Errors
+    ///
+    /// A key of another directory; an engine that takes nothing new, or whose log is behind.
+    pub fn resume_sale(&self, key: StockKey) -> Result<Receipt<'_, ()>, StockError> {
+        self.inner.core.switch(key, Gate::Open).map(|resumed| self.receipt(resumed))
+    }
+}
