@@ -9,10 +9,9 @@
 mod common;
 
 use std::path::{Path, PathBuf};
-use std::thread;
 use std::time::{Duration, Instant};
 
-use common::machine;
+use common::{insist, machine};
 use stockhold::{Config, Engine, Receive, Reserve, StockKey};
 
 fn main() {
@@ -75,14 +74,4 @@ fn run(scratch: &Path, holds: u64, history: u64) {
     );
     drop(engine);
     std::fs::remove_dir_all(scratch).unwrap();
-}
-
-/// Asks again while the log is behind.
-fn insist<T, E: std::fmt::Debug>(mut ask: impl FnMut() -> Result<T, E>) -> T {
-    loop {
-        match ask() {
-            Ok(answer) => return answer,
-            Err(_) => thread::yield_now(),
-        }
-    }
 }

@@ -20,6 +20,17 @@ pub fn machine() {
     );
 }
 
+/// Asks again as long as the answer is an error that another try may not have: while the log is behind, say.
+#[allow(dead_code)] // not by every benchmark
+pub fn insist<T, E>(mut ask: impl FnMut() -> Result<T, E>) -> T {
+    loop {
+        match ask() {
+            Ok(answer) => return answer,
+            Err(_) => thread::yield_now(),
+        }
+    }
+}
+
 /// A key with so many units on sale.
 pub fn sale(engine: &Engine, units: u64) -> StockKey {
     let key = engine.declare("hot", "here").unwrap();

@@ -20,6 +20,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use common::insist;
 use sample::{Latencies, Sample};
 use stockhold::{Config, Engine, OpKey, Position, Receive, Reserve, StockKey};
 
@@ -91,16 +92,6 @@ fn run(directory: &Path, operations: u64) -> Vec<Sample> {
     });
     latencies.print();
     samples
-}
-
-/// Asks again as long as the answer is an error that another try may not have.
-fn insist<T, E>(mut ask: impl FnMut() -> Result<T, E>) -> T {
-    loop {
-        match ask() {
-            Ok(answer) => return answer,
-            Err(_) => thread::yield_now(),
-        }
-    }
 }
 
 fn buy(engine: &Engine, keys: &[StockKey], buyer: u64, operations: u64, done: &AtomicU64) {
