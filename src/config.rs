@@ -44,6 +44,7 @@ pub struct Config {
     pub(crate) holds_max: u32,
     pub(crate) lines_max: u32,
     pub(crate) expired_kept: u32,
+    pub(crate) commitments_kept: Option<Duration>,
     pub(crate) ttl_default: Duration,
     pub(crate) ttl_min: Duration,
     pub(crate) ttl_max: Duration,
@@ -65,6 +66,7 @@ impl Default for Config {
             holds_max: 16_777_216,
             lines_max: 67_108_864,
             expired_kept: 65_536,
+            commitments_kept: None,
             ttl_default: Duration::from_secs(600),
             ttl_min: Duration::from_millis(1),
             ttl_max: Duration::from_secs(30 * 86_400),
@@ -88,6 +90,7 @@ impl fmt::Debug for Config {
             .field("holds_max", &self.holds_max)
             .field("lines_max", &self.lines_max)
             .field("expired_kept", &self.expired_kept)
+            .field("commitments_kept", &self.commitments_kept)
             .field("ttl_default", &self.ttl_default)
             .field("ttl_min", &self.ttl_min)
             .field("ttl_max", &self.ttl_max)
@@ -122,8 +125,8 @@ impl Config {
         self
     }
 
-    /// The most holds that exist at once: live, confirmed and not yet shipped, and expired ones that are still
-    /// remembered. Past it, reserves answer `HoldsFull`. Memory is taken as they appear. 1 to 2^30. A directory that
+    /// The most holds that exist at once: live, confirmed and not yet shipped (see
+    /// [`commitments_kept`](Self::commitments_kept)), and expired ones that are still remembered. Past it, reserves answer `HoldsFull`. Memory is taken as they appear. 1 to 2^30. A directory that
     /// has more is opened all the same and keeps them. Default = 16,777,216.
     #[must_use]
     pub fn holds_max(mut self, holds: u32) -> Self {
@@ -145,6 +148,21 @@ impl Config {
     #[must_use]
     pub fn expired_kept(mut self, holds: u32) -> Self {
         self.expired_kept = holds;
+        self
+    }
+
+    /// How long a confirmed hold is kept that nobody ships or cancels, counted from its reserve; `None` = until somebody
+    /// does. Then what is left of it counts as shipped: its units leave `on_hand` and `committed`, so that `available`
+    /// stays, its slot is free, and the log has the record of a shipment. For shops that never tell of their shipments: a
+    /// ticket drop, say.
+    ///
+    /// Longer than `life_max`, so that a hold that is confirmed while it lives is kept for the difference at least (one
+    /// that is confirmed late may count as shipped at once), and at most ten years. It is never cut short, and may be
+    /// late by a sixteenth of it: the driver thread looks for such holds in rounds of that length. Without a driver
+    /// thread they are looked for by [`Engine::sweep`](crate::Engine::sweep) alone. Default = `None`.
+    #[must_use]
+    pub fn commitments_kept(mut self, kept: Option<Duration>) -> Self {
+        self.commitments_kept = kept;
         self
     }
 
@@ -276,6 +294,18 @@ impl Config {
                 ),
             );
         }
+        if let Some(kept) = self.commitments_kept
+            && (kept <= self.life_max || kept > DURATION_MAX)
+        {
+            return bad(
+                "commitments_kept",
+                format!(
+                    "{kept:?} must be longer than the longest life ({:?}) and at most ten years; lower life_max, or \
+                     give None to keep them until they are shipped",
+                    self.life_max
+                ),
+            );
+        }
         if self.payment_extension > self.ttl_max || millis_ceil(self.payment_extension) == 0 {
             return bad(
                 "payment_extension",
@@ -347,6 +377,8 @@ mod tests {
             ("ttl_bounds", Config::default().ttl_bounds(second, Duration::MAX)),
             ("ttl_default", Config::default().ttl_default(Duration::MAX)),
             ("life_max", Config::default().life_max(second)),
+            ("commitments_kept", Config::default().commitments_kept(Some(Config::default().life_max))),
+            ("commitments_kept", Config::default().commitments_kept(Some(Duration::MAX))),
             ("payment_extension", Config::default().payment_extension(Duration::ZERO)),
             ("op_keys_max", Config::default().op_keys_max(0)),
             ("op_key_retention", Config::default().op_key_retention(Some(Duration::ZERO))),

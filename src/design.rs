@@ -98,6 +98,12 @@
 //! tag is part of the word, so whoever read the lines before swaps in vain after. Whoever meets `Changing` spins, then
 //! says `Busy`.
 //!
+//! **What nobody ships** counts as shipped once [`commitments_kept`](crate::Config::commitments_kept) has passed since its
+//! reserve, a time that the log knows and no restart changes. The driver makes rounds over the table of holds for such
+//! commitments, sixteen in that time and one right after an opening, some segments a turn; each goes the way of any
+//! shipment, by one swap. Its units leave `on_hand` and `committed` together, so nobody who sells notices, and the log has a
+//! shipment without an op key. Sales know nothing of it: no timer, no word more in a slot.
+//!
 //! A late confirm takes the units again *tentatively* (counted as pending) before it swaps the hold, and settles or rolls
 //! back after; it is refused if the sale of the key is stopped, since it takes units anew.
 //!
