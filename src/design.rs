@@ -205,6 +205,11 @@
 //! memory, and 24 million records for the next opening to replay, which took 8.5 s (`benches/steady.svg`, drawn by
 //! `cargo bench --bench steady -- --plot FILE`). How long an opening takes otherwise: `cargo bench --bench recovery`.
 //!
+//! **The ledger** ([`ledger_kept`](crate::Config::ledger_kept)) has the records of the windows as they were, a run each, named
+//! by the manifest beside the state's; so it ends where its checkpoint does, and the log comes right behind. Writing it
+//! decodes nothing but the first record of each chunk. Openings do not read it, and a damaged file of it stops neither them
+//! nor checkpoints. `stockhold log` tells ledger and log as one; `stockhold verify` reads all of it.
+//!
 //! [`verify`](crate::Engine::verify), and `stockhold verify` for a directory at rest, fold the log from the older
 //! checkpoint up to the newer, judge each entry, and compare with what the newer says. A running engine's counters are
 //! compared too: each is read while no position is drawn, and the fold says what the book has at that very position. What
@@ -227,6 +232,7 @@
 //! | newest manifest missing | the same; there is nothing left to report |
 //! | no checkpoint usable, and the log whole from its beginning | all of the log replayed; reported |
 //! | log emptied, and the checkpoint has everything the sidecar vouches for | opened |
+//! | a file of the ledger damaged or missing | opened, and not looked at; `verify` of the directory at rest names the first position |
 //! | leftovers: an unfinished manifest, a third one, runs that none names, stores with nothing that is needed | removed; those of checkpoints are counted |
 //! | a chunk of an older opening behind a cut | never taken for a later one: epochs |
 //! | copies of an opening that was killed | not believed, copied again: a store has the number of its opening, and the sidecar says which came to their end |

@@ -234,8 +234,10 @@ pub struct Metrics {
     pub checkpoints: u64,
     /// Where the last one is: what lies behind is replayed by the next opening.
     pub position_checkpoint: Position,
-    /// Bytes of the last one, what it shares with earlier ones included.
+    /// Bytes of the last one, what it shares with earlier ones included, without the ledger.
     pub checkpoint_bytes: u64,
+    /// Bytes of the ledger, as the last one names it.
+    pub ledger_bytes: u64,
     /// One is being written.
     pub checkpoint_under_way: bool,
     /// Why the last attempt at one has failed, if it has: the log grows until one succeeds.
