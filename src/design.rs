@@ -216,6 +216,23 @@
 //! is taken and not yet in the log can only be missing from the counter, so one that has more is wrong, and one that
 //! has less is looked at again.
 //!
+//! # What is kept, and for how long
+//!
+//! | what | where | until | bounded by |
+//! |---|---|---|---|
+//! | live hold | a slot, 32 bytes, and its reference, 40; 16 a line of a cart; its entry in checkpoints | its deadline | `holds_max`, `lines_max`, `life_max` |
+//! | expired hold | the same | so many have expired after it, or its room is needed | `expired_kept` |
+//! | commitment: confirmed, not shipped or cancelled | the same | it is, or its time is over | `commitments_kept`, `holds_max` |
+//! | released, cancelled, shipped hold | its slot, which is free; its last entry in checkpoints | another has the slot | `holds_max`; as many slots as were ever in use at once |
+//! | op key with its answer | memory; its record in checkpoints | so long after its use, twice if its maker's clock is ahead | `op_key_retention`, `op_keys_max` |
+//! | stock key | memory, checkpoints | for ever | how many are declared |
+//! | log | disk; `ring_bytes` and a window or more in memory | the older of two checkpoints has it | `checkpoint_bytes`: three windows, more while the disk is behind |
+//! | checkpoints | disk | two later ones | the state above, twice while runs are merged |
+//! | ledger | disk | its time is over, or its bytes | `ledger_kept`, `ledger_bytes_max` |
+//!
+//! By default commitments are kept until somebody ships them and no ledger is. So a shop that never ships sets
+//! `commitments_kept`, and who wants to explain a unit after its last checkpoint sets `ledger_kept`.
+//!
 //! # What a crash can leave, and what opening does
 //!
 //! An opening looks at everything before it changes anything, and decides by this table; [`OpenReport`](crate::OpenReport)
