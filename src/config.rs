@@ -44,6 +44,7 @@ pub struct Config {
     pub(crate) holds_max: u32,
     pub(crate) lines_max: u32,
     pub(crate) expired_kept: u32,
+    pub(crate) commitments_kept: Option<Duration>,
     pub(crate) ttl_default: Duration,
     pub(crate) ttl_min: Duration,
     pub(crate) ttl_max: Duration,
@@ -53,6 +54,8 @@ pub struct Config {
     pub(crate) op_key_retention: Option<Duration>,
     pub(crate) ring_bytes: usize,
     pub(crate) checkpoint_bytes: usize,
+    pub(crate) ledger_kept: Option<Duration>,
+    pub(crate) ledger_bytes_max: Option<u64>,
     pub(crate) driver_period: Option<Duration>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) clock_jump_max: Duration,
@@ -65,6 +68,7 @@ impl Default for Config {
             holds_max: 16_777_216,
             lines_max: 67_108_864,
             expired_kept: 65_536,
+            commitments_kept: None,
             ttl_default: Duration::from_secs(600),
             ttl_min: Duration::from_millis(1),
             ttl_max: Duration::from_secs(30 * 86_400),
@@ -74,6 +78,8 @@ impl Default for Config {
             op_key_retention: Some(Duration::from_secs(86_400)),
             ring_bytes: 8 << 20,
             checkpoint_bytes: 64 << 20,
+            ledger_kept: None,
+            ledger_bytes_max: None,
             driver_period: Some(Duration::from_millis(10)),
             clock: Arc::new(SystemClock::new()),
             clock_jump_max: Duration::from_secs(60),
@@ -88,6 +94,7 @@ impl fmt::Debug for Config {
             .field("holds_max", &self.holds_max)
             .field("lines_max", &self.lines_max)
             .field("expired_kept", &self.expired_kept)
+            .field("commitments_kept", &self.commitments_kept)
             .field("ttl_default", &self.ttl_default)
             .field("ttl_min", &self.ttl_min)
             .field("ttl_max", &self.ttl_max)
@@ -97,6 +104,8 @@ impl fmt::Debug for Config {
             .field("op_key_retention", &self.op_key_retention)
             .field("ring_bytes", &self.ring_bytes)
             .field("checkpoint_bytes", &self.checkpoint_bytes)
+            .field("ledger_kept", &self.ledger_kept)
+            .field("ledger_bytes_max", &self.ledger_bytes_max)
             .field("driver_period", &self.driver_period)
             .field("clock_jump_max", &self.clock_jump_max)
             .finish_non_exhaustive()
@@ -122,8 +131,8 @@ impl Config {
         self
     }
 
-    /// The most holds that exist at once: live, confirmed and not yet shipped, and expired ones that are still
-    /// remembered. Past it, reserves answer `HoldsFull`. Memory is taken as they appear. 1 to 2^30. A directory that
+    /// The most holds that exist at once: live, confirmed and not yet shipped (see
+    /// [`commitments_kept`](Self::commitments_kept)), and expired ones that are still remembered. Past it, reserves answer `HoldsFull`. Memory is taken as they appear. 1 to 2^30. A directory that
     /// has more is opened all the same and keeps them. Default = 16,777,216.
     #[must_use]
     pub fn holds_max(mut self, holds: u32) -> Self {
@@ -145,6 +154,21 @@ impl Config {
     #[must_use]
     pub fn expired_kept(mut self, holds: u32) -> Self {
         self.expired_kept = holds;
+        self
+    }
+
+    /// How long a confirmed hold is kept that nobody ships or cancels, counted from its reserve; `None` = until somebody
+    /// does. Then what is left of it counts as shipped: its units leave `on_hand` and `committed`, so that `available`
+    /// stays, its slot is free, and the log has the record of a shipment. For shops that never tell of their shipments: a
+    /// ticket drop, say.
+    ///
+    /// Longer than `life_max`, so that a hold that is confirmed while it lives is kept for the difference at least (one
+    /// that is confirmed late may count as shipped at once), and at most ten years. It is never cut short, and may be
+    /// late by a sixteenth of it: the driver thread looks for such holds in rounds of that length. Without a driver
+    /// thread they are looked for by [`Engine::sweep`](crate::Engine::sweep) alone. Default = `None`.
+    #[must_use]
+    pub fn commitments_kept(mut self, kept: Option<Duration>) -> Self {
+        self.commitments_kept = kept;
         self
     }
 
@@ -207,6 +231,31 @@ impl Config {
     #[must_use]
     pub fn checkpoint_bytes(mut self, bytes: usize) -> Self {
         self.checkpoint_bytes = bytes;
+        self
+    }
+
+    /// How long the log's entries are kept that checkpoints have made superfluous, for [`Inspection::log`] and
+    /// `stockhold log`: the ledger. `None` = not at all. Entries go by whole files, once the last of one is older than that at the
+    /// latest time in the log; so they are kept for that time, and up to an eighth of it or a checkpoint longer. No opening
+    /// reads the ledger, and a damaged file of it stops nothing.
+    ///
+    /// Set where it was not, the ledger begins with the next checkpoint; taken back, its files go with the two next ones.
+    /// Cost: each byte of the log is written once more, some 24 to 60 bytes an operation; small checkpoints, up to 16 MiB, a
+    /// few times more. At most 16,384 files: 1 TiB at the default `checkpoint_bytes`. Above zero. Default = `None`.
+    ///
+    /// [`Inspection::log`]: crate::inspect::Inspection::log
+    #[must_use]
+    pub fn ledger_kept(mut self, kept: Option<Duration>) -> Self {
+        self.ledger_kept = kept;
+        self
+    }
+
+    /// The most bytes of the ledger: past it, its oldest entries go before [`ledger_kept`](Self::ledger_kept) says so.
+    /// The disk has up to two checkpoints' worth more. At least eight times `checkpoint_bytes`; `None` = no such limit.
+    /// Default = `None`.
+    #[must_use]
+    pub fn ledger_bytes_max(mut self, bytes: Option<u64>) -> Self {
+        self.ledger_bytes_max = bytes;
         self
     }
 
@@ -276,6 +325,18 @@ impl Config {
                 ),
             );
         }
+        if let Some(kept) = self.commitments_kept
+            && (kept <= self.life_max || kept > DURATION_MAX)
+        {
+            return bad(
+                "commitments_kept",
+                format!(
+                    "{kept:?} must be longer than the longest life ({:?}) and at most ten years; lower life_max, or \
+                     give None to keep them until they are shipped",
+                    self.life_max
+                ),
+            );
+        }
         if self.payment_extension > self.ttl_max || millis_ceil(self.payment_extension) == 0 {
             return bad(
                 "payment_extension",
@@ -307,6 +368,24 @@ impl Config {
             return bad(
                 "checkpoint_bytes",
                 format!("{} is not between 65536 (64 KiB) and 536870912 (512 MiB)", self.checkpoint_bytes),
+            );
+        }
+        if self.ledger_kept.is_some_and(|kept| kept.is_zero()) {
+            return bad(
+                "ledger_kept",
+                "zero would keep nothing; give a duration, or None for no ledger".into(),
+            );
+        }
+        if let Some(bytes) = self.ledger_bytes_max
+            && bytes < 8 * self.checkpoint_bytes as u64
+        {
+            return bad(
+                "ledger_bytes_max",
+                format!(
+                    "{bytes} is less than eight times checkpoint_bytes ({}), so one checkpoint might fill it; raise it, or \
+                     lower checkpoint_bytes",
+                    self.checkpoint_bytes
+                ),
             );
         }
         if self.driver_period.is_some_and(|period| period.is_zero() || period > Duration::from_secs(60)) {
@@ -347,11 +426,15 @@ mod tests {
             ("ttl_bounds", Config::default().ttl_bounds(second, Duration::MAX)),
             ("ttl_default", Config::default().ttl_default(Duration::MAX)),
             ("life_max", Config::default().life_max(second)),
+            ("commitments_kept", Config::default().commitments_kept(Some(Config::default().life_max))),
+            ("commitments_kept", Config::default().commitments_kept(Some(Duration::MAX))),
             ("payment_extension", Config::default().payment_extension(Duration::ZERO)),
             ("op_keys_max", Config::default().op_keys_max(0)),
             ("op_key_retention", Config::default().op_key_retention(Some(Duration::ZERO))),
             ("ring_bytes", Config::default().ring_bytes(100_000)),
             ("checkpoint_bytes", Config::default().checkpoint_bytes(0)),
+            ("ledger_kept", Config::default().ledger_kept(Some(Duration::ZERO))),
+            ("ledger_bytes_max", Config::default().ledger_bytes_max(Some(511 << 20))),
             ("driver_period", Config::default().driver_period(Some(Duration::ZERO))),
             ("clock", Config::default().clock(crate::ManualClock::default())),
             ("durability", Config::default().durability(Durability::Interval(Duration::ZERO))),

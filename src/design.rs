@@ -98,6 +98,12 @@
 //! tag is part of the word, so whoever read the lines before swaps in vain after. Whoever meets `Changing` spins, then
 //! says `Busy`.
 //!
+//! **What nobody ships** counts as shipped once [`commitments_kept`](crate::Config::commitments_kept) has passed since its
+//! reserve, a time that the log knows and no restart changes. The driver makes rounds over the table of holds for such
+//! commitments, sixteen in that time and one right after an opening, some segments a turn; each goes the way of any
+//! shipment, by one swap. Its units leave `on_hand` and `committed` together, so nobody who sells notices, and the log has a
+//! shipment without an op key. Sales know nothing of it: no timer, no word more in a slot.
+//!
 //! A late confirm takes the units again *tentatively* (counted as pending) before it swaps the hold, and settles or rolls
 //! back after; it is refused if the sale of the key is stopped, since it takes units anew.
 //!
@@ -199,11 +205,33 @@
 //! memory, and 24 million records for the next opening to replay, which took 8.5 s (`benches/steady.svg`, drawn by
 //! `cargo bench --bench steady -- --plot FILE`). How long an opening takes otherwise: `cargo bench --bench recovery`.
 //!
+//! **The ledger** ([`ledger_kept`](crate::Config::ledger_kept)) has the records of the windows as they were, a run each, named
+//! by the manifest beside the state's; so it ends where its checkpoint does, and the log comes right behind. Writing it
+//! decodes nothing but the first record of each chunk. Openings do not read it, and a damaged file of it stops neither them
+//! nor checkpoints. `stockhold log` tells ledger and log as one; `stockhold verify` reads all of it.
+//!
 //! [`verify`](crate::Engine::verify), and `stockhold verify` for a directory at rest, fold the log from the older
 //! checkpoint up to the newer, judge each entry, and compare with what the newer says. A running engine's counters are
 //! compared too: each is read while no position is drawn, and the fold says what the book has at that very position. What
 //! is taken and not yet in the log can only be missing from the counter, so one that has more is wrong, and one that
 //! has less is looked at again.
+//!
+//! # What is kept, and for how long
+//!
+//! | what | where | until | bounded by |
+//! |---|---|---|---|
+//! | live hold | a slot, 32 bytes, and its reference, 40; 16 a line of a cart; its entry in checkpoints | its deadline | `holds_max`, `lines_max`, `life_max` |
+//! | expired hold | the same | so many have expired after it, or its room is needed | `expired_kept` |
+//! | commitment: confirmed, not shipped or cancelled | the same | it is, or its time is over | `commitments_kept`, `holds_max` |
+//! | released, cancelled, shipped hold | its slot, which is free; its last entry in checkpoints | another has the slot | `holds_max`; as many slots as were ever in use at once |
+//! | op key with its answer | memory; its record in checkpoints | so long after its use, twice if its maker's clock is ahead | `op_key_retention`, `op_keys_max` |
+//! | stock key | memory, checkpoints | for ever | how many are declared |
+//! | log | disk; `ring_bytes` and a window or more in memory | the older of two checkpoints has it | `checkpoint_bytes`: three windows, more while the disk is behind |
+//! | checkpoints | disk | two later ones | the state above, twice while runs are merged |
+//! | ledger | disk | its time is over, or its bytes | `ledger_kept`, `ledger_bytes_max` |
+//!
+//! By default commitments are kept until somebody ships them and no ledger is. So a shop that never ships sets
+//! `commitments_kept`, and who wants to explain a unit after its last checkpoint sets `ledger_kept`.
 //!
 //! # What a crash can leave, and what opening does
 //!
@@ -221,6 +249,7 @@
 //! | newest manifest missing | the same; there is nothing left to report |
 //! | no checkpoint usable, and the log whole from its beginning | all of the log replayed; reported |
 //! | log emptied, and the checkpoint has everything the sidecar vouches for | opened |
+//! | a file of the ledger damaged or missing | opened, and not looked at; `verify` of the directory at rest names the first position |
 //! | leftovers: an unfinished manifest, a third one, runs that none names, stores with nothing that is needed | removed; those of checkpoints are counted |
 //! | a chunk of an older opening behind a cut | never taken for a later one: epochs |
 //! | copies of an opening that was killed | not believed, copied again: a store has the number of its opening, and the sidecar says which came to their end |

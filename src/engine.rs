@@ -24,6 +24,7 @@ mod tests;
 mod threads;
 mod told;
 pub(crate) mod transition;
+pub(crate) mod unshipped;
 mod verify;
 
 use std::fmt;

@@ -4,6 +4,9 @@
 //! looked at as it is. The log is read out of the store's file directly, because the store's own opening writes; what
 //! of it belongs to the log is decided as an opening decides.
 //!
+//! What checkpoints have cut off the log is in the ledger, if the directory has one
+//! ([`Config::ledger_kept`](crate::Config::ledger_kept)); [`Inspection::log`] tells both, in order.
+//!
 //! An [`Inspection`] cannot be had while an engine has the directory open, and keeps engines out as long as it exists.
 //! Its memory is that of the log's end state (stock keys, and the latest hold of each place in the table of holds),
 //! a small entry for each chunk of the log, and one chunk.
@@ -50,6 +53,9 @@ pub use self::entry::{EntryKind, LineEntry, LogEntry};
 use self::log::Known;
 pub use self::log::Log;
 use crate::answer::{HoldState, Level};
+use crate::checkpoint::files::Folder;
+use crate::checkpoint::ledger::Stretches;
+use crate::checkpoint::run::Kind;
 use crate::clock::Timestamp;
 use crate::error::OpenError;
 pub use crate::fold::verify::Drift;
@@ -64,6 +70,7 @@ use crate::types::{HoldId, Position, Reference};
 /// What a directory's log says, folded up to its end. See the [module](self).
 pub struct Inspection {
     log: LogAtRest,
+    files: Folder,
     /// Before the first entry that is kept.
     known: Known,
     state: Verifier,
@@ -83,8 +90,14 @@ pub struct Report {
     pub epoch: u32,
     /// The last engine closed in order: everything it was asked is in the log.
     pub closed_in_order: bool,
-    /// Where the log begins that is kept: entries before are only in checkpoints, as what they came to.
+    /// Where the log begins that is kept: entries before are only in checkpoints, as what they came to, and in the ledger.
     pub from: Position,
+    /// Where the ledger begins; `None` of a directory that has none, or if its first file cannot be read.
+    pub ledger_from: Option<Position>,
+    /// Files of the ledger.
+    pub ledger_files: u64,
+    /// Bytes of these files.
+    pub ledger_bytes: u64,
     /// Where the checkpoint ends that an opening would go on from. If the log reaches back before it, it was made again
     /// from the log and compared.
     pub checkpoint: Option<Position>,
@@ -200,8 +213,15 @@ impl Inspection {
                 drift = drift.or(state.same_as(&newest.fold).err());
             }
         }
+        let files = Folder::at(log.layout().checkpoint());
+        let ledger = log.newest.as_ref().map(|newest| newest.of(Kind::Ledger)).unwrap_or_default();
+        let first = Stretches::of(&files, ledger.clone()).next();
+        let ledger_from = first.and_then(|first| Some(Position(first.ok()?.start)));
         let report = Report {
             directory_id: u128::from_le_bytes(log.identity().id),
+            ledger_from,
+            ledger_files: ledger.len() as u64,
+            ledger_bytes: ledger.iter().fold(0, |sum: u64, run| sum.saturating_add(run.bytes)),
             epoch: log.verdict.epoch_next - 1,
             closed_in_order: log.proven.orderly,
             from: Position(from),
@@ -216,7 +236,7 @@ impl Inspection {
             torn_tail: log.verdict.cut.map(TornTail::from),
         };
         let ids = HoldIds::new(log.identity().secret);
-        Ok(Inspection { log, known, state, drift, ids, report })
+        Ok(Inspection { log, files, known, state, drift, ids, report })
     }
 
     /// What was found.
@@ -285,12 +305,24 @@ impl Inspection {
         })
     }
 
-    /// The entries of the log in their order, beginning with the first at `from` or behind.
+    /// The entries of the ledger and then of the log in their order, beginning with the first at `from` or behind.
     ///
-    /// An entry's position is where it ends. The log is read again from its beginning, whatever `from` is, because what
-    /// an entry says is short for what lies before it. Cost in memory: 24 bytes for each place in the table of holds.
+    /// An entry's position is where it ends. Both are read from their beginning, whatever `from` is, because what
+    /// an entry says is short for what lies before it; the ledger only for a `from` before the log. An entry of a hold that
+    /// was made before the ledger begins does not say which hold. Where a part of the ledger cannot be read, the entries
+    /// end with an error that says where to begin to read on. Cost in memory: 24 bytes for each place in the table of holds.
     pub fn log(&self, from: Position) -> Log<'_> {
         Log::new(self, from)
+    }
+
+    /// Reads all of the ledger, each byte of which must be what was written and each record one behind the other up to the
+    /// newest checkpoint; how many entries it has. An [`Inspection`] does not do so by itself.
+    ///
+    /// # Errors
+    ///
+    /// [`Damaged`](OpenError::Damaged) with the position from which on it cannot be read. The directory opens all the same.
+    pub fn verify_ledger(&self) -> Result<u64, OpenError> {
+        Log::of_ledger(self).count_ledger()
     }
 }
 

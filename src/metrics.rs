@@ -33,6 +33,7 @@ pub(crate) enum Count {
     PaymentsBegun,
     Cancelled,
     Shipped,
+    ShippedByTime,
     Received,
     Adjusted,
     Voided,
@@ -188,8 +189,11 @@ pub struct Metrics {
     pub payments_begun: u64,
     /// Cancellations of confirmed units.
     pub cancelled: u64,
-    /// Shipments.
+    /// Shipments, those by time included.
     pub shipped: u64,
+    /// Commitments that nobody shipped or cancelled, and that count as shipped since
+    /// [`Config::commitments_kept`](crate::Config::commitments_kept).
+    pub shipped_by_time: u64,
     /// Receipts of stock.
     pub received: u64,
     /// Corrections of stock.
@@ -230,8 +234,10 @@ pub struct Metrics {
     pub checkpoints: u64,
     /// Where the last one is: what lies behind is replayed by the next opening.
     pub position_checkpoint: Position,
-    /// Bytes of the last one, what it shares with earlier ones included.
+    /// Bytes of the last one, what it shares with earlier ones included, without the ledger.
     pub checkpoint_bytes: u64,
+    /// Bytes of the ledger, as the last one names it.
+    pub ledger_bytes: u64,
     /// One is being written.
     pub checkpoint_under_way: bool,
     /// Why the last attempt at one has failed, if it has: the log grows until one succeeds.
@@ -280,6 +286,7 @@ impl Metrics {
             (&mut self.payments_begun, PaymentsBegun),
             (&mut self.cancelled, Cancelled),
             (&mut self.shipped, Shipped),
+            (&mut self.shipped_by_time, ShippedByTime),
             (&mut self.received, Received),
             (&mut self.adjusted, Adjusted),
             (&mut self.voided, Voided),

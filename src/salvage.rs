@@ -8,6 +8,8 @@
 //! lies before. Of several checkpoints the one is taken from which this reaches furthest. What lies behind is told by
 //! position and not applied, since what came before it is not known.
 //!
+//! A ledger comes along, with what was recovered of the log behind it; of one with a damaged file, what lies behind that.
+//!
 //! The new directory begins with a checkpoint of what was recovered. It has the source's identity, so ids of holds and
 //! stock keys go on to mean the same in it, unless the source has lost it; see [`Report::identity_lost`]. It is opened and
 //! judged, as [`Inspection::open`] does, before it is called done.
@@ -85,11 +87,16 @@ pub fn salvage(source: impl AsRef<Path>, target: impl AsRef<Path>) -> Result<Rep
             None => Identity::random(),
         },
     };
+    let mut ledger_files_lost = 0;
     seed::seed(target, &identity, remnant.epoch_seen(), |files| {
-        whole.write(files, identity.id).map_err(SeedError::from)
+        let mut manifest = whole.write(files, identity.id).map_err(SeedError::from)?;
+        let ledger = remnant.carry_ledger(&reach, whole.fold.now, files)?;
+        manifest.runs.extend(ledger.runs);
+        ledger_files_lost = ledger.lost;
+        Ok::<_, SalvageError>(manifest)
     })?;
     judge(target, &whole)?;
-    Ok(Report::of(&remnant, reach, rejected, behind, &whole, &identity))
+    Ok(Report { ledger_files_lost, ..Report::of(&remnant, reach, rejected, behind, &whole, &identity) })
 }
 
 /// Whether the new directory is whole, and has what was to be written into it.

@@ -49,6 +49,17 @@ impl<T> Segments<T> {
         there.flat_map(|(first, segment)| (first..).zip(segment.get().into_iter().flatten()))
     }
 
+    /// Segments that there may be.
+    pub(crate) fn segments(&self) -> usize {
+        self.segments.len()
+    }
+
+    /// The items of one segment, each with its index; `None` if it is not there.
+    pub(crate) fn segment(&self, number: usize) -> Option<impl Iterator<Item = (usize, &T)>> {
+        let items = self.segments.get(number)?.get()?;
+        Some((number * SEGMENT_ITEMS..).zip(items.iter()))
+    }
+
     /// The first index whose segment is not there; the end, if all are.
     pub(crate) fn gap(&self) -> usize {
         let there = self.segments.iter().take_while(|segment| segment.get().is_some());

@@ -143,6 +143,7 @@ fn every_directory_that_was_ever_written_opens_and_says_what_it_said() {
         let directory = scratch.path().join("stock");
         copy(&golden.join("stock"), &directory);
         let before = picture(&directory);
+        Inspection::open(&directory).unwrap().verify_ledger().unwrap();
         let engine = opened(&directory, START.plus(700 * SECOND));
         assert_eq!(before + &answers(&engine), expected, "{golden:?}");
         engine.verify().unwrap();
@@ -154,22 +155,26 @@ fn every_directory_that_was_ever_written_opens_and_says_what_it_said() {
         assert_eq!(Inspection::open(&directory).unwrap().drift(), None);
         seen += 1;
     }
-    assert!(seen >= 3);
+    assert!(seen >= 4);
 }
 
 #[test]
 #[ignore = "writes what is missing of tests/golden"]
 fn write_what_is_missing() {
-    for (name, checkpoints, orderly) in
-        [("1-closed", false, true), ("1-checkpoints", true, true), ("1-killed", true, false)]
-    {
+    for (name, checkpoints, orderly, ledger) in [
+        ("1-closed", false, true, false),
+        ("1-checkpoints", true, true, false),
+        ("1-killed", true, false, false),
+        ("1-ledger", true, true, true),
+    ] {
         let golden = golden().join(name);
         if golden.exists() {
             continue;
         }
         let scratch = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::new(START));
-        let engine = Engine::open(scratch.path(), still(&clock)).unwrap();
+        let config = still(&clock).ledger_kept(ledger.then_some(1_000_000 * SECOND));
+        let engine = Engine::open(scratch.path(), config).unwrap();
         history(&engine, &clock, checkpoints);
         if orderly {
             engine.shutdown().unwrap();

@@ -319,6 +319,26 @@ fn a_third_manifest_that_was_to_be_removed() {
     assert!(past.opens().leftovers_removed > 0);
 }
 
+#[test]
+fn a_file_of_the_ledger_damaged_or_missing() {
+    for harm in [flip, |path: &Path| fs::remove_file(path).unwrap()] {
+        let disk = Disk::new(Durability::Sync);
+        let ledger = |config: Config| config.ledger_kept(Some(Duration::from_secs(3_600)));
+        for _ in 0..3 {
+            let shop = disk.open_with(ledger);
+            shop.receive(shop.key, 1);
+            shop.engine.checkpoint().unwrap();
+        }
+        let files = files_under(disk.directory.path());
+        let is_ledger = |path: &&PathBuf| path.file_name().unwrap().to_string_lossy().starts_with("ledger-");
+        files.iter().filter(is_ledger).for_each(|path| harm(path));
+        assert!(disk.inspect().verify_ledger().is_err());
+        let shop = disk.open_with(ledger);
+        assert_eq!(shop.engine.report().checkpoints_rejected, [""; 0]);
+        shop.assert_level(3, 0, 0);
+    }
+}
+
 // ── what is refused ──────────────────────────────────────────────────────────────────────────────────────────
 
 #[test]

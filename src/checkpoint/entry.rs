@@ -56,12 +56,12 @@ pub(crate) struct Keep {
     pub op_keys: Option<std::time::Duration>,
 }
 
-fn put<T: Serialize>(wire: &T, out: &mut Vec<u8>) {
+pub(super) fn put<T: Serialize>(wire: &T, out: &mut Vec<u8>) {
     let encoded = bincode::serde::encode_into_std_write(wire, out, CODEC);
     debug_assert!(encoded.is_ok(), "a vector takes everything");
 }
 
-fn get<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Option<(T, usize)> {
+pub(super) fn get<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Option<(T, usize)> {
     bincode::serde::borrow_decode_from_slice(bytes, CODEC).ok()
 }
 

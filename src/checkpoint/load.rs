@@ -44,7 +44,7 @@ pub(crate) fn load(
         }
         Ok(holds)
     };
-    let (of_keys, rest) = side_by_side(manifest.bytes() >= MANY_BYTES, of_keys, rest);
+    let (of_keys, rest) = side_by_side(manifest.bytes().0 >= MANY_BYTES, of_keys, rest);
     let ((names, levels), Held { holds, openings, keys }) = (of_keys?, rest?);
     if keys > names.len() {
         return Err(wrong("a hold of a stock key that was never declared"));

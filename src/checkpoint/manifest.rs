@@ -70,9 +70,11 @@ impl Manifest {
         self.runs.iter().filter(|run| run.kind == kind).copied().collect()
     }
 
-    /// The bytes of everything that it names.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.runs.iter().fold(0, |sum, run| sum.saturating_add(run.bytes))
+    /// The bytes of the state, and those of the ledger.
+    pub(crate) fn bytes(&self) -> (u64, u64) {
+        let (ledger, state): (Vec<_>, Vec<_>) = self.runs.iter().partition(|run| run.kind == Kind::Ledger);
+        let sum = |runs: Vec<&RunRef>| runs.iter().fold(0, |sum: u64, run| sum.saturating_add(run.bytes));
+        (sum(state), sum(ledger))
     }
 
     pub(crate) fn name(&self) -> String {

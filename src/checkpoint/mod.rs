@@ -5,7 +5,8 @@
 //! that have grown as large as the one before are merged with it ([`merge`]), and a [`manifest`] names the runs that
 //! together are the state. [`shelf`] keeps the last two manifests and what they name; [`thread`] does all this beside a
 //! running engine. The way back is [`load`]. A [`full`] checkpoint is written at once, of a state and not of a window, and
-//! [`seed`] begins a new directory with one. [`files`] is all they need of a file system.
+//! [`seed`] begins a new directory with one. [`ledger`] keeps what the log is cut of, if that is wanted. [`files`] is all
+//! they need of a file system.
 //!
 //! ```text
 //! <dir>/checkpoint/manifest-0000000000000007   written aside, synced, renamed: the only commit
@@ -14,6 +15,7 @@
 //!                  names-0000000000000001      stock keys by index
 //!                  holds-0000000000000007      holds by slot, or what later happened to them
 //!                  ops-0000000000000006        operations with an op key, by position
+//!                  ledger-0000000000000006     the log's records, by position; no part of the state
 //! ```
 //! A run is written once, under the number of the checkpoint that it was written for, and never changed; a checkpoint
 //! names those of earlier ones that it builds on. Entries of a later run say what happened after those of an earlier one:
@@ -31,6 +33,7 @@
 pub(crate) mod entry;
 pub(crate) mod files;
 pub(crate) mod full;
+pub(crate) mod ledger;
 pub(crate) mod load;
 pub(crate) mod manifest;
 pub(crate) mod merge;

@@ -36,10 +36,13 @@ pub(crate) enum Kind {
     Names,
     Holds,
     Ops,
+    /// No part of the state.
+    Ledger,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Kind; 4] = [Kind::Levels, Kind::Names, Kind::Holds, Kind::Ops];
+    /// Those that the state is made of.
+    pub(crate) const STATE: [Kind; 4] = [Kind::Levels, Kind::Names, Kind::Holds, Kind::Ops];
 
     fn name(self) -> &'static str {
         match self {
@@ -47,6 +50,7 @@ impl Kind {
             Kind::Names => "names",
             Kind::Holds => "holds",
             Kind::Ops => "ops",
+            Kind::Ledger => "ledger",
         }
     }
 }

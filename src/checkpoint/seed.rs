@@ -10,6 +10,7 @@ use thiserror::Error;
 use super::CheckpointError;
 use super::files::{Files, Folder};
 use super::manifest::Manifest;
+use super::run::{Kind, RunRef};
 use crate::log::directory::{Directory, DirectoryError, Identity};
 use crate::log::sidecar::{Durable, Sidecar};
 use crate::log::store::StoreError;
@@ -88,20 +89,27 @@ pub(crate) fn seed<E: From<SeedError>>(
     finish().map_err(E::from)
 }
 
-/// Copies everything that a manifest names.
+/// Copies everything that a manifest names. What is missing of the ledger is missing in the copy.
 pub(crate) fn copy(from: &dyn Files, manifest: &Manifest, to: &dyn Files) -> Result<(), SeedError> {
-    let mut block = vec![0; 1 << 20];
     for run in &manifest.runs {
-        let name = run.name();
-        let mut source = from.open(&name)?;
-        let mut target = to.create(&name)?;
-        loop {
-            match source.read(&mut block)? {
-                0 => break,
-                bytes => target.write_all(&block[..bytes])?,
-            }
+        match copy_run(from, run, to) {
+            Err(SeedError::Io(error))
+                if run.kind == Kind::Ledger && error.kind() == io::ErrorKind::NotFound => {}
+            copied => copied?,
         }
-        target.sync()?;
     }
     Ok(())
+}
+
+/// Copies one file of a checkpoint.
+pub(crate) fn copy_run(from: &dyn Files, run: &RunRef, to: &dyn Files) -> Result<(), SeedError> {
+    let (name, mut block) = (run.name(), vec![0; 1 << 20]);
+    let mut source = from.open(&name)?;
+    let mut target = to.create(&name)?;
+    loop {
+        match source.read(&mut block)? {
+            0 => return Ok(target.sync()?),
+            bytes => target.write_all(&block[..bytes])?,
+        }
+    }
 }

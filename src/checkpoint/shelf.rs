@@ -2,22 +2,39 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
 use super::CheckpointError;
 use super::entry::{HoldEntry, Keep, LevelEntry, NameEntry, OpEntry};
 use super::files::Files;
+use super::ledger::{self, Stretch};
 use super::load::{Loaded, load};
 use super::manifest::{Frontier, Manifest};
 use super::merge::{is_past, merge, stay};
 use super::run::{Kind, RunRef, number_of};
 use super::window::{Digested, Openings, Window, digest};
+use crate::config::Config;
 use crate::fault::{Fault, planted};
 use crate::log::scan::Tip;
 
 /// Manifests kept.
 const KEPT: usize = 2;
+
+/// How long checkpoints keep what is no part of the state at their end.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Retention {
+    /// `None` = for ever.
+    pub op_keys: Option<Duration>,
+    pub ledger: Option<ledger::Kept>,
+}
+
+impl Retention {
+    pub(crate) fn of(config: &Config) -> Retention {
+        Retention { op_keys: config.op_key_retention, ledger: ledger::Kept::of(config) }
+    }
+}
 
 /// The manifests that nothing may be taken from: those on the shelf, and those that somebody is reading.
 #[derive(Debug, Default)]
@@ -143,7 +160,7 @@ impl Shelf {
     pub(crate) fn write(
         &mut self,
         window: &Window,
-        retention: Option<std::time::Duration>,
+        retention: &Retention,
         stopped: &dyn Fn() -> bool,
         durable: impl FnOnce(u64) -> bool,
     ) -> Result<(), CheckpointError> {
@@ -155,9 +172,9 @@ impl Shelf {
         let before = self.frontier();
         let Digested { runs: written, frontier } =
             digest(window, &before, &mut openings, &*files, 2 * number, stopped)?;
-        let keep = Keep { now: crate::clock::Timestamp(frontier.now_ms), op_keys: retention };
+        let keep = Keep { now: crate::clock::Timestamp(frontier.now_ms), op_keys: retention.op_keys };
         let mut runs = Vec::new();
-        for kind in Kind::ALL {
+        for kind in Kind::STATE {
             let mut of = self.newest().map(|manifest| manifest.of(kind)).unwrap_or_default();
             of.retain(|run| !is_past(run, &keep));
             of.extend(written.iter().filter(|run| run.kind == kind));
@@ -168,6 +185,11 @@ impl Shelf {
                 of.extend(merged);
             }
             runs.extend(of);
+        }
+        if let Some(kept) = &retention.ledger {
+            let older = self.newest().map(|manifest| manifest.of(Kind::Ledger)).unwrap_or_default();
+            let said = (window, &before, frontier.now_ms);
+            runs.extend(ledger::next(&*files, (older, kept), said, number, stopped)?);
         }
         if !planted(Fault::CheckpointAhead) && !durable(frontier.position) {
             return Err(CheckpointError::Stopped);
@@ -241,5 +263,6 @@ fn merge_kind(
         Kind::Names => merge::<NameEntry>(files, runs, number, keep, stopped),
         Kind::Holds => merge::<HoldEntry>(files, runs, number, keep, stopped),
         Kind::Ops => merge::<OpEntry>(files, runs, number, keep, stopped),
+        Kind::Ledger => merge::<Stretch>(files, runs, number, keep, stopped),
     }
 }

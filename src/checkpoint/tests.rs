@@ -8,7 +8,8 @@ use std::sync::Arc;
 use super::files::{Files, Folder, NewFile};
 use super::load::{Loaded, load};
 use super::manifest::{Frontier, Manifest};
-use super::shelf::Shelf;
+use super::run::{Kind, RunRef};
+use super::shelf::{Retention, Shelf};
 use super::window::Window;
 use super::*;
 use crate::clock::EPOCH_2020_MS;
@@ -125,7 +126,7 @@ fn read(shelf: &Shelf) -> Loaded {
 }
 
 fn write(shelf: &mut Shelf, window: &Window) -> Result<(), CheckpointError> {
-    shelf.write(window, None, &|| false, |_| true)
+    shelf.write(window, &Retention::default(), &|| false, |_| true)
 }
 
 /// Cuts a story's log into windows, and makes a checkpoint of each.
@@ -335,4 +336,62 @@ fn what_is_being_copied_stays_until_it_is_copied() {
     shelf.pins().lock().unpin(&pinned);
     assert!(shelf.tidy().unwrap() > 0 && shelf.log_from() > from);
     assert!(load(&*shelf.files, &pinned[0], &mut |_| {}).is_err());
+}
+
+#[test]
+fn a_manifest_has_room_for_the_longest_ledger() {
+    let scratch = tempfile::tempdir().unwrap();
+    let files = Folder::at(scratch.path().join("checkpoint"));
+    let most = u64::MAX;
+    let run =
+        RunRef { kind: Kind::Ledger, number: most, bytes: most, entries: most, latest_ms: most, hash: most };
+    let runs = vec![run; ledger::RUNS_MAX + 100];
+    let manifest = Manifest { number: 1, directory: ID, frontier: Frontier::default(), runs };
+    manifest.commit(&files).unwrap();
+    assert_eq!(Manifest::read(&files, &manifest.name()).unwrap(), manifest);
+}
+
+#[test]
+fn a_ledger_says_what_its_windows_did_however_often_they_were_merged() {
+    let random = &mut Random(seed());
+    let scratch = tempfile::tempdir().unwrap();
+    let mut shelf = shelf(scratch.path());
+    let kept = ledger::Kept { time: std::time::Duration::from_secs(3_600), bytes_max: u64::MAX };
+    let retention = Retention { ledger: Some(kept), ..Retention::default() };
+    let story = Story::random(random, 1_500);
+    let (mut window, mut from) = (Window::default(), 0);
+    let mut records = Records::new(&story.window.bytes, 0).map(Result::unwrap).peekable();
+    while let Some(Logged { position, bytes, .. }) = records.next() {
+        // A chunk of a few records; an opening begins one.
+        let (mut end, mut chunk) = (position, bytes.to_vec());
+        let more = random.below(9);
+        let goes_on = |next: &Logged<'_>| !matches!(next.record, Record::Opened { .. });
+        for Logged { position, bytes, .. } in std::iter::from_fn(|| records.next_if(goes_on)).take(more) {
+            end = position;
+            chunk.extend_from_slice(bytes);
+        }
+        window.push(from, &chunk);
+        (window.end, from) = (Tip { end, hash: end * 31 }, end);
+        if random.below(4) == 0 {
+            shelf.write(&window, &retention, &|| false, |_| true).unwrap();
+            window.clear();
+        }
+    }
+    shelf.write(&window, &retention, &|| false, |_| true).unwrap();
+    let newest = shelf.newest().unwrap();
+    assert!(newest.of(Kind::Ledger).len() <= 12);
+    let (mut bytes, mut at, mut told) = (Vec::new(), 0, (0, 0));
+    for stretch in ledger::Stretches::of(&*shelf.files, newest.of(Kind::Ledger)) {
+        let stretch = stretch.unwrap();
+        assert_eq!((stretch.start, (stretch.epoch, stretch.opened_at.0)), (at, told));
+        for record in Records::new(&stretch.records, at) {
+            let Logged { position, record, .. } = record.unwrap();
+            at = position;
+            if let Record::Opened { epoch, at_unix_ms } = record {
+                told = (epoch, at_unix_ms);
+            }
+        }
+        bytes.extend_from_slice(&stretch.records);
+    }
+    assert!(bytes == story.window.bytes, "other records than were written");
 }

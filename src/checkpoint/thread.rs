@@ -16,7 +16,7 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 use super::CheckpointError;
 use super::files::Files;
 use super::manifest::Manifest;
-use super::shelf::{Pins, Shelf};
+use super::shelf::{Pins, Retention, Shelf};
 use super::window::{WINDOW_BYTES_MAX, Window};
 use crate::config::Config;
 use crate::log::directory::Identity;
@@ -45,12 +45,19 @@ struct Intake {
     under_way: bool,
 }
 
+/// Checkpoints made, and the bytes of the last and of its ledger.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Made {
+    pub count: u64,
+    pub bytes: u64,
+    pub ledger_bytes: u64,
+}
+
 /// What is told of checkpoints.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Progress {
     pub done: u64,
-    pub count: u64,
-    pub bytes: u64,
+    pub made: Made,
     pub failure: Option<Arc<str>>,
     pub under_way: bool,
 }
@@ -76,9 +83,8 @@ pub(crate) struct Checkpointer {
     intake: Mutex<Intake>,
     changed: Condvar,
     window_bytes: usize,
-    retention: Option<Duration>,
-    /// Checkpoints made, and the bytes of the last.
-    made: Mutex<(u64, u64)>,
+    retention: Retention,
+    made: Mutex<Made>,
     pins: Arc<Mutex<Pins>>,
     files: Arc<dyn Files>,
     identity: Identity,
@@ -88,12 +94,13 @@ impl Checkpointer {
     /// Goes on from the newest checkpoint of `shelf`, behind which the log had `window`.
     pub(crate) fn new(config: &Config, identity: Identity, shelf: &Shelf, window: Window) -> Self {
         let done = shelf.frontier().position;
+        let (_, ledger_bytes) = shelf.newest().map_or((0, 0), Manifest::bytes);
         Checkpointer {
             intake: Mutex::new(Intake { window, done, ..Intake::default() }),
             changed: Condvar::new(),
             window_bytes: config.checkpoint_bytes,
-            retention: config.op_key_retention,
-            made: Mutex::default(),
+            retention: Retention::of(config),
+            made: Mutex::new(Made { ledger_bytes, ..Made::default() }),
             pins: shelf.pins(),
             files: Arc::clone(&shelf.files),
             identity,
@@ -114,7 +121,7 @@ impl Checkpointer {
             self.changed.wait(&mut intake);
         }
         if !intake.gave_up {
-            group.chunks.iter().for_each(|chunk| intake.window.bytes.extend_from_slice(&chunk.bytes));
+            group.chunks.iter().for_each(|chunk| intake.window.push(chunk.start, &chunk.bytes));
             intake.window.end = group.tip;
         }
         if self.is_due(&intake) {
@@ -169,8 +176,8 @@ impl Checkpointer {
 
     pub(crate) fn progress(&self) -> Progress {
         let Intake { done, ref failure, under_way, .. } = *self.intake.lock();
-        let (count, bytes) = *self.made.lock();
-        Progress { done, count, bytes, failure: failure.clone(), under_way }
+        let made = *self.made.lock();
+        Progress { done, made, failure: failure.clone(), under_way }
     }
 
     /// The thread's whole life.
@@ -203,12 +210,12 @@ impl Checkpointer {
         log: &Shared,
         durable: impl FnOnce(u64) -> bool,
     ) -> Result<(), CheckpointError> {
-        shelf.write(window, self.retention, &|| self.has_ended(), durable)?;
+        shelf.write(window, &self.retention, &|| self.has_ended(), durable)?;
         log.cut_below(shelf.log_from());
-        let bytes = shelf.newest().map_or(0, |manifest| manifest.bytes());
+        let (bytes, ledger_bytes) = shelf.newest().map_or((0, 0), Manifest::bytes);
         {
             let mut made = self.made.lock();
-            *made = (made.0 + 1, bytes);
+            *made = Made { count: made.count + 1, bytes, ledger_bytes };
         }
         let mut intake = self.intake.lock();
         intake.done = window.end.end;
@@ -248,7 +255,7 @@ impl Checkpointer {
     fn take(&self, intake: &mut MutexGuard<'_, Intake>) -> Window {
         let end = intake.window.end;
         intake.under_way = true;
-        let window = std::mem::replace(&mut intake.window, Window { bytes: Vec::new(), end });
+        let window = std::mem::replace(&mut intake.window, Window { end, ..Window::default() });
         self.changed.notify_all(); // the fold may be held back
         window
     }
@@ -256,8 +263,7 @@ impl Checkpointer {
     /// Keeps the window of a checkpoint that has failed for the next.
     pub(crate) fn put_back(&self, mut window: Window, error: &CheckpointError) {
         let mut intake = self.intake.lock();
-        window.bytes.append(&mut intake.window.bytes);
-        window.end = intake.window.end;
+        window.append(std::mem::take(&mut intake.window));
         intake.window = window;
         intake.failures += 1;
         intake.under_way = false;

@@ -24,8 +24,41 @@ pub(crate) const WINDOW_BYTES_MAX: usize = 3 << 30;
 pub(crate) struct Window {
     /// The chunks' payloads, one behind the other.
     pub bytes: Vec<u8>,
+    /// Where in the bytes each chunk begins, and where in the log.
+    pub chunks: Vec<(u32, u64)>,
     /// Where the last group ended.
     pub end: Tip,
+}
+
+impl Window {
+    /// Adds a chunk of the log that begins at `start`.
+    pub(crate) fn push(&mut self, start: u64, payload: &[u8]) {
+        self.chunks.push((self.bytes.len() as u32, start));
+        self.bytes.extend_from_slice(payload);
+    }
+
+    /// Adds what came behind it.
+    pub(crate) fn append(&mut self, mut later: Window) {
+        let offset = self.bytes.len() as u32;
+        self.chunks.extend(later.chunks.iter().map(|(at, start)| (offset + at, *start)));
+        self.bytes.append(&mut later.bytes);
+        self.end = later.end;
+    }
+
+    /// The same end, and nothing before it.
+    pub(crate) fn clear(&mut self) {
+        self.bytes.clear();
+        self.chunks.clear();
+    }
+
+    /// The chunks, each with where it begins in the log; the window begins at `from`.
+    pub(crate) fn stretches(&self, from: u64) -> impl Iterator<Item = (u64, &[u8])> {
+        let first = [(0, from)];
+        let chunks = if self.chunks.is_empty() { &first[..] } else { &self.chunks };
+        let begin: Vec<(usize, u64)> = chunks.iter().map(|(at, start)| (*at as usize, *start)).collect();
+        let ends: Vec<usize> = begin.iter().skip(1).map(|(at, _)| *at).chain([self.bytes.len()]).collect();
+        begin.into_iter().zip(ends).map(|((at, start), end)| (start, &self.bytes[at..end]))
+    }
 }
 
 /// In which opening the hold of each slot was made, modulo 256: what an id needs, and the log says only once.

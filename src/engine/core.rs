@@ -25,6 +25,7 @@ use crate::stock::counter::PendingFull;
 use crate::types::{OpKey, Position, StockKey};
 
 use super::transition::Pledges;
+use super::unshipped::Round;
 
 /// Shards at most; a snapshot of their timers fits on the stack.
 pub(crate) const SHARDS_MAX: usize = 16;
@@ -42,6 +43,8 @@ pub(crate) struct Core {
     pub op_keys: OpKeys,
     pub answers: Answers,
     pub follower: Follower,
+    /// Over the commitments, for those that nobody ships.
+    pub round: parking_lot::Mutex<Round>,
     /// None in memory.
     pub checkpointer: Option<Checkpointer>,
     /// One verifies at a time.

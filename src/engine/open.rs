@@ -222,6 +222,7 @@ fn assemble(
         op_keys,
         answers,
         follower,
+        round: Default::default(),
         checkpointer,
         verifying: Default::default(),
         epoch,

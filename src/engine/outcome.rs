@@ -36,7 +36,7 @@ struct Changed {
 }
 
 /// What left a hold, and how much is still committed.
-struct MovedLines {
+pub(super) struct MovedLines {
     lines: Lines,
     remaining: u32,
 }
@@ -332,6 +332,18 @@ impl Core {
     ) -> Result<(Moved, Position), HoldError> {
         let part = self.named(request.quantity, request.lines)?;
         let found = self.find(request.hold).map_err(|why| hold_error(why.into()))?;
+        let (moved, position) = self.ship_found(found, part, now, op)?;
+        Ok((moved.of(request.hold), position))
+    }
+
+    /// Committed units of a hold leave the building.
+    pub(super) fn ship_found(
+        &self,
+        found: FoundHold<'_>,
+        part: Part<'_>,
+        now: Timestamp,
+        op: Option<Op>,
+    ) -> Result<(MovedLines, Position), HoldError> {
         // The locks of physical movements, in the order of the keys: what is on hand falls with the shipment.
         let keys: Vec<u32> = found.hold.lines.iter().map(|line| line.key).collect();
         let items: Vec<_> = keys.iter().filter_map(|key| self.book.get(*key)).collect();
@@ -343,7 +355,7 @@ impl Core {
             *on_hand -= i64::from(moved.lines.of(*key));
         }
         self.count(Count::Shipped);
-        Ok((moved.of(request.hold), position))
+        Ok((moved, position))
     }
 
     /// Committed units leave a hold: back on sale, or out of the building.

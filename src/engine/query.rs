@@ -141,9 +141,10 @@ impl Core {
         metrics.op_keys = self.op_keys.len() as u64;
         if let Some(checkpointer) = &self.checkpointer {
             let progress = checkpointer.progress();
-            metrics.checkpoints = progress.count;
+            metrics.checkpoints = progress.made.count;
             metrics.position_checkpoint = Position(progress.done);
-            metrics.checkpoint_bytes = progress.bytes;
+            metrics.checkpoint_bytes = progress.made.bytes;
+            metrics.ledger_bytes = progress.made.ledger_bytes;
             metrics.checkpoint_under_way = progress.under_way;
             metrics.checkpoint_failure = progress.failure;
         }

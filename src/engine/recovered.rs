@@ -6,7 +6,7 @@ use crate::checkpoint::CheckpointError;
 use crate::checkpoint::entry::OpEntry;
 use crate::checkpoint::files::{Files, Folder};
 use crate::checkpoint::load::Loaded;
-use crate::checkpoint::shelf::Shelf;
+use crate::checkpoint::shelf::{Retention, Shelf};
 use crate::checkpoint::thread::WINDOWS_MAX;
 use crate::checkpoint::window::Window;
 use crate::config::Config;
@@ -105,8 +105,8 @@ impl Recovered {
     /// Makes a checkpoint of what was replayed so far, all of which is durable.
     fn catch_up(&mut self) -> Result<(), CheckpointError> {
         let Some(shelf) = &mut self.shelf else { return Ok(()) };
-        shelf.write(&self.window, self.config.op_key_retention, &|| false, |_| true)?;
-        self.window.bytes.clear();
+        shelf.write(&self.window, &Retention::of(&self.config), &|| false, |_| true)?;
+        self.window.clear();
         Ok(())
     }
 }
@@ -144,7 +144,7 @@ impl Replay for Recovered {
         };
         let folded = self.fold.payload(found.header.start, payload, &mut remember);
         folded.map_err(|contradiction| contradiction.to_string())?;
-        self.window.bytes.extend_from_slice(payload);
+        self.window.push(found.header.start, payload);
         self.window.end = Tip::after(found);
         if found.header.commit && self.window.bytes.len() >= WINDOWS_MAX * self.config.checkpoint_bytes {
             self.catch_up().map_err(|error| error.to_string())?;

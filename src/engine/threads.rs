@@ -106,12 +106,13 @@ impl Threads {
     }
 }
 
-/// The driver: keeps the horizons fresh, and forgets old op keys.
+/// The driver: keeps the horizons fresh, forgets old op keys, and ships what nobody does.
 fn drive(core: &Core, period: Duration, stop: &AtomicBool) {
     while !stop.load(Ordering::Acquire) {
         let now = core.now();
         core.sweep(now);
         core.tidy(now);
+        core.ship_by_time(now);
         core.keep_time();
         thread::park_timeout(period);
     }

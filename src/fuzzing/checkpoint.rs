@@ -9,11 +9,12 @@ use super::restored;
 use crate::checkpoint::CheckpointError;
 use crate::checkpoint::entry::{Entry, HoldEntry, Keep, LevelEntry, NameEntry, OpEntry};
 use crate::checkpoint::files::{Files, NewFile};
+use crate::checkpoint::ledger::Stretch;
 use crate::checkpoint::load::load;
 use crate::checkpoint::manifest::{Frontier, Manifest};
 use crate::checkpoint::merge::merge;
 use crate::checkpoint::run::{Kind, RunReader, RunRef, seal};
-use crate::checkpoint::shelf::Shelf;
+use crate::checkpoint::shelf::{Retention, Shelf};
 use crate::checkpoint::window::{Openings, Window, digest};
 use crate::clock::{EPOCH_2020_MS, Timestamp};
 use crate::fold::state::Fold;
@@ -70,8 +71,11 @@ pub fn checkpoint(bytes: &[u8]) {
     if fold.payload(fold.position, opened.as_bytes(), &mut |_| {}).is_err() {
         return;
     }
-    let window = Window { bytes: opened.as_bytes().to_vec(), end: Tip { end: fold.position, hash: 1 } };
-    shelf.write(&window, None, &|| false, |_| true).expect("a checkpoint of what can be folded");
+    let (bytes, end) = (opened.as_bytes().to_vec(), Tip { end: fold.position, hash: 1 });
+    let window = Window { bytes, end, ..Window::default() };
+    shelf
+        .write(&window, &Retention::default(), &|| false, |_| true)
+        .expect("a checkpoint of what can be folded");
     let next = shelf.newest().expect("it was written").clone();
     let next = load(&files, &next, &mut |_| {}).expect("what was written can be read");
     if let Some(verifier) = verified.ok().and_then(|_| Verifier::from(fold.clone()).ok()) {
@@ -83,7 +87,8 @@ pub fn checkpoint(bytes: &[u8]) {
 /// What checkpoints say of a log that begins with `payload` and ends at `position`.
 pub(super) fn digested(payload: &[u8], position: u64) -> Result<Fold, CheckpointError> {
     let (files, before) = (Memory::default(), Frontier::default());
-    let window = Window { bytes: payload.to_vec(), end: Tip { end: position, hash: 1 } };
+    let (bytes, end) = (payload.to_vec(), Tip { end: position, hash: 1 });
+    let window = Window { bytes, end, ..Window::default() };
     let digested = digest(&window, &before, &mut Openings::default(), &files, 2, &|| false)?;
     let manifest = Manifest { number: 1, directory: ID, frontier: digested.frontier, runs: digested.runs };
     load(&files, &manifest, &mut |_| {}).map(|loaded| loaded.fold)
@@ -120,7 +125,7 @@ fn runs(input: &mut Input<'_>, files: &Memory) -> Vec<RunRef> {
     let mut runs = Vec::new();
     while !input.is_empty() && runs.len() < 16 {
         let (shape, number) = (input.byte(), runs.len() as u64);
-        let kind = Kind::ALL[usize::from(shape % 4)];
+        let kind = Kind::STATE[usize::from(shape % 4)];
         let length = input.number::<2>() as usize;
         let said = input.take(length);
         let (first, second) = said.split_at(if shape & 4 == 0 { said.len() } else { said.len() / 2 });
@@ -164,6 +169,7 @@ fn count(kind: Kind, block: &[u8]) -> u64 {
         Kind::Names => of::<NameEntry>(block),
         Kind::Holds => of::<HoldEntry>(block),
         Kind::Ops => of::<OpEntry>(block),
+        Kind::Ledger => of::<Stretch>(block),
     }
 }
 

@@ -316,6 +316,18 @@ impl HoldTable {
         self.shards.iter().map(|shard| shard.slots.grow_elsewhere()).collect::<Vec<_>>()
     }
 
+    /// Segments that the table may come to have.
+    pub(crate) fn segments(&self) -> usize {
+        self.shards.len() * self.shards[0].slots.segments()
+    }
+
+    /// The slots of one of them; `None` if it is not there yet.
+    pub(crate) fn segment(&self, number: usize) -> Option<impl Iterator<Item = (u32, &Slot)>> {
+        let (shard, segment) = (number % self.shards.len(), number / self.shards.len());
+        let slots = self.shards[shard].slots.segment(segment)?;
+        Some(slots.map(move |(local, slot)| (self.global(shard, local as u32), slot)))
+    }
+
     /// Every slot that was ever used, and others that are free. One that is made meanwhile may be missed.
     pub(crate) fn slots(&self) -> impl Iterator<Item = (u32, &Slot)> {
         self.shards.iter().enumerate().flat_map(move |(shard, table)| {

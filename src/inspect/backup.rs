@@ -5,6 +5,7 @@ use std::path::Path;
 use super::Inspection;
 use crate::checkpoint::files::Folder;
 use crate::checkpoint::full::Whole;
+use crate::checkpoint::ledger::carry;
 use crate::checkpoint::seed::{self, SeedError};
 use crate::error::BackupError;
 use crate::log::at_rest::LogAtRest;
@@ -13,7 +14,8 @@ use crate::types::Position;
 impl Inspection {
     /// Copies all that the directory has into a new one, which then begins with a checkpoint and an empty log; says up to
     /// where it goes. As with [`Engine::backup`](crate::Engine::backup) the copy has the directory's identity: open it in
-    /// the place of the directory, never beside it.
+    /// the place of the directory, never beside it. A ledger comes along, with the log behind it; of one with a damaged file,
+    /// what lies behind that.
     ///
     /// Cost: reads the newest checkpoint and the log behind it again, and writes all of the state.
     ///
@@ -45,8 +47,17 @@ impl Inspection {
         seed::check(target)?;
         let whole = whole(&self.log)?;
         let identity = self.log.identity();
+        let chunks = self.log.verdict.chain.iter().map(|found| match self.log.payload(found) {
+            Ok(payload) => Ok((found.header.start, payload)),
+            Err(error) => Err(BackupError::Failed(error.to_string())),
+        });
         seed::seed(target, identity, self.report.epoch, |files| {
-            whole.write(files, identity.id).map_err(SeedError::from)
+            let mut manifest = whole.write(files, identity.id).map_err(SeedError::from)?;
+            if let Some(newest) = &self.log.newest {
+                let behind = (chunks, whole.fold.now.0);
+                manifest.runs.extend(carry::<BackupError>(&self.files, newest, behind, files)?.runs);
+            }
+            Ok::<_, BackupError>(manifest)
         })?;
         Ok(Position(whole.fold.position))
     }

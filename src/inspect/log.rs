@@ -1,9 +1,12 @@
 //! The log as an iterator of entries.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::vec;
 
 use super::{EntryKind, Inspection, LineEntry, LogEntry};
+use crate::checkpoint::ledger::{Stretch, Stretches};
+use crate::checkpoint::run::Kind;
 use crate::clock::Timestamp;
 use crate::error::OpenError;
 use crate::fold::answers::refusal_from_answer;
@@ -16,11 +19,12 @@ use crate::stock::names::Names;
 use crate::types::{OpKey, Position, Reference};
 
 /// The entries of a log; see [`Inspection::log`]. After the first error there are no more.
-#[derive(Debug)]
 #[must_use = "an iterator does nothing until it is asked for entries"]
 pub struct Log<'a> {
     inspection: &'a Inspection,
     from: Position,
+    /// Until it is read.
+    ledger: Option<Ledger<'a>>,
     /// The next chunk, by its number.
     next: usize,
     /// What is left of the chunk before it.
@@ -28,6 +32,17 @@ pub struct Log<'a> {
     /// Told behind the entries.
     failed: Option<OpenError>,
     before: Known,
+}
+
+/// The ledger, which is read before the log.
+struct Ledger<'a> {
+    stretches: Stretches<'a>,
+    /// It is read up to here.
+    until: u64,
+    /// Behind the last record that was read.
+    reached: Option<u64>,
+    /// What could not be read behind it.
+    trouble: Option<String>,
 }
 
 /// What entries are short for: the part of the state that makes them readable.
@@ -51,8 +66,94 @@ struct Made {
 
 impl<'a> Log<'a> {
     pub(super) fn new(inspection: &'a Inspection, from: Position) -> Self {
-        let entries = Vec::new().into_iter();
-        Log { inspection, from, next: 0, entries, failed: None, before: inspection.known.clone() }
+        let log_from = inspection.report.from;
+        let ledger = (from < log_from).then(|| Ledger::of(inspection, log_from.0));
+        Log { ledger, ..Log::all(inspection, from) }
+    }
+
+    /// The ledger alone, and all of it.
+    pub(super) fn of_ledger(inspection: &'a Inspection) -> Self {
+        let until = inspection.log.newest.as_ref().map_or(0, |newest| newest.frontier.position);
+        Log { ledger: Some(Ledger::of(inspection, until)), ..Log::all(inspection, Position(0)) }
+    }
+
+    fn all(inspection: &'a Inspection, from: Position) -> Self {
+        let (entries, before) = (Vec::new().into_iter(), inspection.known.clone());
+        Log { inspection, from, ledger: None, next: 0, entries, failed: None, before }
+    }
+
+    /// How many entries the ledger has, if all of it can be read.
+    pub(super) fn count_ledger(mut self) -> Result<u64, OpenError> {
+        let mut entries = 0;
+        while self.stretch() {
+            if let Some(error) = self.failed.take() {
+                return Err(error);
+            }
+            entries += self.entries.len() as u64;
+        }
+        Ok(entries)
+    }
+
+    /// Makes entries of the next stretch of the ledger; false if there is none.
+    fn stretch(&mut self) -> bool {
+        self.entries = Vec::new().into_iter();
+        let Some(ledger) = &mut self.ledger else { return false };
+        let next = match ledger.stretches.next() {
+            Some(Ok(stretch)) if stretch.start < ledger.until => Some(stretch),
+            // What the log has too.
+            Some(Ok(_)) => None,
+            Some(Err(error)) => {
+                ledger.trouble.get_or_insert(error.to_string());
+                return true;
+            }
+            None => None,
+        };
+        let start = next.as_ref().map_or(ledger.until, |stretch| stretch.start);
+        let is_whole = ledger.reached.is_none_or(|reached| reached == start) && ledger.trouble.is_none();
+        if !is_whole && self.from.0 < start {
+            let (readable, what) = (ledger.reached, ledger.trouble.take());
+            let what = what.unwrap_or_else(|| "it has a gap".into());
+            let before = readable.map_or("up to".into(), |readable| format!("from position {readable} to"));
+            let message = format!(
+                "the ledger cannot be read {before} {start} ({what}): the directory opens all the same; to read what \
+                 happened behind, begin at {start}"
+            );
+            self.fail(OpenError::Damaged { readable: readable.map(Position), message });
+            return true;
+        }
+        ledger.trouble = None;
+        let Some(stretch) = next else {
+            (self.ledger, self.before) = (None, self.inspection.known.clone());
+            return false;
+        };
+        let Stretch { epoch, opened_at, .. } = stretch;
+        if !is_whole || ledger.reached.is_none() {
+            self.before = Known { epoch, opened_at, ..Known::default() };
+        } else if (self.before.epoch, self.before.opened_at) != (epoch, opened_at) {
+            ledger.trouble = Some("it tells of another opening".into());
+        }
+        let (mut reached, mut entries) = (start, Vec::new());
+        for record in Records::new(&stretch.records, start) {
+            let Some(entry) = record.ok().and_then(|logged| self.entry(&logged)) else {
+                self.unreadable("an entry that is none".into());
+                break;
+            };
+            reached = entry.position.0;
+            if entry.position >= self.from {
+                entries.push(entry);
+            }
+        }
+        if let Some(ledger) = &mut self.ledger {
+            ledger.reached = Some(reached);
+        }
+        self.entries = entries.into_iter();
+        true
+    }
+
+    fn unreadable(&mut self, what: String) {
+        if let Some(ledger) = &mut self.ledger {
+            ledger.trouble.get_or_insert(what);
+        }
     }
 
     /// Makes entries of the next chunk; false if there is none.
@@ -92,16 +193,17 @@ impl<'a> Log<'a> {
 
     fn fail(&mut self, error: OpenError) {
         self.failed = Some(error);
-        self.next = usize::MAX;
+        (self.ledger, self.next) = (None, usize::MAX);
     }
 
     /// `None` for a record that cannot be read without what it should have before it.
     fn entry(&mut self, logged: &Logged<'_>) -> Option<LogEntry<'a>> {
         let Logged { position, ref record, .. } = *logged;
         let at = self.before.learn(record);
-        let hold = match record.place() {
-            Some(place) => Some(self.before.hold(place)?),
-            None => None,
+        let hold = match record.place().map(|place| self.before.hold(place)) {
+            // It may have been made before the ledger begins.
+            Some(None) if self.ledger.is_none() => return None,
+            hold => hold.flatten(),
         };
         let names = &self.inspection.state.fold.names;
         let lines = lines_of(record, names)?;
@@ -187,6 +289,15 @@ impl<'a> Log<'a> {
             Record::Void { .. } | Record::Opened { .. } | Record::Declare { .. } | Record::Sale { .. } => {}
         }
         Some(entry)
+    }
+}
+
+impl<'a> Ledger<'a> {
+    fn of(inspection: &'a Inspection, until: u64) -> Ledger<'a> {
+        let newest = inspection.log.newest.as_ref();
+        let runs = newest.map(|newest| newest.of(Kind::Ledger)).unwrap_or_default();
+        let stretches = Stretches::of(&inspection.files, runs);
+        Ledger { stretches, until, reached: None, trouble: None }
     }
 }
 
@@ -289,6 +400,12 @@ fn kind(record: &Record<'_>) -> EntryKind {
     }
 }
 
+impl fmt::Debug for Log<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Log").field("from", &self.from).field("next", &self.next).finish_non_exhaustive()
+    }
+}
+
 impl<'a> Iterator for Log<'a> {
     type Item = Result<LogEntry<'a>, OpenError>;
 
@@ -300,7 +417,7 @@ impl<'a> Iterator for Log<'a> {
             if let Some(error) = self.failed.take() {
                 return Some(Err(error));
             }
-            if !self.chunk() {
+            if !self.stretch() && !self.chunk() {
                 return None;
             }
         }

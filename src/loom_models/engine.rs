@@ -68,6 +68,7 @@ impl Bare {
                 op_keys: OpKeys::new(1, None),
                 answers: Answers { ids: HoldIds::new([7; 16]), tag: KEY.tag },
                 follower: Follower::new(Default::default(), 0, Default::default()),
+                round: Default::default(),
                 checkpointer: None,
                 verifying: Default::default(),
                 tally: Tally::new(1),

@@ -10,8 +10,10 @@ use super::openings::Openings;
 use crate::checkpoint::CheckpointError;
 use crate::checkpoint::files::{Files, Folder};
 use crate::checkpoint::full::Whole;
+use crate::checkpoint::ledger::{Carried, carry};
 use crate::checkpoint::load::load;
 use crate::checkpoint::manifest::Manifest;
+use crate::clock::Timestamp;
 use crate::error::SalvageError;
 use crate::fold::state::Fold;
 use crate::fold::verify::{Drift, Verifier};
@@ -164,6 +166,21 @@ impl Remnant {
             folded.map_err(|error| changed(error.to_string()))?;
         }
         Ok(whole)
+    }
+
+    /// Brings the ledger before the start, and the chain, into a new directory.
+    pub(super) fn carry_ledger(
+        &self,
+        reach: &Reach,
+        now: Timestamp,
+        files: &dyn Files,
+    ) -> Result<Carried, SalvageError> {
+        let Some(manifest) = &reach.manifest else { return Ok(Carried::default()) };
+        let chunks = reach.chain.iter().map(|found| match self.chunks.payload(found) {
+            Ok(payload) => Ok((found.header.start, payload)),
+            Err(error) => Err(error.into()),
+        });
+        carry::<SalvageError>(&self.files, manifest, (chunks, now.0), files)
     }
 
     /// The latest opening that has left a trace: ids of holds that it made must not be made again.

@@ -49,6 +49,8 @@ pub struct Report {
     pub op_keys: u64,
     /// The latest time in what was recovered.
     pub time: Timestamp,
+    /// Files of the ledger that are damaged, or lie before one that is: what the ledger said there is not in the new one.
+    pub ledger_files_lost: u64,
 }
 
 /// Positions whose entries cannot be read.
@@ -149,6 +151,7 @@ impl Report {
             holds: with_units.count() as u64,
             op_keys: whole.ops.len() as u64,
             time: fold.now,
+            ledger_files_lost: 0,
         }
     }
 
@@ -193,6 +196,9 @@ impl fmt::Display for Report {
                 f,
                 "; {records} entries from position {from} until {until} are readable and were not applied"
             )?;
+        }
+        if self.ledger_files_lost > 0 {
+            write!(f, "; {} files of the ledger are lost, it begins behind them", self.ledger_files_lost)?;
         }
         if let Some(why) = &self.identity_lost {
             write!(f, "; {why}: the holds have other ids than their callers were given")?;

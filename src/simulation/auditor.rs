@@ -5,8 +5,12 @@ use super::client::{Client, LOCATION, name, reference};
 use super::schedule::{KEYS_MAX, RETENTION_MS};
 use super::world::{Alive, EPOCHS, World, Wrong, ensure};
 use crate::answer::HoldState;
+use crate::checkpoint::CheckpointError;
+use crate::checkpoint::ledger::Stretches;
+use crate::checkpoint::run::Kind;
 use crate::clock::Timestamp;
 use crate::error::LookupError;
+use crate::log::record::Records;
 use crate::types::HoldId;
 
 /// What an opening found, before anything happens in it: the book of that place in the log, levels and catalogue.
@@ -189,5 +193,27 @@ pub(super) fn may_be_unknown(
         "hold {id} is {lookup:?}, and should be {hold:?} at {}",
         Timestamp(world.book.now)
     );
+    Ok(())
+}
+
+/// The newest checkpoint's ledger has no gap, and ends where the checkpoint does.
+pub(super) fn ledger(world: &World) -> Result<(), Wrong> {
+    let Some(shelf) = &world.running()?.shelf else { return Ok(()) };
+    let Some(newest) = shelf.newest() else { return Ok(()) };
+    let mut behind = None;
+    for stretch in Stretches::of(&*shelf.files, newest.of(Kind::Ledger)) {
+        let stretch = match stretch {
+            Ok(stretch) => stretch,
+            Err(CheckpointError::Io { .. }) => return Ok(()),
+            Err(error) => return Err(format!("the ledger: {error}")),
+        };
+        ensure!(behind.is_none_or(|end| end == stretch.start), "a gap of the ledger at {behind:?}");
+        behind = Some(stretch.start);
+        for record in Records::new(&stretch.records, stretch.start) {
+            behind = Some(record.map_err(|_| "the ledger has a record that is none")?.position);
+        }
+    }
+    let end = newest.frontier.position;
+    ensure!(behind == Some(end), "the ledger ends at {behind:?} and its checkpoint at {end}");
     Ok(())
 }

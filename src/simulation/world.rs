@@ -66,7 +66,7 @@ pub(super) struct Alive {
     /// `None` once it has ended.
     log: Option<Log>,
     groups: Receiver<Group>,
-    shelf: Option<Shelf>,
+    pub shelf: Option<Shelf>,
     /// Steps since the log failed.
     stopped: usize,
 }
@@ -140,10 +140,16 @@ impl World {
             .ttl_default(ms(TTL_DEFAULT_MS))
             .life_max(ms(LIFE_MAX_MS))
             .payment_extension(ms(PAYMENT_MS))
-            .op_key_retention(Some(ms(RETENTION_MS)));
+            .op_key_retention(Some(ms(RETENTION_MS)))
+            .ledger_kept(self.has_ledger().then_some(ms(RETENTION_MS)));
         // Less than a user may ask for.
         config.checkpoint_bytes = self.traits.checkpoint_bytes;
         config
+    }
+
+    /// Every other life.
+    pub(super) fn has_ledger(&self) -> bool {
+        self.traits.seed.is_multiple_of(2)
     }
 
     /// Opens the directory as [`OpenLog::open`] does, step by step.

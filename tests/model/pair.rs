@@ -57,7 +57,10 @@ impl Pair {
                 self.model.advance(by);
             }
             // A buyer may have reclaimed some before.
-            What::Sweep => assert!(engine.sweep() <= self.model.see_all()),
+            What::Sweep => {
+                assert!(engine.sweep() <= self.model.see_all());
+                self.ship_by_time();
+            }
             What::Status { .. } => self.status(named.unwrap()),
             What::InTheWay { key } => {
                 let way = engine.in_the_way(self.real.keys[key]).unwrap();
@@ -70,6 +73,9 @@ impl Pair {
             What::Checkpoint => self.checkpoint(),
             What::Reopen { reboot } => self.reopen(reboot),
             _ => self.operate(step, named),
+        }
+        if matches!(step.what, What::Batch { .. }) {
+            self.ship_by_time(); // it sweeps
         }
         for key in 0..KEYS {
             let available = self.real.engine.available(self.real.keys[key]).unwrap();
@@ -144,6 +150,21 @@ impl Pair {
         }
     }
 
+    /// After a sweep: which commitments it has come to by now is the engine's to say.
+    fn ship_by_time(&mut self) {
+        for number in 0..self.model.holds.len() {
+            if self.model.holds[number].state != HoldState::Confirmed {
+                continue;
+            }
+            match self.real.engine.status(self.real.holds[number]).map(|status| status.state) {
+                Ok(HoldState::Confirmed) => {}
+                // Its slot may be another's by now.
+                Ok(HoldState::Shipped) | Err(LookupError::Forgotten) => self.model.ship_by_time(number),
+                other => panic!("hold {number} was confirmed and is {other:?}"),
+            }
+        }
+    }
+
     fn status(&mut self, number: usize) {
         let hold = self.model.see(number).clone();
         let status = match self.real.engine.status(self.real.holds[number]) {
@@ -174,6 +195,7 @@ impl Pair {
         assert!((live..=live + unseen).contains(&holds_live), "{holds_live} live, of {live} and {unseen}");
         let swept = self.real.engine.sweep();
         assert!(swept <= self.model.see_all());
+        self.ship_by_time();
         assert_eq!(self.real.engine.metrics().holds_live, live);
         for number in 0..self.model.holds.len() {
             self.status(number);

@@ -54,6 +54,7 @@ impl Real {
             .ttl_default(ms(TTL_DEFAULT_MS))
             .life_max(ms(LIFE_MAX_MS))
             .payment_extension(ms(PAYMENT_MS))
+            .commitments_kept(Some(ms(COMMITMENTS_KEPT_MS)))
             .op_key_retention(None)
             .ring_bytes(64 << 10)
     }

@@ -7,6 +7,7 @@ pub const TTL_DEFAULT_MS: u64 = 50;
 pub const TTL_MAX_MS: u64 = 100;
 pub const LIFE_MAX_MS: u64 = 150;
 pub const PAYMENT_MS: u64 = 30;
+pub const COMMITMENTS_KEPT_MS: u64 = 200;
 
 #[derive(Clone, Debug)]
 pub struct Step {

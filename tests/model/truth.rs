@@ -133,6 +133,16 @@ impl Model {
         available - self.sum(|hold| if hold.unseen { hold.held[key] } else { 0 })..=available
     }
 
+    /// Nobody has shipped it for long.
+    pub fn ship_by_time(&mut self, number: usize) {
+        let hold = &mut self.holds[number];
+        assert!(hold.born + COMMITMENTS_KEPT_MS <= self.now, "hold {number} was shipped before its time");
+        hold.state = HoldState::Shipped;
+        for (key, units) in self.keys.iter_mut().zip(std::mem::take(&mut hold.committed)) {
+            key.on_hand -= i64::from(units);
+        }
+    }
+
     pub fn see_all(&mut self) -> usize {
         self.holds.iter_mut().map(|hold| usize::from(std::mem::take(&mut hold.unseen))).sum()
     }

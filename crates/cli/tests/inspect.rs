@@ -331,3 +331,44 @@ fn an_entry_that_contradicts_the_log_is_a_failure_with_its_position() {
     let log = shop.run(&["log", "--json"]);
     assert_eq!(stdout(&log).lines().count(), 10, "what lies before it is shown");
 }
+
+#[test]
+fn the_ledger_is_told_before_the_log_and_judged_with_it() {
+    let scratch = tempfile::tempdir().unwrap();
+    let dir = scratch.path().join("shop");
+    let engine = Engine::open(&dir, Config::default().ledger_kept(Some(MONTH))).unwrap();
+    let poster = engine.declare("poster", "berlin").unwrap();
+    for _ in 0..3 {
+        engine.receive(Receive::units(poster, 1)).unwrap().wait().unwrap();
+        engine.checkpoint().unwrap();
+    }
+    engine.shutdown().unwrap();
+    let log = json_lines(&run(&dir, &["log", "--json"]));
+    let kinds: Vec<_> = log.iter().map(|entry| entry["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["opened", "declare", "receive", "receive", "receive"]);
+    let verified = json(&run(&dir, &["verify", "--json"]));
+    assert_eq!((&verified["verified"], &verified["ledger_from"]), (&true.into(), &0.into()));
+    assert!(verified["from"].as_u64().unwrap() > 0, "the log alone does not reach so far");
+    assert!(stdout(&run(&dir, &["verify"])).contains("ledger         kept from position 0 on"));
+    // It is the owner's to say how long.
+    for _ in 0..3 {
+        assert_eq!(code(&run(&dir, &["checkpoint"])), 0);
+    }
+    let verified = json(&run(&dir, &["verify", "--json"]));
+    assert_eq!((&verified["verified"], &verified["ledger_from"]), (&true.into(), &0.into()));
+
+    for entry in fs::read_dir(dir.join("checkpoint")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.file_name().unwrap().to_string_lossy().starts_with("ledger-") {
+            fs::remove_file(path).unwrap();
+        }
+    }
+    for command in ["verify", "log"] {
+        let output = run(&dir, &[command]);
+        assert_eq!(code(&output), 1, "{}", stderr(&output));
+        assert!(stderr(&output).contains("the ledger cannot be read"), "{}", stderr(&output));
+    }
+    let log_from = verified["from"].to_string();
+    assert_eq!(json_lines(&run(&dir, &["log", "--json", "--from", &log_from])).len(), 1);
+    assert_eq!(code(&run(&dir, &["levels"])), 0);
+}

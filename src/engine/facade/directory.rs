@@ -62,7 +62,8 @@ impl Engine {
     /// goes. The copy has the directory's identity, so ids of holds and stock keys mean the same in it: open it in the
     /// place of the directory, never beside it.
     ///
-    /// What it has is the state, not the log before it. Cost: reads and writes all of the state.
+    /// What it has is the state and the [ledger](Config::ledger_kept), if there is one; not the log before it. Cost: reads and
+    /// writes all of both.
     ///
     /// ```
     /// # use stockhold::{Config, Engine, Receive};

@@ -84,12 +84,13 @@ impl Engine {
         self.inner.core.metrics()
     }
 
-    /// What the driver thread does: expires what is due, says how many holds that were, and forgets op keys past their
-    /// retention window.
+    /// What the driver thread does: expires what is due, says how many holds that were, forgets op keys past their
+    /// retention window, and takes commitments past [`Config::commitments_kept`] for shipped, up to 1,024 a call.
     pub fn sweep(&self) -> usize {
         let core = &self.inner.core;
         let now = core.now();
         core.tidy(now);
+        core.ship_by_time(now);
         core.keep_time();
         core.sweep(now)
     }

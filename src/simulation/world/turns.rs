@@ -70,7 +70,12 @@ impl World {
         let made = checkpointer.turn_once_durable(shelf, &window, shared, durable);
         self.seen.poisoned += poisoned;
         match made {
-            Ok(()) => self.seen.checkpoints += 1,
+            Ok(()) => {
+                self.seen.checkpoints += 1;
+                if self.has_ledger() && self.seen.damaged == 0 {
+                    auditor::ledger(self)?;
+                }
+            }
             Err(error @ (CheckpointError::Io { .. } | CheckpointError::Stopped)) => {
                 checkpointer.put_back(window, &error)
             }

@@ -1,6 +1,7 @@
 //! `stockhold checkpoint`: a checkpoint in a directory at rest, so that its next opening is quick.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use serde::Serialize;
 use stockhold::{Config, Engine};
@@ -49,9 +50,10 @@ pub(crate) fn run(args: Args) -> ExitCode {
 
 fn checkpoint(common: &Common) -> Result<(), Stop> {
     // Where there is no directory, an engine would make one.
-    drop(open_whole(common)?);
-    // How long op keys are remembered, and what becomes of overdue holds, is its program's to say.
+    let has_ledger = open_whole(common)?.report().ledger_files > 0;
+    // What is kept for how long, and what becomes of overdue holds, is its program's to say.
     let config = Config::default().op_key_retention(None).driver_period(None);
+    let config = config.ledger_kept(has_ledger.then_some(Duration::MAX));
     let engine = Engine::open(&common.dir, config)?;
     let checkpoint = engine.checkpoint().map_err(Stop::environment)?;
     let (records_spared, checkpoint_bytes) = (engine.report().records, engine.metrics().checkpoint_bytes);

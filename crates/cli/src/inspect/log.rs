@@ -14,7 +14,8 @@ use crate::exit::CODES;
 /// Shows the log, an entry a line, changing nothing.
 ///
 /// An entry's position is the one that its caller was told; they are in order, not consecutive. What checkpoints have
-/// made superfluous is no longer there: `stockhold verify` says from which position on the log is kept.
+/// made superfluous is there if the directory has a ledger (Config::ledger_kept), and otherwise no longer: `stockhold
+/// verify` says from which position on ledger and log are kept.
 #[derive(clap::Args)]
 #[command(after_long_help = format!("{MORE_HELP}\n\n{CODES}"))]
 pub(crate) struct Args {
@@ -33,7 +34,8 @@ Examples:
 
 With --json, JSON lines: an object for each entry, without the fields that its kind does not have. An entry of a cart is
 shown with the number of its lines; with --json it has lines, an array, instead of sku and location. A log in which an
-entry contradicts what lies before it is shown up to that entry, with exit code 1; see `stockhold verify`.";
+entry contradicts what lies before it is shown up to that entry, with exit code 1; see `stockhold verify`. An entry of a
+hold that was made before the ledger begins does not say which hold.";
 
 #[derive(Serialize)]
 struct Json<'a> {
@@ -111,13 +113,14 @@ pub(crate) fn run(args: Args) -> ExitCode {
 fn log(args: &Args) -> Result<(), Stop> {
     let inspection = Inspection::open(&args.common.dir)?;
     let mut output = Output::new();
-    let kept = inspection.report().from;
+    let report = inspection.report();
+    let kept = report.ledger_from.map_or(report.from, |ledger| ledger.min(report.from));
     if args.from.is_some_and(|from| from < kept.0) {
         eprintln!(
             "stockhold: the log is kept from position {kept} on; what lies before is only in a checkpoint"
         );
     }
-    for entry in inspection.log(args.from.map_or(kept, Position)) {
+    for entry in inspection.log(Position(args.from.unwrap_or(0))) {
         let entry = match entry {
             Ok(entry) => entry,
             Err(error) => {

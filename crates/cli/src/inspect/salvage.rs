@@ -53,6 +53,7 @@ struct Json<'a> {
     holds: u64,
     op_keys: u64,
     time_unix_ms: u64,
+    ledger_files_lost: u64,
 }
 
 #[derive(Serialize)]
@@ -140,6 +141,7 @@ fn show_json(out: &Path, report: &Report) -> Result<(), Stop> {
         holds: report.holds,
         op_keys: report.op_keys,
         time_unix_ms: report.time.0,
+        ledger_files_lost: report.ledger_files_lost,
     })?;
     output.close()
 }
@@ -183,6 +185,10 @@ fn show(report: &Report) -> Result<(), Stop> {
     }
     if let Some(why) = &report.identity_lost {
         output.line(format_args!("LOST           {why}: holds have other ids than before"))?;
+    }
+    if report.ledger_files_lost > 0 {
+        let files = thousands(report.ledger_files_lost);
+        output.line(format_args!("LOST           {files} files of the ledger, which begins behind them"))?;
     }
     output.line(format_args!("verified       everything that the new directory says is true of it"))?;
     output.close()

@@ -18,6 +18,8 @@ use crate::figure::thousands;
 /// outcome, none was confirmed at or after its deadline or expired before it, and what the levels say is held and
 /// committed is what the holds say.
 ///
+/// The ledger, if there is one, is read as a whole, and must have every record up to the newest checkpoint.
+///
 /// A torn tail is no failure: a crash tore a group that nobody had been told of, and opening the directory cuts it.
 #[derive(clap::Args)]
 #[command(after_long_help = format!("{MORE_HELP}\n\n{CODES}"))]
@@ -58,6 +60,9 @@ struct Found {
     records: u64,
     /// Where the log begins that is kept.
     from: u64,
+    ledger_from: Option<u64>,
+    ledger_files: u64,
+    ledger_bytes: u64,
     checkpoint: Option<u64>,
     checkpoints_rejected: Vec<String>,
     chunks: u64,
@@ -92,6 +97,9 @@ impl Found {
             closed_in_order: report.closed_in_order,
             records: report.records,
             from: report.from.0,
+            ledger_from: report.ledger_from.map(|position| position.0),
+            ledger_files: report.ledger_files,
+            ledger_bytes: report.ledger_bytes,
             checkpoint: report.checkpoint.map(|position| position.0),
             checkpoints_rejected: report.checkpoints_rejected.clone(),
             chunks: report.chunks,
@@ -113,7 +121,12 @@ fn verify(common: &Common) -> Result<(), Stop> {
     let (inspection, bad) = match Inspection::open(&common.dir) {
         Ok(inspection) => {
             let drift = inspection.drift().map(|drift| (Some(drift.position), drift.to_string()));
-            (Some(inspection), drift)
+            let ledger = match inspection.verify_ledger() {
+                Ok(_) => None,
+                Err(OpenError::Damaged { readable, message, .. }) => Some((readable, message)),
+                Err(other) => return Err(other.into()),
+            };
+            (Some(inspection), drift.or(ledger))
         }
         Err(OpenError::Damaged { readable, message, .. }) => (None, Some((readable, message))),
         Err(other) => return Err(other.into()),
@@ -157,8 +170,19 @@ fn show(
 
 fn describe(output: &mut Output, inspection: &Inspection) -> Result<(), Stop> {
     let Report {
-        directory_id, epoch, closed_in_order, records, from, chunks, bytes, end, acknowledged, ..
+        directory_id,
+        epoch,
+        closed_in_order,
+        records,
+        from,
+        chunks,
+        bytes,
+        end,
+        acknowledged,
+        ledger_from,
+        ..
     } = *inspection.report();
+    let Report { ledger_files, ledger_bytes, .. } = *inspection.report();
     let closed = if closed_in_order { "closed in order" } else { "not closed in order" };
     output.line(format_args!("directory      {directory_id:032x}, opening {epoch}, {closed}"))?;
     if from.0 == 0 {
@@ -174,6 +198,15 @@ fn describe(output: &mut Output, inspection: &Inspection) -> Result<(), Stop> {
             "log            kept from position {from} on, {} chunks, {} bytes",
             thousands(chunks),
             thousands(bytes)
+        ))?;
+    }
+    if ledger_files > 0 {
+        let begins = ledger_from
+            .map_or("not readable at its beginning".into(), |from| format!("from position {from} on"));
+        output.line(format_args!(
+            "ledger         kept {begins}, {} files, {} bytes",
+            thousands(ledger_files),
+            thousands(ledger_bytes)
         ))?;
     }
     if let Some(checkpoint) = inspection.report().checkpoint {

@@ -1,0 +1,239 @@
+//! The ledger: the log's records that checkpoints have made superfluous, kept for who wants to know what happened.
+//!
+//! A run of it is of stretches of the log, each the records of a chunk as they are, so that writing one takes a copy and a
+//! checksum and no decoding. A checkpoint names the runs of its ledger as it names others, with one difference: no opening
+//! reads them, so a damaged or missing one harms nothing but the ledger.
+//!
+//! # Invariants
+//!
+//! 1. The ledger of a checkpoint ends where the checkpoint does, and has no gap: one stretch begins where the one before has
+//!    ended. So what the log has behind the checkpoint comes right behind it.
+//! 2. It is cut at its beginning alone, whole runs at a time.
+
+use super::CheckpointError;
+use super::entry::{Entry, Keep, get, put};
+use super::files::Files;
+use super::manifest::{Frontier, Manifest};
+use super::merge::{merge, stay};
+use super::run::{Kind, RunReader, RunRef, RunWriter};
+use super::seed::{SeedError, copy_run};
+use super::window::Window;
+use crate::clock::{Timestamp, millis_ceil};
+use crate::config::Config;
+use crate::fold::hold::{self, Wrong};
+use crate::log::record::Record;
+use std::time::Duration;
+
+/// Runs that are shorter than this are merged with others: frequent checkpoints make few files all the same.
+const RUN_BYTES: u64 = 16 << 20;
+/// Parts of the time that the ledger is kept; only runs of one are merged, so that none stays for long because of others.
+const PARTS: u64 = 8;
+/// Runs at most; a manifest that names them is read whole.
+pub(crate) const RUNS_MAX: usize = 16_384;
+
+/// Records of the log in a row.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Stretch {
+    pub start: u64,
+    /// The opening that went on before it, and its time: what the records' times count from, until one tells of another.
+    pub epoch: u32,
+    pub opened_at: Timestamp,
+    pub records: Box<[u8]>,
+}
+
+impl Entry for Stretch {
+    const KIND: Kind = Kind::Ledger;
+
+    fn place(&self) -> u64 {
+        self.start
+    }
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        put(&(self.start, self.epoch, self.opened_at.0, self.records.len() as u64), out);
+        out.extend_from_slice(&self.records);
+    }
+
+    fn decode(bytes: &[u8]) -> Option<(Self, usize)> {
+        let ((start, epoch, opened_at, length), head) = get::<(u64, u32, u64, u64)>(bytes)?;
+        let end = head.checked_add(usize::try_from(length).ok()?)?;
+        let (records, opened_at) = (bytes.get(head..end)?.into(), Timestamp(opened_at));
+        hold::check_time(opened_at).ok()?;
+        Some((Stretch { start, epoch, opened_at, records }, end))
+    }
+
+    fn over(self, _older: Self) -> Result<Self, Wrong> {
+        Err("two stretches of the ledger begin at one position")
+    }
+}
+
+/// What is kept of the ledger.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Kept {
+    pub time: Duration,
+    pub bytes_max: u64,
+}
+
+impl Kept {
+    /// `None` of nothing.
+    pub(crate) fn of(config: &Config) -> Option<Kept> {
+        let bytes_max = config.ledger_bytes_max.unwrap_or(u64::MAX);
+        config.ledger_kept.map(|time| Kept { time, bytes_max })
+    }
+
+    /// In which part of time it is.
+    fn part(&self, at_ms: u64) -> u64 {
+        at_ms / (millis_ceil(self.time) / PARTS).max(1)
+    }
+
+    /// How many of the runs, the oldest first, need not be kept at `now`.
+    fn past(&self, runs: &[RunRef], now: Timestamp) -> usize {
+        let mut bytes = 0_u64;
+        let kept = runs.iter().rev().take(RUNS_MAX).take_while(|run| {
+            bytes = bytes.saturating_add(run.bytes);
+            bytes <= self.bytes_max && Timestamp(run.latest_ms).plus(self.time) >= now
+        });
+        runs.len() - kept.count()
+    }
+}
+
+/// A run that is being written.
+struct Archive {
+    writer: RunWriter<Stretch>,
+    epoch: u32,
+    opened_at: Timestamp,
+}
+
+impl Archive {
+    /// Goes on behind `before`.
+    fn create(files: &dyn Files, number: u64, before: &Frontier) -> Result<Archive, CheckpointError> {
+        let writer = RunWriter::create(files, number)?;
+        Ok(Archive { writer, epoch: before.epoch, opened_at: Timestamp(before.opened_at_ms) })
+    }
+
+    /// The records of the next chunk.
+    fn put(&mut self, start: u64, records: &[u8]) -> Result<(), CheckpointError> {
+        let Archive { epoch, opened_at, .. } = *self;
+        self.writer.put(&Stretch { start, epoch, opened_at, records: records.into() })?;
+        // An opening is told by its first record, with which a chunk begins.
+        if let Ok((Record::Opened { epoch, at_unix_ms }, _)) = Record::decode(records) {
+            (self.epoch, self.opened_at) = (epoch, Timestamp(at_unix_ms));
+        }
+        Ok(())
+    }
+
+    fn finish(self, latest_ms: u64) -> Result<RunRef, CheckpointError> {
+        Ok(RunRef { latest_ms, ..self.writer.finish()? })
+    }
+}
+
+/// The ledger of the checkpoint with the number `number`, whose window begins at `before` and has `latest_ms` as its latest
+/// time: `older`, that window, and nothing that need not be kept.
+pub(crate) fn next(
+    files: &dyn Files,
+    (older, kept): (Vec<RunRef>, &Kept),
+    (window, before, latest_ms): (&Window, &Frontier, u64),
+    number: u64,
+    stopped: &dyn Fn() -> bool,
+) -> Result<Vec<RunRef>, CheckpointError> {
+    let mut runs = older;
+    if !window.bytes.is_empty() {
+        let mut archive = Archive::create(files, 2 * number, before)?;
+        for (start, records) in window.stretches(before.position) {
+            archive.put(start, records)?;
+            if stopped() {
+                return Err(CheckpointError::Stopped);
+            }
+        }
+        runs.push(archive.finish(latest_ms)?);
+    }
+    runs.drain(..kept.past(&runs, Timestamp(latest_ms)));
+    let alone = |run: &RunRef| run.bytes >= RUN_BYTES || kept.part(run.latest_ms) != kept.part(latest_ms);
+    let short = runs.iter().rposition(alone).map_or(0, |long| long + 1);
+    let stay = short + stay(&runs[short..]);
+    if runs.len() - stay > 1 {
+        let keep = Keep { now: Timestamp(latest_ms), op_keys: None };
+        match merge::<Stretch>(files, &runs[stay..], 2 * number + 1, &keep, stopped) {
+            Ok(merged) => {
+                runs.truncate(stay);
+                runs.extend(merged.map(|run| RunRef { latest_ms, ..run }));
+            }
+            Err(CheckpointError::Stopped) => return Err(CheckpointError::Stopped),
+            // A checkpoint is made all the same. Whoever reads the ledger is told.
+            Err(_) => {}
+        }
+    }
+    Ok(runs)
+}
+
+/// What was brought into a new directory.
+#[derive(Debug, Default)]
+pub(crate) struct Carried {
+    pub runs: Vec<RunRef>,
+    /// Runs that were not, since they or later ones are damaged.
+    pub lost: u64,
+}
+
+/// Copies the ledger of a checkpoint and adds to it the chunks behind, which end at a time of `latest_ms`. What lies before
+/// a run that is damaged stays behind with it. Nothing, where there was no ledger.
+pub(crate) fn carry<E: From<SeedError>>(
+    from: &dyn Files,
+    manifest: &Manifest,
+    (chunks, latest_ms): (impl Iterator<Item = Result<(u64, Vec<u8>), E>>, u64),
+    to: &dyn Files,
+) -> Result<Carried, E> {
+    let runs = manifest.of(Kind::Ledger);
+    let Some(last) = runs.last() else { return Ok(Carried::default()) };
+    let whole = |run: &&RunRef| {
+        let read = RunReader::<Stretch>::open(from, **run);
+        read.is_ok_and(|mut stretches| stretches.all(|stretch| stretch.is_ok()))
+    };
+    let whole = runs.iter().rev().take_while(whole).count();
+    let lost = runs.len() - whole;
+    let mut carried = Carried { runs: runs[lost..].to_vec(), lost: lost as u64 };
+    for run in &carried.runs {
+        copy_run(from, run, to)?;
+    }
+    let mut chunks = chunks.peekable();
+    if chunks.peek().is_some() {
+        let failed = |error| E::from(SeedError::Checkpoint(error));
+        let mut archive = Archive::create(to, last.number + 1, &manifest.frontier).map_err(failed)?;
+        for chunk in chunks {
+            let (start, records) = chunk?;
+            archive.put(start, &records).map_err(failed)?;
+        }
+        carried.runs.push(archive.finish(latest_ms).map_err(failed)?);
+    }
+    Ok(carried)
+}
+
+/// The stretches of a checkpoint's ledger, in their order. After an error it goes on with the next run.
+pub(crate) struct Stretches<'f> {
+    files: &'f dyn Files,
+    runs: std::vec::IntoIter<RunRef>,
+    run: Option<RunReader<Stretch>>,
+}
+
+impl<'f> Stretches<'f> {
+    pub(crate) fn of(files: &'f dyn Files, runs: Vec<RunRef>) -> Self {
+        Stretches { files, runs: runs.into_iter(), run: None }
+    }
+}
+
+impl Iterator for Stretches<'_> {
+    type Item = Result<Stretch, CheckpointError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(run) = &mut self.run {
+                if let Some(next) = run.next() {
+                    return Some(next);
+                }
+                self.run = None;
+            }
+            match RunReader::open(self.files, self.runs.next()?) {
+                Ok(run) => self.run = Some(run),
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    }
+}
