@@ -177,7 +177,11 @@ fn a_place_that_is_taken_or_inside_is_refused() {
     assert!(!inside.exists());
     drop(inspection);
     let shop = disk.open();
-    assert!(matches!(shop.engine.backup(&target), Err(BackupError::Exists(_))));
+    let (folder, store) = (inside.with_file_name("checkpoint/copy"), inside.with_file_name("log/000000ff"));
+    for taken in [&target, &inside, &folder, &store] {
+        assert!(matches!(shop.engine.backup(taken), Err(BackupError::Exists(_))), "{taken:?}");
+    }
+    assert!(!inside.exists() && !folder.exists() && !store.exists());
     let file = scratch.path().join("file");
     fs::write(&file, "").unwrap();
     shop.engine.backup(&file).unwrap_err();

@@ -19,7 +19,7 @@ use super::manifest::Manifest;
 use super::shelf::{Pins, Shelf};
 use super::window::{WINDOW_BYTES_MAX, Window};
 use crate::config::Config;
-use crate::log::directory::Identity;
+use crate::log::directory::{Directory, Identity, Layout};
 use crate::log::writer::{Group, Shared};
 
 /// Windows that may be waiting before the fold is held back, or an opening makes a checkpoint itself.
@@ -82,11 +82,13 @@ pub(crate) struct Checkpointer {
     pins: Arc<Mutex<Pins>>,
     files: Arc<dyn Files>,
     identity: Identity,
+    /// Where the directory is.
+    pub layout: Layout,
 }
 
 impl Checkpointer {
     /// Goes on from the newest checkpoint of `shelf`, behind which the log had `window`.
-    pub(crate) fn new(config: &Config, identity: Identity, shelf: &Shelf, window: Window) -> Self {
+    pub(crate) fn new(config: &Config, directory: &Directory, shelf: &Shelf, window: Window) -> Self {
         let done = shelf.frontier().position;
         Checkpointer {
             intake: Mutex::new(Intake { window, done, ..Intake::default() }),
@@ -96,7 +98,8 @@ impl Checkpointer {
             made: Mutex::default(),
             pins: shelf.pins(),
             files: Arc::clone(&shelf.files),
-            identity,
+            identity: directory.identity,
+            layout: directory.layout.clone(),
         }
     }
 

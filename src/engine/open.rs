@@ -254,10 +254,10 @@ fn assemble(
     if let Some(shelf) = &shelf {
         shared.cut_below(shelf.log_from());
     }
-    let directory = log.as_ref().map(|log| log.directory.identity);
-    let checkpointer = shelf.as_ref().zip(directory);
-    let checkpointer =
-        checkpointer.map(|(shelf, identity)| Checkpointer::new(&config, identity, shelf, window));
+    let checkpointer = shelf
+        .as_ref()
+        .zip(log.as_ref())
+        .map(|(shelf, log)| Checkpointer::new(&config, &log.directory, shelf, window));
     let core = Arc::new(Core {
         timers: (0..shards).map(|_| Timers::new(opened_at)).collect(),
         tally: Tally::new(shards),
