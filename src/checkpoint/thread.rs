@@ -108,10 +108,12 @@ impl Checkpointer {
         let mut intake = self.intake.lock();
         let bytes_max = (self.window_bytes * WINDOWS_MAX).min(WINDOW_BYTES_MAX);
         while intake.window.bytes.len() >= bytes_max && !intake.ended && !intake.gave_up {
-            if intake.failure.is_some() {
+            // Unless it is just being tried again.
+            if intake.failure.is_some() && !intake.under_way {
                 // It may go on failing for long. The log keeps what the window does not.
                 intake.gave_up = true;
                 intake.window = Window::default();
+                self.changed.notify_all(); // somebody may wait for one
                 break;
             }
             self.changed.wait(&mut intake);
@@ -282,5 +284,68 @@ impl Checkpointer {
         } else if !intake.ended {
             self.changed.wait_for(&mut intake, RETRY);
         }
+    }
+}
+
+#[cfg(all(test, not(stockhold_loom)))]
+mod tests {
+    use std::io;
+    use std::thread;
+
+    use super::*;
+    use crate::checkpoint::files::Folder;
+    use crate::log::writer::Payload;
+
+    const WINDOW_BYTES: usize = 64 << 10;
+
+    /// One whose first checkpoint has failed.
+    fn failed() -> Checkpointer {
+        let directory = Directory::nowhere(Identity::random()).unwrap();
+        let files = Arc::new(Folder::at("/nowhere".into()));
+        let (shelf, _) = Shelf::open(files, directory.identity.id).unwrap();
+        let config = Config::default().checkpoint_bytes(WINDOW_BYTES);
+        let checkpointer = Checkpointer::new(&config, &directory, &shelf, Window::default());
+        checkpointer.take_in(&group());
+        let window = checkpointer.due_window(false).unwrap();
+        checkpointer
+            .put_back(window, &CheckpointError::io("ops-1", "creating it")(io::ErrorKind::Other.into()));
+        checkpointer
+    }
+
+    fn group() -> Group {
+        let payload = Payload { bytes: vec![0; WINDOW_BYTES], ..Payload::default() };
+        Group { chunks: vec![payload], end: 0, tip: Default::default() }
+    }
+
+    #[test]
+    fn who_waits_for_a_checkpoint_when_they_are_given_up_is_told() {
+        let checkpointer = failed();
+        thread::scope(|scope| {
+            let waiting = scope.spawn(|| checkpointer.request(1));
+            while checkpointer.intake.lock().wanted == 0 {
+                thread::yield_now();
+            }
+            (0..WINDOWS_MAX).for_each(|_| checkpointer.take_in(&group()));
+            assert!(waiting.join().unwrap().unwrap_err().contains("ops-1"));
+        });
+    }
+
+    #[test]
+    fn a_checkpoint_that_is_being_tried_again_is_not_given_up() {
+        let checkpointer = failed();
+        let _under_way = checkpointer.due_window(false).unwrap();
+        thread::scope(|scope| {
+            let fold = scope.spawn(|| (0..=WINDOWS_MAX).for_each(|_| checkpointer.take_in(&group())));
+            while checkpointer.intake.lock().window.bytes.len() < WINDOWS_MAX * WINDOW_BYTES {
+                assert!(!checkpointer.intake.lock().gave_up);
+                thread::yield_now();
+            }
+            let mut made = checkpointer.intake.lock();
+            (made.failure, made.under_way, made.window) = (None, false, Window::default());
+            checkpointer.changed.notify_all();
+            drop(made);
+            fold.join().unwrap();
+        });
+        assert!(!checkpointer.intake.lock().gave_up);
     }
 }
