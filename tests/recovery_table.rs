@@ -304,6 +304,23 @@ fn leftovers() {
 }
 
 #[test]
+fn folders_that_somebody_has_put_beside_ours() {
+    let past = closed(2);
+    for folder in [
+        "log/fffffffe",
+        "log/ffffffff",
+        "log/00000003",
+        "checkpoint/manifest-0000000000000009",
+        "checkpoint/old",
+    ] {
+        fs::create_dir(past.file(folder)).unwrap();
+    }
+    assert_eq!(past.opens().epoch, 4);
+    assert_eq!(past.opens().epoch, 5);
+    assert!(past.file("checkpoint/old").exists());
+}
+
+#[test]
 fn a_third_manifest_that_was_to_be_removed() {
     let past = closed(2);
     let aside = tempfile::tempdir().unwrap();

@@ -235,8 +235,10 @@ pub(crate) fn recover(
     }
     let index = survey(&**stores)?;
     let mut verdict = decide(&index, proven, start)?;
-    // A store has the number of the opening that began it, so the sidecar says which openings came to their end.
-    let number = numbers.last().map_or(1, |last| last.saturating_add(1)).max(verdict.epoch_next);
+    // A store has the number of the opening that began it, so the sidecar says which openings came to their end. Never one
+    // that is there: a killed opening's, or whatever somebody has put beside them.
+    let number = (verdict.epoch_next..u32::MAX).find(|number| !numbers.contains(number));
+    let number = number.ok_or(Refusal::Epochs)?;
     verdict.epoch_next = number;
     for found in &verdict.chain {
         let chunk = read(&**stores, found)?;
