@@ -419,6 +419,16 @@ fn identity_or_sidecar_missing_or_damaged() {
         assert!(matches!(error, OpenError::Damaged { .. }), "{error:?}");
         assert!(error.to_string().contains(&format!("`{name}` is missing")), "{error}");
     }
+    // Of an engine on the system's clock, of which the directory keeps something too.
+    let past = closed(2);
+    Engine::open(past.path(), Config::default()).unwrap();
+    fs::remove_file(past.file("stockhold")).unwrap();
+    assert!(past.file("clock").exists());
+    let error = Engine::open(past.path(), Config::default()).unwrap_err();
+    assert!(matches!(error, OpenError::Damaged { .. }), "{error:?}");
+    let past = closed(2);
+    fs::write(past.file("stockhold"), [0; 64]).unwrap();
+    assert!(past.refused_as_damaged().1.contains("its identity is empty"));
     let past = closed(2);
     flip(&past.file("stockhold"));
     assert!(past.refused_as_damaged().1.contains("identity"));

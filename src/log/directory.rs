@@ -268,7 +268,8 @@ fn create_durably(path: &Path) -> io::Result<()> {
 fn refuse_foreign(layout: &Layout) -> Result<(), DirectoryError> {
     for entry in fs::read_dir(&layout.path).map_err(layout.io("listing it"))? {
         let name = entry.map_err(layout.io("listing it"))?.file_name();
-        let ours = [IDENTITY_UNFINISHED, LOCK, LOG, DURABLE, CHECKPOINT].iter().any(|ours| name == *ours);
+        let ours =
+            [IDENTITY_UNFINISHED, LOCK, LOG, DURABLE, CHECKPOINT, CLOCK].iter().any(|ours| name == *ours);
         if !ours {
             return Err(DirectoryError::Foreign { path: layout.path.clone(), found: name.into() });
         }
@@ -329,6 +330,7 @@ fn read_identity(layout: &Layout) -> Result<Option<Identity>, DirectoryError> {
     decode(&bytes).map(Some).map_err(|problem| match problem {
         Problem::Foreign => DirectoryError::Foreign { path: layout.path.clone(), found: IDENTITY.into() },
         Problem::Newer(found) => DirectoryError::Newer { path: layout.path.clone(), found, known: FORMAT },
+        Problem::Empty => layout.corrupt("its identity is empty"),
         Problem::Corrupt => layout.corrupt("its identity does not match its checksum"),
         Problem::Segments(found) => {
             layout.corrupt(format!("it has segments of {found} bytes, this build writes {SEGMENT_BYTES}"))
@@ -340,6 +342,7 @@ fn read_identity(layout: &Layout) -> Result<Option<Identity>, DirectoryError> {
 enum Problem {
     Foreign,
     Newer(u32),
+    Empty,
     Corrupt,
     Segments(u32),
 }
@@ -356,6 +359,9 @@ fn encode(identity: &Identity) -> Vec<u8> {
 }
 
 fn decode(bytes: &[u8]) -> Result<Identity, Problem> {
+    if bytes.iter().all(|byte| *byte == 0) {
+        return Err(Problem::Empty); // as a crash leaves a file whose bytes were not on the disk
+    }
     let rest = bytes.strip_prefix(MAGIC.as_slice()).ok_or(Problem::Foreign)?;
     let (format, rest) = rest.split_first_chunk::<4>().ok_or(Problem::Corrupt)?;
     let format = u32::from_le_bytes(*format);
