@@ -137,7 +137,10 @@ pub(crate) struct Directory {
 impl Directory {
     /// Takes the directory at `path`, creating it if there is none. Completes a creation that a crash interrupted.
     pub(crate) fn open(path: &Path) -> Result<Self, DirectoryError> {
-        let layout = Layout { path: path.to_owned() };
+        let io = |error| DirectoryError::Io { path: path.to_owned(), doing: "looking for it", error };
+        // It is written to for as long as the engine runs, wherever the process goes meanwhile.
+        let path = &std::path::absolute(path).map_err(io)?;
+        let layout = Layout { path: path.clone() };
         create_durably(path).map_err(layout.io("creating it"))?;
         // Before the first byte is written: is it ours, or nobody's?
         if read_identity(&layout)?.is_none() {
