@@ -361,6 +361,16 @@ fn corrupt_middle_that_only_the_log_behind_it_vouches_for() {
 }
 
 #[test]
+fn a_chunk_whose_entries_do_not_fill_it() {
+    let past = closed(2);
+    let (start, short) = chunk_behind(past.path(), 1, true, 8, &[0, 4]);
+    store(past.path(), &short);
+    let error = Engine::open(past.path(), past.disk.config()).unwrap_err();
+    assert!(matches!(error, OpenError::Damaged { .. }), "{error:?}");
+    assert!(error.to_string().contains(&format!("its entries end at position {}", start + 4)), "{error}");
+}
+
+#[test]
 fn no_checkpoint_usable_and_the_log_cut() {
     let past = closed(2);
     let manifests = files_under(&past.file("checkpoint"));

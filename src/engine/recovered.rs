@@ -144,6 +144,9 @@ impl Replay for Recovered {
         };
         let folded = self.fold.payload(found.header.start, payload, &mut remember);
         folded.map_err(|contradiction| contradiction.to_string())?;
+        if self.fold.position != found.header.end() {
+            return Err(format!("its entries end at position {}", self.fold.position));
+        }
         self.window.bytes.extend_from_slice(payload);
         self.window.end = Tip::after(found);
         if found.header.commit && self.window.bytes.len() >= WINDOWS_MAX * self.config.checkpoint_bytes {
