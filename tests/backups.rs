@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
+use common::damage::{files_under, flip};
 use common::{Dice, Disk, ON_DISK, insist};
 use stockhold::error::{BackupError, OpenError};
 use stockhold::inspect::Inspection;
@@ -188,6 +189,20 @@ fn a_place_that_is_taken_or_inside_is_refused() {
     assert_eq!(fs::read(file).unwrap(), b"");
     fs::create_dir(scratch.path().join("empty")).unwrap();
     shop.engine.backup(scratch.path().join("empty")).unwrap();
+}
+
+#[test]
+fn what_is_damaged_is_not_copied() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (disk, _) = copied(scratch.path());
+    let shop = disk.open();
+    shop.engine.checkpoint().unwrap();
+    let runs = files_under(&disk.directory.path().join("checkpoint"));
+    let run = runs.iter().rfind(|path| path.to_str().unwrap().contains("holds-")).unwrap();
+    flip(run);
+    let failed = shop.engine.backup(scratch.path().join("other")).unwrap_err();
+    assert!(matches!(&failed, BackupError::Failed(what) if what.contains("holds-")), "{failed}");
+    Engine::open(scratch.path().join("other"), disk.config()).unwrap_err();
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 
 use thiserror::Error;
+use xxhash_rust::xxh3::Xxh3Default;
 
 use super::CheckpointError;
 use super::files::{Files, Folder};
@@ -88,18 +89,25 @@ pub(crate) fn seed<E: From<SeedError>>(
     finish().map_err(E::from)
 }
 
-/// Copies everything that a manifest names.
+/// Copies everything that a manifest names, and sees that it is what was written.
 pub(crate) fn copy(from: &dyn Files, manifest: &Manifest, to: &dyn Files) -> Result<(), SeedError> {
     let mut block = vec![0; 1 << 20];
     for run in &manifest.runs {
         let name = run.name();
         let mut source = from.open(&name)?;
         let mut target = to.create(&name)?;
+        let (mut hash, mut bytes) = (Xxh3Default::new(), 0);
         loop {
-            match source.read(&mut block)? {
-                0 => break,
-                bytes => target.write_all(&block[..bytes])?,
+            let read = source.read(&mut block)?;
+            if read == 0 {
+                break;
             }
+            target.write_all(&block[..read])?;
+            hash.update(&block[..read]);
+            bytes += read as u64;
+        }
+        if (bytes, hash.digest()) != (run.bytes, run.hash) {
+            return Err(CheckpointError::damaged(&name, "its hash is another than it should be").into());
         }
         target.sync()?;
     }
