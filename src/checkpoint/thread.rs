@@ -19,7 +19,7 @@ use super::manifest::Manifest;
 use super::shelf::{Pins, Shelf};
 use super::window::{WINDOW_BYTES_MAX, Window};
 use crate::config::Config;
-use crate::log::directory::{Directory, Identity, Layout};
+use crate::log::directory::{Identity, Place};
 use crate::log::writer::{Group, Shared};
 
 /// Windows that may be waiting before the fold is held back, or an opening makes a checkpoint itself.
@@ -82,13 +82,19 @@ pub(crate) struct Checkpointer {
     pins: Arc<Mutex<Pins>>,
     files: Arc<dyn Files>,
     identity: Identity,
-    /// Where the directory is.
-    pub layout: Layout,
+    /// Of the directory.
+    pub place: Place,
 }
 
 impl Checkpointer {
     /// Goes on from the newest checkpoint of `shelf`, behind which the log had `window`.
-    pub(crate) fn new(config: &Config, directory: &Directory, shelf: &Shelf, window: Window) -> Self {
+    pub(crate) fn new(
+        config: &Config,
+        identity: Identity,
+        place: Place,
+        shelf: &Shelf,
+        window: Window,
+    ) -> Self {
         let done = shelf.frontier().position;
         Checkpointer {
             intake: Mutex::new(Intake { window, done, ..Intake::default() }),
@@ -98,8 +104,8 @@ impl Checkpointer {
             made: Mutex::default(),
             pins: shelf.pins(),
             files: Arc::clone(&shelf.files),
-            identity: directory.identity,
-            layout: directory.layout.clone(),
+            identity,
+            place,
         }
     }
 
@@ -197,6 +203,8 @@ impl Checkpointer {
         window: &Window,
         log: &Shared,
     ) -> Result<(), CheckpointError> {
+        // Another's files may have the same names there.
+        self.place.check().map_err(CheckpointError::io("checkpoint", "looking for it"))?;
         self.turn_once_durable(shelf, window, log, |position| log.sync_up_to(position))
     }
 
@@ -294,6 +302,7 @@ mod tests {
 
     use super::*;
     use crate::checkpoint::files::Folder;
+    use crate::log::directory::Directory;
     use crate::log::writer::Payload;
 
     const WINDOW_BYTES: usize = 64 << 10;
@@ -304,7 +313,8 @@ mod tests {
         let files = Arc::new(Folder::at("/nowhere".into()));
         let (shelf, _) = Shelf::open(files, directory.identity.id).unwrap();
         let config = Config::default().checkpoint_bytes(WINDOW_BYTES);
-        let checkpointer = Checkpointer::new(&config, &directory, &shelf, Window::default());
+        let (identity, place) = (directory.identity, directory.place().unwrap());
+        let checkpointer = Checkpointer::new(&config, identity, place, &shelf, Window::default());
         checkpointer.take_in(&group());
         let window = checkpointer.due_window(false).unwrap();
         checkpointer

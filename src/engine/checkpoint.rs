@@ -24,9 +24,10 @@ impl Core {
     /// Copies a checkpoint of everything that was answered before this call into a new directory; its position.
     pub(super) fn backup(&self, target: &Path) -> Result<Position, BackupError> {
         let checkpointer = self.checkpointer.as_ref().ok_or(CheckpointError::InMemory)?;
-        seed::check_outside(target, checkpointer.layout.path())?;
+        seed::check_outside(target, checkpointer.place.layout.path())?;
         seed::check(target)?;
         self.checkpoint()?;
+        checkpointer.place.check().map_err(SeedError::from)?;
         let pinned = checkpointer.pin();
         let newest = pinned.manifests.last().ok_or(CheckpointError::InMemory)?;
         seed::seed(target, &pinned.identity, self.epoch, |files| {

@@ -254,10 +254,15 @@ fn assemble(
     if let Some(shelf) = &shelf {
         shared.cut_below(shelf.log_from());
     }
-    let checkpointer = shelf
-        .as_ref()
-        .zip(log.as_ref())
-        .map(|(shelf, log)| Checkpointer::new(&config, &log.directory, shelf, window));
+    let checkpointer = match shelf.as_ref().zip(log.as_ref()) {
+        Some((shelf, log)) => {
+            let (identity, place) = (log.directory.identity, log.directory.place());
+            let place =
+                place.map_err(|error| OpenError::Io(format!("cannot use the file `lock` ({error})")))?;
+            Some(Checkpointer::new(&config, identity, place, shelf, window))
+        }
+        None => None,
+    };
     let core = Arc::new(Core {
         timers: (0..shards).map(|_| Timers::new(opened_at)).collect(),
         tally: Tally::new(shards),

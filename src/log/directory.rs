@@ -17,7 +17,7 @@
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, Read, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
@@ -131,7 +131,7 @@ pub(crate) struct Directory {
     /// True until [`commit`](Self::commit): there is no identity on the disk yet.
     pub(crate) fresh: bool,
     /// Dropping it lets go of the lock.
-    _lock: Lock,
+    lock: Lock,
 }
 
 impl Directory {
@@ -157,7 +157,7 @@ impl Directory {
                 Identity::random()
             }
         };
-        Ok(Self { layout, identity, fresh, _lock: lock })
+        Ok(Self { layout, identity, fresh, lock })
     }
 
     /// A directory that is nowhere: for an engine whose log and files are given.
@@ -165,7 +165,12 @@ impl Directory {
     pub(crate) fn nowhere(identity: Identity) -> io::Result<Self> {
         let (layout, lock) =
             (Layout { path: PathBuf::from("/dev/null/nowhere") }, Lock(File::open("/dev/null")?));
-        Ok(Self { layout, identity, fresh: false, _lock: lock })
+        Ok(Self { layout, identity, fresh: false, lock })
+    }
+
+    /// Where it is now.
+    pub(crate) fn place(&self) -> io::Result<Place> {
+        Ok(Place { layout: self.layout.clone(), lock: file_id(&self.lock.0.metadata()?) })
     }
 
     /// Makes a fresh directory a stockhold directory: the last step of its creation.
@@ -185,6 +190,27 @@ impl Directory {
         self.fresh = false;
         Ok(())
     }
+}
+
+/// Where a directory that was locked is, or was: names are not kept by a lock.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    pub(crate) layout: Layout,
+    lock: (u64, u64),
+}
+
+impl Place {
+    /// An error once another directory is there, or none.
+    pub(crate) fn check(&self) -> io::Result<()> {
+        let is_there =
+            fs::metadata(self.layout.path.join(LOCK)).is_ok_and(|lock| file_id(&lock) == self.lock);
+        if is_there { Ok(()) } else { Err(io::Error::other("the directory was moved away from its place")) }
+    }
+}
+
+/// Which file it is, whatever its name.
+fn file_id(file: &fs::Metadata) -> (u64, u64) {
+    (file.dev(), file.ino())
 }
 
 /// A directory that is only read. No engine can open it meanwhile.
