@@ -275,7 +275,9 @@ impl Checkpointer {
         intake.failures += 1;
         intake.under_way = false;
         intake.failure = Some(error.to_string().into());
-        if matches!(error, CheckpointError::Contradiction { .. } | CheckpointError::Damaged { .. }) {
+        let is_hopeless =
+            matches!(error, CheckpointError::Contradiction { .. } | CheckpointError::Damaged { .. });
+        if is_hopeless || intake.window.bytes.len() > WINDOW_BYTES_MAX {
             intake.gave_up = true;
             intake.window = Window::default();
         }
