@@ -543,6 +543,31 @@ fn another_programs_directory_or_in_use() {
     assert!(matches!(refused, Err(OpenError::InUse { pid: Some(pid), .. }) if pid == std::process::id()));
 }
 
+#[test]
+fn what_is_refused_is_left_as_it_was_found_however_long_its_log() {
+    let disk = Disk::new(Durability::Interval(Duration::from_millis(20)));
+    let shop = disk.open();
+    shop.receive(shop.key, 10_000);
+    let reference = [b'x'; 40];
+    for _ in 0..10_000 {
+        drop(insist(|| shop.engine.reserve(Reserve::units(shop.key, 1).reference(&reference))).unwrap());
+    }
+    shop.engine.shutdown().unwrap();
+    let (path, hasty) = (disk.directory.path(), disk.config().checkpoint_bytes(64 << 10));
+    let (_, short) = chunk_behind(path, 1, true, 8, &[0, 4]);
+    store(path, &short);
+    fs::remove_file(path.join("lock")).unwrap();
+    let before = files_under(path);
+    Engine::open(path, hasty.clone()).unwrap_err();
+    fs::remove_file(path.join("lock")).unwrap();
+    assert_eq!(files_under(path), before);
+    // Without what is wrong with it, checkpoints are made of it as soon as it is durable.
+    fs::remove_dir_all(path.join("log/000000ff")).unwrap();
+    let engine = Engine::open(path, hasty).unwrap();
+    assert!(engine.metrics().position_checkpoint.0 > 0);
+    assert_eq!(engine.report().holds_live, 10_000);
+}
+
 // ── crashes on crashes ───────────────────────────────────────────────────────────────────────────────────────
 
 #[test]
