@@ -5,8 +5,8 @@
 //! with what has come meanwhile; only what the log itself contradicts ends it for good.
 //!
 //! The fold is held back when the window has grown to [`WINDOWS_MAX`] times its length: then the disk is slower than the
-//! sale, and in the end the ring is full. After a failure it is not: then the log keeps everything instead, and the
-//! next opening reads it.
+//! sale, and in the end the ring is full. After a failure it is not, unless it is just being tried again: then there are
+//! no more in this opening; the log keeps everything instead, and the next opening reads it.
 
 use std::sync::Arc;
 use std::time::Duration;
