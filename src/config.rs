@@ -121,7 +121,7 @@ pub(crate) const RING_BYTES_MIN: usize = 64 << 10;
 
 /// 2020-01-01 and 2079-01-01: with the longest life, every deadline fits a hold's word.
 const CLOCK_MIN_MS: u64 = EPOCH_2020_MS;
-const CLOCK_MAX_MS: u64 = 3_439_756_800_000;
+pub(crate) const CLOCK_MAX_MS: u64 = 3_439_756_800_000;
 
 impl Config {
     /// When a decision counts as acknowledged. Default = [`Durability::Sync`].

@@ -251,10 +251,12 @@
 //! | log emptied, and the checkpoint has everything the sidecar vouches for | opened |
 //! | a file of the ledger damaged or missing | opened, and not looked at; `verify` of the directory at rest names the first position |
 //! | leftovers: an unfinished manifest, a third one, runs that none names, stores with nothing that is needed | removed; those of checkpoints are counted |
+//! | folders that somebody has put beside ours | left alone; one with a store's name goes with the stores |
 //! | a chunk of an older opening behind a cut | never taken for a later one: epochs |
 //! | copies of an opening that was killed | not believed, copied again: a store has the number of its opening, and the sidecar says which came to their end |
 //! | damage that the sidecar vouches for | refused: position named |
 //! | corrupt middle: damage that only the log behind it vouches for | refused: position named |
+//! | a chunk whose entries do not fill it | refused: position named |
 //! | no checkpoint usable, and the log cut | refused: says what is wrong with each |
 //! | log missing, after an orderly close with a checkpoint that has everything: a backup, say | opened |
 //! | log missing otherwise | refused: a folder does not go by itself; a salvage says whether anything is lost |
@@ -265,7 +267,8 @@
 //! | another program's directory, or one in use | refused, says what or by whom |
 //! | crashes at any step of an opening, a checkpoint or a cut, two in a row | as after one: each step leaves the next opening the same to decide on |
 //!
-//! What is refused is left as it was found.
+//! What is refused is left as it was found, however long its log. A running engine makes no checkpoint once its directory was
+//! moved away: another may be in its place.
 //! [`salvage`](crate::salvage) brings what can be proven of it into a new directory.
 //!
 //! An id of a hold that a crash took back (told to nobody as durable) is not mistaken for the hold that uses its slot

@@ -240,7 +240,8 @@ pub struct Metrics {
     pub ledger_bytes: u64,
     /// One is being written.
     pub checkpoint_under_way: bool,
-    /// Why the last attempt at one has failed, if it has: the log grows until one succeeds.
+    /// Why the last attempt at one has failed, if it has: the log grows until one succeeds, or, if it has gone on failing for
+    /// four times [`checkpoint_bytes`](crate::Config::checkpoint_bytes), until the directory is opened again.
     pub checkpoint_failure: Option<Arc<str>>,
     /// How far engine time is ahead of the wall clock, in milliseconds; below zero it is behind.
     pub clock_ahead_ms: i64,

@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
+use common::damage::{everything, files_under, flip};
 use common::{Dice, Disk, ON_DISK, insist};
-use stockhold::error::{BackupError, OpenError};
+use stockhold::error::{BackupError, CheckpointError, OpenError};
 use stockhold::inspect::Inspection;
-use stockhold::{Confirm, Durability, Engine, HoldId, HoldState, OpKey, Position, Reserve};
+use stockhold::{Confirm, Durability, Engine, HoldId, HoldState, OpKey, Position, Receive, Reserve};
 
 const THREADS: usize = 3;
 const COPIES: usize = 4;
@@ -177,13 +178,63 @@ fn a_place_that_is_taken_or_inside_is_refused() {
     assert!(!inside.exists());
     drop(inspection);
     let shop = disk.open();
-    assert!(matches!(shop.engine.backup(&target), Err(BackupError::Exists(_))));
+    let (folder, store) = (inside.with_file_name("checkpoint/copy"), inside.with_file_name("log/000000ff"));
+    for taken in [&target, &inside, &folder, &store] {
+        assert!(matches!(shop.engine.backup(taken), Err(BackupError::Exists(_))), "{taken:?}");
+    }
+    assert!(!inside.exists() && !folder.exists() && !store.exists());
     let file = scratch.path().join("file");
     fs::write(&file, "").unwrap();
     shop.engine.backup(&file).unwrap_err();
     assert_eq!(fs::read(file).unwrap(), b"");
     fs::create_dir(scratch.path().join("empty")).unwrap();
     shop.engine.backup(scratch.path().join("empty")).unwrap();
+}
+
+#[test]
+fn what_is_damaged_is_not_copied() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (disk, _) = copied(scratch.path());
+    let shop = disk.open();
+    shop.engine.checkpoint().unwrap();
+    let runs = files_under(&disk.directory.path().join("checkpoint"));
+    let run = runs.iter().rfind(|path| path.to_str().unwrap().contains("holds-")).unwrap();
+    flip(run);
+    let failed = shop.engine.backup(scratch.path().join("other")).unwrap_err();
+    assert!(matches!(&failed, BackupError::Failed(what) if what.contains("holds-")), "{failed}");
+    Engine::open(scratch.path().join("other"), disk.config()).unwrap_err();
+}
+
+#[test]
+fn an_engine_whose_directory_was_moved_away_leaves_the_one_in_its_place_alone() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (place, aside) = (scratch.path().join("shop"), scratch.path().join("aside"));
+    let disk = Disk::new(Durability::Sync);
+    let sold_in = |engine: &Engine| {
+        let key = engine.declare("poster", "berlin").unwrap();
+        engine.receive(Receive::units(key, 9)).unwrap().wait().unwrap();
+        engine.reserve(Reserve::units(key, 1)).unwrap().wait().unwrap();
+    };
+    let moved = Engine::open(&place, disk.config()).unwrap();
+    sold_in(&moved);
+    moved.checkpoint().unwrap();
+    fs::rename(&place, &aside).unwrap();
+    let engine = Engine::open(&place, disk.config()).unwrap();
+    for _ in 0..2 {
+        sold_in(&engine);
+        engine.checkpoint().unwrap();
+    }
+    let checkpoints = place.join("checkpoint");
+    let before = everything(&checkpoints);
+    sold_in(&moved);
+    assert!(matches!(moved.checkpoint(), Err(CheckpointError::Failed(_))));
+    moved.backup(scratch.path().join("copy")).unwrap_err();
+    drop(moved);
+    assert!(everything(&checkpoints) == before);
+    drop(engine);
+    for (path, held) in [(&place, 2), (&aside, 2)] {
+        assert_eq!(Engine::open(path, disk.config()).unwrap().report().holds_live, held);
+    }
 }
 
 #[test]

@@ -63,6 +63,21 @@ fn o02_no_update_is_lost() {
 }
 
 #[test]
+fn o04_what_a_cart_had_taken_when_it_is_refused_is_all_given_back() {
+    let shop = Shop::with_units(5);
+    let [poster, mug, shirt] = shop.keys();
+    shop.receive(mug, 5);
+    for _ in 0..3 {
+        let refused = shop.try_cart(&[(poster, 5), (mug, 5), (shirt, 1)]);
+        assert_eq!(out_of_stock(&refused), Some(0));
+    }
+    shop.assert_level_of(poster, 5, 0, 0);
+    shop.assert_level_of(mug, 5, 0, 0);
+    shop.cart(&[(poster, 5), (mug, 5)]);
+    shop.assert_level_of(mug, 5, 5, 0);
+}
+
+#[test]
 fn o05_of_release_confirm_and_expiry_at_once_one_wins_and_gives_back_once() {
     let shop = Shop::with_units(3);
     for round in 0..1_000 {

@@ -251,6 +251,22 @@ fn a_path_that_is_a_file_is_an_error_of_the_system() {
 }
 
 #[test]
+fn a_relative_path_is_the_same_wherever_the_process_goes() {
+    let (here, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    std::env::set_current_dir(here.path()).unwrap();
+    let engine = Engine::open("shop", Config::default()).unwrap();
+    engine.declare("poster", "berlin").unwrap();
+    std::env::set_current_dir(elsewhere.path()).unwrap();
+    engine.checkpoint().unwrap();
+    engine.backup("copy").unwrap();
+    drop(engine);
+    for path in [here.path().join("shop"), elsewhere.path().join("copy")] {
+        assert!(Engine::open(path, Config::default()).unwrap().report().checkpoint.is_some());
+    }
+    std::env::set_current_dir("/").unwrap();
+}
+
+#[test]
 fn more_holds_than_are_allowed_now_come_back_all_the_same() {
     let disk = Disk::new(Durability::Interval(5 * SECOND));
     let shop = disk.open();

@@ -304,6 +304,23 @@ fn leftovers() {
 }
 
 #[test]
+fn folders_that_somebody_has_put_beside_ours() {
+    let past = closed(2);
+    for folder in [
+        "log/fffffffe",
+        "log/ffffffff",
+        "log/00000003",
+        "checkpoint/manifest-0000000000000009",
+        "checkpoint/old",
+    ] {
+        fs::create_dir(past.file(folder)).unwrap();
+    }
+    assert_eq!(past.opens().epoch, 4);
+    assert_eq!(past.opens().epoch, 5);
+    assert!(past.file("checkpoint/old").exists());
+}
+
+#[test]
 fn a_third_manifest_that_was_to_be_removed() {
     let past = closed(2);
     let aside = tempfile::tempdir().unwrap();
@@ -361,6 +378,16 @@ fn corrupt_middle_that_only_the_log_behind_it_vouches_for() {
         message.contains(&format!("damaged at position {from} and can be read again from {until}")),
         "{message}"
     );
+}
+
+#[test]
+fn a_chunk_whose_entries_do_not_fill_it() {
+    let past = closed(2);
+    let (start, short) = chunk_behind(past.path(), 1, true, 8, &[0, 4]);
+    store(past.path(), &short);
+    let error = Engine::open(past.path(), past.disk.config()).unwrap_err();
+    assert!(matches!(error, OpenError::Damaged { .. }), "{error:?}");
+    assert!(error.to_string().contains(&format!("its entries end at position {}", start + 4)), "{error}");
 }
 
 #[test]
@@ -422,6 +449,16 @@ fn identity_or_sidecar_missing_or_damaged() {
         assert!(matches!(error, OpenError::Damaged { .. }), "{error:?}");
         assert!(error.to_string().contains(&format!("`{name}` is missing")), "{error}");
     }
+    // Of an engine on the system's clock, of which the directory keeps something too.
+    let past = closed(2);
+    Engine::open(past.path(), Config::default()).unwrap();
+    fs::remove_file(past.file("stockhold")).unwrap();
+    assert!(past.file("clock").exists());
+    let error = Engine::open(past.path(), Config::default()).unwrap_err();
+    assert!(matches!(error, OpenError::Damaged { .. }), "{error:?}");
+    let past = closed(2);
+    fs::write(past.file("stockhold"), [0; 64]).unwrap();
+    assert!(past.refused_as_damaged().1.contains("its identity is empty"));
     let past = closed(2);
     flip(&past.file("stockhold"));
     assert!(past.refused_as_damaged().1.contains("identity"));
@@ -524,6 +561,31 @@ fn another_programs_directory_or_in_use() {
     let _shop = past.disk.open();
     let refused = Engine::open(past.path(), past.disk.config());
     assert!(matches!(refused, Err(OpenError::InUse { pid: Some(pid), .. }) if pid == std::process::id()));
+}
+
+#[test]
+fn what_is_refused_is_left_as_it_was_found_however_long_its_log() {
+    let disk = Disk::new(Durability::Interval(Duration::from_millis(20)));
+    let shop = disk.open();
+    shop.receive(shop.key, 10_000);
+    let reference = [b'x'; 40];
+    for _ in 0..10_000 {
+        drop(insist(|| shop.engine.reserve(Reserve::units(shop.key, 1).reference(&reference))).unwrap());
+    }
+    shop.engine.shutdown().unwrap();
+    let (path, hasty) = (disk.directory.path(), disk.config().checkpoint_bytes(64 << 10));
+    let (_, short) = chunk_behind(path, 1, true, 8, &[0, 4]);
+    store(path, &short);
+    fs::remove_file(path.join("lock")).unwrap();
+    let before = files_under(path);
+    Engine::open(path, hasty.clone()).unwrap_err();
+    fs::remove_file(path.join("lock")).unwrap();
+    assert_eq!(files_under(path), before);
+    // Without what is wrong with it, checkpoints are made of it as soon as it is durable.
+    fs::remove_dir_all(path.join("log/000000ff")).unwrap();
+    let engine = Engine::open(path, hasty).unwrap();
+    assert!(engine.metrics().position_checkpoint.0 > 0);
+    assert_eq!(engine.report().holds_live, 10_000);
 }
 
 // ── crashes on crashes ───────────────────────────────────────────────────────────────────────────────────────

@@ -1,6 +1,6 @@
 //! What checkpoints need of a file system: a folder of files that are written once, and renamed into being.
 
-use std::fs::{self, File};
+use std::fs::{self, DirEntry, File};
 use std::io::{self, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -58,10 +58,11 @@ impl Files for Folder {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             entries => entries?,
         };
-        // A name that is no text is none of ours.
-        entries
-            .filter_map(|entry| entry.map(|entry| entry.file_name().into_string().ok()).transpose())
-            .collect()
+        // A name that is no text is none of ours, nor is a folder.
+        let name = |entry: DirEntry| {
+            Ok(if entry.file_type()?.is_dir() { None } else { entry.file_name().into_string().ok() })
+        };
+        entries.filter_map(|entry| entry.and_then(name).transpose()).collect()
     }
 
     fn open(&self, name: &str) -> io::Result<Box<dyn Read + Send>> {

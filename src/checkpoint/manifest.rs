@@ -28,6 +28,9 @@ const CODEC: bincode::config::Configuration<
     bincode::config::Limit<BYTES_MAX>,
 > = bincode::config::standard().with_limit::<BYTES_MAX>();
 
+/// Far above how many of a kind are left unmerged: all of them are read at once.
+const RUNS_MAX: usize = 64;
+
 const UNFINISHED: &str = "manifest.unfinished";
 
 /// How far the log was folded, and what is known there beside books and holds.
@@ -142,6 +145,9 @@ impl Manifest {
         let counts = [self.number.saturating_mul(2), position, records];
         if counts.into_iter().any(|count| count >= NUMBERS) {
             return Err("it counts further than can be");
+        }
+        if Kind::STATE.into_iter().any(|kind| self.of(kind).len() > RUNS_MAX) {
+            return Err("it names more runs than can be");
         }
         [opened_at_ms, now_ms].into_iter().try_for_each(|at| hold::check_time(Timestamp(at)))?;
         Ok(self)

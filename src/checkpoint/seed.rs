@@ -6,6 +6,7 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 
 use thiserror::Error;
+use xxhash_rust::xxh3::Xxh3Default;
 
 use super::CheckpointError;
 use super::files::{Files, Folder};
@@ -89,27 +90,37 @@ pub(crate) fn seed<E: From<SeedError>>(
     finish().map_err(E::from)
 }
 
-/// Copies everything that a manifest names. What is missing of the ledger is missing in the copy.
+/// Copies everything that a manifest names. What is missing or damaged of the ledger is so in the copy.
 pub(crate) fn copy(from: &dyn Files, manifest: &Manifest, to: &dyn Files) -> Result<(), SeedError> {
     for run in &manifest.runs {
+        let is_ledger = run.kind == Kind::Ledger;
         match copy_run(from, run, to) {
-            Err(SeedError::Io(error))
-                if run.kind == Kind::Ledger && error.kind() == io::ErrorKind::NotFound => {}
+            Err(SeedError::Io(error)) if is_ledger && error.kind() == io::ErrorKind::NotFound => {}
+            Err(SeedError::Checkpoint(CheckpointError::Damaged { .. })) if is_ledger => {}
             copied => copied?,
         }
     }
     Ok(())
 }
 
-/// Copies one file of a checkpoint.
+/// Copies one file of a checkpoint, and sees that it is what was written.
 pub(crate) fn copy_run(from: &dyn Files, run: &RunRef, to: &dyn Files) -> Result<(), SeedError> {
     let (name, mut block) = (run.name(), vec![0; 1 << 20]);
     let mut source = from.open(&name)?;
     let mut target = to.create(&name)?;
+    let (mut hash, mut bytes) = (Xxh3Default::new(), 0);
     loop {
-        match source.read(&mut block)? {
-            0 => return Ok(target.sync()?),
-            bytes => target.write_all(&block[..bytes])?,
+        let read = source.read(&mut block)?;
+        if read == 0 {
+            break;
         }
+        target.write_all(&block[..read])?;
+        hash.update(&block[..read]);
+        bytes += read as u64;
     }
+    target.sync()?;
+    if (bytes, hash.digest()) != (run.bytes, run.hash) {
+        return Err(CheckpointError::damaged(&name, "its hash is another than it should be").into());
+    }
+    Ok(())
 }

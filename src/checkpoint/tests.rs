@@ -192,10 +192,12 @@ fn numbers_that_cannot_be_counted_on_from_are_damage_or_no_numbers() {
         frontier(Frontier { now_ms: u64::MAX, ..Frontier::default() }),
         frontier(Frontier { opened_at_ms: u64::MAX, ..Frontier::default() }),
     ];
-    for manifest in hostile {
+    let run = RunRef { kind: Kind::Ops, number: 2, bytes: 20, entries: 0, latest_ms: 0, hash: 0 };
+    let crowded = Manifest { runs: vec![run; 10_000], ..usual.clone() };
+    for manifest in hostile.into_iter().chain([crowded]) {
         manifest.commit(&*files).unwrap();
         let (shelf, rejected) = Shelf::open(files.clone(), ID).unwrap();
-        assert_eq!((shelf.newest(), rejected.len()), (None, 1), "{manifest:?}");
+        assert_eq!((shelf.newest(), rejected.len()), (None, 1), "{:?}", manifest.frontier);
         fs::remove_file(folder.join(manifest.name())).unwrap();
     }
     // A leftover with such a name does not take the numbers away.

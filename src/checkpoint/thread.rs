@@ -5,8 +5,8 @@
 //! with what has come meanwhile; only what the log itself contradicts ends it for good.
 //!
 //! The fold is held back when the window has grown to [`WINDOWS_MAX`] times its length: then the disk is slower than the
-//! sale, and in the end the ring is full. After a failure it is not: then the log keeps everything instead, and the
-//! next opening reads it.
+//! sale, and in the end the ring is full. After a failure it is not, unless it is just being tried again: then there are
+//! no more in this opening; the log keeps everything instead, and the next opening reads it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use super::manifest::Manifest;
 use super::shelf::{Pins, Retention, Shelf};
 use super::window::{WINDOW_BYTES_MAX, Window};
 use crate::config::Config;
-use crate::log::directory::Identity;
+use crate::log::directory::{Identity, Place};
 use crate::log::writer::{Group, Shared};
 
 /// Windows that may be waiting before the fold is held back, or an opening makes a checkpoint itself.
@@ -88,11 +88,19 @@ pub(crate) struct Checkpointer {
     pins: Arc<Mutex<Pins>>,
     files: Arc<dyn Files>,
     identity: Identity,
+    /// Of the directory.
+    pub place: Place,
 }
 
 impl Checkpointer {
     /// Goes on from the newest checkpoint of `shelf`, behind which the log had `window`.
-    pub(crate) fn new(config: &Config, identity: Identity, shelf: &Shelf, window: Window) -> Self {
+    pub(crate) fn new(
+        config: &Config,
+        identity: Identity,
+        place: Place,
+        shelf: &Shelf,
+        window: Window,
+    ) -> Self {
         let done = shelf.frontier().position;
         let (_, ledger_bytes) = shelf.newest().map_or((0, 0), Manifest::bytes);
         Checkpointer {
@@ -104,6 +112,7 @@ impl Checkpointer {
             pins: shelf.pins(),
             files: Arc::clone(&shelf.files),
             identity,
+            place,
         }
     }
 
@@ -112,10 +121,12 @@ impl Checkpointer {
         let mut intake = self.intake.lock();
         let bytes_max = (self.window_bytes * WINDOWS_MAX).min(WINDOW_BYTES_MAX);
         while intake.window.bytes.len() >= bytes_max && !intake.ended && !intake.gave_up {
-            if intake.failure.is_some() {
+            // Unless it is just being tried again.
+            if intake.failure.is_some() && !intake.under_way {
                 // It may go on failing for long. The log keeps what the window does not.
                 intake.gave_up = true;
                 intake.window = Window::default();
+                self.changed.notify_all(); // somebody may wait for one
                 break;
             }
             self.changed.wait(&mut intake);
@@ -199,6 +210,8 @@ impl Checkpointer {
         window: &Window,
         log: &Shared,
     ) -> Result<(), CheckpointError> {
+        // Another's files may have the same names there.
+        self.place.check().map_err(CheckpointError::io("checkpoint", "looking for it"))?;
         self.turn_once_durable(shelf, window, log, |position| log.sync_up_to(position))
     }
 
@@ -268,7 +281,9 @@ impl Checkpointer {
         intake.failures += 1;
         intake.under_way = false;
         intake.failure = Some(error.to_string().into());
-        if matches!(error, CheckpointError::Contradiction { .. } | CheckpointError::Damaged { .. }) {
+        let is_hopeless =
+            matches!(error, CheckpointError::Contradiction { .. } | CheckpointError::Damaged { .. });
+        if is_hopeless || intake.window.bytes.len() > WINDOW_BYTES_MAX {
             intake.gave_up = true;
             intake.window = Window::default();
         }
@@ -285,5 +300,70 @@ impl Checkpointer {
         } else if !intake.ended {
             self.changed.wait_for(&mut intake, RETRY);
         }
+    }
+}
+
+#[cfg(all(test, not(stockhold_loom)))]
+mod tests {
+    use std::io;
+    use std::thread;
+
+    use super::*;
+    use crate::checkpoint::files::Folder;
+    use crate::log::directory::Directory;
+    use crate::log::writer::Payload;
+
+    const WINDOW_BYTES: usize = 64 << 10;
+
+    /// One whose first checkpoint has failed.
+    fn failed() -> Checkpointer {
+        let directory = Directory::nowhere(Identity::random()).unwrap();
+        let files = Arc::new(Folder::at("/nowhere".into()));
+        let (shelf, _) = Shelf::open(files, directory.identity.id).unwrap();
+        let config = Config::default().checkpoint_bytes(WINDOW_BYTES);
+        let (identity, place) = (directory.identity, directory.place().unwrap());
+        let checkpointer = Checkpointer::new(&config, identity, place, &shelf, Window::default());
+        checkpointer.take_in(&group());
+        let window = checkpointer.due_window(false).unwrap();
+        checkpointer
+            .put_back(window, &CheckpointError::io("ops-1", "creating it")(io::ErrorKind::Other.into()));
+        checkpointer
+    }
+
+    fn group() -> Group {
+        let payload = Payload { bytes: vec![0; WINDOW_BYTES], ..Payload::default() };
+        Group { chunks: vec![payload], end: 0, tip: Default::default() }
+    }
+
+    #[test]
+    fn who_waits_for_a_checkpoint_when_they_are_given_up_is_told() {
+        let checkpointer = failed();
+        thread::scope(|scope| {
+            let waiting = scope.spawn(|| checkpointer.request(1));
+            while checkpointer.intake.lock().wanted == 0 {
+                thread::yield_now();
+            }
+            (0..WINDOWS_MAX).for_each(|_| checkpointer.take_in(&group()));
+            assert!(waiting.join().unwrap().unwrap_err().contains("ops-1"));
+        });
+    }
+
+    #[test]
+    fn a_checkpoint_that_is_being_tried_again_is_not_given_up() {
+        let checkpointer = failed();
+        let _under_way = checkpointer.due_window(false).unwrap();
+        thread::scope(|scope| {
+            let fold = scope.spawn(|| (0..=WINDOWS_MAX).for_each(|_| checkpointer.take_in(&group())));
+            while checkpointer.intake.lock().window.bytes.len() < WINDOWS_MAX * WINDOW_BYTES {
+                assert!(!checkpointer.intake.lock().gave_up);
+                thread::yield_now();
+            }
+            let mut made = checkpointer.intake.lock();
+            (made.failure, made.under_way, made.window) = (None, false, Window::default());
+            checkpointer.changed.notify_all();
+            drop(made);
+            fold.join().unwrap();
+        });
+        assert!(!checkpointer.intake.lock().gave_up);
     }
 }

@@ -14,6 +14,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use super::{Look, Timestamp, Uptime, millis_ceil};
+use crate::config::CLOCK_MAX_MS;
 
 const MAGIC: [u8; 4] = [0xD6, b'C', b'L', 0x9C];
 const FORMAT: u16 = 1;
@@ -32,10 +33,12 @@ impl Kept {
         Kept { boot: uptime.boot, uptime_ms: uptime.since.as_millis() as u64, engine }
     }
 
-    /// Engine time now, if the machine is up since. Rounded up, so that it does not fall.
+    /// Engine time now, if the machine is up since, and it is one that a clock may say. Rounded up, so that it does not
+    /// fall.
     fn at(&self, uptime: Uptime) -> Option<Timestamp> {
         let passed_ms = millis_ceil(uptime.since).checked_sub(self.uptime_ms)?;
-        (uptime.boot == self.boot).then(|| Timestamp(self.engine.0.saturating_add(passed_ms)))
+        let engine_ms = self.engine.0.saturating_add(passed_ms);
+        (uptime.boot == self.boot && engine_ms < CLOCK_MAX_MS).then_some(Timestamp(engine_ms))
     }
 
     fn encode(&self) -> [u8; BYTES] {
@@ -115,6 +118,10 @@ mod tests {
         assert_eq!(KEPT.at(up(7, 8_000)), Some(Timestamp(1_800_000_003_000)));
         assert_eq!(KEPT.at(up(8, 8_000)), None, "another start of the machine");
         assert_eq!(KEPT.at(up(7, 4_000)), None, "uptime does not fall");
+        for engine_ms in [CLOCK_MAX_MS - 1_000, u64::MAX] {
+            let kept = Kept { engine: Timestamp(engine_ms), ..KEPT };
+            assert_eq!(kept.at(up(7, 6_000)), None, "a time behind which no log could be read again");
+        }
     }
 
     #[test]

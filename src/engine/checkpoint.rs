@@ -4,7 +4,6 @@ use std::path::Path;
 
 use super::core::Core;
 use crate::checkpoint::seed::{self, SeedError};
-use crate::checkpoint::thread::Checkpointer;
 use crate::error::{BackupError, CheckpointError};
 use crate::types::Position;
 
@@ -24,10 +23,12 @@ impl Core {
 
     /// Copies a checkpoint of everything that was answered before this call into a new directory; its position.
     pub(super) fn backup(&self, target: &Path) -> Result<Position, BackupError> {
+        let checkpointer = self.checkpointer.as_ref().ok_or(CheckpointError::InMemory)?;
+        seed::check_outside(target, checkpointer.place.layout.path())?;
         seed::check(target)?;
         self.checkpoint()?;
-        let pinned = self.checkpointer.as_ref().map(Checkpointer::pin);
-        let pinned = pinned.ok_or(CheckpointError::InMemory)?;
+        checkpointer.place.check().map_err(SeedError::from)?;
+        let pinned = checkpointer.pin();
         let newest = pinned.manifests.last().ok_or(CheckpointError::InMemory)?;
         seed::seed(target, &pinned.identity, self.epoch, |files| {
             seed::copy(&*pinned.files, newest, files)?;

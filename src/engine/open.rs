@@ -208,10 +208,15 @@ fn assemble(
     if let Some(shelf) = &shelf {
         shared.cut_below(shelf.log_from());
     }
-    let directory = log.as_ref().map(|log| log.directory.identity);
-    let checkpointer = shelf.as_ref().zip(directory);
-    let checkpointer =
-        checkpointer.map(|(shelf, identity)| Checkpointer::new(&config, identity, shelf, window));
+    let checkpointer = match shelf.as_ref().zip(log.as_ref()) {
+        Some((shelf, log)) => {
+            let (identity, place) = (log.directory.identity, log.directory.place());
+            let place =
+                place.map_err(|error| OpenError::Io(format!("cannot use the file `lock` ({error})")))?;
+            Some(Checkpointer::new(&config, identity, place, shelf, window))
+        }
+        None => None,
+    };
     let core = Arc::new(Core {
         timers: (0..shards).map(|_| Timers::new(opened_at)).collect(),
         tally: Tally::new(shards),

@@ -41,6 +41,8 @@ pub(super) struct Recovered {
     pub shelf: Option<Shelf>,
     /// The log behind the newest checkpoint.
     pub window: Window,
+    /// There was too much of it to gather: it is read once more, when it is durable.
+    is_long: bool,
     pub began: Began,
     /// Checkpoints that were damaged, and why.
     pub rejected: Vec<String>,
@@ -60,6 +62,7 @@ impl Recovered {
             answers: answers(identity),
             shelf: None,
             window: Window::default(),
+            is_long: false,
             began: Began::default(),
             rejected: Vec::new(),
             removed: 0,
@@ -102,7 +105,11 @@ impl Recovered {
         Some(())
     }
 
-    /// Makes a checkpoint of what was replayed so far, all of which is durable.
+    fn windows_bytes_max(&self) -> usize {
+        WINDOWS_MAX * self.config.checkpoint_bytes
+    }
+
+    /// Makes a checkpoint of the window, all of which is durable.
     fn catch_up(&mut self) -> Result<(), CheckpointError> {
         let Some(shelf) = &mut self.shelf else { return Ok(()) };
         shelf.write(&self.window, &Retention::of(&self.config), &|| false, |_| true)?;
@@ -144,10 +151,33 @@ impl Replay for Recovered {
         };
         let folded = self.fold.payload(found.header.start, payload, &mut remember);
         folded.map_err(|contradiction| contradiction.to_string())?;
-        self.window.push(found.header.start, payload);
-        self.window.end = Tip::after(found);
-        if found.header.commit && self.window.bytes.len() >= WINDOWS_MAX * self.config.checkpoint_bytes {
-            self.catch_up().map_err(|error| error.to_string())?;
+        if self.fold.position != found.header.end() {
+            return Err(format!("its entries end at position {}", self.fold.position));
+        }
+        self.is_long |= self.window.bytes.len() >= self.windows_bytes_max();
+        if !self.is_long {
+            self.window.push(found.header.start, payload);
+            self.window.end = Tip::after(found);
+        }
+        Ok(())
+    }
+
+    fn durable(
+        &mut self,
+        chain: &[Found],
+        read: &dyn Fn(&Found) -> Result<Vec<u8>, LogError>,
+    ) -> Result<(), LogError> {
+        if !self.is_long {
+            return Ok(());
+        }
+        let begin = self.shelf.as_ref().map(Shelf::frontier).unwrap_or_default();
+        self.window = Window { end: begin.tip(), ..Window::default() };
+        for found in chain {
+            self.window.push(found.header.start, &read(found)?);
+            self.window.end = Tip::after(found);
+            if found.header.commit && self.window.bytes.len() >= self.windows_bytes_max() {
+                self.catch_up()?;
+            }
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
@@ -514,4 +514,43 @@ fn a_counter_that_is_off_is_drift_whichever_way() {
         let way = if off > 0 { "1 units more" } else { "1 units fewer" };
         assert!(matches!(&error, VerifyError::Drift(drift) if drift.what.contains(way)), "{error}");
     }
+}
+
+/// Stores that move their chunks about: none is where a reading has found it, when it is first looked for there.
+struct Moving {
+    stores: Arc<dyn Stores>,
+    moved: Mutex<BTreeSet<u64>>,
+}
+
+impl Stores for Moving {
+    fn list(&self) -> std::io::Result<Vec<u32>> {
+        self.stores.list()
+    }
+    fn scan(&self, store: u32, seen: &mut dyn FnMut(Seen)) -> std::io::Result<()> {
+        self.stores.scan(store, seen)
+    }
+    fn read(&self, found: &Found) -> std::io::Result<Vec<u8>> {
+        if self.moved.lock().unwrap().insert(found.hash) {
+            return Err(std::io::ErrorKind::InvalidData.into());
+        }
+        self.stores.read(found)
+    }
+    fn create(&self, store: u32) -> Result<Box<dyn Store>, StoreError> {
+        self.stores.create(store)
+    }
+    fn remove(&self, store: u32) -> std::io::Result<()> {
+        self.stores.remove(store)
+    }
+}
+
+#[test]
+fn chunks_that_move_while_they_are_verified_are_no_drift() {
+    let (directory, clock) = (tempfile::tempdir().unwrap(), Arc::new(ManualClock::new(START)));
+    let stores = Moving { stores: Arc::new(Disk::default()), moved: Mutex::default() };
+    let engine = on_stores(directory.path(), Arc::new(stores), still(&clock));
+    let key = engine.declare("poster", "berlin").unwrap();
+    for _ in 0..20 {
+        engine.receive(Receive::units(key, 9)).unwrap().wait().unwrap();
+    }
+    assert_eq!(engine.verify().unwrap().records, 22);
 }

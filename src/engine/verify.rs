@@ -2,7 +2,6 @@
 //! the log says.
 
 use std::fmt;
-use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ use crate::error::{CheckpointError, VerifyError};
 use crate::fold::follower::Probe;
 use crate::fold::verify::{Drift, Verifier};
 use crate::log::chunk::HEADER_BYTES;
-use crate::log::recovery::{read, survey};
+use crate::log::recovery::{LogError, read, survey};
 use crate::log::scan::{Found, Tip};
 use crate::log::stores::Stores;
 use crate::stock::counter::Reading;
@@ -27,7 +26,8 @@ const LOOKS: usize = 64;
 /// How often a key is looked at again that others are just taking from, and how long after.
 const ROUNDS: usize = 200;
 const ROUND: Duration = Duration::from_millis(5);
-/// The store moves its pages while they are read: a chunk may be missed in one reading of its file.
+/// The store moves its pages while they are read: a chunk may be missed in one reading of its file, or lie elsewhere
+/// after it.
 const READINGS: usize = 5;
 
 /// What was verified.
@@ -80,32 +80,30 @@ impl Core {
         let Some((newest, older)) = pinned.manifests.split_last() else { return Ok(()) };
         let base = older.last().map_or(Ok(Loaded::default()), read_whole)?;
         let from = older.last().map_or(Tip::ORIGIN, |older| older.frontier.tip());
-        let (chain, stores) = self.chain(from, newest.frontier.tip())?;
+        let stores = self.log.stores().ok_or(CheckpointError::InMemory)?;
+        let mut chain = chain(&*stores, from, newest.frontier.tip())?;
         let mut verifier = Verifier::from(base.fold)?;
         let before = verifier.fold.records;
-        for found in &chain {
-            let chunk = read(&*stores, found)?;
-            verifier.chunk(&found.header, &chunk[HEADER_BYTES..])?;
+        let (mut at, mut readings) = (0, 1);
+        while let Some(found) = chain.get(at) {
+            match read(&*stores, found) {
+                Ok(chunk) => {
+                    verifier.chunk(&found.header, &chunk[HEADER_BYTES..])?;
+                    (at, readings) = (at + 1, 1);
+                }
+                // It lies elsewhere by now, and so may those behind it: the same chain, since hashes link it.
+                Err(LogError::Unreadable { .. }) if readings < READINGS => {
+                    chain = self::chain(&*stores, from, newest.frontier.tip())?;
+                    readings += 1;
+                }
+                Err(error) => return Err(error.into()),
+            }
         }
         verifier.same_as(&read_whole(newest)?.fold)?;
         (verified.from, verified.position) = (Position(from.end), Position(newest.frontier.position));
         verified.records = verifier.fold.records - before;
         verified.holds = verifier.fold.holds.iter().count() as u64;
         Ok(())
-    }
-
-    /// The chunks between two tips, hash by hash.
-    fn chain(&self, from: Tip, to: Tip) -> Result<(Vec<Found>, Arc<dyn Stores>), VerifyError> {
-        let stores = self.log.stores().ok_or(CheckpointError::InMemory)?;
-        let mut missing = from.end;
-        for _ in 0..READINGS {
-            match survey(&*stores)?.chain_back(from, to) {
-                Ok(chain) => return Ok((chain, stores)),
-                Err(reached) => missing = reached,
-            }
-        }
-        let what = format!("the chunk that ends at {missing} is not in the log's files, or is damaged there");
-        Err(Drift { position: Position(missing), what }.into())
     }
 
     /// Compares each counter with the book at a position at which nothing was under way.
@@ -164,6 +162,19 @@ impl Core {
         let what = format!("the counter of {name} has {more} units {way} on sale than the log says");
         Drift { position: Position(self.follower.position.position()), what }
     }
+}
+
+/// The chunks between two tips, hash by hash.
+fn chain(stores: &dyn Stores, from: Tip, to: Tip) -> Result<Vec<Found>, VerifyError> {
+    let mut missing = from.end;
+    for _ in 0..READINGS {
+        match survey(stores)?.chain_back(from, to) {
+            Ok(chain) => return Ok(chain),
+            Err(reached) => missing = reached,
+        }
+    }
+    let what = format!("the chunk that ends at {missing} is not in the log's files, or is damaged there");
+    Err(Drift { position: Position(missing), what }.into())
 }
 
 fn off_by(probe: &Probe) -> Option<i64> {

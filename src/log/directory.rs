@@ -17,7 +17,7 @@
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, Read, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
@@ -131,13 +131,16 @@ pub(crate) struct Directory {
     /// True until [`commit`](Self::commit): there is no identity on the disk yet.
     pub(crate) fresh: bool,
     /// Dropping it lets go of the lock.
-    _lock: Lock,
+    lock: Lock,
 }
 
 impl Directory {
     /// Takes the directory at `path`, creating it if there is none. Completes a creation that a crash interrupted.
     pub(crate) fn open(path: &Path) -> Result<Self, DirectoryError> {
-        let layout = Layout { path: path.to_owned() };
+        let io = |error| DirectoryError::Io { path: path.to_owned(), doing: "looking for it", error };
+        // It is written to for as long as the engine runs, wherever the process goes meanwhile.
+        let path = &std::path::absolute(path).map_err(io)?;
+        let layout = Layout { path: path.clone() };
         create_durably(path).map_err(layout.io("creating it"))?;
         // Before the first byte is written: is it ours, or nobody's?
         if read_identity(&layout)?.is_none() {
@@ -154,7 +157,7 @@ impl Directory {
                 Identity::random()
             }
         };
-        Ok(Self { layout, identity, fresh, _lock: lock })
+        Ok(Self { layout, identity, fresh, lock })
     }
 
     /// A directory that is nowhere: for an engine whose log and files are given.
@@ -162,7 +165,12 @@ impl Directory {
     pub(crate) fn nowhere(identity: Identity) -> io::Result<Self> {
         let (layout, lock) =
             (Layout { path: PathBuf::from("/dev/null/nowhere") }, Lock(File::open("/dev/null")?));
-        Ok(Self { layout, identity, fresh: false, _lock: lock })
+        Ok(Self { layout, identity, fresh: false, lock })
+    }
+
+    /// Where it is now.
+    pub(crate) fn place(&self) -> io::Result<Place> {
+        Ok(Place { layout: self.layout.clone(), lock: file_id(&self.lock.0.metadata()?) })
     }
 
     /// Makes a fresh directory a stockhold directory: the last step of its creation.
@@ -182,6 +190,27 @@ impl Directory {
         self.fresh = false;
         Ok(())
     }
+}
+
+/// Where a directory that was locked is, or was: names are not kept by a lock.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    pub(crate) layout: Layout,
+    lock: (u64, u64),
+}
+
+impl Place {
+    /// An error once another directory is there, or none.
+    pub(crate) fn check(&self) -> io::Result<()> {
+        let is_there =
+            fs::metadata(self.layout.path.join(LOCK)).is_ok_and(|lock| file_id(&lock) == self.lock);
+        if is_there { Ok(()) } else { Err(io::Error::other("the directory was moved away from its place")) }
+    }
+}
+
+/// Which file it is, whatever its name.
+fn file_id(file: &fs::Metadata) -> (u64, u64) {
+    (file.dev(), file.ino())
 }
 
 /// A directory that is only read. No engine can open it meanwhile.
@@ -268,7 +297,8 @@ fn create_durably(path: &Path) -> io::Result<()> {
 fn refuse_foreign(layout: &Layout) -> Result<(), DirectoryError> {
     for entry in fs::read_dir(&layout.path).map_err(layout.io("listing it"))? {
         let name = entry.map_err(layout.io("listing it"))?.file_name();
-        let ours = [IDENTITY_UNFINISHED, LOCK, LOG, DURABLE, CHECKPOINT].iter().any(|ours| name == *ours);
+        let ours =
+            [IDENTITY_UNFINISHED, LOCK, LOG, DURABLE, CHECKPOINT, CLOCK].iter().any(|ours| name == *ours);
         if !ours {
             return Err(DirectoryError::Foreign { path: layout.path.clone(), found: name.into() });
         }
@@ -329,6 +359,7 @@ fn read_identity(layout: &Layout) -> Result<Option<Identity>, DirectoryError> {
     decode(&bytes).map(Some).map_err(|problem| match problem {
         Problem::Foreign => DirectoryError::Foreign { path: layout.path.clone(), found: IDENTITY.into() },
         Problem::Newer(found) => DirectoryError::Newer { path: layout.path.clone(), found, known: FORMAT },
+        Problem::Empty => layout.corrupt("its identity is empty"),
         Problem::Corrupt => layout.corrupt("its identity does not match its checksum"),
         Problem::Segments(found) => {
             layout.corrupt(format!("it has segments of {found} bytes, this build writes {SEGMENT_BYTES}"))
@@ -340,6 +371,7 @@ fn read_identity(layout: &Layout) -> Result<Option<Identity>, DirectoryError> {
 enum Problem {
     Foreign,
     Newer(u32),
+    Empty,
     Corrupt,
     Segments(u32),
 }
@@ -356,6 +388,9 @@ fn encode(identity: &Identity) -> Vec<u8> {
 }
 
 fn decode(bytes: &[u8]) -> Result<Identity, Problem> {
+    if bytes.iter().all(|byte| *byte == 0) {
+        return Err(Problem::Empty); // as a crash leaves a file whose bytes were not on the disk
+    }
     let rest = bytes.strip_prefix(MAGIC.as_slice()).ok_or(Problem::Foreign)?;
     let (format, rest) = rest.split_first_chunk::<4>().ok_or(Problem::Corrupt)?;
     let format = u32::from_le_bytes(*format);

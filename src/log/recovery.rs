@@ -51,6 +51,16 @@ pub(crate) trait Replay {
 
     /// The next chunk, and its records. Its error stops the opening.
     fn chunk(&mut self, found: &Found, payload: &[u8]) -> Result<(), String>;
+
+    /// All of it was taken, and is durable now: from here on something may be written of it. `read` gives the payload of a
+    /// chunk once more.
+    fn durable(
+        &mut self,
+        _chain: &[Found],
+        _read: &dyn Fn(&Found) -> Result<Vec<u8>, LogError>,
+    ) -> Result<(), LogError> {
+        Ok(())
+    }
 }
 
 /// A log that is read from its beginning.
@@ -235,8 +245,10 @@ pub(crate) fn recover(
     }
     let index = survey(&**stores)?;
     let mut verdict = decide(&index, proven, start)?;
-    // A store has the number of the opening that began it, so the sidecar says which openings came to their end.
-    let number = numbers.last().map_or(1, |last| last.saturating_add(1)).max(verdict.epoch_next);
+    // A store has the number of the opening that began it, so the sidecar says which openings came to their end. Never one
+    // that is there: a killed opening's, or whatever somebody has put beside them.
+    let number = (verdict.epoch_next..u32::MAX).find(|number| !numbers.contains(number));
+    let number = number.ok_or(Refusal::Epochs)?;
     verdict.epoch_next = number;
     for found in &verdict.chain {
         let chunk = read(&**stores, found)?;
@@ -265,6 +277,7 @@ pub(crate) fn recover(
         bytes_rewritten += if is_believed(found) { 0 } else { chunk.len() as u64 };
     }
     store.sync()?;
+    into.durable(&verdict.chain, &|found| Ok(read(&**stores, found)?.split_off(HEADER_BYTES)))?;
     let end = |store: u32| of(store).map(|found| found.header.end()).max().unwrap_or(0);
     let kept = numbers.iter().map(|store| (*store, if short.contains(store) { 0 } else { end(*store) }));
     let older = Older { stores: Arc::clone(stores), kept: kept.collect() };

@@ -11,7 +11,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use crossbeam::channel::Sender;
+use crossbeam::channel::{SendTimeoutError, Sender};
 use parking_lot::Mutex;
 
 use super::chunk::{self, ChunkHeader};
@@ -36,6 +36,8 @@ const NAP: Duration = Duration::from_millis(50);
 /// How long an engine in memory lets its next group gather: far less than the smallest ring takes to fill.
 #[cfg(not(stockhold_loom))]
 const GATHER: Duration = Duration::from_micros(100);
+/// How long the log lets itself be held back by the fold until it looks again whether something is to be synced.
+const HELD_BACK: Duration = Duration::from_millis(1);
 /// How far the sidecar may lag behind.
 const SIDECAR_LAG: Duration = Duration::from_millis(100);
 /// Chunks removed at a time while nothing else is to be done.
@@ -295,10 +297,22 @@ impl Log {
         self.write(&group)?;
         group.tip = self.tip;
         let chunks = group.chunks.len();
-        // A full channel holds the log back until the fold has caught up. A fold that is gone folds nothing.
-        let _ = self.writer.fold.send(group);
+        self.hand_on(group)?;
         self.cut(2 * chunks)?;
         Ok(Turn::Wrote)
+    }
+
+    /// Gives a group to the fold; a full channel holds the log back until the fold has caught up. That may itself wait for
+    /// a checkpoint, which waits for a sync: so what is to be synced meanwhile is.
+    fn hand_on(&mut self, mut group: Group) -> Result<(), StoreError> {
+        loop {
+            match self.writer.fold.send_timeout(group, HELD_BACK) {
+                Err(SendTimeoutError::Timeout(held_back)) => group = held_back,
+                // A fold that is gone folds nothing.
+                Ok(()) | Err(SendTimeoutError::Disconnected(_)) => return Ok(()),
+            }
+            self.sync_if_due()?;
+        }
     }
 
     /// Until the next sync of an interval is due, if that is sooner.
@@ -458,6 +472,7 @@ impl Log {
 mod tests {
     use super::*;
     use crate::log::record::{RECORD_BYTES_MAX, words_for};
+    use crate::log::recovery::Beginning;
     use crate::log::ring::Share;
     use crate::log::tests::{Random, seed};
 
@@ -495,5 +510,27 @@ mod tests {
         }
         assert_eq!((at, log.writer.shared.ring.used_words()), (end, 0));
         assert!(read == written && chunks > 50);
+    }
+
+    #[test]
+    fn a_fold_that_holds_the_log_back_may_wait_for_a_sync() {
+        let directory = tempfile::tempdir().unwrap();
+        let (log, _) =
+            OpenLog::open(directory.path(), &mut Beginning(|_: &ChunkHeader, _: &[u8]| Ok(()))).unwrap();
+        let shared = Arc::new(Shared::new(1 << 13, 0, None));
+        let words = words_for(9);
+        shared.ring.claim(words, Share::Take).unwrap().draw(words).fill(&[0; 9]);
+        // It takes the group when the checkpoint is made that it waits for, and not before.
+        let (fold, groups) = crossbeam::channel::bounded(0);
+        let durability = Durability::Interval(Duration::from_secs(3_600));
+        let mut log = Log::new(Writer { shared: Arc::clone(&shared), log: Some(log), fold, durability });
+        std::thread::scope(|scope| {
+            scope.spawn(move || log.turn().unwrap());
+            while shared.durable.position() < words {
+                std::thread::yield_now();
+            }
+            assert!(shared.sync_up_to(words));
+            assert_eq!(groups.recv().unwrap().end, words);
+        });
     }
 }

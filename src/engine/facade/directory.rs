@@ -81,8 +81,8 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// [`BackupError::Exists`] for a place with something in it. After [`BackupError::Failed`] what was written is no
-    /// directory that opens; remove it.
+    /// [`BackupError::Exists`] for a place with something in it, or inside of the directory. After [`BackupError::Failed`] what
+    /// was written is no directory that opens; remove it.
     pub fn backup(&self, directory: impl AsRef<Path>) -> Result<Position, BackupError> {
         self.inner.core.backup(directory.as_ref())
     }
