@@ -51,6 +51,8 @@ pub(crate) struct Shelf {
     directory: [u8; 16],
     /// The oldest first.
     kept: Vec<Manifest>,
+    /// Given up, and perhaps still in the folder.
+    has_rejected: bool,
     next_number: u64,
     openings: Openings,
     pins: Arc<Mutex<Pins>>,
@@ -82,7 +84,8 @@ impl Shelf {
         // A crash may have kept the one that was to be removed.
         kept.drain(..kept.len().saturating_sub(KEPT));
         let (openings, pins) = (Openings::default(), Arc::default());
-        Ok((Shelf { files, directory, kept, next_number, openings, pins }, rejected))
+        let has_rejected = false;
+        Ok((Shelf { files, directory, kept, has_rejected, next_number, openings, pins }, rejected))
     }
 
     pub(crate) fn newest(&self) -> Option<&Manifest> {
@@ -97,7 +100,7 @@ impl Shelf {
 
     /// Gives up the newest, which cannot be used.
     pub(crate) fn reject_newest(&mut self) {
-        self.kept.pop();
+        self.has_rejected |= self.kept.pop().is_some();
     }
 
     /// Reads the newest that is whole; those that are not are given up, and told. `ops` gets its operations with op keys;
@@ -164,6 +167,11 @@ impl Shelf {
         stopped: &dyn Fn() -> bool,
         durable: impl FnOnce(u64) -> bool,
     ) -> Result<(), CheckpointError> {
+        // Else, after a crash, one that was given up would count as the older of the two that are kept.
+        if self.has_rejected {
+            self.tidy()?;
+            self.has_rejected = false;
+        }
         let files = Arc::clone(&self.files);
         let number = self.next_number;
         // A number is used once, whatever becomes of it.

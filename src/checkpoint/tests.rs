@@ -279,6 +279,37 @@ fn two_checkpoints_are_kept_and_the_log_is_needed_from_the_older_on() {
     }
 }
 
+#[test]
+fn one_that_was_given_up_is_gone_before_the_next_is_made() {
+    let mut random = Random(seed());
+    let scratch = tempfile::tempdir().unwrap();
+    let (mut made, mut story) = (shelf(scratch.path()), Story::random(&mut random, 50));
+    for _ in 0..2 {
+        write(&mut made, &story.window).unwrap();
+        story.window.clear();
+        (0..50).for_each(|_| story.step(&mut random));
+    }
+    // Its log would not reach back to the one before, were it to count as one of two after a crash.
+    let damaged = made.newest().unwrap().clone();
+    let folder = scratch.path().join("checkpoint");
+    fs::remove_file(folder.join(damaged.runs[0].name())).unwrap();
+    let (mut shelf, _) = Shelf::open(Arc::new(Folder::at(folder.clone())), ID).unwrap();
+    let (_, loaded) = shelf.load_newest(&mut Vec::new(), &mut |_| {}).unwrap().unwrap();
+    shelf.start_from(loaded.openings);
+    let mut window = Window { end: shelf.frontier().tip(), ..Window::default() };
+    let opened = Record::Opened { epoch: 2, at_unix_ms: EPOCH_2020_MS };
+    let encoded = Encoded::new(&opened).unwrap();
+    window.push(window.end.end, encoded.as_bytes());
+    window.end.end += encoded.words();
+    let mut looked = false;
+    let durable = |_| {
+        looked = !folder.join(damaged.name()).exists();
+        true
+    };
+    shelf.write(&window, &Retention::default(), &|| false, durable).unwrap();
+    assert!(looked, "a manifest that was given up is still there");
+}
+
 /// A folder that nothing can be removed from.
 struct Sticky(Folder);
 
