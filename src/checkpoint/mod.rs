@@ -28,7 +28,9 @@
 //!
 //! 1. A manifest is committed when everything that it names is durable, and the log is durable up to its position.
 //! 2. Two manifests are kept. The log is cut only below the older one, so that the younger one may be lost.
-//! 3. Nothing that a kept manifest names is changed or removed. What none names is a leftover, and is removed.
+//! 3. An opening makes the names that it has found durable before it counts on them: a process that was killed may have
+//!    left one that the power would take back.
+//! 4. Nothing that a kept manifest names is changed or removed. What none names is a leftover, and is removed.
 
 pub(crate) mod entry;
 pub(crate) mod files;

@@ -124,6 +124,15 @@ impl Shelf {
         Ok(None)
     }
 
+    /// Makes what an opening has found durable: a process that was killed may have left names that the disk does not have
+    /// yet, and from here on the log is cut below the older of them.
+    pub(crate) fn sync(&self) -> Result<(), CheckpointError> {
+        if self.kept.is_empty() {
+            return Ok(());
+        }
+        self.files.sync().map_err(CheckpointError::io("checkpoint", "syncing it"))
+    }
+
     /// In which openings the holds were made, at the newest's end.
     pub(crate) fn start_from(&mut self, openings: Openings) {
         self.openings = openings;

@@ -167,6 +167,9 @@ impl Replay for Recovered {
         chain: &[Found],
         read: &dyn Fn(&Found) -> Result<Vec<u8>, LogError>,
     ) -> Result<(), LogError> {
+        if let Some(shelf) = &self.shelf {
+            shelf.sync()?;
+        }
         if !self.is_long {
             return Ok(());
         }

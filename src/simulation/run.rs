@@ -104,6 +104,14 @@ fn a_seed_is_one_life_and_no_other() {
     }
 }
 
+/// Seeds of lives that failed once, and what was wrong. They say something as long as lives are drawn as they were.
+#[test]
+fn what_failed_once_does_not_fail_again() {
+    // An opening counted on a checkpoint's name that the power could still take back.
+    let failed = [9_988_576_287_608_344_933];
+    failed.into_iter().for_each(|seed| drop(one(seed).unwrap()));
+}
+
 #[test]
 fn whatever_the_disk_does_the_contract_holds() {
     let first = seed();
