@@ -64,6 +64,7 @@ use crate::hold::id::HoldIds;
 use crate::hold::lines::Line;
 use crate::log::at_rest::LogAtRest;
 use crate::log::record::Place;
+use crate::log::recovery::LogError;
 use crate::log::verdict::Cut;
 use crate::types::{HoldId, Position, Reference};
 
@@ -316,13 +317,39 @@ impl Inspection {
     }
 
     /// Reads all of the ledger, each byte of which must be what was written and each record one behind the other up to the
-    /// newest checkpoint; how many entries it has. An [`Inspection`] does not do so by itself.
+    /// newest checkpoint; how many entries it has. If it begins where the directory did, all that ever happened is judged
+    /// as [`drift`](Self::drift) says, and must come to what the checkpoint and the log come to. An [`Inspection`] does
+    /// not do so by itself. Cost in memory: then as much as an inspection once more, however long the ledger is.
     ///
     /// # Errors
     ///
-    /// [`Damaged`](OpenError::Damaged) with the position from which on it cannot be read. The directory opens all the same.
+    /// [`Damaged`](OpenError::Damaged) with the position from which on it cannot be read, or of the first entry that
+    /// contradicts what lies before it. The directory opens all the same.
     pub fn verify_ledger(&self) -> Result<u64, OpenError> {
-        Log::of_ledger(self).count_ledger()
+        let entries = Log::of_ledger(self).count_ledger()?;
+        if self.report.ledger_from == Some(Position(0)) && self.drift.is_none() {
+            self.judge_from_the_beginning()?;
+        }
+        Ok(entries)
+    }
+
+    fn judge_from_the_beginning(&self) -> Result<(), OpenError> {
+        let Some(newest) = &self.log.newest else { return Ok(()) };
+        let (until, mut judge) = (newest.frontier.position, Verifier::default());
+        let contradicts = |drift: Drift| OpenError::Damaged {
+            readable: Some(drift.position),
+            message: format!("from the ledger's beginning on: {drift}"),
+        };
+        for stretch in Stretches::of(&self.files, newest.of(Kind::Ledger)) {
+            let stretch = stretch.map_err(LogError::from)?;
+            if stretch.start < until {
+                judge.records(stretch.start, &stretch.records).map_err(contradicts)?;
+            }
+        }
+        for found in self.log.chain.iter().filter(|found| found.header.start >= until) {
+            judge.chunk(&found.header, &self.log.payload(found)?).map_err(contradicts)?;
+        }
+        judge.same_as(&self.state.fold).map_err(contradicts)
     }
 }
 

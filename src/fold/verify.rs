@@ -115,15 +115,21 @@ impl Verifier {
         }
     }
 
-    /// Folds the records of the log's next chunk.
-    pub(crate) fn chunk(&mut self, header: &ChunkHeader, payload: &[u8]) -> Result<(), Drift> {
-        let mut behind = header.start;
-        for record in Records::new(payload, header.start) {
+    /// Folds records, which begin at `start`; where they end.
+    pub(crate) fn records(&mut self, start: u64, payload: &[u8]) -> Result<u64, Drift> {
+        let mut behind = start;
+        for record in Records::new(payload, start) {
             let Logged { position, record, .. } =
                 record.map_err(|_| drift(behind, "bytes that are not a record"))?;
             self.apply(position, &record)?;
             behind = position;
         }
+        Ok(behind)
+    }
+
+    /// Folds the records of the log's next chunk.
+    pub(crate) fn chunk(&mut self, header: &ChunkHeader, payload: &[u8]) -> Result<(), Drift> {
+        let behind = self.records(header.start, payload)?;
         if behind != header.end() {
             return Err(drift(behind, format!("its chunk goes on to position {}", header.end())));
         }

@@ -7,10 +7,12 @@ use std::thread;
 use std::time::Duration;
 
 use super::*;
+use crate::checkpoint::manifest::Manifest;
+use crate::checkpoint::run::RunWriter;
 use crate::engine::Engine;
 use crate::log::chunk::{self, ChunkHeader};
 use crate::log::lines::pack;
-use crate::log::record::{Op, RECORD_BYTES_MAX, Record, Span};
+use crate::log::record::{Encoded, Logged, Op, RECORD_BYTES_MAX, Record, Records, Span};
 use crate::log::recovery::{Beginning, OpenLog};
 use crate::log::scan::Tip;
 use crate::{
@@ -295,6 +297,49 @@ fn reserve() -> Record<'static> {
 
 fn confirm(at: u64, key: u32, taken: u32, returned: u32) -> Record<'static> {
     Record::Confirm { at, place: PLACE, key, taken, returned, op: None }
+}
+
+#[test]
+fn a_ledger_from_the_beginning_is_judged_entry_by_entry() {
+    let scratch = tempfile::tempdir().unwrap();
+    let engine = Engine::open(scratch.path(), Config::default().ledger_kept(Some(Duration::MAX))).unwrap();
+    let mug = engine.declare("mug", "berlin").unwrap();
+    engine.receive(Receive::units(mug, 10)).unwrap().wait().unwrap();
+    let reserved = engine.reserve(Reserve::units(mug, 2)).unwrap().position();
+    engine.checkpoint().unwrap();
+    engine.shutdown().unwrap();
+    let inspection = Inspection::open(scratch.path()).unwrap();
+    assert_eq!(inspection.verify_ledger().unwrap(), 4);
+
+    // Fewer were received than were reserved, under checksums that hold.
+    let newest = inspection.log.newest.clone().unwrap();
+    let files = Folder::at(inspection.log.layout().checkpoint());
+    let ledger = newest.of(Kind::Ledger)[0];
+    let stretches: Vec<_> = Stretches::of(&files, vec![ledger]).map(Result::unwrap).collect();
+    drop(inspection);
+    let mut run = RunWriter::create(&files, ledger.number).unwrap();
+    for mut stretch in stretches {
+        let mut records = Vec::new();
+        for logged in Records::new(&stretch.records, stretch.start) {
+            let Logged { mut record, .. } = logged.unwrap();
+            if let Record::Receive { quantity, .. } = &mut record {
+                *quantity = 1;
+            }
+            records.extend_from_slice(Encoded::new(&record).unwrap().as_bytes());
+        }
+        stretch.records = records.into();
+        run.put(&stretch).unwrap();
+    }
+    let run = run.finish().unwrap();
+    let runs = newest.runs.iter().map(|kept| if *kept == ledger { run } else { *kept }).collect();
+    Manifest { number: newest.number + 1, runs, ..newest }.commit(&files).unwrap();
+    match Inspection::open(scratch.path()).unwrap().verify_ledger() {
+        Err(OpenError::Damaged { readable, message }) => {
+            assert_eq!(readable, Some(reserved));
+            assert!(message.contains("units that are not there"), "{message}");
+        }
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]
