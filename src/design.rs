@@ -200,10 +200,12 @@
 //! nothing is lost: the one before and more of the log take its place. (A run that both name is not kept twice.)
 //!
 //! On disk there are then the live state, twice at most while runs are merged, and some windows of log: three while the
-//! checkpointer keeps up. A sale that takes all that two cores have leaves it too little: then a window grows to four times
-//! its length before it is taken, and 100 million operations at 1.8 million a second kept up to 1.3 GiB of log, 0.9 GiB of
-//! memory, and 24 million records for the next opening to replay, which took 8.5 s (`benches/steady.svg`, drawn by
-//! `cargo bench --bench steady -- --plot FILE`). How long an opening takes otherwise: `cargo bench --bench recovery`.
+//! checkpointer keeps up, up to five while it does not (a window grows to four times its length before the fold is held
+//! back). 400 million operations on two cores, 2 million a second, kept 0.3 to 0.6 GiB of log,
+//! 0.1 GiB of checkpoints and 0.4 GiB of memory from the first minute to the last; the next opening replayed 1.2
+//! million records in 0.9 s (`benches/steady.svg`, drawn by `cargo bench --bench steady -- --plot FILE`). What an opening,
+//! a checkpoint of many keys and a verification of a long history take: `cargo bench --bench recovery`, `checkpoint`,
+//! `verify`.
 //!
 //! **The ledger** ([`ledger_kept`](crate::Config::ledger_kept)) has the records of the windows as they were, a run each, named
 //! by the manifest beside the state's; so it ends where its checkpoint does, and the log comes right behind. Writing it
