@@ -3,9 +3,10 @@
 //! `cargo bench --bench steady`; `STOCKHOLD_BENCH_OPERATIONS` sets how many (Default = 20,000,000), `-- --plot FILE`
 //! draws what it saw as SVG, and `STOCKHOLD_BENCH_DIR` is where it writes (Default = under the build's folder).
 //!
-//! Each buyer reserves a unit under one of 100,000 keys, confirms three of four and ships what is confirmed, and gives
-//! back or forgets the others, which expire; a tenth of the reserves carry an op key, remembered for ten seconds. What
-//! is shipped is received again. All of it at `Durability::Sync`, with as many decisions in flight as the sale's bench
+//! Each buyer reserves a unit under one of 100,000 keys, confirms three of four and ships what is confirmed, but for one in
+//! sixteen, which count as shipped after five seconds; and gives back or forgets the others, which expire. A sixteenth of
+//! the reserves carry an op key, remembered for ten seconds, and the ledger is kept for twenty. What is shipped is received
+//! again. All of it at `Durability::Sync`, with as many decisions in flight as the sale's bench
 //! has. Beside it one thread reserves 10,000 times a second and notes how long each took: while a checkpoint is being
 //! written, and while none is.
 
@@ -28,6 +29,10 @@ const KEYS: u64 = 100_000;
 const BUYERS: u64 = 2;
 const IN_FLIGHT: u64 = 16_384;
 const OP_KEYS_KEPT: Duration = Duration::from_secs(10);
+const LEDGER_KEPT: Duration = Duration::from_secs(20);
+const COMMITMENTS_KEPT: Duration = Duration::from_secs(5);
+const TTL: Duration = Duration::from_millis(500);
+const LIFE_MAX: Duration = Duration::from_secs(2);
 
 fn main() {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.replace('_', "").parse().ok());
@@ -50,7 +55,14 @@ fn main() {
 }
 
 fn config() -> Config {
-    Config::default().op_key_retention(Some(OP_KEYS_KEPT))
+    Config::default()
+        .op_key_retention(Some(OP_KEYS_KEPT))
+        .ledger_kept(Some(LEDGER_KEPT))
+        .commitments_kept(Some(COMMITMENTS_KEPT))
+        .ttl_bounds(TTL, LIFE_MAX)
+        .ttl_default(TTL)
+        .payment_extension(TTL)
+        .life_max(LIFE_MAX)
 }
 
 fn run(directory: &Path, operations: u64) -> Vec<Sample> {
@@ -103,16 +115,23 @@ fn buy(engine: &Engine, keys: &[StockKey], buyer: u64, operations: u64, done: &A
         let dice = random >> 33;
         let key = keys[(dice % KEYS) as usize];
         let reference = random.to_le_bytes();
-        let mut reserve = Reserve::units(key, 1).reference(&reference).ttl(Duration::from_millis(500));
+        let mut reserve = Reserve::units(key, 1).reference(&reference).ttl(TTL);
         if dice & 0xF == 0 {
             reserve = reserve.op_key(OpKey(u128::from(random) << 1 | u128::from(buyer)));
         }
         let receipt = insist(|| engine.reserve(reserve));
         let (mut position, hold) = (receipt.position(), receipt.not_yet_durable().hold);
         made += 1;
-        match dice >> 4 & 7 {
-            0 => {}
-            1 => {
+        match dice >> 4 & 15 {
+            0 | 1 => {}
+            2 => {
+                if let Ok(confirmed) = engine.confirm(hold) {
+                    position = confirmed.position();
+                    let _ = confirmed.not_yet_durable();
+                }
+                made += 1;
+            }
+            3 | 4 => {
                 if let Ok(released) = engine.release(hold) {
                     position = released.position();
                     let _ = released.not_yet_durable();

@@ -10,11 +10,13 @@ const TOP: f64 = 28.0;
 
 type Panel = (&'static str, &'static str, fn(&Sample) -> f64);
 
-const PANELS: [Panel; 5] = [
+const PANELS: [Panel; 7] = [
     ("decisions a second, millions", "#1b6ca8", |sample| sample.per_second / 1e6),
     ("p99 of a reserve, microseconds", "#a8541b", |sample| sample.p99_us),
     ("log on disk, MiB", "#2a7f4f", |sample| sample.log_mib),
     ("checkpoints on disk, MiB", "#6b4fa0", |sample| sample.checkpoint_mib),
+    ("ledger on disk, MiB", "#8c6d1f", |sample| sample.ledger_mib),
+    ("confirmed and not shipped, thousands", "#7a2f4f", |sample| sample.unshipped as f64 / 1e3),
     ("resident memory, MiB", "#444444", |sample| sample.resident_mib),
 ];
 

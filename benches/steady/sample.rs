@@ -76,10 +76,13 @@ pub struct Sample {
     pub per_second: f64,
     pub log_mib: f64,
     pub checkpoint_mib: f64,
+    pub ledger_mib: f64,
     pub resident_mib: f64,
     pub p99_us: f64,
     pub checkpoints: u64,
     pub holds: u64,
+    /// Confirmed, and neither shipped nor cancelled.
+    pub unshipped: u64,
     pub op_keys: u64,
     pub busy: u64,
 }
@@ -96,16 +99,19 @@ impl Sample {
         let seconds = began.elapsed().as_secs_f64();
         let (before, at) = last.map_or((0, 0.0), |last| (last.operations, last.seconds));
         let metrics = engine.metrics();
+        let ledger_mib = metrics.ledger_bytes as f64 / f64::from(1 << 20);
         Sample {
             seconds,
             operations,
             per_second: (operations - before) as f64 / (seconds - at),
             log_mib: mib(&directory.join("log")),
-            checkpoint_mib: mib(&directory.join("checkpoint")),
+            checkpoint_mib: mib(&directory.join("checkpoint")) - ledger_mib,
+            ledger_mib,
             resident_mib: resident_mib(),
             p99_us: latencies.recent_p99_us(),
             checkpoints: metrics.checkpoints,
             holds: metrics.holds_live,
+            unshipped: metrics.confirmed.saturating_sub(metrics.shipped),
             op_keys: metrics.op_keys,
             busy: metrics.busy(),
         }
@@ -113,16 +119,18 @@ impl Sample {
 
     pub fn print_head() {
         println!(
-            "{:>5} {:>7} {:>7} {:>8} {:>8} {:>7} {:>8} {:>6} {:>9} {:>9} {:>7}",
+            "{:>5} {:>7} {:>7} {:>8} {:>8} {:>8} {:>7} {:>8} {:>6} {:>9} {:>9} {:>9} {:>7}",
             "s",
             "M ops",
             "M/s",
             "log MiB",
             "chk MiB",
+            "led MiB",
             "RSS MiB",
             "p99 us",
             "checks",
             "holds",
+            "unshipped",
             "op keys",
             "busy"
         );
@@ -130,16 +138,18 @@ impl Sample {
 
     pub fn print(&self) {
         println!(
-            "{:5.0} {:7.1} {:7.2} {:8.0} {:8.0} {:7.0} {:8.1} {:6} {:9} {:9} {:7}",
+            "{:5.0} {:7.1} {:7.2} {:8.0} {:8.0} {:8.0} {:7.0} {:8.1} {:6} {:9} {:9} {:9} {:7}",
             self.seconds,
             self.operations as f64 / 1e6,
             self.per_second / 1e6,
             self.log_mib,
             self.checkpoint_mib,
+            self.ledger_mib,
             self.resident_mib,
             self.p99_us,
             self.checkpoints,
             self.holds,
+            self.unshipped,
             self.op_keys,
             self.busy
         );

@@ -85,7 +85,8 @@ impl Engine {
     }
 
     /// What the driver thread does: expires what is due, says how many holds that were, forgets op keys past their
-    /// retention window, and takes commitments past [`Config::commitments_kept`] for shipped, up to 1,024 a call.
+    /// retention window, and takes commitments past
+    /// [`commitments_kept`](crate::Config::commitments_kept) for shipped, up to 1,024 a call.
     pub fn sweep(&self) -> usize {
         let core = &self.inner.core;
         let now = core.now();
