@@ -50,7 +50,7 @@ pub(crate) fn rows_of(
         system,
         setting: "memory".into(),
         contains: "deadlines that nobody heeds",
-        lacks: "network, replication, expiry; the process ends: all lost",
+        lacks: "network, replication, units back at expiry; the process ends: all lost",
         measure: Some(in_memory),
     }];
     rows.extend(IN_FLIGHT.map(|in_flight| {
@@ -64,7 +64,7 @@ pub(crate) fn rows_of(
             system,
             setting: format!("plain file, fdatasync, {} in flight", thousands(in_flight)),
             contains: "deadlines that nobody heeds; survives loss of power",
-            lacks: "network, replication, expiry, recovery; the file grows for ever",
+            lacks: "network, replication, units back at expiry, recovery; the file grows for ever",
             measure: Some(Box::new(measure)),
         }
     }));

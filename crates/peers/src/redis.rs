@@ -1,5 +1,5 @@
 //! Redis: one script a hold, over fifty connections. Each thread asks on all of its connections, then reads the answers,
-//! so that no thread is woken for one answer, as an event loop would have it.
+//! so that no thread is woken for one answer, as an event loop would have it. An acknowledgement counts when it is read.
 
 use std::io::{self, BufReader, Write};
 use std::net::{Ipv4Addr, TcpStream};

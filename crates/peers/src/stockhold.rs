@@ -26,14 +26,14 @@ pub(crate) fn rows(directory: &Path) -> Vec<Row> {
             Durability::Memory,
             0,
             "Memory".into(),
-            "expiry, references",
+            "units back at expiry",
             "network, replication; the process ends: all lost",
         ),
         row(
             Durability::Interval(Duration::from_millis(100)),
             65_536,
             "Interval 100 ms, 65,536 in flight".into(),
-            "expiry, references, log; survives the process",
+            "units back at expiry, log; survives the process",
             "network, replication; loss of power takes 100 ms",
         ),
     ];
@@ -42,7 +42,7 @@ pub(crate) fn rows(directory: &Path) -> Vec<Row> {
             Durability::Sync,
             in_flight,
             format!("Sync, {} in flight", thousands(in_flight)),
-            "expiry, references, log; survives loss of power",
+            "units back at expiry, log; survives loss of power",
             "network, replication",
         )
     }));
