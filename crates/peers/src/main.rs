@@ -1,0 +1,141 @@
+//! The engine beside what one would use instead: the same work each, one after another, on the same machine and disk.
+//!
+//! ```text
+//! row ── job ─► load ─► stockhold, locked, sharded     threads of this process
+//!         │      └────► journal                        what the last two write
+//!         ├───► redis ── resp                          connections on loopback
+//!         └───► postgres                               pgbench on loopback
+//!                  └─► sample, judged by the peer's own stock ─► table, report
+//! ```
+//!
+//! The work: decide whether a unit of a stock key is left, take it, record a hold with an 8-byte reference and a time to
+//! live, and acknowledge it as durable as the setting says. Units are plentiful, so each is granted. `benches/peers.sh`
+//! starts the servers and this program.
+//!
+//! After each row the peer is asked what its stock is missing and how many holds it has: unless both are what was granted,
+//! there is no figure, and the program fails. TigerBeetle is left out for now, which the table says.
+
+mod job;
+mod journal;
+mod load;
+mod locked;
+mod machine;
+mod postgres;
+mod redis;
+mod report;
+mod resp;
+mod row;
+mod sample;
+mod sharded;
+mod stockhold;
+mod table;
+mod trouble;
+
+use std::fs;
+use std::num::NonZeroU64;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+
+use job::{Demand, Job};
+use report::{Figures, Report};
+use row::Row;
+use trouble::Trouble;
+
+/// The engine beside what one would use instead, in the same run.
+#[derive(Parser)]
+#[command(version, after_help = "benches/peers.sh starts Redis and PostgreSQL for it, and stops them again.")]
+struct Args {
+    /// How long a row is measured.
+    #[arg(long, value_name = "SECONDS", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=600))]
+    seconds: u64,
+    /// Threads that ask [default: one a core].
+    #[arg(long, value_name = "COUNT")]
+    threads: Option<NonZeroU64>,
+    /// A row ends early at so many holds, since each takes memory.
+    #[arg(long, value_name = "COUNT", default_value_t = 6_000_000,
+          value_parser = clap::value_parser!(u64).range(1_000..=200_000_000))]
+    holds_max: u64,
+    /// Only rows whose system and setting contain this, in any case.
+    #[arg(long, value_name = "NAME")]
+    only: Option<String>,
+    /// Where the rows of this process write: a directory on the disk that the servers use.
+    #[arg(long, value_name = "DIR", default_value = "target")]
+    dir: PathBuf,
+    /// Port of a Redis on loopback; all that it has is deleted.
+    #[arg(long, value_name = "PORT")]
+    redis: Option<u16>,
+    /// Port of a PostgreSQL on loopback with a user and a database `stockhold`; its tables `stock` and `hold` are replaced.
+    #[arg(long, value_name = "PORT")]
+    postgres: Option<u16>,
+    /// Writes the figures there too.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    match run(&Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(trouble) => {
+            eprintln!("stockhold-peers: {trouble}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args) -> Result<(), Trouble> {
+    fs::create_dir_all(&args.dir).map_err(|error| Trouble::file(&args.dir, error))?;
+    let machine = machine::Machine::look(args.redis, args.postgres)?;
+    machine.print();
+    let threads = args.threads.map_or(machine.cores, NonZeroU64::get);
+
+    let mut rows = stockhold::rows(&args.dir);
+    rows.extend(locked::rows(&args.dir));
+    rows.extend(sharded::rows(&args.dir));
+    rows.extend(args.redis.iter().flat_map(|port| redis::rows(*port)));
+    rows.extend(args.postgres.iter().flat_map(|port| postgres::rows(*port, &args.dir)));
+    rows.push(row::TIGERBEETLE);
+    if let Some(only) = &args.only {
+        rows.retain(|row| row.is_called(only));
+        if rows.is_empty() {
+            return Err(Trouble::NoRow(only.clone()));
+        }
+    }
+
+    let mut report = Report::new(machine, threads, args.seconds);
+    for row in &rows {
+        measure(row, args, threads, &mut report)?;
+    }
+    println!(
+        "a row takes {} s, or {} holds; {threads} threads ask\n",
+        args.seconds,
+        row::thousands(args.holds_max)
+    );
+    print!("{}", report.table());
+    for (system, port) in [("Redis", args.redis), ("PostgreSQL", args.postgres)] {
+        if port.is_none() && args.only.is_none() {
+            println!("\n{system} was not measured: no port was given. benches/peers.sh starts one.");
+        }
+    }
+    args.json.as_ref().map_or(Ok(()), |path| report.write(path))
+}
+
+/// A row without a way to measure it stands in the table all the same, so that nobody takes it for forgotten.
+fn measure(row: &Row, args: &Args, threads: u64, report: &mut Report) -> Result<(), Trouble> {
+    let Some(way) = &row.measure else {
+        report.rows.push(Figures::none(row));
+        return Ok(());
+    };
+    for demand in [Demand::Hot, Demand::Spread] {
+        eprintln!("measuring {}, {}, {}", row.system, row.setting, demand.name());
+        let job = Job { demand, time: Duration::from_secs(args.seconds), holds_max: args.holds_max, threads };
+        let sample = way(job).map_err(|trouble| Trouble::Row {
+            row: format!("{}, {}, {}", row.system, row.setting, demand.name()),
+            trouble: Box::new(trouble),
+        })?;
+        report.rows.push(Figures::of(row, demand, &sample));
+    }
+    Ok(())
+}

@@ -1,0 +1,128 @@
+//! This library.
+
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use stockhold::error::ReserveError;
+use stockhold::{Config, Durability, Engine, Position, Receive, Reserve, StockKey};
+
+use crate::job::{Job, TTL, UNITS};
+use crate::load::{self, IN_FLIGHT, Stock};
+use crate::row::{Row, thousands};
+use crate::sample::Sample;
+use crate::trouble::Trouble;
+
+const SYSTEM: &str = "stockhold";
+
+pub(crate) fn rows(directory: &Path) -> Vec<Row> {
+    let row = |durability, in_flight, setting, contains, lacks| {
+        let directory = directory.to_owned();
+        let measure = Box::new(move |job: Job| run(&directory, durability, job, in_flight));
+        Row { system: SYSTEM, setting, contains, lacks, measure: Some(measure) }
+    };
+    let mut rows = vec![
+        row(
+            Durability::Memory,
+            0,
+            "Memory".into(),
+            "units back at expiry",
+            "network, replication; the process ends: all lost",
+        ),
+        row(
+            Durability::Interval(Duration::from_millis(100)),
+            65_536,
+            "Interval 100 ms, 65,536 in flight".into(),
+            "units back at expiry, log; survives the process",
+            "network, replication; loss of power takes 100 ms",
+        ),
+    ];
+    rows.extend(IN_FLIGHT.map(|in_flight| {
+        row(
+            Durability::Sync,
+            in_flight,
+            format!("Sync, {} in flight", thousands(in_flight)),
+            "units back at expiry, log; survives loss of power",
+            "network, replication",
+        )
+    }));
+    rows
+}
+
+fn run(directory: &Path, durability: Durability, job: Job, in_flight: u64) -> Result<Sample, Trouble> {
+    let scratch = tempfile::tempdir_in(directory).map_err(|error| Trouble::file(directory, error))?;
+    // Twice what is needed: each thread has slots of its own at home, however threads fall on shards.
+    let holds_max = u32::try_from(job.holds_max * 2 + 65_536).unwrap_or(1 << 30).min(1 << 30);
+    let config = Config::default().durability(durability).holds_max(holds_max);
+    let engine = match durability {
+        Durability::Memory => Engine::in_memory(config),
+        _ => Engine::open(scratch.path().join("stockhold"), config),
+    }
+    .map_err(engine_error)?;
+    let mut keys = Vec::new();
+    for index in 0..job.demand.keys() {
+        let key = engine.declare(&format!("sku-{index}"), "here").map_err(engine_error)?;
+        let received = insist(|| engine.receive(Receive::units(key, UNITS)), |error| error.is_busy());
+        let _ = received.map_err(engine_error)?.not_yet_durable();
+        keys.push(key);
+    }
+    load::run(&Stockhold { engine, keys, in_memory: durability == Durability::Memory }, job, in_flight)
+}
+
+struct Stockhold {
+    engine: Engine,
+    keys: Vec<StockKey>,
+    in_memory: bool,
+}
+
+impl Stock for Stockhold {
+    fn reserve(&self, key: u64, reference: u64) -> Result<Option<u64>, Trouble> {
+        let reference = reference.to_le_bytes();
+        let request = Reserve::units(self.keys[key as usize], 1).ttl(TTL).reference(&reference);
+        match insist(|| self.engine.reserve(request), ReserveError::is_busy) {
+            Ok(receipt) => {
+                let position = receipt.position();
+                let _ = receipt.not_yet_durable();
+                Ok(Some(position.0))
+            }
+            Err(ReserveError::Refused(_)) => Ok(None),
+            Err(error) => Err(engine_error(error)),
+        }
+    }
+
+    fn acknowledged(&self) -> u64 {
+        if self.in_memory { u64::MAX } else { self.engine.durable().0 }
+    }
+
+    fn wait(&self, position: u64) -> Result<(), Trouble> {
+        self.engine.wait(Position(position)).map_err(engine_error)
+    }
+
+    fn judge(&self, sample: &Sample) -> Result<(), Trouble> {
+        let mut missing = 0;
+        for key in &self.keys {
+            let available = insist(|| self.engine.available_exactly(*key), |error| error.is_busy());
+            missing += i64::from(UNITS) - available.map_err(engine_error)?;
+        }
+        sample.agrees(missing, "units are missing from the stock")?;
+        let mut held = 0;
+        for key in &self.keys {
+            held += self.engine.level(*key).map_err(engine_error)?.held;
+        }
+        sample.agrees(held, "units are held by the book of the log")
+    }
+}
+
+/// `Busy` is not an answer: it costs time, and is asked again.
+fn insist<T, E>(mut ask: impl FnMut() -> Result<T, E>, is_busy: impl Fn(&E) -> bool) -> Result<T, E> {
+    loop {
+        match ask() {
+            Err(error) if is_busy(&error) => thread::yield_now(),
+            answer => return answer,
+        }
+    }
+}
+
+fn engine_error(error: impl std::fmt::Display) -> Trouble {
+    Trouble::Engine(error.to_string())
+}

@@ -1,0 +1,37 @@
+//! Why there are no figures.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Trouble {
+    #[error("{}: {error}", path.display())]
+    File { path: PathBuf, error: io::Error },
+    #[error("{server} on port {port} of loopback: {error}")]
+    Connection { server: &'static str, port: u16, error: io::Error },
+    #[error("{server} answered {answer:?} where {expected} was expected")]
+    Answer { server: &'static str, answer: String, expected: &'static str },
+    #[error("{program} does not start: {error}; benches/peers.sh installs it")]
+    NotThere { program: &'static str, error: io::Error },
+    #[error("{program} failed: {error}")]
+    Failed { program: &'static str, error: String },
+    #[error("the journal failed: {0}")]
+    Journal(String),
+    #[error("the engine: {0}")]
+    Engine(String),
+    #[error("refused a unit of stock key {key}, of which there are plenty")]
+    FalseRefusal { key: u64 },
+    /// The row says nothing then.
+    #[error("{granted} holds were acknowledged, but {found} {what}: no figure is made of that")]
+    Mismatch { granted: u64, found: i64, what: &'static str },
+    #[error("no row is called {0:?}; without --only all of them are measured, and named")]
+    NoRow(String),
+    #[error("{row}: {trouble}")]
+    Row { row: String, trouble: Box<Trouble> },
+}
+
+impl Trouble {
+    pub(crate) fn file(path: &Path, error: io::Error) -> Trouble {
+        Trouble::File { path: path.to_owned(), error }
+    }
+}
