@@ -1,8 +1,11 @@
 //! The `stockhold` command. Each subcommand is a module with `Args` and `run`.
 
+mod dice;
 mod exit;
 mod figure;
+mod filesystem;
 mod inspect;
+mod output;
 mod replay;
 mod sale;
 
