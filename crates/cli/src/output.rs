@@ -80,6 +80,11 @@ impl Output {
         Ok(self.0.write_all(b"\n")?)
     }
 
+    /// What was put out so far is there for who watches.
+    pub(crate) fn flush(&mut self) -> Result<(), Stop> {
+        Ok(self.0.flush()?)
+    }
+
     /// What is not flushed may not have been written.
     pub(crate) fn close(mut self) -> Result<(), Stop> {
         Ok(self.0.flush()?)
