@@ -121,6 +121,15 @@ fn a_measurement_that_cannot_be_made_leaves_nothing_behind() {
 }
 
 #[test]
+fn counts_that_do_not_add_up_are_untrue() {
+    let scratch = tempfile::tempdir().unwrap();
+    let output = bench(scratch.path(), &["--level", "memory", "--plant"]);
+    assert_eq!(code(&output), 1, "{}{}", stdout(&output), stderr(&output));
+    assert!(stderr(&output).contains("hot at memory: holds granted: "), "{}", stderr(&output));
+    assert_eq!(entries(scratch.path()), 0);
+}
+
+#[test]
 fn a_wrong_command_line_or_an_engines_directory_is_refused() {
     let scratch = tempfile::tempdir().unwrap();
     for flags in [["--seconds", "0"], ["--seconds", "NaN"], ["--only", "cold"], ["--level", "never"]] {

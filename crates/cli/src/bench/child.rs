@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 
 use serde::{Deserialize, Serialize};
 
+use super::Args;
 use super::closed;
 use super::fault::Fault;
 use super::figures::Figures;
@@ -32,6 +33,8 @@ pub(crate) struct ChildArgs {
     level: Level,
     #[arg(long)]
     seconds: f64,
+    #[arg(long)]
+    plant: bool,
 }
 
 /// What it says on standard output.
@@ -51,7 +54,7 @@ pub(super) fn work(args: &ChildArgs) -> Result<(), Stop> {
 }
 
 fn measure(args: &ChildArgs) -> Result<Figures, Fault> {
-    let &ChildArgs { ref dir, workload, level, seconds } = args;
+    let &ChildArgs { ref dir, workload, level, seconds, .. } = args;
     // First, while memory has never been used and given back.
     let closed = fresh(args, dir, |stage| closed::measure(stage, seconds))?;
     let half = (closed.decisions_per_second / 2.0) as u64;
@@ -65,7 +68,8 @@ fn measure(args: &ChildArgs) -> Result<Figures, Fault> {
 /// Measures on an engine that has done nothing yet, and removes what it has written.
 fn fresh<T>(args: &ChildArgs, dir: &Path, measure: impl Fn(&Stage) -> Result<T, Fault>) -> Result<T, Fault> {
     let dir = dir.join("engine");
-    let stage = Stage::set(args.workload, args.level, args.seconds, &dir)?;
+    let mut stage = Stage::set(args.workload, args.level, args.seconds, &dir)?;
+    stage.held += u64::from(args.plant);
     let measured = measure(&stage)?;
     stage.engine.shutdown().map_err(Fault::failed)?;
     drop(stage);
@@ -76,13 +80,21 @@ fn fresh<T>(args: &ChildArgs, dir: &Path, measure: impl Fn(&Stage) -> Result<T, 
 }
 
 /// The parent: runs a child to its end.
-pub(super) fn run(dir: &Path, workload: Workload, level: Level, seconds: f64) -> Result<Figures, Stop> {
+pub(super) fn run(args: &Args, dir: &Path, workload: Workload, level: Level) -> Result<Figures, Stop> {
     let program = std::env::current_exe().map_err(Stop::environment)?;
     let child = Command::new(program)
         .arg(CHILD)
         .arg("--dir")
         .arg(dir)
-        .args(["--workload", &workload.name(), "--level", &level.name(), "--seconds", &seconds.to_string()])
+        .args([
+            "--workload",
+            &workload.name(),
+            "--level",
+            &level.name(),
+            "--seconds",
+            &args.seconds.to_string(),
+        ])
+        .args(args.plant.then_some("--plant"))
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
         .output()

@@ -3,13 +3,13 @@
 use std::path::Path;
 
 use stockhold::error::StockError;
-use stockhold::{Config, Engine, Receive, Reserve, StockKey};
+use stockhold::{Config, Engine, Position, Receive, Reserve, StockKey};
 
 use super::fault::Fault;
 use super::level::Level;
 use super::workload::Workload;
 
-/// The most holds that are made where holds pile up: about a gigabyte.
+/// The most holds that are made where holds pile up: one to two gigabytes, with all that is around them.
 pub(super) const HOLDS_MAX: u64 = 8_000_000;
 
 /// Of each SKU that is not sold out. More than is ever taken of it, and few enough that a hot counter is still split
@@ -41,11 +41,11 @@ impl Stage {
             Workload::SoldOut => (1, 1),
             _ => (UNITS, 0),
         };
-        let mut keys = Vec::new();
+        let (mut keys, mut newest) = (Vec::new(), Position::default());
         for number in 0..workload.skus() {
             let key = engine.declare(&format!("sku-{number}"), "here").map_err(Fault::failed)?;
             let receive = || engine.receive(Receive::units(key, units)).map(|received| received.position());
-            insist(&mut 0, receive, StockError::is_busy).map_err(Fault::failed)?;
+            newest = insist(&mut 0, receive, StockError::is_busy).map_err(Fault::failed)?;
             keys.push(key);
         }
         for _ in 0..held {
@@ -55,7 +55,8 @@ impl Stage {
                 .wait()
                 .map_err(Fault::failed)?;
         }
-        engine.level(keys[keys.len() - 1]).map_err(Fault::failed)?; // the book has caught up
+        engine.wait(newest).map_err(Fault::failed)?;
+        engine.level(keys[0]).map_err(Fault::failed)?; // the book has caught up
         Ok(Stage {
             stocked: u64::from(units) * keys.len() as u64,
             storm_ms: ((seconds * 125.0) as u64).clamp(10, 250),
