@@ -26,7 +26,8 @@ tr.level td { border-top: 1px solid var(--rule); }
 ";
 
 pub(super) fn page(report: &Report) -> String {
-    let machine = escaped(&report.machine.to_string());
+    let told = std::iter::once(report.machine.to_string()).chain(report.machine.caveats());
+    let machine = told.map(|line| escaped(&line)).collect::<Vec<_>>().join("<br/>\n");
     let (version, seconds) = (report.version, report.seconds);
     let mut page = format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n\

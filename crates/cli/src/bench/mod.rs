@@ -141,10 +141,8 @@ fn measure(args: &Args, scratch: &Scratch) -> Result<Report, Stop> {
     let machine = Machine::look(scratch.path());
     let mut output = Output::new();
     output.line(format_args!("{machine}"))?;
-    if machine.keeps_files_in_memory() {
-        output.line(format_args!(
-            "which is memory: a sync costs nothing there. Give --dir on a disk for real figures."
-        ))?;
+    for caveat in machine.caveats() {
+        output.line(format_args!("{caveat}"))?;
     }
     let mut figures = Vec::new();
     for workload in chosen(&args.only) {
