@@ -1,8 +1,12 @@
 //! The `stockhold` command. Each subcommand is a module with `Args` and `run`.
 
+mod bench;
+mod dice;
 mod exit;
 mod figure;
+mod filesystem;
 mod inspect;
+mod output;
 mod replay;
 mod sale;
 
@@ -22,7 +26,8 @@ const START: &str = "\
 Start here:
   stockhold sale            a flash sale on this disk, judged from outside, and a kill -9 survived
   stockhold sale --help     its two acts, and what its receipt proves
-  stockhold replay --help   an order file through the engine, each line once";
+  stockhold replay --help   an order file through the engine, each line once
+  stockhold bench           how fast it is on this machine and this disk";
 
 #[derive(Subcommand)]
 enum Command {
@@ -35,8 +40,11 @@ enum Command {
     Checkpoint(inspect::checkpoint::Args),
     Backup(inspect::backup::Args),
     Salvage(inspect::salvage::Args),
+    Bench(bench::Args),
     #[command(name = sale::CHILD, hide = true)]
     SaleChild(sale::ChildArgs),
+    #[command(name = bench::CHILD, hide = true)]
+    BenchChild(bench::ChildArgs),
 }
 
 fn main() -> ExitCode {
@@ -50,6 +58,8 @@ fn main() -> ExitCode {
         Command::Checkpoint(args) => inspect::checkpoint::run(args),
         Command::Backup(args) => inspect::backup::run(args),
         Command::Salvage(args) => inspect::salvage::run(args),
+        Command::Bench(args) => bench::run(args),
         Command::SaleChild(args) => sale::run_child(args),
+        Command::BenchChild(args) => bench::run_child(args),
     }
 }

@@ -18,13 +18,13 @@ use stockhold::{Engine, Receive, StockKey};
 use super::act_one::{Fate, Purchase};
 use super::audit::{Audit, Told};
 use super::child::{READY, arguments};
-use super::dice::Dice;
 use super::errands::{BATCHES_IN_FLIGHT, Errands, Scale};
 use super::frames::{Batch, What};
 use super::picture::{bar, during};
 use super::receipt::SecondAct;
 use super::shoppers::shares;
 use super::{Place, Stage, sku};
+use crate::dice::Dice;
 use crate::exit::Trouble;
 use crate::figure::thousands;
 

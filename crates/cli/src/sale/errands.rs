@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use stockhold::error::{ConfirmError, HoldError, LookupError, ReserveError};
 use stockhold::{Engine, HoldState, OpKey, Position, RefusalReason, Reserve, StockKey};
 
-use super::dice::Dice;
 use super::frames::{Batch, Entry, What};
+use crate::dice::Dice;
 
 /// How long holds of act two live: longer than it lasts, so that none expires under it.
 pub(crate) const TTL: Duration = Duration::from_secs(3_600);

@@ -10,7 +10,6 @@ mod act_one;
 mod act_two;
 mod audit;
 mod child;
-mod dice;
 mod errands;
 mod frames;
 mod picture;
@@ -32,6 +31,7 @@ use stockhold_check::{Call, Event, Recorder, judge};
 
 use crate::exit::{self, Trouble, UNTRUE};
 use crate::figure::thousands;
+use crate::filesystem::filesystem;
 use act_one::{Fate, Progress, Purchase, Walk, walk};
 use audit::{Audit, Told};
 pub(crate) use child::{CHILD, ChildArgs};
@@ -338,18 +338,6 @@ fn fresh_directory(seed: u64) -> Result<PathBuf, Trouble> {
         "{} is full of old sales; remove some, or give --dir",
         parent.display()
     )))
-}
-
-/// What kind of filesystem a directory lies on, where the system tells.
-fn filesystem(dir: &Path) -> Option<String> {
-    let dir = dir.canonicalize().ok()?;
-    let mounts = std::fs::read_to_string("/proc/self/mounts").ok()?;
-    let mounts = mounts.lines().filter_map(|line| {
-        let mut words = line.split(' ').skip(1);
-        Some((words.next()?, words.next()?))
-    });
-    let over = mounts.filter(|(point, _)| dir.starts_with(point));
-    over.max_by_key(|(point, _)| point.len()).map(|(_, kind)| kind.to_string())
 }
 
 fn stop_on_ctrl_c() -> Result<(), Trouble> {

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::dice::Dice;
+use crate::dice::Dice;
 
 /// What a shopper does with a hold.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

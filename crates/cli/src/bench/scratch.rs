@@ -1,0 +1,82 @@
+//! A directory of our own, removed whatever happens to the run.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::exit::Trouble;
+
+/// What the engine names the file that says whose a directory is.
+const IDENTITY: &str = "stockhold";
+
+pub(super) struct Scratch(PathBuf);
+
+impl Scratch {
+    /// A new directory in `parent`, which stays as it is otherwise.
+    pub(super) fn within(parent: &Path) -> Result<Self, Trouble> {
+        if parent.join(IDENTITY).is_file() {
+            return Err(Trouble::Usage(format!(
+                "{} is a directory of an engine, and nothing is measured in one; give --dir the directory around it",
+                parent.display()
+            )));
+        }
+        let cannot = |error: io::Error| {
+            Trouble::Environment(format!(
+                "no directory can be made in {}: {error}; give --dir a directory that can be written to",
+                parent.display()
+            ))
+        };
+        // The measuring processes are told where it is, wherever they are.
+        let whole = parent.canonicalize().map_err(cannot)?;
+        for attempt in 0..1_000 {
+            let dir = whole.join(format!("stockhold-bench-{}-{attempt}", std::process::id()));
+            match fs::create_dir(&dir) {
+                Ok(()) => return Ok(Scratch(dir)),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(cannot(error)),
+            }
+        }
+        Err(Trouble::Environment(format!(
+            "{} is full of old scratch directories; remove some",
+            parent.display()
+        )))
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.0) {
+            eprintln!("stockhold: {} is left behind: {error}; remove it", self.0.display());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_dropped_is_gone_with_all_that_is_in_it_and_nothing_else() {
+        let parent = tempfile::tempdir().unwrap();
+        fs::write(parent.path().join("other"), "theirs").unwrap();
+        let [one, two] = [0, 1].map(|_| Scratch::within(parent.path()).unwrap());
+        assert_ne!(one.path(), two.path());
+        fs::write(one.path().join("log"), "ours").unwrap();
+        drop((one, two));
+        let left: Vec<_> =
+            fs::read_dir(parent.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["other"]);
+    }
+
+    #[test]
+    fn an_engines_directory_is_left_alone() {
+        let parent = tempfile::tempdir().unwrap();
+        fs::write(parent.path().join(IDENTITY), "").unwrap();
+        assert!(matches!(Scratch::within(parent.path()), Err(Trouble::Usage(_))));
+        assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 1);
+    }
+}

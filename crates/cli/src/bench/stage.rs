@@ -1,0 +1,87 @@
+//! An engine with stock, fresh for each measurement.
+
+use std::path::Path;
+
+use stockhold::error::StockError;
+use stockhold::{Config, Engine, Position, Receive, Reserve, StockKey};
+
+use super::fault::Fault;
+use super::level::Level;
+use super::workload::Workload;
+
+/// The most holds that are made where holds pile up: one to two gigabytes, with all that is around them.
+pub(super) const HOLDS_MAX: u64 = 8_000_000;
+
+/// Of each SKU that is not sold out. More than is ever taken of it, and few enough that a hot counter is still split
+/// (`Engine::prepare` has the limit).
+const UNITS: u32 = HOLDS_MAX as u32 + 200_000;
+
+pub(super) struct Stage {
+    pub(super) engine: Engine,
+    pub(super) keys: Vec<StockKey>,
+    pub(super) workload: Workload,
+    pub(super) level: Level,
+    /// Units received before anything was measured.
+    pub(super) stocked: u64,
+    /// Holds of one unit made before anything was measured.
+    pub(super) held: u64,
+    /// How far the instants lie apart at which holds expire, in milliseconds.
+    pub(super) storm_ms: u64,
+}
+
+impl Stage {
+    pub(super) fn set(workload: Workload, level: Level, seconds: f64, dir: &Path) -> Result<Self, Fault> {
+        let config = Config::default().durability(level.durability());
+        let engine = match level {
+            Level::Memory => Engine::in_memory(config),
+            Level::Sync | Level::Interval => Engine::open(dir, config),
+        }
+        .map_err(Fault::failed)?;
+        let (units, held) = match workload {
+            Workload::SoldOut => (1, 1),
+            _ => (UNITS, 0),
+        };
+        let (mut keys, mut newest) = (Vec::new(), Position::default());
+        for number in 0..workload.skus() {
+            let key = engine.declare(&format!("sku-{number}"), "here").map_err(Fault::failed)?;
+            let receive = || engine.receive(Receive::units(key, units)).map(|received| received.position());
+            newest = insist(&mut 0, receive, StockError::is_busy).map_err(Fault::failed)?;
+            keys.push(key);
+        }
+        for _ in 0..held {
+            engine
+                .reserve(Reserve::units(keys[0], 1))
+                .map_err(Fault::failed)?
+                .wait()
+                .map_err(Fault::failed)?;
+        }
+        engine.wait(newest).map_err(Fault::failed)?;
+        engine.level(keys[0]).map_err(Fault::failed)?; // the book has caught up
+        Ok(Stage {
+            stocked: u64::from(units) * keys.len() as u64,
+            storm_ms: ((seconds * 125.0) as u64).clamp(10, 250),
+            engine,
+            keys,
+            workload,
+            level,
+            held,
+        })
+    }
+}
+
+/// Asks until it is not told "try again", and counts how often it was.
+pub(super) fn insist<T, E>(
+    busy: &mut u64,
+    mut ask: impl FnMut() -> Result<T, E>,
+    is_busy: impl Fn(&E) -> bool,
+) -> Result<T, E> {
+    loop {
+        match ask() {
+            Err(error) if is_busy(&error) => {
+                *busy += 1;
+                std::thread::yield_now();
+            }
+            answer => return answer,
+        }
+    }
+}

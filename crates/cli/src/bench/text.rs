@@ -1,0 +1,117 @@
+//! The table, a block a workload, as it is measured.
+
+use super::figures::{ClosedLoop, Figures, OpenLoop};
+use super::workload::Workload;
+use crate::figure::thousands;
+use crate::output::{Output, Stop};
+
+pub(super) const COLUMNS: [&str; 12] = [
+    "level",
+    "max/s",
+    "log",
+    "written",
+    "CPU",
+    "memory",
+    "a hold",
+    "offered/s",
+    "p50",
+    "p99",
+    "p99.9",
+    "max",
+];
+
+const WIDTHS: [usize; 12] = [8, 11, 6, 7, 7, 8, 6, 11, 8, 8, 8, 8];
+
+/// Explains the columns, under the last block.
+pub(super) const LEGEND: &str = "\
+max/s      closed loop: a thread a core, many decisions in flight, counted when they are acknowledged
+log        bytes of log a decision
+written    bytes handed to the system a decision, checkpoints included
+CPU        processor time of all threads a decision, the clients' too
+memory     what the process grew by; a hold: of that, for each that lives
+offered/s  open loop: acknowledged after, from when an operation was due, whether or not the engine kept up";
+
+pub(super) fn heading(output: &mut Output, workload: Workload) -> Result<(), Stop> {
+    output.line(format_args!("\n{}: {}", workload.name(), workload.sentence()))?;
+    output.line(format_args!("{}", row(COLUMNS.map(String::from))))?;
+    output.flush()
+}
+
+pub(super) fn level(output: &mut Output, figures: &Figures) -> Result<(), Stop> {
+    let mut left = closed(figures);
+    for open in &figures.open {
+        let [rate, p50, p99, p999, max] = open_loop(open);
+        let [level, most, log, written, cpu, memory, hold] = std::mem::take(&mut left);
+        let cells = [level, most, log, written, cpu, memory, hold, rate, p50, p99, p999, max];
+        output.line(format_args!("{}", row(cells)))?;
+        if open.unsent > 0 {
+            let [unsent, offered] = [open.unsent, open.offered].map(thousands);
+            output.line(format_args!("    the engine fell behind: {unsent} of {offered} were never sent"))?;
+        }
+    }
+    output.flush()
+}
+
+/// The cells of a level that its open loops share.
+pub(super) fn closed(figures: &Figures) -> [String; 7] {
+    let closed: &ClosedLoop = &figures.closed;
+    [
+        figures.level.name(),
+        thousands(closed.decisions_per_second as u64),
+        closed.log_bytes_per_decision.map_or_else(none, bytes),
+        closed.written_bytes_per_decision.map_or_else(none, bytes),
+        time(closed.cpu_ns_per_decision as u64),
+        format!("{} MiB", thousands(closed.memory_bytes >> 20)),
+        closed.memory_bytes_per_hold.map_or_else(none, bytes),
+    ]
+}
+
+/// The cells of one rate.
+pub(super) fn open_loop(open: &OpenLoop) -> [String; 5] {
+    let latency = &open.latency;
+    let [p50, p99, p999, max] = [latency.p50_ns, latency.p99_ns, latency.p999_ns, latency.max_ns].map(time);
+    [thousands(open.offered_per_second), p50, p99, p999, max]
+}
+
+fn none() -> String {
+    "-".to_string()
+}
+
+fn bytes(count: f64) -> String {
+    format!("{count:.0} B")
+}
+
+/// Two or three digits of it: `85 ns`, `4.2 µs`, `120 ms`.
+pub(super) fn time(ns: u64) -> String {
+    let scaled = |unit_ns: f64, unit: &str| {
+        let value = ns as f64 / unit_ns;
+        if value < 9.95 { format!("{value:.1} {unit}") } else { format!("{value:.0} {unit}") }
+    };
+    match ns {
+        0..1_000 => format!("{ns} ns"),
+        1_000..999_500 => scaled(1e3, "µs"),
+        999_500..999_500_000 => scaled(1e6, "ms"),
+        _ => scaled(1e9, "s"),
+    }
+}
+
+fn row(cells: [String; 12]) -> String {
+    let mut line = format!("  {:<width$}", cells[0], width = WIDTHS[0]);
+    for (cell, width) in cells.iter().zip(WIDTHS).skip(1) {
+        line += &format!(" {cell:>width$}");
+    }
+    line.trim_end().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_two_or_three_digits_and_a_unit() {
+        let shown = [0, 999, 1_000, 4_240, 12_300, 999_499, 999_500, 9_960_000, 999_499_999, 2_500_000_000];
+        let texts =
+            ["0 ns", "999 ns", "1.0 µs", "4.2 µs", "12 µs", "999 µs", "1.0 ms", "10 ms", "999 ms", "2.5 s"];
+        assert_eq!(shown.map(time), texts);
+    }
+}
