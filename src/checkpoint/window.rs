@@ -1,8 +1,10 @@
 //! A window of the log, as runs.
 //!
 //! The records of a running engine are gathered as they are, and only looked at when a checkpoint is due: what happened
-//! to one hold is brought together by sorting, so that the window's bytes and 8 more a record are all that it takes.
-//! Many movements of one key become one.
+//! to one slot's last hold is brought together by sorting. Beside the window's bytes that takes 8 a record of a hold, 4 a
+//! slot, and an entry for each stock key that was touched. Many movements of one key become one.
+//!
+//! How a slot's earlier holds went is not looked at: an opening and a verification, which fold the log itself, judge that.
 
 use super::CheckpointError;
 use super::entry::{Entry, Happened, HoldEntry, LevelEntry, NameEntry, OpEntry, push_step};
