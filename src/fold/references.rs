@@ -1,104 +1,147 @@
-//! Which slots carry a reference: a chained hash table of slot numbers, 16 bytes a slot.
+//! Which slots carry a reference: an extendible hash table of slot numbers, some 13 bytes a slot.
 //!
-//! It may name slots whose hold has another reference with the same hash; whoever asks compares. A chain is as long as
-//! holds have the same reference, which may be all of them: so a slot leaves it without a walk.
+//! It may name slots whose hold has another reference with the same hash; whoever asks compares.
+//!
+//! The fold comes by here for every hold, so what it does is appending: to one of so few buckets that their ends stay in
+//! the processor's cache, where a chain through all slots would be a miss a link. What a slot carried before stays behind
+//! in its bucket until that is full, and is swept out then. No step is longer than a bucket, however many slots there
+//! are: a bucket that is full of what counts splits into two, and the others are left alone (Fagin, Nievergelt, Pippenger
+//! and Strong, "Extendible hashing", 1979).
 
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::pages::Pages;
 
-/// No slot.
-const NONE: u32 = u32::MAX;
+/// Entries at which a bucket is swept, and split if more than half of it counts: to look for a reference is to read one
+/// bucket. One that cannot be split, since its entries have the same hash, becomes as long as they are many.
+const BUCKET: usize = 4_096;
+/// Bits of the hash that say which bucket: enough for a hundred million slots.
+const DEPTH_MAX: u32 = 16;
 
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct References {
-    heads: Vec<u32>,
-    links: Pages<Link, 4_096>,
-    chained: usize,
+    /// What each slot carries, by its hash; 0 = nothing.
+    hashes: Pages<u32, 4_096>,
+    /// By the first bits of a hash: its bucket.
+    directory: Vec<u32>,
+    /// How many bits that are.
+    depth: u32,
+    buckets: Vec<Bucket>,
 }
 
-/// A slot's place in a chain.
-#[derive(Clone, Copy, Debug, Default)]
-struct Link {
-    previous: u32,
-    next: u32,
-    /// What it is chained under; 0 = it is not.
+#[derive(Debug)]
+struct Bucket {
+    /// Bits that its entries' hashes begin with alike.
+    depth: u32,
+    /// Entries at which it is to be swept.
+    sweep_at: usize,
+    entries: Vec<Entry>,
+}
+
+/// A slot that carries a reference of this hash, or did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Entry {
     hash: u32,
+    slot: u32,
 }
 
+/// Never 0, and odd, so that [`References::sweep`] has a bit to mark with.
 fn hash(reference: &[u8]) -> u32 {
     xxh3_64(reference) as u32 | 1
 }
 
+/// The first bits of a hash.
+fn first_bits(hash: u32, bits: u32) -> usize {
+    (u64::from(hash) >> (u32::BITS - bits)) as usize
+}
+
+impl Default for References {
+    fn default() -> Self {
+        let bucket = Bucket { depth: 0, sweep_at: BUCKET, entries: Vec::new() };
+        References { hashes: Pages::default(), directory: vec![0], depth: 0, buckets: vec![bucket] }
+    }
+}
+
 impl References {
     pub(crate) fn set(&mut self, slot: u32, reference: &[u8]) {
-        self.remove(slot);
-        if reference.is_empty() {
+        let hash = if reference.is_empty() { 0 } else { hash(reference) };
+        if self.carried(slot) == hash {
             return;
         }
-        if self.chained >= self.heads.len() {
-            self.grow();
-        }
-        self.chain(slot, hash(reference));
-        self.chained += 1;
-    }
-
-    fn link(&self, slot: u32) -> Link {
-        self.links.get(slot).copied().unwrap_or_default()
-    }
-
-    fn head(&mut self, hash: u32) -> &mut u32 {
-        let head = hash as usize >> 1 & (self.heads.len() - 1);
-        &mut self.heads[head]
-    }
-
-    fn chain(&mut self, slot: u32, hash: u32) {
-        let next = std::mem::replace(self.head(hash), slot);
-        self.links.set(slot, Link { previous: NONE, next, hash });
-        if let Some(next) = self.links.get_mut(next) {
-            next.previous = slot;
-        }
-    }
-
-    fn grow(&mut self) {
-        self.heads = vec![NONE; (self.heads.len() * 2).max(1_024)];
-        let chained = self.links.iter().filter(|(_, link)| link.hash != 0);
-        let chained: Vec<(u32, u32)> = chained.map(|(slot, link)| (slot, link.hash)).collect();
-        chained.into_iter().for_each(|(slot, hash)| self.chain(slot, hash));
-    }
-
-    fn remove(&mut self, slot: u32) {
-        let Link { previous, next, hash } = self.link(slot);
+        self.hashes.set(slot, hash);
         if hash == 0 {
             return;
         }
-        match self.links.get_mut(previous) {
-            Some(previous) => previous.next = next,
-            None => *self.head(hash) = next,
+        let number = self.number(hash);
+        let Bucket { sweep_at, entries, .. } = &mut self.buckets[number];
+        if entries.len() == entries.capacity() {
+            // A little more than twice as much would cost in memory what it saves in copying.
+            entries.reserve_exact((entries.len() / 4).max(8));
         }
-        if let Some(next) = self.links.get_mut(next) {
-            next.previous = previous;
+        entries.push(Entry { hash, slot });
+        if entries.len() >= *sweep_at {
+            self.sweep(number);
         }
-        self.links.set(slot, Link::default());
-        self.chained -= 1;
+    }
+
+    fn carried(&self, slot: u32) -> u32 {
+        self.hashes.get(slot).copied().unwrap_or(0)
+    }
+
+    fn number(&self, hash: u32) -> usize {
+        self.directory[first_bits(hash, self.depth)] as usize
+    }
+
+    /// Leaves in a bucket what counts, each slot once; splits it if that is much.
+    fn sweep(&mut self, number: usize) {
+        let References { hashes, buckets, .. } = self;
+        let Bucket { depth, sweep_at, entries } = &mut buckets[number];
+        entries.retain(|Entry { hash, slot }| match hashes.get_mut(*slot) {
+            Some(carried) if carried == hash => {
+                *carried = hash & !1; // whoever comes again finds another hash
+                true
+            }
+            _ => false,
+        });
+        for Entry { hash, slot } in &*entries {
+            self.hashes.set(*slot, *hash);
+        }
+        *sweep_at = BUCKET.max(entries.len() * 2);
+        if entries.len() > BUCKET / 2 && *depth < DEPTH_MAX {
+            self.split(number);
+        }
+    }
+
+    fn split(&mut self, number: usize) {
+        let depth = self.buckets[number].depth + 1;
+        if depth > self.depth {
+            self.directory = self.directory.iter().flat_map(|number| [*number; 2]).collect();
+            self.depth = depth;
+        }
+        let is_second = |hash: u32| first_bits(hash, depth) % 2 == 1;
+        let mut first = std::mem::take(&mut self.buckets[number].entries);
+        let mut second: Vec<Entry> = first.extract_if(.., |entry| is_second(entry.hash)).collect();
+        [&mut first, &mut second].into_iter().for_each(Vec::shrink_to_fit);
+        let new = self.buckets.len();
+        for (bits, of_bits) in (0..).zip(&mut self.directory) {
+            if *of_bits as usize == number && (bits >> (self.depth - depth)) % 2 == 1 {
+                *of_bits = new as u32;
+            }
+        }
+        let bucket = |entries: Vec<Entry>| Bucket { depth, sweep_at: BUCKET.max(entries.len() * 2), entries };
+        self.buckets[number] = bucket(first);
+        self.buckets.push(bucket(second));
     }
 
     /// Slots whose hold may carry `reference`.
     pub(crate) fn slots(&self, reference: &[u8]) -> Vec<u32> {
         let hash = hash(reference);
-        let Some(&head) = self.heads.get(hash as usize >> 1 & self.heads.len().wrapping_sub(1)) else {
-            return Vec::new();
-        };
-        let mut found = Vec::new();
-        let mut at = head;
-        while at != NONE {
-            let link = self.link(at);
-            if link.hash == hash {
-                found.push(at);
-            }
-            at = link.next;
-        }
+        let entries = self.buckets[self.number(hash)].entries.iter();
+        let carries = |entry: &&Entry| entry.hash == hash && self.carried(entry.slot) == hash;
+        let mut found: Vec<u32> = entries.filter(carries).map(|entry| entry.slot).collect();
+        found.sort_unstable();
+        found.dedup();
         found
     }
 }
@@ -107,6 +150,10 @@ impl References {
 mod tests {
     use super::*;
 
+    fn entries(index: &References) -> usize {
+        index.buckets.iter().map(|bucket| bucket.entries.len()).sum()
+    }
+
     #[test]
     fn references_are_found_moved_and_removed() {
         let mut index = References::default();
@@ -114,9 +161,7 @@ mod tests {
         for slot in 0..5_000u32 {
             index.set(slot, format!("order-{}", slot % 1_700).as_bytes());
         }
-        let mut found = index.slots(b"order-3");
-        found.sort_unstable();
-        assert_eq!(found, [3, 1_703, 3_403]);
+        assert_eq!(index.slots(b"order-3"), [3, 1_703, 3_403]);
         index.set((1 << 30) - 1, b"stray");
         assert_eq!(index.slots(b"stray"), [(1 << 30) - 1]);
         index.set((1 << 30) - 1, b"");
@@ -124,12 +169,39 @@ mod tests {
         index.set(3, b"");
         assert_eq!(index.slots(b"order-3"), [3_403]);
         assert_eq!(index.slots(b"other"), [1_703]);
-        assert_eq!(index.chained, 4_999);
+        assert!(index.slots(b"stray").is_empty());
+    }
+
+    #[test]
+    fn buckets_split_as_slots_come_and_every_one_is_found() {
+        let mut index = References::default();
+        (0..300_000u32).for_each(|slot| index.set(slot, &slot.to_le_bytes()));
+        assert!((0..300_000u32).all(|slot| index.slots(&slot.to_le_bytes()).contains(&slot)));
+        assert!(index.buckets.iter().all(|bucket| bucket.entries.len() <= BUCKET));
+        let room: usize = index.buckets.iter().map(|bucket| bucket.entries.capacity()).sum();
+        assert!(room < 400_000, "{room} entries of memory for 300,000");
+    }
+
+    #[test]
+    fn what_slots_carried_before_does_not_pile_up() {
+        let mut index = References::default();
+        for round in 0..40u64 {
+            for slot in 0..20_000u32 {
+                // Half of them with ever new references, half with one of two in turn.
+                let turn = if slot % 2 == 0 { round << 32 | u64::from(slot) } else { round % 2 };
+                index.set(slot, &turn.to_le_bytes());
+            }
+            assert!(entries(&index) < 20_000 * 2 + index.buckets.len() * BUCKET, "round {round}");
+        }
+        assert_eq!(
+            index.slots(&1u64.to_le_bytes()),
+            (0..20_000).filter(|slot| slot % 2 == 1).collect::<Vec<_>>()
+        );
     }
 
     #[test]
     fn a_reference_that_all_holds_share_is_moved_and_removed_as_fast_as_any() {
-        // With a walk through the chain for each this would not come to an end.
+        // With a walk through all of them for each this would not come to an end.
         let mut index = References::default();
         for _ in 0..2 {
             (0..1 << 20).for_each(|slot| index.set(slot, b"sale"));
