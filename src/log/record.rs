@@ -216,9 +216,18 @@ pub(crate) struct NotARecord;
 
 impl<'a> Record<'a> {
     /// Encodes into `buffer`; `None` if it does not fit, which no validated request can cause.
+    #[inline]
     pub(crate) fn encode<'b>(&self, buffer: &'b mut [u8]) -> Option<&'b [u8]> {
-        let length = bincode::serde::encode_into_slice(self, buffer, CODEC).ok()?;
+        let length = match quick::encode(self, buffer) {
+            Some(length) => length,
+            None => self.encode_any(buffer)?,
+        };
         buffer.get(..length)
+    }
+
+    /// The same for every kind, by the codec that says what bytes mean; how many it took.
+    fn encode_any(&self, buffer: &mut [u8]) -> Option<usize> {
+        bincode::serde::encode_into_slice(self, buffer, CODEC).ok()
     }
 
     /// Decodes the record at the start of `bytes`, and says how many it took.

@@ -195,9 +195,10 @@ fn an_answer_is_set_after_its_record_was_sized() {
 }
 
 #[test]
-fn what_a_sale_is_full_of_is_read_by_hand() {
+fn what_a_sale_is_full_of_is_written_and_read_by_hand() {
     for record in every_kind() {
         let encoded = bytes(record);
+        assert_eq!(quick::encode(&record, &mut [0; 128]), quick::decode(&encoded).map(|(_, length)| length));
         match record {
             Record::Reserve { .. }
             | Record::Confirm { .. }
@@ -207,6 +208,36 @@ fn what_a_sale_is_full_of_is_read_by_hand() {
             | Record::Receive { .. } => assert_eq!(quick::decode(&encoded), Some((record, encoded.len()))),
             _ => assert_eq!(quick::decode(&encoded), None),
         }
+    }
+}
+
+#[test]
+fn by_hand_and_by_the_codec_the_same_bytes_are_written() {
+    let alike = |record: Record<'_>| {
+        let mut by_codec = [0; SHORT_BYTES_MAX];
+        let length = record.encode_any(&mut by_codec).unwrap();
+        assert_eq!(quick::encode(&record, &mut [0xff; SHORT_BYTES_MAX]), Some(length));
+        assert_eq!(record.encode(&mut [0xff; SHORT_BYTES_MAX]), Some(&by_codec[..length]), "{record:?}");
+        assert_eq!(record.encode(&mut vec![0; length]), Some(&by_codec[..length]), "no room to spare");
+        assert_eq!(record.encode(&mut vec![0; length - 1]), None);
+    };
+    let mut random = Random(seed());
+    for _ in 0..50_000 {
+        // Around every width that a number may have.
+        let mut number = || {
+            let widths = [0, 250, 251, 0xffff, 0x1_0000, 0xffff_ffff, 0x1_0000_0000, u64::MAX];
+            widths[random.below(8)].wrapping_add(random.below(3) as u64).wrapping_sub(1)
+        };
+        let (at, key, quantity, ttl) = (number(), number() as u32, number() as u32, Span(number()));
+        let place = Place { slot: number() as u32, generation: number() as u32 };
+        let reference = &[7; 40][..random.below(41)];
+        let op = (random.below(2) == 0).then_some(OP);
+        alike(Record::Reserve { at, place, key, quantity, ttl, reference, op });
+        alike(Record::Confirm { at, place, key, taken: quantity, returned: key, op });
+        alike(Record::Release { at, place, key, quantity, op });
+        alike(Record::Expire { at, place, key, quantity });
+        alike(Record::Ship { at, place, key, quantity, op });
+        alike(Record::Receive { at, key, quantity, reference, op });
     }
 }
 
