@@ -44,11 +44,13 @@ const COUNTS: usize = Count::Voided as usize + 1;
 /// Counters of the deciding threads, a line a shard.
 #[derive(Debug)]
 pub(crate) struct Tally {
+    /// A power of two of them.
     shards: Box<[CachePadded<[AtomicU64; COUNTS]>]>,
 }
 
 impl Tally {
     pub(crate) fn new(shards: usize) -> Self {
+        debug_assert!(shards.is_power_of_two());
         Tally {
             shards: (0..shards)
                 .map(|_| CachePadded::new(std::array::from_fn(|_| AtomicU64::new(0))))
@@ -58,7 +60,7 @@ impl Tally {
 
     pub(crate) fn add(&self, shard: usize, count: Count) {
         // Relaxed: a count orders nothing.
-        self.shards[shard % self.shards.len()][count as usize].fetch_add(1, Ordering::Relaxed);
+        self.shards[shard & (self.shards.len() - 1)][count as usize].fetch_add(1, Ordering::Relaxed);
     }
 
     fn sum(&self, count: Count) -> u64 {

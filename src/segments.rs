@@ -39,6 +39,7 @@ impl<T> Segments<T> {
         }
     }
 
+    #[inline]
     pub(crate) fn get(&self, index: usize) -> Option<&T> {
         self.segments.get(index / SEGMENT_ITEMS)?.get()?.get(index % SEGMENT_ITEMS)
     }
@@ -67,7 +68,16 @@ impl<T> Segments<T> {
     }
 
     /// The item, made by `new` with its whole segment if need be.
+    #[inline]
     pub(crate) fn get_or_grow(&self, index: usize, new: impl Fn() -> T) -> Result<&T, NoRoom> {
+        match self.get(index) {
+            Some(item) => Ok(item),
+            None => self.grow(index, new),
+        }
+    }
+
+    #[cold]
+    fn grow(&self, index: usize, new: impl Fn() -> T) -> Result<&T, NoRoom> {
         let segment = self.segments.get(index / SEGMENT_ITEMS).ok_or(NoRoom::Full)?;
         if segment.get().is_none() {
             let _alone = self.growing.try_lock().ok_or(NoRoom::Growing)?;

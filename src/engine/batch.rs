@@ -24,7 +24,7 @@ impl Core {
 
     fn decide_together(&self, requests: &[Reserve<'_>]) -> Vec<Decided> {
         let mut decided: Vec<Option<Decided>> = requests.iter().map(|_| None).collect();
-        let mut prepared: Vec<(usize, Wanted<'_, '_>, Prepared, Encoded)> =
+        let mut prepared: Vec<(usize, Wanted<'_, '_>, Prepared<'_>, Encoded)> =
             Vec::with_capacity(requests.len());
         for (index, request) in requests.iter().enumerate() {
             match self.prepare_one(*request) {
@@ -44,7 +44,7 @@ impl Core {
                 return self.one_by_one(requests, decided);
             }
         };
-        let mut taken: Vec<(usize, Prepared, Encoded, Left)> = Vec::with_capacity(prepared.len());
+        let mut taken: Vec<(usize, Prepared<'_>, Encoded, Left)> = Vec::with_capacity(prepared.len());
         for (index, wanted, mut one, mut record) in prepared {
             if let Some(left) = self.take_units(&wanted, &mut one, &mut record) {
                 taken.push((index, one, record, left));
@@ -64,7 +64,7 @@ impl Core {
     fn prepare_one<'c, 'r>(
         &'c self,
         request: Reserve<'r>,
-    ) -> Result<Option<(Wanted<'c, 'r>, Prepared, Encoded)>, ReserveError> {
+    ) -> Result<Option<(Wanted<'c, 'r>, Prepared<'c>, Encoded)>, ReserveError> {
         let wanted = self.limits(request)?;
         let mut effort = Effort::new();
         let least = self.least(&wanted, &mut effort)?;

@@ -20,7 +20,7 @@ use crate::clock::Clock;
 use crate::error::{Common, ReserveError};
 use crate::hold::lines::Lines;
 use crate::hold::state::{Phase, Word};
-use crate::hold::table::NewHold;
+use crate::hold::table::{NewHold, Room};
 use crate::log::lines::pack;
 use crate::log::record::{Op, Record};
 use crate::log::ring::Share;
@@ -82,8 +82,8 @@ impl Core {
         let now = clock.now();
         let (deadline, reference) = (now.plus(*ttl), request.reference);
         let new = NewHold { lines, born: now, deadline, reference, epoch: self.epoch };
-        let place = match self.holds.allocate(home(), new) {
-            Ok(place) => place,
+        let Room { place, slot } = match self.holds.allocate(home(), new) {
+            Ok(room) => room,
             Err(full) => return self.no_room(full, now, effort),
         };
         // From here on the place must become a hold or vanish.
@@ -107,8 +107,8 @@ impl Core {
             }
         };
         // The deadline is registered before the units are taken: a refuser never misses it (F5).
-        let (timers, slots, local) = self.timers_of(place.slot);
-        timers.register(&slots, local, deadline);
+        let (timers, _, local) = self.timers_of(place.slot);
+        timers.register(&slot.timer, local, deadline);
         let Some(taken) = self.take_tentatively(lines) else {
             self.holds.vanish(place);
             return Ok(None);
@@ -117,9 +117,7 @@ impl Core {
         let drawn = claim.draw(record.words());
         stall::at(Step::Drawn);
         let position = Position(drawn.end());
-        if let Some(slot) = self.holds.slot(place.slot) {
-            slot.publish(Word::with_deadline(Phase::Active, place.generation, deadline));
-        }
+        slot.publish(Word::with_deadline(Phase::Active, place.generation, deadline));
         stall::at(Step::Published);
         drawn.fill(record.as_bytes());
         stall::at(Step::Filled);

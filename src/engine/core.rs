@@ -70,6 +70,7 @@ pub(crate) fn shards() -> usize {
 }
 
 /// The calling thread's number: threads spread over shards by it.
+#[inline]
 pub(crate) fn home() -> usize {
     #[cfg(all(test, not(stockhold_loom)))]
     if let Some(client) = crate::simulation::steered() {
@@ -84,6 +85,7 @@ pub(crate) fn home() -> usize {
 }
 
 impl Core {
+    #[inline]
     pub(crate) fn now(&self) -> Timestamp {
         self.time.now().max(self.opened_at)
     }
@@ -100,6 +102,7 @@ impl Core {
         now.0.saturating_sub(self.opened_at.0)
     }
 
+    #[inline]
     pub(crate) fn item(&self, key: StockKey) -> Result<&Item, Common> {
         if key.tag != self.answers.tag {
             return Err(Common::ForeignKey);
@@ -108,10 +111,12 @@ impl Core {
     }
 
     /// Where this thread does its part of a key's work.
+    #[inline]
     pub(crate) fn lane(&self, key: u32) -> Lane<'_> {
         self.book.lane(home(), key)
     }
 
+    #[inline]
     pub(crate) fn count(&self, count: Count) {
         self.tally.add(home(), count);
     }
@@ -130,11 +135,13 @@ impl Core {
     }
 
     /// Why the engine takes nothing new, if so.
+    #[inline]
     pub(crate) fn stopped(&self) -> Result<(), Stopped> {
         if self.log.ring.is_closed() { Err(self.log.poison.cause()) } else { Ok(()) }
     }
 
     /// Room in the log, before anything changes.
+    #[inline]
     pub(crate) fn claim(&self, words: u64, share: Share) -> Result<Claim<'_>, Common> {
         self.log.ring.claim(words, share).map_err(|no| match no {
             NoClaim::Full => self.busy(Busy::LogBehind),

@@ -75,6 +75,7 @@ impl Core {
         }
     }
 
+    #[inline]
     pub(crate) fn timers_of(&self, slot: u32) -> (&Timers, ShardSlots<'_>, u32) {
         let (shard, local) = self.holds.locate(slot);
         (&self.timers[shard], ShardSlots { core: self, shard }, local)
@@ -90,6 +91,7 @@ impl Core {
     }
 
     /// Whether everything due at `now` was reclaimed.
+    #[inline]
     pub(crate) fn is_fresh(&self, now: Timestamp) -> bool {
         self.timers.iter().map(Timers::state).all(|state| !state.is_turning() && !state.is_due(now))
     }

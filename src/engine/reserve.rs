@@ -11,8 +11,9 @@ use crate::error::{Busy, Common, QuantityError, ReserveError};
 use crate::expiry::timers::Turn;
 use crate::fold::answers::{left_to_answer, refusal_to_answer};
 use crate::hold::lines::Line;
+use crate::hold::slot::Slot;
 use crate::hold::state::{Phase, Word};
-use crate::hold::table::{Full, NewHold};
+use crate::hold::table::{Full, NewHold, Room};
 use crate::log::record::{Encoded, Op, Place, Record};
 use crate::log::ring::{Drawn, Share};
 use crate::metrics::Count;
@@ -53,8 +54,9 @@ pub(crate) struct Effort {
 
 /// A reserve that has everything but its units. Its record is beside it.
 #[derive(Clone, Copy)]
-pub(crate) struct Prepared {
+pub(crate) struct Prepared<'c> {
     pub place: Place,
+    slot: &'c Slot,
     pub line: Line,
     /// See [`Core::least`].
     least: u32,
@@ -79,6 +81,7 @@ pub(crate) fn reference(bytes: &[u8]) -> Result<&[u8], Common> {
 
 impl Core {
     /// Limits: everything that can be refused without looking at stock.
+    #[inline]
     pub(crate) fn limits<'c, 'r>(&'c self, request: Reserve<'r>) -> Result<Wanted<'c, 'r>, ReserveError> {
         let item = self.item(request.key)?;
         let Reserve { at_least, .. } = request;
@@ -90,6 +93,7 @@ impl Core {
         Ok(Wanted { item, request, ttl: self.ttl(request.ttl)?, clock: self })
     }
 
+    #[inline]
     pub(crate) fn ttl(&self, asked: Option<Duration>) -> Result<Duration, ReserveError> {
         let asked = asked.unwrap_or(self.config.ttl_default);
         let (min, max) = (self.config.ttl_min, self.config.ttl_max);
@@ -97,6 +101,7 @@ impl Core {
     }
 
     /// Decides: a hold, or a refusal that is true, or `Busy`.
+    #[inline]
     pub(crate) fn decide(
         &self,
         wanted: &Wanted<'_, '_>,
@@ -244,6 +249,7 @@ impl Core {
     }
 
     /// Takes the units and makes the hold; `None` if others were faster.
+    #[inline]
     fn take(
         &self,
         wanted: &Wanted<'_, '_>,
@@ -272,30 +278,32 @@ impl Core {
     }
 
     /// Everything that can fail before the take: a place in the table, the record. The place must become a hold or vanish.
-    pub(crate) fn prepare(
-        &self,
+    #[inline]
+    pub(crate) fn prepare<'c>(
+        &'c self,
         wanted: &Wanted<'_, '_>,
         least: u32,
         op: Option<Op>,
         effort: &mut Effort,
         record: &mut Encoded,
-    ) -> Result<Option<Prepared>, ReserveError> {
+    ) -> Result<Option<Prepared<'c>>, ReserveError> {
         let Reserve { key, quantity, reference, .. } = wanted.request;
         let now = wanted.clock.now();
         let deadline = now.plus(wanted.ttl);
         let line = Line { key: key.index, units: quantity };
         let new = NewHold { lines: &[line], born: now, deadline, reference, epoch: self.epoch };
-        let place = match self.holds.allocate(home(), new) {
-            Ok(place) => place,
+        let Room { place, slot } = match self.holds.allocate(home(), new) {
+            Ok(room) => room,
             Err(full) => return self.no_room(full, now, effort),
         };
         if record.put(&self.record(place, line, (now, deadline), reference, op)).is_none() {
             self.holds.vanish(place);
             return Err(TOO_LONG.into());
         }
-        Ok(Some(Prepared { place, line, least, now, deadline, op }))
+        Ok(Some(Prepared { place, slot, line, least, now, deadline, op }))
     }
 
+    #[inline]
     fn record<'r>(
         &self,
         place: Place,
@@ -309,17 +317,18 @@ impl Core {
     }
 
     /// The take itself; `None` if it came up short, and the place has vanished. Room in the log was claimed before.
+    #[inline]
     pub(crate) fn take_units(
         &self,
         wanted: &Wanted<'_, '_>,
-        prepared: &mut Prepared,
+        prepared: &mut Prepared<'_>,
         record: &mut Encoded,
     ) -> Option<Left> {
-        let &mut Prepared { place, line, least, now, deadline, op } = prepared;
+        let &mut Prepared { place, slot, line, least, now, deadline, op } = prepared;
         let Reserve { quantity, reference, .. } = wanted.request;
         // The deadline is registered before the units are taken: a refuser never misses it (F5).
-        let (timers, slots, local) = self.timers_of(place.slot);
-        timers.register(&slots, local, deadline);
+        let (timers, _, local) = self.timers_of(place.slot);
+        timers.register(&slot.timer, local, deadline);
         stall::at(Step::Registered);
         let want = Want { least, most: quantity };
         let Ok(taken) = wanted.item.counter.take(self.lane(line.key), want) else {
@@ -332,9 +341,7 @@ impl Core {
             prepared.line.units = taken.units;
             // Fewer units take no more bytes: the claim is enough, and the record fits as the one before did.
             let _ = record.put(&self.record(place, prepared.line, (now, deadline), reference, op));
-            if let Some(slot) = self.holds.slot(place.slot) {
-                self.holds.set_units(slot, prepared.line);
-            }
+            self.holds.set_units(slot, prepared.line);
         }
         // Holds that are due and not yet swept may leave more.
         Some(if taken.exact && self.is_fresh(now) {
@@ -345,19 +352,18 @@ impl Core {
     }
 
     /// Nothing that can fail comes after the take: counter first, then log, then the hold is seen.
+    #[inline]
     pub(crate) fn finish(
         &self,
-        prepared: &Prepared,
+        prepared: &Prepared<'_>,
         record: &mut Encoded,
         left: Left,
         drawn: Drawn<'_>,
     ) -> (Reserved, Position) {
-        let &Prepared { place, line, deadline, .. } = prepared;
+        let &Prepared { place, slot, line, deadline, .. } = prepared;
         let position = Position(drawn.end());
         stall::at(Step::Drawn);
-        if let Some(slot) = self.holds.slot(place.slot) {
-            slot.publish(Word::with_deadline(Phase::Active, place.generation, deadline));
-        }
+        slot.publish(Word::with_deadline(Phase::Active, place.generation, deadline));
         stall::at(Step::Published);
         record.set_answer(left_to_answer(left));
         drawn.fill(record.as_bytes());

@@ -57,8 +57,9 @@ impl Restored {
     pub(super) fn start_timers(folded: &Holds, core: &Core) {
         for (slot, hold) in folded.iter().filter(|(_, hold)| hold.word.phase().is_live()) {
             let (timers, slots, local) = core.timers_of(slot);
-            debug_assert!(slots.timer(local).is_some());
-            timers.register(&slots, local, hold.word.deadline());
+            let timer = slots.timer(local);
+            debug_assert!(timer.is_some());
+            timer.inspect(|timer| timers.register(timer, local, hold.word.deadline()));
         }
     }
 }

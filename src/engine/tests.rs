@@ -326,7 +326,7 @@ fn a_hold_whose_slot_was_taken_and_given_up_is_forgotten_not_unknown() {
         reference: b"",
         epoch: 1,
     };
-    let place = holds.allocate(super::core::home(), new).unwrap();
+    let place = holds.place(super::core::home(), new).unwrap();
     assert_eq!(engine.status(hold), Err(LookupError::Forgotten));
     holds.vanish(place);
     assert_eq!(engine.status(hold), Err(LookupError::Forgotten));

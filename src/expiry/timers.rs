@@ -134,12 +134,11 @@ impl Timers {
         State(self.state.load(Ordering::SeqCst))
     }
 
-    /// Registers the deadline of a hold whose word is published, before its units are taken.
-    pub(crate) fn register(&self, slots: &impl Slots, local: u32, deadline: Timestamp) {
-        if let Some(timer) = slots.timer(local)
-            && !planted(Fault::SkipIntake)
-            && slot::queue(timer)
-        {
+    /// Registers the deadline of a hold whose word is published, before its units are taken; `timer` is its slot's intake
+    /// link, and `local` the slot's index in the shard.
+    #[inline]
+    pub(crate) fn register(&self, timer: &AtomicU32, local: u32, deadline: Timestamp) {
+        if !planted(Fault::SkipIntake) && slot::queue(timer) {
             stall::at(Step::Marked);
             let mut head = self.intake.load(Ordering::Relaxed); // the swap re-checks it
             loop {

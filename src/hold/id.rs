@@ -11,8 +11,6 @@
 //! The hash takes in the low bits of the opening (the epoch). A hold that was granted, told to nobody as durable,
 //! and lost in a crash leaves its slot and generation to another; its id then is not mistaken for that one's.
 
-use std::hash::Hasher;
-
 use siphasher::sip::SipHasher24;
 
 use crate::log::record::Place;
@@ -48,10 +46,10 @@ impl HoldIds {
     }
 
     fn hash(&self, located: u64, epoch: u32) -> u64 {
-        let mut keyed = self.keyed;
-        keyed.write_u64(located);
-        keyed.write_u32(epoch);
-        keyed.finish()
+        let mut bytes = [0; 12];
+        bytes[..8].copy_from_slice(&located.to_le_bytes());
+        bytes[8..].copy_from_slice(&epoch.to_le_bytes());
+        self.keyed.hash(&bytes)
     }
 }
 

@@ -66,11 +66,25 @@ pub(crate) enum Full {
     Growing,
 }
 
+/// Where a new hold was made, in its shard.
+struct MadeIn<'t> {
+    local: u32,
+    slot: &'t Slot,
+    generation: u32,
+}
+
 /// Fields of a new hold that is being made.
 #[derive(Clone, Copy)]
 struct Making<'a> {
     what: What,
     new: NewHold<'a>,
+}
+
+/// A place for a hold that is being made: it becomes one, or [vanishes](HoldTable::vanish).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Room<'t> {
+    pub place: Place,
+    pub slot: &'t Slot,
 }
 
 /// A hold as recovery found it.
@@ -83,6 +97,7 @@ pub(crate) struct OldHold<'a> {
 
 #[derive(Debug)]
 pub(crate) struct HoldTable {
+    /// A power of two of them.
     shards: Box<[CachePadded<Shard>]>,
     chains: Chains,
 }
@@ -113,15 +128,18 @@ impl HoldTable {
     }
 
     /// The shard of a slot, and its index there.
+    #[inline]
     pub(crate) fn locate(&self, slot: u32) -> (usize, u32) {
-        (slot as usize % self.shards.len(), slot / self.shards.len() as u32)
+        (slot as usize & (self.shards.len() - 1), slot >> self.shards.len().trailing_zeros())
     }
 
     /// The slot with an index in a shard.
+    #[inline]
     pub(crate) fn global(&self, shard: usize, local: u32) -> u32 {
-        local * self.shards.len() as u32 + shard as u32
+        local << self.shards.len().trailing_zeros() | shard as u32
     }
 
+    #[inline]
     pub(crate) fn slot(&self, slot: u32) -> Option<&Slot> {
         let (shard, local) = self.locate(slot);
         self.shards[shard].slots.get(local as usize)
@@ -161,22 +179,31 @@ impl HoldTable {
     }
 
     /// A slot for a new hold, in the phase `Reserving`, first from the shard `home`.
-    pub(crate) fn allocate(&self, home: usize, new: NewHold<'_>) -> Result<Place, Full> {
+    #[inline]
+    pub(crate) fn allocate(&self, home: usize, new: NewHold<'_>) -> Result<Room<'_>, Full> {
         let what = match *new.lines {
             [Line { key, units }] => What::Line { key, units },
             _ => What::Chain { head: self.chain(new.lines)?, changes: 0 },
         };
         let mut none = Full::Holds;
         for step in 0..self.shards.len() {
-            let shard = (home + step) % self.shards.len();
+            let shard = (home + step) & (self.shards.len() - 1);
             match self.shards[shard].allocate(&self.chains, Making { what, new }) {
-                Ok((local, generation)) => return Ok(Place { slot: self.global(shard, local), generation }),
+                Ok(MadeIn { local, slot, generation }) => {
+                    return Ok(Room { place: Place { slot: self.global(shard, local), generation }, slot });
+                }
                 Err(NoRoom::Full) => {}
                 Err(NoRoom::Growing) => none = Full::Growing, // another shard may have room
             }
         }
         self.drop_lines(what);
         Err(none)
+    }
+
+    /// The place alone of what [`allocate`](Self::allocate) gives.
+    #[cfg(test)]
+    pub(crate) fn place(&self, home: usize, new: NewHold<'_>) -> Result<Place, Full> {
+        self.allocate(home, new).map(|room| room.place)
     }
 
     fn drop_lines(&self, what: What) {
@@ -343,8 +370,9 @@ impl Shard {
         slot.facts().uses < USES_MAX && local < self.quota
     }
 
-    /// A slot with a new hold in it, and its generation.
-    fn allocate(&self, chains: &Chains, making: Making<'_>) -> Result<(u32, u32), NoRoom> {
+    /// A slot with a new hold in it.
+    #[inline]
+    fn allocate(&self, chains: &Chains, making: Making<'_>) -> Result<MadeIn<'_>, NoRoom> {
         let local = self.next_slot(chains)?;
         let slot = self.slots.get(local as usize).ok_or(NoRoom::Full)?;
         let words =
@@ -355,7 +383,7 @@ impl Shard {
         slot.take_over(word);
         fill(slot, words, generation, making);
         slot.publish(word);
-        Ok((local, generation))
+        Ok(MadeIn { local, slot, generation })
     }
 
     /// Where a slot's reference goes, if it has one.
@@ -488,7 +516,7 @@ mod tests {
     #[test]
     fn a_new_hold_says_what_it_was_made_of() {
         let table = HoldTable::new(2, 8, 8, 0, 0);
-        let place = table.allocate(1, new(&LINE)).unwrap();
+        let place = table.place(1, new(&LINE)).unwrap();
         let slot = table.slot(place.slot).unwrap();
         let facts = slot.facts();
         assert_eq!((facts.what, facts.born.0), (What::Line { key: 5, units: 3 }, EPOCH_2020_MS + 9));
@@ -501,12 +529,12 @@ mod tests {
     fn holds_max_is_exact_whatever_shard_asks() {
         for max in [1, 3, 8] {
             let table = HoldTable::new(4, max, 8, 0, 0);
-            let places: Vec<_> = std::iter::from_fn(|| table.allocate(2, new(&LINE)).ok()).collect();
+            let places: Vec<_> = std::iter::from_fn(|| table.place(2, new(&LINE)).ok()).collect();
             assert_eq!(places.len(), max as usize);
             let slot = table.slot(places[0].slot).unwrap();
             slot.publish(Word::with_units(Phase::Released, 1, 0));
             table.free(places[0].slot);
-            let again = table.allocate(0, new(&LINE)).unwrap();
+            let again = table.place(0, new(&LINE)).unwrap();
             assert_eq!((again.slot, again.generation), (places[0].slot, 2));
         }
     }
@@ -514,9 +542,9 @@ mod tests {
     #[test]
     fn a_place_that_was_told_to_nobody_is_used_again() {
         let table = HoldTable::new(1, 8, 8, 0, 0);
-        let place = table.allocate(0, new(&LINE)).unwrap();
+        let place = table.place(0, new(&LINE)).unwrap();
         table.vanish(place);
-        assert_eq!(table.allocate(0, new(&LINE)).unwrap(), place);
+        assert_eq!(table.place(0, new(&LINE)).unwrap(), place);
     }
 
     #[test]
@@ -526,46 +554,42 @@ mod tests {
             table.slot(place.slot).unwrap().publish(Word::with_units(Phase::Expired, place.generation, 0));
             table.bury(place.slot);
         };
-        let first = table.allocate(0, new(&LINE)).unwrap();
+        let first = table.place(0, new(&LINE)).unwrap();
         expire(first);
-        let second = table.allocate(0, new(&LINE)).unwrap();
+        let second = table.place(0, new(&LINE)).unwrap();
         assert_ne!(first.slot, second.slot, "one expired hold is kept");
         expire(second);
-        assert_eq!(
-            table.allocate(0, new(&LINE)).unwrap().slot,
-            first.slot,
-            "two are too many: the oldest goes"
-        );
-        assert!(table.allocate(0, new(&LINE)).is_ok());
-        assert_eq!(table.allocate(0, new(&LINE)).unwrap().slot, second.slot, "full: the last one goes");
-        assert!(table.allocate(0, new(&LINE)).is_err());
+        assert_eq!(table.place(0, new(&LINE)).unwrap().slot, first.slot, "two are too many: the oldest goes");
+        assert!(table.place(0, new(&LINE)).is_ok());
+        assert_eq!(table.place(0, new(&LINE)).unwrap().slot, second.slot, "full: the last one goes");
+        assert!(table.place(0, new(&LINE)).is_err());
     }
 
     #[test]
     fn expired_holds_are_forgotten_when_only_theirs_is_room_for_lines() {
         let table = HoldTable::new(2, 8, 4, 8, 0);
         let two = [Line { key: 5, units: 3 }, Line { key: 6, units: 1 }];
-        let [first, second] = [0, 1].map(|home| table.allocate(home, new(&two)).unwrap());
-        assert_eq!(table.allocate(0, new(&two)), Err(Full::Lines), "they are live");
+        let [first, second] = [0, 1].map(|home| table.place(home, new(&two)).unwrap());
+        assert_eq!(table.place(0, new(&two)), Err(Full::Lines), "they are live");
         for place in [first, second] {
             table.slot(place.slot).unwrap().publish(Word::with_units(Phase::Expired, place.generation, 0));
             table.bury(place.slot);
         }
-        assert!(table.allocate(0, new(&two)).is_ok());
+        assert!(table.place(0, new(&two)).is_ok());
         assert_eq!(table.slot(second.slot).unwrap().word().phase(), Phase::Expired, "one was enough");
-        assert!(table.allocate(0, new(&two)).is_ok());
-        assert_eq!(table.allocate(0, new(&two)), Err(Full::Lines));
+        assert!(table.place(0, new(&two)).is_ok());
+        assert_eq!(table.place(0, new(&two)), Err(Full::Lines));
     }
 
     #[test]
     fn a_retaken_hold_keeps_its_slot() {
         let table = HoldTable::new(1, 1, 8, 1, 0);
-        let place = table.allocate(0, new(&LINE)).unwrap();
+        let place = table.place(0, new(&LINE)).unwrap();
         let slot = table.slot(place.slot).unwrap();
         slot.publish(Word::with_units(Phase::Expired, 1, 0));
         table.bury(place.slot);
         slot.swap(slot.word(), Word::with_units(Phase::Confirmed, 1, 3)).unwrap();
-        assert!(table.allocate(0, new(&LINE)).is_err());
+        assert!(table.place(0, new(&LINE)).is_err());
         assert_eq!(slot.word().phase(), Phase::Confirmed);
     }
 
@@ -586,7 +610,7 @@ mod tests {
         assert_eq!(table.slots().count(), 3 * SEGMENT_ITEMS);
         // What was free comes first, then what is fresh, and no place twice.
         let handed_out: Vec<_> =
-            (0..3 * SEGMENT_ITEMS).map(|_| table.allocate(0, new(&LINE)).unwrap()).collect();
+            (0..3 * SEGMENT_ITEMS).map(|_| table.place(0, new(&LINE)).unwrap()).collect();
         assert_eq!(handed_out[0], Place { slot: stray + 2, generation: 2 });
         let mut slots: Vec<_> = handed_out.iter().map(|place| place.slot).collect();
         slots.sort_unstable();
@@ -603,12 +627,12 @@ mod tests {
         let word = Word::with_units(Phase::Released, place.generation, 0);
         table.restore(OldHold { new: new(&LINE), place, word }).unwrap();
         table.restored();
-        assert_eq!(table.allocate(0, new(&LINE)).unwrap().generation, place.generation + 1);
+        assert_eq!(table.place(0, new(&LINE)).unwrap().generation, place.generation + 1);
         let what = What::Line { key: 0, units: 0 };
         let used_up = Fields { what, born: Timestamp(0), uses: USES_MAX, epoch: 0, reference_length: 0 };
         table.slot(0).unwrap().set(used_up);
         table.slot(0).unwrap().publish(Word::with_units(Phase::Released, USES_MAX, 0));
         table.free(0);
-        assert!(table.allocate(0, new(&LINE)).is_err(), "a used-up slot is retired");
+        assert!(table.place(0, new(&LINE)).is_err(), "a used-up slot is retired");
     }
 }

@@ -87,6 +87,7 @@ impl Encoded {
     }
 
     /// As [`new`](Self::new), in place.
+    #[inline]
     pub(crate) fn put(&mut self, record: &Record<'_>) -> Option<()> {
         self.has_op = record.op().is_some();
         self.long.clear();
@@ -105,6 +106,7 @@ impl Encoded {
     }
 
     /// Puts the answer into the op, if there is one.
+    #[inline]
     pub(crate) fn set_answer(&mut self, answer: i64) {
         if self.has_op {
             let bytes =
@@ -113,6 +115,7 @@ impl Encoded {
         }
     }
 
+    #[inline]
     pub(crate) fn as_bytes(&self) -> &[u8] {
         if self.long.is_empty() { &self.short[..self.length] } else { &self.long }
     }

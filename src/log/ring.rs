@@ -108,6 +108,7 @@ impl Ring {
         self.drawn.load(Ordering::Acquire)
     }
 
+    #[inline]
     pub(crate) fn is_closed(&self) -> bool {
         // Relaxed: a hint for refusals; claims decide by their own read-modify-write.
         self.used.load(Ordering::Relaxed) & CLOSED != 0
@@ -119,6 +120,7 @@ impl Ring {
     }
 
     /// Claims room for `words`.
+    #[inline]
     pub(crate) fn claim(&self, words: u64, share: Share) -> Result<Claim<'_>, NoClaim> {
         let limit = match share {
             Share::Take => self.capacity_words() - self.kept,
@@ -135,6 +137,7 @@ impl Ring {
         Err(if before & CLOSED != 0 { NoClaim::Closed } else { NoClaim::Full })
     }
 
+    #[inline]
     fn word(&self, position: u64) -> &AtomicU64 {
         &self.words[(position & (self.capacity_words() - 1)) as usize]
     }
@@ -142,6 +145,7 @@ impl Ring {
 
 impl<'r> Claim<'r> {
     /// Draws the position of a record of `words`, at most what was claimed; the rest goes back.
+    #[inline]
     pub(crate) fn draw(mut self, words: u64) -> Drawn<'r> {
         let words = words.min(self.words);
         self.words -= words;
@@ -164,6 +168,7 @@ impl<'r> Claim<'r> {
 }
 
 impl Drop for Claim<'_> {
+    #[inline]
     fn drop(&mut self) {
         if self.words > 0 {
             self.ring.used.fetch_sub(self.words, Ordering::Release);
@@ -178,6 +183,7 @@ impl Drawn<'_> {
     }
 
     /// Publishes the record, which takes exactly the words drawn.
+    #[inline]
     pub(crate) fn fill(self, record: &[u8]) {
         debug_assert_eq!(super::record::words_for(record.len()), self.words);
         let (head, tail) = record.split_at(record.len().min(HEAD_BYTES));

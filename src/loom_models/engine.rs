@@ -56,7 +56,7 @@ impl Bare {
         let holds = HoldTable::new(1, holds_max, 8, holds_max, 0);
         // Its slots come into being here: growing the table is explored by itself.
         let new = NewHold { lines: &LINE, born: at(0), deadline: DEADLINE, reference: &[], epoch: 1 };
-        holds.vanish(holds.allocate(0, new).unwrap());
+        holds.vanish(holds.place(0, new).unwrap());
         Arc::new(Bare {
             core: Core {
                 config: Config::default(),

@@ -17,8 +17,8 @@ fn new(reference: &'static [u8]) -> NewHold<'static> {
 fn two_first_holds(reference: &'static [u8]) {
     let table = Arc::new(HoldTable::new(1, 2, 8, 0, 0));
     let other = Arc::clone(&table);
-    let other = thread::spawn(move || other.allocate(0, new(reference)));
-    let mine = table.allocate(0, new(reference));
+    let other = thread::spawn(move || other.place(0, new(reference)));
+    let mine = table.place(0, new(reference));
     let other = other.join().unwrap();
     assert!(mine.is_ok() || other.is_ok(), "it grows for nobody");
     let mut places = Vec::new();
@@ -28,7 +28,7 @@ fn two_first_holds(reference: &'static [u8]) {
             Err(none) => assert_eq!(none, Full::Growing, "it was not full"),
         }
     }
-    while let Ok(place) = table.allocate(0, new(reference)) {
+    while let Ok(place) = table.place(0, new(reference)) {
         places.push(place);
     }
     places.sort_unstable_by_key(|place| place.slot);
@@ -44,7 +44,7 @@ fn a_look_while_it_grows() {
     let table = Arc::new(HoldTable::new(1, 1, 8, 0, 0));
     let other = Arc::clone(&table);
     let other = thread::spawn(move || {
-        let place = other.allocate(0, new(b"order")).unwrap();
+        let place = other.place(0, new(b"order")).unwrap();
         let active = Word::with_deadline(Phase::Active, place.generation, DEADLINE);
         other.slot(place.slot).unwrap().publish(active);
     });

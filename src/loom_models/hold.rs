@@ -176,7 +176,7 @@ pub(super) fn retake_against_reuse() {
     // It is remembered, so that the new hold has to reclaim it while it may be retaken.
     let table = Arc::new(HoldTable::new(1, 1, 8, 1, 0));
     let new = NewHold { lines: &LINE, born: at(0), deadline: DEADLINE, reference: &[], epoch: 1 };
-    let place = table.allocate(0, new).unwrap();
+    let place = table.place(0, new).unwrap();
     let expired = Word::with_units(Phase::Expired, place.generation, 0);
     table.slot(place.slot).unwrap().publish(expired);
     table.bury(place.slot);
@@ -201,7 +201,7 @@ pub(super) fn retake_against_reuse() {
         })
     };
     let taker = shelf.spawn(|shelf| shelf.take(1, 1));
-    let reused = table.allocate(0, new).is_ok();
+    let reused = table.place(0, new).is_ok();
     let (late, taken) = (late.join().unwrap(), taker.join().unwrap());
 
     assert!(!(late && reused), "two holds in one slot");
@@ -222,23 +222,23 @@ pub(super) fn retake_against_reuse() {
 fn free_list() {
     let table = Arc::new(HoldTable::new(1, 3, 8, 0, 0));
     let new = NewHold { lines: &LINE, born: at(0), deadline: DEADLINE, reference: &[], epoch: 1 };
-    let first = table.allocate(0, new).unwrap();
-    let second = table.allocate(0, new).unwrap();
+    let first = table.place(0, new).unwrap();
+    let second = table.place(0, new).unwrap();
     table.vanish(first);
     let other = Arc::clone(&table);
     let other = thread::spawn(move || {
-        let got = other.allocate(0, new).unwrap();
+        let got = other.place(0, new).unwrap();
         other.vanish(got);
-        other.allocate(0, new).unwrap()
+        other.place(0, new).unwrap()
     });
-    let mine = table.allocate(0, new).unwrap();
+    let mine = table.place(0, new).unwrap();
     let other = other.join().unwrap();
     assert!(mine.slot != other.slot && mine.slot != second.slot && other.slot != second.slot);
     for place in [mine, other] {
         let slot = table.slot(place.slot).unwrap();
         assert_eq!((slot.word().phase(), slot.facts().generation), (Phase::Reserving, place.generation));
     }
-    assert_eq!(table.allocate(0, new), Err(Full::Holds));
+    assert_eq!(table.place(0, new), Err(Full::Holds));
 }
 
 #[test]
