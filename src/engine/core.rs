@@ -162,6 +162,7 @@ impl Core {
     // ── op keys ──────────────────────────────────────────────────────────────────────────────────────────────
 
     /// Decides once for an op key. `decide` gets the op to log, and what it returns is remembered.
+    #[inline]
     pub(crate) fn once<T, E: From<Common>>(
         &self,
         key: Option<OpKey>,
@@ -192,6 +193,7 @@ impl Core {
     }
 
     /// Announces that units will come back.
+    #[inline]
     pub(crate) fn announce(&self, lines: &[Line]) -> Result<Pledges<'_>, Common> {
         let mut back = Pledges::default();
         for line in lines {

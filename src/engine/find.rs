@@ -63,6 +63,7 @@ impl From<NotFound> for LookupError {
 
 impl Core {
     /// Whether the slot still has the hold that was named, and what it is.
+    #[inline]
     pub(crate) fn seen(&self, slot: &Slot, generation: u32) -> Seen {
         loop {
             let word = slot.word();
@@ -100,6 +101,7 @@ impl Core {
     }
 
     /// Likewise, with patience; `None` if it is gone.
+    #[inline]
     pub(crate) fn here(&self, slot: &Slot, generation: u32) -> Result<Option<Hold>, Common> {
         let mut patience = Patience::new();
         loop {
@@ -113,6 +115,7 @@ impl Core {
     }
 
     /// The hold that an id names.
+    #[inline]
     pub(crate) fn find(&self, id: HoldId) -> Result<FoundHold<'_>, NotFound> {
         let unknown = NotFound::Lookup(LookupError::Unknown);
         let place = HoldIds::place(id);

@@ -82,6 +82,7 @@ impl From<NotFound> for Stuck {
 impl Core {
     /// Takes a hold one step on, logging it and giving back what it returns. `probe` is an event that the hold's phase
     /// allows if it allows the step's.
+    #[inline]
     fn change(
         &self,
         found: FoundHold<'_>,
@@ -141,6 +142,7 @@ impl Core {
     }
 
     /// Behind a swap to `Changing`: what the hold has, and its next word.
+    #[inline]
     fn write(&self, slot: &Slot, hold: &Hold, next: Word, has: Option<Lines>) {
         if let Some(has) = has {
             self.holds.change_units(slot, &hold.facts, next.retagged(), |key| has.of(key));

@@ -29,6 +29,7 @@ impl Told {
 
     /// Puts the record together, for a hold of one line (`is_cart` = false) or of several. `None` if it does not fit,
     /// which no validated request can cause.
+    #[inline]
     pub(crate) fn put(
         &self,
         record: &mut Encoded,

@@ -46,6 +46,7 @@ pub(crate) struct Pledges<'c> {
 
 impl<'c> Pledges<'c> {
     /// Announces that `units` will come back.
+    #[inline]
     pub(crate) fn announce(
         &mut self,
         counter: &'c Counter,
@@ -73,6 +74,7 @@ impl<'c> Pledges<'c> {
     }
 
     /// What was announced comes back; what was taken goes back.
+    #[inline]
     pub(crate) fn give(self) {
         for Pledged { counter, lane, units, pledge } in self.first.into_iter().chain(self.rest) {
             stall::at(Step::Giving);
@@ -81,6 +83,7 @@ impl<'c> Pledges<'c> {
     }
 
     /// What was announced does not come; what was taken stays taken.
+    #[inline]
     pub(crate) fn forgo(self) {
         for Pledged { counter, lane, pledge, .. } in self.first.into_iter().chain(self.rest) {
             stall::at(Step::Settling);
@@ -105,6 +108,7 @@ pub(crate) struct Change<'c, 's> {
 impl Change<'_, '_> {
     /// Makes the change, or undoes what was pending for it; the position behind its record. `then` writes what the word
     /// does not say, and is over before the record can be read.
+    #[inline]
     pub(crate) fn make(mut self, then: impl FnOnce()) -> Result<u64, Beaten> {
         if planted(Fault::GiveBeforeDraw) {
             std::mem::take(&mut self.back).give();

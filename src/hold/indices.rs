@@ -44,6 +44,7 @@ impl IndexStack {
     }
 
     /// By the owner of the slot, who owns it no more.
+    #[inline]
     pub(crate) fn push(&self, links: &impl Links, index: u32) {
         let Some(link) = links.link(index) else { return };
         let mut head = self.head.load(Ordering::Relaxed); // the swap re-checks it
@@ -63,6 +64,7 @@ impl IndexStack {
     }
 
     /// A slot that is the caller's own from now on.
+    #[inline]
     pub(crate) fn pop(&self, links: &impl Links) -> Option<u32> {
         let mut head = self.head.load(Ordering::Acquire); // pairs with the push: the link is the one it wrote
         loop {

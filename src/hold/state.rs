@@ -211,6 +211,7 @@ pub(crate) enum No {
 }
 
 /// The next word, or why not. `now` decides whether the deadline has passed: at the deadline, it has.
+#[inline]
 pub(crate) fn decide(word: Word, now: Timestamp, event: Event) -> Result<Word, No> {
     let phase = word.phase();
     let due = || word.deadline() <= now && !planted(Fault::ForgetDeadline);

@@ -159,6 +159,7 @@ impl HoldTable {
     }
 
     /// What a hold holds, its word and facts being so; `None` if it was changed since they were read.
+    #[inline]
     pub(crate) fn lines(&self, slot: &Slot, word: Word, facts: &Facts) -> Option<Lines> {
         match facts.what {
             What::Line { key, units } => Some(Lines::one(
@@ -279,6 +280,7 @@ impl HoldTable {
     }
 
     /// The slot of a hold that has ended for good.
+    #[inline]
     pub(crate) fn free(&self, slot: u32) {
         let (shard, local) = self.locate(slot);
         let shard = &self.shards[shard];
@@ -438,6 +440,7 @@ impl Shard {
     }
 
     /// By the owner of a slot without a hold, who owns it no more.
+    #[inline]
     fn push_free(&self, local: u32) {
         if self.slots.get(local as usize).is_some_and(|slot| self.may_be_used_again(local, slot)) {
             self.free.push(&self.slots, local);

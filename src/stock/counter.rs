@@ -200,6 +200,7 @@ impl Counter {
     }
 
     /// Whether `quantity` seem to be there. Cheap if they are; if not, exact.
+    #[inline]
     pub(crate) fn look(&self, lane: Lane<'_>, quantity: u32) -> Look {
         loop {
             match self.shape() {
@@ -222,6 +223,7 @@ impl Counter {
     // ── taking ───────────────────────────────────────────────────────────────────────────────────────────────
 
     /// Takes what is wanted if it is there: `most`, or if there is less, all there is but not less than `least`.
+    #[inline]
     pub(crate) fn take(&self, lane: Lane<'_>, want: Want) -> Result<Taken, Short> {
         self.take_and(lane, want, 0)
     }
@@ -278,6 +280,7 @@ impl Counter {
 
     /// Announces a give-back, before the hold that owns the units dies. Ends in [`give`](Self::give) or
     /// [`forgo`](Self::forgo).
+    #[inline]
     pub(crate) fn announce(&self, lane: Lane<'_>) -> Result<Pledge, PendingFull> {
         loop {
             match self.shape() {
@@ -303,6 +306,7 @@ impl Counter {
     }
 
     /// Returns the units of an announced give-back, or rolls a tentative take back.
+    #[inline]
     pub(crate) fn give(&self, lane: Lane<'_>, pledge: Pledge, quantity: u32) {
         let given = i64::from(quantity);
         loop {
