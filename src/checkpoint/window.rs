@@ -170,11 +170,10 @@ impl<'a> Digest<'a> {
             Record::Declare { key, sku, location } => {
                 self.runs.put(&mut self.names, &NameEntry::new(key, sku, location))?;
             }
-            _ => {
-                for Beside { key, first, second } in record.touched() {
-                    self.books.of(key).apply(record, first, second);
-                }
-            }
+            _ => match record.alone() {
+                Some(one) => self.books.apply(one, record),
+                None => record.touched().for_each(|one| self.books.apply(one, record)),
+            },
         }
         if let Some(place) = record.place() {
             hold::check(place).map_err(wrong)?;
@@ -241,6 +240,10 @@ struct Books {
 }
 
 impl Books {
+    fn apply(&mut self, Beside { key, first, second }: Beside, record: &Record<'_>) {
+        self.of(key).apply(record, first, second);
+    }
+
     fn of(&mut self, key: u32) -> &mut LevelEntry {
         let mut place = self.places.get(key).copied().unwrap_or(0);
         if place == 0 {

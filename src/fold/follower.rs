@@ -81,14 +81,14 @@ impl Follower {
         for payload in &group.chunks {
             let (mut records, mut batch) = (Records::new(&payload.bytes, payload.start), Batch::new());
             while records.next_batch(&mut batch, |record| book.levels.glance(record)) {
-                for record in batch.drain(..) {
+                for record in &batch {
                     // The engine's own records, a moment ago: they are whole.
                     let Ok(Logged { position, record, .. }) = record else {
                         debug_assert!(false, "a record that we wrote");
                         break;
                     };
-                    book.answer_below(position);
-                    let applied = book.levels.apply(position, &record);
+                    book.answer_below(*position);
+                    let applied = book.levels.apply(*position, record);
                     debug_assert_eq!(applied, Ok(()));
                     if let Record::Reserve { place, reference, .. }
                     | Record::ReserveCart { place, reference, .. } = record

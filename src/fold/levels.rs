@@ -135,11 +135,17 @@ impl Levels {
         if !record.is_sane() {
             return Err(wrong("it moves a number of units that no operation can"));
         }
-        record.touched().try_for_each(|Beside { key, first, second }| {
-            let level = self.get_mut(key).ok_or_else(|| wrong(UNDECLARED))?;
-            level.apply(record, first, second);
-            level.wrong().map_or(Ok(()), |what| Err(wrong(what)))
-        })
+        match record.alone() {
+            Some(one) => self.apply_to(one, record),
+            None => record.touched().try_for_each(|one| self.apply_to(one, record)),
+        }
+        .map_err(wrong)
+    }
+
+    fn apply_to(&mut self, one: Beside, record: &Record<'_>) -> Result<(), &'static str> {
+        let level = self.get_mut(one.key).ok_or(UNDECLARED)?;
+        level.apply(record, one.first, one.second);
+        level.wrong().map_or(Ok(()), Err)
     }
 
     fn get_mut(&mut self, key: u32) -> Option<&mut KeyLevel> {

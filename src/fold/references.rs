@@ -12,9 +12,12 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::pages::Pages;
 
-/// Entries at which a bucket is swept, and split if more than half of it counts: to look for a reference is to read one
-/// bucket. One that cannot be split, since its entries have the same hash, becomes as long as they are many.
+/// Entries at which a bucket is swept if many of them no longer count, and split if they do: to look for a reference is to
+/// read one bucket. One that cannot be split, since its entries have the same hash, becomes as long as they are many.
 const BUCKET: usize = 4_096;
+/// The share of a bucket that no longer counts, at least, is swept out rather than split: to sweep is a look at each
+/// slot, wherever it is.
+const SWEPT: usize = 4;
 /// Bits of the hash that say which bucket: enough for a hundred million slots.
 const DEPTH_MAX: u32 = 16;
 
@@ -34,8 +37,10 @@ pub(crate) struct References {
 struct Bucket {
     /// Bits that its entries' hashes begin with alike.
     depth: u32,
-    /// Entries at which it is to be swept.
-    sweep_at: usize,
+    /// Entries at which it is full.
+    full_at: usize,
+    /// About how many of them no longer count.
+    stale: usize,
     entries: Vec<Entry>,
 }
 
@@ -56,32 +61,43 @@ fn first_bits(hash: u32, bits: u32) -> usize {
     (u64::from(hash) >> (u32::BITS - bits)) as usize
 }
 
+impl Bucket {
+    fn new(depth: u32, stale: usize, entries: Vec<Entry>) -> Bucket {
+        Bucket { depth, full_at: BUCKET.max(entries.len() * 2), stale, entries }
+    }
+}
+
 impl Default for References {
     fn default() -> Self {
-        let bucket = Bucket { depth: 0, sweep_at: BUCKET, entries: Vec::new() };
-        References { hashes: Pages::default(), directory: vec![0], depth: 0, buckets: vec![bucket] }
+        let buckets = vec![Bucket::new(0, 0, Vec::new())];
+        References { hashes: Pages::default(), directory: vec![0], depth: 0, buckets }
     }
 }
 
 impl References {
     pub(crate) fn set(&mut self, slot: u32, reference: &[u8]) {
         let hash = if reference.is_empty() { 0 } else { hash(reference) };
-        if self.carried(slot) == hash {
+        let before = self.carried(slot);
+        if before == hash {
             return;
         }
         self.hashes.set(slot, hash);
+        if before != 0 {
+            let number = self.number(before);
+            self.buckets[number].stale += 1;
+        }
         if hash == 0 {
             return;
         }
         let number = self.number(hash);
-        let Bucket { sweep_at, entries, .. } = &mut self.buckets[number];
+        let Bucket { full_at, entries, .. } = &mut self.buckets[number];
         if entries.len() == entries.capacity() {
             // A little more than twice as much would cost in memory what it saves in copying.
             entries.reserve_exact((entries.len() / 4).max(8));
         }
         entries.push(Entry { hash, slot });
-        if entries.len() >= *sweep_at {
-            self.sweep(number);
+        if entries.len() >= *full_at {
+            self.make_room(number);
         }
     }
 
@@ -93,10 +109,23 @@ impl References {
         self.directory[first_bits(hash, self.depth)] as usize
     }
 
-    /// Leaves in a bucket what counts, each slot once; splits it if that is much.
+    /// A bucket is full: it is swept or split, or becomes a longer one.
+    #[cold]
+    fn make_room(&mut self, number: usize) {
+        let Bucket { depth, stale, entries, .. } = &self.buckets[number];
+        let can_split = *depth < DEPTH_MAX;
+        if stale * SWEPT >= entries.len() || !can_split {
+            self.sweep(number);
+        }
+        if self.buckets[number].entries.len() > BUCKET / 2 && can_split {
+            self.split(number);
+        }
+    }
+
+    /// Leaves in a bucket what counts, each slot once.
     fn sweep(&mut self, number: usize) {
         let References { hashes, buckets, .. } = self;
-        let Bucket { depth, sweep_at, entries } = &mut buckets[number];
+        let Bucket { depth, entries, .. } = &mut buckets[number];
         entries.retain(|Entry { hash, slot }| match hashes.get_mut(*slot) {
             Some(carried) if carried == hash => {
                 *carried = hash & !1; // whoever comes again finds another hash
@@ -107,20 +136,17 @@ impl References {
         for Entry { hash, slot } in &*entries {
             self.hashes.set(*slot, *hash);
         }
-        *sweep_at = BUCKET.max(entries.len() * 2);
-        if entries.len() > BUCKET / 2 && *depth < DEPTH_MAX {
-            self.split(number);
-        }
+        self.buckets[number] = Bucket::new(*depth, 0, std::mem::take(entries));
     }
 
     fn split(&mut self, number: usize) {
-        let depth = self.buckets[number].depth + 1;
+        let Bucket { depth, stale, entries, .. } = &mut self.buckets[number];
+        let (depth, stale, mut first) = (*depth + 1, stale.div_ceil(2), std::mem::take(entries));
         if depth > self.depth {
             self.directory = self.directory.iter().flat_map(|number| [*number; 2]).collect();
             self.depth = depth;
         }
         let is_second = |hash: u32| first_bits(hash, depth) % 2 == 1;
-        let mut first = std::mem::take(&mut self.buckets[number].entries);
         let mut second: Vec<Entry> = first.extract_if(.., |entry| is_second(entry.hash)).collect();
         [&mut first, &mut second].into_iter().for_each(Vec::shrink_to_fit);
         let new = self.buckets.len();
@@ -129,9 +155,8 @@ impl References {
                 *of_bits = new as u32;
             }
         }
-        let bucket = |entries: Vec<Entry>| Bucket { depth, sweep_at: BUCKET.max(entries.len() * 2), entries };
-        self.buckets[number] = bucket(first);
-        self.buckets.push(bucket(second));
+        self.buckets[number] = Bucket::new(depth, stale, first);
+        self.buckets.push(Bucket::new(depth, stale, second));
     }
 
     /// Slots whose hold may carry `reference`.

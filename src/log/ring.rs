@@ -261,25 +261,26 @@ impl Reader {
         if header == 0 {
             return Found::Nothing;
         }
+        let (start, end) = (self.position, out.len());
         let found = if header & 0xffff == VOID {
             Found::Void { words: header >> 16 }
         } else {
             let bytes = (header & 0xffff) as usize - 1;
-            let head = (header >> 16).to_le_bytes();
-            out.extend_from_slice(&head[..bytes.min(HEAD_BYTES)]);
             let words = super::record::words_for(bytes);
-            let mut rest = bytes.saturating_sub(HEAD_BYTES);
-            for position in self.position + 1..self.position + words {
+            // Whole words, and then no more than the record's bytes.
+            out.reserve(words as usize * 8);
+            out.extend_from_slice(&(header >> 16).to_le_bytes());
+            out.truncate(end + HEAD_BYTES);
+            for position in start + 1..start + words {
                 // Relaxed: ordered by the Acquire of the header.
-                let word = ring.word(position).load(Ordering::Relaxed).to_le_bytes();
-                out.extend_from_slice(&word[..rest.min(8)]);
-                rest = rest.saturating_sub(8);
+                out.extend_from_slice(&ring.word(position).load(Ordering::Relaxed).to_le_bytes());
             }
+            out.truncate(end + bytes);
             Found::Record { words }
         };
         if let Found::Record { words } | Found::Void { words } = found {
-            for position in self.position..self.position + words {
-                if !planted(Fault::SkipZeroing) {
+            if !planted(Fault::SkipZeroing) {
+                for position in start..start + words {
                     // Relaxed: released by `free`.
                     ring.word(position).store(0, Ordering::Relaxed);
                 }
