@@ -20,7 +20,8 @@ use super::shelf::{Pins, Retention, Shelf};
 use super::window::{WINDOW_BYTES_MAX, Window};
 use crate::config::Config;
 use crate::log::directory::{Identity, Place};
-use crate::log::writer::{Group, Shared};
+use crate::log::group::Group;
+use crate::log::writer::Shared;
 
 /// Windows that may be waiting before the fold is held back, or an opening makes a checkpoint itself.
 pub(crate) const WINDOWS_MAX: usize = 4;
@@ -311,7 +312,7 @@ mod tests {
     use super::*;
     use crate::checkpoint::files::Folder;
     use crate::log::directory::Directory;
-    use crate::log::writer::Payload;
+    use crate::log::group::Payload;
 
     const WINDOW_BYTES: usize = 64 << 10;
 

@@ -46,7 +46,8 @@ impl Threads {
             let (sender, receiver) = channel::bounded(FOLD_QUEUE);
             let (shared, durability) = (Arc::clone(&core.log), core.config.durability);
             let follow = Arc::clone(core);
-            let fold = move || follow.follower.run(&receiver, follow.checkpointer.as_ref());
+            let fold =
+                move || follow.follower.run(&receiver, follow.checkpointer.as_ref(), &follow.log.spare);
             threads.running.lock().push(spawn("fold", Box::new(fold))?);
             if let (Some(log), Some(shelf)) = (&log, shelf) {
                 let (core, locked) = (Arc::clone(core), Arc::clone(&log.directory));

@@ -9,9 +9,9 @@ use parking_lot::Mutex;
 use super::levels::{KeyLevel, Levels};
 use super::references::References;
 use crate::checkpoint::thread::Checkpointer;
+use crate::log::group::{Group, Spare};
 use crate::log::record::{Batch, Logged, Record, Records};
 use crate::log::watch::Watch;
-use crate::log::writer::Group;
 use crate::stall::{self, Step};
 
 /// What a counter had when a position had been drawn and no later one, to be compared with the book there.
@@ -58,7 +58,7 @@ impl Follower {
     }
 
     /// The follower thread's whole life.
-    pub(crate) fn run(&self, groups: &Receiver<Group>, checkpointer: Option<&Checkpointer>) {
+    pub(crate) fn run(&self, groups: &Receiver<Group>, checkpointer: Option<&Checkpointer>, spare: &Spare) {
         for group in groups {
             stall::at(Step::Folding);
             self.apply(&group);
@@ -66,6 +66,7 @@ impl Follower {
             if let Some(checkpointer) = checkpointer {
                 checkpointer.take_in(&group);
             }
+            spare.give(group);
         }
         if let Some(checkpointer) = checkpointer {
             checkpointer.end();

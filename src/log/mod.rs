@@ -1,7 +1,7 @@
 //! The log: everything between a record and a durable position, and back again when a directory is opened.
 //!
 //! In the order of the data flow: [`record`] says what happened (to [`lines`], if to a cart), [`ring`] puts records into one order, [`writer`] takes
-//! them group by group to the store, and [`watch`] tells those who wait. [`chunk`] frames records, [`store`] is where
+//! them [`group`] by group to the store, and [`watch`] tells those who wait. [`chunk`] frames records, [`store`] is where
 //! chunks go ([`sled`] on disk, `memory` in tests), [`sidecar`] remembers how far the disk was known to have followed.
 //! The way back: [`directory`] says whose directory this is, [`stores`] where its chunks are, [`scan`] reads them without
 //! changing a byte, [`verdict`] decides what it holds, and [`recovery`] replays it; [`at_rest`] only looks.
@@ -11,6 +11,7 @@
 pub(crate) mod at_rest;
 pub(crate) mod chunk;
 pub(crate) mod directory;
+pub(crate) mod group;
 pub(crate) mod lines;
 #[cfg(test)]
 pub(crate) mod memory;

@@ -15,6 +15,7 @@ use crossbeam::channel::{SendTimeoutError, Sender};
 use parking_lot::Mutex;
 
 use super::chunk::{self, ChunkHeader};
+use super::group::{Group, Payload, Spare};
 use super::recovery::OpenLog;
 use super::ring::{Found, Reader, Ring};
 use super::scan::Tip;
@@ -91,6 +92,7 @@ pub(crate) struct Shared {
     pub durable: Watch,
     pub poison: Poison,
     pub metrics: LogMetrics,
+    pub spare: Spare,
     /// Up to here the log survives a loss of power, at every durability level that keeps one.
     synced: Watch,
     /// Somebody waits for the log to be synced up to here, whatever the durability level.
@@ -110,6 +112,7 @@ impl Shared {
             durable: Watch::new(end),
             poison: Poison::default(),
             metrics: LogMetrics::new(),
+            spare: Spare::default(),
             synced: Watch::new(end),
             sync_wanted: AtomicU64::new(0),
             cut_below: AtomicU64::new(0),
@@ -161,29 +164,6 @@ impl Shared {
             older.cut_below(position);
         }
     }
-}
-
-/// Records of one group, as the fold gets them.
-#[derive(Debug)]
-pub(crate) struct Group {
-    pub chunks: Vec<Payload>,
-    pub end: u64,
-    /// Where it ends, once it is written.
-    pub tip: Tip,
-}
-
-impl Group {
-    fn bytes(&self) -> usize {
-        self.chunks.iter().map(|payload| payload.bytes.len() + chunk::HEADER_BYTES).sum()
-    }
-}
-
-/// The records of one chunk.
-#[derive(Debug, Default)]
-pub(crate) struct Payload {
-    pub start: u64,
-    pub words: u64,
-    pub bytes: Vec<u8>,
 }
 
 /// Where the log begins, and where it goes.
@@ -333,7 +313,8 @@ impl Log {
         let mut records = 0;
         let room = SYNC_WINDOW_BYTES_MAX - CHUNK_BYTES_MAX;
         while bytes < room {
-            let mut payload = Payload { start: self.reader.position(), ..Payload::default() };
+            let spare = self.writer.shared.spare.take();
+            let mut payload = Payload { start: self.reader.position(), words: 0, bytes: spare };
             while let Some(next) = self.reader.next_bytes(ring)
                 && payload.bytes.len() + next <= self.payload_bytes_max
             {

@@ -26,10 +26,11 @@ use crate::engine::core::Core;
 use crate::engine::open::on_log_and_files;
 use crate::error::OpenError;
 use crate::log::directory::{Directory, Identity};
+use crate::log::group::Group;
 use crate::log::recovery::{LogError, LogReport, OpenLog, Recovered, Replay, io_error, recover};
 use crate::log::sidecar::{Durable, Sidecar};
 use crate::log::stores::Stores;
-use crate::log::writer::{Group, Log, Writer};
+use crate::log::writer::{Log, Writer};
 use crate::types::HoldId;
 
 const START: Timestamp = Timestamp(1_767_225_600_000);
