@@ -56,6 +56,7 @@
 compile_error!("stockhold runs on 64-bit Linux only: its durability rests on how Linux syncs files.");
 
 pub mod answer;
+mod by_hand;
 mod checkpoint;
 pub mod clock;
 mod config;

@@ -9,6 +9,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::run::Kind;
+use crate::by_hand::{Bytes, Out};
 use crate::clock::Timestamp;
 use crate::fold::hold::{self, FoldedHold, Wrong};
 use crate::fold::levels::KeyLevel;
@@ -195,7 +196,10 @@ pub(crate) enum Happened {
 /// Appends a record, decided at `at`, to those of a [`Happened::Then`].
 pub(crate) fn push_step(steps: &mut Vec<u8>, record: &Record<'_>, at: Option<Timestamp>) {
     put(&at.map(|at| at.0), steps);
-    put(record, steps);
+    match Encoded::new(record) {
+        Some(encoded) => steps.extend_from_slice(encoded.as_bytes()),
+        None => put(record, steps), // longer than any that was read
+    }
 }
 
 /// The first of the records, and what is left of them.
@@ -216,7 +220,7 @@ fn apply_steps(hold: &mut FoldedHold, mut steps: &[u8]) -> Result<(), Wrong> {
     Ok(())
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 enum HoldWire<'a> {
     Made {
         slot: u32,
@@ -233,6 +237,42 @@ enum HoldWire<'a> {
     },
 }
 
+/// The longest [`HoldWire::Made`] that is written by hand.
+const MADE_BYTES_MAX: usize = 128;
+
+impl<'a> HoldWire<'a> {
+    /// Writes a hold that was made by hand: they are most of what a checkpoint is full of. `None` says nothing about it.
+    fn write(&self, buffer: &mut [u8; MADE_BYTES_MAX]) -> Option<usize> {
+        let HoldWire::Made { slot, generation, epoch, word, born, reference, lines } = *self else {
+            return None;
+        };
+        let mut out = Out::new(buffer);
+        out.byte(0)?;
+        [slot, generation, epoch].into_iter().try_for_each(|number| out.short(number))?;
+        out.long(word)?;
+        out.long(born)?;
+        out.slice(reference)?;
+        out.slice(lines)?;
+        Some(out.length())
+    }
+
+    /// The same for reading; how many bytes it took.
+    fn read(bytes: &'a [u8]) -> Option<(Self, usize)> {
+        let mut rest = Bytes(bytes);
+        let [0] = rest.array()? else { return None };
+        let made = HoldWire::Made {
+            slot: rest.short()?,
+            generation: rest.short()?,
+            epoch: rest.short()?,
+            word: rest.long()?,
+            born: rest.long()?,
+            reference: rest.slice()?,
+            lines: rest.slice()?,
+        };
+        Some((made, bytes.len() - rest.0.len()))
+    }
+}
+
 impl Entry for HoldEntry {
     const KIND: Kind = Kind::Holds;
 
@@ -246,14 +286,19 @@ impl Entry for HoldEntry {
             Happened::Made(FoldedHold { generation, epoch, lines, born, reference, word }) => {
                 let (lines, reference) = (&lines::pack(lines)[..], reference.as_bytes());
                 let (generation, epoch, word, born) = (*generation, *epoch, word.0, born.0);
-                put(&HoldWire::Made { slot, generation, epoch, word, born, reference, lines }, out);
+                let wire = HoldWire::Made { slot, generation, epoch, word, born, reference, lines };
+                let mut buffer = [0; MADE_BYTES_MAX];
+                match wire.write(&mut buffer) {
+                    Some(length) => out.extend_from_slice(&buffer[..length]),
+                    None => put(&wire, out),
+                }
             }
             Happened::Then(steps) => put(&HoldWire::Then { slot, steps }, out),
         }
     }
 
     fn decode(bytes: &[u8]) -> Option<(Self, usize)> {
-        let (wire, bytes) = get::<HoldWire<'_>>(bytes)?;
+        let (wire, bytes) = HoldWire::read(bytes).or_else(|| get(bytes))?;
         let (slot, what) = match wire {
             HoldWire::Made { slot, generation, epoch, word, born, reference, lines } => {
                 let (word, born) = (Word(word), Timestamp(born));
@@ -346,5 +391,37 @@ impl Entry for OpEntry {
     fn is_kept(&self, keep: &Keep) -> bool {
         let Some((retention, key)) = keep.op_keys.zip(self.key()) else { return true };
         op_keys::is_remembered(key, self.at, keep.now, retention)
+    }
+}
+
+#[cfg(all(test, not(stockhold_loom)))]
+mod tests {
+    use super::*;
+    use crate::log::tests::{Random, seed};
+
+    #[test]
+    fn a_hold_is_written_and_read_alike_by_hand_and_by_the_codec() {
+        let mut random = Random(seed());
+        let some = [7_u8; 200];
+        for _ in 0..20_000 {
+            let mut number =
+                || [0, 250, 251, 0xffff, 0x1_0000, 0xffff_ffff, 0x1_0000_0000, u64::MAX][random.below(8)];
+            let (slot, generation, epoch) = (number() as u32, number() as u32, number() as u32);
+            let (word, born) = (number(), number());
+            let (reference, lines) = (&some[..random.below(41)], &some[..random.below(200)]);
+            let wire = HoldWire::Made { slot, generation, epoch, word, born, reference, lines };
+            let (mut by_codec, mut by_hand) = (Vec::new(), [0; MADE_BYTES_MAX]);
+            put(&wire, &mut by_codec);
+            if let Some(length) = wire.write(&mut by_hand) {
+                assert_eq!(by_hand[..length], by_codec[..]);
+            }
+            assert_eq!(HoldWire::read(&by_codec), Some((wire, by_codec.len())));
+            // Whatever becomes of the bytes, the codec says the same if it is read at all.
+            let at = random.below(by_codec.len());
+            by_codec[at] = random.next() as u8;
+            if let Some(read) = HoldWire::read(&by_codec) {
+                assert_eq!(get::<HoldWire<'_>>(&by_codec), Some(read));
+            }
+        }
     }
 }
