@@ -11,6 +11,7 @@ mod child;
 mod client;
 mod closed;
 mod counts;
+mod curves;
 mod fault;
 mod figures;
 mod html;
@@ -18,8 +19,8 @@ mod latency;
 mod level;
 mod machine;
 mod open;
+mod overview;
 mod picks;
-mod plot;
 mod schedule;
 mod scratch;
 mod stage;
@@ -157,9 +158,9 @@ fn measure(args: &Args, scratch: &Scratch) -> Result<Report, Stop> {
             figures.push(measured);
         }
     }
-    output.line(format_args!("\n{}", text::LEGEND))?;
+    text::legend(&mut output)?;
     output.line(format_args!(
-        "\nAfter each measurement the clients' answers, the counters and the book agreed."
+        "After each measurement the clients' answers, the counters and the book agreed."
     ))?;
     output.close()?;
     Ok(Report { version: env!("CARGO_PKG_VERSION"), machine, seconds: args.seconds, figures })
