@@ -5,7 +5,8 @@ mod program;
 
 use std::fs;
 use std::path::Path;
-use std::process::Output;
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use program::{code, run, stderr, stdout};
 use serde_json::Value;
@@ -71,7 +72,7 @@ fn each_level_has_its_rows_its_figures_and_its_plots_and_nothing_is_left_behind(
 
     let page = fs::read_to_string(html).unwrap();
     balanced(&page).unwrap();
-    assert_eq!(page.matches("<svg").count(), 2);
+    assert_eq!(page.matches("<polyline").count(), 2 * 3, "at each rate a curve a level");
     for foreign in ["<script", "http", "url(", "NaN", "inf"] {
         assert!(!page.contains(foreign), "{foreign}");
     }
@@ -114,16 +115,50 @@ fn a_measurement_that_cannot_be_made_leaves_nothing_behind() {
         env!("CARGO_BIN_EXE_stockhold"),
         scratch.path().display()
     );
-    let output = std::process::Command::new("sh").args(["-c", &limited]).output().unwrap();
+    let output = Command::new("sh").args(["-c", &limited]).output().unwrap();
     assert_eq!(code(&output), 3, "{}{}", stdout(&output), stderr(&output));
     assert!(stderr(&output).contains("hot at sync: "), "{}", stderr(&output));
     assert_eq!(entries(scratch.path()), 0);
 }
 
 #[test]
+fn whoever_ends_a_run_finds_nothing_left_behind() {
+    for signal in ["-INT", "-TERM"] {
+        let scratch = tempfile::tempdir().unwrap();
+        let page = scratch.path().join("bench.html");
+        fs::write(&page, "an older page").unwrap();
+        let flags = ["bench", "--seconds", "60", "--html", &page.display().to_string()];
+        let mut running = program::stockhold(scratch.path(), &flags)
+            .stderr(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // Until an engine is at work: what was made before it would go as well.
+        while !holds_an_engine(scratch.path()) {
+            assert!(running.try_wait().unwrap().is_none(), "it ended by itself");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert!(Command::new("kill").args([signal, &running.id().to_string()]).status().unwrap().success());
+        let output = running.wait_with_output().unwrap();
+        assert_eq!(code(&output), 3, "{}", stderr(&output));
+        assert!(stderr(&output).contains("interrupted"), "{}", stderr(&output));
+        assert_eq!(
+            (entries(scratch.path()), fs::read_to_string(&page).unwrap().as_str()),
+            (1, "an older page")
+        );
+    }
+}
+
+/// Whether a measuring process has come as far as that in its scratch directory.
+fn holds_an_engine(dir: &Path) -> bool {
+    fs::read_dir(dir).unwrap().any(|entry| entry.unwrap().path().join("engine").exists())
+}
+
+#[test]
 fn counts_that_do_not_add_up_are_untrue() {
     let scratch = tempfile::tempdir().unwrap();
-    let output = bench(scratch.path(), &["--level", "memory", "--plant"]);
+    let json = scratch.path().join("bench.json").display().to_string();
+    let output = bench(scratch.path(), &["--level", "memory", "--plant", "--json", &json]);
     assert_eq!(code(&output), 1, "{}{}", stdout(&output), stderr(&output));
     assert!(stderr(&output).contains("hot at memory: holds granted: "), "{}", stderr(&output));
     assert_eq!(entries(scratch.path()), 0);

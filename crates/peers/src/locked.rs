@@ -51,7 +51,7 @@ pub(crate) fn rows_of(
         setting: "memory".into(),
         contains: "deadlines that nobody heeds",
         lacks: "network, replication, units back at expiry; the process ends: all lost",
-        measure: Some(in_memory),
+        measure: in_memory,
     }];
     rows.extend(IN_FLIGHT.map(|in_flight| {
         let directory = directory.to_owned();
@@ -65,7 +65,7 @@ pub(crate) fn rows_of(
             setting: format!("plain file, fdatasync, {} in flight", thousands(in_flight)),
             contains: "deadlines that nobody heeds; survives loss of power",
             lacks: "network, replication, units back at expiry, recovery; the file grows for ever",
-            measure: Some(Box::new(measure)),
+            measure: Box::new(measure),
         }
     }));
     rows

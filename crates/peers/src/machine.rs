@@ -5,8 +5,10 @@ use std::thread;
 
 use serde::Serialize;
 
+#[cfg(feature = "tigerbeetle")]
+use crate::tigerbeetle;
 use crate::trouble::Trouble;
-use crate::{postgres, redis};
+use crate::{Args, postgres, redis};
 
 #[derive(Serialize)]
 pub(crate) struct Machine {
@@ -18,11 +20,12 @@ pub(crate) struct Machine {
     stockhold: &'static str,
     redis: Option<String>,
     postgres: Option<String>,
+    tigerbeetle: Option<String>,
 }
 
 impl Machine {
     /// Also asks the servers, so that one that is not there is known before anything is measured.
-    pub(crate) fn look(redis_port: Option<u16>, postgres_port: Option<u16>) -> Result<Machine, Trouble> {
+    pub(crate) fn look(args: &Args) -> Result<Machine, Trouble> {
         let read = |path| fs::read_to_string(path).unwrap_or_default();
         let cpu = read("/proc/cpuinfo");
         let cpu = cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("unknown");
@@ -32,22 +35,27 @@ impl Machine {
             kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
             load: read("/proc/loadavg").split(' ').next().unwrap_or_default().to_owned(),
             stockhold: env!("CARGO_PKG_VERSION"),
-            redis: redis_port.map(redis::version).transpose()?,
-            postgres: postgres_port.map(postgres::version).transpose()?,
+            redis: args.redis.map(redis::version).transpose()?,
+            postgres: args.postgres.map(postgres::version).transpose()?,
+            #[cfg(feature = "tigerbeetle")]
+            tigerbeetle: args.tigerbeetle.map(tigerbeetle::version).transpose()?,
+            #[cfg(not(feature = "tigerbeetle"))]
+            tigerbeetle: args.tigerbeetle.map_or(Ok(None), |_| Err(Trouble::NoClient))?,
         })
     }
 
     pub(crate) fn print(&self) {
         let version = |version: &Option<String>| version.clone().unwrap_or_else(|| "not given".into());
         println!(
-            "machine: {} cores of {}, Linux {}, load before {}\nversions: stockhold {}, Redis {}, PostgreSQL {}",
+            "machine: {} cores of {}, Linux {}, load before {}\nversions: stockhold {}, Redis {}, PostgreSQL {}, TigerBeetle {}",
             self.cores,
             self.cpu,
             self.kernel,
             self.load,
             self.stockhold,
             version(&self.redis),
-            version(&self.postgres)
+            version(&self.postgres),
+            version(&self.tigerbeetle)
         );
     }
 }

@@ -4,7 +4,8 @@
 //! row ── job ─► load ─► stockhold, locked, sharded     threads of this process
 //!         │      └────► journal                        what the last two write
 //!         ├───► redis ── resp                          connections on loopback
-//!         └───► postgres                               pgbench on loopback
+//!         ├───► postgres                               pgbench on loopback
+//!         └───► tigerbeetle                            its own client on loopback, if built with that feature
 //!                  └─► sample, judged by the peer's own stock ─► table, report
 //! ```
 //!
@@ -13,7 +14,7 @@
 //! starts the servers and this program.
 //!
 //! After each row the peer is asked what its stock is missing and how many holds it has: unless both are what was granted,
-//! there is no figure, and the program fails. TigerBeetle is left out for now, which the table says.
+//! there is no figure, and the program fails.
 
 mod job;
 mod journal;
@@ -29,6 +30,8 @@ mod sample;
 mod sharded;
 mod stockhold;
 mod table;
+#[cfg(feature = "tigerbeetle")]
+mod tigerbeetle;
 mod trouble;
 
 use std::fs;
@@ -46,7 +49,7 @@ use trouble::Trouble;
 
 /// The engine beside what one would use instead, in the same run.
 #[derive(Parser)]
-#[command(version, after_help = "benches/peers.sh starts Redis and PostgreSQL for it, and stops them again.")]
+#[command(version, after_help = "benches/peers.sh starts the servers for it, and stops them again.")]
 struct Args {
     /// How long a row is measured.
     #[arg(long, value_name = "SECONDS", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=600))]
@@ -70,6 +73,9 @@ struct Args {
     /// Port of a PostgreSQL on loopback with a user and a database `stockhold`; its tables `stock` and `hold` are replaced.
     #[arg(long, value_name = "PORT")]
     postgres: Option<u16>,
+    /// Port of a TigerBeetle on loopback, cluster 0, to which accounts are added. Needs a build with the feature of its name.
+    #[arg(long, value_name = "PORT")]
+    tigerbeetle: Option<u16>,
     /// Writes the figures there too.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -87,7 +93,7 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> Result<(), Trouble> {
     fs::create_dir_all(&args.dir).map_err(|error| Trouble::file(&args.dir, error))?;
-    let machine = machine::Machine::look(args.redis, args.postgres)?;
+    let machine = machine::Machine::look(args)?;
     machine.print();
     let threads = args.threads.map_or(machine.cores, NonZeroU64::get);
 
@@ -96,7 +102,8 @@ fn run(args: &Args) -> Result<(), Trouble> {
     rows.extend(sharded::rows(&args.dir));
     rows.extend(args.redis.iter().flat_map(|port| redis::rows(*port)));
     rows.extend(args.postgres.iter().flat_map(|port| postgres::rows(*port, &args.dir)));
-    rows.push(row::TIGERBEETLE);
+    #[cfg(feature = "tigerbeetle")]
+    rows.extend(args.tigerbeetle.iter().flat_map(|port| tigerbeetle::rows(*port)));
     if let Some(only) = &args.only {
         rows.retain(|row| row.is_called(only));
         if rows.is_empty() {
@@ -114,24 +121,23 @@ fn run(args: &Args) -> Result<(), Trouble> {
         row::thousands(args.holds_max)
     );
     print!("{}", report.table());
-    for (system, port) in [("Redis", args.redis), ("PostgreSQL", args.postgres)] {
+    for (system, port, way) in [
+        ("Redis", args.redis, "starts one"),
+        ("PostgreSQL", args.postgres, "starts one"),
+        ("TigerBeetle", args.tigerbeetle, "starts one if there is a `tigerbeetle` on the PATH"),
+    ] {
         if port.is_none() && args.only.is_none() {
-            println!("\n{system} was not measured: no port was given. benches/peers.sh starts one.");
+            println!("\n{system} was not measured: no port was given. benches/peers.sh {way}.");
         }
     }
     args.json.as_ref().map_or(Ok(()), |path| report.write(path))
 }
 
-/// A row without a way to measure it stands in the table all the same, so that nobody takes it for forgotten.
 fn measure(row: &Row, args: &Args, threads: u64, report: &mut Report) -> Result<(), Trouble> {
-    let Some(way) = &row.measure else {
-        report.rows.push(Figures::none(row));
-        return Ok(());
-    };
     for demand in [Demand::Hot, Demand::Spread] {
         eprintln!("measuring {}, {}, {}", row.system, row.setting, demand.name());
         let job = Job { demand, time: Duration::from_secs(args.seconds), holds_max: args.holds_max, threads };
-        let sample = way(job).map_err(|trouble| Trouble::Row {
+        let sample = (row.measure)(job).map_err(|trouble| Trouble::Row {
             row: format!("{}, {}, {}", row.system, row.setting, demand.name()),
             trouble: Box::new(trouble),
         })?;

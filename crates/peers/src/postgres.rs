@@ -25,7 +25,7 @@ pub(crate) fn rows(port: u16, directory: &Path) -> Vec<Row> {
         setting: format!("synchronous_commit on, {CLIENTS} clients"),
         contains: "loopback, SQL; survives loss of power",
         lacks: "replication, units back at expiry",
-        measure: Some(Box::new(move |job| run(port, &directory, job))),
+        measure: Box::new(move |job| run(port, &directory, job)),
     }]
 }
 
@@ -82,6 +82,9 @@ fn run(port: u16, directory: &Path, job: Job) -> Result<Sample, Trouble> {
         }
     }
     let granted = ack_ns.len();
+    if granted == 0 {
+        return Err(Trouble::Nothing(job.time.as_secs()));
+    }
     let elapsed = Duration::from_secs_f64(granted as f64 / rate(&said)?);
     let sample = Sample { granted, elapsed, ack_ns };
     let missing = number(port, &format!("SELECT sum({UNITS} - available) FROM stock"))?;

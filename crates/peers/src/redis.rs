@@ -46,7 +46,7 @@ pub(crate) fn rows(port: u16) -> Vec<Row> {
             _ => format!("{aof}, {CONNECTIONS} connections, pipeline {pipeline}"),
         };
         let measure = Box::new(move |job: Job| run(port, sync, pipeline, job));
-        Row { system: "Redis", setting, contains, lacks, measure: Some(measure) }
+        Row { system: "Redis", setting, contains, lacks, measure }
     };
     SYNCS.iter().flat_map(|sync| PIPELINES.map(|pipeline| row(*sync, pipeline))).collect()
 }

@@ -25,37 +25,26 @@ pub(crate) struct Figures {
     system: &'static str,
     setting: String,
     demand: &'static str,
-    holds: Option<u64>,
-    holds_per_second: Option<f64>,
-    ack_p50_ns: Option<u64>,
-    ack_p99_ns: Option<u64>,
+    holds: u64,
+    holds_per_second: f64,
+    ack_p50_ns: u64,
+    ack_p99_ns: u64,
     contains: &'static str,
     lacks: &'static str,
 }
 
 impl Figures {
-    pub(crate) fn none(row: &Row) -> Figures {
+    pub(crate) fn of(row: &Row, demand: Demand, sample: &Sample) -> Figures {
         Figures {
             system: row.system,
             setting: row.setting.clone(),
-            demand: "",
-            holds: None,
-            holds_per_second: None,
-            ack_p50_ns: None,
-            ack_p99_ns: None,
+            demand: demand.name(),
+            holds: sample.granted,
+            holds_per_second: sample.per_second(),
+            ack_p50_ns: sample.ack_ns.value_at_quantile(0.5),
+            ack_p99_ns: sample.ack_ns.value_at_quantile(0.99),
             contains: row.contains,
             lacks: row.lacks,
-        }
-    }
-
-    pub(crate) fn of(row: &Row, demand: Demand, sample: &Sample) -> Figures {
-        Figures {
-            demand: demand.name(),
-            holds: Some(sample.granted),
-            holds_per_second: Some(sample.per_second()),
-            ack_p50_ns: Some(sample.ack_ns.value_at_quantile(0.5)),
-            ack_p99_ns: Some(sample.ack_ns.value_at_quantile(0.99)),
-            ..Figures::none(row)
         }
     }
 
@@ -64,9 +53,9 @@ impl Figures {
             self.system.into(),
             self.setting.clone(),
             self.demand.into(),
-            self.holds_per_second.map_or("-".into(), |rate| thousands(rate as u64)),
-            self.ack_p50_ns.map_or("-".into(), duration),
-            self.ack_p99_ns.map_or("-".into(), duration),
+            thousands(self.holds_per_second as u64),
+            duration(self.ack_p50_ns),
+            duration(self.ack_p99_ns),
             self.contains.into(),
             self.lacks.into(),
         ]

@@ -13,17 +13,8 @@ pub(crate) struct Row {
     pub(crate) contains: &'static str,
     /// What one might think is in it.
     pub(crate) lacks: &'static str,
-    pub(crate) measure: Option<Measure>,
+    pub(crate) measure: Measure,
 }
-
-/// Said, and not measured: the program was not at hand to test a client with.
-pub(crate) const TIGERBEETLE: Row = Row {
-    system: "TigerBeetle",
-    setting: String::new(),
-    contains: "",
-    lacks: "not measured: left out for now",
-    measure: None,
-};
 
 impl Row {
     pub(crate) fn is_called(&self, only: &str) -> bool {
@@ -50,8 +41,9 @@ mod tests {
 
     #[test]
     fn a_row_is_found_by_a_part_of_its_name_in_any_case() {
-        let row = Row { setting: "no AOF".into(), ..TIGERBEETLE };
-        assert!(row.is_called("tiger") && row.is_called("no aof") && !row.is_called("redis"));
+        let measure = Box::new(|_| unreachable!("nobody measures it"));
+        let row = Row { system: "Redis", setting: "no AOF".into(), contains: "", lacks: "", measure };
+        assert!(row.is_called("redis") && row.is_called("no aof") && !row.is_called("always"));
     }
 
     #[test]

@@ -15,12 +15,17 @@ pub(crate) enum Trouble {
     NotThere { program: &'static str, error: io::Error },
     #[error("{program} failed: {error}")]
     Failed { program: &'static str, error: String },
+    #[cfg(not(feature = "tigerbeetle"))]
+    #[error("this build has no client for TigerBeetle; build it with --features tigerbeetle")]
+    NoClient,
     #[error("the journal failed: {0}")]
     Journal(String),
     #[error("the engine: {0}")]
     Engine(String),
     #[error("refused a unit of stock key {key}, of which there are plenty")]
     FalseRefusal { key: u64 },
+    #[error("nothing was acknowledged within {0} s; give it more with --seconds")]
+    Nothing(u64),
     /// The row says nothing then.
     #[error("{granted} holds were acknowledged, but {found} {what}: no figure is made of that")]
     Mismatch { granted: u64, found: i64, what: &'static str },

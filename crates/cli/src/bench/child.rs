@@ -1,8 +1,10 @@
 //! One workload at one level, in a process of its own: so that memory, processor time and bytes written are its alone.
 
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
@@ -79,10 +81,32 @@ fn fresh<T>(args: &ChildArgs, dir: &Path, measure: impl Fn(&Stage) -> Result<T, 
     Ok(measured)
 }
 
+/// The child that is under way, and whether there may be one.
+struct UnderWay {
+    child: Option<Child>,
+    stopped: bool,
+}
+
+static UNDER_WAY: Mutex<UnderWay> = Mutex::new(UnderWay { child: None, stopped: false });
+
+fn under_way() -> MutexGuard<'static, UnderWay> {
+    UNDER_WAY.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The parent is to end: so does its child, and no other begins. A terminal tells both, `kill` only the parent.
+pub(super) fn stop() {
+    let mut under_way = under_way();
+    under_way.stopped = true;
+    if let Some(child) = &mut under_way.child {
+        let _ = child.kill(); // it may have ended by itself
+    }
+}
+
 /// The parent: runs a child to its end.
 pub(super) fn run(args: &Args, dir: &Path, workload: Workload, level: Level) -> Result<Figures, Stop> {
     let program = std::env::current_exe().map_err(Stop::environment)?;
-    let child = Command::new(program)
+    let mut command = Command::new(program);
+    command
         .arg(CHILD)
         .arg("--dir")
         .arg(dir)
@@ -96,10 +120,26 @@ pub(super) fn run(args: &Args, dir: &Path, workload: Workload, level: Level) -> 
         ])
         .args(args.plant.then_some("--plant"))
         .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .output()
-        .map_err(|error| Stop::environment(format_args!("the measuring process does not start: {error}")))?;
-    match serde_json::from_slice(&child.stdout) {
+        .stdout(Stdio::piped())
+        .stderr(Stdio::inherit());
+    let cannot = |error| Stop::environment(format_args!("the measuring process does not start: {error}"));
+    let pipe = {
+        let mut under_way = under_way();
+        if under_way.stopped {
+            return Err(interrupted());
+        }
+        under_way.child.insert(command.spawn().map_err(cannot)?).stdout.take()
+    };
+    let mut said = Vec::new();
+    // What breaks off is no JSON either.
+    let _ = pipe.map(|mut pipe| pipe.read_to_end(&mut said));
+    let mut under_way = under_way();
+    let ended =
+        under_way.child.take().map(|mut child| child.wait()).transpose().map_err(Stop::environment)?;
+    if under_way.stopped {
+        return Err(interrupted());
+    }
+    match serde_json::from_slice(&said) {
         Ok(Said::Measured(figures)) => Ok(figures),
         Ok(Said::Fault(fault)) => Err(match fault {
             Fault::Untrue(sentence) => Fault::Untrue(told(workload, level, &sentence)),
@@ -107,9 +147,14 @@ pub(super) fn run(args: &Args, dir: &Path, workload: Workload, level: Level) -> 
         }
         .into()),
         Err(_) => {
-            Err(Stop::environment(told(workload, level, &format!("the process ended with {}", child.status))))
+            let ended = ended.map_or_else(String::new, |status| format!(" with {status}"));
+            Err(Stop::environment(told(workload, level, &format!("the process ended{ended}"))))
         }
     }
+}
+
+fn interrupted() -> Stop {
+    Stop::environment("interrupted; nothing is left behind")
 }
 
 fn told(workload: Workload, level: Level, sentence: &str) -> String {

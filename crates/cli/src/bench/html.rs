@@ -1,70 +1,148 @@
-//! One page: how it was measured, on what, and the plots.
+//! One page: on what it was measured, the headline, all workloads beside each other, and each with its curves and its table.
 
-use super::plot::{bars, curves, escaped};
+use super::Report;
+use super::curves::{Decades, curves};
+use super::figures::Figures;
+use super::overview::{groups, most, rate, spans};
 use super::text;
-use super::{Report, chosen};
+use super::workload::Workload;
+use crate::figure::thousands;
 
-const STYLE: &str = "
-:root { color-scheme: light dark; --ink: #1c1e21; --soft: #666b73; --rule: #d9dce1; --paper: #fff;
-  --sync: #1b6ca8; --interval: #a8541b; --memory: #2a7f4f; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e6e8eb; --soft: #9aa1ab; --rule: #3a3f46; --paper: #16181b;
-  --sync: #63b3ed; --interval: #f0a35e; --memory: #68c690; } }
-body { margin: 2rem auto; max-width: 60rem; padding: 0 1rem; font: 15px/1.5 system-ui, sans-serif;
-  color: var(--ink); background: var(--paper); }
-h1 { font-size: 1.6rem; margin-bottom: .2rem; } h2 { font-size: 1.15rem; margin: 2.2rem 0 .2rem; }
-p { margin: .3rem 0; } .soft { color: var(--soft); }
-.pair { display: flex; flex-wrap: wrap; gap: 1.5rem; align-items: flex-start; }
-svg { width: 100%; height: auto; } .pair > svg.bars { flex: 2 1 16rem; } .pair > svg.curves { flex: 3 1 24rem; }
-svg text { fill: var(--soft); font: 11px system-ui, sans-serif; } svg text.strong { fill: var(--ink); }
-.rule { stroke: var(--rule); } .line { fill: none; stroke-width: 1.8; } .dashed { stroke-dasharray: 5 4; }
-.sync { color: var(--sync); } .interval { color: var(--interval); } .memory { color: var(--memory); }
-rect.sync, rect.interval, rect.memory { fill: currentColor; } .line { stroke: currentColor; }
-.scroll { overflow-x: auto; } table { border-collapse: collapse; font-size: 13px; white-space: nowrap; }
-td, th { padding: .15rem .6rem; text-align: right; font-weight: normal; } th { color: var(--soft); }
-td:first-child, th:first-child { text-align: left; padding-left: 0; }
-tr.level td { border-top: 1px solid var(--rule); }
-";
+const STYLE: &str = include_str!("page.css");
 
 pub(super) fn page(report: &Report) -> String {
-    let told = std::iter::once(report.machine.to_string()).chain(report.machine.caveats());
-    let machine = told.map(|line| escaped(&line)).collect::<Vec<_>>().join("<br/>\n");
-    let (version, seconds) = (report.version, report.seconds);
+    let groups = groups(report);
     let mut page = format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n\
-         <title>stockhold bench</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<h1>stockhold bench</h1>\n\
-         <p>{machine}</p>\n\
-         <p class=\"soft\">stockhold {version}, {seconds} s a measurement. Bars: the most decisions a second that were \
-         acknowledged, with a thread a core and many in flight. Curves: how long an acknowledgement took, from when the \
-         operation was due, at 100,000 offered a second (solid) and at half of the most (dashed); both axes are \
-         logarithmic. No network and no replication is in any figure. After each measurement the clients' answers, the \
-         counters and the book agreed.</p>\n"
+         <title>stockhold bench</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<h1>stockhold bench</h1>\n\
+         <p>{}; stockhold {}, {} s a measurement.</p>\n",
+        escaped(&report.machine.to_string()),
+        report.version,
+        report.seconds
     );
-    for workload in chosen(&[]) {
-        let figures: Vec<_> = report.figures.iter().filter(|one| one.workload == workload).collect();
-        if figures.is_empty() {
-            continue;
-        }
-        let (name, sentence) = (workload.name(), escaped(&workload.sentence()));
-        page += &format!("<h2>{name}</h2>\n<p class=\"soft\">{sentence}</p>\n<div class=\"pair\">\n");
-        page += &bars(&figures);
-        page += &curves(&figures);
-        page += "</div>\n<div class=\"scroll\"><table>\n<tr>";
-        for column in text::COLUMNS {
-            page += &format!("<th>{column}</th>");
-        }
-        page += "</tr>\n";
-        for one in figures {
-            for (number, open) in one.open.iter().enumerate() {
-                let closed = text::closed(one).map(|cell| if number == 0 { cell } else { String::new() });
-                let cells = closed.into_iter().chain(text::open_loop(open));
-                page += if number == 0 { "<tr class=\"level\">" } else { "<tr>" };
-                cells.for_each(|cell| page += &format!("<td>{}</td>", escaped(&cell)));
-                page += "</tr>\n";
-            }
-        }
-        page += "</table></div>\n";
+    for caveat in report.machine.caveats() {
+        page += &format!("<p class=\"caveat\">{}</p>\n", escaped(&caveat));
     }
-    page += &format!("<p class=\"soft\">{}</p>\n", escaped(text::LEGEND).replace('\n', "<br/>\n"));
+    page += &format!("<p class=\"soft\">{}</p>\n", text::LACKS);
+    if let Some(first) = report.figures.first() {
+        page += &headline(first);
+    }
+    page += &levels(report);
+    page += &format!(
+        "<div class=\"plots\">\n<figure><figcaption>The most decisions a second</figcaption>\n\
+         <p class=\"soft\">A thread a core, many in flight; counted when acknowledged.</p>\n{}</figure>\n\
+         <figure><figcaption>Acknowledged after, p50 – p99</figcaption>\n\
+         <p class=\"soft\">At {} operations a second, from when each was due. Logarithmic.</p>\n{}</figure>\n</div>\n",
+        most(&groups),
+        rate(),
+        spans(&groups)
+    );
+    for (workload, figures) in &groups {
+        page += &section(*workload, figures);
+    }
+    page += "<h2>What the columns say</h2>\n<dl>\n";
+    for (name, meaning) in text::LEGEND {
+        page += &format!("<dt>{name}</dt><dd>{}</dd>\n", escaped(meaning));
+    }
+    page += "</dl>\n<p class=\"soft\">After each measurement the clients' answers, the counters and the book agreed.</p>\n";
     page + "</body>\n</html>\n"
+}
+
+/// The first that was measured, in large figures.
+fn headline(one: &Figures) -> String {
+    let closed = &one.closed;
+    let mut tiles =
+        vec![(thousands(closed.decisions_per_second as u64), "decisions a second at most".to_string())];
+    for open in &one.open {
+        let [p50, p99] = [open.latency.p50_ns, open.latency.p99_ns].map(text::time);
+        let rate = thousands(open.offered_per_second);
+        tiles.push((p99, format!("p99 from due to acknowledged, at {rate} a second (p50 {p50})")));
+    }
+    if let Some(bytes) = closed.log_bytes_per_decision {
+        tiles.push((text::bytes(bytes), "of log a decision".to_string()));
+    }
+    if let Some(bytes) = closed.memory_bytes_per_hold {
+        tiles.push((text::bytes(bytes), "of memory a hold".to_string()));
+    }
+    let mut html = format!(
+        "<h2>{} at {}</h2>\n<p class=\"soft\">{}. {}.</p>\n<div class=\"tiles\">\n",
+        one.workload.name(),
+        one.level.name(),
+        escaped(&one.workload.sentence()),
+        escaped(&one.level.sentence())
+    );
+    for (figure, meaning) in tiles {
+        html += &format!("<div><b>{figure}</b>{meaning}</div>\n");
+    }
+    html + "</div>\n"
+}
+
+/// The colours, and what they stand for.
+fn levels(report: &Report) -> String {
+    let mut html = String::from("<h2>All that was measured</h2>\n<ul class=\"levels\">\n");
+    let mut seen = Vec::new();
+    for level in report.figures.iter().map(|one| one.level) {
+        if !seen.contains(&level) {
+            seen.push(level);
+            let (name, sentence) = (level.name(), escaped(&level.sentence()));
+            html += &format!("<li>{}<b>{name}</b>: {sentence}</li>\n", swatch(&name));
+        }
+    }
+    html + "</ul>\n"
+}
+
+fn swatch(level: &str) -> String {
+    format!(
+        "<svg class=\"swatch {level}\" viewBox=\"0 0 28 8\"><line class=\"line\" x1=\"0\" x2=\"28\" y1=\"4\" y2=\"4\"/></svg>"
+    )
+}
+
+fn section(workload: Workload, figures: &[&Figures]) -> String {
+    let mut html = format!(
+        "<h2>{}</h2>\n<p class=\"soft\">{}</p>\n<div class=\"plots\">\n",
+        workload.name(),
+        escaped(&workload.sentence())
+    );
+    let decades = Decades::around(figures.iter().flat_map(|one| &one.open));
+    let captions = [format!("At {} a second", rate()), "At half of the most of each".to_string()];
+    for (number, caption) in captions.into_iter().enumerate() {
+        html += &format!(
+            "<figure><figcaption>{caption}</figcaption>\n{}</figure>\n",
+            curves(figures, number, decades)
+        );
+    }
+    html += "</div>\n<div class=\"scroll\"><table>\n<tr>";
+    for column in text::COLUMNS {
+        html += &format!("<th>{column}</th>");
+    }
+    html += "</tr>\n";
+    for one in figures {
+        for (number, open) in one.open.iter().enumerate() {
+            let closed = text::closed(one).map(|cell| if number == 0 { cell } else { String::new() });
+            let cells = closed.into_iter().chain(text::open_loop(open));
+            html += if number == 0 { "<tr class=\"level\">" } else { "<tr>" };
+            cells.for_each(|cell| html += &format!("<td>{}</td>", escaped(&cell)));
+            html += "</tr>\n";
+        }
+        for sentence in one.open.iter().filter_map(text::behind) {
+            html += &format!("<tr><td colspan=\"{}\">{sentence}</td></tr>\n", text::COLUMNS.len());
+        }
+    }
+    html + "</table></div>\n"
+}
+
+/// Text between tags.
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_processors_name_cannot_end_a_tag() {
+        assert_eq!(escaped("<b> & co"), "&lt;b&gt; &amp; co");
+    }
 }

@@ -24,6 +24,12 @@ impl Level {
         self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_string())
     }
 
+    /// When a decision counts as acknowledged, in a line.
+    pub(super) fn sentence(self) -> String {
+        let help = self.to_possible_value().and_then(|value| Some(value.get_help()?.to_string()));
+        help.unwrap_or_default()
+    }
+
     pub(super) fn durability(self) -> Durability {
         match self {
             Level::Sync => Durability::Sync,

@@ -11,6 +11,8 @@ mod child;
 mod client;
 mod closed;
 mod counts;
+mod curves;
+mod draft;
 mod fault;
 mod figures;
 mod html;
@@ -18,8 +20,8 @@ mod latency;
 mod level;
 mod machine;
 mod open;
+mod overview;
 mod picks;
-mod plot;
 mod schedule;
 mod scratch;
 mod stage;
@@ -27,11 +29,8 @@ mod text;
 mod usage;
 mod workload;
 
-use std::fs::{self, File};
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::ValueEnum;
 use serde::Serialize;
@@ -39,6 +38,7 @@ use serde::Serialize;
 use crate::exit::CODES;
 use crate::output::{Output, Stop, finish};
 pub(crate) use child::{CHILD, ChildArgs};
+use draft::Draft;
 use figures::Figures;
 use level::Level;
 use machine::Machine;
@@ -89,7 +89,10 @@ Examples:
 
 What the figures do not contain: a network, replication. The clients are threads of the same
 process and take their share of the cores. Where holds pile up, a measurement ends early at
-8 million of them, at most about 2 GB of memory.";
+8 million of them, at most about 2 GB of memory.
+
+The files are written when everything is measured, or not at all. Ctrl-C or a TERM ends a run and
+removes what it has written.";
 
 fn seconds(text: &str) -> Result<f64, String> {
     let value: f64 = text.parse().map_err(|_| "it is not a number".to_string())?;
@@ -105,9 +108,6 @@ struct Report {
     figures: Vec<Figures>,
 }
 
-/// Set by Ctrl-C.
-static STOP: AtomicBool = AtomicBool::new(false);
-
 pub(crate) fn run(args: Args) -> ExitCode {
     finish(bench(&args))
 }
@@ -118,21 +118,20 @@ pub(crate) fn run_child(args: ChildArgs) -> ExitCode {
 }
 
 fn bench(args: &Args) -> Result<(), Stop> {
+    // First of all: what is made from here on is also removed.
+    ctrlc::set_handler(child::stop).map_err(Stop::environment)?;
     // A file that cannot be written is told before anybody has waited for what belongs in it.
-    for file in [&args.json, &args.html].into_iter().flatten() {
-        File::options().append(true).create(true).open(file).map_err(|error| unwritable(file, &error))?;
-    }
+    let draft = |file: &Option<PathBuf>| file.as_deref().map(Draft::of).transpose();
+    let (json, html) = (draft(&args.json)?, draft(&args.html)?);
     let scratch = Scratch::within(&args.dir).map_err(Stop::Trouble)?;
-    // The measuring process gets the signal too, and ends; this one then removes what it has left.
-    ctrlc::set_handler(|| STOP.store(true, Ordering::Relaxed)).map_err(Stop::environment)?;
     let report = measure(args, &scratch)?;
     drop(scratch);
-    if let Some(file) = &args.json {
+    if let Some(file) = json {
         let json = serde_json::to_string_pretty(&report).map_err(Stop::environment)?;
-        write(file, &(json + "\n"))?;
+        file.finish(&(json + "\n"))?;
     }
-    if let Some(file) = &args.html {
-        write(file, &html::page(&report))?;
+    if let Some(file) = html {
+        file.finish(&html::page(&report))?;
     }
     Ok(())
 }
@@ -148,18 +147,14 @@ fn measure(args: &Args, scratch: &Scratch) -> Result<Report, Stop> {
     for workload in chosen(&args.only) {
         text::heading(&mut output, workload)?;
         for level in chosen(&args.level) {
-            let measured = child::run(args, scratch.path(), workload, level);
-            if STOP.load(Ordering::Relaxed) {
-                return Err(Stop::environment("interrupted; nothing is left behind"));
-            }
-            let measured = measured?;
+            let measured = child::run(args, scratch.path(), workload, level)?;
             text::level(&mut output, &measured)?;
             figures.push(measured);
         }
     }
-    output.line(format_args!("\n{}", text::LEGEND))?;
+    text::legend(&mut output)?;
     output.line(format_args!(
-        "\nAfter each measurement the clients' answers, the counters and the book agreed."
+        "After each measurement the clients' answers, the counters and the book agreed."
     ))?;
     output.close()?;
     Ok(Report { version: env!("CARGO_PKG_VERSION"), machine, seconds: args.seconds, figures })
@@ -168,12 +163,4 @@ fn measure(args: &Args, scratch: &Scratch) -> Result<Report, Stop> {
 /// What was named, once each and in our order; all of them if nothing was.
 fn chosen<T: ValueEnum + PartialEq + Copy>(named: &[T]) -> impl Iterator<Item = T> {
     T::value_variants().iter().copied().filter(|one| named.is_empty() || named.contains(one))
-}
-
-fn write(file: &Path, text: &str) -> Result<(), Stop> {
-    fs::write(file, text).map_err(|error| unwritable(file, &error))
-}
-
-fn unwritable(file: &Path, error: &io::Error) -> Stop {
-    Stop::environment(format_args!("{} cannot be written: {error}", file.display()))
 }

@@ -22,14 +22,26 @@ pub(super) const COLUMNS: [&str; 12] = [
 
 const WIDTHS: [usize; 12] = [8, 11, 6, 7, 7, 8, 6, 11, 8, 8, 8, 8];
 
-/// Explains the columns, under the last block.
-pub(super) const LEGEND: &str = "\
-max/s      closed loop: a thread a core, many decisions in flight, counted when they are acknowledged
-log        bytes of log a decision
-written    bytes handed to the system a decision, checkpoints included
-CPU        processor time of all threads a decision, the clients' too
-memory     what the process grew by; a hold: of that, for each that lives
-offered/s  open loop: acknowledged after, from when an operation was due, whether or not the engine kept up";
+/// What the columns say, under the last block.
+pub(super) const LEGEND: [(&str, &str); 9] = [
+    ("level", "acknowledged at sync: after an fdatasync; interval: after the system has it; memory: at once"),
+    ("max/s", "closed loop: decisions a second, a thread a core, many in flight, counted when acknowledged"),
+    ("log", "bytes of log a decision, in the closed loop"),
+    ("written", "bytes handed to the system a decision, checkpoints included"),
+    ("CPU", "processor time of all threads a decision, the clients' too"),
+    ("memory", "what the process grew by in the closed loop"),
+    ("a hold", "of that memory, for each hold that is live at its end"),
+    (
+        "offered/s",
+        "open loop: operations due a second, which do not wait for the engine; the second is half of max/s",
+    ),
+    ("p50 to max", "how long after it was due an operation was acknowledged: half of them sooner than p50"),
+];
+
+/// What no figure has in it.
+pub(super) const LACKS: &str = "\
+No network and no replication is in any figure. The clients are threads of the same process, and take
+their share of the cores.";
 
 pub(super) fn heading(output: &mut Output, workload: Workload) -> Result<(), Stop> {
     output.line(format_args!("\n{}: {}", workload.name(), workload.sentence()))?;
@@ -44,12 +56,25 @@ pub(super) fn level(output: &mut Output, figures: &Figures) -> Result<(), Stop> 
         let [level, most, log, written, cpu, memory, hold] = std::mem::take(&mut left);
         let cells = [level, most, log, written, cpu, memory, hold, rate, p50, p99, p999, max];
         output.line(format_args!("{}", row(cells)))?;
-        if open.unsent > 0 {
-            let [unsent, offered] = [open.unsent, open.offered].map(thousands);
-            output.line(format_args!("    the engine fell behind: {unsent} of {offered} were never sent"))?;
+        if let Some(sentence) = behind(open) {
+            output.line(format_args!("    {sentence}"))?;
         }
     }
     output.flush()
+}
+
+pub(super) fn legend(output: &mut Output) -> Result<(), Stop> {
+    output.line(format_args!(""))?;
+    for (name, meaning) in LEGEND {
+        output.line(format_args!("{name:<10} {meaning}"))?;
+    }
+    output.line(format_args!("\n{LACKS}"))
+}
+
+/// What is said of a rate that was too much.
+pub(super) fn behind(open: &OpenLoop) -> Option<String> {
+    let [unsent, offered] = [open.unsent, open.offered].map(thousands);
+    (open.unsent > 0).then(|| format!("the engine fell behind: {unsent} of {offered} were never sent"))
 }
 
 /// The cells of a level that its open loops share.
@@ -77,7 +102,7 @@ fn none() -> String {
     "-".to_string()
 }
 
-fn bytes(count: f64) -> String {
+pub(super) fn bytes(count: f64) -> String {
     format!("{count:.0} B")
 }
 

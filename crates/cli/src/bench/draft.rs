@@ -1,0 +1,106 @@
+//! A file that is there whole or not at all: what was there before stays until all of the new one is written beside it.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use crate::output::Stop;
+
+pub(super) struct Draft {
+    path: PathBuf,
+    file: File,
+    /// Where it is written until it is whole; `None` for what cannot be replaced, a pipe say.
+    beside: Option<PathBuf>,
+}
+
+impl Draft {
+    /// Fails at once where the file could not be written later.
+    pub(super) fn of(path: &Path) -> Result<Draft, Stop> {
+        Draft::begin(path).map_err(|error| unwritable(path, &error))
+    }
+
+    fn begin(path: &Path) -> io::Result<Draft> {
+        let path = match File::options().append(true).open(path) {
+            Ok(file) if file.metadata()?.is_file() => path.canonicalize()?, // what a link leads to is replaced, not the link
+            Ok(file) => return Ok(Draft { path: path.to_owned(), file, beside: None }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_owned(),
+            Err(error) => return Err(error),
+        };
+        let mut name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_owned();
+        name.push(format!(".{}", std::process::id()));
+        let beside = path.with_file_name(name);
+        let file = File::create_new(&beside)?;
+        Ok(Draft { path, file, beside: Some(beside) })
+    }
+
+    pub(super) fn finish(mut self, text: &str) -> Result<(), Stop> {
+        let mut finish = || {
+            self.file.write_all(text.as_bytes())?;
+            if let Some(beside) = self.beside.take() {
+                fs::rename(&beside, &self.path).inspect_err(|_| remove(&beside))?;
+            }
+            Ok(())
+        };
+        finish().map_err(|error| unwritable(&self.path, &error))
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        if let Some(beside) = &self.beside {
+            remove(beside);
+        }
+    }
+}
+
+fn remove(beside: &Path) {
+    if let Err(error) = fs::remove_file(beside) {
+        eprintln!("stockhold: {} is left behind: {error}; remove it", beside.display());
+    }
+}
+
+fn unwritable(path: &Path, error: &io::Error) -> Stop {
+    Stop::environment(format_args!("{} cannot be written: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_changes_at_the_end_or_never() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("page");
+        let entries = || fs::read_dir(parent.path()).unwrap().count();
+        drop(Draft::of(&path).unwrap_or_else(|_| panic!("it can be written")));
+        assert_eq!(entries(), 0);
+
+        for text in ["one", "two"] {
+            let draft = Draft::of(&path).unwrap_or_else(|_| panic!("it can be written"));
+            assert_ne!(fs::read_to_string(&path).unwrap_or_default(), text);
+            draft.finish(text).unwrap_or_else(|_| panic!("it can be written"));
+            assert_eq!((fs::read_to_string(&path).unwrap().as_str(), entries()), (text, 1));
+        }
+    }
+
+    #[test]
+    fn what_is_no_file_is_written_as_it_is_or_refused() {
+        let null = Draft::of(Path::new("/dev/null")).unwrap_or_else(|_| panic!("it can be written"));
+        assert!(null.beside.is_none() && null.finish("nothing").is_ok());
+        for path in ["/", "/no/such/place/page", ""] {
+            assert!(Draft::of(Path::new(path)).is_err(), "{path:?}");
+        }
+    }
+
+    #[test]
+    fn a_link_stays_one() {
+        let parent = tempfile::tempdir().unwrap();
+        let [link, page] = ["link", "page"].map(|name| parent.path().join(name));
+        fs::write(&page, "before").unwrap();
+        std::os::unix::fs::symlink(&page, &link).unwrap();
+        let draft = Draft::of(&link).unwrap_or_else(|_| panic!("it can be written"));
+        assert!(draft.finish("after").is_ok());
+        assert!(link.is_symlink());
+        assert_eq!(fs::read_to_string(page).unwrap(), "after");
+    }
+}

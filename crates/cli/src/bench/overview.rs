@@ -1,0 +1,64 @@
+//! All workloads beside each other, as boxes of the page itself: they are as wide as there is room, and their text is not.
+
+use super::child::RATE;
+use super::curves::Decades;
+use super::figures::Figures;
+use super::text::time;
+use super::workload::Workload;
+use super::{Report, chosen};
+use crate::figure::thousands;
+
+/// The workloads that were measured, each with its levels.
+pub(super) fn groups(report: &Report) -> Vec<(Workload, Vec<&Figures>)> {
+    let of = |workload| report.figures.iter().filter(|one| one.workload == workload).collect();
+    let all = chosen(&[]).map(|workload| (workload, of(workload)));
+    all.filter(|(_, figures): &(_, Vec<_>)| !figures.is_empty()).collect()
+}
+
+/// Decisions a second, all from zero and to one scale.
+pub(super) fn most(groups: &[(Workload, Vec<&Figures>)]) -> String {
+    let rate = |one: &Figures| one.closed.decisions_per_second;
+    let longest = groups.iter().flat_map(|(_, figures)| figures).map(|one| rate(one)).fold(1.0, f64::max);
+    rows(groups, |one| (0.0, rate(one) / longest, thousands(rate(one) as u64)))
+}
+
+/// From p50 to p99 at the rate that every machine is asked for.
+pub(super) fn spans(groups: &[(Workload, Vec<&Figures>)]) -> String {
+    let all = groups.iter().flat_map(|(_, figures)| figures).filter_map(|one| one.open.first());
+    let decades = Decades::around(all);
+    let mut axis = String::from("<div class=\"axis\">");
+    for (share, name) in decades.lines() {
+        axis += &format!("<span style=\"left:{:.2}%\">{name}</span>", share * 100.0);
+    }
+    let rows = rows(groups, |one| {
+        let Some(open) = one.open.first() else { return (0.0, 0.0, String::new()) };
+        let [from, to] = [open.latency.p50_ns, open.latency.p99_ns];
+        (decades.share(from), decades.share(to), format!("{} – {}", time(from), time(to)))
+    });
+    rows + "<div class=\"row\"><span></span><div>" + &axis + "</div></div></div>\n"
+}
+
+/// What the second plot is of.
+pub(super) fn rate() -> String {
+    thousands(RATE)
+}
+
+/// A row a workload and in it a box a level, from one share of the width to another, and what it says.
+fn rows(groups: &[(Workload, Vec<&Figures>)], of: impl Fn(&Figures) -> (f64, f64, String)) -> String {
+    let mut html = String::new();
+    for (workload, figures) in groups {
+        html += &format!("<div class=\"row\"><span>{}</span><div>\n", workload.name());
+        for one in figures {
+            let (from, to, said) = of(one);
+            html += &format!(
+                "<div class=\"track\"><div><i class=\"{level}\" style=\"left:{:.2}%;width:{:.2}%\" title=\"{level}\"></i></div>\
+                 <b>{said}</b></div>\n",
+                from * 100.0,
+                (to - from) * 100.0,
+                level = one.level.name()
+            );
+        }
+        html += "</div></div>\n";
+    }
+    html
+}
