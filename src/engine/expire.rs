@@ -66,7 +66,7 @@ impl Core {
                 Ok(end) => {
                     self.log.bell.ring();
                     stall::at(Step::Ended);
-                    self.holds.bury(place.slot);
+                    self.holds.bury(place.slot, next);
                     self.count(Count::Expired);
                     return Ok(Some(Position(end)));
                 }

@@ -8,8 +8,8 @@
 //! 2. The stack links its indices through the slots themselves ([`Links`]): an index is in one stack, once. A tag beside
 //!    the head guards against the stack changing under a pop (ABA).
 //! 3. The queue keeps the indices in places of its own, because the same index may be in it twice: a slot whose hold was
-//!    retaken leaves its index behind, and comes again with a later hold. So an index that comes out is a hint, to be
-//!    settled by a swap of the slot's word, which one of two wins.
+//!    retaken leaves its index behind, and comes again with a later hold. So each is kept with the tag of its hold's word,
+//!    and one that comes out is a hint, to be settled by a swap of that very word, which one of two wins.
 //! 4. The queue has so many places and remembers so many: one in, one out. An index enters and leaves by a swap of
 //!    its place, so it comes out once for each time it went in.
 //! 5. The order of the queue is that of the positions its pushers drew. A pusher that sleeps between drawing and swapping
@@ -93,10 +93,31 @@ fn tagged(head: u64, index: u32) -> u64 {
     (head >> 32).wrapping_add(step) << 32 | u64::from(index)
 }
 
+/// An index, and the tag of the hold in its slot: in one number, so that they come and go together.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Queued(u64);
+
+impl Queued {
+    pub(crate) fn new(index: u32, tag: u32) -> Queued {
+        Queued(u64::from(tag) << 32 | u64::from(index))
+    }
+
+    pub(crate) fn index(self) -> u32 {
+        self.0 as u32
+    }
+
+    pub(crate) fn tag(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+}
+
+/// Nothing, in a place.
+const NOTHING: u64 = u64::MAX;
+
 /// The last so many indices, oldest first: who pushes gets the one that must make room.
 #[derive(Debug)]
 pub(crate) struct IndexQueue {
-    places: Segments<AtomicU32>,
+    places: Segments<AtomicU64>,
     size: u32,
     /// Positions drawn (high half), and how many indices are in, or about to be.
     state: CachePadded<AtomicU64>,
@@ -122,10 +143,10 @@ impl IndexQueue {
         }
     }
 
-    /// Puts `index` in, and hands out the one that has been in longest, if all places were taken.
-    pub(crate) fn push(&self, index: u32) -> Option<u32> {
+    /// Puts `queued` in, and hands out the one that has been in longest, if all places were taken.
+    pub(crate) fn push(&self, queued: Queued) -> Option<Queued> {
         if self.size == 0 {
-            return Some(index);
+            return Some(queued);
         }
         // Relaxed: draws a number. Counted before it is in, so that the count is never below what is in.
         let position = (self.state.fetch_add(ONE_MORE, Ordering::Relaxed) >> 32) as u32;
@@ -136,18 +157,18 @@ impl IndexQueue {
         let out = match grown.or_else(|| self.places.get(at % SEGMENT_ITEMS)) {
             // AcqRel: whoever gets the index out sees the word that its slot had when it went in, or a later one; pairs
             // with itself and with the swap in `pop`.
-            Some(place) => place.swap(index, Ordering::AcqRel),
-            None => index,
+            Some(place) => place.swap(queued.0, Ordering::AcqRel),
+            None => queued.0,
         };
-        if out == NONE {
+        if out == NOTHING {
             return None;
         }
         self.state.fetch_sub(ONE_LESS, Ordering::Relaxed); // behind its own ONE_MORE, by the Acquire of the swap
-        Some(out)
+        Some(Queued(out))
     }
 
     /// Takes the oldest out; `None` if no index was in from before the call until its end.
-    pub(crate) fn pop(&self) -> Option<u32> {
+    pub(crate) fn pop(&self) -> Option<Queued> {
         // Relaxed: a push that happened before this call is counted here, by coherence alone.
         let state = self.state.load(Ordering::Relaxed);
         let next = (state >> 32) as u32;
@@ -160,23 +181,35 @@ impl IndexQueue {
         for step in 0..self.size {
             let position = next.wrapping_sub(behind).wrapping_add(step);
             let Some(place) = self.places.get((position % self.size) as usize) else { continue };
-            if place.load(Ordering::Relaxed) == NONE {
+            if place.load(Ordering::Relaxed) == NOTHING {
                 continue;
             }
             // Acquire: pairs with the push, see there.
-            let index = place.swap(NONE, Ordering::Acquire);
-            if index != NONE {
+            let out = place.swap(NOTHING, Ordering::Acquire);
+            if out != NOTHING {
                 self.state.fetch_sub(ONE_LESS, Ordering::Relaxed); // behind its own ONE_MORE, by the Acquire
                 self.popped.store(position.wrapping_add(1), Ordering::Relaxed);
-                return Some(index);
+                return Some(Queued(out));
             }
         }
         None
     }
 }
 
-fn empty() -> AtomicU32 {
-    AtomicU32::new(NONE)
+/// Indices alone, for tests that have no holds.
+#[cfg(test)]
+impl IndexQueue {
+    pub(crate) fn put(&self, index: u32) -> Option<u32> {
+        self.push(Queued::new(index, 0)).map(Queued::index)
+    }
+
+    pub(crate) fn get(&self) -> Option<u32> {
+        self.pop().map(Queued::index)
+    }
+}
+
+fn empty() -> AtomicU64 {
+    AtomicU64::new(NOTHING)
 }
 
 #[cfg(all(test, not(stockhold_loom)))]
@@ -191,7 +224,7 @@ mod tests {
 
     #[test]
     fn the_last_freed_comes_first() {
-        let links: Vec<_> = (0..3).map(|_| empty()).collect();
+        let links: Vec<_> = (0..3).map(|_| AtomicU32::new(NONE)).collect();
         let stack = IndexStack::new();
         assert_eq!(stack.pop(&links), None);
         [0, 2, 1, 7].into_iter().for_each(|index| stack.push(&links, index)); // 7: no such slot
@@ -201,24 +234,24 @@ mod tests {
     #[test]
     fn one_in_one_out_oldest_first() {
         let queue = IndexQueue::new(3);
-        assert_eq!([5, 6, 7, 8, 9].map(|index| queue.push(index)), [None, None, None, Some(5), Some(6)]);
-        assert_eq!(queue.pop(), Some(7));
-        assert_eq!([1, 2].map(|index| queue.push(index)), [None, Some(8)]);
-        assert_eq!([(); 4].map(|()| queue.pop()), [Some(9), Some(1), Some(2), None]);
+        assert_eq!([5, 6, 7, 8, 9].map(|index| queue.put(index)), [None, None, None, Some(5), Some(6)]);
+        assert_eq!(queue.get(), Some(7));
+        assert_eq!([1, 2].map(|index| queue.put(index)), [None, Some(8)]);
+        assert_eq!([(); 4].map(|()| queue.get()), [Some(9), Some(1), Some(2), None]);
     }
 
     #[test]
     fn a_queue_of_nothing_hands_back_what_it_gets() {
         let queue = IndexQueue::new(0);
-        assert_eq!((queue.push(4), queue.pop()), (Some(4), None));
+        assert_eq!((queue.put(4), queue.get()), (Some(4), None));
     }
 
     #[test]
     fn positions_wrap() {
         let queue = IndexQueue::new(3);
         queue.state.store(u64::from(u32::MAX - 1) << 32, Ordering::Relaxed);
-        let mut out: Vec<_> = (0..8).filter_map(|index| queue.push(index)).collect();
-        out.extend(std::iter::from_fn(|| queue.pop()));
+        let mut out: Vec<_> = (0..8).filter_map(|index| queue.put(index)).collect();
+        out.extend(std::iter::from_fn(|| queue.get()));
         out.sort_unstable();
         assert_eq!(out, (0..8).collect::<Vec<_>>());
     }
@@ -226,24 +259,24 @@ mod tests {
     #[test]
     fn a_pusher_that_never_comes_back_holds_up_nobody() {
         let queue = IndexQueue::new(2);
-        assert_eq!(queue.push(1), None);
+        assert_eq!(queue.put(1), None);
         queue.state.fetch_add(ONE_MORE, Ordering::Relaxed); // parked between drawing and swapping
-        assert_eq!(queue.push(2), Some(1), "a lap on");
-        assert_eq!([(); 3].map(|()| queue.pop()), [Some(2), None, None]);
-        assert_eq!(queue.push(3), None);
-        assert_eq!(queue.pop(), Some(3));
+        assert_eq!(queue.put(2), Some(1), "a lap on");
+        assert_eq!([(); 3].map(|()| queue.get()), [Some(2), None, None]);
+        assert_eq!(queue.put(3), None);
+        assert_eq!(queue.get(), Some(3));
     }
 
     #[test]
     fn a_place_that_another_is_making_is_done_without() {
         let queue = IndexQueue::new(2 * SEGMENT_ITEMS as u32);
         let of_first = SEGMENT_ITEMS as u32;
-        assert!((0..of_first).all(|index| queue.push(index).is_none()));
+        assert!((0..of_first).all(|index| queue.put(index).is_none()));
         let elsewhere = queue.places.grow_elsewhere();
-        assert_eq!(queue.push(of_first), Some(0), "as the oldest would in a smaller queue");
+        assert_eq!(queue.put(of_first), Some(0), "as the oldest would in a smaller queue");
         drop(elsewhere);
-        assert_eq!(queue.push(of_first + 1), None);
-        let mut out: Vec<_> = std::iter::from_fn(|| queue.pop()).collect();
+        assert_eq!(queue.put(of_first + 1), None);
+        let mut out: Vec<_> = std::iter::from_fn(|| queue.get()).collect();
         out.sort_unstable();
         assert_eq!(out, (1..of_first + 2).collect::<Vec<_>>());
     }
@@ -252,9 +285,9 @@ mod tests {
     fn who_comes_late_is_found_all_the_same() {
         let queue = IndexQueue::new(4);
         queue.state.fetch_add(ONE_MORE, Ordering::Relaxed); // drew position 0
-        assert_eq!(queue.push(1), None);
-        assert_eq!((queue.pop(), queue.pop()), (Some(1), None), "position 0 was passed by");
-        queue.places.get(0).unwrap().store(9, Ordering::Release);
-        assert_eq!((queue.pop(), queue.pop()), (Some(9), None));
+        assert_eq!(queue.put(1), None);
+        assert_eq!((queue.get(), queue.get()), (Some(1), None), "position 0 was passed by");
+        queue.places.get(0).unwrap().store(Queued::new(9, 0).0, Ordering::Release);
+        assert_eq!((queue.get(), queue.get()), (Some(9), None));
     }
 }

@@ -14,7 +14,7 @@
 use crossbeam::utils::CachePadded;
 
 use super::chains::Chains;
-use super::indices::{IndexQueue, IndexStack, Links, NONE};
+use super::indices::{IndexQueue, IndexStack, Links, NONE, Queued};
 use super::lines::{Line, Lines};
 use super::slot::{CHANGES_MAX, Facts, Fields, Slot, What};
 use super::state::{Phase, Word};
@@ -234,9 +234,9 @@ impl HoldTable {
     /// Forgets an expired hold, if there is one.
     fn forget_expired(&self) -> bool {
         self.shards.iter().any(|shard| {
-            let forget = |&local: &u32| shard.forget(&self.chains, local);
+            let forget = |queued: &Queued| shard.forget(&self.chains, *queued);
             let forgotten = std::iter::from_fn(|| shard.expired.pop()).find(forget);
-            forgotten.inspect(|local| shard.push_free(*local)).is_some()
+            forgotten.inspect(|queued| shard.push_free(queued.index())).is_some()
         })
     }
 
@@ -289,10 +289,10 @@ impl HoldTable {
         shard.push_free(local);
     }
 
-    /// The slot of a hold that has expired: remembered until others need the room.
-    pub(crate) fn bury(&self, slot: u32) {
+    /// The slot of a hold that has expired, with this word: remembered until others need the room.
+    pub(crate) fn bury(&self, slot: u32, expired: Word) {
         let (shard, local) = self.locate(slot);
-        self.shards[shard].bury(&self.chains, local);
+        self.shards[shard].bury(&self.chains, Queued::new(local, expired.tag()));
     }
 
     /// Puts back a hold that recovery found. `None` if the table has no such place.
@@ -326,11 +326,12 @@ impl HoldTable {
                 if local >= fresh && slot.facts().uses == 0 {
                     continue;
                 }
-                match slot.word().phase() {
+                let word = slot.word();
+                match word.phase() {
                     Phase::Active | Phase::Paying | Phase::Confirmed => {}
                     Phase::Reserving | Phase::Changing => {}
                     // Whether its slot may be used again or not: its lines may.
-                    Phase::Expired => shard.bury(&self.chains, local),
+                    Phase::Expired => shard.bury(&self.chains, Queued::new(local, word.tag())),
                     Phase::Free | Phase::Shipped | Phase::Released | Phase::Cancelled => {
                         shard.push_free(local)
                     }
@@ -406,11 +407,11 @@ impl Shard {
     }
 
     /// One in, one out: what must make room in the queue is for anybody.
-    fn bury(&self, chains: &Chains, local: u32) {
-        if let Some(oldest) = self.expired.push(local)
+    fn bury(&self, chains: &Chains, queued: Queued) {
+        if let Some(oldest) = self.expired.push(queued)
             && self.forget(chains, oldest)
         {
-            self.push_free(oldest);
+            self.push_free(oldest.index());
         }
     }
 
@@ -433,10 +434,12 @@ impl Shard {
     }
 
     fn pop_expired(&self, chains: &Chains) -> Option<u32> {
-        std::iter::from_fn(|| self.expired.pop()).find(|&local| {
-            let slot = self.slots.get(local as usize);
-            self.forget(chains, local) && slot.is_some_and(|slot| self.may_be_used_again(local, slot))
-        })
+        let popped = std::iter::from_fn(|| self.expired.pop()).find(|&queued| {
+            let slot = self.slots.get(queued.index() as usize);
+            self.forget(chains, queued)
+                && slot.is_some_and(|slot| self.may_be_used_again(queued.index(), slot))
+        });
+        popped.map(Queued::index)
     }
 
     /// By the owner of a slot without a hold, who owns it no more.
@@ -447,17 +450,18 @@ impl Shard {
         }
     }
 
-    /// Whether the slot still has an expired hold, which is forgotten, and its lines go back: the slot is the caller's own
-    /// then.
-    fn forget(&self, chains: &Chains, local: u32) -> bool {
-        let Some(slot) = self.slots.get(local as usize) else { return false };
+    /// Whether the slot still has the expired hold that was queued, which is forgotten, and its lines go back: the slot is
+    /// the caller's own then. A later hold of the slot has its own place in the queue.
+    fn forget(&self, chains: &Chains, queued: Queued) -> bool {
+        let Some(slot) = self.slots.get(queued.index() as usize) else { return false };
         let word = slot.word();
         if planted(Fault::TakeExpiredSlot) {
             return true;
         }
         // Against a retake, which needs the same swap, and against who has the same index: one of them gets the slot.
         let free = Word::with_units(Phase::Free, word.tag(), 0);
-        let ours = word.phase() == Phase::Expired && slot.swap(word, free).is_ok();
+        let is_it = word.phase() == Phase::Expired && word.tag() == queued.tag();
+        let ours = is_it && slot.swap(word, free).is_ok();
         if ours {
             drop_lines(chains, slot.facts().what);
         }
@@ -550,18 +554,34 @@ mod tests {
         assert_eq!(table.place(0, new(&LINE)).unwrap(), place);
     }
 
+    fn expire(table: &HoldTable, place: Place) {
+        let expired = Word::with_units(Phase::Expired, place.generation, 0);
+        table.slot(place.slot).unwrap().publish(expired);
+        table.bury(place.slot, expired);
+    }
+
+    #[test]
+    fn an_expired_hold_is_not_forgotten_for_what_earlier_holds_of_its_slot_left_behind() {
+        let table = HoldTable::new(1, 8, 8, 4, 0);
+        for _ in 0..20 {
+            let place = table.place(0, new(&LINE)).unwrap();
+            let slot = table.slot(place.slot).unwrap();
+            expire(&table, place);
+            assert_eq!(slot.word().phase(), Phase::Expired, "at once");
+            // Retaken late, and cancelled: its slot is used again, and the queue has it still.
+            slot.publish(Word::with_units(Phase::Cancelled, place.generation, 0));
+            table.free(place.slot);
+        }
+    }
+
     #[test]
     fn an_expired_hold_is_remembered_until_its_room_is_needed() {
         let table = HoldTable::new(1, 3, 8, 1, 0);
-        let expire = |place: Place| {
-            table.slot(place.slot).unwrap().publish(Word::with_units(Phase::Expired, place.generation, 0));
-            table.bury(place.slot);
-        };
         let first = table.place(0, new(&LINE)).unwrap();
-        expire(first);
+        expire(&table, first);
         let second = table.place(0, new(&LINE)).unwrap();
         assert_ne!(first.slot, second.slot, "one expired hold is kept");
-        expire(second);
+        expire(&table, second);
         assert_eq!(table.place(0, new(&LINE)).unwrap().slot, first.slot, "two are too many: the oldest goes");
         assert!(table.place(0, new(&LINE)).is_ok());
         assert_eq!(table.place(0, new(&LINE)).unwrap().slot, second.slot, "full: the last one goes");
@@ -575,8 +595,7 @@ mod tests {
         let [first, second] = [0, 1].map(|home| table.place(home, new(&two)).unwrap());
         assert_eq!(table.place(0, new(&two)), Err(Full::Lines), "they are live");
         for place in [first, second] {
-            table.slot(place.slot).unwrap().publish(Word::with_units(Phase::Expired, place.generation, 0));
-            table.bury(place.slot);
+            expire(&table, place);
         }
         assert!(table.place(0, new(&two)).is_ok());
         assert_eq!(table.slot(second.slot).unwrap().word().phase(), Phase::Expired, "one was enough");
@@ -589,8 +608,7 @@ mod tests {
         let table = HoldTable::new(1, 1, 8, 1, 0);
         let place = table.place(0, new(&LINE)).unwrap();
         let slot = table.slot(place.slot).unwrap();
-        slot.publish(Word::with_units(Phase::Expired, 1, 0));
-        table.bury(place.slot);
+        expire(&table, place);
         slot.swap(slot.word(), Word::with_units(Phase::Confirmed, 1, 3)).unwrap();
         assert!(table.place(0, new(&LINE)).is_err());
         assert_eq!(slot.word().phase(), Phase::Confirmed);

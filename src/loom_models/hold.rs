@@ -179,7 +179,7 @@ pub(super) fn retake_against_reuse() {
     let place = table.place(0, new).unwrap();
     let expired = Word::with_units(Phase::Expired, place.generation, 0);
     table.slot(place.slot).unwrap().publish(expired);
-    table.bury(place.slot);
+    table.bury(place.slot, expired);
     let shelf = Arc::new(Shelf::new(1));
     let ring = Arc::new(Ring::new(8, 0));
 

@@ -66,33 +66,33 @@ fn stack_of_three() {
 /// Two push and one pops, in a queue of so many places that has `first` in it from the start.
 fn queue_of(size: u32) {
     let queue = IndexQueue::new(size);
-    assert_eq!(queue.push(0), None);
+    assert_eq!(queue.put(0), None);
     let queue = Arc::new(queue);
     let others = [1, 2].map(|index| {
         let queue = Arc::clone(&queue);
-        thread::spawn(move || queue.push(index))
+        thread::spawn(move || queue.put(index))
     });
-    let mine = queue.pop();
+    let mine = queue.get();
     let others = others.map(|other| other.join().unwrap());
     if !others.contains(&Some(0)) {
         assert!(mine.is_some(), "something was in all along, and was not found");
     }
     let out = others.into_iter().flatten().chain(mine);
-    once_each(out, || queue.pop(), &[0, 1, 2]);
+    once_each(out, || queue.get(), &[0, 1, 2]);
 }
 
 /// Two pop at the last two while one more comes: each gets one, and none is got twice.
 fn two_pops() {
     let queue = IndexQueue::new(2);
-    assert_eq!([0, 1].map(|index| queue.push(index)), [None, None]);
+    assert_eq!([0, 1].map(|index| queue.put(index)), [None, None]);
     let queue = Arc::new(queue);
     let other = Arc::clone(&queue);
-    let other = thread::spawn(move || other.pop());
+    let other = thread::spawn(move || other.get());
     let pusher = Arc::clone(&queue);
-    let pusher = thread::spawn(move || pusher.push(2));
-    let mine = queue.pop();
+    let pusher = thread::spawn(move || pusher.put(2));
+    let mine = queue.get();
     let (other, pushed) = (other.join().unwrap(), pusher.join().unwrap());
-    once_each(mine.into_iter().chain(other).chain(pushed), || queue.pop(), &[0, 1, 2]);
+    once_each(mine.into_iter().chain(other).chain(pushed), || queue.get(), &[0, 1, 2]);
 }
 
 /// Whoever gets an index out of the queue sees what was done to its slot before it went in.
@@ -102,11 +102,11 @@ fn what_comes_out_is_as_it_went_in() {
         let queue = Arc::clone(&queue);
         thread::spawn(move || {
             queue.1.link(index).unwrap().store(7, Relaxed);
-            queue.0.push(index)
+            queue.0.put(index)
         })
     });
     let seen = |index: u32| queue.1.link(index).unwrap().load(Relaxed);
-    if let Some(index) = queue.0.pop() {
+    if let Some(index) = queue.0.get() {
         assert_eq!(seen(index), 7, "handed over too early");
     }
     for other in others {
