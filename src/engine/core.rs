@@ -100,7 +100,7 @@ impl Core {
         now.0.saturating_sub(self.opened_at.0)
     }
 
-    pub(crate) fn item(&self, key: StockKey) -> Result<&Item, Common> {
+    pub(crate) fn item(&self, key: StockKey) -> Result<Item<'_>, Common> {
         if key.tag != self.answers.tag {
             return Err(Common::ForeignKey);
         }
@@ -190,7 +190,7 @@ impl Core {
         for line in lines {
             let announced = match self.book.get(line.key) {
                 Some(item) => back
-                    .announce(&item.counter, self.lane(line.key), line.units)
+                    .announce(item.counter, self.lane(line.key), line.units)
                     .map_err(|PendingFull| self.busy(Busy::Pending)),
                 None => Err(Common::ForeignKey),
             };
