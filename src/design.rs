@@ -69,8 +69,7 @@
 //!
 //! What is beyond them stands beside, and they say where: 16 bytes for a key that has had a moment to open, or a billion
 //! units on hand; 48 for a level that has had a moment, or a million units on hand, or 16,384 of another kind. The next
-//! opening brings back what fits again. 100 million keys, names included, open in
-//! 3.9 GiB (`cargo bench --bench keys`).
+//! opening brings back what fits again. 100 million keys, names included, open in 3.9 GiB (`cargo bench --bench keys`).
 //!
 //! # Reserve
 //!

@@ -174,3 +174,27 @@ impl Levels {
         }
     }
 }
+
+#[cfg(all(test, not(stockhold_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_level_that_no_longer_fits_is_counted_on_beside() {
+        let mut levels = Levels::of(2);
+        let mut whole = KeyLevel::default();
+        let receive = |quantity| Record::Receive { at: 0, key: 1, quantity, reference: b"", op: None };
+        let opens = Record::Opens { at: 0, key: 1, opens_at_ms: 7 };
+        let quantity = 1_000_000;
+        for (record, units) in [(receive(quantity), quantity), (receive(quantity), quantity), (opens, 0)] {
+            levels.apply(1, &record).unwrap();
+            whole.apply(&record, units, 0);
+            assert_eq!(levels.get(1), Some(whole));
+        }
+        assert_eq!((levels.large.len(), levels.get(2)), (1, None));
+        assert!(levels.iter().eq([(0, KeyLevel::default()), (1, whole)]));
+        for key in [0, 1] {
+            assert_eq!(levels.change(key, |level| level.held -= 1), Err(NOT_THERE));
+        }
+    }
+}
