@@ -41,7 +41,13 @@ impl<T> Segments<T> {
 
     #[inline]
     pub(crate) fn get(&self, index: usize) -> Option<&T> {
-        self.segments.get(index / SEGMENT_ITEMS)?.get()?.get(index % SEGMENT_ITEMS)
+        self.get_in(index / SEGMENT_ITEMS, index % SEGMENT_ITEMS)
+    }
+
+    /// The item at a place of one segment.
+    #[inline]
+    pub(crate) fn get_in(&self, segment: usize, at: usize) -> Option<&T> {
+        self.segments.get(segment)?.get()?.get(at)
     }
 
     /// The items of all segments that there are, each with its index.

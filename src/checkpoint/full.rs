@@ -44,7 +44,7 @@ impl Whole {
         let fold = &self.fold;
         let names =
             (0..).zip(fold.names.iter()).map(|(key, (sku, location))| NameEntry::new(key, sku, location));
-        let levels = fold.levels.iter().map(|(key, level)| LevelEntry { key, level: *level, gated: true });
+        let levels = fold.levels.iter().map(|(key, level)| LevelEntry { key, level, gated: true });
         let holds =
             fold.holds.iter().map(|(slot, hold)| HoldEntry { slot, what: Happened::Made(hold.clone()) });
         let runs = [

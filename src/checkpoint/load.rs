@@ -9,7 +9,7 @@ use super::run::Kind;
 use super::window::Openings;
 use crate::clock::Timestamp;
 use crate::fold::holds::Holds;
-use crate::fold::levels::{KeyLevel, Levels};
+use crate::fold::levels::Levels;
 use crate::fold::state::Fold;
 use crate::side_by_side::side_by_side;
 use crate::stock::names::Names;
@@ -77,14 +77,12 @@ fn names(files: &dyn Files, manifest: &Manifest) -> Result<Names, CheckpointErro
 
 fn levels(files: &dyn Files, manifest: &Manifest, keys: usize) -> Result<Levels, CheckpointError> {
     let wrong = |what: &str| CheckpointError::damaged(&manifest.name(), what);
-    let mut levels = vec![KeyLevel::default(); keys];
+    let mut levels = Levels::of(keys);
     for entry in Merged::<LevelEntry>::open(files, &manifest.of(Kind::Levels))? {
         let entry = entry?;
-        let level = levels.get_mut(entry.key as usize).ok_or_else(|| wrong("a book of no stock key"))?;
-        *level = entry.level;
-        level.wrong().map_or(Ok(()), |what| Err(wrong(what)))?;
+        levels.change(entry.key, |level| *level = entry.level).map_err(wrong)?;
     }
-    Ok(levels.into())
+    Ok(levels)
 }
 
 struct Held {

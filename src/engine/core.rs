@@ -103,7 +103,7 @@ impl Core {
     }
 
     #[inline]
-    pub(crate) fn item(&self, key: StockKey) -> Result<&Item, Common> {
+    pub(crate) fn item(&self, key: StockKey) -> Result<Item<'_>, Common> {
         if key.tag != self.answers.tag {
             return Err(Common::ForeignKey);
         }
@@ -199,7 +199,7 @@ impl Core {
         for line in lines {
             let announced = match self.book.get(line.key) {
                 Some(item) => back
-                    .announce(&item.counter, self.lane(line.key), line.units)
+                    .announce(item.counter, self.lane(line.key), line.units)
                     .map_err(|PendingFull| self.busy(Busy::Pending)),
                 None => Err(Common::ForeignKey),
             };

@@ -346,16 +346,18 @@ impl Core {
         now: Timestamp,
         op: Option<Op>,
     ) -> Result<(MovedLines, Position), HoldError> {
-        // The locks of physical movements, in the order of the keys: what is on hand falls with the shipment.
+        // The locks of physical movements: what is on hand falls with the shipment.
         let keys: Vec<u32> = found.hold.lines.iter().map(|line| line.key).collect();
-        let items: Vec<_> = keys.iter().filter_map(|key| self.book.get(*key)).collect();
-        let locks: Vec<_> = items.iter().map(|item| item.on_hand.lock()).collect();
+        let alone = self.book.alone_with(keys.iter().copied());
         let (moved, position) = self.move_committed(found, part, now, op, |lines| {
             (Event::Ship { units: Some(lines.units()) }, Told::Ship { lines })
         })?;
-        for (key, mut on_hand) in keys.iter().zip(locks) {
-            *on_hand -= i64::from(moved.lines.of(*key));
+        for key in keys {
+            if let Some(item) = self.book.get(key) {
+                item.set_on_hand(item.on_hand() - i64::from(moved.lines.of(key)));
+            }
         }
+        drop(alone);
         self.count(Count::Shipped);
         Ok((moved, position))
     }

@@ -29,7 +29,7 @@ const TURNS_MAX: usize = if cfg!(stockhold_loom) { 2 } else { 4_096 };
 
 /// A reserve that passed the limits.
 pub(crate) struct Wanted<'c, 'r> {
-    pub item: &'c Item,
+    pub item: Item<'c>,
     pub request: Reserve<'r>,
     pub ttl: Duration,
     /// Asked as often as it takes: an answer that rests on time rests on the latest.
@@ -144,7 +144,7 @@ impl Core {
 
     /// The refusal of a line whose sale is stopped, or has not opened.
     #[inline]
-    pub(crate) fn closed(&self, item: &Item, line: Line, clock: &dyn Clock) -> Option<Refusal> {
+    pub(crate) fn closed(&self, item: Item<'_>, line: Line, clock: &dyn Clock) -> Option<Refusal> {
         let reason = item.closed(|| clock.now())?;
         self.count(if reason == RefusalReason::NotOpen { Count::NotOpen } else { Count::Stopped });
         let available = item.counter.roughly(self.lane(line.key));
@@ -189,7 +189,7 @@ impl Core {
             let took = self
                 .book
                 .get(line.key)
-                .is_some_and(|item| taken.take(&item.counter, self.lane(line.key), line.units).is_ok());
+                .is_some_and(|item| taken.take(item.counter, self.lane(line.key), line.units).is_ok());
             if !took {
                 taken.give();
                 return None;

@@ -14,7 +14,7 @@ use crate::hold::state::Phase;
 use crate::hold::table::{HoldTable, NewHold, OldHold};
 use crate::log::record::Place;
 use crate::side_by_side::side_by_side;
-use crate::stock::book::{Book, Gate, Item};
+use crate::stock::book::{Book, Gate, Stock};
 use crate::stock::catalog::Catalog;
 use crate::stock::names::Names;
 
@@ -72,8 +72,8 @@ fn keys(names: Names, levels: &Levels) -> Result<(Catalog, Book), String> {
             Some(opens_at) => Gate::OpensAt(opens_at),
             None => Gate::Open,
         };
-        let item = Item::new(level.available(), level.on_hand, gate);
-        book.add(key, item).map_err(|_| NameError::Full.to_string())?;
+        let stock = Stock { available: level.available(), on_hand: level.on_hand, gate };
+        book.add(key, stock).map_err(|_| NameError::Full.to_string())?;
     }
     Ok((catalog, book))
 }

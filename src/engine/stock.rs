@@ -12,7 +12,7 @@ use crate::metrics::Count;
 use crate::request::{Adjust, Receive};
 use crate::segments::NoRoom;
 use crate::stall::{self, Step};
-use crate::stock::book::{Gate, Item};
+use crate::stock::book::{Gate, Item, Stock};
 use crate::types::{ON_HAND_MAX, Position, QUANTITY_MAX, StockKey};
 
 impl Core {
@@ -21,7 +21,8 @@ impl Core {
         let index = self.catalog.declare(sku, location, |key| {
             let record = self.encode(&Record::Declare { key, sku, location })?;
             let claim = self.claim(record.words(), Share::Keep)?;
-            self.book.add(key, Item::new(0, 0, Gate::Open)).map_err(|none| match none {
+            let stock = Stock { available: 0, on_hand: 0, gate: Gate::Open };
+            self.book.add(key, stock).map_err(|none| match none {
                 NoRoom::Full => NameError::Full,
                 NoRoom::Growing => self.busy(Busy::Growing).into(),
             })?;
@@ -68,7 +69,7 @@ impl Core {
     /// Changes what is physically there. Given: position first, then counter. Taken: counter first, then position.
     fn correct(
         &self,
-        item: &Item,
+        item: Item<'_>,
         key: u32,
         delta: i64,
         mut record: Encoded,
@@ -76,13 +77,14 @@ impl Core {
         // A hold past its deadline counts against nobody: not in the shortfall that is reported either.
         self.sweep(self.now());
         let lane = self.lane(key);
-        let mut on_hand = item.on_hand.lock();
-        let after = *on_hand + delta;
+        let alone = self.book.alone(key);
+        let on_hand = item.on_hand();
+        let after = on_hand + delta;
         if after > ON_HAND_MAX {
             return Err(StockError::TooMuch);
         }
         if delta < 0 && after < 0 {
-            return Err(StockError::BelowZero { asked: -delta, on_hand: *on_hand });
+            return Err(StockError::BelowZero { asked: -delta, on_hand });
         }
         let claim = self.claim(record.words(), Share::Keep)?;
         let (drawn, available) = if delta > 0 {
@@ -93,11 +95,11 @@ impl Core {
             let available = item.counter.correct(lane, delta);
             (claim.draw(record.words()), available)
         };
-        *on_hand = after;
+        item.set_on_hand(after);
         record.set_answer(available);
         let position = Position(drawn.end());
         drawn.fill(record.as_bytes());
-        drop(on_hand);
+        drop(alone);
         self.log.bell.ring();
         Ok((adjusted(available), position))
     }
@@ -117,7 +119,7 @@ impl Core {
             Gate::OpensAt(opens_at) => Record::Opens { at, key, opens_at_ms: opens_at.0 },
         })?;
         // The lock keeps the order of switches the same in memory and in the log.
-        let _switching = item.on_hand.lock();
+        let _switching = self.book.alone(key);
         let drawn = self.claim(record.words(), Share::Keep)?.draw(record.words());
         item.set_gate(gate);
         let position = Position(drawn.end());

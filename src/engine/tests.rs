@@ -448,7 +448,7 @@ fn every_prefix_of_a_log_with_every_operation_is_a_valid_state() {
                     held
                 });
             for (key, level) in fold.levels.iter() {
-                assert!(level.is_valid(), "{level:?} after {record:?} at {position}");
+                assert_eq!(level.check(), Ok(()), "{level:?} after {record:?} at {position}");
                 assert!(level.available() + level.corrected_down >= 0);
                 assert_eq!(level.held, held.get(&key).copied().unwrap_or(0), "after {record:?}");
             }

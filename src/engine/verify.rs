@@ -109,29 +109,21 @@ impl Core {
     /// Compares each counter with the book at a position at which nothing was under way.
     fn verify_counters(&self, verified: &mut Verified) -> Result<(), VerifyError> {
         let _alone = self.verifying.lock();
-        let mut left: Vec<(u32, Option<i64>)> = (0..self.catalog.len()).map(|key| (key, None)).collect();
-        for round in 0..ROUNDS {
+        let keys = self.catalog.len();
+        let mut left = Vec::new();
+        for first in (0..keys).step_by(KEYS_AT_ONCE) {
+            let some = first..keys.min(first.saturating_add(KEYS_AT_ONCE as u32));
+            let some: Vec<_> = some.map(|key| (key, None)).collect();
+            self.compare(&some, true, verified, &mut left)?;
+        }
+        for _ in 1..ROUNDS {
             if left.is_empty() {
                 break;
             }
-            if round > 0 {
-                thread::sleep(ROUND);
-            }
+            thread::sleep(ROUND);
             let mut again = Vec::new();
-            for keys in left.chunks(KEYS_AT_ONCE) {
-                let probes = self.follower.probe(|probes| {
-                    probes.extend(keys.iter().filter_map(|(key, _)| self.sample(*key)));
-                });
-                let probes = probes.ok_or_else(|| self.log.poison.cause())?;
-                for (key, off) in keys {
-                    match probes.iter().find(|probe| probe.key == *key).and_then(off_by) {
-                        Some(0) => verified.keys += 1,
-                        // What is taken and not yet in the log can only be missing from the counter.
-                        Some(more) if more > 0 => return Err(self.drift(*key, more).into()),
-                        // The same every time, whatever happened meanwhile: those are not on their way.
-                        now => again.push((*key, if round == 0 || now == *off { now } else { Some(0) })),
-                    }
-                }
+            for some in left.chunks(KEYS_AT_ONCE) {
+                self.compare(some, false, verified, &mut again)?;
             }
             left = again;
         }
@@ -139,6 +131,31 @@ impl Core {
             match off {
                 Some(off) if off < 0 => return Err(self.drift(key, off).into()),
                 _ => verified.unsettled.push(StockKey { index: key, tag: self.answers.tag }),
+            }
+        }
+        Ok(())
+    }
+
+    /// Compares the counters of some keys, each with what it was off by at the last look; those to be looked at again are
+    /// put into `again`.
+    fn compare(
+        &self,
+        keys: &[(u32, Option<i64>)],
+        is_first: bool,
+        verified: &mut Verified,
+        again: &mut Vec<(u32, Option<i64>)>,
+    ) -> Result<(), VerifyError> {
+        let probes = self.follower.probe(|probes| {
+            probes.extend(keys.iter().filter_map(|(key, _)| self.sample(*key)));
+        });
+        let probes = probes.ok_or_else(|| self.log.poison.cause())?;
+        for (key, off) in keys {
+            match probes.iter().find(|probe| probe.key == *key).and_then(off_by) {
+                Some(0) => verified.keys += 1,
+                // What is taken and not yet in the log can only be missing from the counter.
+                Some(more) if more > 0 => return Err(self.drift(*key, more).into()),
+                // The same every time, whatever happened meanwhile: those are not on their way.
+                now => again.push((*key, if is_first || now == *off { now } else { Some(0) })),
             }
         }
         Ok(())

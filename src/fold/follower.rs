@@ -107,7 +107,7 @@ impl Follower {
     /// The level of a key, and the position that it is of.
     pub(crate) fn level(&self, key: u32) -> Option<(KeyLevel, u64)> {
         let book = self.book.lock();
-        Some((*book.levels.get(key)?, self.position.position()))
+        Some((book.levels.get(key)?, self.position.position()))
     }
 
     /// Takes samples while the fold stands still, and waits until it has come by all of them; `None` for an engine whose

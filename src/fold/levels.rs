@@ -1,5 +1,6 @@
 //! Levels by the fold: the book of every stock key at one position.
 
+use super::packed::{Packed, Unpacked};
 use crate::clock::Timestamp;
 use crate::fault::{Fault, planted};
 use crate::log::lines::Beside;
@@ -15,6 +16,7 @@ pub(crate) struct Contradiction {
 }
 
 const UNDECLARED: &str = "a stock key that was never declared";
+const NOT_THERE: &str = "it leaves the stock key with units that are not there";
 
 /// One stock key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -40,6 +42,7 @@ impl KeyLevel {
 
     /// What `record` does to one key that it touches: `first` and `second` are the key's units in the record's
     /// [lines](Record::lines).
+    #[inline(always)]
     pub(crate) fn apply(&mut self, record: &Record<'_>, first: u32, second: u32) {
         let (first, second) = (i64::from(first), i64::from(second));
         match *record {
@@ -78,48 +81,52 @@ impl KeyLevel {
     }
 
     /// What makes a level one that cannot be.
-    pub(crate) fn wrong(&self) -> Option<&'static str> {
+    pub(crate) fn check(&self) -> Result<(), &'static str> {
         if self.on_hand > ON_HAND_MAX || self.available() < -ON_HAND_MAX {
-            Some("it leaves more units than can be counted")
-        } else if self.is_valid() {
-            None
-        } else {
-            Some("it leaves the stock key with units that are not there")
+            return Err("it leaves more units than can be counted");
         }
+        if self.held < 0 || self.committed < 0 { Err(NOT_THERE) } else { self.covered() }
     }
 
     /// Sales alone never take `available` below zero. (`on_hand` may lie there: a warehouse that ships what a count
-    /// had denied is believed.)
-    pub(crate) fn is_valid(&self) -> bool {
-        self.held >= 0 && self.committed >= 0 && self.available().saturating_add(self.corrected_down) >= 0
+    /// had denied is believed.) All of [`check`](Self::check) for a level that can be packed.
+    #[inline]
+    fn covered(&self) -> Result<(), &'static str> {
+        if self.available().saturating_add(self.corrected_down) >= 0 { Ok(()) } else { Err(NOT_THERE) }
     }
 }
 
-/// Every stock key, by index.
+/// Every stock key, by index: 8 bytes each, and 48 more for one whose level has not always fitted them. Those are not
+/// packed again before the next opening.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Levels {
-    keys: Vec<KeyLevel>,
-}
-
-impl From<Vec<KeyLevel>> for Levels {
-    fn from(keys: Vec<KeyLevel>) -> Self {
-        Levels { keys }
-    }
+    keys: Vec<Packed>,
+    large: Vec<KeyLevel>,
 }
 
 impl Levels {
-    pub(crate) fn get(&self, key: u32) -> Option<&KeyLevel> {
-        self.keys.get(key as usize)
+    /// Of so many keys, all empty.
+    pub(crate) fn of(keys: usize) -> Levels {
+        Levels { keys: vec![Packed::default(); keys], large: Vec::new() }
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, key: u32) -> Option<KeyLevel> {
+        match self.keys.get(key as usize)?.unpack() {
+            Unpacked::Here(level) => Some(level),
+            Unpacked::Elsewhere(number) => self.large.get(number).copied(),
+        }
     }
 
     /// Something of the book that `record` touches first, to have it near.
     #[inline]
     pub(crate) fn glance(&self, record: &Record<'_>) -> u64 {
-        record.stock_key().and_then(|key| self.get(key)).map_or(0, |level| level.held as u64)
+        let packed = record.stock_key().and_then(|key| self.keys.get(key as usize));
+        packed.map_or(0, |packed| packed.glance())
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &KeyLevel)> {
-        (0..).zip(&self.keys)
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, KeyLevel)> {
+        (0..self.keys.len() as u32).filter_map(|key| Some((key, self.get(key)?)))
     }
 
     /// What `record` does to the book. Every prefix of the log must leave it valid.
@@ -129,26 +136,69 @@ impl Levels {
             if key as usize != self.keys.len() {
                 return Err(wrong("a stock key is declared out of turn"));
             }
-            self.keys.push(KeyLevel::default());
+            self.keys.push(Packed::default());
             return Ok(());
         }
         if !record.is_sane() {
             return Err(wrong("it moves a number of units that no operation can"));
         }
+        let mut change =
+            |Beside { key, first, second }| self.change(key, |level| level.apply(record, first, second));
         match record.alone() {
-            Some(one) => self.apply_to(one, record),
-            None => record.touched().try_for_each(|one| self.apply_to(one, record)),
+            Some(one) => change(one),
+            None => record.touched().try_for_each(&mut change),
         }
         .map_err(wrong)
     }
 
-    fn apply_to(&mut self, one: Beside, record: &Record<'_>) -> Result<(), &'static str> {
-        let level = self.get_mut(one.key).ok_or(UNDECLARED)?;
-        level.apply(record, one.first, one.second);
-        level.wrong().map_or(Ok(()), Err)
+    /// Changes one level, and says what makes it one that cannot be.
+    #[inline]
+    pub(crate) fn change(&mut self, key: u32, change: impl Fn(&mut KeyLevel)) -> Result<(), &'static str> {
+        let packed = self.keys.get_mut(key as usize).ok_or(UNDECLARED)?;
+        match packed.unpack() {
+            Unpacked::Here(mut level) => {
+                change(&mut level);
+                match Packed::of(&level) {
+                    Some(changed) => {
+                        *packed = changed;
+                        level.covered()
+                    }
+                    None => {
+                        *packed = Packed::elsewhere(self.large.len());
+                        self.large.push(level);
+                        level.check()
+                    }
+                }
+            }
+            Unpacked::Elsewhere(number) => {
+                let level = self.large.get_mut(number).ok_or(UNDECLARED)?;
+                change(level);
+                level.check()
+            }
+        }
     }
+}
 
-    fn get_mut(&mut self, key: u32) -> Option<&mut KeyLevel> {
-        self.keys.get_mut(key as usize)
+#[cfg(all(test, not(stockhold_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_level_that_no_longer_fits_is_counted_on_beside() {
+        let mut levels = Levels::of(2);
+        let mut whole = KeyLevel::default();
+        let receive = |quantity| Record::Receive { at: 0, key: 1, quantity, reference: b"", op: None };
+        let opens = Record::Opens { at: 0, key: 1, opens_at_ms: 7 };
+        let quantity = 1_000_000;
+        for (record, units) in [(receive(quantity), quantity), (receive(quantity), quantity), (opens, 0)] {
+            levels.apply(1, &record).unwrap();
+            whole.apply(&record, units, 0);
+            assert_eq!(levels.get(1), Some(whole));
+        }
+        assert_eq!((levels.large.len(), levels.get(2)), (1, None));
+        assert!(levels.iter().eq([(0, KeyLevel::default()), (1, whole)]));
+        for key in [0, 1] {
+            assert_eq!(levels.change(key, |level| level.held -= 1), Err(NOT_THERE));
+        }
     }
 }

@@ -8,6 +8,7 @@ pub(crate) mod follower;
 pub(crate) mod hold;
 pub(crate) mod holds;
 pub(crate) mod levels;
+mod packed;
 pub(crate) mod pages;
 pub(crate) mod references;
 pub(crate) mod state;

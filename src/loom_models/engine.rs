@@ -24,7 +24,7 @@ use crate::log::ring::Reader;
 use crate::log::writer::Shared;
 use crate::metrics::Tally;
 use crate::request::{CartLine, Confirm, Reserve, ReserveCart};
-use crate::stock::book::{Book, Gate, Item};
+use crate::stock::book::{Book, Gate, Item, Stock};
 use crate::stock::catalog::Catalog;
 use crate::stock::counter::Reading;
 use crate::sync::thread;
@@ -51,7 +51,8 @@ impl Bare {
     pub(super) fn with(width: usize, available: &[i64], holds_max: u32) -> Arc<Bare> {
         let book = Book::with_cells(width, 1);
         for (index, available) in (0..).zip(available) {
-            book.add(index, Item::new(*available, *available, Gate::Open)).unwrap();
+            let stock = Stock { available: *available, on_hand: *available, gate: Gate::Open };
+            book.add(index, stock).unwrap();
         }
         let holds = HoldTable::new(1, holds_max, 8, holds_max, 0);
         // Its slots come into being here: growing the table is explored by itself.
@@ -102,7 +103,7 @@ impl Bare {
         self.core.decide_cart(&wanted, None).map(|(cart, _)| cart)
     }
 
-    fn item(&self) -> &Item {
+    fn item(&self) -> Item<'_> {
         self.core.item(KEY).unwrap()
     }
 

@@ -1,87 +1,100 @@
-//! The stock keys: for each its counter, its stop switch and its physical quantity.
-
-use std::sync::OnceLock;
+//! The stock keys: for each its counter, its gate and its physical quantity.
 
 use crossbeam::utils::CachePadded;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::blocks::{Blocks, Lane, UNITS_PER_CELL_MIN};
 use super::counter::Counter;
+use super::side::{Odds, Side};
 use crate::answer::RefusalReason;
 use crate::clock::Timestamp;
-use crate::segments::{NoRoom, Segments};
-use crate::sync::{AtomicU64, Ordering};
+use crate::segments::{NoRoom, SEGMENT_ITEMS, Segments};
+
+pub(crate) use super::side::Gate;
 
 /// The most stock keys.
 pub(crate) const KEYS_MAX: usize = if cfg!(stockhold_loom) { 4 } else { 1 << 28 };
 
-const OPEN: u64 = 0;
-const STOPPED: u64 = u64::MAX;
+/// Keys that share a line of the cache.
+const KEYS_A_LINE: usize = if cfg!(stockhold_loom) { 1 } else { 5 };
+/// Keys in a row that are spread over as many lines as a segment has.
+const KEYS_A_SEGMENT: u32 = (KEYS_A_LINE * SEGMENT_ITEMS) as u32;
+/// Locks for physical corrections, each for many keys.
+const LOCKS: u32 = 64;
 
-/// Whether a key is on sale.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Gate {
-    Open,
-    Stopped,
-    /// Not before this moment.
-    OpensAt(Timestamp),
-}
-
-impl Gate {
-    fn word(self) -> u64 {
-        match self {
-            Gate::Open => OPEN,
-            Gate::Stopped => STOPPED,
-            Gate::OpensAt(opens_at) => opens_at.0.min(STOPPED - 1),
-        }
-    }
-}
-
-/// One stock key.
+/// Several keys' counters, and beside each what is asked for with it.
 #[derive(Debug)]
-pub(crate) struct Item {
-    pub(crate) counter: Counter,
-    /// When the sale opens, in Unix ms: [`OPEN`], [`STOPPED`], or a moment.
-    gate: AtomicU64,
-    /// Physically present. The lock serialises physical corrections of the key; sales never take it.
-    pub(crate) on_hand: Mutex<i64>,
+#[repr(align(64))]
+struct Shared {
+    counters: [Counter; KEYS_A_LINE],
+    sides: [Side; KEYS_A_LINE],
 }
 
-impl Item {
-    pub(crate) fn new(available: i64, on_hand: i64, gate: Gate) -> Self {
-        Item {
-            counter: Counter::new(available),
-            gate: AtomicU64::new(gate.word()),
-            on_hand: Mutex::new(on_hand),
+#[cfg(not(stockhold_loom))]
+const _: () = assert!(size_of::<Shared>() == 64);
+
+impl Shared {
+    fn new() -> Self {
+        Shared {
+            counters: std::array::from_fn(|_| Counter::new(0)),
+            sides: std::array::from_fn(|_| Side::absent()),
         }
     }
+}
 
-    /// Why reserves are refused whatever there is, if so. The clock is asked only for a sale that has a time to open, so
-    /// all who wait for it find it open at once, with nobody to open it.
+/// One stock key of a book.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Item<'b> {
+    pub(crate) counter: &'b Counter,
+    side: &'b Side,
+    odds: &'b Odds,
+}
+
+impl Item<'_> {
+    /// Why reserves are refused whatever there is, if so; see [`Side::closed`].
+    #[inline]
     pub(crate) fn closed(&self, now: impl FnOnce() -> Timestamp) -> Option<RefusalReason> {
-        // Acquire: pairs with `set_gate`; a reserve that begins after the switch was answered sees it.
-        match self.gate.load(Ordering::Acquire) {
-            OPEN => None,
-            STOPPED => Some(RefusalReason::Stopped),
-            opens_at_ms => (now().0 < opens_at_ms).then_some(RefusalReason::NotOpen),
-        }
+        self.side.closed(self.odds, now)
     }
 
     /// The moment at which the sale opens, if it has one.
     pub(crate) fn opens_at(&self) -> Option<Timestamp> {
-        let gate = self.gate.load(Ordering::Acquire); // as in `closed`
-        (gate != OPEN && gate != STOPPED).then_some(Timestamp(gate))
+        match self.side.gate(self.odds) {
+            Gate::OpensAt(opens_at) => Some(opens_at),
+            Gate::Open | Gate::Stopped => None,
+        }
+    }
+
+    /// What is physically there. For who has the key's [lock](Book::alone), as all that follows.
+    pub(crate) fn on_hand(&self) -> i64 {
+        self.side.on_hand(self.odds)
+    }
+
+    pub(crate) fn set_on_hand(&self, on_hand: i64) {
+        self.side.set_on_hand(self.odds, on_hand);
     }
 
     pub(crate) fn set_gate(&self, gate: Gate) {
-        self.gate.store(gate.word(), Ordering::Release);
+        self.side.set(self.odds, gate, self.on_hand());
     }
 }
 
-/// All stock keys, by index.
+/// What a key begins with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stock {
+    pub(crate) available: i64,
+    pub(crate) on_hand: i64,
+    pub(crate) gate: Gate,
+}
+
+/// All stock keys, by index: 12.8 bytes each.
+///
+/// Keys in a row may all be of one drop: they lie three lines of the cache apart, since a core may fetch two at once.
 #[derive(Debug)]
 pub(crate) struct Book {
-    items: Segments<OnceLock<CachePadded<Item>>>,
+    lines: Segments<Shared>,
+    odds: Odds,
+    locks: Box<[CachePadded<Mutex<()>>]>,
     blocks: Blocks,
 }
 
@@ -93,7 +106,12 @@ impl Book {
 
     /// The same for keys that have `units_per_cell_min` units for each cell.
     pub(crate) fn with_cells(width: usize, units_per_cell_min: i64) -> Self {
-        Book { items: Segments::new(KEYS_MAX), blocks: Blocks::new(width, units_per_cell_min) }
+        Book {
+            lines: Segments::new(KEYS_MAX.div_ceil(KEYS_A_SEGMENT as usize) * SEGMENT_ITEMS),
+            odds: Odds::new(),
+            locks: (0..LOCKS).map(|_| CachePadded::default()).collect(),
+            blocks: Blocks::new(width, units_per_cell_min),
+        }
     }
 
     /// Where the thread `home` does its part of a key's work.
@@ -116,13 +134,97 @@ impl Book {
         block.inspect(|block| self.blocks.keep(*block)).is_some()
     }
 
-    pub(crate) fn get(&self, index: u32) -> Option<&Item> {
-        Some(self.items.get(index as usize)?.get()?)
+    #[inline]
+    pub(crate) fn get(&self, index: u32) -> Option<Item<'_>> {
+        let Place { segment, line, at } = Place::of(index);
+        let item = self.item(self.lines.get_in(segment, line)?, at)?;
+        item.side.is_there().then_some(item)
     }
 
-    /// Adds the key `index`, once; full beyond [`KEYS_MAX`].
-    pub(crate) fn add(&self, index: u32, item: Item) -> Result<(), NoRoom> {
-        let place = self.items.get_or_grow(index as usize, OnceLock::new)?;
-        place.set(CachePadded::new(item)).map_err(|_| NoRoom::Full)
+    fn item<'b>(&'b self, line: &'b Shared, at: usize) -> Option<Item<'b>> {
+        Some(Item { counter: line.counters.get(at)?, side: line.sides.get(at)?, odds: &self.odds })
+    }
+
+    /// Adds the key `index`, once; full beyond [`KEYS_MAX`]. One caller at a time.
+    pub(crate) fn add(&self, index: u32, stock: Stock) -> Result<(), NoRoom> {
+        let Place { segment, line, at } = Place::of(index);
+        let line = self.lines.get_or_grow(segment * SEGMENT_ITEMS + line, Shared::new)?;
+        let item = self.item(line, at).filter(|item| (index as usize) < KEYS_MAX && !item.side.is_there());
+        let item = item.ok_or(NoRoom::Full)?;
+        // First its units, then itself: see `Side::is_there`.
+        item.counter.correct(self.lane(0, index), stock.available);
+        item.side.set(&self.odds, stock.gate, stock.on_hand);
+        Ok(())
+    }
+
+    /// The lock that serialises physical corrections and switches of a key, and of some others; sales never take it. Who has
+    /// one asks for no other.
+    pub(crate) fn alone(&self, key: u32) -> MutexGuard<'_, ()> {
+        self.locks[(key % LOCKS) as usize].lock()
+    }
+
+    /// The locks of several keys, each taken once and all in the same order.
+    pub(crate) fn alone_with(&self, keys: impl Iterator<Item = u32>) -> Vec<MutexGuard<'_, ()>> {
+        let wanted = keys.fold(0_u64, |wanted, key| wanted | 1 << (key % LOCKS));
+        (0..LOCKS).filter(|lock| wanted >> lock & 1 == 1).map(|lock| self.alone(lock)).collect()
+    }
+}
+
+/// Where a key stands.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+struct Place {
+    segment: usize,
+    /// Of the segment.
+    line: usize,
+    /// In the line.
+    at: usize,
+}
+
+impl Place {
+    #[inline]
+    fn of(index: u32) -> Place {
+        let (segment, within) = (index / KEYS_A_SEGMENT, (index % KEYS_A_SEGMENT) as usize);
+        Place { segment: segment as usize, line: 3 * within % SEGMENT_ITEMS, at: within / SEGMENT_ITEMS }
+    }
+}
+
+#[cfg(all(test, not(stockhold_loom)))]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn every_key_has_a_place_of_its_own_and_neighbours_lie_apart() {
+        let mut taken = HashSet::new();
+        for key in 0..3 * KEYS_A_SEGMENT {
+            let place = Place::of(key);
+            assert!(place.line < SEGMENT_ITEMS && place.at < KEYS_A_LINE);
+            assert!(taken.insert(place), "{key} shares its place");
+            assert_ne!(Place::of(key + 1).line / 2, place.line / 2);
+        }
+    }
+
+    #[test]
+    fn a_key_is_added_once_and_there_from_then_on() {
+        let book = Book::new(1);
+        let stock = |units| Stock { available: units, on_hand: units, gate: Gate::Open };
+        for key in [7, 8, 4_103, 50_000] {
+            assert!(book.get(key).is_none());
+            book.add(key, stock(key.into())).unwrap();
+            assert_eq!(book.add(key, stock(1)), Err(NoRoom::Full));
+            let item = book.get(key).unwrap();
+            let found = (item.counter.roughly(book.lane(0, key)), item.on_hand());
+            assert_eq!(found, (key.into(), key.into()));
+        }
+        assert!(book.get(9).is_none() && book.get(u32::MAX).is_none());
+        assert_eq!(book.add(KEYS_MAX as u32, stock(1)), Err(NoRoom::Full));
+    }
+
+    #[test]
+    fn the_locks_of_several_keys_are_each_taken_once() {
+        let book = Book::new(1);
+        assert_eq!(book.alone_with([3, 67, 4, 3, 131].into_iter()).len(), 2);
+        assert_eq!(book.alone_with(0..2_048).len(), LOCKS as usize);
     }
 }

@@ -6,3 +6,4 @@ pub(crate) mod catalog;
 pub(crate) mod counter;
 pub(crate) mod names;
 pub(crate) mod shape;
+mod side;
