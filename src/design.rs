@@ -1,6 +1,6 @@
 //! How the house is built, and why: terms, protocols, orderings, what a crash can leave. No code.
 //!
-//! Beside it: [what each step costs](where_time_goes).
+//! Beside it: [what each step costs](where_time_goes), and [how costs grow](growth).
 //!
 //! # Terms
 //!
@@ -361,4 +361,9 @@
 
 pub mod where_time_goes {
     #![doc = include_str!("design/where_time_goes.md")]
+}
+
+pub mod growth {
+    #![doc = include_str!("design/growth.md")]
+    #![doc = include_str!("../benches/growth.svg")]
 }

@@ -13,7 +13,9 @@ mod callgrind;
 mod calls;
 mod groups;
 mod lines;
+#[path = "../common/page.rs"]
 mod page;
+mod tables;
 mod workload;
 
 use std::collections::BTreeMap;
@@ -21,7 +23,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use callgrind::{Dump, Lines, total};
-use page::Counted;
+use tables::Counted;
 use workload::WORKLOADS;
 
 fn main() -> ExitCode {
@@ -45,7 +47,7 @@ fn main() -> ExitCode {
             Counted { decisions, touched, groups, calls }.write();
         }
         ["check"] => {
-            if let Err(why) = page::check() {
+            if let Err(why) = tables::check() {
                 eprintln!("{why}");
                 return ExitCode::FAILURE;
             }

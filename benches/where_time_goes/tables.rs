@@ -2,16 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 
 use super::arrow::{Arrow, OF_A_DECISION, OF_A_RECORD};
 use super::callgrind::{Cost, Costs, total};
 use super::groups::{Groups, THREADS};
 use super::lines::Touched;
+use crate::page;
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/design/where_time_goes.md");
 const ACCEPTED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/instructions.txt");
-const BEGIN: &str = "<!-- counted: written by benches/instructions.sh --accept -->\n";
-const END: &str = "<!-- counted so far -->\n";
 const TOTAL: &str = "instructions";
 
 /// Operations that are counted together.
@@ -117,11 +117,7 @@ impl Counted {
 
     /// Writes the tables into the page.
     pub fn write(&self) {
-        let page = fs::read_to_string(PAGE).expect("the page is there");
-        let (before, rest) = page.split_once(BEGIN).expect("the page says where its tables begin");
-        let (_, after) = rest.split_once(END).expect("the page says where its tables end");
-        fs::write(PAGE, format!("{before}{BEGIN}{}{END}{after}", self.tables()))
-            .expect("the page can be written");
+        page::write(Path::new(PAGE), "counted", &self.tables());
     }
 }
 
