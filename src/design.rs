@@ -1,6 +1,7 @@
 //! How the house is built, and why: terms, protocols, orderings, what a crash can leave. No code.
 //!
-//! Beside it: [what each step costs](where_time_goes), and [how costs grow](growth).
+//! Beside it: [what each step costs](where_time_goes), [how costs grow](growth), and [what to choose](tuning) for which
+//! machine and sale.
 //!
 //! # Terms
 //!
@@ -366,4 +367,8 @@ pub mod where_time_goes {
 pub mod growth {
     #![doc = include_str!("design/growth.md")]
     #![doc = include_str!("../benches/growth.svg")]
+}
+
+pub mod tuning {
+    #![doc = include_str!("design/tuning.md")]
 }

@@ -67,7 +67,7 @@ fn main() -> ExitCode {
     common::machine();
     let measured = measure();
     let series = all(&measured);
-    let mut table = format!("{}\n", Series::HEAD);
+    let mut table = format!("On {}:\n\n{}\n", common::this_machine(), Series::HEAD);
     series.iter().for_each(|series| table += &format!("{}\n", series.row()));
     table += "\n| offered a second | acknowledged a second | p50 | p99 |\n|--:|--:|--:|--:|\n";
     for (offered, figures) in &measured.rates {
