@@ -1,18 +1,20 @@
 #!/usr/bin/env bash
-# Counts instructions with valgrind and compares them with benches/instructions.txt: the same by hand and in CI.
+# Counts instructions with valgrind and compares them with benches/instructions.txt: the same by hand and in CI. The design's
+# page of where time goes says them step by step.
 #
-#   benches/instructions.sh            fails if a benchmark takes more than what was accepted and the tolerance
-#   benches/instructions.sh --accept   writes what it counted into the file
+#   benches/instructions.sh            fails if a benchmark takes more than what was accepted and the tolerance, or if the
+#                                      page has other sums than what was accepted
+#   benches/instructions.sh --accept   writes what it counted into the file, and the page's tables (a minute more)
 #
-# Brings valgrind (by apt-get) and gungraun's runner (into the target directory) if they are not there.
+# Brings valgrind and strace (by apt-get) and gungraun's runner (into the target directory) if they are not there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 accepted=benches/instructions.txt
 tolerance_percent=5
 
-if ! command -v valgrind >/dev/null; then
+if ! command -v valgrind >/dev/null || ! command -v strace >/dev/null; then
     sudo=$([ "$(id -u)" = 0 ] || echo sudo)
-    $sudo apt-get update -qq && $sudo apt-get install -y -qq valgrind >/dev/null
+    $sudo apt-get update -qq && $sudo apt-get install -y -qq valgrind strace >/dev/null
 fi
 
 # The runner must be of the library's version. Unoptimised: it only starts valgrind and reads what that wrote.
@@ -38,11 +40,19 @@ fi
 counted=$(awk '/^instructions::/ { split($1, path, "::"); name = path[3] }
     $1 == "Instructions:" { split($2, count, "|"); print name, count[1] }' "$output")
 [ -n "$counted" ] || { cat "$output"; echo "no counts in gungraun's output: has its format changed?"; exit 1; }
+where_time_goes() { taskset -c "$cpus" cargo bench --quiet --locked --bench where_time_goes -- "$@"; }
+if [ "${1:-}" = --accept ]; then
+    behind=$(where_time_goes write "${CARGO_TARGET_DIR:-$PWD/target}/gungraun/stockhold/instructions/decisions")
+else
+    behind=$(where_time_goes counts)
+fi
+counted+=$'\n'$behind
 
 if [ "${1:-}" = --accept ]; then
     {
-        echo "# Instructions of 1,000 operations on the calling thread, as accepted; benches/instructions.sh compares,"
-        echo "# benches/instructions.sh --accept writes. Counted by $(valgrind --version), $(rustc --version | cut -d' ' -f1,2), $(uname -m)."
+        echo "# Instructions of 1,000 operations on the calling thread, and of 1,000 records on those behind it (log, fold,"
+        echo "# checkpoint), as accepted: benches/instructions.sh compares, and writes with --accept."
+        echo "# Counted by $(valgrind --version), $(rustc --version | cut -d' ' -f1,2), $(uname -m)."
         echo "$counted"
     } >"$accepted"
 fi
@@ -67,3 +77,4 @@ awk -v tolerance="$tolerance_percent" -v file="$accepted" '
             exit 1
         }
     }' "$accepted" <(echo "$counted")
+where_time_goes check

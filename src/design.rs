@@ -1,5 +1,8 @@
 //! How the house is built, and why: terms, protocols, orderings, what a crash can leave. No code.
 //!
+//! Beside it: [what each step costs](where_time_goes), [how costs grow](growth), and [what to choose](tuning) for which
+//! machine and sale.
+//!
 //! # Terms
 //!
 //! | term | meaning |
@@ -371,3 +374,16 @@
 //! agree on a sum: Braginsky and Petrank, *Locality-conscious lock-free linked lists* (2011). Escrow counters with pending operations: O'Neil, *The escrow transactional method* (1986). Hierarchical wheels:
 //! Varghese and Lauck (1987). Group commit: DeWitt et al. (1984). The stack with a tag: Treiber (1986). SipHash: Aumasson and
 //! Bernstein (2012).
+
+pub mod where_time_goes {
+    #![doc = include_str!("design/where_time_goes.md")]
+}
+
+pub mod growth {
+    #![doc = include_str!("design/growth.md")]
+    #![doc = include_str!("../benches/growth.svg")]
+}
+
+pub mod tuning {
+    #![doc = include_str!("design/tuning.md")]
+}

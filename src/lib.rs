@@ -50,7 +50,8 @@
 //!                              levels · recovery · inspection
 //! ```
 //!
-//! Every arrow is one call or one queue, and data flows one way. [`design`] explains the house.
+//! Every arrow is one call or one queue, and data flows one way. [`design`] explains the house, and
+//! [`design::where_time_goes`] says what each arrow costs, [`design::tuning`] what to set for which sale.
 
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
 compile_error!("stockhold runs on 64-bit Linux only: its durability rests on how Linux syncs files.");

@@ -9,15 +9,16 @@ use std::time::{Duration, Instant};
 use stockhold::{Engine, Receive, StockKey};
 
 pub fn machine() {
+    println!("machine: {}", this_machine());
+}
+
+/// Cores, their model, and the kernel.
+pub fn this_machine() -> String {
     let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or(" : unknown");
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let cores = thread::available_parallelism().map_or(0, usize::from);
-    println!(
-        "machine: {cores} cores of {}, Linux {}",
-        model.trim_start_matches([' ', '\t', ':']),
-        kernel.trim()
-    );
+    format!("{cores} cores of {}, Linux {}", model.trim_start_matches([' ', '\t', ':']), kernel.trim())
 }
 
 /// Asks again as long as the answer is an error that another try may not have: while the log is behind, say.

@@ -13,6 +13,8 @@
 #[path = "../common/mod.rs"]
 #[allow(dead_code)]
 mod common;
+#[path = "../common/plot.rs"]
+mod lines;
 mod plot;
 mod sample;
 
@@ -44,7 +46,7 @@ fn main() {
     common::machine();
     let samples = run(&scratch, operations);
     if let Some(file) = args.next() {
-        std::fs::write(&file, plot::draw(&samples)).expect("the plot's file can be written");
+        std::fs::write(&file, plot::plot(&samples)).expect("the plot's file can be written");
         println!("drawn in {file}");
     }
     let began = Instant::now();
