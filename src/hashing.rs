@@ -32,7 +32,8 @@ impl Hasher for NumberHasher {
     }
 }
 
-/// For maps whose keys are names. Seeded, so that names which collide in one process do not in another.
+/// For maps whose keys are names that callers choose, op keys among them. Seeded, so that those which collide in one
+/// process do not in another.
 #[derive(Clone, Debug)]
 pub(crate) struct ByName(u64);
 

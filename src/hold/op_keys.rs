@@ -13,6 +13,7 @@ use dashmap::mapref::entry::Entry;
 use crate::answer::{Adjusted, Confirmed, Extended, Moved, Refusal, Replaced, Reserved, ReservedCart};
 use crate::clock::Timestamp;
 use crate::error::{Busy, Common, OpKeyError};
+use crate::hashing::ByName;
 use crate::types::{OpKey, Position};
 
 /// The answer that an op key is remembered with.
@@ -45,7 +46,7 @@ struct Entered {
 
 #[derive(Debug)]
 pub(crate) struct OpKeys {
-    entries: DashMap<OpKey, Entered>,
+    entries: DashMap<OpKey, Entered, ByName>,
     count: AtomicUsize,
     max: usize,
     retention: Option<Duration>,
@@ -64,7 +65,7 @@ pub(crate) struct Deciding<'k> {
 impl OpKeys {
     pub(crate) fn new(max: usize, retention: Option<Duration>) -> Self {
         OpKeys {
-            entries: DashMap::new(),
+            entries: DashMap::default(),
             count: AtomicUsize::new(0),
             max,
             retention,
