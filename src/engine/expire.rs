@@ -82,6 +82,7 @@ impl Core {
     }
 
     /// The timers' states, whatever they say.
+    #[inline]
     pub(crate) fn look(&self) -> Snapshot {
         let mut snapshot = Snapshot([State::default(); SHARDS_MAX]);
         for (timers, state) in self.timers.iter().zip(&mut snapshot.0) {
@@ -97,6 +98,7 @@ impl Core {
     }
 
     /// Whether anything is due, in any shard, now. The clock is asked last, and only if anything will ever be due.
+    #[inline]
     pub(crate) fn horizon(&self, before: Option<&Snapshot>, now: impl FnOnce() -> Timestamp) -> Horizon {
         let (mut same, mut earliest_ms, mut earliest_shard) = (true, u64::MAX, 0);
         for (shard, timers) in self.timers.iter().enumerate() {

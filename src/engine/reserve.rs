@@ -132,7 +132,7 @@ impl Core {
             let Look::Short(_) = wanted.item.counter.look(self.lane(line.key), quantity) else {
                 return Ok(quantity);
             };
-            match self.sold_out(line, wanted.clock, effort)? {
+            match self.sold_out(wanted.item, line, wanted.clock, effort)? {
                 SoldOut::Retry => {}
                 SoldOut::Yes { available } => match u32::try_from(available) {
                     Ok(all) if all >= at_least => return Ok(all),
@@ -151,11 +151,13 @@ impl Core {
         Some(self.refusal(line, reason, available))
     }
 
+    #[inline]
     pub(crate) fn out_of_stock(&self, line: Line, available: i64) -> Refusal {
         self.count(Count::OutOfStock);
         self.refusal(line, RefusalReason::OutOfStock, available)
     }
 
+    #[inline]
     fn refusal(&self, line: Line, reason: RefusalReason, available: i64) -> Refusal {
         let (key, asked) = (self.stock_key(line.key), line.units);
         Refusal { reason, key, asked, available, position: self.read_position() }
@@ -173,7 +175,7 @@ impl Core {
             return Ok(Some(refusal));
         }
         while let Look::Short(_) = item.counter.look(self.lane(line.key), line.units) {
-            match self.sold_out(line, clock, effort)? {
+            match self.sold_out(item, line, clock, effort)? {
                 SoldOut::Retry => {}
                 SoldOut::Yes { available } => return Ok(Some(self.out_of_stock(line, available))),
             }
@@ -203,13 +205,14 @@ impl Core {
     ///
     /// The clock is read after the counter: a hold whose deadline passed before the counter was read is due at a time
     /// read later, however long this thread slept in between.
+    #[inline]
     pub(crate) fn sold_out(
         &self,
+        item: Item<'_>,
         line: Line,
         clock: &dyn Clock,
         effort: &mut Effort,
     ) -> Result<SoldOut, Common> {
-        let item = self.book.get(line.key).ok_or(Common::ForeignKey)?;
         let before = self.look();
         let Look::Short(reading) = item.counter.look(self.lane(line.key), line.units) else {
             return Ok(SoldOut::Retry);

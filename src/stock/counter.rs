@@ -202,6 +202,14 @@ impl Counter {
     /// Whether `quantity` seem to be there. Cheap if they are; if not, exact.
     #[inline]
     pub(crate) fn look(&self, lane: Lane<'_>, quantity: u32) -> Look {
+        match self.shape() {
+            Shape::One(one) if one.available < quantity.into() => Look::Short(one.into()),
+            Shape::One(_) => Look::Enough,
+            Shape::Split(_) => self.look_at_cells(lane, quantity),
+        }
+    }
+
+    fn look_at_cells(&self, lane: Lane<'_>, quantity: u32) -> Look {
         loop {
             match self.shape() {
                 Shape::One(one) if one.available < quantity.into() => return Look::Short(one.into()),
