@@ -24,6 +24,9 @@ pub(super) fn page(report: &Report) -> String {
     for caveat in report.machine.caveats() {
         page += &format!("<p class=\"caveat\">{}</p>\n", escaped(&caveat));
     }
+    if let Some(disk) = &report.disk {
+        page += &format!("<p>{}.</p>\n", escaped(&text::disk(disk)));
+    }
     page += &format!("<p class=\"soft\">{}</p>\n", text::LACKS);
     if let Some(first) = report.figures.first() {
         page += &headline(first);

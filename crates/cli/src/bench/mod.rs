@@ -1,6 +1,7 @@
 //! `stockhold bench`: what the engine does on this machine and this disk.
 //!
 //! ```text
+//! the disk alone
 //! for each workload and level, in a process of its own:
 //!     closed loop ─► audit;  open loop at 100,000/s ─► audit;  open loop at half of the most ─► audit
 //!          └──────────────────────────┴───────── figures ─────────────────────┴─► table, JSON, HTML
@@ -12,6 +13,7 @@ mod client;
 mod closed;
 mod counts;
 mod curves;
+mod disk;
 mod draft;
 mod fault;
 mod figures;
@@ -40,6 +42,7 @@ use crate::output::{Output, Stop, finish};
 pub(crate) use child::{CHILD, ChildArgs};
 use draft::Draft;
 use figures::Figures;
+use latency::Curve;
 use level::Level;
 use machine::Machine;
 use scratch::Scratch;
@@ -104,6 +107,8 @@ fn seconds(text: &str) -> Result<f64, String> {
 struct Report {
     version: &'static str,
     machine: Machine,
+    /// What a plain file's fdatasync takes, at the lower rate; `None` where nothing was measured that syncs.
+    disk: Option<Curve>,
     seconds: f64,
     figures: Vec<Figures>,
 }
@@ -143,6 +148,13 @@ fn measure(args: &Args, scratch: &Scratch) -> Result<Report, Stop> {
     for caveat in machine.caveats() {
         output.line(format_args!("{caveat}"))?;
     }
+    let mut disk = None;
+    if chosen(&args.level).any(|level| level != Level::Memory) {
+        let curve = disk::measure(scratch.path(), child::RATE, args.seconds).map_err(Stop::environment)?;
+        output.line(format_args!("{}", text::disk(&curve)))?;
+        output.flush()?;
+        disk = Some(curve);
+    }
     let mut figures = Vec::new();
     for workload in chosen(&args.only) {
         text::heading(&mut output, workload)?;
@@ -157,7 +169,7 @@ fn measure(args: &Args, scratch: &Scratch) -> Result<Report, Stop> {
         "After each measurement the clients' answers, the counters and the book agreed."
     ))?;
     output.close()?;
-    Ok(Report { version: env!("CARGO_PKG_VERSION"), machine, seconds: args.seconds, figures })
+    Ok(Report { version: env!("CARGO_PKG_VERSION"), machine, disk, seconds: args.seconds, figures })
 }
 
 /// What was named, once each and in our order; all of them if nothing was.

@@ -1,6 +1,8 @@
 //! The table, a block a workload, as it is measured.
 
+use super::child::RATE;
 use super::figures::{ClosedLoop, Figures, OpenLoop};
+use super::latency::Curve;
 use super::workload::Workload;
 use crate::figure::thousands;
 use crate::output::{Output, Stop};
@@ -42,6 +44,16 @@ pub(super) const LEGEND: [(&str, &str); 9] = [
 pub(super) const LACKS: &str = "\
 No network and no replication is in any figure. The clients are threads of the same process, and take
 their share of the cores.";
+
+/// What is to be held against the acknowledgements that wait for a sync.
+pub(super) fn disk(curve: &Curve) -> String {
+    let [p50, p99, p999, max] = [curve.p50_ns, curve.p99_ns, curve.p999_ns, curve.max_ns].map(time);
+    let rate = thousands(RATE);
+    format!(
+        "disk alone: a plain file with an fdatasync a group, {rate} a second: p50 {p50}, p99 {p99}, p99.9 {p999}, \
+         max {max}"
+    )
+}
 
 pub(super) fn heading(output: &mut Output, workload: Workload) -> Result<(), Stop> {
     output.line(format_args!("\n{}: {}", workload.name(), workload.sentence()))?;
