@@ -16,6 +16,9 @@ use crate::error::{Busy, Common, OpKeyError};
 use crate::hashing::ByName;
 use crate::types::{OpKey, Position};
 
+/// Shards of the map: many more than threads, so that two seldom want the same, and a shard that grows keeps few.
+const SHARDS: usize = 256;
+
 /// The answer that an op key is remembered with.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Answer {
@@ -65,7 +68,7 @@ pub(crate) struct Deciding<'k> {
 impl OpKeys {
     pub(crate) fn new(max: usize, retention: Option<Duration>) -> Self {
         OpKeys {
-            entries: DashMap::default(),
+            entries: DashMap::with_hasher_and_shard_amount(ByName::default(), SHARDS),
             count: AtomicUsize::new(0),
             max,
             retention,
