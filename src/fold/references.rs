@@ -18,6 +18,9 @@ const BUCKET: usize = 4_096;
 /// The share of a bucket that no longer counts, at least, is swept out rather than split: to sweep is a look at each
 /// slot, wherever it is.
 const SWEPT: usize = 4;
+/// Entries that no longer count, from which on a bucket is swept once they are half of it, full or not: what many slots
+/// carried alike may fill a bucket to which nothing comes any more.
+const STALE: usize = BUCKET / 2;
 /// Bits of the hash that say which bucket: enough for a hundred million slots.
 const DEPTH_MAX: u32 = 16;
 
@@ -65,6 +68,10 @@ impl Bucket {
     fn new(depth: u32, stale: usize, entries: Vec<Entry>) -> Bucket {
         Bucket { depth, full_at: BUCKET.max(entries.len() * 2), stale, entries }
     }
+
+    fn can_split(&self) -> bool {
+        self.depth < DEPTH_MAX && self.entries.iter().any(|entry| entry.hash != self.entries[0].hash)
+    }
 }
 
 impl Default for References {
@@ -84,7 +91,11 @@ impl References {
         self.hashes.set(slot, hash);
         if before != 0 {
             let number = self.number(before);
-            self.buckets[number].stale += 1;
+            let Bucket { stale, entries, .. } = &mut self.buckets[number];
+            *stale += 1;
+            if *stale >= STALE && *stale * 2 >= entries.len() {
+                self.sweep(number);
+            }
         }
         if hash == 0 {
             return;
@@ -112,12 +123,12 @@ impl References {
     /// A bucket is full: it is swept or split, or becomes a longer one.
     #[cold]
     fn make_room(&mut self, number: usize) {
-        let Bucket { depth, stale, entries, .. } = &self.buckets[number];
-        let can_split = *depth < DEPTH_MAX;
-        if stale * SWEPT >= entries.len() || !can_split {
+        let bucket = &self.buckets[number];
+        if bucket.stale * SWEPT >= bucket.entries.len() || !bucket.can_split() {
             self.sweep(number);
         }
-        if self.buckets[number].entries.len() > BUCKET / 2 && can_split {
+        let bucket = &self.buckets[number];
+        if bucket.entries.len() > BUCKET / 2 && bucket.can_split() {
             self.split(number);
         }
     }
@@ -136,7 +147,9 @@ impl References {
         for Entry { hash, slot } in &*entries {
             self.hashes.set(*slot, *hash);
         }
-        self.buckets[number] = Bucket::new(*depth, 0, std::mem::take(entries));
+        let mut swept = Bucket::new(*depth, 0, std::mem::take(entries));
+        swept.entries.shrink_to(swept.full_at);
+        self.buckets[number] = swept;
     }
 
     fn split(&mut self, number: usize) {
@@ -235,5 +248,17 @@ mod tests {
         (0..1 << 20).filter(|slot| slot % 4 != 1).for_each(|slot| index.set(slot, b""));
         (0..1 << 20).filter(|slot| slot % 8 == 1).for_each(|slot| index.set(slot, b"other"));
         assert_eq!((index.slots(b"sale").len(), index.slots(b"other").len()), (1 << 17, 1 << 17));
+    }
+
+    #[test]
+    fn what_all_slots_carried_alike_takes_no_room_once_they_carry_something_else() {
+        const SLOTS: usize = 50_000;
+        let mut index = References::default();
+        for sale in 0..100u64 {
+            (0..SLOTS as u32).for_each(|slot| index.set(slot, &sale.to_le_bytes()));
+            let room: usize = index.buckets.iter().map(|bucket| bucket.entries.capacity()).sum();
+            assert!(room < SLOTS * 8, "sale {sale}: {room} entries of memory for {SLOTS}");
+        }
+        assert_eq!(index.slots(&99u64.to_le_bytes()).len(), SLOTS);
     }
 }
