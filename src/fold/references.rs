@@ -4,11 +4,11 @@
 //!
 //! The fold comes by here for every hold, so what it does is appending: to one of so few buckets that their ends stay in
 //! the processor's cache, where a chain through all slots would be a miss a link. What a slot carried before stays behind
-//! in its bucket until that is full, and is swept out then. No step is longer than a bucket, however many slots there
+//! in its bucket until much of that is such, and is swept out then. No step is longer than a bucket, however many slots there
 //! are: a bucket that is full of what counts splits into two, and the others are left alone (Fagin, Nievergelt, Pippenger
 //! and Strong, "Extendible hashing", 1979).
 
-use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::pages::Pages;
 
@@ -34,6 +34,8 @@ pub(crate) struct References {
     /// How many bits that are.
     depth: u32,
     buckets: Vec<Bucket>,
+    /// So that references which are chosen to be in one bucket here are in many elsewhere.
+    seed: u64,
 }
 
 #[derive(Debug)]
@@ -54,11 +56,6 @@ struct Entry {
     slot: u32,
 }
 
-/// Never 0, and odd, so that [`References::sweep`] has a bit to mark with.
-fn hash(reference: &[u8]) -> u32 {
-    xxh3_64(reference) as u32 | 1
-}
-
 /// The first bits of a hash.
 fn first_bits(hash: u32, bits: u32) -> usize {
     (u64::from(hash) >> (u32::BITS - bits)) as usize
@@ -77,13 +74,13 @@ impl Bucket {
 impl Default for References {
     fn default() -> Self {
         let buckets = vec![Bucket::new(0, 0, Vec::new())];
-        References { hashes: Pages::default(), directory: vec![0], depth: 0, buckets }
+        References { hashes: Pages::default(), directory: vec![0], depth: 0, buckets, seed: rand::random() }
     }
 }
 
 impl References {
     pub(crate) fn set(&mut self, slot: u32, reference: &[u8]) {
-        let hash = if reference.is_empty() { 0 } else { hash(reference) };
+        let hash = if reference.is_empty() { 0 } else { self.hash(reference) };
         let before = self.carried(slot);
         if before == hash {
             return;
@@ -103,13 +100,18 @@ impl References {
         let number = self.number(hash);
         let Bucket { full_at, entries, .. } = &mut self.buckets[number];
         if entries.len() == entries.capacity() {
-            // A little more than twice as much would cost in memory what it saves in copying.
+            // By a quarter: doubled, half of it would stay empty, and a bucket is copied soon.
             entries.reserve_exact((entries.len() / 4).max(8));
         }
         entries.push(Entry { hash, slot });
         if entries.len() >= *full_at {
             self.make_room(number);
         }
+    }
+
+    /// Never 0, and odd, so that [`sweep`](Self::sweep) has a bit to mark with.
+    fn hash(&self, reference: &[u8]) -> u32 {
+        xxh3_64_with_seed(reference, self.seed) as u32 | 1
     }
 
     fn carried(&self, slot: u32) -> u32 {
@@ -174,7 +176,7 @@ impl References {
 
     /// Slots whose hold may carry `reference`.
     pub(crate) fn slots(&self, reference: &[u8]) -> Vec<u32> {
-        let hash = hash(reference);
+        let hash = self.hash(reference);
         let entries = self.buckets[self.number(hash)].entries.iter();
         let carries = |entry: &&Entry| entry.hash == hash && self.carried(entry.slot) == hash;
         let mut found: Vec<u32> = entries.filter(carries).map(|entry| entry.slot).collect();

@@ -312,7 +312,7 @@ impl Log {
         let mut bytes = 0;
         let mut records = 0;
         let room = SYNC_WINDOW_BYTES_MAX - CHUNK_BYTES_MAX;
-        while bytes < room {
+        while bytes < room && self.reader.has_next(ring) {
             let spare = self.writer.shared.spare.take();
             let mut payload = Payload { start: self.reader.position(), words: 0, bytes: spare };
             while let Some(next) = self.reader.next_bytes(ring)
