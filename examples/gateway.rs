@@ -18,7 +18,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
-use stockhold::error::{Common, ConfirmError, HoldError, NameError, ReserveError};
+use stockhold::error::{ConfirmError, HoldError, NameError, ReserveError, SharedError};
 use stockhold::{Config, Engine, HoldId, Receive, Reserve};
 
 const UNITS: u32 = 1_000;
@@ -129,7 +129,7 @@ const BUSY: &str = "503 Service Unavailable";
 
 fn reserve(engine: &Engine, query: &HashMap<&str, &str>) -> Answer {
     let key = match engine.key(query.get("sku").copied().unwrap_or(""), "web") {
-        Err(NameError::Common(Common::Stopped(stopped))) => return Err(stopped.into()),
+        Err(NameError::Shared(SharedError::Stopped(stopped))) => return Err(stopped.into()),
         Err(unknown) => return Ok(("404 Not Found", error(&unknown.to_string()))),
         Ok(key) => key,
     };
@@ -140,7 +140,7 @@ fn reserve(engine: &Engine, query: &HashMap<&str, &str>) -> Answer {
     match engine.reserve(Reserve::units(key, quantity).reference(order)) {
         Ok(receipt) => {
             let reserved = receipt.wait()?;
-            let left = reserved.left.units();
+            let left = reserved.remaining.units();
             Ok(("201 Created", format!("{{\"hold\":\"{}\",\"left\":{left}}}", reserved.hold)))
         }
         Err(ReserveError::Refused(refusal)) => {
@@ -148,7 +148,7 @@ fn reserve(engine: &Engine, query: &HashMap<&str, &str>) -> Answer {
         }
         Err(busy) if busy.is_busy() => Ok((BUSY, error(&busy.to_string()))),
         Err(full @ ReserveError::HoldsFull { .. }) => Ok((BUSY, error(&full.to_string()))),
-        Err(ReserveError::Common(Common::Stopped(stopped))) => Err(stopped.into()),
+        Err(ReserveError::Shared(SharedError::Stopped(stopped))) => Err(stopped.into()),
         Err(bad) => Ok(("400 Bad Request", error(&bad.to_string()))),
     }
 }
@@ -162,7 +162,7 @@ fn confirm(engine: &Engine, query: &HashMap<&str, &str>) -> Answer {
     match engine.confirm(hold) {
         Ok(receipt) => Ok(("200 OK", format!("{{\"confirmed\":{}}}", receipt.wait()?.quantity))),
         Err(busy) if busy.is_busy() => Ok((BUSY, error(&busy.to_string()))),
-        Err(ConfirmError::Common(cause)) => Err(cause.into()),
+        Err(ConfirmError::Shared(cause)) => Err(cause.into()),
         Err(lost) => Ok(("409 Conflict", error(&lost.to_string()))),
     }
 }
@@ -172,7 +172,7 @@ fn release(engine: &Engine, query: &HashMap<&str, &str>) -> Answer {
     match engine.release(hold) {
         Ok(receipt) => Ok(("200 OK", format!("{{\"released\":{}}}", receipt.wait()?.quantity))),
         Err(busy) if busy.is_busy() => Ok((BUSY, error(&busy.to_string()))),
-        Err(HoldError::Common(cause)) => Err(cause.into()),
+        Err(HoldError::Shared(cause)) => Err(cause.into()),
         Err(lost) => Ok(("409 Conflict", error(&lost.to_string()))),
     }
 }

@@ -22,12 +22,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // wait() returns when the decision would survive a loss of power.
     let ada = engine.reserve(Reserve::units(poster, 1).reference("order-ada"))?.wait()?;
     let bob = engine.reserve(Reserve::units(poster, 1).reference("order-bob"))?.wait()?;
-    println!("ada holds {}, bob holds {}, left {:?}", ada.hold, bob.hold, bob.left);
+    println!("ada holds {}, bob holds {}, left {:?}", ada.hold, bob.hold, bob.remaining);
 
     // A refusal is a value: which limit bound, and how much there was.
     match engine.reserve(Reserve::units(poster, 1).ttl(Duration::from_secs(60))) {
         Err(ReserveError::Refused(refusal)) => {
-            let way = engine.in_the_way(poster)?;
+            let way = engine.blocking_holds(poster)?;
             let at = way.earliest_deadline.map_or_else(|| "any moment".into(), |at| at.to_string());
             println!("cleo is refused: {refusal}; the first hold comes back by itself at {at}");
         }

@@ -9,18 +9,18 @@ use crate::types::{HoldId, Position, Reference, StockKey};
 /// Exact on a key that is on one cell, as every scarce one is, with nothing due. On a hot, plentiful key it is what the
 /// taker's own cell has left, so it may be far too low: show "in stock", not a number.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Left {
+pub enum Remaining {
     /// `available` at the instant of the decision.
     Exact(i64),
     /// `available` was this or more.
     AtLeast(i64),
 }
 
-impl Left {
+impl Remaining {
     /// The number, exact or not.
     pub fn units(self) -> i64 {
         match self {
-            Left::Exact(units) | Left::AtLeast(units) => units,
+            Remaining::Exact(units) | Remaining::AtLeast(units) => units,
         }
     }
 }
@@ -35,7 +35,7 @@ pub struct Reserved {
     /// When it ends unless it is confirmed, released or extended.
     pub deadline: Timestamp,
     /// What is left for others.
-    pub left: Left,
+    pub remaining: Remaining,
 }
 
 /// A granted reserve of a cart: every line of it.
@@ -144,7 +144,7 @@ impl std::fmt::Display for Refusal {
 
 /// What stands in the way of a refused reserve, read after the refusal.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct InTheWay {
+pub struct BlockingHolds {
     /// Units in live holds of the key.
     pub held: i64,
     /// The first moment at which one of them comes back by itself.

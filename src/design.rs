@@ -322,7 +322,7 @@
 //! # Orderings
 //!
 //! Each is explained where it stands, and the protocols that rest on them are explored by loom on this code
-//! (`tests/loom.sh`; the list of properties heads `src/loom_models/mod.rs`), which also finds the bugs that
+//! (`tests/loom.sh`; the list of properties heads `src/proofs/loom/mod.rs`), which also finds the bugs that
 //! `src/fault.rs` plants.
 //!
 //! In short: the counter's swaps are `AcqRel`, so who sees units also sees the position

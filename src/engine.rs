@@ -7,24 +7,24 @@ mod content;
 pub(crate) mod core;
 mod expire;
 mod facade;
-mod find;
+mod lookup;
 pub(crate) mod open;
 #[cfg(fuzzing)]
 pub(crate) use open::restore;
-mod outcome;
-mod part;
+pub(crate) mod auto_ship;
+mod hold_ops;
+mod hold_record;
 mod query;
-mod recovered;
+mod rebuild;
 mod replace;
+mod replay_target;
 pub(crate) mod reserve;
-mod restore;
+mod selection;
 mod stock;
 #[cfg(all(test, not(stockhold_loom)))]
 mod tests;
 mod threads;
-mod told;
 pub(crate) mod transition;
-pub(crate) mod unshipped;
 mod verify;
 
 use std::fmt;

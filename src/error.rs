@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::answer::{HoldState, Refusal};
-use crate::checkpoint::CheckpointError as FileError;
+use crate::checkpoint::RunError;
 use crate::checkpoint::seed::SeedError;
 use crate::clock::Timestamp;
 use crate::config::ConfigError;
@@ -92,7 +92,7 @@ pub struct QuantityError(pub i64);
 /// Causes that every operation shares.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum Common {
+pub enum SharedError {
     /// Cannot be known without waiting; nothing was changed.
     #[error(transparent)]
     Busy(#[from] Busy),
@@ -132,13 +132,13 @@ macro_rules! operation_error {
             $($own)*
             /// A cause that every operation shares.
             #[error(transparent)]
-            Common(#[from] Common),
+            Shared(#[from] SharedError),
         }
 
         impl $name {
             /// Nothing was decided or changed; the same call may be made again, as soon as the message says.
             pub fn is_busy(&self) -> bool {
-                matches!(self, $name::Common(Common::Busy(_)))
+                matches!(self, $name::Shared(SharedError::Busy(_)))
             }
         }
 
@@ -151,7 +151,7 @@ macro_rules! common_from {
     ($name:ident: $($cause:ident),*) => {
         $(impl From<$cause> for $name {
             fn from(cause: $cause) -> Self {
-                $name::Common(cause.into())
+                $name::Shared(cause.into())
             }
         })*
     };
@@ -450,10 +450,10 @@ pub enum VerifyError {
     Stopped(#[from] Stopped),
 }
 
-impl From<FileError> for VerifyError {
-    fn from(error: FileError) -> Self {
+impl From<RunError> for VerifyError {
+    fn from(error: RunError) -> Self {
         match error {
-            FileError::Damaged { .. } => VerifyError::Damaged(error.to_string()),
+            RunError::Damaged { .. } => VerifyError::Damaged(error.to_string()),
             _ => VerifyError::Io(error.to_string()),
         }
     }
@@ -551,8 +551,8 @@ impl From<LogError> for OpenError {
             }
             LogError::Sidecar(SidecarError::Corrupt) => damaged(None),
             LogError::Sidecar(SidecarError::Io { .. }) | LogError::Io { .. } => OpenError::Io(message),
-            LogError::Checkpoint(FileError::Newer { .. }) => OpenError::Newer(message),
-            LogError::Checkpoint(FileError::Io { .. }) => OpenError::Io(message),
+            LogError::Checkpoint(RunError::Newer { .. }) => OpenError::Newer(message),
+            LogError::Checkpoint(RunError::Io { .. }) => OpenError::Io(message),
             LogError::Checkpoint(_) => damaged(None),
             LogError::Refused(refusal) => damaged(refusal.readable().map(Position)),
             LogError::Store(StoreError::Full { .. } | StoreError::Io { .. }) => OpenError::Io(message),

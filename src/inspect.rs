@@ -50,10 +50,10 @@ use std::fmt;
 use std::path::Path;
 
 pub use self::entry::{EntryKind, LineEntry, LogEntry};
-use self::log::Known;
+use self::log::KnownHold;
 pub use self::log::Log;
 use crate::answer::{HoldState, Level};
-use crate::checkpoint::files::Folder;
+use crate::checkpoint::files::DirFiles;
 use crate::checkpoint::ledger::Stretches;
 use crate::checkpoint::run::Kind;
 use crate::clock::Timestamp;
@@ -63,7 +63,7 @@ use crate::fold::verify::Verifier;
 use crate::hold::id::HoldIds;
 use crate::hold::lines::Line;
 use crate::log::at_rest::LogAtRest;
-use crate::log::record::Place;
+use crate::log::record::HoldPlace;
 use crate::log::recovery::LogError;
 use crate::log::verdict::Cut;
 use crate::types::{HoldId, Position, Reference};
@@ -71,9 +71,9 @@ use crate::types::{HoldId, Position, Reference};
 /// What a directory's log says, folded up to its end. See the [module](self).
 pub struct Inspection {
     log: LogAtRest,
-    files: Folder,
+    files: DirFiles,
     /// Before the first entry that is kept.
-    known: Known,
+    known: KnownHold,
     state: Verifier,
     drift: Option<Drift>,
     ids: HoldIds,
@@ -197,7 +197,7 @@ impl Inspection {
     /// that contradicts another: see [`drift`](Self::drift).
     pub fn open(directory: impl AsRef<Path>) -> Result<Inspection, OpenError> {
         let (log, before) = LogAtRest::open(directory.as_ref())?;
-        let known = Known::of(&before.base.fold);
+        let known = KnownHold::of(&before.base.fold);
         let from = before.base.fold.position;
         let (mut state, mut drift) = match Verifier::from(before.base.fold) {
             Ok(state) => (state, None),
@@ -214,7 +214,7 @@ impl Inspection {
                 drift = drift.or(state.same_as(&newest.fold).err());
             }
         }
-        let files = Folder::at(log.layout().checkpoint());
+        let files = DirFiles::at(log.layout().checkpoint());
         let ledger = log.newest.as_ref().map(|newest| newest.of(Kind::Ledger)).unwrap_or_default();
         let first = Stretches::of(&files, ledger.clone()).next();
         let ledger_from = first.and_then(|first| Some(Position(first.ok()?.start)));
@@ -294,7 +294,7 @@ impl Inspection {
             let deadline = live.then(|| hold.word.deadline());
             let overdue = deadline.is_some_and(|deadline| deadline <= now);
             Some(HoldEntry {
-                hold: self.ids.id(Place { slot, generation: hold.generation }, hold.epoch),
+                hold: self.ids.id(HoldPlace { slot, generation: hold.generation }, hold.epoch),
                 lines: hold.lines.iter().map(line).collect::<Option<_>>()?,
                 reference: hold.reference,
                 state: if overdue { HoldState::Expired } else { phase.public()? },

@@ -57,7 +57,6 @@
 compile_error!("stockhold runs on 64-bit Linux only: its durability rests on how Linux syncs files.");
 
 pub mod answer;
-mod by_hand;
 mod checkpoint;
 pub mod clock;
 mod config;
@@ -67,24 +66,20 @@ pub mod error;
 mod expiry;
 mod fault;
 mod fold;
-#[cfg(fuzzing)]
-#[doc(hidden)]
-pub mod fuzzing;
 mod hashing;
 mod hold;
 pub mod inspect;
+mod join;
 mod log;
-#[cfg(test)]
-mod loom_models;
 mod metrics;
 mod poison;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod proofs;
 mod receipt;
 mod request;
 pub mod salvage;
 mod segments;
-mod side_by_side;
-#[cfg(all(test, not(stockhold_loom)))]
-mod simulation;
 #[cfg(not(stockhold_faults))]
 mod stall;
 #[cfg(stockhold_faults)]
@@ -93,6 +88,7 @@ pub mod stall;
 mod stock;
 mod sync;
 pub mod types;
+mod varint;
 
 pub use answer::{HoldState, HoldStatus, Level, Refusal, RefusalReason, Reserved, ReservedCart};
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
@@ -101,7 +97,7 @@ pub use engine::{Engine, OpenReport, Verified};
 pub use metrics::{Metrics, SyncLatency};
 pub use receipt::Receipt;
 pub use request::{
-    Adjust, AdjustReason, CartLine, Confirm, Extend, OnHold, Receive, Replace, Reserve, ReserveCart,
+    Adjust, AdjustReason, CartLine, Confirm, Extend, HoldAction, Receive, Replace, Reserve, ReserveCart,
 };
 pub use types::{HoldId, OpKey, Position, StockKey};
 

@@ -266,17 +266,17 @@ impl Extend {
 /// An operation on a hold, or on part of what was confirmed: release, begin payment, cancel, ship.
 #[derive(Clone, Copy, Debug)]
 #[must_use = "a request does nothing until it is given to the engine"]
-pub struct OnHold<'a> {
+pub struct HoldAction<'a> {
     pub(crate) hold: HoldId,
     pub(crate) quantity: Option<u32>,
     pub(crate) lines: Option<&'a [CartLine]>,
     pub(crate) op_key: Option<OpKey>,
 }
 
-impl<'a> OnHold<'a> {
+impl<'a> HoldAction<'a> {
     /// All of `hold`.
     pub fn hold(hold: HoldId) -> Self {
-        OnHold { hold, quantity: None, lines: None, op_key: None }
+        HoldAction { hold, quantity: None, lines: None, op_key: None }
     }
 
     /// Of a cart, only these lines and quantities. For cancel and ship alone. Takes the place of a quantity.
@@ -294,9 +294,9 @@ impl<'a> OnHold<'a> {
     op_key_setter!();
 }
 
-impl From<HoldId> for OnHold<'_> {
+impl From<HoldId> for HoldAction<'_> {
     fn from(hold: HoldId) -> Self {
-        OnHold::hold(hold)
+        HoldAction::hold(hold)
     }
 }
 

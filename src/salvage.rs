@@ -49,7 +49,7 @@ use std::path::Path;
 use self::reach::{Reach, Remnant};
 use self::report::Behind;
 pub use self::report::{Missing, Report, Unapplied};
-use crate::checkpoint::full::Whole;
+use crate::checkpoint::full_state::FullState;
 use crate::checkpoint::seed::{self, SeedError};
 use crate::error::{OpenError, SalvageError};
 use crate::inspect::Inspection;
@@ -100,7 +100,7 @@ pub fn salvage(source: impl AsRef<Path>, target: impl AsRef<Path>) -> Result<Rep
 }
 
 /// Whether the new directory is whole, and has what was to be written into it.
-fn judge(target: &Path, whole: &Whole) -> Result<(), SalvageError> {
+fn judge(target: &Path, whole: &FullState) -> Result<(), SalvageError> {
     let failed = |what: String| Err(SalvageError::Failed(format!("the new directory is not right: {what}")));
     let found = match Inspection::open(target) {
         Ok(found) => found,

@@ -57,7 +57,7 @@ impl Patience {
     }
 
     /// Passes a moment; `false` once patience is spent.
-    pub(crate) fn last(&mut self) -> bool {
+    pub(crate) fn spin_once(&mut self) -> bool {
         if self.rounds == ROUNDS_MAX {
             return false;
         }

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use common::{SECOND, Shop};
 use stockhold::error::{
-    Common, ConfirmError, HoldError, LookupError, NameError, QuantityError, ReserveError, StockError, Stopped,
+    ConfirmError, HoldError, LookupError, NameError, QuantityError, ReserveError, SharedError, StockError,
+    Stopped,
 };
 use stockhold::types::{ON_HAND_MAX, QUANTITY_MAX};
 use stockhold::{
-    Adjust, AdjustReason, Confirm, Extend, HoldId, HoldState, Level, Metrics, OnHold, Receive, RefusalReason,
-    Reserve, StockKey,
+    Adjust, AdjustReason, Confirm, Extend, HoldAction, HoldId, HoldState, Level, Metrics, Receive,
+    RefusalReason, Reserve, StockKey,
 };
 
 /// A shop of ten units with one hold of two, that must look the same after every refusal.
@@ -49,8 +50,8 @@ impl Drop for Calm {
     }
 }
 
-fn quantity<E: From<Common>>(asked: i64) -> E {
-    Common::Quantity(QuantityError(asked)).into()
+fn quantity<E: From<SharedError>>(asked: i64) -> E {
+    SharedError::Quantity(QuantityError(asked)).into()
 }
 
 #[test]
@@ -62,8 +63,8 @@ fn quantities() {
         assert_eq!(engine.reserve(Reserve::units(key, bad)).unwrap_err(), quantity(asked));
         assert_eq!(engine.receive(Receive::units(key, bad)).unwrap_err(), quantity(asked));
         assert_eq!(engine.confirm(Confirm::hold(hold).quantity(bad)).unwrap_err(), quantity(asked));
-        assert_eq!(engine.ship(OnHold::hold(hold).quantity(bad)).unwrap_err(), quantity(asked));
-        assert_eq!(engine.cancel(OnHold::hold(hold).quantity(bad)).unwrap_err(), quantity(asked));
+        assert_eq!(engine.ship(HoldAction::hold(hold).quantity(bad)).unwrap_err(), quantity(asked));
+        assert_eq!(engine.cancel(HoldAction::hold(hold).quantity(bad)).unwrap_err(), quantity(asked));
     }
     for bad in [0, i64::from(QUANTITY_MAX) + 1, -i64::from(QUANTITY_MAX) - 1, i64::MIN, i64::MAX] {
         let adjusted = engine.adjust(Adjust::by(key, bad, AdjustReason::Other));
@@ -77,7 +78,7 @@ fn more_than_the_hold_has() {
     let engine = &calm.shop.engine;
     let confirmed = engine.confirm(Confirm::hold(calm.hold).quantity(3));
     assert_eq!(confirmed.unwrap_err(), ConfirmError::TooMany { asked: 3, held: 2 });
-    let released = engine.release(OnHold::hold(calm.hold).quantity(3));
+    let released = engine.release(HoldAction::hold(calm.hold).quantity(3));
     assert_eq!(released.unwrap_err(), HoldError::TooMany { asked: 3, remaining: 2 });
     drop(calm);
 
@@ -85,8 +86,8 @@ fn more_than_the_hold_has() {
     let sold = shop.reserve(2);
     shop.engine.confirm(sold).unwrap().wait().unwrap();
     let too_many = HoldError::TooMany { asked: 3, remaining: 2 };
-    assert_eq!(shop.engine.ship(OnHold::hold(sold).quantity(3)).unwrap_err(), too_many);
-    assert_eq!(shop.engine.cancel(OnHold::hold(sold).quantity(3)).unwrap_err(), too_many);
+    assert_eq!(shop.engine.ship(HoldAction::hold(sold).quantity(3)).unwrap_err(), too_many);
+    assert_eq!(shop.engine.cancel(HoldAction::hold(sold).quantity(3)).unwrap_err(), too_many);
     shop.assert_level(2, 0, 2);
 }
 
@@ -125,14 +126,14 @@ fn references() {
     let long = [b'x'; 41];
     assert_eq!(
         engine.reserve(Reserve::units(key, 1).reference(&long)).unwrap_err(),
-        Common::ReferenceTooLong(41).into()
+        SharedError::ReferenceTooLong(41).into()
     );
     assert_eq!(
         engine.receive(Receive::units(key, 1).reference(&long)).unwrap_err(),
-        Common::ReferenceTooLong(41).into()
+        SharedError::ReferenceTooLong(41).into()
     );
     let adjust = Adjust::by(key, 1, AdjustReason::Found).reference(&long);
-    assert_eq!(engine.adjust(adjust).unwrap_err(), Common::ReferenceTooLong(41).into());
+    assert_eq!(engine.adjust(adjust).unwrap_err(), SharedError::ReferenceTooLong(41).into());
     drop(calm);
 
     let shop = Shop::with_units(1);
@@ -147,15 +148,15 @@ fn a_key_of_another_directory() {
     let calm = Calm::new();
     let elsewhere = Shop::with_units(5);
     let (engine, foreign) = (&calm.shop.engine, elsewhere.key);
-    assert_eq!(engine.reserve(Reserve::units(foreign, 1)).unwrap_err(), Common::ForeignKey.into());
-    assert_eq!(engine.receive(Receive::units(foreign, 1)).unwrap_err(), Common::ForeignKey.into());
+    assert_eq!(engine.reserve(Reserve::units(foreign, 1)).unwrap_err(), SharedError::ForeignKey.into());
+    assert_eq!(engine.receive(Receive::units(foreign, 1)).unwrap_err(), SharedError::ForeignKey.into());
     let adjust = Adjust::by(foreign, 1, AdjustReason::Found);
-    assert_eq!(engine.adjust(adjust).unwrap_err(), Common::ForeignKey.into());
-    assert_eq!(engine.stop_sale(foreign).unwrap_err(), Common::ForeignKey.into());
-    assert_eq!(engine.resume_sale(foreign).unwrap_err(), Common::ForeignKey.into());
-    assert_eq!(engine.available(foreign).unwrap_err(), Common::ForeignKey.into());
-    assert_eq!(engine.level(foreign).unwrap_err(), Common::ForeignKey.into());
-    assert_eq!(engine.in_the_way(foreign).unwrap_err(), Common::ForeignKey.into());
+    assert_eq!(engine.adjust(adjust).unwrap_err(), SharedError::ForeignKey.into());
+    assert_eq!(engine.stop_sale(foreign).unwrap_err(), SharedError::ForeignKey.into());
+    assert_eq!(engine.resume_sale(foreign).unwrap_err(), SharedError::ForeignKey.into());
+    assert_eq!(engine.available(foreign).unwrap_err(), SharedError::ForeignKey.into());
+    assert_eq!(engine.level(foreign).unwrap_err(), SharedError::ForeignKey.into());
+    assert_eq!(engine.blocking_holds(foreign).unwrap_err(), SharedError::ForeignKey.into());
     assert_eq!(engine.name(foreign), None);
     elsewhere.assert_level(5, 0, 0);
 }
@@ -283,7 +284,7 @@ fn an_engine_that_was_shut_down_says_so() {
     let hold = shop.reserve(1);
     let other = shop.engine.clone();
     shop.engine.shutdown().unwrap();
-    let down = || Common::Stopped(Stopped::ShutDown);
+    let down = || SharedError::Stopped(Stopped::ShutDown);
     assert_eq!(shop.try_reserve(1), Err(down().into()));
     assert_eq!(other.confirm(hold).unwrap_err(), down().into());
     assert_eq!(other.release(hold).unwrap_err(), down().into());

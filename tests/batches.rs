@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use common::{Disk, ON_DISK, SECOND, START, Shop, at_once, insist, out_of_stock};
-use stockhold::error::{Common, QuantityError, ReserveError};
+use stockhold::error::{QuantityError, ReserveError, SharedError};
 use stockhold::{Clock, Config, Confirm, Engine, HoldState, OpKey, Receive, Reserve, Reserved, Timestamp};
 
 fn batch(shop: &Shop, requests: &[Reserve<'_>]) -> Vec<Result<Reserved, ReserveError>> {
@@ -79,8 +79,8 @@ fn bad_requests_among_good_ones_get_their_own_errors() {
         requests.iter().map(|request| insist(|| shop.engine.reserve(*request)).map(drop)).collect();
     assert!(answers[0].is_ok() && answers[9].is_ok());
     assert_eq!(answers[1], Err(QuantityError(0).into()));
-    assert_eq!(answers[2], Err(Common::ForeignKey.into()));
-    assert_eq!(answers[3], Err(Common::ReferenceTooLong(41).into()));
+    assert_eq!(answers[2], Err(SharedError::ForeignKey.into()));
+    assert_eq!(answers[3], Err(SharedError::ReferenceTooLong(41).into()));
     assert_eq!(answers[5], Err(ReserveError::AtLeast { at_least: 4, quantity: 3 }));
     assert_eq!((out_of_stock(&answers[4]), out_of_stock(&answers[7])), (Some(0), Some(10)));
     for (together, each) in answers.iter().zip(&each).take(9).skip(1) {
@@ -206,7 +206,7 @@ fn a_reserve_takes_what_is_left_but_not_less_than_its_minimum() {
             left => {
                 let granted = answer.unwrap();
                 assert_eq!(
-                    (granted.quantity, granted.left.units()),
+                    (granted.quantity, granted.remaining.units()),
                     (left.min(6), i64::from(left.max(6) - 6))
                 );
                 assert_eq!(shop.engine.status(granted.hold).unwrap().quantity, left.min(6));
@@ -227,7 +227,7 @@ fn the_quantity_really_taken_is_what_everybody_is_told_over_a_restart() {
     let check = |shop: &Shop| {
         assert_eq!(shop.engine.reserve(request).unwrap().not_yet_durable(), first);
         let other = shop.engine.reserve(Reserve::units(shop.key, 300).reference("order-1").op_key(OpKey(1)));
-        assert!(matches!(other.map(drop), Err(ReserveError::Common(Common::OpKey(_)))));
+        assert!(matches!(other.map(drop), Err(ReserveError::Shared(SharedError::OpKey(_)))));
         shop.assert_level(7, 7, 0);
         assert_eq!(shop.engine.holds_of("order-1")[0].quantity, 7);
     };

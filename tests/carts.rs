@@ -4,13 +4,13 @@ mod common;
 
 use common::{Dice, Disk, ON_DISK, SECOND, Shop, cart, insist, out_of_stock};
 use stockhold::error::{
-    Common, ConfirmError, HoldError, LookupError, OpKeyError, QuantityError, ReserveError,
+    ConfirmError, HoldError, LookupError, OpKeyError, QuantityError, ReserveError, SharedError,
 };
 use stockhold::inspect::Inspection;
 use stockhold::types::{LINES_MAX, QUANTITY_MAX};
 use stockhold::{
-    CartLine, Confirm, Engine, Extend, HoldId, HoldState, OnHold, OpKey, RefusalReason, Reserve, ReserveCart,
-    StockKey,
+    CartLine, Confirm, Engine, Extend, HoldAction, HoldId, HoldState, OpKey, RefusalReason, Reserve,
+    ReserveCart, StockKey,
 };
 
 /// A shop with so many units of each of three stock keys.
@@ -36,8 +36,8 @@ fn assert_levels(shop: &Shop, levels: [(i64, i64, i64); 3]) {
     }
 }
 
-fn ship<'a>(hold: HoldId, lines: &'a [CartLine]) -> OnHold<'a> {
-    OnHold::hold(hold).lines(lines)
+fn ship<'a>(hold: HoldId, lines: &'a [CartLine]) -> HoldAction<'a> {
+    HoldAction::hold(hold).lines(lines)
 }
 
 #[test]
@@ -54,7 +54,7 @@ fn a_cart_takes_every_line_under_one_id_deadline_and_reference() {
     assert_eq!((status.quantity, status.deadline), (6, Some(granted.deadline)));
     assert_eq!(status.reference.as_bytes(), b"order-1");
     assert_eq!(shop.engine.holds_of("order-1"), [status]);
-    assert_eq!(shop.engine.in_the_way(b).unwrap().held, 2);
+    assert_eq!(shop.engine.blocking_holds(b).unwrap().held, 2);
     assert_levels(&shop, [(5, 1, 0), (5, 2, 0), (5, 3, 0)]);
 }
 
@@ -130,12 +130,12 @@ fn a_cart_is_confirmed_released_and_expires_as_one() {
 fn a_cart_of_a_size_that_cannot_be_is_refused_before_anything_is_taken() {
     let shop = Shop::with_units(10_000);
     let error = |lines: &[(StockKey, u32)]| match shop.try_cart(lines) {
-        Err(ReserveError::Common(cause)) => cause,
+        Err(ReserveError::Shared(cause)) => cause,
         other => panic!("{other:?}"),
     };
     let one = (shop.key, 1);
-    assert_eq!(error(&[]), Common::CartLines(0));
-    assert_eq!(error(&[one; LINES_MAX + 1]), Common::CartLines(LINES_MAX + 1));
+    assert_eq!(error(&[]), SharedError::CartLines(0));
+    assert_eq!(error(&[one; LINES_MAX + 1]), SharedError::CartLines(LINES_MAX + 1));
     assert_eq!(error(&[one, (shop.key, 0)]), QuantityError(0).into());
     let most = (shop.key, QUANTITY_MAX);
     assert_eq!(error(&[(shop.key, QUANTITY_MAX + 1)]), QuantityError(i64::from(QUANTITY_MAX) + 1).into());
@@ -147,7 +147,7 @@ fn a_cart_of_a_size_that_cannot_be_is_refused_before_anything_is_taken() {
     assert_eq!(error(&[most; LINES_MAX]), QuantityError(sum).into(), "it does not overflow");
     assert_eq!(out_of_stock(&shop.try_cart(&[most])), Some(10_000));
     let foreign = Shop::with_units(1).key;
-    assert_eq!(error(&[one, (foreign, 1)]), Common::ForeignKey);
+    assert_eq!(error(&[one, (foreign, 1)]), SharedError::ForeignKey);
     shop.assert_level(10_000, 0, 0);
     shop.cart(&[one; LINES_MAX]);
     shop.assert_level(10_000, LINES_MAX as i64, 0);
@@ -191,7 +191,7 @@ fn lines_of_carts_have_room_for_so_many_and_find_it_again_however_carts_end() {
     let shop = Shop::with(1_000_000, |config| config.lines_max(LINES_MAX as u32));
     let [a, b] = shop.keys();
     shop.receive(b, 1_000_000);
-    let full = ReserveError::Common(Common::LinesFull { lines_max: LINES_MAX as u32 });
+    let full = ReserveError::Shared(SharedError::LinesFull { lines_max: LINES_MAX as u32 });
     let fill = || (0..LINES_MAX / 2).map(|_| shop.cart(&[(a, 1), (b, 1)])).collect::<Vec<_>>();
     let mut dice = Dice::new();
     for _ in 0..20 {
@@ -235,7 +235,7 @@ fn a_part_of_a_cart_is_named_by_lines() {
     assert_eq!(confirm(whole.lines(&cart(&[(c, 1)]))), Err(ConfirmError::NotHeld(c)));
     let too_many = ConfirmError::TooMany { asked: 4, held: 3 };
     assert_eq!(confirm(whole.lines(&cart(&[(a, 1), (b, 4)]))), Err(too_many));
-    assert_eq!(confirm(whole.lines(&[])), Err(ConfirmError::Common(Common::CartLines(0))));
+    assert_eq!(confirm(whole.lines(&[])), Err(ConfirmError::Shared(SharedError::CartLines(0))));
     let part = cart(&[(a, 2)]);
     for answer in [
         shop.engine.release(ship(hold, &part)).map(drop),
@@ -252,7 +252,7 @@ fn a_part_of_a_cart_is_named_by_lines() {
     // One line is left, so a quantity says enough.
     let refused = shop.engine.ship(ship(hold, &cart(&[(a, 1)]))).map(drop);
     assert_eq!(refused, Err(HoldError::NotHeld(a)));
-    assert_eq!(shop.engine.cancel(OnHold::hold(hold).quantity(1)).unwrap().wait().unwrap().remaining, 1);
+    assert_eq!(shop.engine.cancel(HoldAction::hold(hold).quantity(1)).unwrap().wait().unwrap().remaining, 1);
     assert_levels(&shop, [(5, 0, 0), (5, 0, 1), (5, 0, 0)]);
 }
 
@@ -449,14 +449,14 @@ fn an_operation_on_a_cart_happens_once_restarts_included() {
             };
         }
         let many = [lines, &[CartLine::units(short, 1_000)]].concat();
-        let release = OnHold::hold(released).op_key(OpKey(4));
+        let release = HoldAction::hold(released).op_key(OpKey(4));
         vec![
             say!(engine.reserve_cart(ReserveCart::lines(lines).op_key(OpKey(1)))),
             say!(engine.confirm(Confirm::hold(late).lines(lines).retake_if_expired().op_key(OpKey(2)))),
             say!(engine.confirm(Confirm::hold(sold).lines(lines).op_key(OpKey(3)))),
             say!(engine.release(if lines[0].quantity == 1 { release } else { release.quantity(8) })),
-            say!(engine.ship(OnHold::hold(shipped).lines(lines).op_key(OpKey(5)))),
-            say!(engine.cancel(OnHold::hold(cancelled).lines(lines).op_key(OpKey(6)))),
+            say!(engine.ship(HoldAction::hold(shipped).lines(lines).op_key(OpKey(5)))),
+            say!(engine.cancel(HoldAction::hold(cancelled).lines(lines).op_key(OpKey(6)))),
             say!(engine.reserve_cart(ReserveCart::lines(&many).op_key(OpKey(7)).remember_refusal())),
             say!(engine.reserve_cart(ReserveCart::lines(&lines[..1]).op_key(OpKey(8)))),
         ]
@@ -464,7 +464,7 @@ fn an_operation_on_a_cart_happens_once_restarts_included() {
     let holds = [late, sold, released, shipped, cancelled];
     let before = told(&shop.engine, holds, &first, b);
     assert_eq!(before.iter().filter(|told| told.contains("Refus")).count(), 1, "{before:#?}");
-    let other = format!("{:?}", ReserveError::Common(Common::OpKey(OpKeyError::OtherContent)));
+    let other = format!("{:?}", ReserveError::Shared(SharedError::OpKey(OpKeyError::OtherContent)));
     let levels = [a, b].map(|key| shop.engine.level(key).unwrap());
     let again = |shop: &Shop| {
         shop.clock.advance(900 * SECOND);

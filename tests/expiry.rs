@@ -8,8 +8,10 @@ use std::thread;
 use std::time::Duration;
 
 use common::{SECOND, Shop, insist, out_of_stock};
-use stockhold::error::{Busy, Common, ConfirmError, HoldError, ReserveError};
-use stockhold::{Adjust, AdjustReason, Confirm, Extend, HoldId, HoldState, OnHold, OpKey, Receive, Reserve};
+use stockhold::error::{Busy, ConfirmError, HoldError, ReserveError, SharedError};
+use stockhold::{
+    Adjust, AdjustReason, Confirm, Extend, HoldAction, HoldId, HoldState, OpKey, Receive, Reserve,
+};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -138,7 +140,7 @@ fn a_million_equal_deadlines_are_reclaimed_in_batches_while_sales_go_on() {
             match shop.engine.reserve(Reserve::units(other, 1)) {
                 Ok(sold) => drop(shop.engine.release(sold.not_yet_durable().hold)),
                 // The ring may be full: the log is asked for a million expiries meanwhile.
-                Err(ReserveError::Common(Common::Busy(Busy::LogBehind))) => thread::yield_now(),
+                Err(ReserveError::Shared(SharedError::Busy(Busy::LogBehind))) => thread::yield_now(),
                 Err(error) => panic!("a sale of another key was disturbed: {error}"),
             }
         }
@@ -171,7 +173,7 @@ fn a_failed_call_extends_nothing() {
     assert!(engine.extend(Extend::hold(hold, 31 * DAY)).is_err());
     assert!(engine.confirm(Confirm::hold(hold).quantity(3)).is_err());
     assert!(engine.confirm(Confirm::hold(hold).quantity(0)).is_err());
-    assert!(engine.release(OnHold::hold(hold).quantity(1)).is_err());
+    assert!(engine.release(HoldAction::hold(hold).quantity(1)).is_err());
     assert!(engine.ship(hold).is_err());
     assert!(engine.cancel(hold).is_err());
     assert!(shop.try_reserve(2).is_err());

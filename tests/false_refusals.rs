@@ -10,8 +10,8 @@ use std::thread;
 use common::{Disk, ON_DISK, SECOND, START, Shop, at_once, cart, insist, out_of_stock};
 use stockhold::error::ReplaceError;
 use stockhold::{
-    Adjust, AdjustReason, Clock, Confirm, Engine, HoldId, HoldState, ManualClock, OnHold, Receive, Replace,
-    Reserve, ReserveCart, StockKey, Timestamp,
+    Adjust, AdjustReason, Clock, Confirm, Engine, HoldAction, HoldId, HoldState, ManualClock, Receive,
+    Replace, Reserve, ReserveCart, StockKey, Timestamp,
 };
 
 #[test]
@@ -160,7 +160,7 @@ fn f11(comes_back: ComesBack) {
             scope.spawn(|| match comes_back {
                 ComesBack::Release => drop(shop.engine.release(hold).unwrap()),
                 ComesBack::PartConfirm => drop(shop.engine.confirm(Confirm::hold(hold).quantity(1)).unwrap()),
-                ComesBack::Cancel => drop(shop.engine.cancel(OnHold::hold(hold).quantity(2)).unwrap()),
+                ComesBack::Cancel => drop(shop.engine.cancel(HoldAction::hold(hold).quantity(2)).unwrap()),
             });
             while shop.engine.status(hold).is_ok_and(|status| status.state == before) {
                 thread::yield_now();
@@ -241,7 +241,7 @@ fn f10_the_counter_does_not_drift_from_the_holds() {
                         2 if insist(|| shop.engine.confirm(Confirm::hold(hold).retake_if_expired()))
                             .is_ok() =>
                         {
-                            insist(|| shop.engine.cancel(OnHold::hold(hold).quantity(1)))
+                            insist(|| shop.engine.cancel(HoldAction::hold(hold).quantity(1)))
                                 .unwrap()
                                 .not_yet_durable();
                             let _ = insist(|| shop.engine.cancel(hold));

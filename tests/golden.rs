@@ -14,8 +14,8 @@ use std::sync::Arc;
 use common::{SECOND, START, still};
 use stockhold::inspect::Inspection;
 use stockhold::{
-    Adjust, AdjustReason, CartLine, Confirm, Engine, Extend, ManualClock, OnHold, OpKey, Position, Receive,
-    Replace, Reserve, ReserveCart, Timestamp,
+    Adjust, AdjustReason, CartLine, Confirm, Engine, Extend, HoldAction, ManualClock, OpKey, Position,
+    Receive, Replace, Reserve, ReserveCart, Timestamp,
 };
 
 fn golden() -> PathBuf {
@@ -112,8 +112,8 @@ fn history(engine: &Engine, clock: &ManualClock, checkpoints: bool) {
         .unwrap()
         .wait()
         .unwrap();
-    engine.ship(OnHold::hold(first).lines(&[CartLine::units(mug, 3)])).unwrap().wait().unwrap();
-    engine.cancel(OnHold::hold(first).lines(&[CartLine::units(mug, 1)])).unwrap().wait().unwrap();
+    engine.ship(HoldAction::hold(first).lines(&[CartLine::units(mug, 3)])).unwrap().wait().unwrap();
+    engine.cancel(HoldAction::hold(first).lines(&[CartLine::units(mug, 1)])).unwrap().wait().unwrap();
     engine.release(second).unwrap().wait().unwrap();
     engine.extend(Extend::hold(third, 1_000 * SECOND)).unwrap().wait().unwrap();
     engine.replace(Replace::quantity(third, 6)).unwrap().wait().unwrap();

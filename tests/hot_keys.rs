@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 
 use common::{Dice, Disk, ON_DISK, SECOND, Shop, at_once, insist, out_of_stock};
 use stockhold::types::QUANTITY_MAX;
-use stockhold::{Adjust, AdjustReason, Confirm, OnHold, Receive, Reserve};
+use stockhold::{Adjust, AdjustReason, Confirm, HoldAction, Receive, Reserve};
 
 const THREADS: usize = 4;
 
@@ -137,7 +137,7 @@ fn stock_arrives_and_is_corrected_while_a_prepared_key_sells() {
                             insist(|| shop.engine.confirm(Confirm::hold(hold).quantity(1)))
                                 .unwrap()
                                 .not_yet_durable();
-                            insist(|| shop.engine.cancel(OnHold::hold(hold).quantity(1)))
+                            insist(|| shop.engine.cancel(HoldAction::hold(hold).quantity(1)))
                                 .unwrap()
                                 .not_yet_durable();
                         }

@@ -6,21 +6,21 @@ use std::time::Duration;
 
 use common::{SECOND, Shop};
 use stockhold::error::{ConfirmError, HoldError, LookupError, ReserveError};
-use stockhold::{Confirm, Extend, HoldState, OnHold, Reserve};
+use stockhold::{Confirm, Extend, HoldAction, HoldState, Reserve};
 
 #[test]
 fn a_sale_from_receive_to_shipment() {
     let shop = Shop::with_units(10);
     let reserved =
         shop.engine.reserve(Reserve::units(shop.key, 3).reference("order-1")).unwrap().wait().unwrap();
-    assert_eq!((reserved.quantity, reserved.left.units()), (3, 7));
+    assert_eq!((reserved.quantity, reserved.remaining.units()), (3, 7));
     shop.assert_level(10, 3, 0);
 
     let confirmed = shop.engine.confirm(reserved.hold).unwrap().wait().unwrap();
     assert_eq!((confirmed.quantity, confirmed.returned, confirmed.retaken), (3, 0, false));
     shop.assert_level(10, 0, 3);
 
-    let shipped = shop.engine.ship(OnHold::hold(reserved.hold).quantity(2)).unwrap().wait().unwrap();
+    let shipped = shop.engine.ship(HoldAction::hold(reserved.hold).quantity(2)).unwrap().wait().unwrap();
     assert_eq!((shipped.quantity, shipped.remaining), (2, 1));
     shop.assert_level(8, 0, 1);
     let cancelled = shop.engine.cancel(reserved.hold).unwrap().wait().unwrap();

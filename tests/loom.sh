@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Explores the models in src/loom_models with loom: the same by hand and in CI.
+# Explores the models in src/proofs/loom with loom: the same by hand and in CI.
 #
 #   tests/loom.sh            every model with up to 2 preemptions, and every planted bug
 #   tests/loom.sh 3          the same with up to 3: takes many minutes
@@ -11,7 +11,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 preemptions=${1:-2}
-only=${2:-loom_models}
+only=${2:-proofs::loom}
 export RUSTFLAGS="${RUSTFLAGS:-} --cfg stockhold_loom"
 # Beside the ordinary build, so that neither throws the other's artefacts away.
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/loom"
@@ -26,4 +26,4 @@ if ! cargo test --release --locked --lib "$only" -- --show-output >"$output" 2>&
     cat "$output"
     exit 1
 fi
-sed -nE 's/^loom_models::(.* executions, .*)/\1/p; s/^(.*): caught: .*/caught: \1/p; /^test result/p' "$output" | sort
+sed -nE 's/^proofs::loom::(.* executions, .*)/\1/p; s/^(.*): caught: .*/caught: \1/p; /^test result/p' "$output" | sort

@@ -8,9 +8,9 @@ use std::thread;
 use std::time::Duration;
 
 use common::{Disk, MaybeBusy, ON_DISK, SECOND, START, Shop, insist, out_of_stock};
-use stockhold::error::{Busy, Common, OpKeyError, ReserveError};
+use stockhold::error::{Busy, OpKeyError, ReserveError, SharedError};
 use stockhold::{
-    Adjust, AdjustReason, CartLine, Confirm, Extend, HoldId, OnHold, OpKey, Position, Receipt, Receive,
+    Adjust, AdjustReason, CartLine, Confirm, Extend, HoldAction, HoldId, OpKey, Position, Receipt, Receive,
     Refusal, RefusalReason, Reserve, ReserveCart,
 };
 
@@ -60,16 +60,16 @@ const OPERATIONS: [(&str, Operation); 11] = [
         told(shop.engine.confirm(late.quantity(units).op_key(key)))
     }),
     ("ship", |shop, stage, key, units| {
-        told(shop.engine.ship(OnHold::hold(stage.holds[1]).quantity(units).op_key(key)))
+        told(shop.engine.ship(HoldAction::hold(stage.holds[1]).quantity(units).op_key(key)))
     }),
     ("cancel", |shop, stage, key, units| {
-        told(shop.engine.cancel(OnHold::hold(stage.holds[2]).quantity(units).op_key(key)))
+        told(shop.engine.cancel(HoldAction::hold(stage.holds[2]).quantity(units).op_key(key)))
     }),
     ("confirm", |shop, stage, key, units| {
         told(shop.engine.confirm(Confirm::hold(stage.holds[3]).quantity(units).op_key(key)))
     }),
     ("release", |shop, stage, key, units| {
-        let hold = OnHold::hold(stage.holds[4]);
+        let hold = HoldAction::hold(stage.holds[4]);
         told(shop.engine.release(if units == 1 { hold } else { hold.quantity(3) }.op_key(key)))
     }),
     ("extend", |shop, stage, key, units| {
@@ -79,7 +79,7 @@ const OPERATIONS: [(&str, Operation); 11] = [
         told(shop.engine.extend(Extend::hold(stage.holds[6], units * SECOND).op_key(key)))
     }),
     ("begin payment", |shop, stage, key, units| {
-        let hold = OnHold::hold(stage.holds[7]);
+        let hold = HoldAction::hold(stage.holds[7]);
         told(shop.engine.begin_payment(if units == 1 { hold } else { hold.quantity(3) }.op_key(key)))
     }),
     ("receive", |shop, _, key, units| {
@@ -91,7 +91,7 @@ const OPERATIONS: [(&str, Operation); 11] = [
     }),
 ];
 
-const OTHER_CONTENT: &str = "Common(OpKey(OtherContent))";
+const OTHER_CONTENT: &str = "Shared(OpKey(OtherContent))";
 
 /// Does every operation once and returns what each was told, which a repetition must be told too.
 fn do_all(shop: &Shop, stage: &Stage) -> Vec<Told> {
@@ -159,8 +159,8 @@ fn a_failed_operation_leaves_its_key_unused() {
     let key = OpKey(7);
     let reserve = |units| shop.engine.reserve(Reserve::units(shop.key, units).op_key(key));
     assert!(out_of_stock(&reserve(2)).is_some());
-    assert!(matches!(reserve(0), Err(ReserveError::Common(Common::Quantity(_)))));
-    assert!(shop.engine.release(OnHold::hold(HoldId::from_u128(9)).op_key(key)).is_err());
+    assert!(matches!(reserve(0), Err(ReserveError::Shared(SharedError::Quantity(_)))));
+    assert!(shop.engine.release(HoldAction::hold(HoldId::from_u128(9)).op_key(key)).is_err());
     let granted = reserve(1).unwrap().wait().unwrap();
     assert_eq!(reserve(1).unwrap().wait().unwrap(), granted);
 }
@@ -233,7 +233,7 @@ fn of_many_at_once_with_one_key_one_happens_and_all_are_told_the_same() {
                             let reserve = Reserve::units(shop.key, 1).op_key(OpKey(round));
                             match insist(|| shop.engine.reserve(reserve)) {
                                 Ok(granted) => return granted.wait().unwrap().hold,
-                                Err(ReserveError::Common(Common::OpKey(OpKeyError::InProgress))) => {
+                                Err(ReserveError::Shared(SharedError::OpKey(OpKeyError::InProgress))) => {
                                     thread::yield_now()
                                 }
                                 Err(error) => panic!("{error}"),
@@ -254,7 +254,7 @@ fn a_full_table_is_busy_and_forgets_nobody() {
     let disk = Disk::new(ON_DISK[0]);
     let full = |shop: &Shop| {
         let receive = |key| shop.engine.receive(Receive::units(shop.key, 1).op_key(OpKey(key))).map(drop);
-        assert_eq!(receive(3), Err(Common::Busy(Busy::OpKeysFull).into()));
+        assert_eq!(receive(3), Err(SharedError::Busy(Busy::OpKeysFull).into()));
         assert_eq!((receive(1), receive(2)), (Ok(()), Ok(())));
         shop.assert_level(2, 0, 0);
     };
@@ -333,7 +333,7 @@ fn an_old_uuid_is_refused_rather_than_taken_for_new() {
     let ask = |shop: &Shop, key| {
         shop.engine.receive(Receive::units(shop.key, 1).op_key(key)).map(|receipt| receipt.wait().unwrap())
     };
-    let too_old = || Err(Common::OpKey(OpKeyError::TooOld).into());
+    let too_old = || Err(SharedError::OpKey(OpKeyError::TooOld).into());
     let shop = open();
     let (fresh, edge, old) =
         (uuid_v7(START.0, 1), uuid_v7(START.0 - 1_000_000, 2), uuid_v7(START.0 - 1_000_001, 3));

@@ -3,8 +3,8 @@
 mod common;
 
 use common::{Disk, ON_DISK, SECOND, START, Shop, at_once, insist, out_of_stock};
-use stockhold::answer::Left;
-use stockhold::error::{Common, ConfirmError, ReplaceError, ReserveError, StockError};
+use stockhold::answer::Remaining;
+use stockhold::error::{ConfirmError, ReplaceError, ReserveError, SharedError, StockError};
 use stockhold::{Confirm, OpKey, Receive, RefusalReason, Replace, Reserve, Reserved, Timestamp};
 
 const OPENS_AT: Timestamp = Timestamp(START.0 + 60_000);
@@ -38,8 +38,8 @@ fn a_prepared_key_stays_prepared_though_it_is_counted_and_stocked_up() {
         shop.clock.advance(2 * SECOND);
         shop.engine.sweep();
     }
-    let left = shop.engine.reserve(Reserve::units(shop.key, 1)).unwrap().wait().unwrap().left;
-    assert!(matches!(left, Left::AtLeast(_)), "on one cell: {left:?}");
+    let left = shop.engine.reserve(Reserve::units(shop.key, 1)).unwrap().wait().unwrap().remaining;
+    assert!(matches!(left, Remaining::AtLeast(_)), "on one cell: {left:?}");
 }
 
 #[test]
@@ -193,7 +193,7 @@ fn what_is_held_already_does_not_need_an_open_sale_but_more_does() {
 #[test]
 fn a_key_of_another_directory_can_be_neither_opened_nor_prepared() {
     let (shop, foreign) = (Shop::with_units(1), Shop::with_units(1).key);
-    let error = StockError::Common(Common::ForeignKey);
+    let error = StockError::Shared(SharedError::ForeignKey);
     assert_eq!(shop.engine.open_sale_at(foreign, OPENS_AT).map(drop), Err(error.clone()));
     assert_eq!(shop.engine.prepare(foreign), Err(error));
 }

@@ -113,7 +113,7 @@ fn o06_as_many_as_there_are_and_not_one_more() {
     for units in 1..5 {
         let shop = Shop::with_units(units);
         assert_eq!(out_of_stock(&shop.try_reserve(units + 1)), Some(units.into()));
-        assert_eq!(shop.try_reserve(units).unwrap().left.units(), 0);
+        assert_eq!(shop.try_reserve(units).unwrap().remaining.units(), 0);
         assert_eq!(out_of_stock(&shop.try_reserve(1)), Some(0));
     }
 }
@@ -191,7 +191,7 @@ fn o10_the_book_and_the_counter_say_the_same() {
 fn o11_no_quantity_overflows_or_turns_the_sign() {
     let shop = Shop::with_units(1);
     for asked in [0, QUANTITY_MAX + 1, u32::MAX] {
-        assert!(matches!(shop.try_reserve(asked), Err(ReserveError::Common(_))));
+        assert!(matches!(shop.try_reserve(asked), Err(ReserveError::Shared(_))));
         assert!(shop.engine.receive(Receive::units(shop.key, asked)).is_err());
     }
     assert_eq!(out_of_stock(&shop.try_reserve(QUANTITY_MAX)), Some(1));

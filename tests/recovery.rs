@@ -13,8 +13,8 @@ use std::time::Duration;
 use common::{Disk, ON_DISK, SECOND, START, Shop, insist, out_of_stock, still};
 use stockhold::error::{LookupError, OpenError};
 use stockhold::{
-    Adjust, AdjustReason, Config, Confirm, Durability, Engine, Extend, HoldId, HoldState, HoldStatus, Level,
-    ManualClock, OnHold, OpKey, Receipt, Receive, Reserve, StockKey, Timestamp,
+    Adjust, AdjustReason, Config, Confirm, Durability, Engine, Extend, HoldAction, HoldId, HoldState,
+    HoldStatus, Level, ManualClock, OpKey, Receipt, Receive, Reserve, StockKey, Timestamp,
 };
 
 /// All that an engine can be asked.
@@ -82,8 +82,8 @@ const STEPS: [Step; 21] = [
         let late = Confirm::hold(holds[2]).retake_if_expired().quantity(4);
         done(shop.engine.confirm(late));
     },
-    |shop, holds| done(shop.engine.ship(OnHold::hold(holds[2]).quantity(3))),
-    |shop, holds| done(shop.engine.cancel(OnHold::hold(holds[0]).quantity(1))),
+    |shop, holds| done(shop.engine.ship(HoldAction::hold(holds[2]).quantity(3))),
+    |shop, holds| done(shop.engine.cancel(HoldAction::hold(holds[0]).quantity(1))),
     |shop, holds| done(shop.engine.ship(holds[0])),
     |shop, _| assert!(shop.engine.declare("mug", "läden/rom").is_ok()),
     |shop, _| {

@@ -252,7 +252,7 @@ fn holds_beyond_a_lowered_holds_max_are_kept_seen_and_not_replaced() {
     drop(engine);
 
     let engine = Engine::open(disk.path().join("d"), config(2)).unwrap();
-    assert_eq!(engine.in_the_way(key).unwrap().held, 40);
+    assert_eq!(engine.blocking_holds(key).unwrap().held, 40);
     assert_eq!(engine.level(key).unwrap().held, 40);
     clock.advance(Duration::from_secs(3_600));
     assert_eq!(engine.sweep(), 40);
@@ -278,7 +278,7 @@ fn what_is_paid_for_ships_in_as_many_parts_as_it_has_units() {
     shop.engine.confirm(hold).unwrap().wait().unwrap();
     let one = [CartLine::units(a, 1)];
     for _ in 0..units {
-        insist(|| shop.engine.ship(OnHold::hold(hold).lines(&one))).unwrap().not_yet_durable();
+        insist(|| shop.engine.ship(HoldAction::hold(hold).lines(&one))).unwrap().not_yet_durable();
     }
     shop.assert_level_of(a, 0, 0, 0);
     shop.assert_level_of(b, 1, 0, 1);

@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use common::{Dice, Disk, ON_DISK, SECOND, Shop, at_once, cart, insist};
 use stockhold::answer::Replaced;
 use stockhold::error::{
-    Common, ConfirmError, HoldError, LookupError, QuantityError, ReplaceError, StockError,
+    ConfirmError, HoldError, LookupError, QuantityError, ReplaceError, SharedError, StockError,
 };
 use stockhold::types::{LINES_MAX, QUANTITY_MAX};
 use stockhold::{
-    Adjust, AdjustReason, Confirm, Extend, HoldId, HoldState, OnHold, OpKey, Receive, RefusalReason, Replace,
-    Reserve, StockKey,
+    Adjust, AdjustReason, Confirm, Extend, HoldAction, HoldId, HoldState, OpKey, Receive, RefusalReason,
+    Replace, Reserve, StockKey,
 };
 
 fn replace(shop: &Shop, request: Replace<'_>) -> Result<Replaced, ReplaceError> {
@@ -50,7 +50,7 @@ fn f04_a_hold_never_competes_with_itself() {
     shop.assert_level(5, 3, 0);
     let confirmed = shop.engine.confirm(Confirm::hold(hold).quantity(2)).unwrap().wait().unwrap();
     assert_eq!((confirmed.quantity, confirmed.returned), (2, 1));
-    shop.engine.ship(OnHold::hold(hold).quantity(1)).unwrap().wait().unwrap();
+    shop.engine.ship(HoldAction::hold(hold).quantity(1)).unwrap().wait().unwrap();
     shop.assert_level(4, 0, 1);
 }
 
@@ -146,10 +146,10 @@ fn units_that_cannot_be_are_refused() {
         assert_eq!(replace(&shop, Replace::quantity(hold, units)), quantity(units));
         assert_eq!(with_lines(&shop, hold, &[(shop.key, units)]), quantity(units));
     }
-    assert_eq!(with_lines(&shop, hold, &[]), Err(Common::CartLines(0).into()));
-    let many = Common::CartLines(LINES_MAX + 1);
+    assert_eq!(with_lines(&shop, hold, &[]), Err(SharedError::CartLines(0).into()));
+    let many = SharedError::CartLines(LINES_MAX + 1);
     assert_eq!(with_lines(&shop, hold, &[one; LINES_MAX + 1]), Err(many.into()));
-    assert_eq!(with_lines(&shop, hold, &[one, foreign]), Err(Common::ForeignKey.into()));
+    assert_eq!(with_lines(&shop, hold, &[one, foreign]), Err(SharedError::ForeignKey.into()));
     shop.assert_level(9, 2, 0);
 }
 
@@ -239,7 +239,7 @@ fn a_replacement_happens_once_restarts_included() {
         for other in [Replace::quantity(first, 4), Replace::quantity(first, 3), Replace::quantity(second, 3)]
         {
             let refused = replace(shop, other.op_key(OpKey(1)));
-            assert!(matches!(refused, Err(ReplaceError::Common(Common::OpKey(_)))), "{refused:?}");
+            assert!(matches!(refused, Err(ReplaceError::Shared(SharedError::OpKey(_)))), "{refused:?}");
         }
         shop.assert_level(9, 6, 0);
     };
@@ -261,7 +261,7 @@ fn replacements_need_room_for_lines_and_give_it_back() {
             replace(&shop, Replace::quantity(holds[0], 3)).unwrap();
         }
         replace(&shop, Replace::quantity(holds[LINES_MAX - 1], 2)).unwrap();
-        let full = ReplaceError::Common(Common::LinesFull { lines_max: LINES_MAX as u32 });
+        let full = ReplaceError::Shared(SharedError::LinesFull { lines_max: LINES_MAX as u32 });
         assert_eq!(replace(&shop, Replace::quantity(holds[0], 1)), Err(full));
         assert_eq!(shop.lines(holds[0]).1, [(shop.key, 3)]);
         shop.clock.advance(600 * SECOND);
@@ -288,7 +288,7 @@ fn a_hold_is_found_by_its_reference_while_it_is_being_replaced() {
         while !over.load(Ordering::Relaxed) {
             let found = shop.engine.holds_of("order-1");
             assert_eq!(found.iter().map(|status| status.hold).collect::<Vec<_>>(), [hold]);
-            assert!(found[0].quantity <= 5 && shop.engine.in_the_way(shop.key).unwrap().held > 0);
+            assert!(found[0].quantity <= 5 && shop.engine.blocking_holds(shop.key).unwrap().held > 0);
         }
     });
 }
@@ -317,8 +317,8 @@ fn whatever_races_with_a_replacement_no_unit_is_lost_or_made() {
                     0 => drop(shop.engine.release(hold)),
                     1 => drop(shop.engine.confirm(hold)),
                     2 => drop(shop.engine.confirm(Confirm::hold(hold).lines(&lines).retake_if_expired())),
-                    3 => drop(shop.engine.ship(OnHold::hold(hold).lines(&lines))),
-                    4 => drop(shop.engine.cancel(OnHold::hold(hold).lines(&lines))),
+                    3 => drop(shop.engine.ship(HoldAction::hold(hold).lines(&lines))),
+                    4 => drop(shop.engine.cancel(HoldAction::hold(hold).lines(&lines))),
                     5 => shop.clock.advance(60 * SECOND),
                     6 => drop(shop.engine.extend(Extend::hold(hold, 300 * SECOND))),
                     7 => drop(shop.engine.begin_payment(hold)),
@@ -331,8 +331,11 @@ fn whatever_races_with_a_replacement_no_unit_is_lost_or_made() {
                         Err(ReplaceError::Refused(refusal)) => {
                             assert!(refusal.available < refusal.asked.into())
                         }
-                        Err(ReplaceError::Common(cause)) => {
-                            assert!(matches!(cause, Common::Busy(_) | Common::CartLines(0)), "{cause}");
+                        Err(ReplaceError::Shared(cause)) => {
+                            assert!(
+                                matches!(cause, SharedError::Busy(_) | SharedError::CartLines(0)),
+                                "{cause}"
+                            );
                         }
                         Err(error) => assert!(
                             matches!(

@@ -13,7 +13,7 @@ cd "$(dirname "$0")/.."
 export CARGO_TERM_COLOR=never RUST_BACKTRACE=0
 
 simulate() {
-    cargo test --release --locked --quiet --lib -- --exact --nocapture simulation::run::whatever_the_disk_does_the_contract_holds
+    cargo test --release --locked --quiet --lib -- --exact --nocapture proofs::simulation::run::whatever_the_disk_does_the_contract_holds
 }
 
 case "${1:-}" in

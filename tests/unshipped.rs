@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use common::{Dice, Disk, ON_DISK, SECOND, Shop, at_once, cart, insist};
 use stockhold::error::{ConfirmError, HoldError, LookupError, ReserveError};
-use stockhold::{Config, Confirm, HoldId, HoldState, OnHold, Reserve};
+use stockhold::{Config, Confirm, HoldAction, HoldId, HoldState, Reserve};
 
 const MS: Duration = Duration::from_millis(1);
 const KEPT: Duration = Duration::from_secs(86_400);
@@ -65,9 +65,9 @@ fn only_what_is_left_of_it_counts_as_shipped() {
         .unwrap()
         .wait()
         .unwrap();
-    shop.engine.ship(OnHold::hold(single).quantity(2)).unwrap().wait().unwrap();
-    shop.engine.cancel(OnHold::hold(single).quantity(1)).unwrap().wait().unwrap();
-    shop.engine.ship(OnHold::hold(lines).lines(&cart(&[(frame, 4)]))).unwrap().wait().unwrap();
+    shop.engine.ship(HoldAction::hold(single).quantity(2)).unwrap().wait().unwrap();
+    shop.engine.cancel(HoldAction::hold(single).quantity(1)).unwrap().wait().unwrap();
+    shop.engine.ship(HoldAction::hold(lines).lines(&cart(&[(frame, 4)]))).unwrap().wait().unwrap();
     shop.assert_level_of(poster, 8, 0, 4);
     shop.clock.advance(KEPT);
     shop.engine.sweep();
@@ -83,7 +83,7 @@ fn who_comes_later_is_told_that_it_is_shipped() {
     shop.engine.sweep();
     let shipped = HoldError::WrongState(HoldState::Shipped);
     assert_eq!(shop.engine.ship(hold).unwrap_err(), shipped);
-    assert_eq!(shop.engine.cancel(OnHold::hold(hold).quantity(1)).unwrap_err(), shipped);
+    assert_eq!(shop.engine.cancel(HoldAction::hold(hold).quantity(1)).unwrap_err(), shipped);
     assert_eq!(shop.engine.confirm(hold).unwrap_err(), ConfirmError::Ended(HoldState::Shipped));
     // Once its slot is another's, it is forgotten.
     for _ in 0..64 {

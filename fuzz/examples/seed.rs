@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use stockhold::fuzzing;
+use stockhold::proofs::fuzz;
 use stockhold::{
     Adjust, AdjustReason, CartLine, Config, Engine, OpKey, Receive, Replace, Reserve, ReserveCart,
 };
@@ -25,7 +25,7 @@ fn main() {
             let first = file.windows(4).position(|bytes| bytes == mark).unwrap_or(0);
             let some = &file[first..file.len().min(first + 900)];
             put("chunks", format!("seed-scan-{opening}"), &[&[0], some].concat());
-            payloads = fuzzing::payloads(&file);
+            payloads = fuzz::payloads(&file);
         }
         put("records", format!("seed-log-{opening}"), &payloads.concat());
         // A run of each kind behind the usual frontier.
@@ -33,7 +33,7 @@ fn main() {
         for run in fs::read_dir(scratch.path().join("checkpoint")).unwrap() {
             let run = run.unwrap();
             let name = run.file_name().into_string().unwrap();
-            let Some((kind, entries)) = fuzzing::entries(&name, &fs::read(run.path()).unwrap()) else {
+            let Some((kind, entries)) = fuzz::entries(&name, &fs::read(run.path()).unwrap()) else {
                 continue;
             };
             runs.extend([&[kind][..], &(entries.len() as u16).to_le_bytes(), &entries].concat());

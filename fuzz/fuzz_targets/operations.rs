@@ -72,7 +72,7 @@ fn step(bytes: &[u8]) -> Step {
         17..19 => What::Advance { ms: 1 + u64::from(one) % 60 },
         19 => What::Sweep,
         20 => What::Status { hold },
-        21 => What::InTheWay { key: key(one) },
+        21 => What::BlockingHolds { key: key(one) },
         22 => What::Look,
         _ => match one % 4 {
             0 => What::Checkpoint,

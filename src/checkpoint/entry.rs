@@ -9,7 +9,6 @@
 use serde::{Deserialize, Serialize};
 
 use super::run::Kind;
-use crate::by_hand::{Bytes, Out};
 use crate::clock::Timestamp;
 use crate::fold::hold::{self, FoldedHold, Wrong};
 use crate::fold::levels::KeyLevel;
@@ -18,14 +17,15 @@ use crate::hold::lines::Lines;
 use crate::hold::op_keys;
 use crate::hold::state::Word;
 use crate::log::lines;
-use crate::log::record::{Encoded, Place, Record};
+use crate::log::record::{Encoded, HoldPlace, Record};
 use crate::types::{OpKey, Reference};
+use crate::varint::{VarintReader, VarintWriter};
 
 /// Integers take the bytes they need. No limit: whatever an entry's bytes say, decoding borrows from them alone.
 const CODEC: bincode::config::Configuration = bincode::config::standard();
 
 /// One entry of a run.
-pub(crate) trait Entry: Sized {
+pub(crate) trait RunEntry: Sized {
     const KIND: Kind;
 
     /// Entries of a run ascend by it.
@@ -45,14 +45,14 @@ pub(crate) trait Entry: Sized {
     }
 
     /// Whether anybody may ask for it still.
-    fn is_kept(&self, _keep: &Keep) -> bool {
+    fn is_kept(&self, _keep: &KeepUntil) -> bool {
         true
     }
 }
 
 /// What need not be kept.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Keep {
+pub(crate) struct KeepUntil {
     pub now: Timestamp,
     pub op_keys: Option<std::time::Duration>,
 }
@@ -68,7 +68,7 @@ pub(super) fn get<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Option<(T, usize)>
 
 /// What happened to a key's book: numbers to be added, and the switch of its sale if that was set.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) struct LevelEntry {
+pub(crate) struct LevelRow {
     pub key: u32,
     /// As if the book had been empty before.
     pub level: KeyLevel,
@@ -76,7 +76,7 @@ pub(crate) struct LevelEntry {
     pub gated: bool,
 }
 
-impl LevelEntry {
+impl LevelRow {
     pub(crate) fn apply(&mut self, record: &Record<'_>, first: u32, second: u32) {
         self.level.apply(record, first, second);
         self.gated |= matches!(record, Record::Sale { .. } | Record::Opens { .. });
@@ -93,7 +93,7 @@ struct LevelWire {
     gate: Option<(bool, u64)>,
 }
 
-impl Entry for LevelEntry {
+impl RunEntry for LevelRow {
     const KIND: Kind = Kind::Levels;
 
     fn place(&self) -> u64 {
@@ -112,14 +112,14 @@ impl Entry for LevelEntry {
         let LevelWire { key, on_hand, held, committed, corrected_down, gate } = wire;
         hold::check_time(Timestamp(opens_at_ms)).ok()?;
         let level = KeyLevel { on_hand, held, committed, corrected_down, stopped, opens_at_ms };
-        Some((LevelEntry { key, level, gated: gate.is_some() }, bytes))
+        Some((LevelRow { key, level, gated: gate.is_some() }, bytes))
     }
 
     fn over(self, older: Self) -> Result<Self, Wrong> {
         let add = |old: i64, new: i64| old.checked_add(new).ok_or("a book beyond what can be counted");
         let (old, new) = (older.level, self.level);
         let gate = if self.gated { new } else { old };
-        Ok(LevelEntry {
+        Ok(LevelRow {
             key: self.key,
             level: KeyLevel {
                 on_hand: add(old.on_hand, new.on_hand)?,
@@ -136,16 +136,16 @@ impl Entry for LevelEntry {
 
 /// A stock key's names.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct NameEntry {
+pub(crate) struct NameRow {
     pub key: u32,
     /// The SKU, and behind it the location.
     text: Box<str>,
     sku_bytes: usize,
 }
 
-impl NameEntry {
+impl NameRow {
     pub(crate) fn new(key: u32, sku: &str, location: &str) -> Self {
-        NameEntry { key, text: [sku, location].concat().into(), sku_bytes: sku.len() }
+        NameRow { key, text: [sku, location].concat().into(), sku_bytes: sku.len() }
     }
 
     pub(crate) fn sku(&self) -> &str {
@@ -157,7 +157,7 @@ impl NameEntry {
     }
 }
 
-impl Entry for NameEntry {
+impl RunEntry for NameRow {
     const KIND: Kind = Kind::Names;
 
     fn place(&self) -> u64 {
@@ -170,7 +170,7 @@ impl Entry for NameEntry {
 
     fn decode(bytes: &[u8]) -> Option<(Self, usize)> {
         let ((key, sku, location), bytes) = get::<(u32, &str, &str)>(bytes)?;
-        Some((NameEntry::new(key, sku, location), bytes))
+        Some((NameRow::new(key, sku, location), bytes))
     }
 
     fn over(self, _older: Self) -> Result<Self, Wrong> {
@@ -180,20 +180,20 @@ impl Entry for NameEntry {
 
 /// What happened in a slot of the table of holds.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct HoldEntry {
+pub(crate) struct HoldRow {
     pub slot: u32,
-    pub what: Happened,
+    pub what: HoldDelta,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Happened {
+pub(crate) enum HoldDelta {
     /// The last hold that was made there, as it became.
     Made(FoldedHold),
     /// Records, of a hold that was made before them; see [`push_step`].
-    Then(Vec<u8>),
+    Steps(Vec<u8>),
 }
 
-/// Appends a record, decided at `at`, to those of a [`Happened::Then`].
+/// Appends a record, decided at `at`, to those of a [`HoldDelta::Steps`].
 pub(crate) fn push_step(steps: &mut Vec<u8>, record: &Record<'_>, at: Option<Timestamp>) {
     put(&at.map(|at| at.0), steps);
     match Encoded::new(record) {
@@ -231,7 +231,7 @@ enum HoldWire<'a> {
         reference: &'a [u8],
         lines: &'a [u8],
     },
-    Then {
+    Steps {
         slot: u32,
         steps: &'a [u8],
     },
@@ -246,7 +246,7 @@ impl<'a> HoldWire<'a> {
         let HoldWire::Made { slot, generation, epoch, word, born, reference, lines } = *self else {
             return None;
         };
-        let mut out = Out::new(buffer);
+        let mut out = VarintWriter::new(buffer);
         out.byte(0)?;
         [slot, generation, epoch].into_iter().try_for_each(|number| out.short(number))?;
         out.long(word)?;
@@ -258,7 +258,7 @@ impl<'a> HoldWire<'a> {
 
     /// The same for reading; how many bytes it took.
     fn read(bytes: &'a [u8]) -> Option<(Self, usize)> {
-        let mut rest = Bytes(bytes);
+        let mut rest = VarintReader(bytes);
         let [0] = rest.array()? else { return None };
         let made = HoldWire::Made {
             slot: rest.short()?,
@@ -273,7 +273,7 @@ impl<'a> HoldWire<'a> {
     }
 }
 
-impl Entry for HoldEntry {
+impl RunEntry for HoldRow {
     const KIND: Kind = Kind::Holds;
 
     fn place(&self) -> u64 {
@@ -283,7 +283,7 @@ impl Entry for HoldEntry {
     fn encode(&self, out: &mut Vec<u8>) {
         let slot = self.slot;
         match &self.what {
-            Happened::Made(FoldedHold { generation, epoch, lines, born, reference, word }) => {
+            HoldDelta::Made(FoldedHold { generation, epoch, lines, born, reference, word }) => {
                 let (lines, reference) = (&lines::pack(lines)[..], reference.as_bytes());
                 let (generation, epoch, word, born) = (*generation, *epoch, word.0, born.0);
                 let wire = HoldWire::Made { slot, generation, epoch, word, born, reference, lines };
@@ -293,7 +293,7 @@ impl Entry for HoldEntry {
                     None => put(&wire, out),
                 }
             }
-            Happened::Then(steps) => put(&HoldWire::Then { slot, steps }, out),
+            HoldDelta::Steps(steps) => put(&HoldWire::Steps { slot, steps }, out),
         }
     }
 
@@ -302,46 +302,46 @@ impl Entry for HoldEntry {
         let (slot, what) = match wire {
             HoldWire::Made { slot, generation, epoch, word, born, reference, lines } => {
                 let (word, born) = (Word(word), Timestamp(born));
-                hold::check(Place { slot, generation }).and(hold::check_time(born)).ok()?;
+                hold::check(HoldPlace { slot, generation }).and(hold::check_time(born)).ok()?;
                 let checked = lines::check(lines)?;
                 if !word.can_be_folded(generation) || checked.count == 0 {
                     return None;
                 }
                 let lines: Lines = lines::iter(lines).collect();
                 let reference = Reference::new(reference)?;
-                (slot, Happened::Made(FoldedHold { generation, epoch, lines, born, reference, word }))
+                (slot, HoldDelta::Made(FoldedHold { generation, epoch, lines, born, reference, word }))
             }
-            HoldWire::Then { slot, steps } => (slot, Happened::Then(steps.to_vec())),
+            HoldWire::Steps { slot, steps } => (slot, HoldDelta::Steps(steps.to_vec())),
         };
-        Some((HoldEntry { slot, what }, bytes))
+        Some((HoldRow { slot, what }, bytes))
     }
 
     fn over(self, older: Self) -> Result<Self, Wrong> {
         let what = match (older.what, self.what) {
-            (Happened::Made(before), Happened::Made(hold)) => {
+            (HoldDelta::Made(before), HoldDelta::Made(hold)) => {
                 // How the one before ended is left out of a stretch that has both.
                 if before.generation >= hold.generation {
                     return Err("a slot is used again before its hold has ended");
                 }
-                Happened::Made(hold)
+                HoldDelta::Made(hold)
             }
-            (Happened::Then(_), made @ Happened::Made(_)) => made,
-            (Happened::Made(mut hold), Happened::Then(steps)) => {
+            (HoldDelta::Steps(_), made @ HoldDelta::Made(_)) => made,
+            (HoldDelta::Made(mut hold), HoldDelta::Steps(steps)) => {
                 apply_steps(&mut hold, &steps)?;
-                Happened::Made(hold)
+                HoldDelta::Made(hold)
             }
-            (Happened::Then(mut first), Happened::Then(second)) => {
+            (HoldDelta::Steps(mut first), HoldDelta::Steps(second)) => {
                 first.extend(second);
-                Happened::Then(first)
+                HoldDelta::Steps(first)
             }
         };
-        Ok(HoldEntry { slot: self.slot, what })
+        Ok(HoldRow { slot: self.slot, what })
     }
 }
 
 /// An operation with an op key: its record, from which it is answered again.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct OpEntry {
+pub(crate) struct OpRow {
     pub position: u64,
     pub at: Timestamp,
     /// The opening that made the record's hold, or that wrote the record; its low bits.
@@ -349,11 +349,11 @@ pub(crate) struct OpEntry {
     pub record: Box<[u8]>,
 }
 
-impl OpEntry {
+impl OpRow {
     /// What the fold has come upon.
-    pub(crate) fn of(op: &FoldedOp<'_>) -> OpEntry {
+    pub(crate) fn of(op: &FoldedOp<'_>) -> OpRow {
         let record = Encoded::new(op.record).map(|record| record.as_bytes().into()).unwrap_or_default();
-        OpEntry { position: op.position, at: op.at, epoch: op.epoch, record }
+        OpRow { position: op.position, at: op.at, epoch: op.epoch, record }
     }
 
     fn key(&self) -> Option<OpKey> {
@@ -362,7 +362,7 @@ impl OpEntry {
     }
 }
 
-impl Entry for OpEntry {
+impl RunEntry for OpRow {
     const KIND: Kind = Kind::Ops;
 
     fn place(&self) -> u64 {
@@ -375,7 +375,7 @@ impl Entry for OpEntry {
 
     fn decode(bytes: &[u8]) -> Option<(Self, usize)> {
         let ((position, at, epoch, record), bytes) = get::<(u64, u64, u32, &[u8])>(bytes)?;
-        let entry = OpEntry { position, at: Timestamp(at), epoch, record: record.into() };
+        let entry = OpRow { position, at: Timestamp(at), epoch, record: record.into() };
         hold::check_time(entry.at).ok()?;
         Some((entry, bytes))
     }
@@ -388,7 +388,7 @@ impl Entry for OpEntry {
         self.at
     }
 
-    fn is_kept(&self, keep: &Keep) -> bool {
+    fn is_kept(&self, keep: &KeepUntil) -> bool {
         let Some((retention, key)) = keep.op_keys.zip(self.key()) else { return true };
         op_keys::is_remembered(key, self.at, keep.now, retention)
     }
@@ -410,10 +410,10 @@ mod tests {
             let (word, born) = (number(), number());
             let (reference, lines) = (&some[..random.below(41)], &some[..random.below(200)]);
             let wire = HoldWire::Made { slot, generation, epoch, word, born, reference, lines };
-            let (mut by_codec, mut by_hand) = (Vec::new(), [0; MADE_BYTES_MAX]);
+            let (mut by_codec, mut varint) = (Vec::new(), [0; MADE_BYTES_MAX]);
             put(&wire, &mut by_codec);
-            if let Some(length) = wire.write(&mut by_hand) {
-                assert_eq!(by_hand[..length], by_codec[..]);
+            if let Some(length) = wire.write(&mut varint) {
+                assert_eq!(varint[..length], by_codec[..]);
             }
             assert_eq!(HoldWire::read(&by_codec), Some((wire, by_codec.len())));
             // Whatever becomes of the bytes, the codec says the same if it is read at all.

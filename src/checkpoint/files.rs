@@ -32,11 +32,11 @@ impl NewFile for File {
 
 /// A folder on disk, made when the first file is.
 #[derive(Debug)]
-pub(crate) struct Folder(PathBuf);
+pub(crate) struct DirFiles(PathBuf);
 
-impl Folder {
+impl DirFiles {
     pub(crate) fn at(path: PathBuf) -> Self {
-        Folder(path)
+        DirFiles(path)
     }
 
     fn make(&self) -> io::Result<()> {
@@ -52,7 +52,7 @@ fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
-impl Files for Folder {
+impl Files for DirFiles {
     fn list(&self) -> io::Result<Vec<String>> {
         let entries = match fs::read_dir(&self.0) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),

@@ -10,8 +10,8 @@
 //!    ended. So what the log has behind the checkpoint comes right behind it.
 //! 2. It is cut at its beginning alone, whole runs at a time.
 
-use super::CheckpointError;
-use super::entry::{Entry, Keep, get, put};
+use super::RunError;
+use super::entry::{KeepUntil, RunEntry, get, put};
 use super::files::Files;
 use super::manifest::{Frontier, Manifest};
 use super::merge::{merge, stay};
@@ -41,7 +41,7 @@ pub(crate) struct Stretch {
     pub records: Box<[u8]>,
 }
 
-impl Entry for Stretch {
+impl RunEntry for Stretch {
     const KIND: Kind = Kind::Ledger;
 
     fn place(&self) -> u64 {
@@ -68,16 +68,16 @@ impl Entry for Stretch {
 
 /// What is kept of the ledger.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Kept {
+pub(crate) struct LedgerKept {
     pub time: Duration,
     pub bytes_max: u64,
 }
 
-impl Kept {
+impl LedgerKept {
     /// `None` of nothing.
-    pub(crate) fn of(config: &Config) -> Option<Kept> {
+    pub(crate) fn of(config: &Config) -> Option<LedgerKept> {
         let bytes_max = config.ledger_bytes_max.unwrap_or(u64::MAX);
-        config.ledger_kept.map(|time| Kept { time, bytes_max })
+        config.ledger_kept.map(|time| LedgerKept { time, bytes_max })
     }
 
     /// In which part of time it is.
@@ -105,13 +105,13 @@ struct Archive {
 
 impl Archive {
     /// Goes on behind `before`.
-    fn create(files: &dyn Files, number: u64, before: &Frontier) -> Result<Archive, CheckpointError> {
+    fn create(files: &dyn Files, number: u64, before: &Frontier) -> Result<Archive, RunError> {
         let writer = RunWriter::create(files, number)?;
         Ok(Archive { writer, epoch: before.epoch, opened_at: Timestamp(before.opened_at_ms) })
     }
 
     /// The records of the next chunk.
-    fn put(&mut self, start: u64, records: &[u8]) -> Result<(), CheckpointError> {
+    fn put(&mut self, start: u64, records: &[u8]) -> Result<(), RunError> {
         let Archive { epoch, opened_at, .. } = *self;
         self.writer.put(&Stretch { start, epoch, opened_at, records: records.into() })?;
         // An opening is told by its first record, with which a chunk begins.
@@ -121,7 +121,7 @@ impl Archive {
         Ok(())
     }
 
-    fn finish(self, latest_ms: u64) -> Result<RunRef, CheckpointError> {
+    fn finish(self, latest_ms: u64) -> Result<RunRef, RunError> {
         Ok(RunRef { latest_ms, ..self.writer.finish()? })
     }
 }
@@ -130,18 +130,18 @@ impl Archive {
 /// time: `older`, that window, and nothing that need not be kept.
 pub(crate) fn next(
     files: &dyn Files,
-    (older, kept): (Vec<RunRef>, &Kept),
+    (older, kept): (Vec<RunRef>, &LedgerKept),
     (window, before, latest_ms): (&Window, &Frontier, u64),
     number: u64,
     stopped: &dyn Fn() -> bool,
-) -> Result<Vec<RunRef>, CheckpointError> {
+) -> Result<Vec<RunRef>, RunError> {
     let mut runs = older;
     if !window.bytes.is_empty() {
         let mut archive = Archive::create(files, 2 * number, before)?;
         for (start, records) in window.stretches(before.position) {
             archive.put(start, records)?;
             if stopped() {
-                return Err(CheckpointError::Stopped);
+                return Err(RunError::Stopped);
             }
         }
         runs.push(archive.finish(latest_ms)?);
@@ -151,13 +151,13 @@ pub(crate) fn next(
     let short = runs.iter().rposition(alone).map_or(0, |long| long + 1);
     let stay = short + stay(&runs[short..]);
     if runs.len() - stay > 1 {
-        let keep = Keep { now: Timestamp(latest_ms), op_keys: None };
+        let keep = KeepUntil { now: Timestamp(latest_ms), op_keys: None };
         match merge::<Stretch>(files, &runs[stay..], 2 * number + 1, &keep, stopped) {
             Ok(merged) => {
                 runs.truncate(stay);
                 runs.extend(merged.map(|run| RunRef { latest_ms, ..run }));
             }
-            Err(CheckpointError::Stopped) => return Err(CheckpointError::Stopped),
+            Err(RunError::Stopped) => return Err(RunError::Stopped),
             // A checkpoint is made all the same. Whoever reads the ledger is told.
             Err(_) => {}
         }
@@ -220,7 +220,7 @@ impl<'f> Stretches<'f> {
 }
 
 impl Iterator for Stretches<'_> {
-    type Item = Result<Stretch, CheckpointError>;
+    type Item = Result<Stretch, RunError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {

@@ -1,7 +1,7 @@
 //! A checkpoint, read back into the state that the fold goes on from.
 
-use super::CheckpointError;
-use super::entry::{Happened, HoldEntry, LevelEntry, NameEntry, OpEntry};
+use super::RunError;
+use super::entry::{HoldDelta, HoldRow, LevelRow, NameRow, OpRow};
 use super::files::Files;
 use super::manifest::Manifest;
 use super::merge::Merged;
@@ -11,7 +11,7 @@ use crate::clock::Timestamp;
 use crate::fold::holds::Holds;
 use crate::fold::levels::Levels;
 use crate::fold::state::Fold;
-use crate::side_by_side::side_by_side;
+use crate::join::join;
 use crate::stock::names::Names;
 
 /// What a checkpoint says, but for the operations with op keys.
@@ -29,9 +29,9 @@ const MANY_BYTES: u64 = 4 << 20;
 pub(crate) fn load(
     files: &dyn Files,
     manifest: &Manifest,
-    ops: &mut dyn FnMut(OpEntry),
-) -> Result<Loaded, CheckpointError> {
-    let wrong = |what: &str| CheckpointError::damaged(&manifest.name(), what);
+    ops: &mut dyn FnMut(OpRow),
+) -> Result<Loaded, RunError> {
+    let wrong = |what: &str| RunError::damaged(&manifest.name(), what);
     let of_keys = || {
         let names = names(files, manifest)?;
         let levels = levels(files, manifest, names.len())?;
@@ -39,13 +39,13 @@ pub(crate) fn load(
     };
     let rest = || {
         let holds = holds(files, manifest)?;
-        for entry in Merged::<OpEntry>::open(files, &manifest.of(Kind::Ops))? {
+        for entry in Merged::<OpRow>::open(files, &manifest.of(Kind::Ops))? {
             ops(entry?);
         }
         Ok(holds)
     };
-    let (of_keys, rest) = side_by_side(manifest.bytes().0 >= MANY_BYTES, of_keys, rest);
-    let ((names, levels), Held { holds, openings, keys }) = (of_keys?, rest?);
+    let (of_keys, rest) = join(manifest.bytes().0 >= MANY_BYTES, of_keys, rest);
+    let ((names, levels), LoadedHolds { holds, openings, keys }) = (of_keys?, rest?);
     if keys > names.len() {
         return Err(wrong("a hold of a stock key that was never declared"));
     }
@@ -63,42 +63,42 @@ pub(crate) fn load(
     Ok(Loaded { fold, openings })
 }
 
-fn names(files: &dyn Files, manifest: &Manifest) -> Result<Names, CheckpointError> {
+fn names(files: &dyn Files, manifest: &Manifest) -> Result<Names, RunError> {
     let mut names = Names::default();
-    for entry in Merged::<NameEntry>::open(files, &manifest.of(Kind::Names))? {
+    for entry in Merged::<NameRow>::open(files, &manifest.of(Kind::Names))? {
         let entry = entry?;
         if entry.key as usize != names.len() {
-            return Err(CheckpointError::damaged(&manifest.name(), "a stock key has no names"));
+            return Err(RunError::damaged(&manifest.name(), "a stock key has no names"));
         }
         names.push(entry.sku(), entry.location());
     }
     Ok(names)
 }
 
-fn levels(files: &dyn Files, manifest: &Manifest, keys: usize) -> Result<Levels, CheckpointError> {
-    let wrong = |what: &str| CheckpointError::damaged(&manifest.name(), what);
+fn levels(files: &dyn Files, manifest: &Manifest, keys: usize) -> Result<Levels, RunError> {
+    let wrong = |what: &str| RunError::damaged(&manifest.name(), what);
     let mut levels = Levels::of(keys);
-    for entry in Merged::<LevelEntry>::open(files, &manifest.of(Kind::Levels))? {
+    for entry in Merged::<LevelRow>::open(files, &manifest.of(Kind::Levels))? {
         let entry = entry?;
         levels.change(entry.key, |level| *level = entry.level).map_err(wrong)?;
     }
     Ok(levels)
 }
 
-struct Held {
+struct LoadedHolds {
     holds: Holds,
     openings: Openings,
     /// One more than the highest stock key that is held.
     keys: usize,
 }
 
-fn holds(files: &dyn Files, manifest: &Manifest) -> Result<Held, CheckpointError> {
-    let mut held = Held { holds: Holds::default(), openings: Openings::default(), keys: 0 };
-    for entry in Merged::<HoldEntry>::open(files, &manifest.of(Kind::Holds))? {
+fn holds(files: &dyn Files, manifest: &Manifest) -> Result<LoadedHolds, RunError> {
+    let mut held = LoadedHolds { holds: Holds::default(), openings: Openings::default(), keys: 0 };
+    for entry in Merged::<HoldRow>::open(files, &manifest.of(Kind::Holds))? {
         let entry = entry?;
-        let Happened::Made(hold) = entry.what else {
+        let HoldDelta::Made(hold) = entry.what else {
             let what = "something happened to a hold that was never made";
-            return Err(CheckpointError::damaged(&manifest.name(), what));
+            return Err(RunError::damaged(&manifest.name(), what));
         };
         held.keys = hold.lines.iter().map(|line| line.key as usize + 1).fold(held.keys, usize::max);
         held.openings.set(entry.slot, hold.epoch);

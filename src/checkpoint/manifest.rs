@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::files::Files;
 use super::run::{Kind, NUMBERS, RunRef};
-use super::{CheckpointError, FORMAT};
+use super::{FORMAT, RunError};
 use crate::clock::Timestamp;
 use crate::fold::hold;
 use crate::log::scan::Tip;
@@ -90,9 +90,9 @@ impl Manifest {
     }
 
     /// Writes it and makes it the newest, durably. Everything that it names is durable.
-    pub(crate) fn commit(&self, files: &dyn Files) -> Result<(), CheckpointError> {
+    pub(crate) fn commit(&self, files: &dyn Files) -> Result<(), RunError> {
         let name = self.name();
-        let io = |doing| CheckpointError::io(&name, doing);
+        let io = |doing| RunError::io(&name, doing);
         // The names of the runs, before the name that vouches for them.
         files.sync().map_err(io("syncing the folder"))?;
         let mut file = files.create(UNFINISHED).map_err(io("creating it"))?;
@@ -104,19 +104,19 @@ impl Manifest {
     }
 
     /// Reads the manifest with a name.
-    pub(crate) fn read(files: &dyn Files, name: &str) -> Result<Manifest, CheckpointError> {
-        let io = |doing| CheckpointError::io(name, doing);
+    pub(crate) fn read(files: &dyn Files, name: &str) -> Result<Manifest, RunError> {
+        let io = |doing| RunError::io(name, doing);
         let mut bytes = Vec::new();
         let file = files.open(name).map_err(io("opening it"))?;
         file.take(BYTES_MAX as u64).read_to_end(&mut bytes).map_err(io("reading it"))?;
         let manifest = Manifest::decode(&bytes).map_err(|problem| match problem {
-            Problem::Newer(found) => CheckpointError::Newer { name: name.to_owned(), found },
-            Problem::Damaged(what) => CheckpointError::damaged(name, what),
+            ManifestProblem::Newer(found) => RunError::Newer { name: name.to_owned(), found },
+            ManifestProblem::Damaged(what) => RunError::damaged(name, what),
         })?;
         if manifest.name() == name {
             Ok(manifest)
         } else {
-            Err(CheckpointError::damaged(name, format!("it is {}", manifest.name())))
+            Err(RunError::damaged(name, format!("it is {}", manifest.name())))
         }
     }
 
@@ -153,8 +153,8 @@ impl Manifest {
         Ok(self)
     }
 
-    fn decode(bytes: &[u8]) -> Result<Manifest, Problem> {
-        let damaged = Problem::Damaged;
+    fn decode(bytes: &[u8]) -> Result<Manifest, ManifestProblem> {
+        let damaged = ManifestProblem::Damaged;
         let (header, said) = bytes.split_at_checked(HEADER_BYTES).ok_or(damaged("it is too short"))?;
         if header[..4] != MAGIC {
             return Err(damaged("it does not begin as a manifest"));
@@ -169,7 +169,7 @@ impl Manifest {
             return Err(damaged("its checksum does not match its bytes"));
         }
         if format > FORMAT {
-            return Err(Problem::Newer(format));
+            return Err(ManifestProblem::Newer(format));
         }
         let decoded = bincode::serde::decode_from_slice::<Manifest, _>(said, CODEC);
         match decoded {
@@ -179,7 +179,7 @@ impl Manifest {
     }
 }
 
-enum Problem {
+enum ManifestProblem {
     Newer(u16),
     Damaged(&'static str),
 }

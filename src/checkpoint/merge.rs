@@ -1,7 +1,7 @@
 //! Several runs of one kind as one.
 
-use super::CheckpointError;
-use super::entry::{Entry, Keep};
+use super::RunError;
+use super::entry::{KeepUntil, RunEntry};
 use super::files::Files;
 use super::run::{Kind, RunReader, RunRef, RunWriter};
 use crate::clock::Timestamp;
@@ -10,13 +10,13 @@ use crate::clock::Timestamp;
 const RUNS_MAX: usize = 12;
 
 /// The entries of several runs, the oldest first, merged: what all of them say of each thing.
-pub(crate) struct Merged<E: Entry> {
+pub(crate) struct Merged<E: RunEntry> {
     /// Each with the entry that comes next in it.
     runs: Vec<(RunReader<E>, Option<E>)>,
 }
 
-impl<E: Entry> Merged<E> {
-    pub(crate) fn open(files: &dyn Files, runs: &[RunRef]) -> Result<Self, CheckpointError> {
+impl<E: RunEntry> Merged<E> {
+    pub(crate) fn open(files: &dyn Files, runs: &[RunRef]) -> Result<Self, RunError> {
         let open = |run: &RunRef| {
             let mut reader = RunReader::open(files, *run)?;
             let first = reader.next().transpose()?;
@@ -25,7 +25,7 @@ impl<E: Entry> Merged<E> {
         Ok(Merged { runs: runs.iter().map(open).collect::<Result<_, _>>()? })
     }
 
-    fn next_entry(&mut self) -> Result<Option<E>, CheckpointError> {
+    fn next_entry(&mut self) -> Result<Option<E>, RunError> {
         let nearest = self.runs.iter().filter_map(|(_, next)| Some(next.as_ref()?.place())).min();
         let Some(nearest) = nearest else { return Ok(None) };
         let mut merged: Option<E> = None;
@@ -35,7 +35,7 @@ impl<E: Entry> Merged<E> {
             merged = Some(match merged {
                 None => entry,
                 Some(older) => entry.over(older).map_err(|what| {
-                    CheckpointError::damaged(reader.name(), format!("at {nearest} it says {what}"))
+                    RunError::damaged(reader.name(), format!("at {nearest} it says {what}"))
                 })?,
             });
         }
@@ -43,8 +43,8 @@ impl<E: Entry> Merged<E> {
     }
 }
 
-impl<E: Entry> Iterator for Merged<E> {
-    type Item = Result<E, CheckpointError>;
+impl<E: RunEntry> Iterator for Merged<E> {
+    type Item = Result<E, RunError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         self.next_entry().transpose()
@@ -63,7 +63,7 @@ pub(crate) fn stay(runs: &[RunRef]) -> usize {
 }
 
 /// Whether all of a run's entries are past what is kept.
-pub(crate) fn is_past(run: &RunRef, keep: &Keep) -> bool {
+pub(crate) fn is_past(run: &RunRef, keep: &KeepUntil) -> bool {
     // Twice: an op key whose maker's clock is ahead is kept for another window.
     run.kind == Kind::Ops
         && keep.op_keys.is_some_and(|kept| Timestamp(run.latest_ms).plus(kept).plus(kept) < keep.now)
@@ -71,13 +71,13 @@ pub(crate) fn is_past(run: &RunRef, keep: &Keep) -> bool {
 
 /// Writes what several runs say, the oldest first, as one with the number `number`; `None` if that is nothing.
 /// `stopped` is asked now and then.
-pub(crate) fn merge<E: Entry>(
+pub(crate) fn merge<E: RunEntry>(
     files: &dyn Files,
     runs: &[RunRef],
     number: u64,
-    keep: &Keep,
+    keep: &KeepUntil,
     stopped: &dyn Fn() -> bool,
-) -> Result<Option<RunRef>, CheckpointError> {
+) -> Result<Option<RunRef>, RunError> {
     let mut writer = RunWriter::create(files, number)?;
     let mut entries = 0_u64;
     for entry in Merged::<E>::open(files, runs)? {
@@ -87,7 +87,7 @@ pub(crate) fn merge<E: Entry>(
         }
         entries += 1;
         if entries.is_multiple_of(4_096) && stopped() {
-            return Err(CheckpointError::Stopped);
+            return Err(RunError::Stopped);
         }
     }
     let run = writer.finish()?;

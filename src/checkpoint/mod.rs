@@ -3,7 +3,7 @@
 //!
 //! In the order of the data flow: a [`window`] of the log becomes four short runs of entries ([`entry`], [`run`]), runs
 //! that have grown as large as the one before are merged with it ([`merge`]), and a [`manifest`] names the runs that
-//! together are the state. [`shelf`] keeps the last two manifests and what they name; [`thread`] does all this beside a
+//! together are the state. [`manifest_set`] keeps the last two manifests and what they name; [`thread`] does all this beside a
 //! running engine. The way back is [`load`]. A [`full`] checkpoint is written at once, of a state and not of a window, and
 //! [`seed`] begins a new directory with one. [`ledger`] keeps what the log is cut of, if that is wanted. [`files`] is all
 //! they need of a file system.
@@ -34,14 +34,14 @@
 
 pub(crate) mod entry;
 pub(crate) mod files;
-pub(crate) mod full;
+pub(crate) mod full_state;
 pub(crate) mod ledger;
 pub(crate) mod load;
 pub(crate) mod manifest;
+pub(crate) mod manifest_set;
 pub(crate) mod merge;
 pub(crate) mod run;
 pub(crate) mod seed;
-pub(crate) mod shelf;
 pub(crate) mod thread;
 pub(crate) mod window;
 
@@ -56,7 +56,7 @@ pub(crate) const FORMAT: u16 = 1;
 
 /// Why a checkpoint could not be written or read.
 #[derive(Debug, Error)]
-pub(crate) enum CheckpointError {
+pub(crate) enum RunError {
     #[error("cannot use the checkpoint's file {name:?} ({doing}: {error}): {}, then try again", advice(.error))]
     Io { name: String, doing: &'static str, error: io::Error },
     #[error(
@@ -74,14 +74,14 @@ pub(crate) enum CheckpointError {
     Stopped,
 }
 
-impl CheckpointError {
+impl RunError {
     pub(crate) fn io(name: &str, doing: &'static str) -> impl Fn(io::Error) -> Self {
         let name = name.to_owned();
-        move |error| CheckpointError::Io { name: name.clone(), doing, error }
+        move |error| RunError::Io { name: name.clone(), doing, error }
     }
 
     pub(crate) fn damaged(name: &str, what: impl Into<String>) -> Self {
-        CheckpointError::Damaged { name: name.to_owned(), what: what.into() }
+        RunError::Damaged { name: name.to_owned(), what: what.into() }
     }
 }
 

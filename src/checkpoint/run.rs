@@ -17,9 +17,9 @@ use std::marker::PhantomData;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3Default;
 
-use super::entry::Entry;
+use super::entry::RunEntry;
 use super::files::{Files, NewFile};
-use super::{CheckpointError, FORMAT};
+use super::{FORMAT, RunError};
 
 const MAGIC: [u8; 4] = [0xD6, b'S', b'R', 0x9C];
 const HEADER_BYTES: usize = 20;
@@ -133,11 +133,11 @@ pub(crate) struct RunWriter<E> {
     entry: PhantomData<E>,
 }
 
-impl<E: Entry> RunWriter<E> {
-    pub(crate) fn create(files: &dyn Files, number: u64) -> Result<Self, CheckpointError> {
+impl<E: RunEntry> RunWriter<E> {
+    pub(crate) fn create(files: &dyn Files, number: u64) -> Result<Self, RunError> {
         let run = RunRef { kind: E::KIND, number, bytes: 0, entries: 0, latest_ms: 0, hash: 0 };
         let name = run.name();
-        let file = files.create(&name).map_err(CheckpointError::io(&name, "creating it"))?;
+        let file = files.create(&name).map_err(RunError::io(&name, "creating it"))?;
         let hash = Xxh3Default::new();
         let mut writer =
             RunWriter { run, name, file, hash, block: Vec::new(), blocks: 0, entry: PhantomData };
@@ -146,21 +146,21 @@ impl<E: Entry> RunWriter<E> {
     }
 
     /// Appends an entry, which comes behind all before it.
-    pub(crate) fn put(&mut self, entry: &E) -> Result<(), CheckpointError> {
+    pub(crate) fn put(&mut self, entry: &E) -> Result<(), RunError> {
         entry.encode(&mut self.block);
         self.run.entries += 1;
         self.run.latest_ms = self.run.latest_ms.max(entry.at().0);
         if self.block.len() >= BLOCK_BYTES { self.close_block() } else { Ok(()) }
     }
 
-    fn close_block(&mut self) -> Result<(), CheckpointError> {
+    fn close_block(&mut self) -> Result<(), RunError> {
         if self.block.is_empty() {
             return Ok(());
         }
         let mut block = std::mem::take(&mut self.block);
         let crc = block_crc(self.run.kind, self.run.number, self.blocks, &block);
         let length = u32::try_from(block.len()).ok().filter(|length| *length <= BLOCK_BYTES_MAX);
-        let length = length.ok_or_else(|| CheckpointError::damaged(&self.name, "an entry is too long"))?;
+        let length = length.ok_or_else(|| RunError::damaged(&self.name, "an entry is too long"))?;
         let mut head = [0; BLOCK_HEADER_BYTES];
         head[..4].copy_from_slice(&length.to_le_bytes());
         head[4..].copy_from_slice(&crc.to_le_bytes());
@@ -172,16 +172,16 @@ impl<E: Entry> RunWriter<E> {
         Ok(())
     }
 
-    fn write(&mut self, bytes: &[u8]) -> Result<(), CheckpointError> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), RunError> {
         self.hash.update(bytes);
         self.run.bytes += bytes.len() as u64;
-        self.file.write_all(bytes).map_err(CheckpointError::io(&self.name, "writing it"))
+        self.file.write_all(bytes).map_err(RunError::io(&self.name, "writing it"))
     }
 
     /// Makes it durable, but for its name.
-    pub(crate) fn finish(mut self) -> Result<RunRef, CheckpointError> {
+    pub(crate) fn finish(mut self) -> Result<RunRef, RunError> {
         self.close_block()?;
-        self.file.sync().map_err(CheckpointError::io(&self.name, "syncing it"))?;
+        self.file.sync().map_err(RunError::io(&self.name, "syncing it"))?;
         Ok(RunRef { hash: self.hash.digest(), ..self.run })
     }
 }
@@ -204,12 +204,12 @@ pub(crate) struct RunReader<E> {
     entry: PhantomData<E>,
 }
 
-impl<E: Entry> RunReader<E> {
-    pub(crate) fn open(files: &dyn Files, run: RunRef) -> Result<Self, CheckpointError> {
+impl<E: RunEntry> RunReader<E> {
+    pub(crate) fn open(files: &dyn Files, run: RunRef) -> Result<Self, RunError> {
         let name = run.name();
         let file = files.open(&name).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => CheckpointError::damaged(&name, "it is missing"),
-            _ => CheckpointError::io(&name, "opening it")(error),
+            io::ErrorKind::NotFound => RunError::damaged(&name, "it is missing"),
+            _ => RunError::io(&name, "opening it")(error),
         })?;
         let mut reader = RunReader {
             run,
@@ -230,7 +230,7 @@ impl<E: Entry> RunReader<E> {
         let format = u16::from_le_bytes([found[4], found[5]]);
         let is_whole = found[..4] == MAGIC && found[16..] == crc32fast::hash(&found[..16]).to_le_bytes();
         if is_whole && format > FORMAT {
-            return Err(CheckpointError::Newer { name: reader.name, found: format });
+            return Err(RunError::Newer { name: reader.name, found: format });
         }
         if E::KIND != run.kind || found != header(run.kind, run.number) {
             return Err(reader.damaged("it does not begin as the run it should be"));
@@ -242,11 +242,11 @@ impl<E: Entry> RunReader<E> {
         &self.name
     }
 
-    fn damaged(&self, what: &str) -> CheckpointError {
-        CheckpointError::damaged(&self.name, what)
+    fn damaged(&self, what: &str) -> RunError {
+        RunError::damaged(&self.name, what)
     }
 
-    fn read(&mut self, out: &mut [u8]) -> Result<(), CheckpointError> {
+    fn read(&mut self, out: &mut [u8]) -> Result<(), RunError> {
         let left = self.bytes_left.checked_sub(out.len() as u64);
         self.bytes_left = left.ok_or_else(|| self.damaged("it is shorter than it should be"))?;
         match self.file.read_exact(out) {
@@ -257,11 +257,11 @@ impl<E: Entry> RunReader<E> {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                 Err(self.damaged("it is shorter than it should be"))
             }
-            Err(error) => Err(CheckpointError::io(&self.name, "reading it")(error)),
+            Err(error) => Err(RunError::io(&self.name, "reading it")(error)),
         }
     }
 
-    fn next_block(&mut self) -> Result<(), CheckpointError> {
+    fn next_block(&mut self) -> Result<(), RunError> {
         let mut head = [0; BLOCK_HEADER_BYTES];
         self.read(&mut head)?;
         let [length, crc] =
@@ -285,7 +285,7 @@ impl<E: Entry> RunReader<E> {
         Ok(())
     }
 
-    fn next_entry(&mut self) -> Result<Option<E>, CheckpointError> {
+    fn next_entry(&mut self) -> Result<Option<E>, RunError> {
         if self.at == self.block.len() {
             if self.bytes_left == 0 {
                 return self.end().map(|()| None);
@@ -305,20 +305,20 @@ impl<E: Entry> RunReader<E> {
         Ok(Some(entry))
     }
 
-    fn end(&mut self) -> Result<(), CheckpointError> {
+    fn end(&mut self) -> Result<(), RunError> {
         if self.entries_left > 0 {
             return Err(self.damaged("it has fewer entries than it should"));
         }
         if self.hash.digest() != self.run.hash {
             return Err(self.damaged("its hash is another than it should be"));
         }
-        let more = self.file.read(&mut [0]).map_err(CheckpointError::io(&self.name, "reading it"))?;
+        let more = self.file.read(&mut [0]).map_err(RunError::io(&self.name, "reading it"))?;
         if more > 0 { Err(self.damaged("it is longer than it should be")) } else { Ok(()) }
     }
 }
 
-impl<E: Entry> Iterator for RunReader<E> {
-    type Item = Result<E, CheckpointError>;
+impl<E: RunEntry> Iterator for RunReader<E> {
+    type Item = Result<E, RunError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.failed {

@@ -8,8 +8,8 @@ use std::path::Path;
 use thiserror::Error;
 use xxhash_rust::xxh3::Xxh3Default;
 
-use super::CheckpointError;
-use super::files::{Files, Folder};
+use super::RunError;
+use super::files::{DirFiles, Files};
 use super::manifest::Manifest;
 use super::run::{Kind, RunRef};
 use crate::log::directory::{Directory, DirectoryError, Identity};
@@ -26,7 +26,7 @@ pub(crate) enum SeedError {
     #[error(transparent)]
     Directory(#[from] DirectoryError),
     #[error(transparent)]
-    Checkpoint(#[from] CheckpointError),
+    Checkpoint(#[from] RunError),
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(
@@ -74,7 +74,7 @@ pub(crate) fn seed<E: From<SeedError>>(
     }
     directory.identity = *identity;
     let layout = directory.layout.clone();
-    let folder = Folder::at(layout.checkpoint());
+    let folder = DirFiles::at(layout.checkpoint());
     let manifest = fill(&folder)?;
     let mut finish = || -> Result<(), SeedError> {
         manifest.commit(&folder)?;
@@ -96,7 +96,7 @@ pub(crate) fn copy(from: &dyn Files, manifest: &Manifest, to: &dyn Files) -> Res
         let is_ledger = run.kind == Kind::Ledger;
         match copy_run(from, run, to) {
             Err(SeedError::Io(error)) if is_ledger && error.kind() == io::ErrorKind::NotFound => {}
-            Err(SeedError::Checkpoint(CheckpointError::Damaged { .. })) if is_ledger => {}
+            Err(SeedError::Checkpoint(RunError::Damaged { .. })) if is_ledger => {}
             copied => copied?,
         }
     }
@@ -120,7 +120,7 @@ pub(crate) fn copy_run(from: &dyn Files, run: &RunRef, to: &dyn Files) -> Result
     }
     target.sync()?;
     if (bytes, hash.digest()) != (run.bytes, run.hash) {
-        return Err(CheckpointError::damaged(&name, "its hash is another than it should be").into());
+        return Err(RunError::damaged(&name, "its hash is another than it should be").into());
     }
     Ok(())
 }

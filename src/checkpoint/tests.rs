@@ -5,11 +5,11 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::files::{Files, Folder, NewFile};
+use super::files::{DirFiles, Files, NewFile};
 use super::load::{Loaded, load};
 use super::manifest::{Frontier, Manifest};
+use super::manifest_set::{ManifestSet, Retention};
 use super::run::{Kind, RunRef};
-use super::shelf::{Retention, Shelf};
 use super::window::Window;
 use super::*;
 use crate::clock::EPOCH_2020_MS;
@@ -18,7 +18,7 @@ use crate::fold::verify::Verifier;
 use crate::hold::lines::Line;
 use crate::hold::state::Phase;
 use crate::log::lines::pack;
-use crate::log::record::{Encoded, Logged, Op, Place, Record, Records, Span};
+use crate::log::record::{Encoded, HoldPlace, Logged, Op, Record, Records, Span};
 use crate::log::scan::Tip;
 use crate::log::tests::{Random, seed};
 
@@ -60,7 +60,7 @@ impl Story {
         let at = self.fold.now.0 - self.fold.opened_at.0 + random.below(3) as u64;
         let op = (random.below(4) == 0).then(|| Op::new(u128::from(random.next()), random.next(), 5));
         let Some(hold) = self.fold.holds.get(slot).cloned() else { return self.reserve(random, slot, 1, at) };
-        let place = Place { slot, generation: hold.generation };
+        let place = HoldPlace { slot, generation: hold.generation };
         let lines = pack(&hold.lines);
         let of_one = if let [line] = *hold.lines { Some(line) } else { None };
         let Line { key, units: quantity } = of_one.unwrap_or(Line { key: 0, units: 1 });
@@ -101,7 +101,7 @@ impl Story {
     }
 
     fn reserve(&mut self, random: &mut Random, slot: u32, generation: u32, at: u64) {
-        let (place, ttl) = (Place { slot, generation }, Span::from_millis(random.below(9_000) as u64));
+        let (place, ttl) = (HoldPlace { slot, generation }, Span::from_millis(random.below(9_000) as u64));
         let reference = &random.next().to_le_bytes()[..random.below(9)];
         let quantity = 1 + random.below(9) as u32;
         let lines = pack(&[Line { key: 0, units: quantity }, Line { key: 2, units: 7 }]);
@@ -113,25 +113,28 @@ impl Story {
     }
 }
 
-fn shelf(path: &Path) -> Shelf {
-    let (mut shelf, rejected) = Shelf::open(Arc::new(Folder::at(path.join("checkpoint"))), ID).unwrap();
+fn manifest_set(path: &Path) -> ManifestSet {
+    let (mut manifest_set, rejected) =
+        ManifestSet::open(Arc::new(DirFiles::at(path.join("checkpoint"))), ID).unwrap();
     assert_eq!(rejected, [""; 0]);
-    let openings = read(&shelf).openings;
-    shelf.start_from(openings);
-    shelf
+    let openings = read(&manifest_set).openings;
+    manifest_set.start_from(openings);
+    manifest_set
 }
 
-fn read(shelf: &Shelf) -> Loaded {
-    shelf.newest().map_or_else(Loaded::default, |newest| load(&*shelf.files, newest, &mut |_| {}).unwrap())
+fn read(manifest_set: &ManifestSet) -> Loaded {
+    manifest_set
+        .newest()
+        .map_or_else(Loaded::default, |newest| load(&*manifest_set.files, newest, &mut |_| {}).unwrap())
 }
 
-fn write(shelf: &mut Shelf, window: &Window) -> Result<(), CheckpointError> {
-    shelf.write(window, &Retention::default(), &|| false, |_| true)
+fn write(manifest_set: &mut ManifestSet, window: &Window) -> Result<(), RunError> {
+    manifest_set.write(window, &Retention::default(), &|| false, |_| true)
 }
 
 /// Cuts a story's log into windows, and makes a checkpoint of each.
 fn checkpoints(scratch: &Path, story: &Story, windows: usize, random: &mut Random) {
-    let mut shelf = shelf(scratch);
+    let mut manifest_set = manifest_set(scratch);
     let mut window = Window::default();
     let all = story.window.bytes.len();
     for record in Records::new(&story.window.bytes, 0) {
@@ -139,10 +142,10 @@ fn checkpoints(scratch: &Path, story: &Story, windows: usize, random: &mut Rando
         window.bytes.extend_from_slice(bytes);
         window.end = Tip { end, hash: end * 31 };
         if random.below(story.fold.records as usize) < windows || end == story.window.end.end {
-            write(&mut shelf, &window).unwrap();
+            write(&mut manifest_set, &window).unwrap();
             window.bytes.clear();
             if random.below(4) == 0 {
-                shelf = self::shelf(scratch);
+                manifest_set = self::manifest_set(scratch);
             }
         }
     }
@@ -156,9 +159,9 @@ fn whatever_the_windows_a_checkpoint_says_what_the_fold_says() {
         let story = Story::random(&mut random, 1_500);
         let scratch = tempfile::tempdir().unwrap();
         checkpoints(scratch.path(), &story, windows, &mut random);
-        let shelf = shelf(scratch.path());
+        let manifest_set = manifest_set(scratch.path());
         let mut ops = 0;
-        let loaded = load(&*shelf.files, shelf.newest().unwrap(), &mut |_| ops += 1).unwrap();
+        let loaded = load(&*manifest_set.files, manifest_set.newest().unwrap(), &mut |_| ops += 1).unwrap();
         assert_eq!(ops, story.ops);
         Verifier::from(story.fold).unwrap().same_as(&loaded.fold).unwrap();
         let files = fs::read_dir(scratch.path().join("checkpoint")).unwrap().count();
@@ -171,18 +174,18 @@ fn a_run_that_is_missing_is_damage() {
     let mut random = Random(seed());
     let scratch = tempfile::tempdir().unwrap();
     checkpoints(scratch.path(), &Story::random(&mut random, 50), 1, &mut random);
-    let shelf = shelf(scratch.path());
-    let newest = shelf.newest().unwrap();
+    let manifest_set = manifest_set(scratch.path());
+    let newest = manifest_set.newest().unwrap();
     fs::remove_file(scratch.path().join("checkpoint").join(newest.runs[0].name())).unwrap();
-    let read = load(&*shelf.files, newest, &mut |_| {}).map(drop);
-    assert!(matches!(read, Err(CheckpointError::Damaged { .. })), "{read:?}");
+    let read = load(&*manifest_set.files, newest, &mut |_| {}).map(drop);
+    assert!(matches!(read, Err(RunError::Damaged { .. })), "{read:?}");
 }
 
 #[test]
 fn numbers_that_cannot_be_counted_on_from_are_damage_or_no_numbers() {
     let scratch = tempfile::tempdir().unwrap();
     let folder = scratch.path().join("checkpoint");
-    let files = Arc::new(Folder::at(folder.clone()));
+    let files = Arc::new(DirFiles::at(folder.clone()));
     let usual = Manifest { number: 1, directory: ID, frontier: Frontier::default(), runs: Vec::new() };
     let frontier = |frontier| Manifest { frontier, ..usual.clone() };
     let hostile = [
@@ -196,16 +199,16 @@ fn numbers_that_cannot_be_counted_on_from_are_damage_or_no_numbers() {
     let crowded = Manifest { runs: vec![run; 10_000], ..usual.clone() };
     for manifest in hostile.into_iter().chain([crowded]) {
         manifest.commit(&*files).unwrap();
-        let (shelf, rejected) = Shelf::open(files.clone(), ID).unwrap();
-        assert_eq!((shelf.newest(), rejected.len()), (None, 1), "{:?}", manifest.frontier);
+        let (manifest_set, rejected) = ManifestSet::open(files.clone(), ID).unwrap();
+        assert_eq!((manifest_set.newest(), rejected.len()), (None, 1), "{:?}", manifest.frontier);
         fs::remove_file(folder.join(manifest.name())).unwrap();
     }
     // A leftover with such a name does not take the numbers away.
     fs::write(folder.join("holds-ffffffffffffffff"), b"").unwrap();
     let mut story = Story::default();
     story.tell(&Record::Opened { epoch: 1, at_unix_ms: EPOCH_2020_MS });
-    write(&mut shelf(scratch.path()), &story.window).unwrap();
-    assert_eq!(shelf(scratch.path()).newest().unwrap().number, 1);
+    write(&mut manifest_set(scratch.path()), &story.window).unwrap();
+    assert_eq!(manifest_set(scratch.path()).newest().unwrap().number, 1);
 }
 
 #[test]
@@ -213,8 +216,8 @@ fn nothing_but_an_opening_makes_a_checkpoint() {
     let mut story = Story::default();
     story.tell(&Record::Opened { epoch: 1, at_unix_ms: EPOCH_2020_MS });
     let scratch = tempfile::tempdir().unwrap();
-    write(&mut shelf(scratch.path()), &story.window).unwrap();
-    Verifier::from(story.fold).unwrap().same_as(&read(&shelf(scratch.path())).fold).unwrap();
+    write(&mut manifest_set(scratch.path()), &story.window).unwrap();
+    Verifier::from(story.fold).unwrap().same_as(&read(&manifest_set(scratch.path())).fold).unwrap();
 }
 
 #[test]
@@ -223,7 +226,7 @@ fn a_flipped_bit_or_a_lost_end_anywhere_is_damage() {
     let story = Story::random(&mut random, 300);
     let scratch = tempfile::tempdir().unwrap();
     checkpoints(scratch.path(), &story, 3, &mut random);
-    let newest = shelf(scratch.path()).newest().unwrap().clone();
+    let newest = manifest_set(scratch.path()).newest().unwrap().clone();
     let mut names: Vec<String> = newest.runs.iter().map(|run| run.name()).collect();
     names.push(newest.name());
     for name in names {
@@ -237,14 +240,14 @@ fn a_flipped_bit_or_a_lost_end_anywhere_is_damage() {
                 _ => broken[random.below(whole.len())] ^= 1 << random.below(8),
             }
             fs::write(&path, broken).unwrap();
-            let files = Arc::new(Folder::at(scratch.path().join("checkpoint")));
-            let (shelf, rejected) = Shelf::open(files, ID).unwrap();
-            let is_damage = |newest| match load(&*shelf.files, newest, &mut |_| {}) {
-                Err(CheckpointError::Damaged { .. }) => true,
+            let files = Arc::new(DirFiles::at(scratch.path().join("checkpoint")));
+            let (manifest_set, rejected) = ManifestSet::open(files, ID).unwrap();
+            let is_damage = |newest| match load(&*manifest_set.files, newest, &mut |_| {}) {
+                Err(RunError::Damaged { .. }) => true,
                 Err(error) => panic!("{name}: {error}"),
                 Ok(_) => false,
             };
-            assert!(!rejected.is_empty() || shelf.newest().is_some_and(is_damage), "{name}");
+            assert!(!rejected.is_empty() || manifest_set.newest().is_some_and(is_damage), "{name}");
         }
         fs::write(&path, whole).unwrap();
     }
@@ -255,21 +258,21 @@ fn a_checkpoint_of_another_directory_is_none_of_this_one() {
     let mut random = Random(seed());
     let scratch = tempfile::tempdir().unwrap();
     checkpoints(scratch.path(), &Story::random(&mut random, 20), 1, &mut random);
-    let files = Arc::new(Folder::at(scratch.path().join("checkpoint")));
-    let (shelf, rejected) = Shelf::open(files, [8; 16]).unwrap();
-    assert!(shelf.newest().is_none() && rejected[0].contains("another directory"), "{rejected:?}");
+    let files = Arc::new(DirFiles::at(scratch.path().join("checkpoint")));
+    let (manifest_set, rejected) = ManifestSet::open(files, [8; 16]).unwrap();
+    assert!(manifest_set.newest().is_none() && rejected[0].contains("another directory"), "{rejected:?}");
 }
 
 #[test]
 fn two_checkpoints_are_kept_and_the_log_is_needed_from_the_older_on() {
     let mut random = Random(seed());
     let scratch = tempfile::tempdir().unwrap();
-    let (mut shelf, mut story) = (shelf(scratch.path()), Story::random(&mut random, 50));
+    let (mut manifest_set, mut story) = (manifest_set(scratch.path()), Story::random(&mut random, 50));
     let mut ends = vec![0, 0];
     for _ in 0..6 {
-        write(&mut shelf, &story.window).unwrap();
+        write(&mut manifest_set, &story.window).unwrap();
         ends.push(story.window.end.end);
-        assert_eq!(shelf.log_from(), ends[ends.len() - 2]);
+        assert_eq!(manifest_set.log_from(), ends[ends.len() - 2]);
         let manifests = fs::read_dir(scratch.path().join("checkpoint")).unwrap();
         let manifests = manifests
             .filter(|entry| entry.as_ref().unwrap().file_name().to_str().unwrap().starts_with("manifest-"));
@@ -283,7 +286,7 @@ fn two_checkpoints_are_kept_and_the_log_is_needed_from_the_older_on() {
 fn one_that_was_given_up_is_gone_before_the_next_is_made() {
     let mut random = Random(seed());
     let scratch = tempfile::tempdir().unwrap();
-    let (mut made, mut story) = (shelf(scratch.path()), Story::random(&mut random, 50));
+    let (mut made, mut story) = (manifest_set(scratch.path()), Story::random(&mut random, 50));
     for _ in 0..2 {
         write(&mut made, &story.window).unwrap();
         story.window.clear();
@@ -293,10 +296,10 @@ fn one_that_was_given_up_is_gone_before_the_next_is_made() {
     let damaged = made.newest().unwrap().clone();
     let folder = scratch.path().join("checkpoint");
     fs::remove_file(folder.join(damaged.runs[0].name())).unwrap();
-    let (mut shelf, _) = Shelf::open(Arc::new(Folder::at(folder.clone())), ID).unwrap();
-    let (_, loaded) = shelf.load_newest(&mut Vec::new(), &mut |_| {}).unwrap().unwrap();
-    shelf.start_from(loaded.openings);
-    let mut window = Window { end: shelf.frontier().tip(), ..Window::default() };
+    let (mut manifest_set, _) = ManifestSet::open(Arc::new(DirFiles::at(folder.clone())), ID).unwrap();
+    let (_, loaded) = manifest_set.load_newest(&mut Vec::new(), &mut |_| {}).unwrap().unwrap();
+    manifest_set.start_from(loaded.openings);
+    let mut window = Window { end: manifest_set.frontier().tip(), ..Window::default() };
     let opened = Record::Opened { epoch: 2, at_unix_ms: EPOCH_2020_MS };
     let encoded = Encoded::new(&opened).unwrap();
     window.push(window.end.end, encoded.as_bytes());
@@ -306,12 +309,12 @@ fn one_that_was_given_up_is_gone_before_the_next_is_made() {
         looked = !folder.join(damaged.name()).exists();
         true
     };
-    shelf.write(&window, &Retention::default(), &|| false, durable).unwrap();
+    manifest_set.write(&window, &Retention::default(), &|| false, durable).unwrap();
     assert!(looked, "a manifest that was given up is still there");
 }
 
 /// A folder that nothing can be removed from.
-struct Sticky(Folder);
+struct Sticky(DirFiles);
 
 impl Files for Sticky {
     fn list(&self) -> io::Result<Vec<String>> {
@@ -338,43 +341,43 @@ impl Files for Sticky {
 fn leftovers_that_cannot_be_removed_stop_no_checkpoint() {
     let mut random = Random(seed());
     let scratch = tempfile::tempdir().unwrap();
-    let folder = || Folder::at(scratch.path().join("checkpoint"));
-    let (mut shelf, _) = Shelf::open(Arc::new(Sticky(folder())), ID).unwrap();
+    let folder = || DirFiles::at(scratch.path().join("checkpoint"));
+    let (mut manifest_set, _) = ManifestSet::open(Arc::new(Sticky(folder())), ID).unwrap();
     let mut story = Story::random(&mut random, 50);
     for _ in 0..4 {
-        write(&mut shelf, &story.window).unwrap();
+        write(&mut manifest_set, &story.window).unwrap();
         story.window.bytes.clear();
         (0..50).for_each(|_| story.step(&mut random));
     }
-    let (shelf, _) = Shelf::open(Arc::new(folder()), ID).unwrap();
-    assert!(shelf.tidy().unwrap() > 0, "they are removed once they can be");
-    load(&*shelf.files, shelf.newest().unwrap(), &mut |_| {}).unwrap();
+    let (manifest_set, _) = ManifestSet::open(Arc::new(folder()), ID).unwrap();
+    assert!(manifest_set.tidy().unwrap() > 0, "they are removed once they can be");
+    load(&*manifest_set.files, manifest_set.newest().unwrap(), &mut |_| {}).unwrap();
 }
 
 #[test]
 fn what_is_being_copied_stays_until_it_is_copied() {
     let mut random = Random(seed());
     let scratch = tempfile::tempdir().unwrap();
-    let (mut shelf, mut story) = (shelf(scratch.path()), Story::random(&mut random, 50));
-    write(&mut shelf, &story.window).unwrap();
-    let pinned = shelf.pins().lock().pin();
+    let (mut manifest_set, mut story) = (manifest_set(scratch.path()), Story::random(&mut random, 50));
+    write(&mut manifest_set, &story.window).unwrap();
+    let pinned = manifest_set.pins().lock().pin();
     let from = story.window.end.end;
     for _ in 0..5 {
         story.window.bytes.clear();
         (0..50).for_each(|_| story.step(&mut random));
-        write(&mut shelf, &story.window).unwrap();
+        write(&mut manifest_set, &story.window).unwrap();
     }
-    load(&*shelf.files, &pinned[0], &mut |_| {}).unwrap();
-    assert_eq!(shelf.log_from(), from);
-    shelf.pins().lock().unpin(&pinned);
-    assert!(shelf.tidy().unwrap() > 0 && shelf.log_from() > from);
-    assert!(load(&*shelf.files, &pinned[0], &mut |_| {}).is_err());
+    load(&*manifest_set.files, &pinned[0], &mut |_| {}).unwrap();
+    assert_eq!(manifest_set.log_from(), from);
+    manifest_set.pins().lock().unpin(&pinned);
+    assert!(manifest_set.tidy().unwrap() > 0 && manifest_set.log_from() > from);
+    assert!(load(&*manifest_set.files, &pinned[0], &mut |_| {}).is_err());
 }
 
 #[test]
 fn a_manifest_has_room_for_the_longest_ledger() {
     let scratch = tempfile::tempdir().unwrap();
-    let files = Folder::at(scratch.path().join("checkpoint"));
+    let files = DirFiles::at(scratch.path().join("checkpoint"));
     let most = u64::MAX;
     let run =
         RunRef { kind: Kind::Ledger, number: most, bytes: most, entries: most, latest_ms: most, hash: most };
@@ -388,8 +391,8 @@ fn a_manifest_has_room_for_the_longest_ledger() {
 fn a_ledger_says_what_its_windows_did_however_often_they_were_merged() {
     let random = &mut Random(seed());
     let scratch = tempfile::tempdir().unwrap();
-    let mut shelf = shelf(scratch.path());
-    let kept = ledger::Kept { time: std::time::Duration::from_secs(3_600), bytes_max: u64::MAX };
+    let mut manifest_set = manifest_set(scratch.path());
+    let kept = ledger::LedgerKept { time: std::time::Duration::from_secs(3_600), bytes_max: u64::MAX };
     let retention = Retention { ledger: Some(kept), ..Retention::default() };
     let story = Story::random(random, 1_500);
     let (mut window, mut from) = (Window::default(), 0);
@@ -406,15 +409,15 @@ fn a_ledger_says_what_its_windows_did_however_often_they_were_merged() {
         window.push(from, &chunk);
         (window.end, from) = (Tip { end, hash: end * 31 }, end);
         if random.below(4) == 0 {
-            shelf.write(&window, &retention, &|| false, |_| true).unwrap();
+            manifest_set.write(&window, &retention, &|| false, |_| true).unwrap();
             window.clear();
         }
     }
-    shelf.write(&window, &retention, &|| false, |_| true).unwrap();
-    let newest = shelf.newest().unwrap();
+    manifest_set.write(&window, &retention, &|| false, |_| true).unwrap();
+    let newest = manifest_set.newest().unwrap();
     assert!(newest.of(Kind::Ledger).len() <= 12);
     let (mut bytes, mut at, mut told) = (Vec::new(), 0, (0, 0));
-    for stretch in ledger::Stretches::of(&*shelf.files, newest.of(Kind::Ledger)) {
+    for stretch in ledger::Stretches::of(&*manifest_set.files, newest.of(Kind::Ledger)) {
         let stretch = stretch.unwrap();
         assert_eq!((stretch.start, (stretch.epoch, stretch.opened_at.0)), (at, told));
         for record in Records::new(&stretch.records, at) {

@@ -13,15 +13,15 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
-use super::CheckpointError;
+use super::RunError;
 use super::files::Files;
 use super::manifest::Manifest;
-use super::shelf::{Pins, Retention, Shelf};
+use super::manifest_set::{ManifestSet, Pins, Retention};
 use super::window::{WINDOW_BYTES_MAX, Window};
 use crate::config::Config;
-use crate::log::directory::{Identity, Place};
+use crate::log::directory::{Identity, OwnedDirectory};
 use crate::log::group::Group;
-use crate::log::writer::Shared;
+use crate::log::writer::LogShared;
 
 /// Windows that may be waiting before the fold is held back, or an opening makes a checkpoint itself.
 pub(crate) const WINDOWS_MAX: usize = 4;
@@ -48,7 +48,7 @@ struct Intake {
 
 /// Checkpoints made, and the bytes of the last and of its ledger.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Made {
+pub(crate) struct CheckpointTotals {
     pub count: u64,
     pub bytes: u64,
     pub ledger_bytes: u64,
@@ -56,9 +56,9 @@ pub(crate) struct Made {
 
 /// What is told of checkpoints.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Progress {
+pub(crate) struct CheckpointProgress {
     pub done: u64,
-    pub made: Made,
+    pub made: CheckpointTotals,
     pub failure: Option<Arc<str>>,
     pub under_way: bool,
 }
@@ -85,33 +85,33 @@ pub(crate) struct Checkpointer {
     changed: Condvar,
     window_bytes: usize,
     retention: Retention,
-    made: Mutex<Made>,
+    made: Mutex<CheckpointTotals>,
     pins: Arc<Mutex<Pins>>,
     files: Arc<dyn Files>,
     identity: Identity,
     /// Of the directory.
-    pub place: Place,
+    pub place: OwnedDirectory,
 }
 
 impl Checkpointer {
-    /// Goes on from the newest checkpoint of `shelf`, behind which the log had `window`.
+    /// Goes on from the newest checkpoint of `manifest_set`, behind which the log had `window`.
     pub(crate) fn new(
         config: &Config,
         identity: Identity,
-        place: Place,
-        shelf: &Shelf,
+        place: OwnedDirectory,
+        manifest_set: &ManifestSet,
         window: Window,
     ) -> Self {
-        let done = shelf.frontier().position;
-        let (_, ledger_bytes) = shelf.newest().map_or((0, 0), Manifest::bytes);
+        let done = manifest_set.frontier().position;
+        let (_, ledger_bytes) = manifest_set.newest().map_or((0, 0), Manifest::bytes);
         Checkpointer {
             intake: Mutex::new(Intake { window, done, ..Intake::default() }),
             changed: Condvar::new(),
             window_bytes: config.checkpoint_bytes,
             retention: Retention::of(config),
-            made: Mutex::new(Made { ledger_bytes, ..Made::default() }),
-            pins: shelf.pins(),
-            files: Arc::clone(&shelf.files),
+            made: Mutex::new(CheckpointTotals { ledger_bytes, ..CheckpointTotals::default() }),
+            pins: manifest_set.pins(),
+            files: Arc::clone(&manifest_set.files),
             identity,
             place,
         }
@@ -186,19 +186,19 @@ impl Checkpointer {
         Pinned { manifests, files, identity: self.identity, pins }
     }
 
-    pub(crate) fn progress(&self) -> Progress {
+    pub(crate) fn progress(&self) -> CheckpointProgress {
         let Intake { done, ref failure, under_way, .. } = *self.intake.lock();
         let made = *self.made.lock();
-        Progress { done, made, failure: failure.clone(), under_way }
+        CheckpointProgress { done, made, failure: failure.clone(), under_way }
     }
 
     /// The thread's whole life.
-    pub(crate) fn run(&self, mut shelf: Shelf, log: &Shared) {
+    pub(crate) fn run(&self, mut manifest_set: ManifestSet, log: &LogShared) {
         while let Some(window) = self.next_window() {
-            match self.turn(&mut shelf, &window, log) {
+            match self.turn(&mut manifest_set, &window, log) {
                 Ok(()) => {}
                 // Or the log has failed: there will be no more of it.
-                Err(CheckpointError::Stopped) => return self.end(),
+                Err(RunError::Stopped) => return self.end(),
                 Err(error) => self.failed(window, &error),
             }
         }
@@ -207,29 +207,29 @@ impl Checkpointer {
     /// One checkpoint, of a window.
     pub(crate) fn turn(
         &self,
-        shelf: &mut Shelf,
+        manifest_set: &mut ManifestSet,
         window: &Window,
-        log: &Shared,
-    ) -> Result<(), CheckpointError> {
+        log: &LogShared,
+    ) -> Result<(), RunError> {
         // Another's files may have the same names there.
-        self.place.check().map_err(CheckpointError::io("checkpoint", "looking for it"))?;
-        self.turn_once_durable(shelf, window, log, |position| log.sync_up_to(position))
+        self.place.check().map_err(RunError::io("checkpoint", "looking for it"))?;
+        self.turn_once_durable(manifest_set, window, log, |position| log.sync_up_to(position))
     }
 
     /// The same; `durable` waits until the log is durable up to a position, or says that it never will be.
     pub(crate) fn turn_once_durable(
         &self,
-        shelf: &mut Shelf,
+        manifest_set: &mut ManifestSet,
         window: &Window,
-        log: &Shared,
+        log: &LogShared,
         durable: impl FnOnce(u64) -> bool,
-    ) -> Result<(), CheckpointError> {
-        shelf.write(window, &self.retention, &|| self.has_ended(), durable)?;
-        log.cut_below(shelf.log_from());
-        let (bytes, ledger_bytes) = shelf.newest().map_or((0, 0), Manifest::bytes);
+    ) -> Result<(), RunError> {
+        manifest_set.write(window, &self.retention, &|| self.has_ended(), durable)?;
+        log.cut_below(manifest_set.log_from());
+        let (bytes, ledger_bytes) = manifest_set.newest().map_or((0, 0), Manifest::bytes);
         {
             let mut made = self.made.lock();
-            *made = Made { count: made.count + 1, bytes, ledger_bytes };
+            *made = CheckpointTotals { count: made.count + 1, bytes, ledger_bytes };
         }
         let mut intake = self.intake.lock();
         intake.done = window.end.end;
@@ -275,15 +275,14 @@ impl Checkpointer {
     }
 
     /// Keeps the window of a checkpoint that has failed for the next.
-    pub(crate) fn put_back(&self, mut window: Window, error: &CheckpointError) {
+    pub(crate) fn put_back(&self, mut window: Window, error: &RunError) {
         let mut intake = self.intake.lock();
         window.append(std::mem::take(&mut intake.window));
         intake.window = window;
         intake.failures += 1;
         intake.under_way = false;
         intake.failure = Some(error.to_string().into());
-        let is_hopeless =
-            matches!(error, CheckpointError::Contradiction { .. } | CheckpointError::Damaged { .. });
+        let is_hopeless = matches!(error, RunError::Contradiction { .. } | RunError::Damaged { .. });
         if is_hopeless || intake.window.bytes.len() > WINDOW_BYTES_MAX {
             intake.gave_up = true;
             intake.window = Window::default();
@@ -291,7 +290,7 @@ impl Checkpointer {
         self.changed.notify_all();
     }
 
-    fn failed(&self, window: Window, error: &CheckpointError) {
+    fn failed(&self, window: Window, error: &RunError) {
         self.put_back(window, error);
         let mut intake = self.intake.lock();
         if intake.gave_up {
@@ -310,7 +309,7 @@ mod tests {
     use std::thread;
 
     use super::*;
-    use crate::checkpoint::files::Folder;
+    use crate::checkpoint::files::DirFiles;
     use crate::log::directory::Directory;
     use crate::log::group::Payload;
 
@@ -319,15 +318,14 @@ mod tests {
     /// One whose first checkpoint has failed.
     fn failed() -> Checkpointer {
         let directory = Directory::nowhere(Identity::random()).unwrap();
-        let files = Arc::new(Folder::at("/nowhere".into()));
-        let (shelf, _) = Shelf::open(files, directory.identity.id).unwrap();
+        let files = Arc::new(DirFiles::at("/nowhere".into()));
+        let (manifest_set, _) = ManifestSet::open(files, directory.identity.id).unwrap();
         let config = Config::default().checkpoint_bytes(WINDOW_BYTES);
         let (identity, place) = (directory.identity, directory.place().unwrap());
-        let checkpointer = Checkpointer::new(&config, identity, place, &shelf, Window::default());
+        let checkpointer = Checkpointer::new(&config, identity, place, &manifest_set, Window::default());
         checkpointer.take_in(&group());
         let window = checkpointer.due_window(false).unwrap();
-        checkpointer
-            .put_back(window, &CheckpointError::io("ops-1", "creating it")(io::ErrorKind::Other.into()));
+        checkpointer.put_back(window, &RunError::io("ops-1", "creating it")(io::ErrorKind::Other.into()));
         checkpointer
     }
 

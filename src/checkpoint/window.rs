@@ -6,15 +6,15 @@
 //!
 //! How a slot's earlier holds went is not looked at: an opening and a verification, which fold the log itself, judge that.
 
-use super::CheckpointError;
-use super::entry::{Entry, Happened, HoldEntry, LevelEntry, NameEntry, OpEntry, push_step};
+use super::RunError;
+use super::entry::{HoldDelta, HoldRow, LevelRow, NameRow, OpRow, RunEntry, push_step};
 use super::files::Files;
 use super::manifest::Frontier;
 use super::run::{RunRef, RunWriter};
 use crate::clock::Timestamp;
 use crate::fold::hold::{self, FoldedHold, Wrong};
 use crate::fold::pages::Pages;
-use crate::log::lines::Beside;
+use crate::log::lines::LinePair;
 use crate::log::record::{Batch, Logged, Record, Records};
 use crate::log::scan::Tip;
 
@@ -86,7 +86,7 @@ pub(crate) struct Digested {
 
 /// The time and the opening of records, which the log says once for all that follow.
 #[derive(Clone, Copy)]
-struct Told {
+struct SaidOnce {
     opened_at: Timestamp,
     epoch: u32,
 }
@@ -99,18 +99,18 @@ pub(crate) fn digest(
     files: &dyn Files,
     number: u64,
     stopped: &dyn Fn() -> bool,
-) -> Result<Digested, CheckpointError> {
+) -> Result<Digested, RunError> {
     let mut digest = Digest::new(before, openings, Runs { files, number, written: Vec::new() });
     let (mut records, mut batch) = (Records::new(&window.bytes, before.position), Batch::new());
     let mut offset = 0;
-    while records.next_batch(&mut batch, |record| digest.books.glance(record)) {
+    while records.next_batch(&mut batch, |record| digest.books.prefetch(record)) {
         for logged in batch.drain(..) {
             let logged =
                 logged.map_err(|_| contradiction(digest.frontier.position, "bytes that are not a record"))?;
             digest.record(offset, &logged)?;
             offset += logged.bytes.len();
             if digest.frontier.records.is_multiple_of(4_096) && stopped() {
-                return Err(CheckpointError::Stopped);
+                return Err(RunError::Stopped);
             }
         }
     }
@@ -123,9 +123,9 @@ pub(crate) fn digest(
 /// A window that is being read.
 struct Digest<'a> {
     frontier: Frontier,
-    told: Told,
+    told: SaidOnce,
     /// Each opening, by the offset of the first record that it told.
-    openings_told: Vec<(usize, Told)>,
+    openings_told: Vec<(usize, SaidOnce)>,
     openings: &'a mut Openings,
     books: Books,
     /// What happened to holds: a slot, and the record's offset, in 32 bits each.
@@ -133,13 +133,13 @@ struct Digest<'a> {
     /// The offset of the record that made each slot's last hold.
     made_last: Pages<u32, 4_096>,
     runs: Runs<'a>,
-    names: Option<RunWriter<NameEntry>>,
-    ops: Option<RunWriter<OpEntry>>,
+    names: Option<RunWriter<NameRow>>,
+    ops: Option<RunWriter<OpRow>>,
 }
 
 impl<'a> Digest<'a> {
     fn new(before: &Frontier, openings: &'a mut Openings, runs: Runs<'a>) -> Self {
-        let told = Told { opened_at: Timestamp(before.opened_at_ms), epoch: before.epoch };
+        let told = SaidOnce { opened_at: Timestamp(before.opened_at_ms), epoch: before.epoch };
         Digest {
             frontier: *before,
             told,
@@ -154,7 +154,7 @@ impl<'a> Digest<'a> {
         }
     }
 
-    fn record(&mut self, offset: usize, logged: &Logged<'_>) -> Result<(), CheckpointError> {
+    fn record(&mut self, offset: usize, logged: &Logged<'_>) -> Result<(), RunError> {
         let Logged { position, ref record, bytes } = *logged;
         let wrong = |what: &str| contradiction(position, what);
         if !record.is_sane() {
@@ -164,16 +164,16 @@ impl<'a> Digest<'a> {
         at.map_or(Ok(()), hold::check_time).map_err(wrong)?;
         match *record {
             Record::Opened { epoch, at_unix_ms } => {
-                self.told = Told { epoch, opened_at: Timestamp(at_unix_ms) };
+                self.told = SaidOnce { epoch, opened_at: Timestamp(at_unix_ms) };
                 self.openings_told.push((offset, self.told));
             }
             Record::Declare { key, sku, location } => {
-                self.runs.put(&mut self.names, &NameEntry::new(key, sku, location))?;
+                self.runs.put(&mut self.names, &NameRow::new(key, sku, location))?;
             }
-            _ => match record.alone() {
-                Some(one) => self.books.apply(one, record),
-                None => record.touched().for_each(|one| self.books.apply(one, record)),
-            },
+            _ => record.touch(|LinePair { key, first, second }| {
+                self.books.of(key).apply(record, first, second);
+                Ok(())
+            })?,
         }
         if let Some(place) = record.place() {
             hold::check(place).map_err(wrong)?;
@@ -185,7 +185,7 @@ impl<'a> Digest<'a> {
         }
         if record.op().is_some() {
             let epoch = record.place().map_or(self.told.epoch, |place| self.openings.get(place.slot));
-            let op = OpEntry { position, at: at.unwrap_or_default(), epoch, record: bytes.into() };
+            let op = OpRow { position, at: at.unwrap_or_default(), epoch, record: bytes.into() };
             self.runs.put(&mut self.ops, &op)?;
         }
         self.frontier.position = position;
@@ -199,7 +199,7 @@ impl<'a> Digest<'a> {
         window: &Window,
         before: &Frontier,
         stopped: &dyn Fn() -> bool,
-    ) -> Result<Digested, CheckpointError> {
+    ) -> Result<Digested, RunError> {
         let mut runs = self.runs;
         runs.finish(self.names)?;
         runs.finish(self.ops)?;
@@ -220,12 +220,12 @@ impl<'a> Digest<'a> {
             runs.put(&mut run, &entry)?;
             slots += 1;
             if slots.is_multiple_of(4_096) && stopped() {
-                return Err(CheckpointError::Stopped);
+                return Err(RunError::Stopped);
             }
         }
         runs.finish(run)?;
 
-        let Told { opened_at, epoch } = self.told;
+        let SaidOnce { opened_at, epoch } = self.told;
         let frontier = Frontier { hash: window.end.hash, epoch, opened_at_ms: opened_at.0, ..self.frontier };
         Ok(Digested { runs: runs.written, frontier })
     }
@@ -234,20 +234,16 @@ impl<'a> Digest<'a> {
 /// What a window does to books.
 #[derive(Default)]
 struct Books {
-    entries: Vec<LevelEntry>,
+    entries: Vec<LevelRow>,
     /// By key: one more than where its entry is.
     places: Pages<u32, 4_096>,
 }
 
 impl Books {
-    fn apply(&mut self, Beside { key, first, second }: Beside, record: &Record<'_>) {
-        self.of(key).apply(record, first, second);
-    }
-
-    fn of(&mut self, key: u32) -> &mut LevelEntry {
+    fn of(&mut self, key: u32) -> &mut LevelRow {
         let mut place = self.places.get(key).copied().unwrap_or(0);
         if place == 0 {
-            self.entries.push(LevelEntry { key, ..LevelEntry::default() });
+            self.entries.push(LevelRow { key, ..LevelRow::default() });
             place = self.entries.len() as u32;
             self.places.set(key, place);
         }
@@ -255,12 +251,12 @@ impl Books {
     }
 
     /// Something of the book that `record` touches first, to have it near.
-    fn glance(&self, record: &Record<'_>) -> u64 {
+    fn prefetch(&self, record: &Record<'_>) -> u64 {
         let place = record.stock_key().and_then(|key| self.places.get(key)).copied().unwrap_or(0) as usize;
         self.entries.get(place.wrapping_sub(1)).map_or(0, |entry| entry.level.held as u64)
     }
 
-    fn in_order(mut self) -> Vec<LevelEntry> {
+    fn in_order(mut self) -> Vec<LevelRow> {
         self.entries.sort_unstable_by_key(|entry| entry.key);
         self.entries
     }
@@ -268,9 +264,9 @@ impl Books {
 
 /// What the records at these offsets, of one slot and in order, come to: the one that made its last hold comes first, if
 /// one did.
-fn happened(window: &Window, steps: &[u64], openings_told: &[(usize, Told)]) -> Result<HoldEntry, Wrong> {
+fn happened(window: &Window, steps: &[u64], openings_told: &[(usize, SaidOnce)]) -> Result<HoldRow, Wrong> {
     let slot = (steps[0] >> 32) as u32;
-    let mut what = Happened::Then(Vec::new());
+    let mut what = HoldDelta::Steps(Vec::new());
     for step in steps {
         let offset = *step as u32 as usize;
         let told = openings_told[openings_told.partition_point(|(from, _)| *from <= offset) - 1].1;
@@ -279,16 +275,16 @@ fn happened(window: &Window, steps: &[u64], openings_told: &[(usize, Told)]) -> 
         let at = record.time(told.opened_at);
         let made = FoldedHold::made(&record, at.unwrap_or_default(), told.epoch, None)?;
         match (made, &mut what) {
-            (Some(hold), what) => *what = Happened::Made(hold),
-            (None, Happened::Made(hold)) => hold.apply(&record, at)?,
-            (None, Happened::Then(steps)) => push_step(steps, &record, at),
+            (Some(hold), what) => *what = HoldDelta::Made(hold),
+            (None, HoldDelta::Made(hold)) => hold.apply(&record, at)?,
+            (None, HoldDelta::Steps(steps)) => push_step(steps, &record, at),
         }
     }
-    Ok(HoldEntry { slot, what })
+    Ok(HoldRow { slot, what })
 }
 
-fn contradiction(position: u64, what: &str) -> CheckpointError {
-    CheckpointError::Contradiction { position, what: what.to_owned() }
+fn contradiction(position: u64, what: &str) -> RunError {
+    RunError::Contradiction { position, what: what.to_owned() }
 }
 
 /// The runs that are being written: none before its first entry.
@@ -299,7 +295,7 @@ struct Runs<'a> {
 }
 
 impl Runs<'_> {
-    fn put<E: Entry>(&self, run: &mut Option<RunWriter<E>>, entry: &E) -> Result<(), CheckpointError> {
+    fn put<E: RunEntry>(&self, run: &mut Option<RunWriter<E>>, entry: &E) -> Result<(), RunError> {
         let writer = match run {
             Some(writer) => writer,
             None => run.insert(RunWriter::create(self.files, self.number)?),
@@ -307,7 +303,7 @@ impl Runs<'_> {
         writer.put(entry)
     }
 
-    fn finish<E: Entry>(&mut self, run: Option<RunWriter<E>>) -> Result<(), CheckpointError> {
+    fn finish<E: RunEntry>(&mut self, run: Option<RunWriter<E>>) -> Result<(), RunError> {
         if let Some(run) = run {
             self.written.push(run.finish()?);
         }

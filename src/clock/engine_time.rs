@@ -9,7 +9,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::kept::KeptFile;
-use super::steer::{self, Line};
+use super::steer::{self, SteerLine};
 use super::{Clock, Look, Timestamp};
 
 /// How far off the file `clock` may be while the engine runs: after a kill, engine time is out by as much.
@@ -20,7 +20,7 @@ pub(crate) struct EngineTime {
     clock: Arc<dyn Clock>,
     /// How far ahead the wall may be and be followed.
     jump_max_ms: u64,
-    /// The [`Line`] in force. Not explored by loom: one word, and each line is swapped in for the one before.
+    /// The [`SteerLine`] in force. Not explored by loom: one word, and each line is swapped in for the one before.
     line: AtomicU64,
     watched: Mutex<Watched>,
     kept: Mutex<Option<KeptFile>>,
@@ -66,20 +66,20 @@ impl EngineTime {
         let went_on = kept.as_ref().and_then(|kept| kept.engine_time(&look));
         let engine = went_on.unwrap_or(look.wall).max(last);
         let jump_max_ms = super::millis_ceil(jump_max);
-        let line = AtomicU64::new(Line::begin(look.steady, engine).word());
+        let line = AtomicU64::new(SteerLine::begin(look.steady, engine).word());
         let watched = Mutex::new(Watched { look, engine, jumps: 0 });
         let time = EngineTime { clock, jump_max_ms, line, watched, kept: Mutex::new(kept) };
         time.keep();
         time
     }
 
-    fn line(&self) -> Line {
+    fn line(&self) -> SteerLine {
         // Acquire: pairs with the swap that put the line there, so that the clock, read after it, is not before it.
-        Line::of_word(self.line.load(Ordering::Acquire))
+        SteerLine::of_word(self.line.load(Ordering::Acquire))
     }
 
     /// Swaps in the next line, if the one it follows from is still in force.
-    fn swap(&self, from: Line, to: Line) -> bool {
+    fn swap(&self, from: SteerLine, to: SteerLine) -> bool {
         // Release: the clock was read before; see `line`. Relaxed: who fails loads again.
         let swapped =
             self.line.compare_exchange(from.word(), to.word(), Ordering::Release, Ordering::Relaxed);
@@ -164,7 +164,7 @@ impl EngineTime {
 
 impl Watched {
     /// The next line. A clock that runs backwards, which none must, stands still in it.
-    fn steer(&self, line: Line, look: &Look, jump_max_ms: u64) -> Line {
+    fn steer(&self, line: SteerLine, look: &Look, jump_max_ms: u64) -> SteerLine {
         line.steer(look, jump_max_ms).step(look.steady, self.engine)
     }
 

@@ -22,15 +22,15 @@ const BYTES: usize = 44;
 
 /// Engine time at a moment of the machine's uptime.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Kept {
+struct KeptTime {
     boot: u128,
     uptime_ms: u64,
     engine: Timestamp,
 }
 
-impl Kept {
-    fn new(uptime: Uptime, engine: Timestamp) -> Kept {
-        Kept { boot: uptime.boot, uptime_ms: uptime.since.as_millis() as u64, engine }
+impl KeptTime {
+    fn new(uptime: Uptime, engine: Timestamp) -> KeptTime {
+        KeptTime { boot: uptime.boot, uptime_ms: uptime.since.as_millis() as u64, engine }
     }
 
     /// Engine time now, if the machine is up since, and it is one that a clock may say. Rounded up, so that it does not
@@ -53,11 +53,11 @@ impl Kept {
         out
     }
 
-    fn decode(bytes: &[u8; BYTES]) -> Option<Kept> {
+    fn decode(bytes: &[u8; BYTES]) -> Option<KeptTime> {
         let number = |from: usize| bytes[from..].first_chunk().copied().map(u64::from_le_bytes);
         let whole = bytes[40..] == crc32fast::hash(&bytes[..40]).to_le_bytes();
         let ours = bytes[..4] == MAGIC && bytes[4..6] == FORMAT.to_le_bytes();
-        (whole && ours).then_some(Kept {
+        (whole && ours).then_some(KeptTime {
             boot: u128::from_le_bytes(*bytes[8..].first_chunk()?),
             uptime_ms: number(24)?,
             engine: Timestamp(number(32)?),
@@ -69,7 +69,7 @@ impl Kept {
 #[derive(Debug)]
 pub(crate) struct KeptFile {
     file: File,
-    kept: Option<Kept>,
+    kept: Option<KeptTime>,
 }
 
 impl KeptFile {
@@ -77,7 +77,7 @@ impl KeptFile {
     pub(crate) fn open(path: &Path) -> io::Result<KeptFile> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
         let mut bytes = [0; BYTES];
-        let kept = file.read_exact_at(&mut bytes, 0).ok().and_then(|()| Kept::decode(&bytes));
+        let kept = file.read_exact_at(&mut bytes, 0).ok().and_then(|()| KeptTime::decode(&bytes));
         Ok(KeptFile { file, kept })
     }
 
@@ -93,7 +93,7 @@ impl KeptFile {
         if self.engine_time(look).is_some_and(|kept| kept.0.abs_diff(engine.0) <= slack_ms) {
             return;
         }
-        let kept = Kept::new(uptime, engine);
+        let kept = KeptTime::new(uptime, engine);
         if self.file.write_all_at(&kept.encode(), 0).is_ok() {
             self.kept = Some(kept);
         }
@@ -106,7 +106,7 @@ mod tests {
 
     use super::*;
 
-    const KEPT: Kept = Kept { boot: 7, uptime_ms: 5_000, engine: Timestamp(1_800_000_000_000) };
+    const KEPT: KeptTime = KeptTime { boot: 7, uptime_ms: 5_000, engine: Timestamp(1_800_000_000_000) };
 
     fn up(boot: u128, ms: u64) -> Uptime {
         Uptime { boot, since: Duration::from_millis(ms) }
@@ -119,7 +119,7 @@ mod tests {
         assert_eq!(KEPT.at(up(8, 8_000)), None, "another start of the machine");
         assert_eq!(KEPT.at(up(7, 4_000)), None, "uptime does not fall");
         for engine_ms in [CLOCK_MAX_MS - 1_000, u64::MAX] {
-            let kept = Kept { engine: Timestamp(engine_ms), ..KEPT };
+            let kept = KeptTime { engine: Timestamp(engine_ms), ..KEPT };
             assert_eq!(kept.at(up(7, 6_000)), None, "a time behind which no log could be read again");
         }
     }
@@ -127,11 +127,11 @@ mod tests {
     #[test]
     fn what_is_damaged_says_nothing() {
         let bytes = KEPT.encode();
-        assert_eq!(Kept::decode(&bytes), Some(KEPT));
+        assert_eq!(KeptTime::decode(&bytes), Some(KEPT));
         for bit in 0..bytes.len() * 8 {
             let mut flipped = bytes;
             flipped[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(Kept::decode(&flipped), None, "bit {bit}");
+            assert_eq!(KeptTime::decode(&flipped), None, "bit {bit}");
         }
     }
 

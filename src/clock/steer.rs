@@ -34,7 +34,7 @@ const _: () = assert!(SLOWER_MAX_MS < 1 << (SLEW_BITS - 1) && FASTER_MAX_MS < 1 
 /// The number comes round every 4.7 hours. A line from just so long ago, with none since, is taken for this period's:
 /// then it is valid once more, since engine time has only gone on as fast as the steady clock meanwhile.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Line {
+pub(crate) struct SteerLine {
     /// How far engine time is ahead of steady time when the period begins: 69 years, either way.
     ahead_ms: i64,
     /// How much further when it ends.
@@ -56,16 +56,16 @@ pub(crate) fn ahead_ms(a: Timestamp, b: Timestamp) -> i64 {
     signed(a.0).saturating_sub(signed(b.0))
 }
 
-impl Line {
+impl SteerLine {
     /// Of the period that `steady` is in.
-    fn new(steady: Timestamp, ahead_ms: i64, slew_ms: i64) -> Line {
+    fn new(steady: Timestamp, ahead_ms: i64, slew_ms: i64) -> SteerLine {
         let most = (1 << (AHEAD_BITS - 1)) - 1;
-        Line { ahead_ms: ahead_ms.clamp(-most, most), slew_ms, number: number(steady) }
+        SteerLine { ahead_ms: ahead_ms.clamp(-most, most), slew_ms, number: number(steady) }
     }
 
     /// Engine time begins at `engine`.
-    pub(crate) fn begin(steady: Timestamp, engine: Timestamp) -> Line {
-        Line::new(steady, ahead_ms(engine, steady), 0)
+    pub(crate) fn begin(steady: Timestamp, engine: Timestamp) -> SteerLine {
+        SteerLine::new(steady, ahead_ms(engine, steady), 0)
     }
 
     pub(crate) fn word(self) -> u64 {
@@ -74,8 +74,8 @@ impl Line {
             | self.number
     }
 
-    pub(crate) fn of_word(word: u64) -> Line {
-        Line {
+    pub(crate) fn of_word(word: u64) -> SteerLine {
+        SteerLine {
             ahead_ms: word as i64 >> (SLEW_BITS + NUMBER_BITS),
             slew_ms: i64::from((word >> NUMBER_BITS) as u8 as i8),
             number: word & ((1 << NUMBER_BITS) - 1),
@@ -111,12 +111,12 @@ impl Line {
     }
 
     /// The line of the period that `steady` is in, without a look at the wall.
-    pub(crate) fn coast(self, steady: Timestamp) -> Line {
-        Line::new(steady, self.left_ms(), 0)
+    pub(crate) fn coast(self, steady: Timestamp) -> SteerLine {
+        SteerLine::new(steady, self.left_ms(), 0)
     }
 
     /// The line of the period that `look` is in.
-    pub(crate) fn steer(self, look: &Look, jump_max_ms: u64) -> Line {
+    pub(crate) fn steer(self, look: &Look, jump_max_ms: u64) -> SteerLine {
         let engine = self.coast(look.steady).at(look.steady);
         let pull_ms = match ahead_ms(look.wall, engine) {
             _ if is_unbelieved(look.wall, engine, jump_max_ms) => 0,
@@ -128,13 +128,13 @@ impl Line {
         let most = |limit_ms: i64| untold_ms / PERIOD_MS as i64 * limit_ms;
         let at_once_ms = pull_ms.clamp(-most(SLOWER_MAX_MS), most(FASTER_MAX_MS));
         let slew_ms = (pull_ms - at_once_ms).clamp(-SLOWER_MAX_MS, FASTER_MAX_MS);
-        Line::new(look.steady, self.left_ms() + at_once_ms, slew_ms)
+        SteerLine::new(look.steady, self.left_ms() + at_once_ms, slew_ms)
     }
 
     /// The line after a step ahead: engine time is `engine`, or what it was if that is later.
-    pub(crate) fn step(self, steady: Timestamp, engine: Timestamp) -> Line {
+    pub(crate) fn step(self, steady: Timestamp, engine: Timestamp) -> SteerLine {
         let now = if self.covers(steady) { self } else { self.coast(steady) };
-        if now.at(steady) >= engine { now } else { Line::begin(steady, engine) }
+        if now.at(steady) >= engine { now } else { SteerLine::begin(steady, engine) }
     }
 }
 

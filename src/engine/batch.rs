@@ -2,7 +2,7 @@
 
 use super::core::Core;
 use super::reserve::{Effort, Prepared, Wanted};
-use crate::answer::{Left, Reserved};
+use crate::answer::{Remaining, Reserved};
 use crate::error::ReserveError;
 use crate::log::record::Encoded;
 use crate::log::ring::Share;
@@ -38,13 +38,13 @@ impl Core {
             Ok(claim) => claim,
             Err(error) => {
                 for (index, _, one, _) in prepared {
-                    self.holds.vanish(one.place);
+                    self.holds.discard(one.place);
                     decided[index] = Some(Err(error.clone().into()));
                 }
                 return self.one_by_one(requests, decided);
             }
         };
-        let mut taken: Vec<(usize, Prepared<'_>, Encoded, Left)> = Vec::with_capacity(prepared.len());
+        let mut taken: Vec<(usize, Prepared<'_>, Encoded, Remaining)> = Vec::with_capacity(prepared.len());
         for (index, wanted, mut one, mut record) in prepared {
             if let Some(left) = self.take_units(&wanted, &mut one, &mut record) {
                 taken.push((index, one, record, left));

@@ -17,7 +17,7 @@ use super::core::{Core, home, span};
 use super::reserve::{Effort, reference};
 use crate::answer::ReservedCart;
 use crate::clock::Clock;
-use crate::error::{Common, ReserveError};
+use crate::error::{ReserveError, SharedError};
 use crate::hold::lines::Lines;
 use crate::hold::state::{Phase, Word};
 use crate::hold::table::{NewHold, Room};
@@ -58,7 +58,7 @@ impl Core {
     ) -> Result<(ReservedCart, Position), ReserveError> {
         let mut effort = Effort::new();
         loop {
-            self.stopped().map_err(Common::from)?;
+            self.stopped().map_err(SharedError::from)?;
             for line in &*wanted.lines {
                 if let Some(refusal) = self.would_refuse(*line, wanted.clock, &mut effort)? {
                     return Err(ReserveError::Refused(refusal));
@@ -102,15 +102,14 @@ impl Core {
         let (claim, record) = match claimed {
             Ok(claimed) => claimed,
             Err(error) => {
-                self.holds.vanish(place);
+                self.holds.discard(place);
                 return Err(error.into());
             }
         };
         // The deadline is registered before the units are taken: a refuser never misses it (F5).
-        let (timers, _, local) = self.timers_of(place.slot);
-        timers.register(&slot.timer, local, deadline);
+        self.register(place.slot, slot, deadline);
         let Some(taken) = self.take_tentatively(lines) else {
-            self.holds.vanish(place);
+            self.holds.discard(place);
             return Ok(None);
         };
         // Nothing that can fail comes after the last take: counters first, then log, then the hold is seen.

@@ -6,7 +6,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::core::Core;
 use crate::hold::lines::Lines;
-use crate::request::{CartLine, OnHold};
+use crate::request::{CartLine, HoldAction};
 use crate::types::HoldId;
 
 /// What is not longer is gathered without memory of its own: all but the lines of carts.
@@ -105,7 +105,7 @@ impl Content {
     }
 }
 
-pub(crate) fn hold_content(core: &Core, kind: u8, request: &OnHold<'_>) -> u64 {
+pub(crate) fn hold_content(core: &Core, kind: u8, request: &HoldAction<'_>) -> u64 {
     Content::of(kind).hold(request.hold).maybe(request.quantity).maybe_lines(core, request.lines).hash()
 }
 

@@ -7,16 +7,16 @@ use std::thread;
 use crate::checkpoint::thread::Checkpointer;
 use crate::clock::{Clock, EngineTime, Timestamp};
 use crate::config::{Config, Durability};
-use crate::error::{Busy, Common, Stopped};
+use crate::error::{Busy, SharedError, Stopped};
 use crate::expiry::timers::Timers;
 use crate::fold::answers::Answers;
 use crate::fold::follower::Follower;
 use crate::hold::lines::Line;
-use crate::hold::op_keys::{Answer, Began, Done, OpKeys};
+use crate::hold::op_keys::{Answer, Attempt, Done, OpKeys};
 use crate::hold::table::HoldTable;
 use crate::log::record::{Encoded, Op, Record, Span};
 use crate::log::ring::{Claim, NoClaim, Share};
-use crate::log::writer::Shared;
+use crate::log::writer::LogShared;
 use crate::metrics::{Count, Tally};
 use crate::stock::blocks::Lane;
 use crate::stock::book::{Book, Item};
@@ -24,18 +24,18 @@ use crate::stock::catalog::Catalog;
 use crate::stock::counter::PendingFull;
 use crate::types::{OpKey, Position, StockKey};
 
+use super::auto_ship::ShipRound;
 use super::transition::Pledges;
-use super::unshipped::Round;
 
 /// Shards at most; a snapshot of their timers fits on the stack.
 pub(crate) const SHARDS_MAX: usize = 16;
 
 /// A record that does not fit, which no validated request can cause.
-pub(crate) const TOO_LONG: Common = Common::ReferenceTooLong(crate::log::record::RECORD_BYTES_MAX);
+pub(crate) const TOO_LONG: SharedError = SharedError::ReferenceTooLong(crate::log::record::RECORD_BYTES_MAX);
 
 pub(crate) struct Core {
     pub config: Config,
-    pub log: Arc<Shared>,
+    pub log: Arc<LogShared>,
     pub book: Book,
     pub catalog: Catalog,
     pub holds: HoldTable,
@@ -44,7 +44,7 @@ pub(crate) struct Core {
     pub answers: Answers,
     pub follower: Follower,
     /// Over the commitments, for those that nobody ships.
-    pub round: parking_lot::Mutex<Round>,
+    pub round: parking_lot::Mutex<ShipRound>,
     /// None in memory.
     pub checkpointer: Option<Checkpointer>,
     /// One verifies at a time.
@@ -63,7 +63,7 @@ pub(crate) struct Core {
 /// Shards of an engine on this machine: about as many as threads can run at once.
 pub(crate) fn shards() -> usize {
     #[cfg(all(test, not(stockhold_loom)))]
-    if crate::simulation::steered().is_some() {
+    if crate::proofs::simulation::steered().is_some() {
         return 2;
     }
     thread::available_parallelism().map_or(1, usize::from).next_power_of_two().min(SHARDS_MAX)
@@ -73,7 +73,7 @@ pub(crate) fn shards() -> usize {
 #[inline]
 pub(crate) fn home() -> usize {
     #[cfg(all(test, not(stockhold_loom)))]
-    if let Some(client) = crate::simulation::steered() {
+    if let Some(client) = crate::proofs::simulation::steered() {
         return client;
     }
     static NEXT: AtomicUsize = AtomicUsize::new(0);
@@ -103,11 +103,11 @@ impl Core {
     }
 
     #[inline]
-    pub(crate) fn item(&self, key: StockKey) -> Result<Item<'_>, Common> {
+    pub(crate) fn item(&self, key: StockKey) -> Result<Item<'_>, SharedError> {
         if key.tag != self.answers.tag {
-            return Err(Common::ForeignKey);
+            return Err(SharedError::ForeignKey);
         }
-        self.book.get(key.index).ok_or(Common::ForeignKey)
+        self.book.get(key.index).ok_or(SharedError::ForeignKey)
     }
 
     /// Where this thread does its part of a key's work.
@@ -122,7 +122,7 @@ impl Core {
     }
 
     /// Counts and returns a `Busy`.
-    pub(crate) fn busy(&self, busy: Busy) -> Common {
+    pub(crate) fn busy(&self, busy: Busy) -> SharedError {
         self.count(match busy {
             Busy::Pending => Count::BusyPending,
             Busy::Reclaiming => Count::BusyReclaiming,
@@ -131,7 +131,7 @@ impl Core {
             Busy::Changing => Count::BusyChanging,
             Busy::Growing => Count::BusyGrowing,
         });
-        Common::Busy(busy)
+        SharedError::Busy(busy)
     }
 
     /// Why the engine takes nothing new, if so.
@@ -142,15 +142,15 @@ impl Core {
 
     /// Room in the log, before anything changes.
     #[inline]
-    pub(crate) fn claim(&self, words: u64, share: Share) -> Result<Claim<'_>, Common> {
+    pub(crate) fn claim(&self, words: u64, share: Share) -> Result<Claim<'_>, SharedError> {
         self.log.ring.claim(words, share).map_err(|no| match no {
             NoClaim::Full => self.busy(Busy::LogBehind),
-            NoClaim::Closed => Common::Stopped(self.log.poison.cause()),
+            NoClaim::Closed => SharedError::Stopped(self.log.poison.cause()),
         })
     }
 
     /// A record's bytes. It fits: requests are validated first, and the longest record is tested to fit.
-    pub(crate) fn encode(&self, record: &Record<'_>) -> Result<Encoded, Common> {
+    pub(crate) fn encode(&self, record: &Record<'_>) -> Result<Encoded, SharedError> {
         Encoded::new(record).ok_or(TOO_LONG)
     }
 
@@ -163,7 +163,7 @@ impl Core {
 
     /// Decides once for an op key. `decide` gets the op to log, and what it returns is remembered.
     #[inline]
-    pub(crate) fn once<T, E: From<Common>>(
+    pub(crate) fn once<T, E: From<SharedError>>(
         &self,
         key: Option<OpKey>,
         content: u64,
@@ -176,15 +176,15 @@ impl Core {
         T: Copy,
     {
         let Some(key) = key else { return decide(None) };
-        self.stopped().map_err(Common::from)?;
+        self.stopped().map_err(SharedError::from)?;
         match self.op_keys.begin(key, content, now) {
-            Err(Common::Busy(busy)) => Err(self.busy(busy).into()),
+            Err(SharedError::Busy(busy)) => Err(self.busy(busy).into()),
             Err(error) => Err(error.into()),
-            Ok(Began::Before(done)) => {
+            Ok(Attempt::Before(done)) => {
                 self.count(Count::Duplicates);
                 Ok((unwrap(done.answer)?, done.position))
             }
-            Ok(Began::Now(deciding)) => {
+            Ok(Attempt::Now(deciding)) => {
                 let (value, position) = decide(Some(Op::new(key.0, content, 0)))?;
                 deciding.done(Done { answer: wrap(value), position, at: now });
                 Ok((value, position))
@@ -194,14 +194,14 @@ impl Core {
 
     /// Announces that units will come back.
     #[inline]
-    pub(crate) fn announce(&self, lines: &[Line]) -> Result<Pledges<'_>, Common> {
+    pub(crate) fn announce(&self, lines: &[Line]) -> Result<Pledges<'_>, SharedError> {
         let mut back = Pledges::default();
         for line in lines {
             let announced = match self.book.get(line.key) {
                 Some(item) => back
                     .announce(item.counter, self.lane(line.key), line.units)
                     .map_err(|PendingFull| self.busy(Busy::Pending)),
-                None => Err(Common::ForeignKey),
+                None => Err(SharedError::ForeignKey),
             };
             if let Err(cause) = announced {
                 back.forgo();

@@ -1,15 +1,15 @@
 //! Time: what is due, and closing it.
 
 use super::core::{Core, SHARDS_MAX, span};
-use super::find::Seen;
-use super::told::Told;
-use super::transition::{Beaten, Change, Pledges};
+use super::hold_record::HoldChange;
+use super::lookup::HoldRead;
+use super::transition::{Beaten, HoldTransition, Pledges};
 use crate::clock::Timestamp;
-use crate::error::{Busy, Common};
+use crate::error::{Busy, SharedError};
 use crate::expiry::timers::{Fired, Slots, State, Timers, Turn};
 use crate::hold::slot::Slot;
 use crate::hold::state::{Event, No, Phase, decide};
-use crate::log::record::{Encoded, Place};
+use crate::log::record::{Encoded, HoldPlace};
 use crate::log::ring::Share;
 use crate::metrics::Count;
 use crate::stall::{self, Step};
@@ -41,32 +41,33 @@ impl Core {
     pub(crate) fn expire(
         &self,
         slot: &Slot,
-        place: Place,
+        place: HoldPlace,
         now: Timestamp,
-    ) -> Result<Option<Position>, Common> {
+    ) -> Result<Option<Position>, SharedError> {
         loop {
-            let hold = match self.seen(slot, place.generation) {
-                Seen::Here(hold) => hold,
-                Seen::Gone => return Ok(None),
-                Seen::Changing => return Err(self.busy(Busy::Changing)),
+            let hold = match self.try_read(slot, place.generation) {
+                HoldRead::Here(hold) => hold,
+                HoldRead::Gone => return Ok(None),
+                HoldRead::Changing => return Err(self.busy(Busy::Changing)),
             };
             let Ok(next) = decide(hold.word, now, Event::Expire) else { return Ok(None) };
             if hold.lines.iter().any(|line| self.book.get(line.key).is_none()) {
                 return Ok(None);
             }
             let (is_cart, ttl) = (hold.lines.len() > 1, span(now, now));
-            let told = Told::Expire { lines: hold.lines };
+            let told = HoldChange::Expire { lines: hold.lines };
             let mut record = Encoded::empty();
             let put = told.put(&mut record, is_cart, (self.at(now), place), ttl, None);
-            put.ok_or(Common::CartLines(told.back().len()))?;
+            put.ok_or(SharedError::CartLines(told.back().len()))?;
             let claim = self.claim(record.words(), Share::Keep)?;
             let (back, taken) = (self.announce(told.back())?, Pledges::default());
-            let change = Change { claim, record: &record, slot, from: hold.word, to: next, back, taken };
+            let change =
+                HoldTransition { claim, record: &record, slot, from: hold.word, to: next, back, taken };
             match change.make(|| {}) {
                 Ok(end) => {
                     self.log.bell.ring();
                     stall::at(Step::Ended);
-                    self.holds.bury(place.slot, next);
+                    self.holds.retain_expired(place.slot, next);
                     self.count(Count::Expired);
                     return Ok(Some(Position(end)));
                 }
@@ -75,10 +76,11 @@ impl Core {
         }
     }
 
+    /// Has the hold in a slot with this number expire at its deadline: before its units are taken.
     #[inline]
-    pub(crate) fn timers_of(&self, slot: u32) -> (&Timers, ShardSlots<'_>, u32) {
-        let (shard, local) = self.holds.locate(slot);
-        (&self.timers[shard], ShardSlots { core: self, shard }, local)
+    pub(crate) fn register(&self, number: u32, slot: &Slot, deadline: Timestamp) {
+        let (shard, local) = self.holds.locate(number);
+        self.timers[shard].register(&slot.timer, local, deadline);
     }
 
     /// The timers' states, whatever they say.
@@ -182,7 +184,7 @@ impl Slots for ShardSlots<'_> {
                 Err(_) => return Fired::Dead,
                 Ok(_) => {}
             }
-            match self.core.expire(item, Place { slot, generation }, now) {
+            match self.core.expire(item, HoldPlace { slot, generation }, now) {
                 Ok(Some(_)) => return Fired::Expired,
                 // A key that is not there, which no log of ours names, has no units.
                 Ok(None) if item.word() == word => return Fired::Dead,

@@ -6,22 +6,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::core::{Core, shards};
-use super::recovered::Recovered;
-use super::restore::Restored;
+use super::rebuild::Rebuilt;
+use super::replay_target::ReplayTarget;
 use super::threads::Threads;
 use super::{Engine, Inner};
 use crate::checkpoint::files::Files;
-use crate::checkpoint::shelf::Shelf;
+use crate::checkpoint::manifest_set::ManifestSet;
 use crate::checkpoint::thread::Checkpointer;
 use crate::clock::EngineTime;
 use crate::config::Config;
-use crate::error::{Common, OpenError};
+use crate::error::{OpenError, SharedError};
 use crate::expiry::timers::Timers;
 use crate::log::directory::Identity;
 use crate::log::record::Record;
 use crate::log::recovery::{LogError, LogReport, OpenLog, Replay};
 use crate::log::ring::Share;
-use crate::log::writer::Shared;
+use crate::log::writer::LogShared;
 use crate::metrics::Tally;
 use crate::types::Position;
 
@@ -93,7 +93,7 @@ impl fmt::Display for OpenReport {
 
 pub(crate) fn in_memory(config: Config) -> Result<Engine, OpenError> {
     let (id, secret) = (rand::random(), rand::random());
-    let recovered = Recovered::nothing(&config, &Identity { id, secret, segment_bytes: 0 });
+    let recovered = ReplayTarget::nothing(&config, &Identity { id, secret, segment_bytes: 0 });
     let report = LogReport { created: true, ..LogReport::default() };
     assemble(config, None, &report, id, recovered)?.start()
 }
@@ -116,7 +116,7 @@ pub(crate) fn on_log_and_files(
     files: Option<Arc<dyn Files>>,
     open: impl FnOnce(&mut dyn Replay) -> Result<(OpenLog, LogReport), LogError>,
 ) -> Result<Assembled, OpenError> {
-    let mut recovered = Recovered::before_replay(&config);
+    let mut recovered = ReplayTarget::before_replay(&config);
     recovered.files = files;
     let opened = open(&mut recovered);
     let (log, report) = opened.map_err(|error| recovered.explain(error))?;
@@ -131,11 +131,11 @@ pub(crate) fn restore(fold: crate::fold::state::Fold) -> Result<(), OpenError> {
     let clock = crate::clock::ManualClock::new(crate::clock::Timestamp(crate::clock::EPOCH_2020_MS));
     let config = Config::default().clock(clock).ring_bytes(64 << 10).holds_max(1_000).expired_kept(10);
     let mut recovered =
-        Recovered::nothing(&config, &Identity { id: [0; 16], secret: [0; 16], segment_bytes: 0 });
+        ReplayTarget::nothing(&config, &Identity { id: [0; 16], secret: [0; 16], segment_bytes: 0 });
     recovered.fold = fold.clone();
     let core = assemble(config, None, &LogReport::default(), [0; 16], recovered)?.core;
     for (key, level) in fold.levels.iter() {
-        let item = core.book.get(key).map(|item| item.counter.roughly(core.lane(key)));
+        let item = core.book.get(key).map(|item| item.counter.approximate(core.lane(key)));
         assert_eq!(item, Some(level.available()), "stock key {key}");
     }
     core.sweep(core.now());
@@ -147,23 +147,23 @@ pub(crate) struct Assembled {
     pub core: Arc<Core>,
     /// `None` keeps nothing.
     pub log: Option<OpenLog>,
-    pub shelf: Option<Shelf>,
+    pub manifest_set: Option<ManifestSet>,
     pub report: OpenReport,
 }
 
 impl Assembled {
     pub(super) fn start(self) -> Result<Engine, OpenError> {
-        let Assembled { core, log, shelf, report } = self;
-        let threads = Threads::start(&core, log, shelf)?;
+        let Assembled { core, log, manifest_set, report } = self;
+        let threads = Threads::start(&core, log, manifest_set)?;
         Ok(Engine { inner: Arc::new(Inner { core, report, threads }) })
     }
 
     /// The engine without its threads, whose work is the caller's, and what they would have got.
     #[cfg(all(test, not(stockhold_loom)))]
-    pub(crate) fn without_threads(self) -> (Engine, Arc<Core>, Option<OpenLog>, Option<Shelf>) {
-        let Assembled { core, log, shelf, report } = self;
+    pub(crate) fn without_threads(self) -> (Engine, Arc<Core>, Option<OpenLog>, Option<ManifestSet>) {
+        let Assembled { core, log, manifest_set, report } = self;
         let inner = Inner { core: Arc::clone(&core), report, threads: Threads::none(&core) };
-        (Engine { inner: Arc::new(inner) }, core, log, shelf)
+        (Engine { inner: Arc::new(inner) }, core, log, manifest_set)
     }
 }
 
@@ -172,9 +172,10 @@ fn assemble(
     mut log: Option<OpenLog>,
     found: &LogReport,
     id: [u8; 16],
-    recovered: Recovered,
+    recovered: ReplayTarget,
 ) -> Result<Assembled, OpenError> {
-    let Recovered { fold, op_keys, answers, shelf, window, began, rejected, removed, .. } = recovered;
+    let ReplayTarget { fold, op_keys, answers, manifest_set, window, began, rejected, removed, .. } =
+        recovered;
     let epoch = log.as_ref().map_or(1, |log| log.epoch);
     let end = log.as_ref().map_or(0, |log| log.tip.end);
     let kept_at = log.as_ref().map(|log| log.directory.layout.clock());
@@ -186,8 +187,8 @@ fn assemble(
     op_keys.forget_if_due(opened_at);
 
     let records = fold.records - began.records;
-    let Restored { catalog, book, holds, follower, live: recovered_live, folded } =
-        Restored::from(fold, &config, end)?;
+    let Rebuilt { catalog, book, holds, follower, live: recovered_live, folded } =
+        Rebuilt::from(fold, &config, end)?;
     let report = OpenReport {
         created: found.created,
         directory_id: u128::from_le_bytes(id),
@@ -204,16 +205,16 @@ fn assemble(
         clock_ahead_ms: time.standing().ahead_ms,
     };
     let older = log.as_mut().and_then(|log| log.older.take());
-    let shared = Arc::new(Shared::new(config.ring_bytes / 8, end, older));
-    if let Some(shelf) = &shelf {
-        shared.cut_below(shelf.log_from());
+    let shared = Arc::new(LogShared::new(config.ring_bytes / 8, end, older));
+    if let Some(manifest_set) = &manifest_set {
+        shared.cut_below(manifest_set.log_from());
     }
-    let checkpointer = match shelf.as_ref().zip(log.as_ref()) {
-        Some((shelf, log)) => {
+    let checkpointer = match manifest_set.as_ref().zip(log.as_ref()) {
+        Some((manifest_set, log)) => {
             let (identity, place) = (log.directory.identity, log.directory.place());
             let place =
                 place.map_err(|error| OpenError::Io(format!("cannot use the file `lock` ({error})")))?;
-            Some(Checkpointer::new(&config, identity, place, shelf, window))
+            Some(Checkpointer::new(&config, identity, place, manifest_set, window))
         }
         None => None,
     };
@@ -236,7 +237,7 @@ fn assemble(
         recovered_live,
         config,
     });
-    Restored::start_timers(&folded, &core);
+    Rebuilt::start_timers(&folded, &core);
     drop(folded);
 
     // The first record of this opening, before any other thread can draw.
@@ -245,6 +246,6 @@ fn assemble(
         core.claim(record.words(), Share::Keep)?.draw(record.words()).fill(record.as_bytes());
         Ok(())
     });
-    announced.map_err(|error: Common| OpenError::Thread(error.to_string()))?;
-    Ok(Assembled { core, log, shelf, report })
+    announced.map_err(|error: SharedError| OpenError::Thread(error.to_string()))?;
+    Ok(Assembled { core, log, manifest_set, report })
 }

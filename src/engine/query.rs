@@ -2,23 +2,23 @@
 
 use super::core::Core;
 use super::reserve::{Effort, SoldOut};
-use crate::answer::{HoldStatus, InTheWay, Level};
+use crate::answer::{BlockingHolds, HoldStatus, Level};
 use crate::clock::Timestamp;
-use crate::error::{Busy, Common, LookupError};
+use crate::error::{Busy, LookupError, SharedError};
 use crate::hold::slot::Slot;
-use crate::log::record::Place;
+use crate::log::record::HoldPlace;
 use crate::metrics::Metrics;
 use crate::types::{HoldId, Position, StockKey};
 
 impl Core {
-    pub(crate) fn level(&self, key: StockKey) -> Result<Level, Common> {
+    pub(crate) fn level(&self, key: StockKey) -> Result<Level, SharedError> {
         self.item(key)?;
         // What anybody was answered before this call lies below what is drawn now. After a failure of the log the
         // fold stays where it is, and the level says where.
         self.follower.position.wait(self.log.ring.drawn());
         let written = self.follower.level(key.index);
         // The key is ours, so that its declaration was drawn; it was not written before the log failed.
-        let (level, position) = written.ok_or_else(|| Common::Stopped(self.log.poison.cause()))?;
+        let (level, position) = written.ok_or_else(|| SharedError::Stopped(self.log.poison.cause()))?;
         Ok(Level {
             on_hand: level.on_hand,
             held: level.held,
@@ -31,7 +31,7 @@ impl Core {
     }
 
     /// Exactly what is on sale, at one instant: with nothing due, and nothing on its way back.
-    pub(crate) fn exactly(&self, key: StockKey) -> Result<i64, Common> {
+    pub(crate) fn exactly(&self, key: StockKey) -> Result<i64, SharedError> {
         let item = self.item(key)?;
         let mut effort = Effort::new();
         loop {
@@ -57,10 +57,10 @@ impl Core {
     fn status_of(
         &self,
         slot: &Slot,
-        place: Place,
+        place: HoldPlace,
         now: Timestamp,
     ) -> Result<Option<HoldStatus>, LookupError> {
-        let look = || self.here(slot, place.generation).map_err(|_| LookupError::Changing);
+        let look = || self.read(slot, place.generation).map_err(|_| LookupError::Changing);
         let Some(mut hold) = look()? else { return Ok(None) };
         if hold.is_due(now) {
             // Should the log be full or closed, the hold is shown as it is, with the deadline that has passed.
@@ -97,7 +97,7 @@ impl Core {
             .filter_map(|slot| {
                 let item = self.holds.slot(slot)?;
                 loop {
-                    let place = Place { slot, generation: self.whichever(item)?.facts.generation };
+                    let place = HoldPlace { slot, generation: self.read_any(item)?.facts.generation };
                     match self.status_of(item, place, now) {
                         Err(LookupError::Changing) => {}
                         status => return status.ok()?,
@@ -110,16 +110,16 @@ impl Core {
         found
     }
 
-    pub(crate) fn in_the_way(&self, key: StockKey, now: Timestamp) -> Result<InTheWay, Common> {
+    pub(crate) fn blocking_holds(&self, key: StockKey, now: Timestamp) -> Result<BlockingHolds, SharedError> {
         self.item(key)?;
         let live = self.holds.slots().filter_map(|(_, slot)| {
-            let hold = self.whichever(slot)?;
+            let hold = self.read_any(slot)?;
             let units = hold.lines.of(key.index);
-            let in_the_way = hold.word.phase().is_live() && !hold.is_due(now) && units > 0;
-            in_the_way.then_some((i64::from(units), hold.word.deadline()))
+            let blocking_holds = hold.word.phase().is_live() && !hold.is_due(now) && units > 0;
+            blocking_holds.then_some((i64::from(units), hold.word.deadline()))
         });
-        let nothing = InTheWay { held: 0, earliest_deadline: None };
-        Ok(live.fold(nothing, |way, (quantity, deadline)| InTheWay {
+        let nothing = BlockingHolds { held: 0, earliest_deadline: None };
+        Ok(live.fold(nothing, |way, (quantity, deadline)| BlockingHolds {
             held: way.held + quantity,
             earliest_deadline: Some(
                 way.earliest_deadline.map_or(deadline, |earliest| earliest.min(deadline)),

@@ -4,16 +4,16 @@
 //! decides, and both are settled or undone.
 
 use super::core::{Core, span};
-use super::find::{Hold, NotFound};
+use super::lookup::{Hold, NotFound};
 use super::reserve::{Effort, quantity};
-use super::transition::{Beaten, Change};
+use super::transition::{Beaten, HoldTransition};
 use crate::answer::Replaced;
 use crate::clock::Timestamp;
-use crate::error::{Common, LookupError, ReplaceError};
+use crate::error::{LookupError, ReplaceError, SharedError};
 use crate::hold::lines::{Line, Lines};
 use crate::hold::slot::CHANGES_MAX;
 use crate::hold::state::{Event, No, Phase, decide};
-use crate::log::lines::{beside, pack};
+use crate::log::lines::{join_lines, pack};
 use crate::log::record::{Op, Record};
 use crate::log::ring::Share;
 use crate::metrics::Count;
@@ -24,7 +24,7 @@ impl From<NotFound> for ReplaceError {
     fn from(why: NotFound) -> Self {
         match why {
             NotFound::Lookup(error) => error.into(),
-            NotFound::Common(cause) => cause.into(),
+            NotFound::Shared(cause) => cause.into(),
         }
     }
 }
@@ -48,7 +48,7 @@ impl Core {
         let (slot, place) = (found.slot, found.place);
         let mut effort = Effort::new();
         loop {
-            let hold = self.here(slot, place.generation)?.ok_or(LookupError::Forgotten)?;
+            let hold = self.read(slot, place.generation)?.ok_or(LookupError::Forgotten)?;
             let deadline = request.ttl.map_or(hold.word.deadline(), |ttl| now.plus(ttl));
             let next = match decide(hold.word, now, Event::Replace { deadline }) {
                 Ok(next) => next,
@@ -84,11 +84,11 @@ impl Core {
                 // Lines of holds that are due, and not yet closed, stand in nobody's way.
                 Err(full) => match self.may_have_room(full, self.now(), &mut effort)? {
                     true => continue,
-                    false => return Err(Common::LinesFull { lines_max: self.config.lines_max }.into()),
+                    false => return Err(SharedError::LinesFull { lines_max: self.config.lines_max }.into()),
                 },
             };
             // From here on the chain must be used or given up.
-            let give_up = |cause: Common| {
+            let give_up = |cause: SharedError| {
                 self.holds.unchain(chain);
                 Err(cause.into())
             };
@@ -113,7 +113,7 @@ impl Core {
                 continue;
             };
             let to = hold.word.changing();
-            let change = Change { claim, record: &record, slot, from: hold.word, to, back, taken };
+            let change = HoldTransition { claim, record: &record, slot, from: hold.word, to, back, taken };
             match change.make(|| self.holds.replace_lines(slot, &hold.facts, chain, next.retagged())) {
                 Ok(end) => {
                     self.log.bell.ring();
@@ -133,7 +133,7 @@ impl Core {
 /// What `lines` have more, and what they have fewer, than the hold.
 fn differences(hold: &Hold, lines: &[Line]) -> (Vec<Line>, Vec<Line>) {
     let (mut more, mut fewer) = (Vec::new(), Vec::new());
-    for both in beside(hold.lines.iter().copied(), lines.iter().copied()) {
+    for both in join_lines(hold.lines.iter().copied(), lines.iter().copied()) {
         let (before, after) = (both.first, both.second);
         if after > before {
             more.push(Line { key: both.key, units: after - before });

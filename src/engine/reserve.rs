@@ -5,22 +5,22 @@ use std::time::Duration;
 use super::core::{Core, TOO_LONG, home, span};
 use super::expire::{Horizon, Snapshot};
 use super::transition::Pledges;
-use crate::answer::{Left, Refusal, RefusalReason, Reserved};
+use crate::answer::{Refusal, RefusalReason, Remaining, Reserved};
 use crate::clock::{Clock, Timestamp};
-use crate::error::{Busy, Common, QuantityError, ReserveError};
+use crate::error::{Busy, QuantityError, ReserveError, SharedError};
 use crate::expiry::timers::Turn;
-use crate::fold::answers::{left_to_answer, refusal_to_answer};
+use crate::fold::answers::{refusal_to_answer, remaining_to_answer};
 use crate::hold::lines::Line;
 use crate::hold::slot::Slot;
 use crate::hold::state::{Phase, Word};
 use crate::hold::table::{Full, NewHold, Room};
-use crate::log::record::{Encoded, Op, Place, Record};
+use crate::log::record::{Encoded, HoldPlace, Op, Record};
 use crate::log::ring::{Drawn, Share};
 use crate::metrics::Count;
 use crate::request::Reserve;
 use crate::stall::{self, Step};
 use crate::stock::book::Item;
-use crate::stock::counter::{Look, Want};
+use crate::stock::counter::{Availability, Want};
 use crate::sync::Patience;
 use crate::types::{Position, QUANTITY_MAX, REFERENCE_BYTES_MAX};
 
@@ -55,7 +55,7 @@ pub(crate) struct Effort {
 /// A reserve that has everything but its units. Its record is beside it.
 #[derive(Clone, Copy)]
 pub(crate) struct Prepared<'c> {
-    pub place: Place,
+    pub place: HoldPlace,
     slot: &'c Slot,
     pub line: Line,
     /// See [`Core::least`].
@@ -75,8 +75,12 @@ pub(crate) fn quantity(asked: u32) -> Result<u32, QuantityError> {
     if (1..=QUANTITY_MAX).contains(&asked) { Ok(asked) } else { Err(QuantityError(asked.into())) }
 }
 
-pub(crate) fn reference(bytes: &[u8]) -> Result<&[u8], Common> {
-    if bytes.len() <= REFERENCE_BYTES_MAX { Ok(bytes) } else { Err(Common::ReferenceTooLong(bytes.len())) }
+pub(crate) fn reference(bytes: &[u8]) -> Result<&[u8], SharedError> {
+    if bytes.len() <= REFERENCE_BYTES_MAX {
+        Ok(bytes)
+    } else {
+        Err(SharedError::ReferenceTooLong(bytes.len()))
+    }
 }
 
 impl Core {
@@ -129,7 +133,7 @@ impl Core {
             return Err(ReserveError::Refused(refusal));
         }
         loop {
-            let Look::Short(_) = wanted.item.counter.look(self.lane(line.key), quantity) else {
+            let Availability::Short(_) = wanted.item.counter.look(self.lane(line.key), quantity) else {
                 return Ok(quantity);
             };
             match self.sold_out(wanted.item, line, wanted.clock, effort)? {
@@ -147,7 +151,7 @@ impl Core {
     pub(crate) fn closed(&self, item: Item<'_>, line: Line, clock: &dyn Clock) -> Option<Refusal> {
         let reason = item.closed(|| clock.now())?;
         self.count(if reason == RefusalReason::NotOpen { Count::NotOpen } else { Count::Stopped });
-        let available = item.counter.roughly(self.lane(line.key));
+        let available = item.counter.approximate(self.lane(line.key));
         Some(self.refusal(line, reason, available))
     }
 
@@ -169,12 +173,12 @@ impl Core {
         line: Line,
         clock: &dyn Clock,
         effort: &mut Effort,
-    ) -> Result<Option<Refusal>, Common> {
-        let item = self.book.get(line.key).ok_or(Common::ForeignKey)?;
+    ) -> Result<Option<Refusal>, SharedError> {
+        let item = self.book.get(line.key).ok_or(SharedError::ForeignKey)?;
         if let Some(refusal) = self.closed(item, line, clock) {
             return Ok(Some(refusal));
         }
-        while let Look::Short(_) = item.counter.look(self.lane(line.key), line.units) {
+        while let Availability::Short(_) = item.counter.look(self.lane(line.key), line.units) {
             match self.sold_out(item, line, clock, effort)? {
                 SoldOut::Retry => {}
                 SoldOut::Yes { available } => return Ok(Some(self.out_of_stock(line, available))),
@@ -212,9 +216,9 @@ impl Core {
         line: Line,
         clock: &dyn Clock,
         effort: &mut Effort,
-    ) -> Result<SoldOut, Common> {
+    ) -> Result<SoldOut, SharedError> {
         let before = self.look();
-        let Look::Short(reading) = item.counter.look(self.lane(line.key), line.units) else {
+        let Availability::Short(reading) = item.counter.look(self.lane(line.key), line.units) else {
             return Ok(SoldOut::Retry);
         };
         if reading.pending {
@@ -231,7 +235,7 @@ impl Core {
         available: i64,
         clock: &dyn Clock,
         effort: &mut Effort,
-    ) -> Result<SoldOut, Common> {
+    ) -> Result<SoldOut, SharedError> {
         match self.horizon(Some(before), || clock.now()) {
             // Equal states around the reading: nothing was registered, and nobody reclaimed, in between.
             Horizon::Clean { same: true } => Ok(SoldOut::Yes { available }),
@@ -246,9 +250,9 @@ impl Core {
         }
     }
 
-    pub(crate) fn again(&self, effort: &mut Effort, busy: Busy) -> Result<SoldOut, Common> {
+    pub(crate) fn again(&self, effort: &mut Effort, busy: Busy) -> Result<SoldOut, SharedError> {
         self.stopped()?;
-        if effort.patience.last() { Ok(SoldOut::Retry) } else { Err(self.busy(busy)) }
+        if effort.patience.spin_once() { Ok(SoldOut::Retry) } else { Err(self.busy(busy)) }
     }
 
     /// Takes the units and makes the hold; `None` if others were faster.
@@ -268,7 +272,7 @@ impl Core {
         let claim = match self.claim(record.words(), Share::Take) {
             Ok(claim) => claim,
             Err(error) => {
-                self.holds.vanish(prepared.place);
+                self.holds.discard(prepared.place);
                 return Err(error.into());
             }
         };
@@ -300,7 +304,7 @@ impl Core {
             Err(full) => return self.no_room(full, now, effort),
         };
         if record.put(&self.record(place, line, (now, deadline), reference, op)).is_none() {
-            self.holds.vanish(place);
+            self.holds.discard(place);
             return Err(TOO_LONG.into());
         }
         Ok(Some(Prepared { place, slot, line, least, now, deadline, op }))
@@ -309,7 +313,7 @@ impl Core {
     #[inline]
     fn record<'r>(
         &self,
-        place: Place,
+        place: HoldPlace,
         line: Line,
         (now, deadline): (Timestamp, Timestamp),
         reference: &'r [u8],
@@ -326,17 +330,16 @@ impl Core {
         wanted: &Wanted<'_, '_>,
         prepared: &mut Prepared<'_>,
         record: &mut Encoded,
-    ) -> Option<Left> {
+    ) -> Option<Remaining> {
         let &mut Prepared { place, slot, line, least, now, deadline, op } = prepared;
         let Reserve { quantity, reference, .. } = wanted.request;
         // The deadline is registered before the units are taken: a refuser never misses it (F5).
-        let (timers, _, local) = self.timers_of(place.slot);
-        timers.register(&slot.timer, local, deadline);
+        self.register(place.slot, slot, deadline);
         stall::at(Step::Registered);
         let want = Want { least, most: quantity };
         let Ok(taken) = wanted.item.counter.take(self.lane(line.key), want) else {
             stall::at(Step::Short);
-            self.holds.vanish(place);
+            self.holds.discard(place);
             return None;
         };
         stall::at(Step::Taken);
@@ -348,9 +351,9 @@ impl Core {
         }
         // Holds that are due and not yet swept may leave more.
         Some(if taken.exact && self.is_fresh(now) {
-            Left::Exact(taken.left)
+            Remaining::Exact(taken.left)
         } else {
-            Left::AtLeast(taken.left)
+            Remaining::AtLeast(taken.left)
         })
     }
 
@@ -360,7 +363,7 @@ impl Core {
         &self,
         prepared: &Prepared<'_>,
         record: &mut Encoded,
-        left: Left,
+        remaining: Remaining,
         drawn: Drawn<'_>,
     ) -> (Reserved, Position) {
         let &Prepared { place, slot, line, deadline, .. } = prepared;
@@ -368,11 +371,11 @@ impl Core {
         stall::at(Step::Drawn);
         slot.publish(Word::with_deadline(Phase::Active, place.generation, deadline));
         stall::at(Step::Published);
-        record.set_answer(left_to_answer(left));
+        record.set_answer(remaining_to_answer(remaining));
         drawn.fill(record.as_bytes());
         stall::at(Step::Filled);
         let hold = self.answers.ids.id(place, self.epoch);
-        (Reserved { hold, quantity: line.units, deadline, left }, position)
+        (Reserved { hold, quantity: line.units, deadline, remaining }, position)
     }
 
     /// No place: unless holds that are due stand in the way, the table is full.
@@ -387,7 +390,7 @@ impl Core {
         }
         self.count(Count::HoldsFull);
         Err(match full {
-            Full::Lines => Common::LinesFull { lines_max: self.config.lines_max }.into(),
+            Full::Lines => SharedError::LinesFull { lines_max: self.config.lines_max }.into(),
             _ => ReserveError::HoldsFull { holds_max: self.config.holds_max },
         })
     }
@@ -398,7 +401,7 @@ impl Core {
         full: Full,
         now: Timestamp,
         effort: &mut Effort,
-    ) -> Result<bool, Common> {
+    ) -> Result<bool, SharedError> {
         if full == Full::Growing {
             return self.again(effort, Busy::Growing).map(|_| true);
         }
@@ -424,7 +427,7 @@ impl Core {
     }
 
     /// Writes a refusal down that is to be remembered.
-    pub(crate) fn remember(&self, refusal: Refusal, now: Timestamp, op: Op) -> Result<Refusal, Common> {
+    pub(crate) fn remember(&self, refusal: Refusal, now: Timestamp, op: Op) -> Result<Refusal, SharedError> {
         let (key, asked) = (refusal.key.index, refusal.asked);
         let mut record = self.encode(&Record::Refuse { at: self.at(now), key, asked, op })?;
         record.set_answer(refusal_to_answer(&refusal));

@@ -77,7 +77,7 @@ impl Core {
         // A hold past its deadline counts against nobody: not in the shortfall that is reported either.
         self.sweep(self.now());
         let lane = self.lane(key);
-        let alone = self.book.alone(key);
+        let alone = self.book.lock_key(key);
         let on_hand = item.on_hand();
         let after = on_hand + delta;
         if after > ON_HAND_MAX {
@@ -119,7 +119,7 @@ impl Core {
             Gate::OpensAt(opens_at) => Record::Opens { at, key, opens_at_ms: opens_at.0 },
         })?;
         // The lock keeps the order of switches the same in memory and in the log.
-        let _switching = self.book.alone(key);
+        let _switching = self.book.lock_key(key);
         let drawn = self.claim(record.words(), Share::Keep)?.draw(record.words());
         item.set_gate(gate);
         let position = Position(drawn.end());

@@ -15,23 +15,23 @@ use crate::answer::{HoldState, Level};
 use crate::clock::{ManualClock, Timestamp};
 use crate::config::{Config, Durability};
 use crate::error::{
-    Busy, Common, ConfirmError, HoldError, LookupError, OpKeyError, ReserveError, StockError, Stopped,
+    Busy, ConfirmError, HoldError, LookupError, OpKeyError, ReserveError, SharedError, StockError, Stopped,
     VerifyError,
 };
 use crate::fold::state::Fold;
 use crate::hold::lines::Line;
-use crate::hold::op_keys::Began;
+use crate::hold::op_keys::Attempt;
 use crate::hold::table::NewHold;
 use crate::log::at_rest::LogAtRest;
 use crate::log::directory::Directory;
 use crate::log::memory::{Disk, Fate, Plan};
 use crate::log::record::{Logged, Record, Records};
-use crate::log::recovery::{LogReport, OpenLog, Recovered, Replay, recover};
-use crate::log::scan::{Found, Seen};
+use crate::log::recovery::{LogReport, OpenLog, RecoveredLog, Replay, recover};
+use crate::log::scan::{FoundChunk, ScannedChunk};
 use crate::log::sidecar::{Durable, Sidecar};
 use crate::log::store::{Store, StoreError};
 use crate::log::stores::Stores;
-use crate::request::{Adjust, AdjustReason, Confirm, Extend, OnHold, Receive, Reserve};
+use crate::request::{Adjust, AdjustReason, Confirm, Extend, HoldAction, Receive, Reserve};
 use crate::types::{HoldId, OpKey, StockKey};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -56,7 +56,7 @@ fn on_stores(directory: &Path, stores: Arc<dyn Stores>, config: Config) -> Engin
             directory.commit()?;
         }
         let start = into.start(&directory.layout, &directory.identity)?;
-        let Recovered { store, older, verdict, .. } = recover(&stores, &proven, &start, into)?.unwrap();
+        let RecoveredLog { store, older, verdict, .. } = recover(&stores, &proven, &start, into)?.unwrap();
         let (tip, epoch) = (verdict.tip, verdict.epoch_next);
         sidecar.write(&Durable { epoch, end: tip.end, hash: tip.hash, orderly: false })?;
         let older = Some(older.tidy().unwrap());
@@ -102,17 +102,17 @@ impl Poisoned {
     fn check(&self) {
         let Poisoned { engine, key, held, sold, .. } = self;
         let (key, held, sold) = (*key, *held, *sold);
-        let stopped = |error: &Common| matches!(error, Common::Stopped(Stopped::Poisoned(_)));
+        let stopped = |error: &SharedError| matches!(error, SharedError::Stopped(Stopped::Poisoned(_)));
         let available = engine.available(key).unwrap();
 
         let reserve = Reserve::units(key, 1);
         for reserve in [reserve, Reserve::units(key, 100), reserve.op_key(OpKey(77)).remember_refusal()] {
             let refused = engine.reserve(reserve).unwrap_err();
-            assert!(matches!(&refused, ReserveError::Common(common) if stopped(common)), "{refused}");
+            assert!(matches!(&refused, ReserveError::Shared(common) if stopped(common)), "{refused}");
         }
         for confirm in [Confirm::hold(held), Confirm::hold(held).quantity(1).op_key(OpKey(78))] {
             let refused = engine.confirm(confirm).unwrap_err();
-            assert!(matches!(&refused, ConfirmError::Common(common) if stopped(common)), "{refused}");
+            assert!(matches!(&refused, ConfirmError::Shared(common) if stopped(common)), "{refused}");
         }
         let on_hold = [
             engine.release(held).map(drop),
@@ -121,10 +121,10 @@ impl Poisoned {
             engine.begin_payment(held).map(drop),
             engine.cancel(sold).map(drop),
             engine.ship(sold).map(drop),
-            engine.release(OnHold::hold(held).op_key(OpKey(79))).map(drop),
+            engine.release(HoldAction::hold(held).op_key(OpKey(79))).map(drop),
         ];
         for refused in on_hold.map(Result::unwrap_err) {
-            assert!(matches!(&refused, HoldError::Common(common) if stopped(common)), "{refused}");
+            assert!(matches!(&refused, HoldError::Shared(common) if stopped(common)), "{refused}");
         }
         let stock = [
             engine.receive(Receive::units(key, 1)).map(drop),
@@ -134,7 +134,7 @@ impl Poisoned {
             engine.resume_sale(key).map(drop),
         ];
         for refused in stock.map(Result::unwrap_err) {
-            assert!(matches!(&refused, StockError::Common(common) if stopped(common)), "{refused}");
+            assert!(matches!(&refused, StockError::Shared(common) if stopped(common)), "{refused}");
         }
         assert!(engine.declare("mug", "berlin").is_err());
         assert!(engine.key("mug", "berlin").is_err(), "a name that was refused is not there");
@@ -146,7 +146,7 @@ impl Poisoned {
         assert_eq!(engine.available(key), Ok(available));
         assert_eq!(engine.status(held).unwrap().state, HoldState::Active);
         let refused = engine.reserve(Reserve::units(key, 5)).unwrap_err();
-        assert!(matches!(&refused, ReserveError::Common(common) if stopped(common)), "{refused}");
+        assert!(matches!(&refused, ReserveError::Shared(common) if stopped(common)), "{refused}");
         let Level { on_hand, committed, position, .. } = engine.level(key).unwrap();
         assert_eq!((on_hand, committed), (5, 1));
         assert!(position <= engine.metrics().position_drawn);
@@ -236,10 +236,10 @@ impl Stores for Panics {
     fn list(&self) -> std::io::Result<Vec<u32>> {
         Ok(Vec::new())
     }
-    fn scan(&self, _: u32, _: &mut dyn FnMut(Seen)) -> std::io::Result<()> {
+    fn scan(&self, _: u32, _: &mut dyn FnMut(ScannedChunk)) -> std::io::Result<()> {
         Ok(())
     }
-    fn read(&self, _: &Found) -> std::io::Result<Vec<u8>> {
+    fn read(&self, _: &FoundChunk) -> std::io::Result<Vec<u8>> {
         Err(std::io::ErrorKind::NotFound.into())
     }
     fn create(&self, _: u32) -> Result<Box<dyn Store>, StoreError> {
@@ -286,7 +286,7 @@ fn a_shutdown_that_cannot_make_everything_durable_says_so() {
     let unknown = shop.engine.shutdown().unwrap_err();
     assert!(matches!(unknown.cause, Stopped::Poisoned(_)), "{unknown}");
     let stopped = shop.engine.receive(Receive::units(shop.key, 1)).unwrap_err();
-    assert!(matches!(stopped, StockError::Common(Common::Stopped(Stopped::Poisoned(_)))));
+    assert!(matches!(stopped, StockError::Shared(SharedError::Stopped(Stopped::Poisoned(_)))));
 }
 
 #[test]
@@ -296,12 +296,12 @@ fn an_op_key_that_is_being_decided_is_in_progress() {
     let key = engine.declare("poster", "berlin").unwrap();
     let receive = Receive::units(key, 3).op_key(OpKey(1));
     let content = Content::of(8).number(0).number(3).bytes(b"").hash();
-    let Ok(Began::Now(deciding)) = engine.inner.core.op_keys.begin(OpKey(1), content, START) else {
+    let Ok(Attempt::Now(deciding)) = engine.inner.core.op_keys.begin(OpKey(1), content, START) else {
         panic!("the key is new")
     };
-    assert_eq!(engine.receive(receive).unwrap_err(), Common::OpKey(OpKeyError::InProgress).into());
+    assert_eq!(engine.receive(receive).unwrap_err(), SharedError::OpKey(OpKeyError::InProgress).into());
     let other = Receive::units(key, 4).op_key(OpKey(1));
-    assert_eq!(engine.receive(other).unwrap_err(), Common::OpKey(OpKeyError::OtherContent).into());
+    assert_eq!(engine.receive(other).unwrap_err(), SharedError::OpKey(OpKeyError::OtherContent).into());
     // It came to nothing: the next one decides.
     drop(deciding);
     assert_eq!(engine.receive(receive).unwrap().wait().unwrap().available, 3);
@@ -328,7 +328,7 @@ fn a_hold_whose_slot_was_taken_and_given_up_is_forgotten_not_unknown() {
     };
     let place = holds.place(super::core::home(), new).unwrap();
     assert_eq!(engine.status(hold), Err(LookupError::Forgotten));
-    holds.vanish(place);
+    holds.discard(place);
     assert_eq!(engine.status(hold), Err(LookupError::Forgotten));
     assert_eq!(engine.release(hold).unwrap_err(), HoldError::Lookup(LookupError::Forgotten));
     let forged = HoldId(hold.0 ^ 1);
@@ -362,7 +362,7 @@ fn busy_day(engine: &Engine, clock: &ManualClock, keys: &[StockKey], threads: u6
                     let quantity = 1 + random.below(4) as u32;
                     let op = OpKey(u128::from(thread * 1_000_000 + step) << 1);
                     let hold = (!mine.is_empty()).then(|| mine[random.below(mine.len())]);
-                    let part = OnHold::hold(hold.unwrap_or(HoldId(0))).quantity(1).op_key(op);
+                    let part = HoldAction::hold(hold.unwrap_or(HoldId(0))).quantity(1).op_key(op);
                     // Refusals and Busy are answers here like any other.
                     match (random.below(16), hold) {
                         (0, _) => {
@@ -526,10 +526,10 @@ impl Stores for Moving {
     fn list(&self) -> std::io::Result<Vec<u32>> {
         self.stores.list()
     }
-    fn scan(&self, store: u32, seen: &mut dyn FnMut(Seen)) -> std::io::Result<()> {
+    fn scan(&self, store: u32, seen: &mut dyn FnMut(ScannedChunk)) -> std::io::Result<()> {
         self.stores.scan(store, seen)
     }
-    fn read(&self, found: &Found) -> std::io::Result<Vec<u8>> {
+    fn read(&self, found: &FoundChunk) -> std::io::Result<Vec<u8>> {
         if self.moved.lock().unwrap().insert(found.hash) {
             return Err(std::io::ErrorKind::InvalidData.into());
         }

@@ -9,7 +9,7 @@ use crossbeam::channel;
 use parking_lot::Mutex;
 
 use super::core::Core;
-use crate::checkpoint::shelf::Shelf;
+use crate::checkpoint::manifest_set::ManifestSet;
 use crate::error::OpenError;
 use crate::log::recovery::OpenLog;
 use crate::log::writer::{self, Writer};
@@ -29,7 +29,7 @@ impl Threads {
     pub(super) fn start(
         core: &Arc<Core>,
         log: Option<OpenLog>,
-        shelf: Option<Shelf>,
+        manifest_set: Option<ManifestSet>,
     ) -> Result<Threads, OpenError> {
         let stop = Arc::new(AtomicBool::new(false));
         let mut threads = Threads {
@@ -49,11 +49,11 @@ impl Threads {
             let fold =
                 move || follow.follower.run(&receiver, follow.checkpointer.as_ref(), &follow.log.spare);
             threads.running.lock().push(spawn("fold", Box::new(fold))?);
-            if let (Some(log), Some(shelf)) = (&log, shelf) {
+            if let (Some(log), Some(manifest_set)) = (&log, manifest_set) {
                 let (core, locked) = (Arc::clone(core), Arc::clone(&log.directory));
                 let checkpoint = move || {
                     if let Some(checkpointer) = &core.checkpointer {
-                        checkpointer.run(shelf, &core.log);
+                        checkpointer.run(manifest_set, &core.log);
                     }
                     drop(locked); // nobody else opens the directory before
                 };

@@ -93,7 +93,7 @@ impl<'c> Pledges<'c> {
 }
 
 /// One change of one hold, all prepared.
-pub(crate) struct Change<'c, 's> {
+pub(crate) struct HoldTransition<'c, 's> {
     pub claim: Claim<'c>,
     pub record: &'s Encoded,
     pub slot: &'s Slot,
@@ -105,7 +105,7 @@ pub(crate) struct Change<'c, 's> {
     pub taken: Pledges<'c>,
 }
 
-impl Change<'_, '_> {
+impl HoldTransition<'_, '_> {
     /// Makes the change, or undoes what was pending for it; the position behind its record. `then` writes what the word
     /// does not say, and is over before the record can be read.
     #[inline]

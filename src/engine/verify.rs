@@ -10,11 +10,11 @@ use crate::checkpoint::load::{Loaded, load};
 use crate::checkpoint::manifest::Manifest;
 use crate::checkpoint::thread::Checkpointer;
 use crate::error::{CheckpointError, VerifyError};
-use crate::fold::follower::Probe;
+use crate::fold::follower::CounterSample;
 use crate::fold::verify::{Drift, Verifier};
 use crate::log::chunk::HEADER_BYTES;
 use crate::log::recovery::{LogError, read, survey};
-use crate::log::scan::{Found, Tip};
+use crate::log::scan::{FoundChunk, Tip};
 use crate::log::stores::Stores;
 use crate::stock::counter::Reading;
 use crate::types::{Position, StockKey};
@@ -162,13 +162,13 @@ impl Core {
     }
 
     /// A counter with nothing on its way back, and the position that was the last drawn all the while.
-    fn sample(&self, key: u32) -> Option<Probe> {
+    fn sample(&self, key: u32) -> Option<CounterSample> {
         let item = self.book.get(key)?;
         (0..LOOKS).find_map(|_| {
             let position = self.log.ring.drawn();
             let Reading { available, pending } = item.counter.exactly(self.book.lane(home(), key));
             let is_still = !pending && self.log.ring.drawn() == position;
-            is_still.then_some(Probe { key, position, counter: available, book: None })
+            is_still.then_some(CounterSample { key, position, counter: available, book: None })
         })
     }
 
@@ -182,7 +182,7 @@ impl Core {
 }
 
 /// The chunks between two tips, hash by hash.
-fn chain(stores: &dyn Stores, from: Tip, to: Tip) -> Result<Vec<Found>, VerifyError> {
+fn chain(stores: &dyn Stores, from: Tip, to: Tip) -> Result<Vec<FoundChunk>, VerifyError> {
     let mut missing = from.end;
     for _ in 0..READINGS {
         match survey(stores)?.chain_back(from, to) {
@@ -194,6 +194,6 @@ fn chain(stores: &dyn Stores, from: Tip, to: Tip) -> Result<Vec<Found>, VerifyEr
     Err(Drift { position: Position(missing), what }.into())
 }
 
-fn off_by(probe: &Probe) -> Option<i64> {
+fn off_by(probe: &CounterSample) -> Option<i64> {
     Some(probe.counter - probe.book?)
 }

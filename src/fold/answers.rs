@@ -1,7 +1,7 @@
 //! What an operation was answered, from its record: so that an op key is answered the same after a restart.
 
 use crate::answer::{
-    Adjusted, Confirmed, Extended, Left, Moved, Refusal, RefusalReason, Replaced, Reserved, ReservedCart,
+    Adjusted, Confirmed, Extended, Moved, Refusal, RefusalReason, Remaining, Replaced, Reserved, ReservedCart,
 };
 use crate::clock::Timestamp;
 use crate::hold::id::HoldIds;
@@ -10,16 +10,16 @@ use crate::log::lines;
 use crate::log::record::Record;
 use crate::types::{Position, StockKey};
 
-/// Puts a [`Left`] into a record's answer.
-pub(crate) fn left_to_answer(left: Left) -> i64 {
+/// Puts a [`Remaining`] into a record's answer.
+pub(crate) fn remaining_to_answer(left: Remaining) -> i64 {
     match left {
-        Left::Exact(units) => units << 1 | 1,
-        Left::AtLeast(units) => units << 1,
+        Remaining::Exact(units) => units << 1 | 1,
+        Remaining::AtLeast(units) => units << 1,
     }
 }
 
-fn left_from_answer(answer: i64) -> Left {
-    if answer & 1 == 1 { Left::Exact(answer >> 1) } else { Left::AtLeast(answer >> 1) }
+fn remaining_from_answer(answer: i64) -> Remaining {
+    if answer & 1 == 1 { Remaining::Exact(answer >> 1) } else { Remaining::AtLeast(answer >> 1) }
 }
 
 /// Puts a refusal that is to be remembered into a record's answer.
@@ -56,7 +56,7 @@ impl Answers {
                 hold: self.ids.id(place, epoch),
                 quantity,
                 deadline: Timestamp(at.0.saturating_add(ttl.millis())),
-                left: left_from_answer(number),
+                remaining: remaining_from_answer(number),
             }),
             Record::Confirm { place, taken, returned, .. } => Answer::Confirmed(Confirmed {
                 hold: self.ids.id(place, epoch),

@@ -16,7 +16,7 @@ use crate::stall::{self, Step};
 
 /// What a counter had when a position had been drawn and no later one, to be compared with the book there.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Probe {
+pub(crate) struct CounterSample {
     pub key: u32,
     pub position: u64,
     pub counter: i64,
@@ -26,14 +26,14 @@ pub(crate) struct Probe {
 
 /// The book, and those who wait for a position of it.
 #[derive(Default)]
-struct Book {
+struct FollowedBook {
     levels: Levels,
     /// In the order of their positions; those before `next` are answered.
-    probes: Vec<Probe>,
+    probes: Vec<CounterSample>,
     next: usize,
 }
 
-impl Book {
+impl FollowedBook {
     /// Answers the probes below `position`.
     fn answer_below(&mut self, position: u64) {
         while let Some(probe) = self.probes.get_mut(self.next).filter(|probe| probe.position < position) {
@@ -44,7 +44,7 @@ impl Book {
 }
 
 pub(crate) struct Follower {
-    book: Mutex<Book>,
+    book: Mutex<FollowedBook>,
     references: Mutex<References>,
     pub(crate) position: Watch,
 }
@@ -52,7 +52,7 @@ pub(crate) struct Follower {
 impl Follower {
     /// Continues from what recovery found.
     pub(crate) fn new(levels: Levels, position: u64, references: References) -> Self {
-        let book = Book { levels, ..Book::default() };
+        let book = FollowedBook { levels, ..FollowedBook::default() };
         let (book, references) = (Mutex::new(book), Mutex::new(references));
         Follower { book, references, position: Watch::new(position) }
     }
@@ -81,7 +81,7 @@ impl Follower {
         let mut references = self.references.lock();
         for payload in &group.chunks {
             let (mut records, mut batch) = (Records::new(&payload.bytes, payload.start), Batch::new());
-            while records.next_batch(&mut batch, |record| book.levels.glance(record)) {
+            while records.next_batch(&mut batch, |record| book.levels.prefetch(record)) {
                 for record in &batch {
                     // The engine's own records, a moment ago: they are whole.
                     let Ok(Logged { position, record, .. }) = record else {
@@ -112,7 +112,7 @@ impl Follower {
 
     /// Takes samples while the fold stands still, and waits until it has come by all of them; `None` for an engine whose
     /// log has ended before. One caller at a time.
-    pub(crate) fn probe(&self, sample: impl FnOnce(&mut Vec<Probe>)) -> Option<Vec<Probe>> {
+    pub(crate) fn probe(&self, sample: impl FnOnce(&mut Vec<CounterSample>)) -> Option<Vec<CounterSample>> {
         let mut book = self.book.lock();
         let mut probes = Vec::new();
         sample(&mut probes);

@@ -4,8 +4,8 @@ use crate::clock::{TIME_MAX, Timestamp};
 use crate::hold::lines::{Line, Lines};
 use crate::hold::state::{Phase, Word};
 use crate::hold::table::USES_MAX;
-use crate::log::lines::{Beside, beside};
-use crate::log::record::{Place, Record, Span};
+use crate::log::lines::{LinePair, join_lines};
+use crate::log::record::{HoldPlace, Record, Span};
 use crate::types::Reference;
 
 /// Slots of the table of holds at most.
@@ -28,7 +28,7 @@ pub(crate) struct FoldedHold {
 pub(crate) type Wrong = &'static str;
 
 /// Refuses a place that no table has.
-pub(crate) fn check(place: Place) -> Result<(), Wrong> {
+pub(crate) fn check(place: HoldPlace) -> Result<(), Wrong> {
     let is_one = place.slot < SLOTS_MAX && (1..=USES_MAX).contains(&place.generation);
     if is_one { Ok(()) } else { Err("a hold in a place that cannot be") }
 }
@@ -84,8 +84,8 @@ impl FoldedHold {
         match *record {
             Record::Confirm { .. } | Record::ConfirmCart { .. } => {
                 live("a confirm of a hold that is not live")?;
-                let whole = beside(first.clone(), second)
-                    .map(|Beside { key, first, second }| Line { key, units: first.saturating_add(second) });
+                let whole = join_lines(first.clone(), second)
+                    .map(|LinePair { key, first, second }| Line { key, units: first.saturating_add(second) });
                 if !whole.eq(self.lines.iter().copied()) {
                     return Err("a confirm of other lines than the hold has");
                 }
@@ -96,7 +96,8 @@ impl FoldedHold {
                 if !is_it || phase != Phase::Expired {
                     return Err("a retake of a hold that had not expired");
                 }
-                if beside(self.lines.iter().copied(), first.clone()).any(|line| line.second > line.first) {
+                if join_lines(self.lines.iter().copied(), first.clone()).any(|line| line.second > line.first)
+                {
                     return Err("a retake of more than the hold had");
                 }
                 self.lines = first.collect();
@@ -143,11 +144,11 @@ impl FoldedHold {
                 if !is_it || phase != Phase::Confirmed {
                     return Err("a movement of a hold that is not confirmed");
                 }
-                let left = || beside(self.lines.iter().copied(), first.clone());
+                let left = || join_lines(self.lines.iter().copied(), first.clone());
                 if left().any(|line| line.second > line.first) {
                     return Err("more units move than the hold has");
                 }
-                let left = left().map(|Beside { key, first, second }| Line { key, units: first - second });
+                let left = left().map(|LinePair { key, first, second }| Line { key, units: first - second });
                 let rest: Lines = left.filter(|line| line.units > 0).collect();
                 self.word = if rest.is_empty() {
                     let shipped = matches!(record, Record::Ship { .. } | Record::ShipCart { .. });

@@ -3,7 +3,7 @@
 use super::packed::{Packed, Unpacked};
 use crate::clock::Timestamp;
 use crate::fault::{Fault, planted};
-use crate::log::lines::Beside;
+use crate::log::lines::LinePair;
 use crate::log::record::Record;
 use crate::types::ON_HAND_MAX;
 
@@ -120,9 +120,9 @@ impl Levels {
 
     /// Something of the book that `record` touches first, to have it near.
     #[inline]
-    pub(crate) fn glance(&self, record: &Record<'_>) -> u64 {
+    pub(crate) fn prefetch(&self, record: &Record<'_>) -> u64 {
         let packed = record.stock_key().and_then(|key| self.keys.get(key as usize));
-        packed.map_or(0, |packed| packed.glance())
+        packed.map_or(0, |packed| packed.prefetch())
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, KeyLevel)> {
@@ -142,13 +142,9 @@ impl Levels {
         if !record.is_sane() {
             return Err(wrong("it moves a number of units that no operation can"));
         }
-        let mut change =
-            |Beside { key, first, second }| self.change(key, |level| level.apply(record, first, second));
-        match record.alone() {
-            Some(one) => change(one),
-            None => record.touched().try_for_each(&mut change),
-        }
-        .map_err(wrong)
+        record.touch(|LinePair { key, first, second }| {
+            self.change(key, |level| level.apply(record, first, second)).map_err(wrong)
+        })
     }
 
     /// Changes one level, and says what makes it one that cannot be.

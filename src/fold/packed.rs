@@ -68,7 +68,7 @@ impl Packed {
 
     /// Something of it, to have it near.
     #[inline]
-    pub(crate) fn glance(self) -> u64 {
+    pub(crate) fn prefetch(self) -> u64 {
         self.0
     }
 }

@@ -46,12 +46,12 @@ struct Bucket {
     full_at: usize,
     /// About how many of them no longer count.
     stale: usize,
-    entries: Vec<Entry>,
+    entries: Vec<SlotHash>,
 }
 
 /// A slot that carries a reference of this hash, or did.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Entry {
+struct SlotHash {
     hash: u32,
     slot: u32,
 }
@@ -62,7 +62,7 @@ fn first_bits(hash: u32, bits: u32) -> usize {
 }
 
 impl Bucket {
-    fn new(depth: u32, stale: usize, entries: Vec<Entry>) -> Bucket {
+    fn new(depth: u32, stale: usize, entries: Vec<SlotHash>) -> Bucket {
         Bucket { depth, full_at: BUCKET.max(entries.len() * 2), stale, entries }
     }
 
@@ -103,7 +103,7 @@ impl References {
             // By a quarter: doubled, half of it would stay empty, and a bucket is copied soon.
             entries.reserve_exact((entries.len() / 4).max(8));
         }
-        entries.push(Entry { hash, slot });
+        entries.push(SlotHash { hash, slot });
         if entries.len() >= *full_at {
             self.make_room(number);
         }
@@ -139,14 +139,14 @@ impl References {
     fn sweep(&mut self, number: usize) {
         let References { hashes, buckets, .. } = self;
         let Bucket { depth, entries, .. } = &mut buckets[number];
-        entries.retain(|Entry { hash, slot }| match hashes.get_mut(*slot) {
+        entries.retain(|SlotHash { hash, slot }| match hashes.get_mut(*slot) {
             Some(carried) if carried == hash => {
                 *carried = hash & !1; // whoever comes again finds another hash
                 true
             }
             _ => false,
         });
-        for Entry { hash, slot } in &*entries {
+        for SlotHash { hash, slot } in &*entries {
             self.hashes.set(*slot, *hash);
         }
         let mut swept = Bucket::new(*depth, 0, std::mem::take(entries));
@@ -162,7 +162,7 @@ impl References {
             self.depth = depth;
         }
         let is_second = |hash: u32| first_bits(hash, depth) % 2 == 1;
-        let mut second: Vec<Entry> = first.extract_if(.., |entry| is_second(entry.hash)).collect();
+        let mut second: Vec<SlotHash> = first.extract_if(.., |entry| is_second(entry.hash)).collect();
         [&mut first, &mut second].into_iter().for_each(Vec::shrink_to_fit);
         let new = self.buckets.len();
         for (bits, of_bits) in (0..).zip(&mut self.directory) {
@@ -178,7 +178,7 @@ impl References {
     pub(crate) fn slots(&self, reference: &[u8]) -> Vec<u32> {
         let hash = self.hash(reference);
         let entries = self.buckets[self.number(hash)].entries.iter();
-        let carries = |entry: &&Entry| entry.hash == hash && self.carried(entry.slot) == hash;
+        let carries = |entry: &&SlotHash| entry.hash == hash && self.carried(entry.slot) == hash;
         let mut found: Vec<u32> = entries.filter(carries).map(|entry| entry.slot).collect();
         found.sort_unstable();
         found.dedup();

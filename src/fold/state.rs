@@ -43,7 +43,7 @@ impl Fold {
         ops: &mut dyn FnMut(FoldedOp<'_>),
     ) -> Result<(), Contradiction> {
         let (mut records, mut batch) = (Records::new(payload, start), Batch::new());
-        while records.next_batch(&mut batch, |record| self.glance(record)) {
+        while records.next_batch(&mut batch, |record| self.prefetch(record)) {
             for record in batch.drain(..) {
                 let Logged { position, record, .. } = record.map_err(|_| Contradiction {
                     position: self.position,
@@ -56,9 +56,9 @@ impl Fold {
     }
 
     /// Something of all that `record` touches, to have it near.
-    fn glance(&self, record: &Record<'_>) -> u64 {
+    fn prefetch(&self, record: &Record<'_>) -> u64 {
         let hold = record.place().and_then(|place| self.holds.get(place.slot));
-        self.levels.glance(record).wrapping_add(hold.map_or(0, |hold| hold.word.0))
+        self.levels.prefetch(record).wrapping_add(hold.map_or(0, |hold| hold.word.0))
     }
 
     /// Applies the record that ends at `position`. What was decided is applied, never decided again.

@@ -45,18 +45,18 @@ fn drift(position: u64, what: impl Into<String>) -> Drift {
 
 /// Units of a key in holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-struct Units {
+struct UnitsInHolds {
     held: i64,
     committed: i64,
 }
 
-impl Units {
+impl UnitsInHolds {
     /// What a line counts as, in a hold that is in `phase`.
-    fn of(line: Line, phase: Phase) -> Units {
+    fn of(line: Line, phase: Phase) -> UnitsInHolds {
         match phase {
-            phase if phase.is_live() => Units { held: line.units.into(), committed: 0 },
-            Phase::Confirmed => Units { held: 0, committed: line.units.into() },
-            _ => Units::default(),
+            phase if phase.is_live() => UnitsInHolds { held: line.units.into(), committed: 0 },
+            Phase::Confirmed => UnitsInHolds { held: 0, committed: line.units.into() },
+            _ => UnitsInHolds::default(),
         }
     }
 }
@@ -66,20 +66,20 @@ impl Units {
 pub(crate) struct Verifier {
     pub(crate) fold: Fold,
     /// By key.
-    in_holds: Vec<Units>,
+    in_holds: Vec<UnitsInHolds>,
 }
 
 impl Verifier {
     /// Goes on from what is said to lie before the log.
     pub(crate) fn from(fold: Fold) -> Result<Self, Drift> {
-        let mut verifier = Verifier { in_holds: vec![Units::default(); fold.names.len()], fold };
+        let mut verifier = Verifier { in_holds: vec![UnitsInHolds::default(); fold.names.len()], fold };
         for hold in verifier.fold.holds.values() {
             for line in hold.lines.iter() {
                 let sum = verifier.in_holds.get_mut(line.key as usize);
                 let sum = sum.ok_or_else(|| {
                     drift(verifier.fold.position, "a hold of a stock key that was never declared")
                 })?;
-                let units = Units::of(*line, hold.word.phase());
+                let units = UnitsInHolds::of(*line, hold.word.phase());
                 (sum.held, sum.committed) = (sum.held + units.held, sum.committed + units.committed);
             }
         }
@@ -155,11 +155,11 @@ impl Verifier {
         }) {
             return Err(drift(position, "the hold's lines come to other units than its state says"));
         }
-        self.in_holds.resize(self.fold.names.len(), Units::default());
+        self.in_holds.resize(self.fold.names.len(), UnitsInHolds::default());
         for (hold, sign) in [(before.as_ref(), -1), (after, 1)] {
             let Some(hold) = hold else { continue };
             for line in hold.lines.iter() {
-                let units = Units::of(*line, hold.word.phase());
+                let units = UnitsInHolds::of(*line, hold.word.phase());
                 let sum = self.in_holds.get_mut(line.key as usize);
                 let sum =
                     sum.ok_or_else(|| drift(position, "a hold of a stock key that was never declared"))?;
@@ -196,7 +196,7 @@ impl Verifier {
         let (Some(level), Some(units)) = (self.fold.levels.get(key), self.in_holds.get(key as usize)) else {
             return Err(drift(position, "a stock key that was never declared"));
         };
-        let (book, holds) = (Units { held: level.held, committed: level.committed }, *units);
+        let (book, holds) = (UnitsInHolds { held: level.held, committed: level.committed }, *units);
         if book != holds {
             return Err(drift(
                 position,

@@ -13,7 +13,7 @@
 
 use siphasher::sip::SipHasher24;
 
-use crate::log::record::Place;
+use crate::log::record::HoldPlace;
 use crate::types::HoldId;
 
 /// Openings that an id tells apart.
@@ -30,14 +30,14 @@ impl HoldIds {
     }
 
     /// The id of the hold at `place`, made in an opening whose number is `epoch` modulo [`EPOCHS`].
-    pub(crate) fn id(&self, place: Place, epoch: u32) -> HoldId {
+    pub(crate) fn id(&self, place: HoldPlace, epoch: u32) -> HoldId {
         let located = u64::from(place.slot) << 32 | u64::from(place.generation);
         HoldId(u128::from(located) << 64 | u128::from(self.hash(located, epoch % EPOCHS)))
     }
 
     /// Where the id says that its hold is. To be trusted only after [`id`](Self::id) has given the same id.
-    pub(crate) fn place(id: HoldId) -> Place {
-        Place { slot: (id.0 >> 96) as u32, generation: (id.0 >> 64) as u32 }
+    pub(crate) fn place(id: HoldId) -> HoldPlace {
+        HoldPlace { slot: (id.0 >> 96) as u32, generation: (id.0 >> 64) as u32 }
     }
 
     /// Whether this directory ever made the id, in whichever opening.
@@ -60,7 +60,7 @@ mod tests {
     #[test]
     fn an_id_names_its_place_and_cannot_be_made_without_the_secret() {
         let ids = HoldIds::new([1; 16]);
-        let place = Place { slot: 77, generation: u32::MAX };
+        let place = HoldPlace { slot: 77, generation: u32::MAX };
         let id = ids.id(place, 3);
         assert_eq!(HoldIds::place(id), place);
         assert!(ids.is_ours(id));
@@ -72,14 +72,14 @@ mod tests {
     #[test]
     fn the_same_place_in_another_opening_has_another_id() {
         let ids = HoldIds::new([1; 16]);
-        let place = Place { slot: 0, generation: 1 };
+        let place = HoldPlace { slot: 0, generation: 1 };
         assert_ne!(ids.id(place, 1), ids.id(place, 2));
     }
 
     /// Ids lie in callers' databases: they may not change.
     #[test]
     fn a_golden_id() {
-        let id = HoldIds::new(*b"0123456789abcdef").id(Place { slot: 5, generation: 9 }, 1);
+        let id = HoldIds::new(*b"0123456789abcdef").id(HoldPlace { slot: 5, generation: 9 }, 1);
         assert_eq!(id.to_string(), include_str!("golden_id.txt").trim_end());
     }
 }

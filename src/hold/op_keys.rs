@@ -12,7 +12,7 @@ use dashmap::mapref::entry::Entry;
 
 use crate::answer::{Adjusted, Confirmed, Extended, Moved, Refusal, Replaced, Reserved, ReservedCart};
 use crate::clock::Timestamp;
-use crate::error::{Busy, Common, OpKeyError};
+use crate::error::{Busy, OpKeyError, SharedError};
 use crate::hashing::ByName;
 use crate::types::{OpKey, Position};
 
@@ -86,9 +86,9 @@ impl OpKeys {
     }
 
     /// Enters the key, unless it was used before.
-    pub(crate) fn begin(&self, key: OpKey, content: u64, now: Timestamp) -> Result<Began<'_>, Common> {
+    pub(crate) fn begin(&self, key: OpKey, content: u64, now: Timestamp) -> Result<Attempt<'_>, SharedError> {
         match self.entries.entry(key) {
-            Entry::Occupied(entry) => Ok(Began::Before(entry.get().answer(content)?)),
+            Entry::Occupied(entry) => Ok(Attempt::Before(entry.get().answer(content)?)),
             Entry::Vacant(_) if self.is_too_old(key, now) => Err(OpKeyError::TooOld.into()),
             Entry::Vacant(entry) => {
                 // Relaxed: a bound, not a fence; the entry itself is published by the map's lock.
@@ -97,7 +97,7 @@ impl OpKeys {
                     return Err(Busy::OpKeysFull.into());
                 }
                 entry.insert(Entered { content, done: None });
-                Ok(Began::Now(Deciding { keys: self, key, open: true }))
+                Ok(Attempt::Now(Deciding { keys: self, key, open: true }))
             }
         }
     }
@@ -151,7 +151,7 @@ pub(crate) fn is_remembered(key: OpKey, at: Timestamp, now: Timestamp, retention
 
 /// What [`OpKeys::begin`] found.
 #[derive(Debug)]
-pub(crate) enum Began<'k> {
+pub(crate) enum Attempt<'k> {
     /// Decided before.
     Before(Done),
     /// To be decided now.
@@ -199,7 +199,7 @@ mod tests {
 
     fn begin(keys: &OpKeys, key: OpKey) -> Deciding<'_> {
         match keys.begin(key, 7, Timestamp(0)) {
-            Ok(Began::Now(deciding)) => deciding,
+            Ok(Attempt::Now(deciding)) => deciding,
             other => panic!("{other:?}"),
         }
     }
@@ -211,7 +211,7 @@ mod tests {
         assert_eq!(keys.find(KEY, 7), Err(OpKeyError::InProgress));
         deciding.done(done(0));
         assert_eq!(keys.find(KEY, 7), Ok(Some(done(0))));
-        assert!(matches!(keys.begin(KEY, 7, Timestamp(0)), Ok(Began::Before(_))));
+        assert!(matches!(keys.begin(KEY, 7, Timestamp(0)), Ok(Attempt::Before(_))));
         assert_eq!(keys.find(KEY, 8), Err(OpKeyError::OtherContent));
     }
 
@@ -226,7 +226,7 @@ mod tests {
     fn a_full_table_is_busy_and_evicts_nothing() {
         let keys = OpKeys::new(1, None);
         begin(&keys, KEY).done(done(0));
-        assert_eq!(keys.begin(OpKey(2), 7, Timestamp(0)).unwrap_err(), Common::Busy(Busy::OpKeysFull));
+        assert_eq!(keys.begin(OpKey(2), 7, Timestamp(0)).unwrap_err(), SharedError::Busy(Busy::OpKeysFull));
         assert!(keys.find(KEY, 7).unwrap().is_some());
     }
 
@@ -240,6 +240,6 @@ mod tests {
         assert_eq!(keys.len(), 0);
         let v7 = OpKey(1_000 << 80 | 7 << 76 | 0b10 << 62);
         assert!(keys.begin(v7, 7, Timestamp(1_100)).is_ok());
-        assert_eq!(keys.begin(v7, 7, Timestamp(1_101)).unwrap_err(), Common::OpKey(OpKeyError::TooOld));
+        assert_eq!(keys.begin(v7, 7, Timestamp(1_101)).unwrap_err(), SharedError::OpKey(OpKeyError::TooOld));
     }
 }

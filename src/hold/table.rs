@@ -20,7 +20,7 @@ use super::slot::{CHANGES_MAX, Facts, Fields, Slot, What};
 use super::state::{Phase, Word};
 use crate::clock::Timestamp;
 use crate::fault::{Fault, planted};
-use crate::log::record::Place;
+use crate::log::record::HoldPlace;
 use crate::segments::{NoRoom, Segments};
 use crate::stall::{self, Step};
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
@@ -83,7 +83,7 @@ struct Making<'a> {
 /// A place for a hold that is being made: it becomes one, or [vanishes](HoldTable::vanish).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Room<'t> {
-    pub place: Place,
+    pub place: HoldPlace,
     pub slot: &'t Slot,
 }
 
@@ -91,7 +91,7 @@ pub(crate) struct Room<'t> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct OldHold<'a> {
     pub new: NewHold<'a>,
-    pub place: Place,
+    pub place: HoldPlace,
     pub word: Word,
 }
 
@@ -191,7 +191,10 @@ impl HoldTable {
             let shard = (home + step) & (self.shards.len() - 1);
             match self.shards[shard].allocate(&self.chains, Making { what, new }) {
                 Ok(MadeIn { local, slot, generation }) => {
-                    return Ok(Room { place: Place { slot: self.global(shard, local), generation }, slot });
+                    return Ok(Room {
+                        place: HoldPlace { slot: self.global(shard, local), generation },
+                        slot,
+                    });
                 }
                 Err(NoRoom::Full) => {}
                 Err(NoRoom::Growing) => none = Full::Growing, // another shard may have room
@@ -203,7 +206,7 @@ impl HoldTable {
 
     /// The place alone of what [`allocate`](Self::allocate) gives.
     #[cfg(test)]
-    pub(crate) fn place(&self, home: usize, new: NewHold<'_>) -> Result<Place, Full> {
+    pub(crate) fn place(&self, home: usize, new: NewHold<'_>) -> Result<HoldPlace, Full> {
         self.allocate(home, new).map(|room| room.place)
     }
 
@@ -268,7 +271,7 @@ impl HoldTable {
     }
 
     /// By the owner: the hold never came to be, and its place was told to nobody; it may be used again.
-    pub(crate) fn vanish(&self, place: Place) {
+    pub(crate) fn discard(&self, place: HoldPlace) {
         if let Some(slot) = self.slot(place.slot) {
             let Facts { what, born, epoch, .. } = slot.facts();
             let (nothing, uses) = (What::Line { key: 0, units: 0 }, place.generation - 1);
@@ -290,9 +293,9 @@ impl HoldTable {
     }
 
     /// The slot of a hold that has expired, with this word: remembered until others need the room.
-    pub(crate) fn bury(&self, slot: u32, expired: Word) {
+    pub(crate) fn retain_expired(&self, slot: u32, expired: Word) {
         let (shard, local) = self.locate(slot);
-        self.shards[shard].bury(&self.chains, Queued::new(local, expired.tag()));
+        self.shards[shard].retain_expired(&self.chains, Queued::new(local, expired.tag()));
     }
 
     /// Puts back a hold that recovery found. `None` if the table has no such place.
@@ -331,7 +334,7 @@ impl HoldTable {
                     Phase::Active | Phase::Paying | Phase::Confirmed => {}
                     Phase::Reserving | Phase::Changing => {}
                     // Whether its slot may be used again or not: its lines may.
-                    Phase::Expired => shard.bury(&self.chains, Queued::new(local, word.tag())),
+                    Phase::Expired => shard.retain_expired(&self.chains, Queued::new(local, word.tag())),
                     Phase::Free | Phase::Shipped | Phase::Released | Phase::Cancelled => {
                         shard.push_free(local)
                     }
@@ -407,7 +410,7 @@ impl Shard {
     }
 
     /// One in, one out: what must make room in the queue is for anybody.
-    fn bury(&self, chains: &Chains, queued: Queued) {
+    fn retain_expired(&self, chains: &Chains, queued: Queued) {
         if let Some(oldest) = self.expired.push(queued)
             && self.forget(chains, oldest)
         {
@@ -550,14 +553,14 @@ mod tests {
     fn a_place_that_was_told_to_nobody_is_used_again() {
         let table = HoldTable::new(1, 8, 8, 0, 0);
         let place = table.place(0, new(&LINE)).unwrap();
-        table.vanish(place);
+        table.discard(place);
         assert_eq!(table.place(0, new(&LINE)).unwrap(), place);
     }
 
-    fn expire(table: &HoldTable, place: Place) {
+    fn expire(table: &HoldTable, place: HoldPlace) {
         let expired = Word::with_units(Phase::Expired, place.generation, 0);
         table.slot(place.slot).unwrap().publish(expired);
-        table.bury(place.slot, expired);
+        table.retain_expired(place.slot, expired);
     }
 
     #[test]
@@ -619,7 +622,7 @@ mod tests {
         let table = HoldTable::new(1, u32::MAX, 8, 8, 1 << 30);
         let word = |phase| Word::with_units(phase, 1, 0);
         let restore = |slot, phase| {
-            let (new, place) = (new(&LINE), Place { slot, generation: 1 });
+            let (new, place) = (new(&LINE), HoldPlace { slot, generation: 1 });
             table.restore(OldHold { new, place, word: word(phase) }).unwrap();
         };
         let stray = SEGMENT_ITEMS as u32 * 2;
@@ -632,7 +635,7 @@ mod tests {
         // What was free comes first, then what is fresh, and no place twice.
         let handed_out: Vec<_> =
             (0..3 * SEGMENT_ITEMS).map(|_| table.place(0, new(&LINE)).unwrap()).collect();
-        assert_eq!(handed_out[0], Place { slot: stray + 2, generation: 2 });
+        assert_eq!(handed_out[0], HoldPlace { slot: stray + 2, generation: 2 });
         let mut slots: Vec<_> = handed_out.iter().map(|place| place.slot).collect();
         slots.sort_unstable();
         slots.dedup();
@@ -644,7 +647,7 @@ mod tests {
     #[test]
     fn the_generation_outgrows_the_word() {
         let table = HoldTable::new(1, 1, 8, 0, 0);
-        let place = Place { slot: 0, generation: (5 << TAG_BITS) | 7 };
+        let place = HoldPlace { slot: 0, generation: (5 << TAG_BITS) | 7 };
         let word = Word::with_units(Phase::Released, place.generation, 0);
         table.restore(OldHold { new: new(&LINE), place, word }).unwrap();
         table.restored();

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use super::Inspection;
-use crate::checkpoint::files::Folder;
-use crate::checkpoint::full::Whole;
+use crate::checkpoint::files::DirFiles;
+use crate::checkpoint::full_state::FullState;
 use crate::checkpoint::ledger::carry;
 use crate::checkpoint::seed::{self, SeedError};
 use crate::error::BackupError;
@@ -64,14 +64,14 @@ impl Inspection {
 }
 
 /// What an opening would come to.
-fn whole(log: &LogAtRest) -> Result<Whole, BackupError> {
+fn whole(log: &LogAtRest) -> Result<FullState, BackupError> {
     let failed = |error: &dyn std::fmt::Display| BackupError::Failed(error.to_string());
     let mut whole = match &log.newest {
         Some(newest) => {
-            let folder = Folder::at(log.layout().checkpoint());
-            Whole::load(&folder, newest).map_err(|error| failed(&error))?
+            let folder = DirFiles::at(log.layout().checkpoint());
+            FullState::load(&folder, newest).map_err(|error| failed(&error))?
         }
-        None => Whole::default(),
+        None => FullState::default(),
     };
     for found in &log.verdict.chain {
         let payload = log.payload(found).map_err(|error| failed(&error))?;

@@ -13,8 +13,8 @@ use crate::fold::answers::refusal_from_answer;
 use crate::fold::hold::FoldedHold;
 use crate::fold::state::Fold;
 use crate::hold::lines::Line;
-use crate::log::lines::{self, Beside};
-use crate::log::record::{Logged, Place, Record, Records};
+use crate::log::lines::{self, LinePair};
+use crate::log::record::{HoldPlace, Logged, Record, Records};
 use crate::stock::names::Names;
 use crate::types::{OpKey, Position, Reference};
 
@@ -31,7 +31,7 @@ pub struct Log<'a> {
     entries: vec::IntoIter<LogEntry<'a>>,
     /// Told behind the entries.
     failed: Option<OpenError>,
-    before: Known,
+    before: KnownHold,
 }
 
 /// The ledger, which is read before the log.
@@ -47,16 +47,16 @@ struct Ledger<'a> {
 
 /// What entries are short for: the part of the state that makes them readable.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Known {
+pub(super) struct KnownHold {
     opened_at: Timestamp,
     epoch: u32,
     /// By slot.
-    holds: HashMap<u32, Made>,
+    holds: HashMap<u32, MadeHold>,
 }
 
 /// The hold that a slot has.
 #[derive(Clone, Copy, Debug)]
-struct Made {
+struct MadeHold {
     generation: u32,
     epoch: u32,
     /// Of one line; of a cart's there is no one key.
@@ -128,7 +128,7 @@ impl<'a> Log<'a> {
         };
         let Stretch { epoch, opened_at, .. } = stretch;
         if !is_whole || ledger.reached.is_none() {
-            self.before = Known { epoch, opened_at, ..Known::default() };
+            self.before = KnownHold { epoch, opened_at, ..KnownHold::default() };
         } else if (self.before.epoch, self.before.opened_at) != (epoch, opened_at) {
             ledger.trouble = Some("it tells of another opening".into());
         }
@@ -217,7 +217,7 @@ impl<'a> Log<'a> {
         {
             return None;
         }
-        let id = |place, hold: Made| self.inspection.ids.id(place, hold.epoch);
+        let id = |place, hold: MadeHold| self.inspection.ids.id(place, hold.epoch);
         let mut entry = LogEntry {
             position: Position(position),
             at,
@@ -301,16 +301,16 @@ impl<'a> Ledger<'a> {
     }
 }
 
-impl Known {
+impl KnownHold {
     /// What is known where a checkpoint ends.
-    pub(super) fn of(fold: &Fold) -> Known {
-        let made = |hold: &FoldedHold| Made {
+    pub(super) fn of(fold: &Fold) -> KnownHold {
+        let made = |hold: &FoldedHold| MadeHold {
             generation: hold.generation,
             epoch: hold.epoch,
             key: only_key(hold.lines.iter().copied()),
             deadline: if hold.word.phase().is_live() { hold.word.deadline() } else { Timestamp(0) },
         };
-        Known {
+        KnownHold {
             opened_at: fold.opened_at,
             epoch: fold.epoch,
             holds: fold.holds.iter().map(|(slot, hold)| (slot, made(hold))).collect(),
@@ -330,7 +330,7 @@ impl Known {
             Record::Reserve { place, ttl, .. } | Record::ReserveCart { place, ttl, .. } => {
                 let deadline = after(at, ttl.millis());
                 let key = only_key(record.lines().0);
-                let made = Made { generation: place.generation, epoch: self.epoch, key, deadline };
+                let made = MadeHold { generation: place.generation, epoch: self.epoch, key, deadline };
                 self.holds.insert(place.slot, made);
             }
             Record::Replace { place, ttl, .. } => {
@@ -349,7 +349,7 @@ impl Known {
         Some(at)
     }
 
-    fn hold(&self, place: Place) -> Option<Made> {
+    fn hold(&self, place: HoldPlace) -> Option<MadeHold> {
         self.holds.get(&place.slot).filter(|hold| hold.generation == place.generation).copied()
     }
 }
@@ -363,7 +363,7 @@ fn only_key(mut lines: impl Iterator<Item = Line>) -> Option<u32> {
 /// What a cart's record says of each of its stock keys; `None` if one of them has no name.
 fn lines_of<'a>(record: &Record<'_>, names: &'a Names) -> Option<Vec<LineEntry<'a>>> {
     let Some((first, second)) = record.packed() else { return Some(Vec::new()) };
-    let line = |Beside { key, first, second }| {
+    let line = |LinePair { key, first, second }| {
         let line = LineEntry::of(names, key, first)?;
         Some(match record {
             Record::ConfirmCart { .. } => {
@@ -373,7 +373,7 @@ fn lines_of<'a>(record: &Record<'_>, names: &'a Names) -> Option<Vec<LineEntry<'
             _ => line,
         })
     };
-    lines::beside(lines::iter(first), lines::iter(second)).map(line).collect()
+    lines::join_lines(lines::iter(first), lines::iter(second)).map(line).collect()
 }
 
 fn kind(record: &Record<'_>) -> EntryKind {

@@ -16,7 +16,7 @@ use crate::log::record::{Encoded, Logged, Op, RECORD_BYTES_MAX, Record, Records,
 use crate::log::recovery::{Beginning, OpenLog};
 use crate::log::scan::Tip;
 use crate::{
-    Adjust, AdjustReason, Config, Confirm, Extend, ManualClock, OnHold, OpKey, Receive, Reserve, StockKey,
+    Adjust, AdjustReason, Config, Confirm, Extend, HoldAction, ManualClock, OpKey, Receive, Reserve, StockKey,
 };
 
 /// 2026-01-01T00:00:00Z.
@@ -74,7 +74,7 @@ fn every_operation(shop: &Shop) -> (StockKey, Vec<HoldId>) {
     engine.confirm(Confirm::hold(late).retake_if_expired()).unwrap().wait().unwrap();
     engine.sweep();
     engine.confirm(sold).unwrap().wait().unwrap();
-    engine.ship(OnHold::hold(sold).quantity(1)).unwrap().wait().unwrap();
+    engine.ship(HoldAction::hold(sold).quantity(1)).unwrap().wait().unwrap();
     engine.cancel(sold).unwrap().wait().unwrap();
     let damaged = Adjust::by(key, -3, AdjustReason::Damaged).reference("report");
     engine.adjust(damaged).unwrap().wait().unwrap();
@@ -283,7 +283,7 @@ fn written(groups: &[&[Record<'_>]], words_more: u32) -> (tempfile::TempDir, Vec
 const OPENED: Record<'_> = Record::Opened { epoch: 1, at_unix_ms: START.0 };
 const DECLARE: Record<'_> = Record::Declare { key: 0, sku: "poster", location: "berlin" };
 const OTHER: Record<'_> = Record::Declare { key: 1, sku: "mug", location: "berlin" };
-const PLACE: Place = Place { slot: 5, generation: 1 };
+const PLACE: HoldPlace = HoldPlace { slot: 5, generation: 1 };
 
 fn receive(key: u32) -> Record<'static> {
     Record::Receive { at: 1, key, quantity: 10, reference: b"", op: None }
@@ -313,7 +313,7 @@ fn a_ledger_from_the_beginning_is_judged_entry_by_entry() {
 
     // Fewer were received than were reserved, under checksums that hold.
     let newest = inspection.log.newest.clone().unwrap();
-    let files = Folder::at(inspection.log.layout().checkpoint());
+    let files = DirFiles::at(inspection.log.layout().checkpoint());
     let ledger = newest.of(Kind::Ledger)[0];
     let stretches: Vec<_> = Stretches::of(&files, vec![ledger]).map(Result::unwrap).collect();
     drop(inspection);
@@ -345,7 +345,7 @@ fn a_ledger_from_the_beginning_is_judged_entry_by_entry() {
 #[test]
 fn the_first_contradiction_is_named_by_its_position() {
     let (at, place, key) = (20, PLACE, 0);
-    let again = Place { generation: 2, ..PLACE };
+    let again = HoldPlace { generation: 2, ..PLACE };
     let release = Record::Release { at, place, key, quantity: 4, op: None };
     let expire = |at| Record::Expire { at, place, key, quantity: 4 };
     let ship = |quantity| Record::Ship { at, place, key, quantity, op: None };
@@ -561,7 +561,7 @@ fn a_log_that_threads_raced_for_has_no_drift() {
                             3 => drop(engine.extend(Extend::hold(hold, ttl))),
                             4 => drop(engine.begin_payment(hold)),
                             5 => drop(engine.cancel(hold)),
-                            6 => drop(engine.ship(OnHold::hold(hold).quantity(1))),
+                            6 => drop(engine.ship(HoldAction::hold(hold).quantity(1))),
                             _ => thread::yield_now(),
                         }
                     }

@@ -10,18 +10,18 @@ use std::{path::Path, sync::Arc};
 
 use super::{
     chunk::HEADER_BYTES,
-    directory::{Identity, Inspection, Layout},
+    directory::{DirectoryLook, Identity, Layout},
     recovery::{LogError, read, survey},
-    scan::{Found, Index, Tip},
+    scan::{ChunkIndex, FoundChunk, Tip},
     sidecar::{Durable, Sidecar},
-    stores::Folder,
+    stores::StoreFolder,
     verdict::{Start, Verdict, decide},
 };
-use crate::checkpoint::CheckpointError;
+use crate::checkpoint::RunError;
 use crate::checkpoint::files;
 use crate::checkpoint::load::Loaded;
 use crate::checkpoint::manifest::Manifest;
-use crate::checkpoint::shelf::Shelf;
+use crate::checkpoint::manifest_set::ManifestSet;
 
 /// A log that is only read. As long as it exists no engine can open the directory.
 #[derive(Debug)]
@@ -30,16 +30,16 @@ pub(crate) struct LogAtRest {
     pub(crate) proven: Durable,
     pub(crate) verdict: Verdict,
     /// All chunks that belong to the log: those between the two checkpoints, if they are there, and the verdict's.
-    pub(crate) chain: Vec<Found>,
+    pub(crate) chain: Vec<FoundChunk>,
     /// The newest checkpoint that is whole, behind which the verdict's chunks come.
     pub(crate) newest: Option<Manifest>,
-    chunks: Chunks,
-    directory: Inspection,
+    chunks: RawChunks,
+    directory: DirectoryLook,
 }
 
 /// The stores that chunks are in.
 #[derive(Debug)]
-pub(crate) struct Chunks(Folder);
+pub(crate) struct RawChunks(StoreFolder);
 
 /// What lies before a log at rest.
 #[derive(Default)]
@@ -54,14 +54,14 @@ pub(crate) struct Before {
 
 impl LogAtRest {
     pub(crate) fn open(path: &Path) -> Result<(Self, Before), LogError> {
-        let directory = Inspection::open(path)?;
+        let directory = DirectoryLook::open(path)?;
         let layout = &directory.layout;
         let proven = Sidecar::read(&layout.durable())?.ok_or_else(|| layout.lacks("durable"))?;
-        let chunks = Chunks::of(layout);
-        let (mut shelf, rejected) =
-            Shelf::open(Arc::new(files::Folder::at(layout.checkpoint())), directory.identity.id)?;
+        let chunks = RawChunks::of(layout);
+        let (mut manifest_set, rejected) =
+            ManifestSet::open(Arc::new(files::DirFiles::at(layout.checkpoint())), directory.identity.id)?;
         let mut before = Before { rejected, ..Before::default() };
-        let newest = shelf.load_newest(&mut before.rejected, &mut |_| {})?;
+        let newest = manifest_set.load_newest(&mut before.rejected, &mut |_| {})?;
         let frontier = newest.as_ref().map(|(manifest, _)| manifest.frontier).unwrap_or_default();
         let start = Start { tip: frontier.tip(), epoch: frontier.epoch, keep: Tip::ORIGIN };
         let index = chunks.survey()?;
@@ -69,7 +69,7 @@ impl LogAtRest {
 
         // What an opening would go on from; and before it what is there still.
         let history = match &newest {
-            Some(_) => history(&mut shelf, &index, start.tip, &mut before.rejected)?,
+            Some(_) => history(&mut manifest_set, &index, start.tip, &mut before.rejected)?,
             None => None,
         };
         let (newest, loaded) = newest.unzip();
@@ -91,22 +91,22 @@ impl LogAtRest {
     }
 
     /// The records of a chunk of the chain, their bytes proven once more.
-    pub(crate) fn payload(&self, found: &Found) -> Result<Vec<u8>, LogError> {
+    pub(crate) fn payload(&self, found: &FoundChunk) -> Result<Vec<u8>, LogError> {
         self.chunks.payload(found)
     }
 }
 
-impl Chunks {
+impl RawChunks {
     pub(crate) fn of(layout: &Layout) -> Self {
-        Chunks(Folder::at(layout.log()))
+        RawChunks(StoreFolder::at(layout.log()))
     }
 
-    pub(crate) fn survey(&self) -> Result<Index, LogError> {
+    pub(crate) fn survey(&self) -> Result<ChunkIndex, LogError> {
         survey(&self.0)
     }
 
     /// The records of a chunk that a survey has found, their bytes proven once more.
-    pub(crate) fn payload(&self, found: &Found) -> Result<Vec<u8>, LogError> {
+    pub(crate) fn payload(&self, found: &FoundChunk) -> Result<Vec<u8>, LogError> {
         let mut chunk = read(&self.0, found)?;
         chunk.drain(..HEADER_BYTES);
         Ok(chunk)
@@ -116,13 +116,13 @@ impl Chunks {
 /// What lies before the newest checkpoint: an older one, or nothing, and the chunks from there `to` the newest's end;
 /// `None` if not all of them are there.
 fn history(
-    shelf: &mut Shelf,
-    index: &Index,
+    manifest_set: &mut ManifestSet,
+    index: &ChunkIndex,
     to: Tip,
     rejected: &mut Vec<String>,
-) -> Result<Option<(Loaded, Vec<Found>)>, CheckpointError> {
-    shelf.reject_newest();
-    let older = shelf.load_newest(rejected, &mut |_| {})?;
+) -> Result<Option<(Loaded, Vec<FoundChunk>)>, RunError> {
+    manifest_set.reject_newest();
+    let older = manifest_set.load_newest(rejected, &mut |_| {})?;
     let from = older.as_ref().map_or(Tip::ORIGIN, |(manifest, _)| manifest.frontier.tip());
     let chain = index.chain_back(from, to).ok();
     Ok(chain.map(|chain| (older.map(|(_, loaded)| loaded).unwrap_or_default(), chain)))

@@ -169,8 +169,8 @@ impl Directory {
     }
 
     /// Where it is now.
-    pub(crate) fn place(&self) -> io::Result<Place> {
-        Ok(Place { layout: self.layout.clone(), lock: file_id(&self.lock.0.metadata()?) })
+    pub(crate) fn place(&self) -> io::Result<OwnedDirectory> {
+        Ok(OwnedDirectory { layout: self.layout.clone(), lock: file_id(&self.lock.0.metadata()?) })
     }
 
     /// Makes a fresh directory a stockhold directory: the last step of its creation.
@@ -194,12 +194,12 @@ impl Directory {
 
 /// Where a directory that was locked is, or was: names are not kept by a lock.
 #[derive(Clone, Debug)]
-pub(crate) struct Place {
+pub(crate) struct OwnedDirectory {
     pub(crate) layout: Layout,
     lock: (u64, u64),
 }
 
-impl Place {
+impl OwnedDirectory {
     /// An error once another directory is there, or none.
     pub(crate) fn check(&self) -> io::Result<()> {
         let is_there =
@@ -215,13 +215,13 @@ fn file_id(file: &fs::Metadata) -> (u64, u64) {
 
 /// A directory that is only read. No engine can open it meanwhile.
 #[derive(Debug)]
-pub(crate) struct Inspection {
+pub(crate) struct DirectoryLook {
     pub(crate) layout: Layout,
     pub(crate) identity: Identity,
     _lock: Option<Lock>,
 }
 
-impl Inspection {
+impl DirectoryLook {
     /// Reads the directory at `path` without changing a byte of it.
     pub(crate) fn open(path: &Path) -> Result<Self, DirectoryError> {
         let layout = Layout { path: path.to_owned() };
@@ -357,18 +357,22 @@ fn read_identity(layout: &Layout) -> Result<Option<Identity>, DirectoryError> {
     let read = (&file).take(IDENTITY_BYTES as u64 + 1).read_to_end(&mut bytes);
     read.map_err(layout.io("reading its identity"))?;
     decode(&bytes).map(Some).map_err(|problem| match problem {
-        Problem::Foreign => DirectoryError::Foreign { path: layout.path.clone(), found: IDENTITY.into() },
-        Problem::Newer(found) => DirectoryError::Newer { path: layout.path.clone(), found, known: FORMAT },
-        Problem::Empty => layout.corrupt("its identity is empty"),
-        Problem::Corrupt => layout.corrupt("its identity does not match its checksum"),
-        Problem::Segments(found) => {
+        DirectoryProblem::Foreign => {
+            DirectoryError::Foreign { path: layout.path.clone(), found: IDENTITY.into() }
+        }
+        DirectoryProblem::Newer(found) => {
+            DirectoryError::Newer { path: layout.path.clone(), found, known: FORMAT }
+        }
+        DirectoryProblem::Empty => layout.corrupt("its identity is empty"),
+        DirectoryProblem::Corrupt => layout.corrupt("its identity does not match its checksum"),
+        DirectoryProblem::Segments(found) => {
             layout.corrupt(format!("it has segments of {found} bytes, this build writes {SEGMENT_BYTES}"))
         }
     })
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Problem {
+enum DirectoryProblem {
     Foreign,
     Newer(u32),
     Empty,
@@ -387,30 +391,30 @@ fn encode(identity: &Identity) -> Vec<u8> {
     out
 }
 
-fn decode(bytes: &[u8]) -> Result<Identity, Problem> {
+fn decode(bytes: &[u8]) -> Result<Identity, DirectoryProblem> {
     if bytes.iter().all(|byte| *byte == 0) {
-        return Err(Problem::Empty); // as a crash leaves a file whose bytes were not on the disk
+        return Err(DirectoryProblem::Empty); // as a crash leaves a file whose bytes were not on the disk
     }
-    let rest = bytes.strip_prefix(MAGIC.as_slice()).ok_or(Problem::Foreign)?;
-    let (format, rest) = rest.split_first_chunk::<4>().ok_or(Problem::Corrupt)?;
+    let rest = bytes.strip_prefix(MAGIC.as_slice()).ok_or(DirectoryProblem::Foreign)?;
+    let (format, rest) = rest.split_first_chunk::<4>().ok_or(DirectoryProblem::Corrupt)?;
     let format = u32::from_le_bytes(*format);
     // A newer format may be longer, and have its checksum elsewhere.
     if format > FORMAT {
-        return Err(Problem::Newer(format));
+        return Err(DirectoryProblem::Newer(format));
     }
     if bytes.len() != IDENTITY_BYTES || format == 0 {
-        return Err(Problem::Corrupt);
+        return Err(DirectoryProblem::Corrupt);
     }
     let (body, crc) = bytes.split_at(IDENTITY_BYTES - 4);
     if crc != crc32fast::hash(body).to_le_bytes() {
-        return Err(Problem::Corrupt);
+        return Err(DirectoryProblem::Corrupt);
     }
-    let (segment_bytes, rest) = rest.split_first_chunk::<4>().ok_or(Problem::Corrupt)?;
-    let (id, rest) = rest.split_first_chunk::<16>().ok_or(Problem::Corrupt)?;
-    let (secret, _) = rest.split_first_chunk::<16>().ok_or(Problem::Corrupt)?;
+    let (segment_bytes, rest) = rest.split_first_chunk::<4>().ok_or(DirectoryProblem::Corrupt)?;
+    let (id, rest) = rest.split_first_chunk::<16>().ok_or(DirectoryProblem::Corrupt)?;
+    let (secret, _) = rest.split_first_chunk::<16>().ok_or(DirectoryProblem::Corrupt)?;
     let segment_bytes = u32::from_le_bytes(*segment_bytes);
     if segment_bytes as usize != SEGMENT_BYTES {
-        return Err(Problem::Segments(segment_bytes));
+        return Err(DirectoryProblem::Segments(segment_bytes));
     }
     Ok(Identity { id: *id, secret: *secret, segment_bytes })
 }
@@ -443,7 +447,7 @@ mod tests {
         let ours = std::process::id();
         let refused = Directory::open(scratch.path()).unwrap_err();
         assert!(matches!(refused, DirectoryError::InUse { pid: Some(pid), .. } if pid == ours), "{refused}");
-        let refused = Inspection::open(scratch.path()).unwrap_err();
+        let refused = DirectoryLook::open(scratch.path()).unwrap_err();
         assert!(matches!(refused, DirectoryError::InUse { pid: Some(pid), .. } if pid == ours), "{refused}");
         drop(first);
         Directory::open(scratch.path()).unwrap();
@@ -461,7 +465,7 @@ mod tests {
                     file => fs::write(scratch.path().join(file), b"").unwrap(),
                 }
             }
-            assert!(matches!(Inspection::open(scratch.path()), Err(DirectoryError::Missing { .. })));
+            assert!(matches!(DirectoryLook::open(scratch.path()), Err(DirectoryError::Missing { .. })));
             assert!(created(scratch.path()).layout.path.join(IDENTITY).exists(), "{leftovers:?}");
         }
     }
@@ -471,21 +475,24 @@ mod tests {
         let scratch = tempfile::tempdir().unwrap();
         fs::write(scratch.path().join("holiday.jpg"), b"").unwrap();
         assert!(matches!(Directory::open(scratch.path()), Err(DirectoryError::Foreign { .. })));
-        assert!(matches!(Inspection::open(scratch.path()), Err(DirectoryError::Foreign { .. })));
+        assert!(matches!(DirectoryLook::open(scratch.path()), Err(DirectoryError::Foreign { .. })));
         assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 1);
     }
 
     #[test]
     fn an_inspection_writes_nothing_and_keeps_engines_out() {
         let scratch = tempfile::tempdir().unwrap();
-        assert!(matches!(Inspection::open(&scratch.path().join("no")), Err(DirectoryError::Missing { .. })));
+        assert!(matches!(
+            DirectoryLook::open(&scratch.path().join("no")),
+            Err(DirectoryError::Missing { .. })
+        ));
         drop(created(scratch.path()));
         fs::remove_file(scratch.path().join(LOCK)).unwrap();
-        drop(Inspection::open(scratch.path()).unwrap());
+        drop(DirectoryLook::open(scratch.path()).unwrap());
         assert!(!scratch.path().join(LOCK).exists());
         drop(Directory::open(scratch.path()).unwrap());
-        let _inspection = Inspection::open(scratch.path()).unwrap();
-        let _another = Inspection::open(scratch.path()).unwrap();
+        let _inspection = DirectoryLook::open(scratch.path()).unwrap();
+        let _another = DirectoryLook::open(scratch.path()).unwrap();
         assert!(matches!(Directory::open(scratch.path()), Err(DirectoryError::InUse { .. })));
     }
 
@@ -502,7 +509,7 @@ mod tests {
         }
         let mut newer = bytes.clone();
         newer[20] = 9;
-        assert_eq!(decode(&newer), Err(Problem::Newer(9)));
-        assert_eq!(decode(&bytes[..40]), Err(Problem::Corrupt));
+        assert_eq!(decode(&newer), Err(DirectoryProblem::Newer(9)));
+        assert_eq!(decode(&bytes[..40]), Err(DirectoryProblem::Corrupt));
     }
 }

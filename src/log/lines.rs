@@ -32,7 +32,7 @@ pub(crate) fn pack(lines: &[Line]) -> Vec<u8> {
 /// The lines; `None` for bytes that are not packed lines. No bytes are no lines.
 #[cfg(any(fuzzing, all(test, not(stockhold_loom))))]
 pub(crate) fn unpack(packed: &[u8]) -> Option<Lines> {
-    let Checked { count, .. } = check(packed)?;
+    let LinesSummary { count, .. } = check(packed)?;
     let mut lines = Vec::with_capacity(count);
     lines.extend(iter(packed));
     Some(Lines::many(lines))
@@ -40,14 +40,14 @@ pub(crate) fn unpack(packed: &[u8]) -> Option<Lines> {
 
 /// What is known of lines that were checked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Checked {
+pub(crate) struct LinesSummary {
     pub count: usize,
     /// Of all lines together.
     pub units: u32,
 }
 
 /// Whether the bytes are packed lines: keys ascending, each with units, lines and units no more than can be.
-pub(crate) fn check(packed: &[u8]) -> Option<Checked> {
+pub(crate) fn check(packed: &[u8]) -> Option<LinesSummary> {
     let mut lines = iter(packed);
     let (mut count, mut units) = (0, 0_u32);
     for line in &mut lines {
@@ -56,7 +56,7 @@ pub(crate) fn check(packed: &[u8]) -> Option<Checked> {
             return None;
         }
     }
-    lines.rest.is_empty().then_some(Checked { count, units })
+    lines.rest.is_empty().then_some(LinesSummary { count, units })
 }
 
 /// The lines one by one, without memory of their own: up to the first that is none, if they were not [checked](check).
@@ -91,17 +91,17 @@ impl Iterator for Iter<'_> {
 
 /// A key that two lists of lines have between them, and its units in each; 0 in one that does not have it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Beside {
+pub(crate) struct LinePair {
     pub key: u32,
     pub first: u32,
     pub second: u32,
 }
 
 /// Two lists, both in the order of their keys, as one.
-pub(crate) fn beside(
+pub(crate) fn join_lines(
     first: impl Iterator<Item = Line>,
     second: impl Iterator<Item = Line>,
-) -> impl Iterator<Item = Beside> {
+) -> impl Iterator<Item = LinePair> {
     let (mut first, mut second) = (first.peekable(), second.peekable());
     std::iter::from_fn(move || {
         let key = match (first.peek(), second.peek()) {
@@ -110,7 +110,7 @@ pub(crate) fn beside(
         };
         let units = |line: Option<Line>| line.map_or(0, |line| line.units);
         let of_first = units(first.next_if(|line| line.key == key));
-        Some(Beside { key, first: of_first, second: units(second.next_if(|line| line.key == key)) })
+        Some(LinePair { key, first: of_first, second: units(second.next_if(|line| line.key == key)) })
     })
 }
 
@@ -163,7 +163,7 @@ mod tests {
             assert_eq!(&*unpack(&packed).unwrap(), &lines[..]);
             assert!(iter(&packed).eq(lines.iter().copied()));
             let units = lines.iter().map(|line| line.units).sum();
-            assert_eq!(check(&packed), Some(Checked { count, units }));
+            assert_eq!(check(&packed), Some(LinesSummary { count, units }));
         }
         let ends = [line(0, 1), line(u32::MAX, QUANTITY_MAX - 1)];
         assert_eq!(&*unpack(&pack(&ends)).unwrap(), &ends);
@@ -229,8 +229,8 @@ mod tests {
     #[test]
     fn two_lists_are_told_as_one() {
         let (first, second) = ([line(1, 2), line(5, 1)], [line(0, 4), line(5, 3), line(9, 1)]);
-        let told: Vec<_> = beside(first.into_iter(), second.into_iter())
-            .map(|Beside { key, first, second }| (key, first, second))
+        let told: Vec<_> = join_lines(first.into_iter(), second.into_iter())
+            .map(|LinePair { key, first, second }| (key, first, second))
             .collect();
         assert_eq!(told, [(0, 0, 4), (1, 2, 0), (5, 1, 3), (9, 0, 1)]);
     }

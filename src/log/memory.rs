@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{
-    scan::{Found, Seen, whole_chunk},
+    scan::{FoundChunk, ScannedChunk, whole_chunk},
     store::{Store, StoreError},
     stores::Stores,
 };
@@ -108,7 +108,7 @@ impl Stores for Disk {
         Ok(self.state().stores.keys().copied().collect())
     }
 
-    fn scan(&self, store: u32, seen: &mut dyn FnMut(Seen)) -> io::Result<()> {
+    fn scan(&self, store: u32, seen: &mut dyn FnMut(ScannedChunk)) -> io::Result<()> {
         let state = self.state();
         let Some(chunks) = state.stores.get(&store) else { return Ok(()) };
         for (start, chunk) in chunks.all() {
@@ -119,7 +119,7 @@ impl Stores for Disk {
         Ok(())
     }
 
-    fn read(&self, found: &Found) -> io::Result<Vec<u8>> {
+    fn read(&self, found: &FoundChunk) -> io::Result<Vec<u8>> {
         let state = self.state();
         let chunks = state.stores.get(&found.place.store);
         let chunk =

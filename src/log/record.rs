@@ -12,13 +12,13 @@
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
 use serde::{Deserialize, Serialize};
 
-use super::lines::{self, Beside, LINES_BYTES_MAX};
+use super::lines::{self, LINES_BYTES_MAX, LinePair};
 use crate::clock::Timestamp;
 use crate::hold::lines::Line;
 use crate::request::AdjustReason;
 use crate::types::QUANTITY_MAX;
 
-mod quick;
+mod fast_codec;
 mod records;
 
 pub(crate) use records::{Batch, Logged, Records};
@@ -138,7 +138,7 @@ impl Span {
 
 /// Which use of which slot of the hold table.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
-pub(crate) struct Place {
+pub(crate) struct HoldPlace {
     pub slot: u32,
     pub generation: u32,
 }
@@ -159,7 +159,7 @@ pub(crate) enum Record<'a> {
     /// Units were taken and are held.
     Reserve {
         at: u64,
-        place: Place,
+        place: HoldPlace,
         key: u32,
         quantity: u32,
         ttl: Span,
@@ -168,21 +168,21 @@ pub(crate) enum Record<'a> {
         op: Option<Op>,
     },
     /// `taken` of a hold were paid for, `returned` went back.
-    Confirm { at: u64, place: Place, key: u32, taken: u32, returned: u32, op: Option<Op> },
+    Confirm { at: u64, place: HoldPlace, key: u32, taken: u32, returned: u32, op: Option<Op> },
     /// An expired hold's units were taken again and paid for.
-    Retake { at: u64, place: Place, key: u32, taken: u32, op: Option<Op> },
+    Retake { at: u64, place: HoldPlace, key: u32, taken: u32, op: Option<Op> },
     /// A hold was given back by its holder.
-    Release { at: u64, place: Place, key: u32, quantity: u32, op: Option<Op> },
+    Release { at: u64, place: HoldPlace, key: u32, quantity: u32, op: Option<Op> },
     /// A hold was given back by time.
-    Expire { at: u64, place: Place, key: u32, quantity: u32 },
+    Expire { at: u64, place: HoldPlace, key: u32, quantity: u32 },
     /// A hold lives until `at + ttl`.
-    Extend { at: u64, place: Place, ttl: Span, op: Option<Op> },
+    Extend { at: u64, place: HoldPlace, ttl: Span, op: Option<Op> },
     /// Payment began, and the hold lives until `at + ttl`.
-    Pay { at: u64, place: Place, ttl: Span, op: Option<Op> },
+    Pay { at: u64, place: HoldPlace, ttl: Span, op: Option<Op> },
     /// Committed units left the building.
-    Ship { at: u64, place: Place, key: u32, quantity: u32, op: Option<Op> },
+    Ship { at: u64, place: HoldPlace, key: u32, quantity: u32, op: Option<Op> },
     /// Committed units went back on sale.
-    Cancel { at: u64, place: Place, key: u32, quantity: u32, op: Option<Op> },
+    Cancel { at: u64, place: HoldPlace, key: u32, quantity: u32, op: Option<Op> },
     /// Units arrived.
     Receive { at: u64, key: u32, quantity: u32, reference: &'a [u8], op: Option<Op> },
     /// What is on hand was corrected.
@@ -192,21 +192,21 @@ pub(crate) enum Record<'a> {
     /// A refusal that the caller wanted remembered.
     Refuse { at: u64, key: u32, asked: u32, op: Op },
     /// A cart's units were taken, all lines of it, and are held.
-    ReserveCart { at: u64, place: Place, ttl: Span, lines: &'a [u8], reference: &'a [u8], op: Option<Op> },
+    ReserveCart { at: u64, place: HoldPlace, ttl: Span, lines: &'a [u8], reference: &'a [u8], op: Option<Op> },
     /// A cart was paid for: `taken` of its lines, `returned` (no lines, if nothing did) went back.
-    ConfirmCart { at: u64, place: Place, taken: &'a [u8], returned: &'a [u8], op: Option<Op> },
+    ConfirmCart { at: u64, place: HoldPlace, taken: &'a [u8], returned: &'a [u8], op: Option<Op> },
     /// An expired cart's units were taken again and paid for.
-    RetakeCart { at: u64, place: Place, taken: &'a [u8], op: Option<Op> },
+    RetakeCart { at: u64, place: HoldPlace, taken: &'a [u8], op: Option<Op> },
     /// A cart was given back by its holder.
-    ReleaseCart { at: u64, place: Place, lines: &'a [u8], op: Option<Op> },
+    ReleaseCart { at: u64, place: HoldPlace, lines: &'a [u8], op: Option<Op> },
     /// A cart was given back by time.
-    ExpireCart { at: u64, place: Place, lines: &'a [u8] },
+    ExpireCart { at: u64, place: HoldPlace, lines: &'a [u8] },
     /// Committed units of a cart left the building.
-    ShipCart { at: u64, place: Place, lines: &'a [u8], op: Option<Op> },
+    ShipCart { at: u64, place: HoldPlace, lines: &'a [u8], op: Option<Op> },
     /// Committed units of a cart went back on sale.
-    CancelCart { at: u64, place: Place, lines: &'a [u8], op: Option<Op> },
+    CancelCart { at: u64, place: HoldPlace, lines: &'a [u8], op: Option<Op> },
     /// A live hold has other lines now: `before` is what it had, `lines` what it has; it lives until `at + ttl`.
-    Replace { at: u64, place: Place, ttl: Span, before: &'a [u8], lines: &'a [u8], op: Option<Op> },
+    Replace { at: u64, place: HoldPlace, ttl: Span, before: &'a [u8], lines: &'a [u8], op: Option<Op> },
     /// Sale of a key opens at `opens_at_ms` (Unix milliseconds); until then reserves are refused. It overrides `Sale`,
     /// and `Sale` overrides it.
     Opens { at: u64, key: u32, opens_at_ms: u64 },
@@ -221,7 +221,7 @@ impl<'a> Record<'a> {
     /// Encodes into `buffer`; `None` if it does not fit, which no validated request can cause.
     #[inline]
     pub(crate) fn encode<'b>(&self, buffer: &'b mut [u8]) -> Option<&'b [u8]> {
-        let length = match quick::encode(self, buffer) {
+        let length = match fast_codec::encode(self, buffer) {
             Some(length) => length,
             None => self.encode_any(buffer)?,
         };
@@ -236,7 +236,7 @@ impl<'a> Record<'a> {
     /// Decodes the record at the start of `bytes`, and says how many it took.
     #[inline]
     pub(crate) fn decode(bytes: &'a [u8]) -> Result<(Record<'a>, usize), NotARecord> {
-        match quick::decode(bytes) {
+        match fast_codec::decode(bytes) {
             Some(decoded) => Ok(decoded),
             None => Record::decode_any(bytes),
         }
@@ -309,7 +309,7 @@ impl<'a> Record<'a> {
 
     /// The stock key that it names by itself, and its units as [`lines`](Self::lines) have them.
     #[inline]
-    pub(crate) fn alone(&self) -> Option<Beside> {
+    pub(crate) fn alone(&self) -> Option<LinePair> {
         let (first, second) = match *self {
             Record::Reserve { quantity, .. }
             | Record::Release { quantity, .. }
@@ -320,14 +320,14 @@ impl<'a> Record<'a> {
             Record::Confirm { taken, returned, .. } => (taken, returned),
             _ => (0, 0),
         };
-        self.stock_key().map(|key| Beside { key, first, second })
+        self.stock_key().map(|key| LinePair { key, first, second })
     }
 
     /// The lines of a hold's record, packed or not; the two lists are those of [`packed`](Self::packed).
     pub(crate) fn lines(&self) -> (NamedLines<'a>, NamedLines<'a>) {
         let one = |key, units: u32| (units > 0).then_some(Line { key, units });
         let (first, second) = match self.alone() {
-            Some(Beside { key, first, second }) => (one(key, first), one(key, second)),
+            Some(LinePair { key, first, second }) => (one(key, first), one(key, second)),
             None => (None, None),
         };
         let (packed_first, packed_second) = self.packed().unwrap_or_default();
@@ -337,13 +337,22 @@ impl<'a> Record<'a> {
 
     /// The keys whose books it touches, each once and in ascending order, with all that it does to them.
     #[inline]
-    pub(crate) fn touched(&self) -> impl Iterator<Item = Beside> + use<'a> {
+    pub(crate) fn touched(&self) -> impl Iterator<Item = LinePair> + use<'a> {
         let (first, second) = self.packed().unwrap_or_default();
-        self.alone().into_iter().chain(lines::beside(lines::iter(first), lines::iter(second)))
+        self.alone().into_iter().chain(lines::join_lines(lines::iter(first), lines::iter(second)))
+    }
+
+    /// Visits what is [`touched`](Self::touched); a record of one key has no walk for it.
+    #[inline]
+    pub(crate) fn touch<E>(&self, mut visit: impl FnMut(LinePair) -> Result<(), E>) -> Result<(), E> {
+        match self.alone() {
+            Some(one) => visit(one),
+            None => self.touched().try_for_each(visit),
+        }
     }
 
     /// The hold whose life it is part of.
-    pub(crate) fn place(&self) -> Option<Place> {
+    pub(crate) fn place(&self) -> Option<HoldPlace> {
         match *self {
             Record::Reserve { place, .. }
             | Record::Confirm { place, .. }

@@ -24,13 +24,13 @@ use super::chunk;
 use super::{
     chunk::HEADER_BYTES,
     directory::{Directory, DirectoryError, Identity, Layout},
-    scan::{Found, Index, Seen, Tip},
+    scan::{ChunkIndex, FoundChunk, ScannedChunk, Tip},
     sidecar::{Durable, Sidecar, SidecarError},
     store::{Store, StoreError, advice},
-    stores::{Folder, Older, Stores},
-    verdict::{Cut, Refusal, Start, Verdict, decide},
+    stores::{Older, StoreFolder, Stores},
+    verdict::{Cut, LogRefusal, Start, Verdict, decide},
 };
-use crate::checkpoint::CheckpointError;
+use crate::checkpoint::RunError;
 use crate::fault::{Fault, planted};
 
 /// An older store of which no more is needed is copied and removed, so that many short openings leave few stores.
@@ -38,7 +38,7 @@ const COPIED_BYTES_MAX: u64 = 8 << 20;
 
 fn copied_bytes_max() -> u64 {
     #[cfg(all(test, not(stockhold_loom)))]
-    if let Some(bytes) = crate::simulation::copied_bytes_max() {
+    if let Some(bytes) = crate::proofs::simulation::copied_bytes_max() {
         return bytes;
     }
     COPIED_BYTES_MAX
@@ -47,17 +47,17 @@ fn copied_bytes_max() -> u64 {
 /// What a log is replayed into.
 pub(crate) trait Replay {
     /// The directory is ours, and nothing in it was changed yet: says where the log is to be read from.
-    fn start(&mut self, directory: &Layout, identity: &Identity) -> Result<Start, CheckpointError>;
+    fn start(&mut self, directory: &Layout, identity: &Identity) -> Result<Start, RunError>;
 
     /// The next chunk, and its records. Its error stops the opening.
-    fn chunk(&mut self, found: &Found, payload: &[u8]) -> Result<(), String>;
+    fn chunk(&mut self, found: &FoundChunk, payload: &[u8]) -> Result<(), String>;
 
     /// All of it was taken, and is durable now: from here on something may be written of it. `read` gives the payload of a
     /// chunk once more.
     fn durable(
         &mut self,
-        _chain: &[Found],
-        _read: &dyn Fn(&Found) -> Result<Vec<u8>, LogError>,
+        _chain: &[FoundChunk],
+        _read: &dyn Fn(&FoundChunk) -> Result<Vec<u8>, LogError>,
     ) -> Result<(), LogError> {
         Ok(())
     }
@@ -69,11 +69,11 @@ pub(crate) struct Beginning<F>(pub(crate) F);
 
 #[cfg(test)]
 impl<F: FnMut(&chunk::ChunkHeader, &[u8]) -> Result<(), String>> Replay for Beginning<F> {
-    fn start(&mut self, _: &Layout, _: &Identity) -> Result<Start, CheckpointError> {
+    fn start(&mut self, _: &Layout, _: &Identity) -> Result<Start, RunError> {
         Ok(Start::default())
     }
 
-    fn chunk(&mut self, found: &Found, payload: &[u8]) -> Result<(), String> {
+    fn chunk(&mut self, found: &FoundChunk, payload: &[u8]) -> Result<(), String> {
         self.0(&found.header, payload)
     }
 }
@@ -113,11 +113,11 @@ pub(crate) enum LogError {
     #[error(transparent)]
     Sidecar(#[from] SidecarError),
     #[error(transparent)]
-    Refused(#[from] Refusal),
+    Refused(#[from] LogRefusal),
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
-    Checkpoint(#[from] CheckpointError),
+    Checkpoint(#[from] RunError),
     #[error("cannot open the log ({doing}: {error}): {}, then try again", advice(.error))]
     Io { doing: &'static str, error: io::Error },
     #[error(
@@ -152,7 +152,7 @@ impl OpenLog {
 
 fn create(mut directory: Directory, into: &mut dyn Replay) -> Result<(OpenLog, LogReport), LogError> {
     let layout = directory.layout.clone();
-    let stores = Folder::at(layout.log());
+    let stores = StoreFolder::at(layout.log());
     // Without an identity there can be no log, unless the identity was taken away from one.
     let acknowledged = Sidecar::read(&layout.durable()).ok().flatten().map_or(0, |durable| durable.end);
     if acknowledged > 0 || layout.checkpoint().exists() || survey(&stores)?.chunks().next().is_some() {
@@ -182,8 +182,8 @@ fn reopen(directory: Directory, into: &mut dyn Replay) -> Result<(OpenLog, LogRe
     let layout = &directory.layout;
     let (mut sidecar, proven) = Sidecar::open(&layout.durable())?.ok_or_else(|| layout.lacks("durable"))?;
     let start = into.start(layout, &directory.identity)?;
-    let stores: Arc<dyn Stores> = Arc::new(Folder::at(layout.log()));
-    let Recovered { store, older, verdict, bytes_rewritten } =
+    let stores: Arc<dyn Stores> = Arc::new(StoreFolder::at(layout.log()));
+    let RecoveredLog { store, older, verdict, bytes_rewritten } =
         recover(&stores, &proven, &start, into)?.ok_or_else(|| layout.lacks("log"))?;
     let (tip, epoch) = (verdict.tip, verdict.epoch_next);
     sidecar.write(&Durable { epoch, end: tip.end, hash: tip.hash, orderly: false })?;
@@ -202,14 +202,14 @@ fn reopen(directory: Directory, into: &mut dyn Replay) -> Result<(OpenLog, LogRe
 }
 
 /// Every whole chunk in the stores; an error if one is of a format that is not known.
-pub(crate) fn survey(stores: &dyn Stores) -> Result<Index, LogError> {
+pub(crate) fn survey(stores: &dyn Stores) -> Result<ChunkIndex, LogError> {
     let doing = io_error("reading the log");
-    let mut index = Index::default();
+    let mut index = ChunkIndex::default();
     let mut newer = None;
     for store in stores.list().map_err(&doing)? {
         let add = &mut |seen| match seen {
-            Seen::Chunk(found) => index.add(found),
-            Seen::Newer { start, format } => {
+            ScannedChunk::Chunk(found) => index.add(found),
+            ScannedChunk::Newer { start, format } => {
                 newer = newer.min(Some((start, format))).or(Some((start, format)))
             }
         };
@@ -222,7 +222,7 @@ pub(crate) fn survey(stores: &dyn Stores) -> Result<Index, LogError> {
 }
 
 /// A log that was read, and may be appended to once the sidecar says so.
-pub(crate) struct Recovered {
+pub(crate) struct RecoveredLog {
     pub(crate) store: Box<dyn Store>,
     pub(crate) older: Older,
     pub(crate) verdict: Verdict,
@@ -236,7 +236,7 @@ pub(crate) fn recover(
     proven: &Durable,
     start: &Start,
     into: &mut dyn Replay,
-) -> Result<Option<Recovered>, LogError> {
+) -> Result<Option<RecoveredLog>, LogError> {
     let doing = io_error("reading the log");
     let numbers = stores.list().map_err(&doing)?;
     // After an orderly close a checkpoint may be all that there is.
@@ -248,7 +248,7 @@ pub(crate) fn recover(
     // A store has the number of the opening that began it, so the sidecar says which openings came to their end. Never one
     // that is there: a killed opening's, or whatever somebody has put beside them.
     let number = (verdict.epoch_next..u32::MAX).find(|number| !numbers.contains(number));
-    let number = number.ok_or(Refusal::Epochs)?;
+    let number = number.ok_or(LogRefusal::Epochs)?;
     verdict.epoch_next = number;
     for found in &verdict.chain {
         let chunk = read(&**stores, found)?;
@@ -263,7 +263,7 @@ pub(crate) fn recover(
     let is_short =
         |store: u32| of(store).map(|found| u64::from(found.place.bytes)).sum::<u64>() <= copied_bytes_max();
     let short: Vec<u32> = numbers.iter().copied().filter(|store| is_short(*store)).collect();
-    let is_believed = |found: &Found| {
+    let is_believed = |found: &FoundChunk| {
         let is_proven = proven.orderly || found.header.end() <= proven.end;
         // An opening that was killed may have left copies that nobody has synced.
         let is_finished = found.place.store <= proven.epoch || planted(Fault::BelieveCopies);
@@ -281,10 +281,10 @@ pub(crate) fn recover(
     let end = |store: u32| of(store).map(|found| found.header.end()).max().unwrap_or(0);
     let kept = numbers.iter().map(|store| (*store, if short.contains(store) { 0 } else { end(*store) }));
     let older = Older { stores: Arc::clone(stores), kept: kept.collect() };
-    Ok(Some(Recovered { store, older, verdict, bytes_rewritten }))
+    Ok(Some(RecoveredLog { store, older, verdict, bytes_rewritten }))
 }
 
-pub(crate) fn read(stores: &dyn Stores, found: &Found) -> Result<Vec<u8>, LogError> {
+pub(crate) fn read(stores: &dyn Stores, found: &FoundChunk) -> Result<Vec<u8>, LogError> {
     stores.read(found).map_err(|error| match error.kind() {
         // The lock keeps engines out; what is copied over or cut meanwhile shows here.
         io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {

@@ -1,6 +1,6 @@
 //! Reading chunks out of raw bytes: what a log holds, without the store that wrote it.
 //!
-//! [`scan`] finds every whole chunk in a file, in whatever order they lie; an [`Index`] links them. The store rewrites
+//! [`scan`] finds every whole chunk in a file, in whatever order they lie; an [`ChunkIndex`] links them. The store rewrites
 //! its pages, so a chunk may lie there several times, and chunks that were cut in an earlier recovery may still lie
 //! there too. What belongs to the log is decided by hashes, not by places.
 //!
@@ -29,7 +29,7 @@ const _: () = assert!(WINDOW_BYTES > 2 * CHUNK_BYTES_MAX);
 
 /// Where a chunk lies in the file that was scanned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct ChunkPlace {
     /// The store whose file it is.
     pub(crate) store: u32,
     pub(crate) offset: u64,
@@ -38,17 +38,17 @@ pub(crate) struct Place {
 
 /// A whole chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Found {
+pub(crate) struct FoundChunk {
     pub(crate) header: ChunkHeader,
     pub(crate) hash: u64,
     /// Of one of its copies, in the newest store that has one.
-    pub(crate) place: Place,
+    pub(crate) place: ChunkPlace,
 }
 
 /// What a scan comes upon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Seen {
-    Chunk(Found),
+pub(crate) enum ScannedChunk {
+    Chunk(FoundChunk),
     /// A whole chunk of a later format, whatever it says beyond where it starts.
     Newer {
         start: u64,
@@ -56,24 +56,24 @@ pub(crate) enum Seen {
     },
 }
 
-impl Seen {
+impl ScannedChunk {
     /// The same, in a store.
     pub(crate) fn in_store(self, store: u32) -> Self {
         match self {
-            Seen::Chunk(found) => Seen::Chunk(found.in_store(store)),
+            ScannedChunk::Chunk(found) => ScannedChunk::Chunk(found.in_store(store)),
             newer => newer,
         }
     }
 }
 
-impl Found {
+impl FoundChunk {
     fn in_store(self, store: u32) -> Self {
-        Found { place: Place { store, ..self.place }, ..self }
+        FoundChunk { place: ChunkPlace { store, ..self.place }, ..self }
     }
 }
 
 /// Calls `seen` with every whole chunk in the file, in the order of the file; returns the bytes read.
-pub(crate) fn scan(file: &impl FileExt, mut seen: impl FnMut(Seen)) -> io::Result<u64> {
+pub(crate) fn scan(file: &impl FileExt, mut seen: impl FnMut(ScannedChunk)) -> io::Result<u64> {
     let mut window = vec![0; WINDOW_BYTES];
     // The window holds the file's bytes from `base`; `length` of them.
     let (mut base, mut length) = (0_u64, 0);
@@ -108,14 +108,14 @@ pub(crate) fn scan(file: &impl FileExt, mut seen: impl FnMut(Seen)) -> io::Resul
 }
 
 /// The chunk that `bytes`, which lie at `offset`, begin with, and how many of them it takes.
-pub(crate) fn whole_chunk(bytes: &[u8], offset: u64) -> Option<(Seen, usize)> {
+pub(crate) fn whole_chunk(bytes: &[u8], offset: u64) -> Option<(ScannedChunk, usize)> {
     let chunk_bytes = chunk::bytes_of(bytes).filter(|bytes| *bytes <= CHUNK_BYTES_MAX)?;
     let seen = match chunk::decode(bytes.get(..chunk_bytes)?) {
         Ok((header, _, hash)) => {
-            let place = Place { store: 0, offset, bytes: chunk_bytes as u32 };
-            Seen::Chunk(Found { header, hash, place })
+            let place = ChunkPlace { store: 0, offset, bytes: chunk_bytes as u32 };
+            ScannedChunk::Chunk(FoundChunk { header, hash, place })
         }
-        Err(ChunkError::Newer { found: format, start }) => Seen::Newer { start, format },
+        Err(ChunkError::Newer { found: format, start }) => ScannedChunk::Newer { start, format },
         Err(_) => return None,
     };
     Some((seen, chunk_bytes))
@@ -138,7 +138,7 @@ fn read_up_to(file: &impl FileExt, mut out: &mut [u8], mut offset: u64) -> io::R
 }
 
 /// Reads a chunk again from where it was found, as long as it is still there.
-pub(crate) fn read_chunk(file: &File, found: &Found) -> io::Result<Vec<u8>> {
+pub(crate) fn read_chunk(file: &File, found: &FoundChunk) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; (found.place.bytes as usize).clamp(HEADER_BYTES, CHUNK_BYTES_MAX)];
     file.read_exact_at(&mut bytes, found.place.offset)?;
     match chunk::decode(&bytes) {
@@ -158,24 +158,24 @@ impl Tip {
     /// Before the first chunk of a log.
     pub(crate) const ORIGIN: Self = Self { end: 0, hash: 0 };
 
-    pub(crate) fn after(found: &Found) -> Self {
+    pub(crate) fn after(found: &FoundChunk) -> Self {
         Self { end: found.header.end(), hash: found.hash }
     }
 
-    fn before(found: &Found) -> Self {
+    fn before(found: &FoundChunk) -> Self {
         Self { end: found.header.start, hash: found.header.previous }
     }
 }
 
 /// Every distinct chunk that was found, to be linked.
 #[derive(Debug, Default)]
-pub(crate) struct Index {
-    by_hash: HashMap<u64, Found>,
+pub(crate) struct ChunkIndex {
+    by_hash: HashMap<u64, FoundChunk>,
 }
 
-impl Index {
+impl ChunkIndex {
     /// Of several copies one in the newest store is kept.
-    pub(crate) fn add(&mut self, found: Found) {
+    pub(crate) fn add(&mut self, found: FoundChunk) {
         match self.by_hash.entry(found.hash) {
             Entry::Vacant(vacant) => {
                 vacant.insert(found);
@@ -188,13 +188,13 @@ impl Index {
         }
     }
 
-    pub(crate) fn chunks(&self) -> impl Iterator<Item = &Found> {
+    pub(crate) fn chunks(&self) -> impl Iterator<Item = &FoundChunk> {
         self.by_hash.values()
     }
 
     /// The chunks from `from` to `to`, found from the end: hashes leave no choice on the way back. `Err` holds the
     /// start of the earliest chunk that was reached, `to.end` if not even the last one is there.
-    pub(crate) fn chain_back(&self, from: Tip, to: Tip) -> Result<Vec<Found>, u64> {
+    pub(crate) fn chain_back(&self, from: Tip, to: Tip) -> Result<Vec<FoundChunk>, u64> {
         let mut chain = Vec::new();
         let mut at = to;
         while at != from {
@@ -213,7 +213,7 @@ impl Index {
     }
 
     /// The chunks before `to`, the last one first, as far back as they are there.
-    pub(crate) fn back(&self, mut to: Tip) -> impl Iterator<Item = &Found> {
+    pub(crate) fn back(&self, mut to: Tip) -> impl Iterator<Item = &FoundChunk> {
         std::iter::from_fn(move || {
             let found = self.by_hash.get(&to.hash).filter(|found| Tip::after(found) == to)?;
             to = Tip::before(found);
@@ -223,15 +223,15 @@ impl Index {
 
     /// The chunks that follow `from`, of epoch `epoch_min` or later and never falling. Where two chunks follow the
     /// same one, a later opening overruled an earlier one; within one opening the longer chain is taken.
-    pub(crate) fn chain_on(&self, from: Tip, epoch_min: u32) -> Vec<Found> {
-        let mut later: Vec<&Found> = self
+    pub(crate) fn chain_on(&self, from: Tip, epoch_min: u32) -> Vec<FoundChunk> {
+        let mut later: Vec<&FoundChunk> = self
             .chunks()
             .filter(|found| found.header.start >= from.end && found.header.epoch >= epoch_min)
             .collect();
         // From the end of the log backwards, so that what follows a chunk is known before the chunk is looked at.
         later.sort_unstable_by_key(|found| (std::cmp::Reverse(found.header.start), found.hash));
         // By the tip a chunk follows: the best such chunk, and how far the log goes with it.
-        let mut best: HashMap<Tip, (&Found, u64)> = HashMap::new();
+        let mut best: HashMap<Tip, (&FoundChunk, u64)> = HashMap::new();
         for found in later {
             let next =
                 best.get(&Tip::after(found)).filter(|(next, _)| next.header.epoch >= found.header.epoch);
@@ -241,7 +241,7 @@ impl Index {
                     vacant.insert((found, reach));
                 }
                 Entry::Occupied(mut kept) => {
-                    let epoch = |found: &Found| {
+                    let epoch = |found: &FoundChunk| {
                         if planted(Fault::KeepLeftover) { 0 } else { found.header.epoch }
                     };
                     if (epoch(found), reach) > (epoch(kept.get().0), kept.get().1) {
@@ -250,7 +250,7 @@ impl Index {
                 }
             }
         }
-        let mut chain: Vec<Found> = Vec::new();
+        let mut chain: Vec<FoundChunk> = Vec::new();
         let mut at = from;
         while let Some((found, _)) = best.get(&at) {
             if chain.last().is_some_and(|last| last.header.epoch > found.header.epoch) {
@@ -294,12 +294,12 @@ mod tests {
         (chunks, tips)
     }
 
-    fn scanned(bytes: &[u8]) -> (Vec<Found>, Index) {
+    fn scanned(bytes: &[u8]) -> (Vec<FoundChunk>, ChunkIndex) {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(bytes).unwrap();
-        let (mut all, mut index) = (Vec::new(), Index::default());
+        let (mut all, mut index) = (Vec::new(), ChunkIndex::default());
         let read = scan(&file, |seen| {
-            let Seen::Chunk(found) = seen else { panic!("{seen:?}") };
+            let ScannedChunk::Chunk(found) = seen else { panic!("{seen:?}") };
             read_chunk(&file, &found).unwrap();
             index.add(found);
             all.push(found);
@@ -398,9 +398,9 @@ mod tests {
         }
         store.sync().unwrap();
         let file = fs::File::open(directory.path().join(sled::DATA_FILE)).unwrap();
-        let (mut index, mut copies) = (Index::default(), 0);
+        let (mut index, mut copies) = (ChunkIndex::default(), 0);
         scan(&file, |seen| {
-            let Seen::Chunk(found) = seen else { panic!("{seen:?}") };
+            let ScannedChunk::Chunk(found) = seen else { panic!("{seen:?}") };
             index.add(found);
             copies += 1;
         })

@@ -59,14 +59,14 @@ pub(crate) enum SidecarError {
 }
 
 /// What the sidecar needs of its file.
-pub(crate) trait Slots: Send {
+pub(crate) trait SidecarSlots: Send {
     fn read(&self, out: &mut [u8], offset: u64) -> io::Result<()>;
     fn write(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
     /// Makes what was written durable.
     fn sync(&self) -> io::Result<()>;
 }
 
-impl Slots for File {
+impl SidecarSlots for File {
     fn read(&self, out: &mut [u8], offset: u64) -> io::Result<()> {
         self.read_exact_at(out, offset)
     }
@@ -82,7 +82,7 @@ impl Slots for File {
 
 /// The writer's end.
 pub(crate) struct Sidecar {
-    file: Box<dyn Slots>,
+    file: Box<dyn SidecarSlots>,
     sequence: u64,
     /// What was found, as long as it may not be on the disk.
     unsure: Option<Durable>,
@@ -101,7 +101,7 @@ impl Sidecar {
     }
 
     /// The same in a file that is there.
-    pub(crate) fn create_on(file: Box<dyn Slots>) -> io::Result<Self> {
+    pub(crate) fn create_on(file: Box<dyn SidecarSlots>) -> io::Result<Self> {
         let mut sidecar = Self { file, sequence: 0, unsure: None, dead: None };
         sidecar.write_unguarded(&Durable::default())?;
         Ok(sidecar)
@@ -118,7 +118,7 @@ impl Sidecar {
     }
 
     /// On a file that is open.
-    pub(crate) fn on(file: Box<dyn Slots>) -> Result<(Self, Durable), SidecarError> {
+    pub(crate) fn on(file: Box<dyn SidecarSlots>) -> Result<(Self, Durable), SidecarError> {
         let (sequence, durable) = newest(&*file)?;
         Ok((Self { file, sequence, unsure: Some(durable), dead: None }, durable))
     }
@@ -161,7 +161,7 @@ impl Sidecar {
     }
 }
 
-pub(crate) fn newest(file: &dyn Slots) -> Result<(u64, Durable), SidecarError> {
+pub(crate) fn newest(file: &dyn SidecarSlots) -> Result<(u64, Durable), SidecarError> {
     let mut newest: Option<(u64, Durable)> = None;
     let mut newer_format = None;
     for slot in 0..2 {
@@ -252,15 +252,15 @@ mod tests {
     }
 
     /// Says what is done to it.
-    struct Told(File, std::sync::mpsc::Sender<Option<u64>>);
+    struct SlowSlots(File, std::sync::mpsc::Sender<Option<u64>>);
 
-    impl Slots for Told {
+    impl SidecarSlots for SlowSlots {
         fn read(&self, out: &mut [u8], offset: u64) -> io::Result<()> {
-            Slots::read(&self.0, out, offset)
+            SidecarSlots::read(&self.0, out, offset)
         }
         fn write(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
             self.1.send(Some(offset / SLOT_BYTES)).unwrap();
-            Slots::write(&self.0, bytes, offset)
+            SidecarSlots::write(&self.0, bytes, offset)
         }
         fn sync(&self) -> io::Result<()> {
             self.1.send(None).unwrap();
@@ -275,7 +275,7 @@ mod tests {
         Sidecar::create(&path).unwrap().write(&durable(1)).unwrap();
         let (sender, told) = std::sync::mpsc::channel();
         let file = OpenOptions::new().read(true).write(true).open(&path).unwrap();
-        let (mut sidecar, found) = Sidecar::on(Box::new(Told(file, sender))).unwrap();
+        let (mut sidecar, found) = Sidecar::on(Box::new(SlowSlots(file, sender))).unwrap();
         assert_eq!(found, durable(1));
         assert!(told.try_recv().is_err(), "nothing is written before it has to be");
         for end in 2..4 {

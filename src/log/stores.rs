@@ -12,7 +12,7 @@ use std::{
 };
 
 use super::{
-    scan::{self, Found, Seen},
+    scan::{self, FoundChunk, ScannedChunk},
     sled::{DATA_FILE, SledStore},
     store::{Store, StoreError},
 };
@@ -22,9 +22,9 @@ pub(crate) trait Stores: Send + Sync {
     /// Their numbers, ascending.
     fn list(&self) -> io::Result<Vec<u32>>;
     /// Every whole chunk in one.
-    fn scan(&self, store: u32, seen: &mut dyn FnMut(Seen)) -> io::Result<()>;
+    fn scan(&self, store: u32, seen: &mut dyn FnMut(ScannedChunk)) -> io::Result<()>;
     /// A chunk again, from where it was found. An error of the kind `InvalidData` says that it has changed.
-    fn read(&self, found: &Found) -> io::Result<Vec<u8>>;
+    fn read(&self, found: &FoundChunk) -> io::Result<Vec<u8>>;
     /// A fresh one, to append to.
     fn create(&self, store: u32) -> Result<Box<dyn Store>, StoreError>;
     /// Removes one, durably, whatever is in it.
@@ -33,11 +33,11 @@ pub(crate) trait Stores: Send + Sync {
 
 /// The stores in a folder.
 #[derive(Debug)]
-pub(crate) struct Folder(PathBuf);
+pub(crate) struct StoreFolder(PathBuf);
 
-impl Folder {
+impl StoreFolder {
     pub(crate) fn at(path: PathBuf) -> Self {
-        Folder(path)
+        StoreFolder(path)
     }
 
     fn of(&self, store: u32) -> PathBuf {
@@ -49,7 +49,7 @@ fn sync(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
-impl Stores for Folder {
+impl Stores for StoreFolder {
     fn list(&self) -> io::Result<Vec<u32>> {
         let entries = match fs::read_dir(&self.0) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -65,7 +65,7 @@ impl Stores for Folder {
         Ok(numbers)
     }
 
-    fn scan(&self, store: u32, seen: &mut dyn FnMut(Seen)) -> io::Result<()> {
+    fn scan(&self, store: u32, seen: &mut dyn FnMut(ScannedChunk)) -> io::Result<()> {
         match File::open(self.of(store).join(DATA_FILE)) {
             // Its creation was interrupted, or its removal.
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -74,7 +74,7 @@ impl Stores for Folder {
         }
     }
 
-    fn read(&self, found: &Found) -> io::Result<Vec<u8>> {
+    fn read(&self, found: &FoundChunk) -> io::Result<Vec<u8>> {
         scan::read_chunk(&File::open(self.of(found.place.store).join(DATA_FILE))?, found)
     }
 

@@ -21,7 +21,7 @@
 use thiserror::Error;
 
 use super::{
-    scan::{Found, Index, Tip},
+    scan::{ChunkIndex, FoundChunk, Tip},
     sidecar::Durable,
 };
 use crate::fault::{Fault, planted};
@@ -42,7 +42,7 @@ pub(crate) struct Verdict {
     /// Where it was read from.
     pub(crate) start: Tip,
     /// Its chunks, from there to the end of the last whole group.
-    pub(crate) chain: Vec<Found>,
+    pub(crate) chain: Vec<FoundChunk>,
     pub(crate) tip: Tip,
     pub(crate) cut: Option<Cut>,
     /// Above every epoch seen.
@@ -61,7 +61,7 @@ pub(crate) struct Cut {
 
 /// Why a log is not opened. Nothing has been changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub(crate) enum Refusal {
+pub(crate) enum LogRefusal {
     #[error(
         "the log can be read up to position {readable}, but was acknowledged up to {acknowledged}: \
          restore the directory from a backup, or salvage what is readable into a new one"
@@ -81,18 +81,18 @@ pub(crate) enum Refusal {
     Epochs,
 }
 
-impl Refusal {
+impl LogRefusal {
     /// Up to where the log can be read.
     pub(crate) fn readable(&self) -> Option<u64> {
         match *self {
-            Refusal::Shorter { readable, .. } | Refusal::Damaged { readable, .. } => Some(readable),
-            Refusal::Replaced { .. } | Refusal::Epochs => None,
+            LogRefusal::Shorter { readable, .. } | LogRefusal::Damaged { readable, .. } => Some(readable),
+            LogRefusal::Replaced { .. } | LogRefusal::Epochs => None,
         }
     }
 }
 
 /// Decides what the log is.
-pub(crate) fn decide(index: &Index, proven: &Durable, start: &Start) -> Result<Verdict, Refusal> {
+pub(crate) fn decide(index: &ChunkIndex, proven: &Durable, start: &Start) -> Result<Verdict, LogRefusal> {
     let from = start.tip;
     // The sidecar is written now and then, and may be behind the checkpoint.
     let proven =
@@ -102,17 +102,17 @@ pub(crate) fn decide(index: &Index, proven: &Durable, start: &Start) -> Result<V
     let mut chain = index.chain_back(from, acknowledged).map_err(|reached| {
         let readable = end(&index.chain_on(from, 0), from);
         if reached < proven.end {
-            Refusal::Damaged { readable: readable.min(reached), resumes: reached }
+            LogRefusal::Damaged { readable: readable.min(reached), resumes: reached }
         } else if index.chunks().any(|found| found.header.end() == proven.end) {
-            Refusal::Replaced { acknowledged: proven.end }
+            LogRefusal::Replaced { acknowledged: proven.end }
         } else {
-            Refusal::Shorter { readable: readable.min(proven.end), acknowledged: proven.end }
+            LogRefusal::Shorter { readable: readable.min(proven.end), acknowledged: proven.end }
         }
     })?;
     if let Some(pair) = chain.windows(2).find(|pair| pair[0].header.epoch > pair[1].header.epoch) {
         // No opening goes back behind an earlier one; whoever made this did not do it with this code.
         let at = pair[1].header.start;
-        return Err(Refusal::Damaged { readable: at, resumes: at });
+        return Err(LogRefusal::Damaged { readable: at, resumes: at });
     }
     let epoch = chain.last().map_or(epoch, |last| epoch.max(last.header.epoch));
 
@@ -125,9 +125,9 @@ pub(crate) fn decide(index: &Index, proven: &Durable, start: &Start) -> Result<V
     }
     let tip = chain.last().map_or(acknowledged, Tip::after);
 
-    let knows_better = |found: &&Found| found.header.synced > tip.end;
+    let knows_better = |found: &&FoundChunk| found.header.synced > tip.end;
     if let Some(resumes) = index.chunks().filter(knows_better).map(|found| found.header.start).min() {
-        return Err(Refusal::Damaged { readable: tip.end, resumes });
+        return Err(LogRefusal::Damaged { readable: tip.end, resumes });
     }
     let torn = index.chunks().filter(|found| found.header.start >= tip.end && found.header.epoch >= epoch);
     let cut = torn.fold(None, |cut: Option<Cut>, found| {
@@ -140,23 +140,23 @@ pub(crate) fn decide(index: &Index, proven: &Durable, start: &Start) -> Result<V
         })
     });
     let epoch_seen = index.chunks().map(|found| found.header.epoch).fold(epoch, u32::max);
-    let epoch_next = epoch_seen.checked_add(1).ok_or(Refusal::Epochs)?;
+    let epoch_next = epoch_seen.checked_add(1).ok_or(LogRefusal::Epochs)?;
     Ok(Verdict { start: from, chain, tip, cut, epoch_next })
 }
 
-fn end(chain: &[Found], from: Tip) -> u64 {
+fn end(chain: &[FoundChunk], from: Tip) -> u64 {
     chain.last().map_or(from.end, |last| last.header.end())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::{chunk::ChunkHeader, scan::Place};
+    use crate::log::{chunk::ChunkHeader, scan::ChunkPlace};
 
     /// A chunk of the table: 10 words each, the hash is made of what identifies it.
-    fn chunk(epoch: u32, number: u64, commit: bool, synced: u64) -> Found {
+    fn chunk(epoch: u32, number: u64, commit: bool, synced: u64) -> FoundChunk {
         let hash = |epoch: u32, number: u64| if number == 0 { 0 } else { number * 1000 + u64::from(epoch) };
-        Found {
+        FoundChunk {
             header: ChunkHeader {
                 epoch,
                 start: number * 10,
@@ -166,18 +166,18 @@ mod tests {
                 synced: synced * 10,
             },
             hash: hash(epoch, number + 1),
-            place: Place { store: 1, offset: 0, bytes: 100 },
+            place: ChunkPlace { store: 1, offset: 0, bytes: 100 },
         }
     }
 
     /// The same, behind a chunk of an earlier epoch.
-    fn after(previous: &Found, mut found: Found) -> Found {
+    fn after(previous: &FoundChunk, mut found: FoundChunk) -> FoundChunk {
         found.header.previous = previous.hash;
         found
     }
 
-    fn decided(chunks: &[Found], proven: Durable) -> Result<(u64, Option<Cut>), Refusal> {
-        let mut index = Index::default();
+    fn decided(chunks: &[FoundChunk], proven: Durable) -> Result<(u64, Option<Cut>), LogRefusal> {
+        let mut index = ChunkIndex::default();
         chunks.iter().for_each(|found| index.add(*found));
         decide(&index, &proven, &Start::default()).map(|verdict| {
             assert_eq!(end(&verdict.chain, Tip::ORIGIN), verdict.tip.end);
@@ -191,8 +191,12 @@ mod tests {
         let whole = [chunk(1, 0, true, 0), chunk(1, 1, false, 1), chunk(1, 2, true, 1), chunk(1, 3, true, 3)];
         let [first, second, third, fourth] = whole;
         let nothing = Durable { epoch: 1, ..Durable::default() };
-        let at =
-            |found: &Found| Durable { epoch: 1, end: found.header.end(), hash: found.hash, orderly: false };
+        let at = |found: &FoundChunk| Durable {
+            epoch: 1,
+            end: found.header.end(),
+            hash: found.hash,
+            orderly: false,
+        };
         let cut = |from, until, chunks| Some(Cut { from, until, chunks, bytes: chunks * 100 });
 
         let old = after(&first, chunk(2, 1, true, 1));
@@ -201,7 +205,7 @@ mod tests {
         let later = chunk(2, 0, true, 0);
         let behind = after(&later, chunk(1, 1, true, 1));
 
-        type Row<'a> = (&'a str, &'a [Found], Durable, Result<(u64, Option<Cut>), Refusal>);
+        type Row<'a> = (&'a str, &'a [FoundChunk], Durable, Result<(u64, Option<Cut>), LogRefusal>);
         #[rustfmt::skip]
         let rows: &[Row<'_>] = &[
             ("an empty log",                   &[],                     nothing,     Ok((0, None))),
@@ -212,12 +216,12 @@ mod tests {
             ("a torn group at the beginning",  &[chunk(1, 1, true, 0)], nothing,     Ok((0, cut(0, 20, 1)))),
             ("a hole in the last group",       &[first, third],         at(&first),  Ok((10, cut(10, 30, 1)))),
             ("the last group lost",            &whole[..3],             at(&third),  Ok((30, None))),
-            ("the acknowledged end missing",   &whole[..3],             at(&fourth), Err(Refusal::Shorter { readable: 30, acknowledged: 40 })),
-            ("everything missing",             &[],                     at(&fourth), Err(Refusal::Shorter { readable: 0, acknowledged: 40 })),
-            ("another log",                    &whole,                  replaced,    Err(Refusal::Replaced { acknowledged: 10 })),
-            ("a hole below the sidecar",       &[first, third, fourth], at(&fourth), Err(Refusal::Damaged { readable: 10, resumes: 20 })),
-            ("a hole a later group knows of",  &[first, third, fourth], at(&first),  Err(Refusal::Damaged { readable: 10, resumes: 30 })),
-            ("the first chunk missing",        &whole[1..],             nothing,     Err(Refusal::Damaged { readable: 0, resumes: 10 })),
+            ("the acknowledged end missing",   &whole[..3],             at(&fourth), Err(LogRefusal::Shorter { readable: 30, acknowledged: 40 })),
+            ("everything missing",             &[],                     at(&fourth), Err(LogRefusal::Shorter { readable: 0, acknowledged: 40 })),
+            ("another log",                    &whole,                  replaced,    Err(LogRefusal::Replaced { acknowledged: 10 })),
+            ("a hole below the sidecar",       &[first, third, fourth], at(&fourth), Err(LogRefusal::Damaged { readable: 10, resumes: 20 })),
+            ("a hole a later group knows of",  &[first, third, fourth], at(&first),  Err(LogRefusal::Damaged { readable: 10, resumes: 30 })),
+            ("the first chunk missing",        &whole[1..],             nothing,     Err(LogRefusal::Damaged { readable: 0, resumes: 10 })),
             ("a leftover cut before",          &[first, second],        opened,      Ok((10, None))),
             ("a leftover under a later chunk", &[first, second, old],   opened,      Ok((20, None))),
             ("a sidecar an opening behind",    &[first, second, old],   at(&first),  Ok((20, None))),
@@ -230,11 +234,11 @@ mod tests {
 
     #[test]
     fn the_next_epoch_is_above_every_one_seen_leftovers_included() {
-        let mut index = Index::default();
+        let mut index = ChunkIndex::default();
         index.add(chunk(7, 5, false, 0));
         let proven = Durable { epoch: 9, ..Durable::default() };
         assert_eq!(decide(&index, &proven, &Start::default()).map(|verdict| verdict.epoch_next), Ok(10));
         index.add(chunk(u32::MAX, 6, false, 0));
-        assert_eq!(decide(&index, &proven, &Start::default()), Err(Refusal::Epochs));
+        assert_eq!(decide(&index, &proven, &Start::default()), Err(LogRefusal::Epochs));
     }
 }

@@ -85,7 +85,7 @@ impl Bell {
 }
 
 /// What the deciding threads and the log thread share.
-pub(crate) struct Shared {
+pub(crate) struct LogShared {
     pub ring: Ring,
     pub bell: Bell,
     /// Acknowledged: durable at the engine's level.
@@ -103,10 +103,10 @@ pub(crate) struct Shared {
     older: Mutex<Option<Older>>,
 }
 
-impl Shared {
+impl LogShared {
     /// A log that ends at `end`, with a ring of so many words; the rest of it is in `older` stores.
-    pub(crate) fn new(ring_words: usize, end: u64, older: Option<Older>) -> Shared {
-        Shared {
+    pub(crate) fn new(ring_words: usize, end: u64, older: Option<Older>) -> LogShared {
+        LogShared {
             ring: Ring::new(ring_words, end),
             bell: Bell::default(),
             durable: Watch::new(end),
@@ -168,7 +168,7 @@ impl Shared {
 
 /// Where the log begins, and where it goes.
 pub(crate) struct Writer {
-    pub shared: Arc<Shared>,
+    pub shared: Arc<LogShared>,
     /// `None` keeps nothing.
     pub log: Option<OpenLog>,
     pub fold: Sender<Group>,
@@ -177,7 +177,7 @@ pub(crate) struct Writer {
 
 /// What a turn of the log came to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Turn {
+pub(crate) enum WriterTurn {
     Wrote,
     /// There was nothing to write, so what else is to be done was looked after.
     Nothing,
@@ -241,7 +241,7 @@ impl Log {
         loop {
             let shared = Arc::clone(&self.writer.shared);
             match self.turn()? {
-                Turn::Wrote => {
+                WriterTurn::Wrote => {
                     if self.writer.log.is_none() && !shared.ring.is_closed() {
                         // No sync gathers the next group, and nobody waits for an acknowledgement: without a pause every
                         // record would be a group, and every writer would have to wake us.
@@ -249,29 +249,29 @@ impl Log {
                         thread::sleep(GATHER);
                     }
                 }
-                Turn::Nothing => shared.bell.sleep(self.nap(), || {
+                WriterTurn::Nothing => shared.bell.sleep(self.nap(), || {
                     self.reader.has_next(&shared.ring)
                         || (shared.ring.is_closed() && shared.ring.used_words() == 0)
                 }),
-                Turn::Over => return self.close(),
+                WriterTurn::Over => return self.close(),
             }
         }
     }
 
     /// Writes the next group, if there is one.
-    pub(crate) fn turn(&mut self) -> Result<Turn, StoreError> {
+    pub(crate) fn turn(&mut self) -> Result<WriterTurn, StoreError> {
         let mut group = self.next_group();
         let shared = Arc::clone(&self.writer.shared);
         if group.chunks.is_empty() {
             if shared.ring.is_closed() && shared.ring.used_words() == 0 {
-                return Ok(Turn::Over);
+                return Ok(WriterTurn::Over);
             }
             self.sync_if_due()?;
             self.cut(CUT_CHUNKS_IDLE)?;
             if shared.ring.drawn() == self.reader.position() {
                 shared.metrics.idle();
             }
-            return Ok(Turn::Nothing);
+            return Ok(WriterTurn::Nothing);
         }
         stall::at(Step::LogWriting);
         self.write(&group)?;
@@ -279,7 +279,7 @@ impl Log {
         let chunks = group.chunks.len();
         self.hand_on(group)?;
         self.cut(2 * chunks)?;
-        Ok(Turn::Wrote)
+        Ok(WriterTurn::Wrote)
     }
 
     /// Gives a group to the fold; a full channel holds the log back until the fold has caught up. That may itself wait for
@@ -459,7 +459,7 @@ mod tests {
 
     #[test]
     fn records_of_every_length_are_packed_whole_into_chunks_that_are_not_too_long() {
-        let shared = Shared::new(1 << 20, 0, None);
+        let shared = LogShared::new(1 << 20, 0, None);
         let (mut random, mut written) = (Random(seed()), Vec::new());
         for number in 0..400 {
             let length = match number % 8 {
@@ -498,7 +498,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let (log, _) =
             OpenLog::open(directory.path(), &mut Beginning(|_: &ChunkHeader, _: &[u8]| Ok(()))).unwrap();
-        let shared = Arc::new(Shared::new(1 << 13, 0, None));
+        let shared = Arc::new(LogShared::new(1 << 13, 0, None));
         let words = words_for(9);
         shared.ring.claim(words, Share::Take).unwrap().draw(words).fill(&[0; 9]);
         // It takes the group when the checkpoint is made that it waits for, and not before.

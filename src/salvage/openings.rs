@@ -7,24 +7,28 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::checkpoint::manifest::Manifest;
-use crate::log::scan::{Found, Index, Tip};
+use crate::log::scan::{ChunkIndex, FoundChunk, Tip};
 use crate::log::sidecar::Durable;
 
 /// By the opening's number.
 #[derive(Default)]
-pub(super) struct Openings(BTreeMap<u32, Known>);
+pub(super) struct OpeningTimes(BTreeMap<u32, KnownOpening>);
 
-struct Known {
+struct KnownOpening {
     /// It was under way at this position, and maybe before.
     from: u64,
     /// What it wrote up to here was durable, and stayed in the log.
     durable: u64,
 }
 
-impl Openings {
+impl OpeningTimes {
     /// What the chunks found say of their openings; and these without the leftovers of cuts.
-    pub(super) fn of(found: &Index, sidecar: Option<&Durable>, manifests: &[Manifest]) -> (Index, Openings) {
-        let mut openings = Openings::default();
+    pub(super) fn of(
+        found: &ChunkIndex,
+        sidecar: Option<&Durable>,
+        manifests: &[Manifest],
+    ) -> (ChunkIndex, OpeningTimes) {
+        let mut openings = OpeningTimes::default();
         // By position: the hash that the latest opening's chunk there names as what it follows.
         let mut followed: HashMap<u64, (u32, u64)> = HashMap::new();
         for chunk in found.chunks() {
@@ -45,8 +49,8 @@ impl Openings {
                 openings.note(chunk.header.epoch, chunk.header.start, chunk.header.end());
             }
         }
-        let mut index = Index::default();
-        let is_other = |chunk: &Found| {
+        let mut index = ChunkIndex::default();
+        let is_other = |chunk: &FoundChunk| {
             let end = chunk.header.end();
             let later = followed.get(&end).filter(|(epoch, _)| *epoch > chunk.header.epoch);
             later.is_some_and(|(_, hash)| *hash != chunk.hash)
@@ -60,18 +64,18 @@ impl Openings {
     }
 
     fn note(&mut self, epoch: u32, at: u64, durable: u64) {
-        let known = self.0.entry(epoch).or_insert(Known { from: at, durable: 0 });
+        let known = self.0.entry(epoch).or_insert(KnownOpening { from: at, durable: 0 });
         (known.from, known.durable) = (known.from.min(at), known.durable.max(durable));
     }
 
     /// Whether a later opening was under way before the chunk's end.
-    fn have_cut(&self, chunk: &Found) -> bool {
+    fn have_cut(&self, chunk: &FoundChunk) -> bool {
         let mut later = self.0.range(chunk.header.epoch.saturating_add(1)..);
         later.any(|(epoch, known)| *epoch > chunk.header.epoch && known.from < chunk.header.end())
     }
 
     /// Whether what the chunk's opening wrote was durable up to its end.
-    pub(super) fn vouch_for(&self, chunk: &Found) -> bool {
+    pub(super) fn vouch_for(&self, chunk: &FoundChunk) -> bool {
         self.0.get(&chunk.header.epoch).is_some_and(|known| known.durable >= chunk.header.end())
     }
 

@@ -5,11 +5,11 @@
 
 use std::path::Path;
 
-use super::openings::Openings;
+use super::openings::OpeningTimes;
 
-use crate::checkpoint::CheckpointError;
-use crate::checkpoint::files::{Files, Folder};
-use crate::checkpoint::full::Whole;
+use crate::checkpoint::RunError;
+use crate::checkpoint::files::{DirFiles, Files};
+use crate::checkpoint::full_state::FullState;
 use crate::checkpoint::ledger::{Carried, carry};
 use crate::checkpoint::load::load;
 use crate::checkpoint::manifest::Manifest;
@@ -17,10 +17,10 @@ use crate::clock::Timestamp;
 use crate::error::SalvageError;
 use crate::fold::state::Fold;
 use crate::fold::verify::{Drift, Verifier};
-use crate::log::at_rest::Chunks;
+use crate::log::at_rest::RawChunks;
 use crate::log::directory::Remains;
 use crate::log::recovery::LogError;
-use crate::log::scan::{Found, Index, Tip};
+use crate::log::scan::{ChunkIndex, FoundChunk, Tip};
 use crate::log::sidecar::{Durable, Sidecar, SidecarError};
 use crate::log::verdict::Start;
 
@@ -30,20 +30,20 @@ pub(super) struct Remnant {
     /// Or why it is not known.
     pub sidecar: Result<Durable, String>,
     /// Without what openings have left behind a cut.
-    pub index: Index,
-    openings: Openings,
-    pub chunks: Chunks,
+    pub index: ChunkIndex,
+    openings: OpeningTimes,
+    pub chunks: RawChunks,
     /// The newest first.
     pub manifests: Vec<Manifest>,
     rejected: Vec<String>,
-    files: Folder,
+    files: DirFiles,
 }
 
 /// A start, and what follows it.
 pub(super) struct Reach {
     /// `None`: the log's beginning.
     pub manifest: Option<Manifest>,
-    pub chain: Vec<Found>,
+    pub chain: Vec<FoundChunk>,
     pub end: u64,
     /// The entry that ended it, if it was one.
     pub contradiction: Option<Drift>,
@@ -62,7 +62,7 @@ impl Remnant {
             }
             Err(error) => return Err(error.into()),
         };
-        let files = Folder::at(layout.checkpoint());
+        let files = DirFiles::at(layout.checkpoint());
         let id = directory.identity.as_ref().ok().map(|identity| identity.id);
         let (mut manifests, mut rejected) = (Vec::new(), Vec::new());
         let names = files.list().unwrap_or_else(|error| {
@@ -73,14 +73,14 @@ impl Remnant {
             match Manifest::read(&files, name) {
                 Ok(manifest) if id.is_none_or(|id| id == manifest.directory) => manifests.push(manifest),
                 Ok(_) => rejected.push(format!("{name}: it belongs to another directory")),
-                Err(error @ CheckpointError::Newer { .. }) => return Err(error.into()),
+                Err(error @ RunError::Newer { .. }) => return Err(error.into()),
                 Err(error) => rejected.push(told(error)),
             }
         }
         manifests.sort_unstable_by_key(|manifest| std::cmp::Reverse(manifest.number));
-        let chunks = Chunks::of(layout);
+        let chunks = RawChunks::of(layout);
         let found = chunks.survey()?;
-        let (index, openings) = Openings::of(&found, sidecar.as_ref().ok(), &manifests);
+        let (index, openings) = OpeningTimes::of(&found, sidecar.as_ref().ok(), &manifests);
         Ok(Remnant { sidecar, index, openings, chunks, manifests, rejected, files, directory })
     }
 
@@ -120,12 +120,12 @@ impl Remnant {
     fn judge(
         &self,
         manifest: Option<&Manifest>,
-        mut chain: Vec<Found>,
+        mut chain: Vec<FoundChunk>,
     ) -> Result<Result<Reach, String>, SalvageError> {
         let fold = match manifest.map(|manifest| load(&self.files, manifest, &mut |_| {})) {
             None => Fold::default(),
             Some(Ok(loaded)) => loaded.fold,
-            Some(Err(error @ CheckpointError::Newer { .. })) => return Err(LogError::from(error).into()),
+            Some(Err(error @ RunError::Newer { .. })) => return Err(LogError::from(error).into()),
             Some(Err(error)) => return Ok(Err(told(error))),
         };
         let start = fold.position;
@@ -153,13 +153,13 @@ impl Remnant {
     }
 
     /// What the start and the chain come to.
-    pub(super) fn fold(&self, reach: &Reach) -> Result<Whole, SalvageError> {
+    pub(super) fn fold(&self, reach: &Reach) -> Result<FullState, SalvageError> {
         let changed = |error: String| SalvageError::Failed(format!("the source changed meanwhile: {error}"));
         let mut whole = match &reach.manifest {
             Some(manifest) => {
-                Whole::load(&self.files, manifest).map_err(|error| changed(error.to_string()))?
+                FullState::load(&self.files, manifest).map_err(|error| changed(error.to_string()))?
             }
-            None => Whole::default(),
+            None => FullState::default(),
         };
         for found in &reach.chain {
             let folded = whole.chunk(found, &self.chunks.payload(found)?);
@@ -205,17 +205,17 @@ impl Remnant {
     }
 
     /// The whole chunks behind `end`, in their order.
-    pub(super) fn behind(&self, end: u64) -> Vec<Found> {
+    pub(super) fn behind(&self, end: u64) -> Vec<FoundChunk> {
         let chunks = self.index.chunks().filter(|found| found.header.start >= end);
-        let mut behind: Vec<Found> = chunks.copied().collect();
+        let mut behind: Vec<FoundChunk> = chunks.copied().collect();
         behind.sort_unstable_by_key(|found| (found.header.start, found.hash));
         behind
     }
 }
 
-fn told(error: CheckpointError) -> String {
+fn told(error: RunError) -> String {
     match error {
-        CheckpointError::Damaged { name, what } => format!("{name}: {what}"),
+        RunError::Damaged { name, what } => format!("{name}: {what}"),
         error => error.to_string(),
     }
 }
@@ -229,7 +229,12 @@ fn start(manifest: Option<&Manifest>) -> Start {
 }
 
 /// The chunks that follow a start, as far as they are linked, to the end of a group.
-fn readable(index: &Index, start: &Start, proven: Option<&Durable>, openings: &Openings) -> Vec<Found> {
+fn readable(
+    index: &ChunkIndex,
+    start: &Start,
+    proven: Option<&Durable>,
+    openings: &OpeningTimes,
+) -> Vec<FoundChunk> {
     let from = start.tip;
     let epoch = proven.map_or(start.epoch, |durable| durable.epoch.max(start.epoch));
     let acknowledged = match proven {
@@ -250,7 +255,7 @@ fn readable(index: &Index, start: &Start, proven: Option<&Durable>, openings: &O
 }
 
 /// Takes back the chunks of a group that is not whole, unless they are known to have been durable in the log.
-fn end_with_a_group(chain: &mut Vec<Found>, openings: &Openings) {
+fn end_with_a_group(chain: &mut Vec<FoundChunk>, openings: &OpeningTimes) {
     while chain.last().is_some_and(|last| !last.header.commit && !openings.vouch_for(last)) {
         chain.pop();
     }
@@ -260,18 +265,18 @@ fn end_with_a_group(chain: &mut Vec<Found>, openings: &Openings) {
 mod tests {
     use super::*;
     use crate::log::chunk::ChunkHeader;
-    use crate::log::scan::Place;
+    use crate::log::scan::ChunkPlace;
 
     /// A chunk of 10 words at `start` behind the one with the hash `previous`.
-    fn chunk(epoch: u32, start: u64, previous: u64, hash: u64, commit: bool, synced: u64) -> Found {
+    fn chunk(epoch: u32, start: u64, previous: u64, hash: u64, commit: bool, synced: u64) -> FoundChunk {
         let header = ChunkHeader { epoch, start, words: 10, commit, previous, synced };
-        Found { header, hash, place: Place { store: 1, offset: 0, bytes: 100 } }
+        FoundChunk { header, hash, place: ChunkPlace { store: 1, offset: 0, bytes: 100 } }
     }
 
-    fn end(chunks: &[Found], start: Start, proven: Option<Durable>) -> u64 {
-        let mut found = Index::default();
+    fn end(chunks: &[FoundChunk], start: Start, proven: Option<Durable>) -> u64 {
+        let mut found = ChunkIndex::default();
         chunks.iter().for_each(|chunk| found.add(*chunk));
-        let (index, openings) = Openings::of(&found, proven.as_ref(), &[]);
+        let (index, openings) = OpeningTimes::of(&found, proven.as_ref(), &[]);
         readable(&index, &start, proven.as_ref(), &openings)
             .last()
             .map_or(start.tip.end, |last| last.header.end())

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::reach::{Reach, Remnant};
-use crate::checkpoint::full::Whole;
+use crate::checkpoint::full_state::FullState;
 use crate::clock::Timestamp;
 use crate::error::SalvageError;
 use crate::fold::verify::Drift;
@@ -127,7 +127,7 @@ impl Report {
         reach: Reach,
         checkpoints_rejected: Vec<String>,
         behind: Behind,
-        whole: &Whole,
+        whole: &FullState,
         identity: &Identity,
     ) -> Report {
         let fold = &whole.fold;

@@ -16,7 +16,7 @@
 
 use crossbeam::utils::CachePadded;
 
-use super::shape::{CELL_PENDING_MAX, CELL_UNITS_MAX, Cell, One, Use};
+use super::shape::{BlockUse, CELL_PENDING_MAX, CELL_UNITS_MAX, Cell, SingleCell};
 use crate::clock::Timestamp;
 use crate::fault::{Fault, planted};
 use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -100,7 +100,7 @@ impl Blocks {
     }
 
     /// Whether what is in one cell can be split, and is worth it.
-    pub(crate) fn worth_splitting(&self, one: One) -> bool {
+    pub(crate) fn worth_splitting(&self, one: SingleCell) -> bool {
         let share = one.available / self.width as i64;
         // Room is left for what is given and announced later.
         self.width > 1
@@ -112,7 +112,7 @@ impl Blocks {
     ///
     /// Its cells may be looked at by who comes late from the use before, but only changed by who expects that use's
     /// version in them.
-    pub(crate) fn load(&self, key: u32, one: One) -> Option<Use> {
+    pub(crate) fn load(&self, key: u32, one: SingleCell) -> Option<BlockUse> {
         let block = (0..self.blocks.len() as u32).find(|block| {
             let used = &self.blocks[*block as usize].used;
             // Acquire: pairs with `put_back`; the use before is over. Not looked at first: loom takes a load of an old
@@ -134,7 +134,7 @@ impl Blocks {
             // Relaxed: published by the swap of the key's word.
             cell.store(Cell { version, frozen: false, pending, units }.word(), Ordering::Relaxed);
         }
-        Some(Use { block, version })
+        Some(BlockUse { block, version })
     }
 
     /// Ends a use, by whoever moved the key's word away from it, or never moved it there.
@@ -205,9 +205,9 @@ impl Blocks {
 mod tests {
     use super::*;
 
-    const ONE: One = One { available: 7, pending: 3 };
+    const ONE: SingleCell = SingleCell { available: 7, pending: 3 };
 
-    fn sum(blocks: &Blocks, at: Use) -> (i64, u32) {
+    fn sum(blocks: &Blocks, at: BlockUse) -> (i64, u32) {
         let cells = blocks.cells(at.block).iter().map(|cell| Cell::of(cell.load(Ordering::Relaxed)));
         cells.fold((0, 0), |(units, pending), cell| {
             assert_eq!((cell.version, cell.frozen), (at.version, false));
@@ -249,13 +249,15 @@ mod tests {
     #[test]
     fn a_split_is_worth_it_only_in_plenty() {
         let blocks = Blocks::new(2, UNITS_PER_CELL_MIN);
-        let worth = |available, pending| blocks.worth_splitting(One { available, pending });
+        let worth = |available, pending| blocks.worth_splitting(SingleCell { available, pending });
         assert!(worth(2 * UNITS_PER_CELL_MIN, 0));
         assert!(!worth(2 * UNITS_PER_CELL_MIN - 1, 0));
         assert!(!worth(-1, 0), "a key in debt is never split");
         assert!(!worth(1 << 40, 0), "more than cells can hold");
         assert!(!worth(1_000, CELL_PENDING_MAX));
-        assert!(!Blocks::new(1, UNITS_PER_CELL_MIN).worth_splitting(One { available: 1_000, pending: 0 }));
+        assert!(
+            !Blocks::new(1, UNITS_PER_CELL_MIN).worth_splitting(SingleCell { available: 1_000, pending: 0 })
+        );
     }
 
     #[test]

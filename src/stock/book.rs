@@ -5,12 +5,12 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::blocks::{Blocks, Lane, UNITS_PER_CELL_MIN};
 use super::counter::Counter;
-use super::side::{Odds, Side};
+use super::gate::{GateWord, OverflowTable};
 use crate::answer::RefusalReason;
 use crate::clock::Timestamp;
 use crate::segments::{NoRoom, SEGMENT_ITEMS, Segments};
 
-pub(crate) use super::side::Gate;
+pub(crate) use super::gate::Gate;
 
 /// The most stock keys.
 pub(crate) const KEYS_MAX: usize = if cfg!(stockhold_loom) { 4 } else { 1 << 28 };
@@ -25,19 +25,19 @@ const LOCKS: u32 = 64;
 /// Several keys' counters, and beside each what is asked for with it.
 #[derive(Debug)]
 #[repr(align(64))]
-struct Shared {
+struct KeyLine {
     counters: [Counter; KEYS_A_LINE],
-    sides: [Side; KEYS_A_LINE],
+    gates: [GateWord; KEYS_A_LINE],
 }
 
 #[cfg(not(stockhold_loom))]
-const _: () = assert!(size_of::<Shared>() == 64);
+const _: () = assert!(size_of::<KeyLine>() == 64);
 
-impl Shared {
+impl KeyLine {
     fn new() -> Self {
-        Shared {
+        KeyLine {
             counters: std::array::from_fn(|_| Counter::new(0)),
-            sides: std::array::from_fn(|_| Side::absent()),
+            gates: std::array::from_fn(|_| GateWord::absent()),
         }
     }
 }
@@ -46,36 +46,36 @@ impl Shared {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Item<'b> {
     pub(crate) counter: &'b Counter,
-    side: &'b Side,
-    odds: &'b Odds,
+    gate: &'b GateWord,
+    overflow: &'b OverflowTable,
 }
 
 impl Item<'_> {
-    /// Why reserves are refused whatever there is, if so; see [`Side::closed`].
+    /// Why reserves are refused whatever there is, if so; see [`GateWord::closed`].
     #[inline]
     pub(crate) fn closed(&self, now: impl FnOnce() -> Timestamp) -> Option<RefusalReason> {
-        self.side.closed(self.odds, now)
+        self.gate.closed(self.overflow, now)
     }
 
     /// The moment at which the sale opens, if it has one.
     pub(crate) fn opens_at(&self) -> Option<Timestamp> {
-        match self.side.gate(self.odds) {
+        match self.gate.gate(self.overflow) {
             Gate::OpensAt(opens_at) => Some(opens_at),
             Gate::Open | Gate::Stopped => None,
         }
     }
 
-    /// What is physically there. For who has the key's [lock](Book::alone), as all that follows.
+    /// What is physically there. For who has the key's [lock](Book::lock_key), as all that follows.
     pub(crate) fn on_hand(&self) -> i64 {
-        self.side.on_hand(self.odds)
+        self.gate.on_hand(self.overflow)
     }
 
     pub(crate) fn set_on_hand(&self, on_hand: i64) {
-        self.side.set_on_hand(self.odds, on_hand);
+        self.gate.set_on_hand(self.overflow, on_hand);
     }
 
     pub(crate) fn set_gate(&self, gate: Gate) {
-        self.side.set(self.odds, gate, self.on_hand());
+        self.gate.set(self.overflow, gate, self.on_hand());
     }
 }
 
@@ -92,8 +92,8 @@ pub(crate) struct Stock {
 /// Keys in a row may all be of one drop: they lie three lines of the cache apart, since a core may fetch two at once.
 #[derive(Debug)]
 pub(crate) struct Book {
-    lines: Segments<Shared>,
-    odds: Odds,
+    lines: Segments<KeyLine>,
+    overflow: OverflowTable,
     locks: Box<[CachePadded<Mutex<()>>]>,
     blocks: Blocks,
 }
@@ -108,7 +108,7 @@ impl Book {
     pub(crate) fn with_cells(width: usize, units_per_cell_min: i64) -> Self {
         Book {
             lines: Segments::new(KEYS_MAX.div_ceil(KEYS_A_SEGMENT as usize) * SEGMENT_ITEMS),
-            odds: Odds::new(),
+            overflow: OverflowTable::new(),
             locks: (0..LOCKS).map(|_| CachePadded::default()).collect(),
             blocks: Blocks::new(width, units_per_cell_min),
         }
@@ -136,43 +136,43 @@ impl Book {
 
     #[inline]
     pub(crate) fn get(&self, index: u32) -> Option<Item<'_>> {
-        let Place { segment, line, at } = Place::of(index);
+        let KeyAddress { segment, line, at } = KeyAddress::of(index);
         let item = self.item(self.lines.get_in(segment, line)?, at)?;
-        item.side.is_there().then_some(item)
+        item.gate.is_there().then_some(item)
     }
 
-    fn item<'b>(&'b self, line: &'b Shared, at: usize) -> Option<Item<'b>> {
-        Some(Item { counter: line.counters.get(at)?, side: line.sides.get(at)?, odds: &self.odds })
+    fn item<'b>(&'b self, line: &'b KeyLine, at: usize) -> Option<Item<'b>> {
+        Some(Item { counter: line.counters.get(at)?, gate: line.gates.get(at)?, overflow: &self.overflow })
     }
 
     /// Adds the key `index`, once; full beyond [`KEYS_MAX`]. One caller at a time.
     pub(crate) fn add(&self, index: u32, stock: Stock) -> Result<(), NoRoom> {
-        let Place { segment, line, at } = Place::of(index);
-        let line = self.lines.get_or_grow(segment * SEGMENT_ITEMS + line, Shared::new)?;
-        let item = self.item(line, at).filter(|item| (index as usize) < KEYS_MAX && !item.side.is_there());
+        let KeyAddress { segment, line, at } = KeyAddress::of(index);
+        let line = self.lines.get_or_grow(segment * SEGMENT_ITEMS + line, KeyLine::new)?;
+        let item = self.item(line, at).filter(|item| (index as usize) < KEYS_MAX && !item.gate.is_there());
         let item = item.ok_or(NoRoom::Full)?;
-        // First its units, then itself: see `Side::is_there`.
+        // First its units, then itself: see `GateWord::is_there`.
         item.counter.correct(self.lane(0, index), stock.available);
-        item.side.set(&self.odds, stock.gate, stock.on_hand);
+        item.gate.set(&self.overflow, stock.gate, stock.on_hand);
         Ok(())
     }
 
     /// The lock that serialises physical corrections and switches of a key, and of some others; sales never take it. Who has
     /// one asks for no other.
-    pub(crate) fn alone(&self, key: u32) -> MutexGuard<'_, ()> {
+    pub(crate) fn lock_key(&self, key: u32) -> MutexGuard<'_, ()> {
         self.locks[(key % LOCKS) as usize].lock()
     }
 
     /// The locks of several keys, each taken once and all in the same order.
-    pub(crate) fn alone_with(&self, keys: impl Iterator<Item = u32>) -> Vec<MutexGuard<'_, ()>> {
+    pub(crate) fn lock_keys(&self, keys: impl Iterator<Item = u32>) -> Vec<MutexGuard<'_, ()>> {
         let wanted = keys.fold(0_u64, |wanted, key| wanted | 1 << (key % LOCKS));
-        (0..LOCKS).filter(|lock| wanted >> lock & 1 == 1).map(|lock| self.alone(lock)).collect()
+        (0..LOCKS).filter(|lock| wanted >> lock & 1 == 1).map(|lock| self.lock_key(lock)).collect()
     }
 }
 
 /// Where a key stands.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-struct Place {
+struct KeyAddress {
     segment: usize,
     /// Of the segment.
     line: usize,
@@ -180,11 +180,11 @@ struct Place {
     at: usize,
 }
 
-impl Place {
+impl KeyAddress {
     #[inline]
-    fn of(index: u32) -> Place {
+    fn of(index: u32) -> KeyAddress {
         let (segment, within) = (index / KEYS_A_SEGMENT, (index % KEYS_A_SEGMENT) as usize);
-        Place { segment: segment as usize, line: 3 * within % SEGMENT_ITEMS, at: within / SEGMENT_ITEMS }
+        KeyAddress { segment: segment as usize, line: 3 * within % SEGMENT_ITEMS, at: within / SEGMENT_ITEMS }
     }
 }
 
@@ -198,10 +198,10 @@ mod tests {
     fn every_key_has_a_place_of_its_own_and_neighbours_lie_apart() {
         let mut taken = HashSet::new();
         for key in 0..3 * KEYS_A_SEGMENT {
-            let place = Place::of(key);
+            let place = KeyAddress::of(key);
             assert!(place.line < SEGMENT_ITEMS && place.at < KEYS_A_LINE);
             assert!(taken.insert(place), "{key} shares its place");
-            assert_ne!(Place::of(key + 1).line / 2, place.line / 2);
+            assert_ne!(KeyAddress::of(key + 1).line / 2, place.line / 2);
         }
     }
 
@@ -214,7 +214,7 @@ mod tests {
             book.add(key, stock(key.into())).unwrap();
             assert_eq!(book.add(key, stock(1)), Err(NoRoom::Full));
             let item = book.get(key).unwrap();
-            let found = (item.counter.roughly(book.lane(0, key)), item.on_hand());
+            let found = (item.counter.approximate(book.lane(0, key)), item.on_hand());
             assert_eq!(found, (key.into(), key.into()));
         }
         assert!(book.get(9).is_none() && book.get(u32::MAX).is_none());
@@ -224,7 +224,7 @@ mod tests {
     #[test]
     fn the_locks_of_several_keys_are_each_taken_once() {
         let book = Book::new(1);
-        assert_eq!(book.alone_with([3, 67, 4, 3, 131].into_iter()).len(), 2);
-        assert_eq!(book.alone_with(0..2_048).len(), LOCKS as usize);
+        assert_eq!(book.lock_keys([3, 67, 4, 3, 131].into_iter()).len(), 2);
+        assert_eq!(book.lock_keys(0..2_048).len(), LOCKS as usize);
     }
 }

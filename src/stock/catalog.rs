@@ -16,7 +16,7 @@ use crate::types::NAME_BYTES_MAX;
 pub(crate) struct Catalog {
     /// Its write lock serialises declarations.
     names: RwLock<Names>,
-    index: Index,
+    index: NameIndex,
 }
 
 /// Refuses names that cannot be.
@@ -73,7 +73,7 @@ impl Catalog {
 
     /// The catalogue of what recovery found. An error says which of the stock keys cannot be.
     pub(crate) fn restore(names: Names) -> Result<Catalog, String> {
-        let index = Index::default();
+        let index = NameIndex::default();
         index.reserve(&names);
         for (key, (sku, location)) in (0..).zip(names.iter()) {
             let wrong = |what: String| format!("stock key {key}, {sku:?} at {location:?}: {what}");
@@ -100,12 +100,12 @@ impl Catalog {
 /// Stock keys by what they are named: only their numbers are in it, 5 bytes each and some room, and what these stand for is
 /// looked up in [`Names`]. A map's shards rather than one table, so that a growing one keeps nobody long.
 #[derive(Debug, Default)]
-struct Index {
+struct NameIndex {
     keys: DashMap<u32, (), ByNumber>,
     of_sku: ByName,
 }
 
-impl Index {
+impl NameIndex {
     fn hash(&self, sku: &str) -> u64 {
         self.of_sku.hash_one(sku)
     }

@@ -36,7 +36,7 @@
 //! block's use in the key's word sees the cells as they were loaded.
 
 use super::blocks::Lane;
-use super::shape::{CELL_PENDING_MAX, CELL_UNITS_MAX, Cell, One, PENDING_MAX, Shape, Use};
+use super::shape::{BlockUse, CELL_PENDING_MAX, CELL_UNITS_MAX, Cell, PENDING_MAX, Shape, SingleCell};
 use crate::fault::{Fault, planted};
 use crate::stall::{self, Step};
 use crate::sync::{AtomicU64, Ordering, spin_loop};
@@ -58,15 +58,15 @@ pub(crate) struct Reading {
     pub pending: bool,
 }
 
-impl From<One> for Reading {
-    fn from(one: One) -> Self {
+impl From<SingleCell> for Reading {
+    fn from(one: SingleCell) -> Self {
         Reading { available: one.available, pending: one.pending != 0 }
     }
 }
 
 /// A look before a take.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Look {
+pub(crate) enum Availability {
     /// There seems to be enough.
     Enough,
     /// There is not, says one load of the one word that has every unit.
@@ -112,7 +112,7 @@ pub(crate) enum Short {
 #[must_use = "what is pending and never settled keeps everybody from being refused"]
 pub(crate) struct Pledge {
     /// The use of a block that it was counted in; `None` = in the key's word.
-    at: Option<Use>,
+    at: Option<BlockUse>,
     cell: usize,
 }
 
@@ -139,7 +139,7 @@ struct WasSplit {
 }
 
 impl WasSplit {
-    fn seen(&mut self, lane: Lane<'_>, at: Use) {
+    fn seen(&mut self, lane: Lane<'_>, at: BlockUse) {
         (self.split, self.prepared) = (true, self.prepared || lane.blocks.is_kept(at.block));
     }
 }
@@ -151,7 +151,7 @@ pub(crate) struct Counter {
 
 impl Counter {
     pub(crate) fn new(available: i64) -> Self {
-        Counter { word: AtomicU64::new(One { available, pending: 0 }.word()) }
+        Counter { word: AtomicU64::new(SingleCell { available, pending: 0 }.word()) }
     }
 
     fn shape(&self) -> Shape {
@@ -162,10 +162,10 @@ impl Counter {
     // ── looking ──────────────────────────────────────────────────────────────────────────────────────────────
 
     /// Roughly what is on sale. Never gathers: the sum over cells is of no one instant.
-    pub(crate) fn roughly(&self, lane: Lane<'_>) -> i64 {
+    pub(crate) fn approximate(&self, lane: Lane<'_>) -> i64 {
         loop {
             match self.shape() {
-                Shape::One(one) => return one.available,
+                Shape::SingleCell(one) => return one.available,
                 Shape::Split(at) => {
                     let mut sum = 0;
                     let cells = lane.blocks.cells(at.block).iter();
@@ -187,7 +187,7 @@ impl Counter {
         let mut was = WasSplit::default();
         loop {
             match self.shape() {
-                Shape::One(one) => {
+                Shape::SingleCell(one) => {
                     self.split_again(lane, was);
                     return one.into();
                 }
@@ -201,26 +201,31 @@ impl Counter {
 
     /// Whether `quantity` seem to be there. Cheap if they are; if not, exact.
     #[inline]
-    pub(crate) fn look(&self, lane: Lane<'_>, quantity: u32) -> Look {
+    pub(crate) fn look(&self, lane: Lane<'_>, quantity: u32) -> Availability {
         match self.shape() {
-            Shape::One(one) if one.available < quantity.into() => Look::Short(one.into()),
-            Shape::One(_) => Look::Enough,
+            Shape::SingleCell(one) if one.available < quantity.into() => Availability::Short(one.into()),
+            Shape::SingleCell(_) => Availability::Enough,
             Shape::Split(_) => self.look_at_cells(lane, quantity),
         }
     }
 
-    fn look_at_cells(&self, lane: Lane<'_>, quantity: u32) -> Look {
+    fn look_at_cells(&self, lane: Lane<'_>, quantity: u32) -> Availability {
         loop {
             match self.shape() {
-                Shape::One(one) if one.available < quantity.into() => return Look::Short(one.into()),
-                Shape::One(_) => return Look::Enough,
+                Shape::SingleCell(one) if one.available < quantity.into() => {
+                    return Availability::Short(one.into());
+                }
+                Shape::SingleCell(_) => return Availability::Enough,
                 Shape::Split(at) => {
                     let own = Cell::of(lane.blocks.cell(at.block, lane.home).load(Ordering::Relaxed));
-                    if own.units >= quantity.into() || self.roughly(lane) >= quantity.into() {
-                        return Look::Enough; // the take decides
+                    if own.units >= quantity.into() || self.approximate(lane) >= quantity.into() {
+                        return Availability::Enough; // the take decides
                     }
                     if planted(Fault::RefuseOnSplit) {
-                        return Look::Short(Reading { available: own.units, pending: own.pending > 0 });
+                        return Availability::Short(Reading {
+                            available: own.units,
+                            pending: own.pending > 0,
+                        });
                     }
                     self.gather(lane, at);
                 }
@@ -245,7 +250,7 @@ impl Counter {
         let mut misses = 0;
         loop {
             match self.shape() {
-                Shape::One(one) => {
+                Shape::SingleCell(one) => {
                     let there = one.available.min(want.most.into());
                     // With something pending: what is on its way back may be what is missing.
                     if there < want.most.into() && one.pending != 0 || one.pending + count > PENDING_MAX {
@@ -255,7 +260,7 @@ impl Counter {
                         return Err(Short::Out { available: one.available });
                     }
                     let left = one.available - there;
-                    if self.swap(one, One { available: left, pending: one.pending + count }) {
+                    if self.swap(one, SingleCell { available: left, pending: one.pending + count }) {
                         if misses > 0 && lane.blocks.is_hot(lane, misses) {
                             self.split(lane);
                         }
@@ -292,9 +297,9 @@ impl Counter {
     pub(crate) fn announce(&self, lane: Lane<'_>) -> Result<Pledge, PendingFull> {
         loop {
             match self.shape() {
-                Shape::One(one) if one.pending == PENDING_MAX => return Err(PendingFull),
-                Shape::One(before) => {
-                    if self.swap(before, One { pending: before.pending + one(), ..before }) {
+                Shape::SingleCell(one) if one.pending == PENDING_MAX => return Err(PendingFull),
+                Shape::SingleCell(before) => {
+                    if self.swap(before, SingleCell { pending: before.pending + one(), ..before }) {
                         return Ok(IN_THE_WORD);
                     }
                 }
@@ -319,9 +324,9 @@ impl Counter {
         let given = i64::from(quantity);
         loop {
             match self.shape() {
-                Shape::One(before) => {
+                Shape::SingleCell(before) => {
                     let pending = before.pending - one();
-                    if self.swap(before, One { available: before.available + given, pending }) {
+                    if self.swap(before, SingleCell { available: before.available + given, pending }) {
                         return;
                     }
                 }
@@ -351,9 +356,9 @@ impl Counter {
         let mut was = WasSplit::default();
         loop {
             match self.shape() {
-                Shape::One(before) => {
+                Shape::SingleCell(before) => {
                     let available = before.available + delta;
-                    if self.swap(before, One { available, ..before }) {
+                    if self.swap(before, SingleCell { available, ..before }) {
                         self.split_again(lane, was);
                         return available;
                     }
@@ -372,8 +377,8 @@ impl Counter {
     pub(crate) fn split(&self, lane: Lane<'_>) -> Option<u32> {
         for _ in 0..SPLIT_TRIES {
             let one = match self.shape() {
-                Shape::One(one) if lane.blocks.worth_splitting(one) => one,
-                Shape::One(_) => return None,
+                Shape::SingleCell(one) if lane.blocks.worth_splitting(one) => one,
+                Shape::SingleCell(_) => return None,
                 Shape::Split(at) => return Some(at.block),
             };
             let at = lane.blocks.load(lane.key, one)?;
@@ -409,8 +414,8 @@ impl Counter {
     }
 
     /// Brings all units of a use back into the key's word, or helps whoever is at it, or does nothing if it is over.
-    fn gather(&self, lane: Lane<'_>, at: Use) {
-        let mut sum = One { available: 0, pending: 0 };
+    fn gather(&self, lane: Lane<'_>, at: BlockUse) {
+        let mut sum = SingleCell { available: 0, pending: 0 };
         for index in 0..lane.blocks.width() {
             let cell = lane.blocks.cell(at.block, index);
             let mut word = cell.load(Ordering::Acquire);
@@ -444,14 +449,14 @@ impl Counter {
     }
 
     /// `true` if the word was still what `before` says.
-    fn swap(&self, before: One, after: One) -> bool {
+    fn swap(&self, before: SingleCell, after: SingleCell) -> bool {
         let (before, after) = (before.word(), after.word());
         self.word.compare_exchange(before, after, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 }
 
 /// Takes `quantity` from one cell, if it has them; what it has left.
-fn take_cell(lane: Lane<'_>, at: Use, cell: usize, quantity: u32, count: u32) -> Tried<i64> {
+fn take_cell(lane: Lane<'_>, at: BlockUse, cell: usize, quantity: u32, count: u32) -> Tried<i64> {
     let taken = change_cell(lane, at, cell, |cell| {
         let (units, pending) = (cell.units - i64::from(quantity), cell.pending + count);
         (units >= 0 && pending <= CELL_PENDING_MAX).then_some(Cell { units, pending, ..cell })
@@ -464,7 +469,12 @@ fn take_cell(lane: Lane<'_>, at: Use, cell: usize, quantity: u32, count: u32) ->
 }
 
 /// Changes one cell of a use, unless `change` says that it cannot be.
-fn change_cell(lane: Lane<'_>, at: Use, cell: usize, change: impl Fn(Cell) -> Option<Cell>) -> Tried<Cell> {
+fn change_cell(
+    lane: Lane<'_>,
+    at: BlockUse,
+    cell: usize,
+    change: impl Fn(Cell) -> Option<Cell>,
+) -> Tried<Cell> {
     let cell = lane.blocks.cell(at.block, cell);
     let mut word = cell.load(Ordering::Acquire);
     loop {

@@ -22,14 +22,14 @@ pub(crate) const CELL_PENDING_MAX: u32 = (1 << 7) - 1;
 
 /// One cell that has every unit of its key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct One {
+pub(crate) struct SingleCell {
     /// Below zero it is a shortfall.
     pub available: i64,
     /// Give-backs announced, and takes that may roll back.
     pub pending: u32,
 }
 
-impl One {
+impl SingleCell {
     pub(crate) fn word(self) -> u64 {
         u64::from(self.pending) << VALUE_BITS | (self.available as u64 & VALUE_MASK)
     }
@@ -37,13 +37,13 @@ impl One {
 
 /// One use of one block.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Use {
+pub(crate) struct BlockUse {
     pub block: u32,
     /// No two uses of a block have the same, so that who comes late knows it.
     pub version: u32,
 }
 
-impl Use {
+impl BlockUse {
     pub(crate) fn word(self) -> u64 {
         SPLIT | u64::from(self.block) << 32 | u64::from(self.version)
     }
@@ -52,16 +52,16 @@ impl Use {
 /// Where a key's units are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Shape {
-    One(One),
-    Split(Use),
+    SingleCell(SingleCell),
+    Split(BlockUse),
 }
 
 impl Shape {
     pub(crate) fn of(word: u64) -> Shape {
         if word & SPLIT != 0 {
-            return Shape::Split(Use { block: (word >> 32) as u32 & !(1 << 31), version: word as u32 });
+            return Shape::Split(BlockUse { block: (word >> 32) as u32 & !(1 << 31), version: word as u32 });
         }
-        Shape::One(One {
+        Shape::SingleCell(SingleCell {
             available: ((word << (64 - VALUE_BITS)) as i64) >> (64 - VALUE_BITS),
             pending: (word >> VALUE_BITS) as u32,
         })
@@ -103,11 +103,11 @@ mod tests {
     #[test]
     fn words_say_what_they_were_made_of() {
         for (available, pending) in [(0, 0), (-1, 0), (-(1 << 47), 1), ((1 << 47) - 1, PENDING_MAX)] {
-            let one = One { available, pending };
-            assert_eq!(Shape::of(one.word()), Shape::One(one));
+            let one = SingleCell { available, pending };
+            assert_eq!(Shape::of(one.word()), Shape::SingleCell(one));
         }
         for (block, version) in [(0, 0), (7, u32::MAX), (u32::MAX >> 1, 1)] {
-            let at = Use { block, version };
+            let at = BlockUse { block, version };
             assert_eq!(Shape::of(at.word()), Shape::Split(at));
         }
         for (version, frozen, pending, units) in

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use stockhold::error::{
-    Common, ConfirmError, NameError, OpenError, OutcomeUnknown, ReserveError, StockError, Stopped,
+    ConfirmError, NameError, OpenError, OutcomeUnknown, ReserveError, SharedError, StockError, Stopped,
 };
 use stockhold::inspect::Inspection;
 use stockhold::{
@@ -299,7 +299,7 @@ fn sell(engine: &Engine, sale: &Sale, mark: &impl Fn(&str)) {
 }
 
 fn is_stopped(error: &StockError) -> bool {
-    matches!(error, StockError::Common(Common::Stopped(Stopped::Poisoned(_))))
+    matches!(error, StockError::Shared(SharedError::Stopped(Stopped::Poisoned(_))))
 }
 
 fn sell_until_stopped(
@@ -313,11 +313,11 @@ fn sell_until_stopped(
         error.cause
     };
     let key = engine.declare("poster", "berlin").map_err(|error| match error {
-        NameError::Common(common) => cause(common),
+        NameError::Shared(common) => cause(common),
         error => panic!("{error}"),
     })?;
     let received = engine.receive(stock(key)).map_err(|error| match error {
-        StockError::Common(common) => cause(common),
+        StockError::Shared(common) => cause(common),
         error => panic!("{error}"),
     })?;
     received.wait().map_err(unknown)?;
@@ -330,7 +330,7 @@ fn sell_until_stopped(
             let reference = reference(number);
             match engine.reserve(order(key, number, &reference)) {
                 Ok(receipt) => batch.push((number, receipt)),
-                Err(ReserveError::Common(common)) => {
+                Err(ReserveError::Shared(common)) => {
                     stopped = Err(cause(common));
                     break;
                 }
@@ -349,7 +349,7 @@ fn sell_until_stopped(
                             Ok(_) => mark(&format!("sold {number}")),
                             Err(error) => stopped = Err(unknown(error)),
                         },
-                        Err(ConfirmError::Common(common)) => stopped = Err(cause(common)),
+                        Err(ConfirmError::Shared(common)) => stopped = Err(cause(common)),
                         Err(error) => panic!("{error}"),
                     }
                 }
@@ -361,9 +361,9 @@ fn sell_until_stopped(
     Ok(())
 }
 
-fn cause(common: Common) -> Stopped {
+fn cause(common: SharedError) -> Stopped {
     match common {
-        Common::Stopped(stopped) => stopped,
+        SharedError::Stopped(stopped) => stopped,
         other => panic!("{other}"),
     }
 }

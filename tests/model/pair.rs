@@ -1,6 +1,6 @@
 //! Both, side by side, step by step.
 
-use stockhold::error::{Common, LookupError, OpKeyError};
+use stockhold::error::{LookupError, OpKeyError, SharedError};
 use stockhold::{Engine, HoldState, RefusalReason};
 
 use crate::real::{REFERENCES, Real, ms};
@@ -62,8 +62,8 @@ impl Pair {
                 self.ship_by_time();
             }
             What::Status { .. } => self.status(named.unwrap()),
-            What::InTheWay { key } => {
-                let way = engine.in_the_way(self.real.keys[key]).unwrap();
+            What::BlockingHolds { key } => {
+                let way = engine.blocking_holds(self.real.keys[key]).unwrap();
                 let live = self.model.holds.iter().filter(|hold| hold.held[key] > 0 && hold.live());
                 assert_eq!(way.held, self.model.held(key));
                 let earliest = way.earliest_deadline.map(|deadline| self.real.time(deadline));
@@ -113,8 +113,8 @@ impl Pair {
             if *before == content {
                 assert_eq!(said.as_ref(), self.real.first.get(&key), "{step:?} repeated");
             } else {
-                let other = Common::OpKey(OpKeyError::OtherContent);
-                assert_eq!(told, Err(Told::Error(format!("Common({other:?})"))), "{step:?}");
+                let other = SharedError::OpKey(OpKeyError::OtherContent);
+                assert_eq!(told, Err(Told::Error(format!("Shared({other:?})"))), "{step:?}");
             }
             return;
         }

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use stockhold::error::{ConfirmError, HoldError, LookupError, ReplaceError, ReserveError};
 use stockhold::{
-    Adjust, AdjustReason, CartLine, Config, Confirm, Durability, Engine, Extend, HoldId, ManualClock, OnHold,
-    OpKey, Position, Receipt, Receive, Refusal, Replace, Reserve, ReserveCart, StockKey, Timestamp,
+    Adjust, AdjustReason, CartLine, Config, Confirm, Durability, Engine, Extend, HoldAction, HoldId,
+    ManualClock, OpKey, Position, Receipt, Receive, Refusal, Replace, Reserve, ReserveCart, StockKey,
+    Timestamp,
 };
 
 use crate::common::{START, still};
@@ -172,7 +173,7 @@ impl Real {
                         let (reserved, said) = said(receipt, waits);
                         let (hold, deadline) = self.granted(reserved.hold, reserved.deadline);
                         let told = Told::Reserved { hold, quantity: reserved.quantity, deadline };
-                        (Ok(told), Some(reserved.left.units()), said)
+                        (Ok(told), Some(reserved.remaining.units()), said)
                     }
                     Err(ReserveError::Refused(refusal)) => self.refused(refusal),
                     Err(error) => failed(Told::Error(format!("{error:?}"))),
@@ -271,12 +272,14 @@ impl Real {
                 self.extended(engine.extend(with_op_key!(Extend::hold(self.id(hold), ms(ttl_ms)))))
             }
             What::Pay { hold } => {
-                self.extended(engine.begin_payment(with_op_key!(OnHold::hold(self.id(hold)))))
+                self.extended(engine.begin_payment(with_op_key!(HoldAction::hold(self.id(hold)))))
             }
-            What::Release { hold } => self.moved(engine.release(with_op_key!(OnHold::hold(self.id(hold))))),
+            What::Release { hold } => {
+                self.moved(engine.release(with_op_key!(HoldAction::hold(self.id(hold)))))
+            }
             What::Cancel { hold, part } | What::Ship { hold, part } => {
                 let lines = self.lines_of(part);
-                let mut request = with_op_key!(OnHold::hold(self.id(hold)));
+                let mut request = with_op_key!(HoldAction::hold(self.id(hold)));
                 if let Part::Quantity(quantity) = part {
                     request = request.quantity(quantity);
                 }

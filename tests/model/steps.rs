@@ -70,7 +70,7 @@ pub enum What {
     Advance { ms: u64 },
     Sweep,
     Status { hold: Which },
-    InTheWay { key: usize },
+    BlockingHolds { key: usize },
     Look,
     Checkpoint,
     Reopen { reboot: Reboot },

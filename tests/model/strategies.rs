@@ -54,7 +54,7 @@ pub fn what() -> impl Strategy<Value = What> {
         5 => (1..60u64).prop_map(|ms| What::Advance { ms }),
         1 => Just(What::Sweep),
         2 => hold().prop_map(|hold| What::Status { hold }),
-        1 => key().prop_map(|key| What::InTheWay { key }),
+        1 => key().prop_map(|key| What::BlockingHolds { key }),
         2 => Just(What::Look),
         1 => any::<bool>().prop_map(|orderly| What::Reopen {
             reboot: if orderly { Reboot::Orderly } else { Reboot::Dropped },

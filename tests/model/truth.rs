@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
-use stockhold::error::{Common, ConfirmError, HoldError, ReplaceError, ReserveError, StockError};
+use stockhold::error::{ConfirmError, HoldError, ReplaceError, ReserveError, SharedError, StockError};
 use stockhold::{HoldState, RefusalReason, Timestamp};
 
 use crate::common::START;
@@ -75,8 +75,8 @@ fn sum(lines: Lines) -> u32 {
     lines.iter().sum()
 }
 
-fn no_lines() -> Common {
-    Common::CartLines(0)
+fn no_lines() -> SharedError {
+    SharedError::CartLines(0)
 }
 
 fn is_empty(part: Part) -> bool {
@@ -203,8 +203,8 @@ impl Model {
             What::Adjust { key, delta } => {
                 let on_hand = self.keys[key].on_hand;
                 if delta == 0 {
-                    let zero = Common::Quantity(stockhold::error::QuantityError(0));
-                    return plain(error(StockError::Common(zero)));
+                    let zero = SharedError::Quantity(stockhold::error::QuantityError(0));
+                    return plain(error(StockError::Shared(zero)));
                 }
                 if delta < 0 && on_hand + delta < 0 {
                     return plain(error(StockError::BelowZero { asked: -delta, on_hand }));
@@ -229,7 +229,7 @@ impl Model {
                 let (hold, quantity, deadline) = self.hold(one(key, taken), ttl_ms);
                 Ok((Told::Reserved { hold, quantity, deadline }, Some(self.counted(key))))
             }
-            What::Cart { lines, .. } if sum(lines) == 0 => plain(error(ReserveError::Common(no_lines()))),
+            What::Cart { lines, .. } if sum(lines) == 0 => plain(error(ReserveError::Shared(no_lines()))),
             What::Cart { lines, ttl_ms, .. } => {
                 self.take(lines)?;
                 let (hold, quantity, deadline) = self.hold(lines, ttl_ms);
@@ -243,7 +243,7 @@ impl Model {
                 };
                 plain(Ok(Told::Batch(wanted.iter().map(|one| each(*one)).collect())))
             }
-            What::Replace { by, .. } if is_empty(by) => plain(error(ReplaceError::Common(no_lines()))),
+            What::Replace { by, .. } if is_empty(by) => plain(error(ReplaceError::Shared(no_lines()))),
             What::Replace { hold, by, ttl_ms } => {
                 let number = hold.index(self.holds.len());
                 let hold = self.see(number).clone();
@@ -269,7 +269,7 @@ impl Model {
                 let (quantity, deadline) = (sum(lines), changed.deadline);
                 plain(Ok(Told::Replaced { hold: number, quantity, deadline }))
             }
-            What::Confirm { part, .. } if is_empty(part) => plain(error(ConfirmError::Common(no_lines()))),
+            What::Confirm { part, .. } if is_empty(part) => plain(error(ConfirmError::Shared(no_lines()))),
             What::Confirm { hold, part, retake } => {
                 let number = hold.index(self.holds.len());
                 let hold = self.see(number).clone();
@@ -353,7 +353,7 @@ impl Model {
     /// Units of a hold that is paid for leave it; which.
     pub fn sold(&mut self, hold: Which, part: Part, emptied: HoldState) -> Result<(Told, Lines), Told> {
         if is_empty(part) {
-            return error(HoldError::Common(no_lines()));
+            return error(HoldError::Shared(no_lines()));
         }
         let number = hold.index(self.holds.len());
         let hold = self.see(number);

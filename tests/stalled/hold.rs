@@ -2,10 +2,10 @@
 
 use std::thread;
 
-use stockhold::answer::Left;
-use stockhold::error::{Busy, Common, ConfirmError, LookupError, OpKeyError, ReserveError};
+use stockhold::answer::Remaining;
+use stockhold::error::{Busy, ConfirmError, LookupError, OpKeyError, ReserveError, SharedError};
 use stockhold::stall::{Step, arm};
-use stockhold::{Extend, HoldId, HoldState, OnHold, OpKey, Replace, Reserve};
+use stockhold::{Extend, HoldAction, HoldId, HoldState, OpKey, Replace, Reserve};
 
 use crate::case::{Act, Truth, VICTIM, case};
 use crate::common::{SECOND, Shop};
@@ -69,7 +69,7 @@ fn a_hold_that_is_being_changed_is_busy() {
             assert_eq!(shop.engine.status(hold), Err(LookupError::Changing));
             assert_eq!(shop.engine.confirm(hold).unwrap_err().busy(), changing);
             assert_eq!(shop.engine.release(hold).unwrap_err().busy(), changing);
-            assert_eq!(shop.engine.cancel(OnHold::hold(hold)).unwrap_err().busy(), changing);
+            assert_eq!(shop.engine.cancel(HoldAction::hold(hold)).unwrap_err().busy(), changing);
             assert_eq!(shop.engine.replace(Replace::quantity(hold, 1)).unwrap_err().busy(), changing);
             assert_eq!(shop.engine.extend(Extend::hold(hold, SECOND)).unwrap_err().busy(), changing);
         });
@@ -89,10 +89,10 @@ fn an_op_key_whose_operation_is_parked_is_in_progress_and_no_other_is() {
                 builder.spawn_scoped(scope, || shop.engine.reserve(request(1)).unwrap().not_yet_durable());
             parked(&stall, &"op key");
             let again = shop.engine.reserve(request(1));
-            let in_progress = Common::OpKey(OpKeyError::InProgress);
-            assert!(matches!(&again, Err(ReserveError::Common(cause)) if *cause == in_progress), "{again:?}");
-            let left = shop.engine.reserve(request(2)).unwrap().not_yet_durable().left;
-            assert_eq!(left, Left::Exact(2));
+            let in_progress = SharedError::OpKey(OpKeyError::InProgress);
+            assert!(matches!(&again, Err(ReserveError::Shared(cause)) if *cause == in_progress), "{again:?}");
+            let left = shop.engine.reserve(request(2)).unwrap().not_yet_durable().remaining;
+            assert_eq!(left, Remaining::Exact(2));
             drop(stall);
             let first = victim.unwrap().join().unwrap();
             assert_eq!(shop.engine.reserve(request(1)).unwrap().not_yet_durable(), first);

@@ -1,7 +1,7 @@
 //! Why there was no answer.
 
 use stockhold::RefusalReason;
-use stockhold::error::{Busy, Common, ConfirmError, HoldError, ReplaceError, ReserveError, StockError};
+use stockhold::error::{Busy, ConfirmError, HoldError, ReplaceError, ReserveError, SharedError, StockError};
 
 /// Why there was no answer, or which.
 pub trait Why {
@@ -11,7 +11,7 @@ pub trait Why {
 macro_rules! why {
     ($($error:ident),*) => { $(impl Why for $error {
         fn busy(&self) -> Option<Busy> {
-            if let $error::Common(Common::Busy(busy)) = self { Some(*busy) } else { None }
+            if let $error::Shared(SharedError::Busy(busy)) = self { Some(*busy) } else { None }
         }
     })* };
 }

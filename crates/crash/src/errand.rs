@@ -5,9 +5,9 @@ use std::thread;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use stockhold::error::{Common, ConfirmError, HoldError, ReplaceError, ReserveError, StockError};
+use stockhold::error::{ConfirmError, HoldError, ReplaceError, ReserveError, SharedError, StockError};
 use stockhold::{
-    CartLine, Confirm, Engine, Extend, HoldId, OnHold, OpKey, Position, Receive, RefusalReason, Replace,
+    CartLine, Confirm, Engine, Extend, HoldAction, HoldId, OpKey, Position, Receive, RefusalReason, Replace,
     Reserve, ReserveCart, StockKey,
 };
 
@@ -156,13 +156,13 @@ impl Errand {
                 told(position, Answer::Confirmed { units, returned, retaken })
             }
             Errand::Release { hold } => {
-                moved(engine.release(OnHold::hold(HoldId::from_u128(*hold)).op_key(op))?)
+                moved(engine.release(HoldAction::hold(HoldId::from_u128(*hold)).op_key(op))?)
             }
             Errand::Cancel { hold } => {
-                moved(engine.cancel(OnHold::hold(HoldId::from_u128(*hold)).op_key(op))?)
+                moved(engine.cancel(HoldAction::hold(HoldId::from_u128(*hold)).op_key(op))?)
             }
             Errand::Ship { hold, units } => {
-                let request = OnHold::hold(HoldId::from_u128(*hold)).op_key(op);
+                let request = HoldAction::hold(HoldId::from_u128(*hold)).op_key(op);
                 moved(engine.ship(units.map_or(request, |units| request.quantity(units)))?)
             }
             Errand::Extend { hold, ttl_ms } => {
@@ -172,7 +172,7 @@ impl Errand {
                 told(position, Answer::Extended { deadline_ms: receipt.not_yet_durable().deadline.0 })
             }
             Errand::Pay { hold } => {
-                let receipt = engine.begin_payment(OnHold::hold(HoldId::from_u128(*hold)).op_key(op))?;
+                let receipt = engine.begin_payment(HoldAction::hold(HoldId::from_u128(*hold)).op_key(op))?;
                 let position = receipt.position();
                 told(position, Answer::Extended { deadline_ms: receipt.not_yet_durable().deadline.0 })
             }
@@ -254,7 +254,7 @@ enum Not {
 }
 
 /// Splits an operation's error into the three ways.
-fn not(error: &impl Display, busy: bool, common: Option<&Common>) -> Not {
+fn not(error: &impl Display, busy: bool, common: Option<&SharedError>) -> Not {
     match common {
         _ if busy => Not::Now,
         // Whatever all operations share is wrong with the engine here: the load asks for nothing that is malformed.
@@ -267,7 +267,7 @@ macro_rules! not_from {
     ($($error:ident),*) => {
         $(impl From<$error> for Not {
             fn from(error: $error) -> Not {
-                let common = if let $error::Common(common) = &error { Some(common) } else { None };
+                let common = if let $error::Shared(common) = &error { Some(common) } else { None };
                 not(&error, error.is_busy(), common)
             }
         })*

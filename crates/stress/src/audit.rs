@@ -52,7 +52,7 @@ pub(crate) fn audit(
         if (level.held, level.committed) != (by_holds[key].held, by_holds[key].committed) {
             told.push(format!("key {key}: {of_level:?} by the log, {:?} by the holds", by_holds[key]));
         }
-        match engine.in_the_way(*stock_key) {
+        match engine.blocking_holds(*stock_key) {
             Ok(way) if way.held == level.held => {}
             way => told.push(format!("key {key}: {} held by the log, but {way:?}", level.held)),
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use stockhold::error::{Common, ReserveError};
+use stockhold::error::{ReserveError, SharedError};
 use stockhold::types::QUANTITY_MAX;
 use stockhold::{Receipt, Reserve, ReserveCart, Reserved};
 use stockhold_check::Event;
@@ -76,7 +76,7 @@ impl<'a> Shopper<'a> {
         let Wish { key, quantity: asked, at_least, .. } = wish;
         let receipt = match answer {
             Ok(receipt) => receipt,
-            Err(ReserveError::Common(Common::Quantity(_))) if asked == 0 => return,
+            Err(ReserveError::Shared(SharedError::Quantity(_))) if asked == 0 => return,
             Err(error) => return self.told_no(span, None, error),
         };
         let Reserved { hold, quantity, deadline, .. } = self.receive(receipt);

@@ -1,7 +1,7 @@
 //! What happens to holds: confirm, release, extend, payment, replace, cancel, ship.
 
 use stockhold::error::ConfirmError;
-use stockhold::{Confirm, Extend, OnHold, Replace};
+use stockhold::{Confirm, Extend, HoldAction, Replace};
 use stockhold_check::Event;
 
 use crate::clock::deadline_ns;
@@ -170,7 +170,7 @@ impl Shopper<'_> {
         let mut paid = self.bag.paid.remove(0);
         let part = if self.bag.dice.once_in(3) { self.part(&paid.quantities) } else { paid.quantities };
         let named = lines(&part, self.keys);
-        let mut request = OnHold::hold(paid.hold);
+        let mut request = HoldAction::hold(paid.hold);
         if part != paid.quantities {
             request = match paid.only_key() {
                 Some(_) => request.quantity(units(&part)),

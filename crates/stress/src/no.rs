@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use stockhold::Refusal;
 use stockhold::error::{
-    Common, ConfirmError, HoldError, LookupError, ReplaceError, ReserveError, StockError,
+    ConfirmError, HoldError, LookupError, ReplaceError, ReserveError, SharedError, StockError,
 };
 
 pub(crate) enum No {
@@ -23,9 +23,9 @@ fn strange(error: impl Display) -> No {
     No::Strange(error.to_string())
 }
 
-impl From<Common> for No {
-    fn from(error: Common) -> No {
-        if let Common::Busy(_) = error { No::Busy } else { strange(error) }
+impl From<SharedError> for No {
+    fn from(error: SharedError) -> No {
+        if let SharedError::Busy(_) = error { No::Busy } else { strange(error) }
     }
 }
 
@@ -45,7 +45,7 @@ impl From<ReserveError> for No {
         match error {
             ReserveError::Refused(refusal) => No::Refused(refusal),
             ReserveError::HoldsFull { .. } => No::Nothing,
-            ReserveError::Common(cause) => cause.into(),
+            ReserveError::Shared(cause) => cause.into(),
             error => strange(error),
         }
     }
@@ -59,7 +59,7 @@ impl From<ConfirmError> for No {
             ConfirmError::Refused(refusal) => No::Refused(refusal),
             // Others were faster: to end the hold, or to replace it by fewer units.
             ConfirmError::Ended(_) | ConfirmError::TooMany { .. } => No::Nothing,
-            ConfirmError::Common(cause) => cause.into(),
+            ConfirmError::Shared(cause) => cause.into(),
             error => strange(error),
         }
     }
@@ -71,7 +71,7 @@ impl From<HoldError> for No {
             HoldError::Lookup(error) => error.into(),
             HoldError::Expired => No::Expired,
             HoldError::WrongState(_) => No::Nothing,
-            HoldError::Common(cause) => cause.into(),
+            HoldError::Shared(cause) => cause.into(),
             error => strange(error),
         }
     }
@@ -84,7 +84,7 @@ impl From<ReplaceError> for No {
             ReplaceError::Expired => No::Expired,
             ReplaceError::WrongState(_) | ReplaceError::TooOften => No::Nothing,
             ReplaceError::Refused(refusal) => No::Refused(refusal),
-            ReplaceError::Common(cause) => cause.into(),
+            ReplaceError::Shared(cause) => cause.into(),
             error => strange(error),
         }
     }
@@ -94,7 +94,7 @@ impl From<StockError> for No {
     fn from(error: StockError) -> No {
         match error {
             StockError::BelowZero { .. } => No::Nothing,
-            StockError::Common(cause) => cause.into(),
+            StockError::Shared(cause) => cause.into(),
             error => strange(error),
         }
     }

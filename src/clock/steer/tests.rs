@@ -13,13 +13,13 @@ const START_MS: u64 = 1_767_225_600_000;
 struct Script {
     steady: Timestamp,
     wall_ahead_ms: i64,
-    line: Line,
+    line: SteerLine,
 }
 
 impl Script {
     fn new() -> Script {
         let steady = Timestamp(START_MS);
-        Script { steady, wall_ahead_ms: 0, line: Line::begin(steady, steady) }
+        Script { steady, wall_ahead_ms: 0, line: SteerLine::begin(steady, steady) }
     }
 
     fn wall(&self) -> Timestamp {
@@ -156,12 +156,12 @@ fn absurd_clocks_do_no_harm() {
     for steady in [0, START_MS, u64::MAX] {
         for wall in [0, START_MS, u64::MAX] {
             let look = Look { steady: Timestamp(steady), wall: Timestamp(wall), uptime: None };
-            for line in [Line::begin(look.steady, look.wall), Line::begin(look.wall, look.steady)] {
+            for line in [SteerLine::begin(look.steady, look.wall), SteerLine::begin(look.wall, look.steady)] {
                 let lines =
                     [line.steer(&look, 0), line.steer(&look, u64::MAX), line.step(look.steady, look.wall)];
                 for line in lines {
                     let _ = line.at(look.steady);
-                    assert_eq!(Line::of_word(line.word()), line);
+                    assert_eq!(SteerLine::of_word(line.word()), line);
                 }
             }
         }
@@ -209,7 +209,7 @@ proptest! {
 
     #[test]
     fn a_line_is_its_word(ahead_ms in -(1_i64 << 41) + 1..1 << 41, slew_ms in -64_i64..2, number in 0..1_u64 << 14) {
-        let line = Line { ahead_ms, slew_ms, number };
-        prop_assert_eq!(Line::of_word(line.word()), line);
+        let line = SteerLine { ahead_ms, slew_ms, number };
+        prop_assert_eq!(SteerLine::of_word(line.word()), line);
     }
 }

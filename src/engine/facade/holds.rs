@@ -7,7 +7,7 @@ use crate::engine::content::{Content, hold_content};
 use crate::error::{ConfirmError, HoldError};
 use crate::hold::op_keys::Answer;
 use crate::receipt::Receipt;
-use crate::request::{Confirm, Extend, OnHold};
+use crate::request::{Confirm, Extend, HoldAction};
 
 fn moved(answer: Answer) -> Result<Moved, HoldError> {
     if let Answer::Moved(moved) = answer { Ok(moved) } else { other() }
@@ -55,7 +55,7 @@ impl Engine {
     /// # Errors
     ///
     /// [`HoldError`]: the hold has expired, ended otherwise, or is not known. Nothing was changed.
-    pub fn release<'a>(&self, request: impl Into<OnHold<'a>>) -> Result<Receipt<'_, Moved>, HoldError> {
+    pub fn release<'a>(&self, request: impl Into<HoldAction<'a>>) -> Result<Receipt<'_, Moved>, HoldError> {
         let (core, request) = (&self.inner.core, request.into());
         let now = core.now();
         let content = request.op_key.map_or(0, |_| hold_content(core, 3, &request));
@@ -88,7 +88,7 @@ impl Engine {
     /// A hold that has expired, ended, is paying already, or is not known.
     pub fn begin_payment<'a>(
         &self,
-        request: impl Into<OnHold<'a>>,
+        request: impl Into<HoldAction<'a>>,
     ) -> Result<Receipt<'_, Extended>, HoldError> {
         let (core, request) = (&self.inner.core, request.into());
         let now = core.now();
@@ -104,7 +104,7 @@ impl Engine {
     /// # Errors
     ///
     /// A hold that is not confirmed; more units, or other lines, than it still has.
-    pub fn cancel<'a>(&self, request: impl Into<OnHold<'a>>) -> Result<Receipt<'_, Moved>, HoldError> {
+    pub fn cancel<'a>(&self, request: impl Into<HoldAction<'a>>) -> Result<Receipt<'_, Moved>, HoldError> {
         let (core, request) = (&self.inner.core, request.into());
         let now = core.now();
         let content = request.op_key.map_or(0, |_| hold_content(core, 6, &request));
@@ -117,7 +117,7 @@ impl Engine {
     /// # Errors
     ///
     /// A hold that is not confirmed; more units, or other lines, than it still has.
-    pub fn ship<'a>(&self, request: impl Into<OnHold<'a>>) -> Result<Receipt<'_, Moved>, HoldError> {
+    pub fn ship<'a>(&self, request: impl Into<HoldAction<'a>>) -> Result<Receipt<'_, Moved>, HoldError> {
         let (core, request) = (&self.inner.core, request.into());
         let now = core.now();
         let content = request.op_key.map_or(0, |_| hold_content(core, 7, &request));

@@ -9,11 +9,11 @@ mod sales;
 mod holds;
 mod stock;
 
-mod questions;
+mod queries;
 
-use crate::error::{Common, OpKeyError};
+use crate::error::{OpKeyError, SharedError};
 
 /// An answer of another kind than the operation's: a hash collision, answered as other content.
-fn other<T, E: From<Common>>() -> Result<T, E> {
-    Err(Common::OpKey(OpKeyError::OtherContent).into())
+fn other<T, E: From<SharedError>>() -> Result<T, E> {
+    Err(SharedError::OpKey(OpKeyError::OtherContent).into())
 }

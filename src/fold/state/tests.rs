@@ -7,13 +7,13 @@ use crate::hold::lines::{Line, Lines};
 use crate::hold::op_keys::Answer;
 use crate::hold::state::Phase;
 use crate::log::lines::pack;
-use crate::log::record::{Op, Place, Span};
+use crate::log::record::{HoldPlace, Op, Span};
 use crate::request::AdjustReason;
 use crate::types::QUANTITY_MAX;
 
-const PLACE: Place = Place { slot: 0, generation: 1 };
+const PLACE: HoldPlace = HoldPlace { slot: 0, generation: 1 };
 
-fn reserve(place: Place, at: u64, quantity: u32) -> Record<'static> {
+fn reserve(place: HoldPlace, at: u64, quantity: u32) -> Record<'static> {
     let ttl = Span::from_millis(1);
     Record::Reserve { at, place, key: 0, quantity, ttl, reference: b"", op: None }
 }
@@ -45,10 +45,10 @@ fn what_no_operation_writes_is_refused_whatever_its_checksum() {
         reserve(PLACE, 0, u32::MAX),
         reserve(PLACE, 0, 3),
         reserve(PLACE, u64::MAX, 1),
-        reserve(Place { slot: u32::MAX, generation: 1 }, 0, 1),
-        reserve(Place { slot: 0, generation: 0 }, 0, 1),
+        reserve(HoldPlace { slot: u32::MAX, generation: 1 }, 0, 1),
+        reserve(HoldPlace { slot: 0, generation: 0 }, 0, 1),
         // It could not be changed any more.
-        reserve(Place { slot: 0, generation: u32::MAX }, 0, 1),
+        reserve(HoldPlace { slot: 0, generation: u32::MAX }, 0, 1),
         adjust(0),
         adjust(i64::MAX),
         adjust(i64::MIN),
@@ -254,7 +254,7 @@ fn no_lines_but_those_of_a_hold_move_with_it() {
         assert_eq!((refused.what, refused.position), (*what, records.len() as u64 + 2), "{records:?}");
     }
     // What another hold has pays for what this one does not have, in the book alone.
-    let second = Place { slot: 1, generation: 1 };
+    let second = HoldPlace { slot: 1, generation: 1 };
     let another = Record::ReserveCart { at, place: second, ttl, lines: &three, reference: b"", op };
     let sold = Record::ConfirmCart { at, place: second, taken: &three, returned: &[], op };
     let mut fold = market();

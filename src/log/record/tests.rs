@@ -3,7 +3,7 @@
 use super::*;
 use crate::log::tests::{Random, seed};
 
-const PLACE: Place = Place { slot: 70_000, generation: 3 };
+const PLACE: HoldPlace = HoldPlace { slot: 70_000, generation: 3 };
 const OP: Op = Op { key: [0xab; 16], content: [0xcd; 8], answer: [41, 0, 0, 0, 0, 0] };
 
 /// 2 units of key 300, 1 of key 301, 200 of key 1,000.
@@ -71,7 +71,7 @@ fn golden_bytes_of_every_record() {
 fn a_hold_with_an_eight_byte_reference_takes_32_log_bytes_at_most() {
     let hold = Record::Reserve {
         at: u64::from(u32::MAX),
-        place: Place { slot: 1 << 24, generation: 60_000 },
+        place: HoldPlace { slot: 1 << 24, generation: 60_000 },
         key: 60_000,
         quantity: 4,
         ttl: Span::from_millis(600_000),
@@ -85,7 +85,7 @@ fn a_hold_with_an_eight_byte_reference_takes_32_log_bytes_at_most() {
 fn the_longest_record_fits_the_limit() {
     let name = "x".repeat(crate::types::NAME_BYTES_MAX);
     bytes(Record::Declare { key: u32::MAX, sku: &name, location: &name });
-    let place = Place { slot: u32::MAX, generation: u32::MAX };
+    let place = HoldPlace { slot: u32::MAX, generation: u32::MAX };
     let longest = Record::Reserve {
         at: u64::MAX,
         place,
@@ -198,15 +198,20 @@ fn an_answer_is_set_after_its_record_was_sized() {
 fn what_a_sale_is_full_of_is_written_and_read_by_hand() {
     for record in every_kind() {
         let encoded = bytes(record);
-        assert_eq!(quick::encode(&record, &mut [0; 128]), quick::decode(&encoded).map(|(_, length)| length));
+        assert_eq!(
+            fast_codec::encode(&record, &mut [0; 128]),
+            fast_codec::decode(&encoded).map(|(_, length)| length)
+        );
         match record {
             Record::Reserve { .. }
             | Record::Confirm { .. }
             | Record::Release { .. }
             | Record::Expire { .. }
             | Record::Ship { .. }
-            | Record::Receive { .. } => assert_eq!(quick::decode(&encoded), Some((record, encoded.len()))),
-            _ => assert_eq!(quick::decode(&encoded), None),
+            | Record::Receive { .. } => {
+                assert_eq!(fast_codec::decode(&encoded), Some((record, encoded.len())))
+            }
+            _ => assert_eq!(fast_codec::decode(&encoded), None),
         }
     }
 }
@@ -216,7 +221,7 @@ fn by_hand_and_by_the_codec_the_same_bytes_are_written() {
     let alike = |record: Record<'_>| {
         let mut by_codec = [0; SHORT_BYTES_MAX];
         let length = record.encode_any(&mut by_codec).unwrap();
-        assert_eq!(quick::encode(&record, &mut [0xff; SHORT_BYTES_MAX]), Some(length));
+        assert_eq!(fast_codec::encode(&record, &mut [0xff; SHORT_BYTES_MAX]), Some(length));
         assert_eq!(record.encode(&mut [0xff; SHORT_BYTES_MAX]), Some(&by_codec[..length]), "{record:?}");
         assert_eq!(record.encode(&mut vec![0; length]), Some(&by_codec[..length]), "no room to spare");
         assert_eq!(record.encode(&mut vec![0; length - 1]), None);
@@ -229,7 +234,7 @@ fn by_hand_and_by_the_codec_the_same_bytes_are_written() {
             widths[random.below(8)].wrapping_add(random.below(3) as u64).wrapping_sub(1)
         };
         let (at, key, quantity, ttl) = (number(), number() as u32, number() as u32, Span(number()));
-        let place = Place { slot: number() as u32, generation: number() as u32 };
+        let place = HoldPlace { slot: number() as u32, generation: number() as u32 };
         let reference = &[7; 40][..random.below(41)];
         let op = (random.below(2) == 0).then_some(OP);
         alike(Record::Reserve { at, place, key, quantity, ttl, reference, op });

@@ -112,7 +112,7 @@ fn killed(path: &Path) -> tempfile::TempDir {
 
 /// The newest store's file.
 fn data(path: &Path) -> PathBuf {
-    let newest = *Folder::at(path.join("log")).list().unwrap().last().unwrap();
+    let newest = *StoreFolder::at(path.join("log")).list().unwrap().last().unwrap();
     path.join(format!("log/{newest:08x}/db"))
 }
 
@@ -128,7 +128,7 @@ fn damage(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
 fn copies(path: &Path, start: u64) -> Vec<u64> {
     let mut offsets = Vec::new();
     scan::scan(&File::open(data(path)).unwrap(), |seen| match seen {
-        Seen::Chunk(found) if found.header.start == start => offsets.push(found.place.offset),
+        ScannedChunk::Chunk(found) if found.header.start == start => offsets.push(found.place.offset),
         _ => {}
     })
     .unwrap();
@@ -246,7 +246,7 @@ fn damage_in_the_middle_is_refused_with_its_position_and_nothing_is_changed() {
         destroy(copy.path(), at);
         let before = bytes_of(copy.path());
         let error = refused(copy.path());
-        let LogError::Refused(Refusal::Damaged { readable, resumes }) = error else { panic!("{error}") };
+        let LogError::Refused(LogRefusal::Damaged { readable, resumes }) = error else { panic!("{error}") };
         assert!(readable == at || readable == group, "{readable} is not {at}");
         assert_eq!(resumes, next, "{error}");
         assert_eq!(bytes_of(copy.path()), before);
@@ -269,11 +269,11 @@ fn a_log_shorter_than_acknowledged_is_refused_before_the_store_sees_it() {
         let error = refused(scratch.path());
         let LogError::Refused(refusal) = &error else { panic!("{error}") };
         match *refusal {
-            Refusal::Shorter { readable, acknowledged: said } => {
+            LogRefusal::Shorter { readable, acknowledged: said } => {
                 assert!(readable < acknowledged && said == acknowledged);
             }
             // A copy of the end can survive in an earlier place.
-            Refusal::Damaged { readable, .. } => assert!(readable < acknowledged),
+            LogRefusal::Damaged { readable, .. } => assert!(readable < acknowledged),
             _ => panic!("{error}"),
         }
         assert_eq!(bytes_of(scratch.path()), before);
@@ -413,7 +413,7 @@ fn many_openings_leave_few_stores() {
         let written = writer.close();
         writer = Writer::open(scratch.path()).0;
         assert_eq!(writer.written, written);
-        assert_eq!(Folder::at(scratch.path().join("log")).list().unwrap().len(), 1);
+        assert_eq!(StoreFolder::at(scratch.path().join("log")).list().unwrap().len(), 1);
     }
     // A long one is not copied again and again.
     for _ in 0..500 {
@@ -425,7 +425,7 @@ fn many_openings_leave_few_stores() {
         assert_eq!(writer.written, written);
         writer.group(&[900, 900]);
     }
-    assert_eq!(Folder::at(scratch.path().join("log")).list().unwrap().len(), 2);
+    assert_eq!(StoreFolder::at(scratch.path().join("log")).list().unwrap().len(), 2);
 }
 
 #[test]
@@ -560,7 +560,7 @@ fn recovered(
     disk: &Disk,
     proven: &Durable,
     into: impl FnMut(&ChunkHeader, &[u8]) -> Result<(), String>,
-) -> Result<Recovered, LogError> {
+) -> Result<RecoveredLog, LogError> {
     let stores: Arc<dyn Stores> = Arc::new(disk.clone());
     Ok(recover(&stores, proven, &Start::default(), &mut Beginning(into))?.unwrap())
 }
@@ -615,7 +615,7 @@ fn whatever_a_crash_leaves_of_the_last_window_every_synced_group_survives_and_no
         let (mut durable_end, mut proven) = (0, Durable { orderly: true, ..Durable::default() });
         let mut ends = vec![0];
         for epoch in 1..6 {
-            let Recovered { mut store, older, verdict, .. } =
+            let RecoveredLog { mut store, older, verdict, .. } =
                 recovered(&disk, &proven, |_, _| Ok(())).unwrap();
             assert!(verdict.tip.end >= durable_end, "round {round}: a synced group is gone");
             assert!(ends.contains(&verdict.tip.end), "round {round}: half a group");

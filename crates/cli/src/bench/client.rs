@@ -177,12 +177,12 @@ struct Answer {
 
 impl From<HoldError> for Answer {
     fn from(error: HoldError) -> Self {
-        Answer { untrue: !matches!(error, HoldError::Common(_)), sentence: error.to_string() }
+        Answer { untrue: !matches!(error, HoldError::Shared(_)), sentence: error.to_string() }
     }
 }
 
 impl From<ConfirmError> for Answer {
     fn from(error: ConfirmError) -> Self {
-        Answer { untrue: !matches!(error, ConfirmError::Common(_)), sentence: error.to_string() }
+        Answer { untrue: !matches!(error, ConfirmError::Shared(_)), sentence: error.to_string() }
     }
 }

@@ -14,7 +14,7 @@
 use std::fmt::Display;
 use std::time::Duration;
 
-use stockhold::error::{Common, ConfirmError, NameError, OpKeyError, ReserveError};
+use stockhold::error::{ConfirmError, NameError, OpKeyError, ReserveError, SharedError};
 use stockhold::types::REFERENCE_BYTES_MAX;
 use stockhold::{
     CartLine, Confirm, Engine, HoldId, HoldState, Position, Refusal, RefusalReason, Reserve, ReserveCart,
@@ -231,7 +231,7 @@ fn sell(engine: &Engine, cart: &Cart, keys: &[StockKey], mode: Mode) -> Decision
     let (position, hold, available) = match reserve(engine, cart, keys, (ttl, reference)) {
         Ok(granted) => granted,
         Err(ReserveError::Refused(refusal)) => return Decision::refused(refusal, keys),
-        Err(ReserveError::Common(Common::OpKey(OpKeyError::OtherContent))) => {
+        Err(ReserveError::Shared(SharedError::OpKey(OpKeyError::OtherContent))) => {
             return Decision::at_once(Verdict::DecidedOtherwise);
         }
         Err(error) => return Decision::failed(&error),
@@ -252,7 +252,7 @@ fn sell(engine: &Engine, cart: &Cart, keys: &[StockKey], mode: Mode) -> Decision
             let told = keys.iter().map(|&key| (Why::HoldEnded, Some(engine.available(key).unwrap_or(0))));
             Decision::at(position, Verdict::Refused(told.collect()))
         }
-        Err(ConfirmError::Common(Common::OpKey(OpKeyError::OtherContent))) => {
+        Err(ConfirmError::Shared(SharedError::OpKey(OpKeyError::OtherContent))) => {
             Decision::at_once(Verdict::DecidedOtherwise)
         }
         Err(error) => Decision::failed(&error),
@@ -276,7 +276,7 @@ fn reserve(
         let receipt = until_answered(|| engine.reserve(request))?;
         let position = receipt.position();
         let reserved = receipt.not_yet_durable();
-        return Ok((position, reserved.hold, Some(reserved.left.units())));
+        return Ok((position, reserved.hold, Some(reserved.remaining.units())));
     }
     let lines: Vec<CartLine> =
         keys.iter().zip(&cart.lines).map(|(&key, line)| CartLine::units(key, line.quantity)).collect();

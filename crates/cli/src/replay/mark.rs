@@ -3,19 +3,19 @@
 //! A mark is a reserve of more units than there can be, refused and remembered under its op key: in the log like any
 //! decision, so as durable and as safe from a crash, and it changes no level.
 
-use stockhold::error::{Common, HoldError, OpKeyError, ReserveError};
+use stockhold::error::{HoldError, OpKeyError, ReserveError, SharedError};
 use stockhold::types::QUANTITY_MAX;
-use stockhold::{Engine, HoldId, OnHold, OpKey, Position, Reserve, StockKey};
+use stockhold::{Engine, HoldAction, HoldId, OpKey, Position, Reserve, StockKey};
 
 use super::retry::until_answered;
 use crate::exit::Trouble;
 
 /// Whether an operation was carried out under `op_key`: asks for one that never can be, on a hold that never was.
-pub fn is_known(engine: &Engine, op_key: OpKey) -> Result<bool, Common> {
-    let nobody = OnHold::hold(HoldId::from_u128(0)).op_key(op_key);
+pub fn is_known(engine: &Engine, op_key: OpKey) -> Result<bool, SharedError> {
+    let nobody = HoldAction::hold(HoldId::from_u128(0)).op_key(op_key);
     match until_answered(|| engine.release(nobody)) {
-        Err(HoldError::Common(Common::OpKey(_))) => Ok(true),
-        Err(HoldError::Common(common)) => Err(common),
+        Err(HoldError::Shared(SharedError::OpKey(_))) => Ok(true),
+        Err(HoldError::Shared(common)) => Err(common),
         Ok(_) | Err(_) => Ok(false),
     }
 }
@@ -25,14 +25,14 @@ pub fn leave(engine: &Engine, key: StockKey, op_key: OpKey) -> Result<Option<Pos
     let mark = Reserve::units(key, QUANTITY_MAX).op_key(op_key).remember_refusal();
     match until_answered(|| engine.reserve(mark)) {
         Err(ReserveError::Refused(refusal)) => Ok(Some(refusal.position)),
-        Err(ReserveError::Common(Common::OpKey(OpKeyError::OtherContent))) => Ok(None),
+        Err(ReserveError::Shared(SharedError::OpKey(OpKeyError::OtherContent))) => Ok(None),
         // Two thousand million units were there, received by somebody else: give them back, the mark is left.
         Ok(receipt) => {
             let position = receipt.position();
             let hold = receipt.not_yet_durable().hold;
             match until_answered(|| engine.release(hold)) {
                 Ok(released) => Ok(Some(released.position())),
-                Err(HoldError::Common(common)) => Err(Trouble::Environment(common.to_string())),
+                Err(HoldError::Shared(common)) => Err(Trouble::Environment(common.to_string())),
                 Err(_) => Ok(Some(position)),
             }
         }

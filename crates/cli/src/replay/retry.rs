@@ -3,20 +3,20 @@
 use std::thread;
 use std::time::Duration;
 
-use stockhold::error::{Busy, Common, ConfirmError, HoldError, OpKeyError, ReserveError, StockError};
+use stockhold::error::{Busy, ConfirmError, HoldError, OpKeyError, ReserveError, SharedError, StockError};
 
 /// An operation's error, seen for what all operations share.
 pub trait Shared {
     /// The shared cause, if it is one.
-    fn shared(&self) -> Option<&Common>;
+    fn shared(&self) -> Option<&SharedError>;
 }
 
 macro_rules! shared {
     ($($error:ident),*) => {
         $(impl Shared for $error {
-            fn shared(&self) -> Option<&Common> {
+            fn shared(&self) -> Option<&SharedError> {
                 match self {
-                    $error::Common(common) => Some(common),
+                    $error::Shared(common) => Some(common),
                     _ => None,
                 }
             }
@@ -28,10 +28,10 @@ shared!(ReserveError, ConfirmError, HoldError, StockError);
 
 /// Whether the same call may have an answer in a moment. A full table of op keys never empties here, since replay
 /// keeps them for good: that one is an answer.
-fn passes(cause: &Common) -> bool {
+fn passes(cause: &SharedError) -> bool {
     match cause {
-        Common::Busy(Busy::OpKeysFull) => false,
-        Common::Busy(_) | Common::OpKey(OpKeyError::InProgress) => true,
+        SharedError::Busy(Busy::OpKeysFull) => false,
+        SharedError::Busy(_) | SharedError::OpKey(OpKeyError::InProgress) => true,
         _ => false,
     }
 }

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::io::Read;
 
-use stockhold::error::{Common, OpKeyError, StockError};
+use stockhold::error::{OpKeyError, SharedError, StockError};
 use stockhold::{Engine, OpKey, Position, Receive, StockKey};
 
 use super::csv::{Fields, Step};
@@ -184,7 +184,7 @@ fn apply(engine: &Engine, key: StockKey, quantity: u32, op_key: OpKey) -> Result
     let receive = Receive::units(key, quantity).op_key(op_key);
     match until_answered(|| engine.receive(receive)) {
         Ok(receipt) => Ok(Some(receipt.position())),
-        Err(StockError::Common(Common::OpKey(OpKeyError::OtherContent))) => Ok(None),
+        Err(StockError::Shared(SharedError::OpKey(OpKeyError::OtherContent))) => Ok(None),
         Err(error) => Err(Trouble::Environment(error.to_string())),
     }
 }

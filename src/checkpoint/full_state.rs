@@ -1,0 +1,81 @@
+//! A full checkpoint: a whole state, written at once into an empty folder.
+
+use super::RunError;
+use super::entry::{HoldDelta, HoldRow, LevelRow, NameRow, OpRow, RunEntry};
+use super::files::Files;
+use super::load::load;
+use super::manifest::{Frontier, Manifest};
+use super::run::{RunRef, RunWriter};
+use crate::fold::levels::Contradiction;
+use crate::fold::state::Fold;
+use crate::log::scan::FoundChunk;
+
+/// Of the only checkpoint in its folder.
+const NUMBER: u64 = 1;
+
+/// All that a checkpoint says, in memory.
+#[derive(Default)]
+pub(crate) struct FullState {
+    pub fold: Fold,
+    /// By position.
+    pub ops: Vec<OpRow>,
+    /// Of the chunk that ends where the fold does.
+    hash: u64,
+}
+
+impl FullState {
+    /// What a checkpoint says.
+    pub(crate) fn load(files: &dyn Files, manifest: &Manifest) -> Result<FullState, RunError> {
+        let mut ops = Vec::new();
+        let loaded = load(files, manifest, &mut |op| ops.push(op))?;
+        Ok(FullState { fold: loaded.fold, ops, hash: manifest.frontier.hash })
+    }
+
+    /// Takes in the log's next chunk.
+    pub(crate) fn chunk(&mut self, found: &FoundChunk, payload: &[u8]) -> Result<(), Contradiction> {
+        let FullState { fold, ops, hash } = self;
+        fold.payload(found.header.start, payload, &mut |op| ops.push(OpRow::of(&op)))?;
+        *hash = found.hash;
+        Ok(())
+    }
+
+    /// Writes it into a folder of the directory with the identity `directory`, to be committed.
+    pub(crate) fn write(&self, files: &dyn Files, directory: [u8; 16]) -> Result<Manifest, RunError> {
+        let fold = &self.fold;
+        let names =
+            (0..).zip(fold.names.iter()).map(|(key, (sku, location))| NameRow::new(key, sku, location));
+        let levels = fold.levels.iter().map(|(key, level)| LevelRow { key, level, gated: true });
+        let holds =
+            fold.holds.iter().map(|(slot, hold)| HoldRow { slot, what: HoldDelta::Made(hold.clone()) });
+        let runs = [
+            write(files, levels)?,
+            write(files, names)?,
+            write(files, holds)?,
+            write(files, self.ops.iter().cloned())?,
+        ];
+        let frontier = Frontier {
+            position: fold.position,
+            hash: self.hash,
+            epoch: fold.epoch,
+            opened_at_ms: fold.opened_at.0,
+            now_ms: fold.now.0,
+            records: fold.records,
+        };
+        let runs = runs.into_iter().flatten().collect();
+        Ok(Manifest { number: NUMBER, directory, frontier, runs })
+    }
+}
+
+/// One run of entries in their order; none of no entries.
+fn write<E: RunEntry>(
+    files: &dyn Files,
+    entries: impl Iterator<Item = E>,
+) -> Result<Option<RunRef>, RunError> {
+    let mut entries = entries.peekable();
+    if entries.peek().is_none() {
+        return Ok(None);
+    }
+    let mut run = RunWriter::create(files, 2 * NUMBER)?;
+    entries.try_for_each(|entry| run.put(&entry))?;
+    run.finish().map(Some)
+}

@@ -1,0 +1,116 @@
+//! What is there, and what time it is.
+
+use std::time::Duration;
+
+use crate::answer::{BlockingHolds, HoldStatus, Level};
+use crate::clock::Timestamp;
+use crate::engine::Engine;
+use crate::error::{LookupError, StockError};
+use crate::metrics::Metrics;
+use crate::types::{HoldId, StockKey};
+
+/// # Questions
+impl Engine {
+    /// When the sale of a key opens, if it has a time for that: one load. `None` once it was opened or stopped by the switch.
+    ///
+    /// # Errors
+    ///
+    /// A key of another directory.
+    pub fn opens_at(&self, key: StockKey) -> Result<Option<Timestamp>, StockError> {
+        Ok(self.inner.core.item(key)?.opens_at())
+    }
+
+    /// About what is on sale now: one load, or one for each cell of a hot key, which are added up while sales go on. Holds
+    /// that are due and not yet swept count as held in it. Writes nothing, so it can be polled.
+    ///
+    /// # Errors
+    ///
+    /// A key of another directory.
+    pub fn available(&self, key: StockKey) -> Result<i64, StockError> {
+        let core = &self.inner.core;
+        Ok(core.item(key)?.counter.approximate(core.lane(key.index)))
+    }
+
+    /// Exactly what is on sale, at one instant of this call: with nothing due left unswept, and nothing on its way back.
+    /// Gathers a hot key's cells for an instant and spreads them again, which costs its buyers some hundred nanoseconds.
+    ///
+    /// # Errors
+    ///
+    /// `Busy` if units stay on their way back longer than a short spin.
+    pub fn available_exactly(&self, key: StockKey) -> Result<i64, StockError> {
+        Ok(self.inner.core.exactly(key)?)
+    }
+
+    /// The book of a key at one position of the log, at least as new as every answer given before this call.
+    /// Waits for the log to get there. After a failure of the log it is the last book there was.
+    ///
+    /// # Errors
+    ///
+    /// A key of another directory.
+    pub fn level(&self, key: StockKey) -> Result<Level, StockError> {
+        Ok(self.inner.core.level(key)?)
+    }
+
+    /// A hold, as it is. A deadline that has passed closes it first; if the log is full or has failed, the hold is shown as
+    /// it was, with the deadline that has passed.
+    ///
+    /// # Errors
+    ///
+    /// [`LookupError`]: no such hold, or it is no longer remembered, or it is being changed at this very moment.
+    pub fn status(&self, hold: HoldId) -> Result<HoldStatus, LookupError> {
+        let core = &self.inner.core;
+        core.status(hold, core.now())
+    }
+
+    /// The holds, live or remembered, that carry a reference. Waits for the log as [`level`](Self::level) does.
+    pub fn holds_of(&self, reference: impl AsRef<[u8]>) -> Vec<HoldStatus> {
+        let core = &self.inner.core;
+        core.holds_of(reference.as_ref(), core.now())
+    }
+
+    /// What stands in the way of a refused reserve: "try again in 40 s". Read now, after the refusal. Cost: looks at
+    /// every hold.
+    ///
+    /// # Errors
+    ///
+    /// A key of another directory.
+    pub fn blocking_holds(&self, key: StockKey) -> Result<BlockingHolds, StockError> {
+        let core = &self.inner.core;
+        Ok(core.blocking_holds(key, core.now())?)
+    }
+
+    /// Everything the engine counts. Cost: a few hundred loads; a look at every hold while some are due.
+    pub fn metrics(&self) -> Metrics {
+        self.inner.core.metrics()
+    }
+
+    /// What the driver thread does: expires what is due, says how many holds that were, forgets op keys past their
+    /// retention window, and takes commitments past
+    /// [`commitments_kept`](crate::Config::commitments_kept) for shipped, up to 1,024 a call.
+    pub fn sweep(&self) -> usize {
+        let core = &self.inner.core;
+        let now = core.now();
+        core.tidy(now);
+        core.ship_by_time(now);
+        core.keep_time();
+        core.sweep(now)
+    }
+
+    /// The wall clock is right: engine time becomes what it says, at once, if that is later; by how much it stepped ahead.
+    ///
+    /// For an operator who has looked, after [`Metrics::clock_unbelieved`](crate::Metrics) was seen: the machine was paused
+    /// in a way that its clocks did not count, or the wall was wrong before. Every hold whose deadline has passed by
+    /// the wall expires, the ones made since it jumped too, whose deadlines were reckoned from the time before. A wall
+    /// that is behind changes nothing: engine time never falls, and runs slower until the wall has caught up.
+    pub fn accept_clock(&self) -> Duration {
+        let core = &self.inner.core;
+        let stepped = core.time.accept();
+        core.keep_time();
+        stepped
+    }
+
+    /// Engine time.
+    pub fn now(&self) -> Timestamp {
+        self.inner.core.now()
+    }
+}

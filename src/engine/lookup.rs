@@ -1,0 +1,135 @@
+//! From an id to a hold, as it is: word, fields and lines of one moment.
+
+use super::core::Core;
+use crate::clock::Timestamp;
+use crate::error::{Busy, LookupError, SharedError};
+use crate::hold::id::HoldIds;
+use crate::hold::lines::Lines;
+use crate::hold::slot::{Facts, Slot};
+use crate::hold::state::{Phase, Word};
+use crate::log::record::HoldPlace;
+use crate::sync::{Patience, spin_loop, yield_now};
+use crate::types::HoldId;
+
+/// A hold as it was at one moment; a change looks again.
+#[derive(Clone, Debug)]
+pub(crate) struct Hold {
+    pub word: Word,
+    pub facts: Facts,
+    /// What it holds; once confirmed, what of it is committed.
+    pub lines: Lines,
+}
+
+impl Hold {
+    /// It is live, and its deadline has passed.
+    pub(crate) fn is_due(&self, now: Timestamp) -> bool {
+        self.word.phase().is_live() && self.word.deadline() <= now
+    }
+}
+
+/// What a look at a slot finds.
+#[derive(Debug)]
+pub(crate) enum HoldRead {
+    Here(Hold),
+    /// Somebody is changing it in more than one step.
+    Changing,
+    /// The slot has no such hold, or no more.
+    Gone,
+}
+
+/// A hold that was found by its id.
+#[derive(Clone, Debug)]
+pub(crate) struct FoundHold<'c> {
+    pub slot: &'c Slot,
+    pub place: HoldPlace,
+    pub hold: Hold,
+}
+
+/// Why a hold was not found.
+#[derive(Debug)]
+pub(crate) enum NotFound {
+    Lookup(LookupError),
+    Shared(SharedError),
+}
+
+impl From<NotFound> for LookupError {
+    fn from(why: NotFound) -> Self {
+        match why {
+            NotFound::Lookup(error) => error,
+            NotFound::Shared(_) => LookupError::Changing,
+        }
+    }
+}
+
+impl Core {
+    /// Whether the slot still has the hold that was named, and what it is.
+    #[inline]
+    pub(crate) fn try_read(&self, slot: &Slot, generation: u32) -> HoldRead {
+        loop {
+            let word = slot.word();
+            if word.phase() == Phase::Changing {
+                return HoldRead::Changing;
+            }
+            let facts = slot.facts();
+            if facts.word.tag() == word.tag() && facts.word.phase() != Phase::Changing {
+                let came_to_be = |word: Word| !matches!(word.phase(), Phase::Free | Phase::Reserving);
+                if facts.generation != generation || !came_to_be(word) || !came_to_be(facts.word) {
+                    return HoldRead::Gone;
+                }
+                if let Some(lines) = self.holds.lines(slot, word, &facts) {
+                    return HoldRead::Here(Hold { word, facts, lines });
+                }
+            }
+            spin_loop(); // another made it another hold, or changed it, in between
+        }
+    }
+
+    /// The hold that a slot has, whichever it is. For queries: waits while somebody is changing it.
+    pub(crate) fn read_any(&self, slot: &Slot) -> Option<Hold> {
+        loop {
+            let (word, facts) = (slot.word(), slot.facts());
+            let changing = [word, facts.word].iter().any(|word| word.phase() == Phase::Changing);
+            if !changing && word.tag() == facts.word.tag() {
+                match self.try_read(slot, facts.generation) {
+                    HoldRead::Here(hold) => return Some(hold),
+                    HoldRead::Gone => return None,
+                    HoldRead::Changing => {}
+                }
+            }
+            yield_now();
+        }
+    }
+
+    /// Likewise, with patience; `None` if it is gone.
+    #[inline]
+    pub(crate) fn read(&self, slot: &Slot, generation: u32) -> Result<Option<Hold>, SharedError> {
+        let mut patience = Patience::new();
+        loop {
+            match self.try_read(slot, generation) {
+                HoldRead::Here(hold) => return Ok(Some(hold)),
+                HoldRead::Gone => return Ok(None),
+                HoldRead::Changing if patience.spin_once() => {}
+                HoldRead::Changing => return Err(self.busy(Busy::Changing)),
+            }
+        }
+    }
+
+    /// The hold that an id names.
+    #[inline]
+    pub(crate) fn find(&self, id: HoldId) -> Result<FoundHold<'_>, NotFound> {
+        let unknown = NotFound::Lookup(LookupError::Unknown);
+        let place = HoldIds::place(id);
+        let Some(slot) = self.holds.slot(place.slot) else { return Err(unknown) };
+        match self.read(slot, place.generation).map_err(NotFound::Shared)? {
+            Some(hold) if self.answers.ids.id(place, hold.facts.epoch) == id => {
+                Ok(FoundHold { slot, place, hold })
+            }
+            Some(_) => Err(unknown),
+            // A slot that was taken and given up again is free at the generation of the hold before.
+            None if slot.facts().generation >= place.generation && self.answers.ids.is_ours(id) => {
+                Err(NotFound::Lookup(LookupError::Forgotten))
+            }
+            None => Err(unknown),
+        }
+    }
+}

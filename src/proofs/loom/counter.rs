@@ -1,0 +1,176 @@
+//! The counter alone: takes, gives, and what is pending between them.
+
+use std::sync::Arc;
+
+use super::explore;
+use crate::stock::blocks::{Blocks, Lane};
+use crate::stock::counter::{Counter, PendingFull, Pledge, Reading, Short, Taken, Want};
+use crate::sync::thread;
+
+/// One stock key, and the blocks that it may be split over.
+pub(super) struct ManifestSet {
+    pub counter: Counter,
+    pub blocks: Blocks,
+}
+
+impl ManifestSet {
+    /// On one cell, for good.
+    pub(super) fn new(available: i64) -> ManifestSet {
+        ManifestSet::with_cells(1, available)
+    }
+
+    /// On one cell that may be split over `width`.
+    pub(super) fn with_cells(width: usize, available: i64) -> ManifestSet {
+        ManifestSet { counter: Counter::new(available), blocks: Blocks::new(width, 1) }
+    }
+
+    /// Split over `width` cells.
+    pub(super) fn split(width: usize, available: i64) -> Arc<ManifestSet> {
+        let manifest_set = ManifestSet::with_cells(width, available);
+        assert!(manifest_set.counter.split(manifest_set.lane(0)).is_some());
+        Arc::new(manifest_set)
+    }
+
+    pub(super) fn lane(&self, home: usize) -> Lane<'_> {
+        Lane { blocks: &self.blocks, home, key: 0 }
+    }
+
+    pub(super) fn take(&self, home: usize, quantity: u32) -> Result<Taken, Short> {
+        self.counter.take(self.lane(home), Want::all(quantity))
+    }
+
+    pub(super) fn take_tentatively(&self, home: usize, quantity: u32) -> Result<Pledge, Short> {
+        self.counter.take_tentatively(self.lane(home), quantity)
+    }
+
+    pub(super) fn announce(&self, home: usize) -> Result<Pledge, PendingFull> {
+        self.counter.announce(self.lane(home))
+    }
+
+    pub(super) fn give(&self, pledge: Pledge, quantity: u32) {
+        self.counter.give(self.lane(0), pledge, quantity);
+    }
+
+    pub(super) fn reading(&self) -> Reading {
+        self.counter.exactly(self.lane(0))
+    }
+
+    pub(super) fn spawn<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&ManifestSet) -> T + Send + 'static,
+    ) -> thread::JoinHandle<T> {
+        let manifest_set = Arc::clone(self);
+        thread::spawn(move || work(&manifest_set))
+    }
+}
+
+fn settled(available: i64) -> Reading {
+    Reading { available, pending: false }
+}
+
+/// Of so many takers of the last unit exactly one gets it, and the others are told the truth.
+fn last_unit(takers: usize) {
+    let manifest_set = Arc::new(ManifestSet::new(1));
+    let threads: Vec<_> =
+        (1..takers).map(|home| manifest_set.spawn(move |manifest_set| manifest_set.take(home, 1))).collect();
+    let mut answers = vec![manifest_set.take(0, 1)];
+    answers.extend(threads.into_iter().map(|thread| thread.join().unwrap()));
+    assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 1, "{answers:?}");
+    let refused = Err(Short::Out { available: 0 });
+    assert_eq!(answers.iter().filter(|answer| **answer == refused).count(), takers - 1, "{answers:?}");
+    assert_eq!(manifest_set.reading(), settled(0));
+}
+
+/// Somebody who takes one unit while another takes two of two: never both, and one of them at least.
+fn big_and_small() {
+    let manifest_set = Arc::new(ManifestSet::new(2));
+    let big = manifest_set.spawn(|manifest_set| manifest_set.take(1, 2));
+    let small = manifest_set.take(0, 1);
+    let big = big.join().unwrap();
+    assert!(big.is_ok() != small.is_ok(), "{big:?} {small:?}");
+    assert_eq!(manifest_set.reading(), settled(i64::from(small.is_ok())));
+}
+
+/// An announced give-back makes nobody sold out: a taker gets the unit, or is told that it cannot be known yet.
+pub(super) fn take_against_give() {
+    let manifest_set = Arc::new(ManifestSet::new(0));
+    let pledge = manifest_set.announce(0).unwrap();
+    let giver = manifest_set.spawn(move |manifest_set| manifest_set.give(pledge, 1));
+    let taken = manifest_set.take(1, 1);
+    giver.join().unwrap();
+    assert!(matches!(taken, Ok(_) | Err(Short::Unknown)), "a false refusal: {taken:?}");
+    assert_eq!(manifest_set.reading(), settled(i64::from(taken.is_err())));
+}
+
+/// A give and two takes that meet neither make nor lose a unit.
+fn a_give_and_two_takes() {
+    let manifest_set = Arc::new(ManifestSet::new(1));
+    let pledge = manifest_set.announce(0).unwrap();
+    let takers =
+        [1, 2].map(|home| manifest_set.spawn(move |manifest_set| manifest_set.take(home, 1).is_ok()));
+    manifest_set.give(pledge, 1);
+    let taken = takers.into_iter().map(|taker| i64::from(taker.join().unwrap())).sum::<i64>();
+    assert!(taken >= 1);
+    assert_eq!(manifest_set.reading(), settled(2 - taken));
+}
+
+/// A tentative take that rolls back makes nobody sold out.
+pub(super) fn rollback_against_take() {
+    let manifest_set = Arc::new(ManifestSet::new(1));
+    let cart = manifest_set.spawn(|manifest_set| {
+        if let Ok(pledge) = manifest_set.take_tentatively(0, 1) {
+            manifest_set.give(pledge, 1);
+        }
+    });
+    let taken = manifest_set.take(1, 1);
+    cart.join().unwrap();
+    assert!(matches!(taken, Ok(_) | Err(Short::Unknown)), "a false refusal: {taken:?}");
+    assert_eq!(manifest_set.reading(), settled(i64::from(taken.is_err())));
+}
+
+/// A physical correction, a give-back and a take that meet: nothing is lost, and a shortfall is paid first.
+fn a_correction_in_between() {
+    let manifest_set = Arc::new(ManifestSet::new(1));
+    let pledge = manifest_set.announce(0).unwrap();
+    let corrector = manifest_set.spawn(|manifest_set| manifest_set.counter.correct(manifest_set.lane(1), -2));
+    let giver = manifest_set.spawn(move |manifest_set| manifest_set.give(pledge, 1));
+    let taken = manifest_set.take(2, 1).is_ok();
+    corrector.join().unwrap();
+    giver.join().unwrap();
+    assert_eq!(manifest_set.reading(), settled(-i64::from(taken)));
+}
+
+#[test]
+fn two_who_want_the_last_unit() {
+    explore(|| last_unit(2));
+}
+
+#[test]
+fn three_who_want_the_last_unit() {
+    explore(|| last_unit(3));
+}
+
+#[test]
+fn one_who_wants_both_and_one_who_wants_one() {
+    explore(big_and_small);
+}
+
+#[test]
+fn a_taker_against_a_giver() {
+    explore(take_against_give);
+}
+
+#[test]
+fn two_takers_against_a_giver() {
+    explore(a_give_and_two_takes);
+}
+
+#[test]
+fn a_taker_against_a_rollback() {
+    explore(rollback_against_take);
+}
+
+#[test]
+fn a_taker_a_giver_and_a_correction() {
+    explore(a_correction_in_between);
+}

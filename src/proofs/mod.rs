@@ -1,0 +1,12 @@
+//! The harnesses that must reach inside the library. None of this is in an ordinary build.
+//!
+//! [`loom`] explores the interleavings of the small protocols (`tests/loom.sh`), [`simulation`] runs the engine in one thread
+//! on a failing disk (`tests/simulate.sh`), and `fuzz` has the entry points of the fuzz targets (`tests/fuzz.sh`). All other
+//! tests use the public API, and live in `tests/` and `crates/`.
+
+#[cfg(fuzzing)]
+pub mod fuzz;
+#[cfg(test)]
+mod loom;
+#[cfg(all(test, not(stockhold_loom)))]
+pub(crate) mod simulation;
