@@ -96,7 +96,8 @@ impl Core {
         self.time.now().max(self.opened_at)
     }
 
-    /// Saves engine time for the next opening, unless the log has ended: another engine may have the directory then.
+    /// Saves engine time for the next opening, unless the log has ended: another engine may have the
+    /// directory then.
     pub(crate) fn save_time(&self) {
         if self.stopped().is_ok() {
             self.time.keep();
@@ -176,7 +177,7 @@ impl Core {
         self.count(Count::Voided);
     }
 
-    // ── op keys ──────────────────────────────────────────────────────────────────────────────────────────────
+    // ── op keys ────────────────────────────────────────────────────────────────────────────────────────────
 
     /// Decides once for an op key. `decide` gets the op to log, and its result is remembered.
     #[inline]

@@ -84,7 +84,8 @@ impl Core {
         }
     }
 
-    /// Reads the hold that a slot has, whichever it is. For queries: waits while another thread is changing it.
+    /// Reads the hold that a slot has, whichever it is. For queries: waits while another thread is changing
+    /// it.
     pub(crate) fn read_any(&self, slot: &Slot) -> Option<Hold> {
         loop {
             let (word, facts) = (slot.word(), slot.facts());
@@ -100,7 +101,8 @@ impl Core {
         }
     }
 
-    /// Reads the hold with this generation, with patience while it is being changed; `None` if the slot does not have it.
+    /// Reads the hold with this generation, with patience while it is being changed; `None` if the slot does
+    /// not have it.
     #[inline]
     pub(crate) fn read(&self, slot: &Slot, generation: u32) -> Result<Option<Hold>, SharedError> {
         let mut patience = Patience::new();
