@@ -49,7 +49,7 @@ mod log;
 use std::fmt;
 use std::path::Path;
 
-pub use self::entry::{EntryKind, LineEntry, LogEntry};
+pub use self::entry::{LineEntry, LogEntry};
 use self::log::KnownHold;
 pub use self::log::Log;
 use crate::answer::{HoldState, Level};
@@ -63,6 +63,7 @@ use crate::fold::verify::Verifier;
 use crate::hold::id::HoldIds;
 use crate::hold::lines::Line;
 use crate::log::at_rest::LogAtRest;
+pub use crate::log::record::EntryKind;
 use crate::log::record::HoldPlace;
 use crate::log::recovery::LogError;
 use crate::log::verdict::Cut;

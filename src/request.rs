@@ -326,7 +326,7 @@ impl<'a> Receive<'a> {
 }
 
 /// Why a quantity was corrected.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum AdjustReason {
     /// A count found another quantity than the book.

@@ -17,7 +17,7 @@ use crate::hold::lines::Lines;
 use crate::hold::op_keys;
 use crate::hold::state::Word;
 use crate::log::lines;
-use crate::log::record::{Encoded, HoldPlace, Record};
+use crate::log::record::{Detail, Fact, HoldPlace};
 use crate::types::{OpKey, Reference};
 use crate::varint::{VarintReader, VarintWriter};
 
@@ -77,9 +77,9 @@ pub(crate) struct LevelRow {
 }
 
 impl LevelRow {
-    pub(crate) fn apply(&mut self, record: &Record<'_>, first: u32, second: u32) {
-        self.level.apply(record, first, second);
-        self.gated |= matches!(record, Record::Sale { .. } | Record::Opens { .. });
+    pub(crate) fn apply(&mut self, fact: &Fact<'_>, first: u32, second: u32) {
+        self.level.apply(fact, first, second);
+        self.gated |= matches!(fact.detail, Detail::Gate { .. });
     }
 }
 
@@ -194,27 +194,24 @@ pub(crate) enum HoldDelta {
 }
 
 /// Appends a record, decided at `at`, to those of a [`HoldDelta::Steps`].
-pub(crate) fn push_step(steps: &mut Vec<u8>, record: &Record<'_>, at: Option<Timestamp>) {
+pub(crate) fn push_step(steps: &mut Vec<u8>, record: &[u8], at: Option<Timestamp>) {
     put(&at.map(|at| at.0), steps);
-    match Encoded::new(record) {
-        Some(encoded) => steps.extend_from_slice(encoded.as_bytes()),
-        None => put(record, steps), // longer than any that was read
-    }
+    steps.extend_from_slice(record);
 }
 
 /// The first of the records, and what is left of them.
-fn pull_step(steps: &[u8]) -> Option<(Record<'_>, Option<Timestamp>, &[u8])> {
+fn pull_step(steps: &[u8]) -> Option<(Fact<'_>, Option<Timestamp>, &[u8])> {
     let (at, bytes) = get::<Option<u64>>(steps)?;
     let steps = steps.get(bytes..)?;
-    let (record, bytes) = Record::decode(steps).ok()?;
-    Some((record, at.map(Timestamp), steps.get(bytes..)?))
+    let (fact, bytes) = Fact::decode(steps).ok()?;
+    Some((fact, at.map(Timestamp), steps.get(bytes..)?))
 }
 
 /// What records in a row do to a hold.
 fn apply_steps(hold: &mut FoldedHold, mut steps: &[u8]) -> Result<(), Wrong> {
     while !steps.is_empty() {
-        let (record, at, rest) = pull_step(steps).ok_or("bytes that are not a record")?;
-        hold.apply(&record, at)?;
+        let (fact, at, rest) = pull_step(steps).ok_or("bytes that are not a record")?;
+        hold.apply(&fact, at)?;
         steps = rest;
     }
     Ok(())
@@ -352,13 +349,12 @@ pub(crate) struct OpRow {
 impl OpRow {
     /// What the fold has come upon.
     pub(crate) fn of(op: &FoldedOp<'_>) -> OpRow {
-        let record = Encoded::new(op.record).map(|record| record.as_bytes().into()).unwrap_or_default();
-        OpRow { position: op.position, at: op.at, epoch: op.epoch, record }
+        OpRow { position: op.position, at: op.at, epoch: op.epoch, record: op.bytes.into() }
     }
 
     fn key(&self) -> Option<OpKey> {
-        let (record, _) = Record::decode(&self.record).ok()?;
-        Some(OpKey(u128::from_le_bytes(record.op()?.key)))
+        let (fact, _) = Fact::decode(&self.record).ok()?;
+        Some(OpKey(u128::from_le_bytes(fact.op?.key)))
     }
 }
 

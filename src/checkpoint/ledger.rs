@@ -21,7 +21,7 @@ use super::window::Window;
 use crate::clock::{Timestamp, millis_ceil};
 use crate::config::Config;
 use crate::fold::hold::{self, Wrong};
-use crate::log::record::Record;
+use crate::log::record::Fact;
 use std::time::Duration;
 
 /// Runs that are shorter than this are merged with others: frequent checkpoints make few files all the same.
@@ -115,8 +115,8 @@ impl Archive {
         let Archive { epoch, opened_at, .. } = *self;
         self.writer.put(&Stretch { start, epoch, opened_at, records: records.into() })?;
         // An opening is told by its first record, with which a chunk begins.
-        if let Ok((Record::Opened { epoch, at_unix_ms }, _)) = Record::decode(records) {
-            (self.epoch, self.opened_at) = (epoch, Timestamp(at_unix_ms));
+        if let Some(opening) = Fact::decode(records).ok().and_then(|(fact, _)| fact.opening()) {
+            (self.epoch, self.opened_at) = opening;
         }
         Ok(())
     }

@@ -36,7 +36,8 @@ impl Story {
     fn tell(&mut self, record: &Record<'_>) {
         let encoded = Encoded::new(record).unwrap();
         let position = self.window.end.end + encoded.words();
-        self.fold.apply(position, record, &mut |_| self.ops += 1).unwrap();
+        let logged = Logged { position, fact: record.fact(), bytes: encoded.as_bytes() };
+        self.fold.apply(&logged, &mut |_| self.ops += 1).unwrap();
         self.window.bytes.extend_from_slice(encoded.as_bytes());
         self.window.end = Tip { end: position, hash: position * 31 };
     }
@@ -401,7 +402,7 @@ fn a_ledger_says_what_its_windows_did_however_often_they_were_merged() {
         // A chunk of a few records; an opening begins one.
         let (mut end, mut chunk) = (position, bytes.to_vec());
         let more = random.below(9);
-        let goes_on = |next: &Logged<'_>| !matches!(next.record, Record::Opened { .. });
+        let goes_on = |next: &Logged<'_>| next.fact.opening().is_none();
         for Logged { position, bytes, .. } in std::iter::from_fn(|| records.next_if(goes_on)).take(more) {
             end = position;
             chunk.extend_from_slice(bytes);
@@ -421,10 +422,10 @@ fn a_ledger_says_what_its_windows_did_however_often_they_were_merged() {
         let stretch = stretch.unwrap();
         assert_eq!((stretch.start, (stretch.epoch, stretch.opened_at.0)), (at, told));
         for record in Records::new(&stretch.records, at) {
-            let Logged { position, record, .. } = record.unwrap();
+            let Logged { position, fact, .. } = record.unwrap();
             at = position;
-            if let Record::Opened { epoch, at_unix_ms } = record {
-                told = (epoch, at_unix_ms);
+            if let Some((epoch, opened_at)) = fact.opening() {
+                told = (epoch, opened_at.0);
             }
         }
         bytes.extend_from_slice(&stretch.records);

@@ -15,7 +15,8 @@ use crate::clock::Timestamp;
 use crate::fold::hold::{self, FoldedHold, Wrong};
 use crate::fold::pages::Pages;
 use crate::log::lines::LinePair;
-use crate::log::record::{Batch, Logged, Record, Records};
+use crate::log::record::effect::HoldEffect;
+use crate::log::record::{Batch, Fact, Logged, Records, Subject};
 use crate::log::scan::Tip;
 
 /// Records are found again by 32 bits of offset.
@@ -103,7 +104,7 @@ pub(crate) fn digest(
     let mut digest = Digest::new(before, openings, Runs { files, number, written: Vec::new() });
     let (mut records, mut batch) = (Records::new(&window.bytes, before.position), Batch::new());
     let mut offset = 0;
-    while records.next_batch(&mut batch, |record| digest.books.prefetch(record)) {
+    while records.next_batch(&mut batch, |fact| digest.books.prefetch(fact)) {
         for logged in batch.drain(..) {
             let logged =
                 logged.map_err(|_| contradiction(digest.frontier.position, "bytes that are not a record"))?;
@@ -155,36 +156,34 @@ impl<'a> Digest<'a> {
     }
 
     fn record(&mut self, offset: usize, logged: &Logged<'_>) -> Result<(), RunError> {
-        let Logged { position, ref record, bytes } = *logged;
+        let Logged { position, ref fact, bytes } = *logged;
         let wrong = |what: &str| contradiction(position, what);
-        if !record.is_sane() {
+        if !fact.is_sane() {
             return Err(wrong("it moves a number of units that no operation can"));
         }
-        let at = record.time(self.told.opened_at);
+        let at = fact.time(self.told.opened_at);
         at.map_or(Ok(()), hold::check_time).map_err(wrong)?;
-        match *record {
-            Record::Opened { epoch, at_unix_ms } => {
-                self.told = SaidOnce { epoch, opened_at: Timestamp(at_unix_ms) };
-                self.openings_told.push((offset, self.told));
-            }
-            Record::Declare { key, sku, location } => {
-                self.runs.put(&mut self.names, &NameRow::new(key, sku, location))?;
-            }
-            _ => record.touch(|LinePair { key, first, second }| {
-                self.books.of(key).apply(record, first, second);
-                Ok(())
-            })?,
+        if let Some((epoch, opened_at)) = fact.opening() {
+            self.told = SaidOnce { epoch, opened_at };
+            self.openings_told.push((offset, self.told));
         }
-        if let Some(place) = record.place() {
+        if let Subject::NewKey { key, sku, location } = fact.subject {
+            self.runs.put(&mut self.names, &NameRow::new(key, sku, location))?;
+        }
+        fact.visit(|LinePair { key, first, second }| {
+            self.books.of(key).apply(fact, first, second);
+            Ok::<_, RunError>(())
+        })?;
+        if let Some(place) = fact.place {
             hold::check(place).map_err(wrong)?;
             self.steps.push(u64::from(place.slot) << 32 | offset as u64);
-            if record.makes() {
+            if fact.kind.effect().hold == HoldEffect::Make {
                 self.openings.set(place.slot, self.told.epoch);
                 self.made_last.set(place.slot, offset as u32);
             }
         }
-        if record.op().is_some() {
-            let epoch = record.place().map_or(self.told.epoch, |place| self.openings.get(place.slot));
+        if fact.op.is_some() {
+            let epoch = fact.place.map_or(self.told.epoch, |place| self.openings.get(place.slot));
             let op = OpRow { position, at: at.unwrap_or_default(), epoch, record: bytes.into() };
             self.runs.put(&mut self.ops, &op)?;
         }
@@ -250,9 +249,9 @@ impl Books {
         &mut self.entries[place as usize - 1]
     }
 
-    /// Something of the book that `record` touches first, to have it near.
-    fn prefetch(&self, record: &Record<'_>) -> u64 {
-        let place = record.stock_key().and_then(|key| self.places.get(key)).copied().unwrap_or(0) as usize;
+    /// Reads a word of the entry that `fact` touches first, so that it is in the cache when the fact is applied.
+    fn prefetch(&self, fact: &Fact<'_>) -> u64 {
+        let place = fact.stock_key().and_then(|key| self.places.get(key)).copied().unwrap_or(0) as usize;
         self.entries.get(place.wrapping_sub(1)).map_or(0, |entry| entry.level.held as u64)
     }
 
@@ -270,14 +269,14 @@ fn happened(window: &Window, steps: &[u64], openings_told: &[(usize, SaidOnce)])
     for step in steps {
         let offset = *step as u32 as usize;
         let told = openings_told[openings_told.partition_point(|(from, _)| *from <= offset) - 1].1;
-        let decoded = Record::decode(&window.bytes[offset..]);
-        let (record, _) = decoded.map_err(|_| "bytes that are not a record")?;
-        let at = record.time(told.opened_at);
-        let made = FoldedHold::made(&record, at.unwrap_or_default(), told.epoch, None)?;
+        let bytes = &window.bytes[offset..];
+        let (fact, taken) = Fact::decode(bytes).map_err(|_| "bytes that are not a record")?;
+        let at = fact.time(told.opened_at);
+        let made = FoldedHold::made(&fact, at.unwrap_or_default(), told.epoch, None)?;
         match (made, &mut what) {
             (Some(hold), what) => *what = HoldDelta::Made(hold),
-            (None, HoldDelta::Made(hold)) => hold.apply(&record, at)?,
-            (None, HoldDelta::Steps(steps)) => push_step(steps, &record, at),
+            (None, HoldDelta::Made(hold)) => hold.apply(&fact, at)?,
+            (None, HoldDelta::Steps(steps)) => push_step(steps, &bytes[..taken], at),
         }
     }
     Ok(HoldRow { slot, what })

@@ -60,7 +60,7 @@ impl Core {
             return Err(QuantityError(delta).into());
         }
         let (at, key, reference) = (self.at(now), request.key.index, reference(request.reference)?);
-        let record = self.encode(&Record::Adjust { at, key, delta, reason, reference, op })?;
+        let record = self.encode(&Record::Adjust { at, key, delta, reason: reason.into(), reference, op })?;
         let corrected = self.correct(item, key, delta, record)?;
         self.count(Count::Adjusted);
         Ok(corrected)

@@ -25,7 +25,7 @@ use crate::hold::table::NewHold;
 use crate::log::at_rest::LogAtRest;
 use crate::log::directory::Directory;
 use crate::log::memory::{Disk, Fate, Plan};
-use crate::log::record::{Logged, Record, Records};
+use crate::log::record::{Record, Records};
 use crate::log::recovery::{LogReport, OpenLog, RecoveredLog, Replay, recover};
 use crate::log::scan::{FoundChunk, ScannedChunk};
 use crate::log::sidecar::{Durable, Sidecar};
@@ -430,11 +430,12 @@ fn every_prefix_of_a_log_with_every_operation_is_a_valid_state() {
     for found in &log.verdict.chain {
         let payload = log.payload(found).unwrap();
         for record in Records::new(&payload, found.header.start) {
-            let Logged { position, record, .. } = record.unwrap();
-            fold.apply(position, &record, &mut |op| {
-                assert!(ops.insert(op.record.op().unwrap().key), "an op key was decided twice");
+            let logged = record.unwrap();
+            fold.apply(&logged, &mut |op| {
+                assert!(ops.insert(op.fact.op.unwrap().key), "an op key was decided twice");
             })
             .unwrap();
+            let (record, position) = (Record::decode(logged.bytes).unwrap().0, logged.position);
             *kinds.entry(kind(&record)).or_default() += 1;
             // The prefix that ends here is a valid state.
             let held: BTreeMap<u32, i64> = fold

@@ -10,7 +10,8 @@ use super::levels::{KeyLevel, Levels};
 use super::references::References;
 use crate::checkpoint::thread::Checkpointer;
 use crate::log::group::{Group, Spare};
-use crate::log::record::{Batch, Logged, Record, Records};
+use crate::log::record::effect::HoldEffect;
+use crate::log::record::{Batch, Logged, Records};
 use crate::log::watch::Watch;
 use crate::stall::{self, Step};
 
@@ -81,20 +82,18 @@ impl Follower {
         let mut references = self.references.lock();
         for payload in &group.chunks {
             let (mut records, mut batch) = (Records::new(&payload.bytes, payload.start), Batch::new());
-            while records.next_batch(&mut batch, |record| book.levels.prefetch(record)) {
+            while records.next_batch(&mut batch, |fact| book.levels.prefetch(fact)) {
                 for record in &batch {
                     // The engine's own records, a moment ago: they are whole.
-                    let Ok(Logged { position, record, .. }) = record else {
+                    let Ok(Logged { position, fact, .. }) = record else {
                         debug_assert!(false, "a record that we wrote");
                         break;
                     };
                     book.answer_below(*position);
-                    let applied = book.levels.apply(*position, record);
+                    let applied = book.levels.apply(*position, fact);
                     debug_assert_eq!(applied, Ok(()));
-                    if let Record::Reserve { place, reference, .. }
-                    | Record::ReserveCart { place, reference, .. } = record
-                    {
-                        references.set(place.slot, reference);
+                    if let (HoldEffect::Make, Some(place)) = (fact.kind.effect().hold, fact.place) {
+                        references.set(place.slot, fact.reference);
                     }
                 }
             }

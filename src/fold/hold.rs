@@ -5,7 +5,8 @@ use crate::hold::lines::{Line, Lines};
 use crate::hold::state::{Phase, Word};
 use crate::hold::table::USES_MAX;
 use crate::log::lines::{LinePair, join_lines};
-use crate::log::record::{HoldPlace, Record, Span};
+use crate::log::record::effect::HoldEffect;
+use crate::log::record::{Fact, HoldPlace, Span};
 use crate::types::Reference;
 
 /// Slots of the table of holds at most.
@@ -39,26 +40,24 @@ pub(crate) fn check_time(at: Timestamp) -> Result<(), Wrong> {
 }
 
 impl FoldedHold {
-    /// The hold that `record` makes at `born`, in the opening `epoch`, in a slot that had `before`; `None` for a record
-    /// that makes none.
+    /// The hold that `fact` makes at `born`, in the opening `epoch`, in a slot that had `before`; `None` for a fact that
+    /// makes none.
     pub(crate) fn made(
-        record: &Record<'_>,
+        fact: &Fact<'_>,
         born: Timestamp,
         epoch: u32,
         before: Option<&FoldedHold>,
     ) -> Result<Option<FoldedHold>, Wrong> {
-        let (Record::Reserve { place, ttl, reference, .. }
-        | Record::ReserveCart { place, ttl, reference, .. }) = *record
-        else {
+        let (HoldEffect::Make, Some(place)) = (fact.kind.effect().hold, fact.place) else {
             return Ok(None);
         };
-        let deadline = Timestamp(born.0.saturating_add(ttl.millis()));
+        let deadline = Timestamp(born.0.saturating_add(fact.ttl.millis()));
         let hold = FoldedHold {
             generation: place.generation,
             epoch,
-            lines: record.lines().0.collect(),
+            lines: fact.lines().0.collect(),
             born,
-            reference: Reference::new(reference).ok_or("a reference that is too long")?,
+            reference: Reference::new(fact.reference).ok_or("a reference that is too long")?,
             word: Word::with_deadline(Phase::Active, place.generation, deadline),
         };
         if before.is_some_and(|before| !hold.may_follow(before)) {
@@ -73,16 +72,16 @@ impl FoldedHold {
         before.generation < self.generation && !phase.is_live() && phase != Phase::Confirmed
     }
 
-    /// What `record`, which was decided at `at` and makes no hold, does to this one. What was decided is applied, never
+    /// What `fact`, which was decided at `at` and makes no hold, does to this one. What was decided is applied, never
     /// decided again.
-    pub(crate) fn apply(&mut self, record: &Record<'_>, at: Option<Timestamp>) -> Result<(), Wrong> {
-        let (first, second) = record.lines();
-        let Some(place) = record.place() else { return Ok(()) };
+    pub(crate) fn apply(&mut self, fact: &Fact<'_>, at: Option<Timestamp>) -> Result<(), Wrong> {
+        let (first, second) = fact.lines();
+        let Some(place) = fact.place else { return Ok(()) };
         let is_it = self.generation == place.generation;
         let phase = self.word.phase();
         let live = |otherwise| if is_it && phase.is_live() { Ok(()) } else { Err(otherwise) };
-        match *record {
-            Record::Confirm { .. } | Record::ConfirmCart { .. } => {
+        match fact.kind.effect().hold {
+            HoldEffect::Confirm => {
                 live("a confirm of a hold that is not live")?;
                 let whole = join_lines(first.clone(), second)
                     .map(|LinePair { key, first, second }| Line { key, units: first.saturating_add(second) });
@@ -92,7 +91,7 @@ impl FoldedHold {
                 self.lines = first.collect();
                 self.word = Word::with_units(Phase::Confirmed, place.generation, self.lines.units());
             }
-            Record::Retake { .. } | Record::RetakeCart { .. } => {
+            HoldEffect::Retake => {
                 if !is_it || phase != Phase::Expired {
                     return Err("a retake of a hold that had not expired");
                 }
@@ -103,44 +102,42 @@ impl FoldedHold {
                 self.lines = first.collect();
                 self.word = Word::with_units(Phase::Confirmed, place.generation, self.lines.units());
             }
-            Record::Release { .. } | Record::ReleaseCart { .. } => {
-                live("a release of a hold that is not live")?;
+            HoldEffect::End(ended) => {
+                let (not_live, other_lines) = match ended {
+                    Phase::Expired => {
+                        ("an expiry of a hold that is not live", "an expiry of other lines than the hold has")
+                    }
+                    _ => {
+                        ("a release of a hold that is not live", "a release of other lines than the hold has")
+                    }
+                };
+                live(not_live)?;
                 if !first.eq(self.lines.iter().copied()) {
-                    return Err("a release of other lines than the hold has");
+                    return Err(other_lines);
                 }
-                self.word = Word::with_units(Phase::Released, place.generation, 0);
+                self.word = Word::with_units(ended, place.generation, 0);
             }
-            Record::Expire { .. } | Record::ExpireCart { .. } => {
-                live("an expiry of a hold that is not live")?;
-                if !first.eq(self.lines.iter().copied()) {
-                    return Err("an expiry of other lines than the hold has");
-                }
-                self.word = Word::with_units(Phase::Expired, place.generation, 0);
-            }
-            Record::Replace { ttl, .. } => {
+            HoldEffect::Replace => {
                 live("other lines for a hold that is not live")?;
                 if !first.eq(self.lines.iter().copied()) {
                     return Err("other lines are replaced than the hold has");
                 }
                 self.lines = second.collect();
-                self.word = self.later(phase, at, ttl);
+                self.word = self.later(phase, at, fact.ttl);
             }
-            Record::Extend { ttl, .. } | Record::Pay { ttl, .. } => {
-                let pay = matches!(record, Record::Pay { .. });
+            extend @ (HoldEffect::Extend | HoldEffect::Pay) => {
+                let pay = extend == HoldEffect::Pay;
                 // An extension that changed nothing is logged for its op key alone, and may lie behind the record of
                 // the outcome that came right after it.
-                let changed_nothing = is_it && !pay && record.op().is_some();
+                let changed_nothing = is_it && !pay && fact.op.is_some();
                 if !changed_nothing {
                     live("an extension of a hold that is not live")?;
                 }
                 if phase.is_live() {
-                    self.word = self.later(if pay { Phase::Paying } else { phase }, at, ttl);
+                    self.word = self.later(if pay { Phase::Paying } else { phase }, at, fact.ttl);
                 }
             }
-            Record::Ship { .. }
-            | Record::ShipCart { .. }
-            | Record::Cancel { .. }
-            | Record::CancelCart { .. } => {
+            HoldEffect::MoveCommitted(emptied) => {
                 if !is_it || phase != Phase::Confirmed {
                     return Err("a movement of a hold that is not confirmed");
                 }
@@ -151,24 +148,13 @@ impl FoldedHold {
                 let left = left().map(|LinePair { key, first, second }| Line { key, units: first - second });
                 let rest: Lines = left.filter(|line| line.units > 0).collect();
                 self.word = if rest.is_empty() {
-                    let shipped = matches!(record, Record::Ship { .. } | Record::ShipCart { .. });
-                    let emptied = if shipped { Phase::Shipped } else { Phase::Cancelled };
                     Word::with_units(emptied, place.generation, 0)
                 } else {
                     self.lines = rest;
                     Word::with_units(Phase::Confirmed, place.generation, self.lines.units())
                 };
             }
-            Record::Void { .. }
-            | Record::Opened { .. }
-            | Record::Declare { .. }
-            | Record::Reserve { .. }
-            | Record::ReserveCart { .. }
-            | Record::Receive { .. }
-            | Record::Adjust { .. }
-            | Record::Sale { .. }
-            | Record::Refuse { .. }
-            | Record::Opens { .. } => {}
+            HoldEffect::NoHold | HoldEffect::Make => {}
         }
         Ok(())
     }

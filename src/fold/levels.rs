@@ -4,7 +4,8 @@ use super::packed::{Packed, Unpacked};
 use crate::clock::Timestamp;
 use crate::fault::{Fault, planted};
 use crate::log::lines::LinePair;
-use crate::log::record::Record;
+use crate::log::record::effect::Signs;
+use crate::log::record::{Detail, EntryKind, Fact, Subject};
 use crate::types::ON_HAND_MAX;
 
 /// A record that contradicts what lies before it.
@@ -40,43 +41,21 @@ impl KeyLevel {
         (self.opens_at_ms > 0).then_some(Timestamp(self.opens_at_ms))
     }
 
-    /// What `record` does to one key that it touches: `first` and `second` are the key's units in the record's
-    /// [lines](Record::lines).
+    /// What `fact` does to one of its stock keys, whose quantities in it are `first` and `second`. What was decided is
+    /// applied, never decided again.
     #[inline(always)]
-    pub(crate) fn apply(&mut self, record: &Record<'_>, first: u32, second: u32) {
+    pub(crate) fn apply(&mut self, fact: &Fact<'_>, first: u32, second: u32) {
         let (first, second) = (i64::from(first), i64::from(second));
-        match *record {
-            // What was decided is applied, never decided again.
-            Record::Reserve { .. } if planted(Fault::RejudgeInFold) && self.available() < first => {}
-            Record::Reserve { .. } | Record::ReserveCart { .. } => self.held += first,
-            Record::Confirm { .. } | Record::ConfirmCart { .. } => {
-                self.held -= first + second;
-                self.committed += first;
-            }
-            Record::Retake { .. } | Record::RetakeCart { .. } => self.committed += first,
-            Record::Release { .. }
-            | Record::Expire { .. }
-            | Record::ReleaseCart { .. }
-            | Record::ExpireCart { .. } => self.held -= first,
-            Record::Ship { .. } | Record::ShipCart { .. } => {
-                self.on_hand -= first;
-                self.committed -= first;
-            }
-            Record::Cancel { .. } | Record::CancelCart { .. } => self.committed -= first,
-            Record::Replace { .. } => self.held += second - first,
-            Record::Receive { quantity, .. } => self.on_hand += i64::from(quantity),
-            Record::Adjust { delta, .. } => {
-                self.on_hand = self.on_hand.saturating_add(delta);
-                self.corrected_down = self.corrected_down.saturating_add(delta.min(0).saturating_neg());
-            }
-            Record::Sale { stopped, .. } => (self.stopped, self.opens_at_ms) = (stopped, 0),
-            Record::Opens { opens_at_ms, .. } => (self.stopped, self.opens_at_ms) = (false, opens_at_ms),
-            Record::Void { .. }
-            | Record::Opened { .. }
-            | Record::Declare { .. }
-            | Record::Extend { .. }
-            | Record::Pay { .. }
-            | Record::Refuse { .. } => {}
+        if planted(Fault::RejudgeInFold) && fact.kind == EntryKind::Reserve && self.available() < first {
+            return;
+        }
+        let Signs { on_hand, held, committed, corrected_down } = &fact.kind.effect().signs;
+        self.on_hand += on_hand[0] * first + on_hand[1] * second;
+        self.held += held[0] * first + held[1] * second;
+        self.committed += committed[0] * first + committed[1] * second;
+        self.corrected_down += corrected_down[0] * first + corrected_down[1] * second;
+        if let Detail::Gate { stopped, opens_at_ms } = fact.detail {
+            (self.stopped, self.opens_at_ms) = (stopped, opens_at_ms);
         }
     }
 
@@ -118,10 +97,10 @@ impl Levels {
         }
     }
 
-    /// Something of the book that `record` touches first, to have it near.
+    /// Reads a word of the level that `fact` touches first, so that it is in the cache when the fact is applied.
     #[inline]
-    pub(crate) fn prefetch(&self, record: &Record<'_>) -> u64 {
-        let packed = record.stock_key().and_then(|key| self.keys.get(key as usize));
+    pub(crate) fn prefetch(&self, fact: &Fact<'_>) -> u64 {
+        let packed = fact.stock_key().and_then(|key| self.keys.get(key as usize));
         packed.map_or(0, |packed| packed.prefetch())
     }
 
@@ -129,21 +108,21 @@ impl Levels {
         (0..self.keys.len() as u32).filter_map(|key| Some((key, self.get(key)?)))
     }
 
-    /// What `record` does to the book. Every prefix of the log must leave it valid.
-    pub(crate) fn apply(&mut self, position: u64, record: &Record<'_>) -> Result<(), Contradiction> {
+    /// Applies `fact`, whose record ends at `position`. Every prefix of the log must leave the levels valid.
+    pub(crate) fn apply(&mut self, position: u64, fact: &Fact<'_>) -> Result<(), Contradiction> {
         let wrong = |what| Contradiction { position, what };
-        if let Record::Declare { key, .. } = *record {
+        if let Subject::NewKey { key, .. } = fact.subject {
             if key as usize != self.keys.len() {
                 return Err(wrong("a stock key is declared out of turn"));
             }
             self.keys.push(Packed::default());
             return Ok(());
         }
-        if !record.is_sane() {
+        if !fact.is_sane() {
             return Err(wrong("it moves a number of units that no operation can"));
         }
-        record.touch(|LinePair { key, first, second }| {
-            self.change(key, |level| level.apply(record, first, second)).map_err(wrong)
+        fact.visit(|LinePair { key, first, second }| {
+            self.change(key, |level| level.apply(fact, first, second)).map_err(wrong)
         })
     }
 
@@ -178,6 +157,7 @@ impl Levels {
 #[cfg(all(test, not(stockhold_loom)))]
 mod tests {
     use super::*;
+    use crate::log::record::Record;
 
     #[test]
     fn a_level_that_no_longer_fits_is_counted_on_beside() {
@@ -187,8 +167,8 @@ mod tests {
         let opens = Record::Opens { at: 0, key: 1, opens_at_ms: 7 };
         let quantity = 1_000_000;
         for (record, units) in [(receive(quantity), quantity), (receive(quantity), quantity), (opens, 0)] {
-            levels.apply(1, &record).unwrap();
-            whole.apply(&record, units, 0);
+            levels.apply(1, &record.fact()).unwrap();
+            whole.apply(&record.fact(), units, 0);
             assert_eq!(levels.get(1), Some(whole));
         }
         assert_eq!((levels.large.len(), levels.get(2)), (1, None));

@@ -19,7 +19,8 @@ use crate::clock::Timestamp;
 use crate::hold::lines::Line;
 use crate::hold::state::{Event, No, Phase, Word, decide};
 use crate::log::chunk::ChunkHeader;
-use crate::log::record::{Logged, Record, Records, Span};
+use crate::log::record::effect::HoldEffect;
+use crate::log::record::{Fact, Logged, Records};
 use crate::types::Position;
 
 /// The log is whole, but an entry of it contradicts what lies before: what was promised there is broken.
@@ -119,10 +120,9 @@ impl Verifier {
     pub(crate) fn records(&mut self, start: u64, payload: &[u8]) -> Result<u64, Drift> {
         let mut behind = start;
         for record in Records::new(payload, start) {
-            let Logged { position, record, .. } =
-                record.map_err(|_| drift(behind, "bytes that are not a record"))?;
-            self.apply(position, &record)?;
-            behind = position;
+            let logged = record.map_err(|_| drift(behind, "bytes that are not a record"))?;
+            self.apply(&logged)?;
+            behind = logged.position;
         }
         Ok(behind)
     }
@@ -139,12 +139,13 @@ impl Verifier {
         Ok(())
     }
 
-    fn apply(&mut self, position: u64, record: &Record<'_>) -> Result<(), Drift> {
-        let place = record.place();
+    fn apply(&mut self, logged: &Logged<'_>) -> Result<(), Drift> {
+        let Logged { position, ref fact, .. } = *logged;
+        let place = fact.place;
         let before = place.and_then(|place| self.fold.holds.get(place.slot)).cloned();
-        let decided = before.as_ref().map_or(Ok(None), |hold| self.decided(hold, record));
+        let decided = before.as_ref().map_or(Ok(None), |hold| self.decided(hold, fact));
         // A record that the fold cannot apply at all is better told by the fold.
-        self.fold.apply(position, record, &mut |_| {})?;
+        self.fold.apply(logged, &mut |_| {})?;
         let decided = decided.map_err(|what| drift(position, what))?;
         let after = place.and_then(|place| self.fold.holds.get(place.slot));
         if decided.is_some_and(|word| after.is_none_or(|hold| hold.word != word)) {
@@ -168,18 +169,16 @@ impl Verifier {
             }
         }
         let of_holds = [before.as_ref(), after].into_iter().flatten().flat_map(|hold| hold.lines.iter());
-        let keys = record.touched().map(|line| line.key).chain(of_holds.map(|line| line.key));
-        for key in keys {
-            self.agree(position, key)?;
-        }
-        Ok(())
+        fact.visit(|line| self.agree(position, line.key))?;
+        of_holds.into_iter().try_for_each(|line| self.agree(position, line.key))
     }
 
-    /// The word that a record leads its hold to, decided again; `None` for a record that is no transition.
-    fn decided(&self, hold: &FoldedHold, record: &Record<'_>) -> Result<Option<Word>, String> {
-        let at = self.fold.time_of(record).unwrap_or_default();
-        let Some(event) = event(record, at) else { return Ok(None) };
-        if matches!(record, Record::Extend { .. }) && record.op().is_some() && !hold.word.phase().is_live() {
+    /// The word that a fact leads its hold to, decided again; `None` for a fact that is no transition.
+    fn decided(&self, hold: &FoldedHold, fact: &Fact<'_>) -> Result<Option<Word>, String> {
+        let at = self.fold.time_of(fact).unwrap_or_default();
+        let effect = fact.kind.effect().hold;
+        let Some(event) = event(effect, fact, at) else { return Ok(None) };
+        if effect == HoldEffect::Extend && fact.op.is_some() && !hold.word.phase().is_live() {
             // It changed nothing, and may lie behind the outcome that came right after it, as the fold knows.
             return Ok(None);
         }
@@ -210,20 +209,20 @@ impl Verifier {
     }
 }
 
-/// What a record says happened, at `at`, to a hold that was there before it.
-fn event(record: &Record<'_>, at: Timestamp) -> Option<Event> {
-    let after = |ttl: Span| Timestamp(at.0.saturating_add(ttl.millis()));
-    let units = || record.lines().0.fold(0, |sum: u32, line| sum.saturating_add(line.units));
-    Some(match *record {
-        Record::Confirm { .. } | Record::ConfirmCart { .. } => Event::Confirm { units: units() },
-        Record::Retake { .. } | Record::RetakeCart { .. } => Event::Retake { units: units() },
-        Record::Release { .. } | Record::ReleaseCart { .. } => Event::Release,
-        Record::Expire { .. } | Record::ExpireCart { .. } => Event::Expire,
+/// The event that a fact, decided at `at`, says happened to a hold that was there before it.
+fn event(effect: HoldEffect, fact: &Fact<'_>, at: Timestamp) -> Option<Event> {
+    let deadline = Timestamp(at.0.saturating_add(fact.ttl.millis()));
+    let (units, _) = fact.units();
+    Some(match effect {
+        HoldEffect::NoHold | HoldEffect::Make => return None,
+        HoldEffect::Confirm => Event::Confirm { units },
+        HoldEffect::Retake => Event::Retake { units },
+        HoldEffect::End(Phase::Expired) => Event::Expire,
+        HoldEffect::End(_) => Event::Release,
         // Other lines change nothing of a hold's state but its deadline.
-        Record::Extend { ttl, .. } | Record::Replace { ttl, .. } => Event::Extend { deadline: after(ttl) },
-        Record::Pay { ttl, .. } => Event::Pay { deadline: after(ttl) },
-        Record::Ship { .. } | Record::ShipCart { .. } => Event::Ship { units: Some(units()) },
-        Record::Cancel { .. } | Record::CancelCart { .. } => Event::Cancel { units: Some(units()) },
-        _ => return None,
+        HoldEffect::Extend | HoldEffect::Replace => Event::Extend { deadline },
+        HoldEffect::Pay => Event::Pay { deadline },
+        HoldEffect::MoveCommitted(Phase::Shipped) => Event::Ship { units: Some(units) },
+        HoldEffect::MoveCommitted(_) => Event::Cancel { units: Some(units) },
     })
 }

@@ -1,88 +1,10 @@
 //! One entry of the log, as people and other programs read it: names instead of numbers, moments instead of spans.
 
-use std::fmt;
-
 use crate::clock::Timestamp;
+use crate::log::record::EntryKind;
 use crate::request::AdjustReason;
 use crate::stock::names::Names;
 use crate::types::{HoldId, OpKey, Position, Reference};
-
-/// What an entry says happened.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-#[non_exhaustive]
-pub enum EntryKind {
-    /// Nothing: a place in the log was taken for what then had another outcome first.
-    Void,
-    /// An engine opened the directory.
-    Opened,
-    /// A stock key came into being.
-    Declare,
-    /// Units were taken and are held.
-    Reserve,
-    /// A hold was paid for.
-    Confirm,
-    /// An expired hold's units were taken again and paid for.
-    Retake,
-    /// A hold was given back by its holder.
-    Release,
-    /// A hold was given back by time.
-    Expire,
-    /// A hold got more time.
-    Extend,
-    /// Payment of a hold began.
-    Pay,
-    /// Committed units left the building.
-    Ship,
-    /// Committed units went back on sale.
-    Cancel,
-    /// Units arrived.
-    Receive,
-    /// What is on hand was corrected.
-    Adjust,
-    /// Sale of the stock key was stopped.
-    Stop,
-    /// Sale of the stock key goes on.
-    Resume,
-    /// A refusal was given that is to be remembered.
-    Refuse,
-    /// A live hold got other lines.
-    Replace,
-    /// A time was set before which reserves are refused.
-    Opens,
-}
-
-impl EntryKind {
-    /// Its name in one lower-case word.
-    pub fn name(self) -> &'static str {
-        match self {
-            EntryKind::Void => "void",
-            EntryKind::Opened => "opened",
-            EntryKind::Declare => "declare",
-            EntryKind::Reserve => "reserve",
-            EntryKind::Confirm => "confirm",
-            EntryKind::Retake => "retake",
-            EntryKind::Release => "release",
-            EntryKind::Expire => "expire",
-            EntryKind::Extend => "extend",
-            EntryKind::Pay => "pay",
-            EntryKind::Ship => "ship",
-            EntryKind::Cancel => "cancel",
-            EntryKind::Receive => "receive",
-            EntryKind::Adjust => "adjust",
-            EntryKind::Stop => "stop",
-            EntryKind::Resume => "resume",
-            EntryKind::Refuse => "refuse",
-            EntryKind::Replace => "replace",
-            EntryKind::Opens => "opens",
-        }
-    }
-}
-
-impl fmt::Display for EntryKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
 
 /// Units of one stock key, where there are several.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

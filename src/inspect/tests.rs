@@ -12,7 +12,7 @@ use crate::checkpoint::run::RunWriter;
 use crate::engine::Engine;
 use crate::log::chunk::{self, ChunkHeader};
 use crate::log::lines::pack;
-use crate::log::record::{Encoded, Logged, Op, RECORD_BYTES_MAX, Record, Records, Span};
+use crate::log::record::{Encoded, Op, RECORD_BYTES_MAX, Record, Records, Span};
 use crate::log::recovery::{Beginning, OpenLog};
 use crate::log::scan::Tip;
 use crate::{
@@ -256,7 +256,7 @@ fn written(groups: &[&[Record<'_>]], words_more: u32) -> (tempfile::TempDir, Vec
         for record in *records {
             let mut buffer = [0; RECORD_BYTES_MAX];
             let bytes = record.encode(&mut buffer).unwrap();
-            words += record.words(bytes.len());
+            words += record.fact().words(bytes.len());
             ends.push(log.tip.end + words);
             payload.extend_from_slice(bytes);
         }
@@ -321,7 +321,7 @@ fn a_ledger_from_the_beginning_is_judged_entry_by_entry() {
     for mut stretch in stretches {
         let mut records = Vec::new();
         for logged in Records::new(&stretch.records, stretch.start) {
-            let Logged { mut record, .. } = logged.unwrap();
+            let (mut record, _) = Record::decode(logged.unwrap().bytes).unwrap();
             if let Record::Receive { quantity, .. } = &mut record {
                 *quantity = 1;
             }
@@ -355,7 +355,7 @@ fn the_first_contradiction_is_named_by_its_position() {
     let reuse = Record::Reserve { at: born, place: again, key, quantity, ttl, reference, op };
     #[rustfmt::skip]
     let logs: &[(&str, &[Record<'_>])] = &[
-        ("more is sold than there is",   &[Record::Adjust { at, key: 1, delta: -10, reason: AdjustReason::Lost, reference: b"", op: None },
+        ("more is sold than there is",   &[Record::Adjust { at, key: 1, delta: -10, reason: AdjustReason::Lost.into(), reference: b"", op: None },
                                            Record::Release { at, place, key: 1, quantity: 4, op: None }]),
         ("declared twice",               &[DECLARE]),
         ("never declared",               &[receive(2)]),
@@ -419,7 +419,7 @@ fn every_legal_history_made_by_hand_is_whole() {
         &[Record::Extend { at, place, ttl: until, op }, Record::Pay { at: 1_500, place, ttl: until, op: None }, confirm(3_400, key, 4, 0)],
         &[Record::Expire { at: 1_010, place, key, quantity: 4 }, Record::Retake { at: 1_009, place, key, taken: 2, op }],
         // A count lower than what was promised: a shortfall, applied.
-        &[Record::Adjust { at, key, delta: -10, reason: AdjustReason::Count, reference: b"", op }, confirm(at, key, 4, 0)],
+        &[Record::Adjust { at, key, delta: -10, reason: AdjustReason::Count.into(), reference: b"", op }, confirm(at, key, 4, 0)],
     ];
     for history in histories {
         let (scratch, _) = written(&[&[OPENED, DECLARE, receive(0), reserve()], history], 0);

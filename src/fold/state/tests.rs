@@ -7,7 +7,7 @@ use crate::hold::lines::{Line, Lines};
 use crate::hold::op_keys::Answer;
 use crate::hold::state::Phase;
 use crate::log::lines::pack;
-use crate::log::record::{HoldPlace, Op, Span};
+use crate::log::record::{HoldPlace, Op, Record, Span};
 use crate::request::AdjustReason;
 use crate::types::QUANTITY_MAX;
 
@@ -19,7 +19,7 @@ fn reserve(place: HoldPlace, at: u64, quantity: u32) -> Record<'static> {
 }
 
 fn adjust(delta: i64) -> Record<'static> {
-    Record::Adjust { at: 0, key: 0, delta, reason: AdjustReason::Count, reference: b"", op: None }
+    Record::Adjust { at: 0, key: 0, delta, reason: AdjustReason::Count.into(), reference: b"", op: None }
 }
 
 /// A directory with one stock key and two units of it.
@@ -33,7 +33,7 @@ fn shop() -> Fold {
     .iter()
     .enumerate()
     {
-        fold.apply(position as u64, record, &mut |_| {}).unwrap();
+        fold.apply(&Logged::of(position as u64, record), &mut |_| {}).unwrap();
     }
     fold
 }
@@ -58,7 +58,7 @@ fn what_no_operation_writes_is_refused_whatever_its_checksum() {
         Record::Ship { at: 0, place: PLACE, key: 9, quantity: 1, op: None },
     ];
     for record in hostile {
-        let refused = shop().apply(9, &record, &mut |_| {}).unwrap_err();
+        let refused = shop().apply(&Logged::of(9, &record), &mut |_| {}).unwrap_err();
         assert_eq!(refused.position, 9, "{record:?}");
     }
 }
@@ -67,7 +67,7 @@ fn what_no_operation_writes_is_refused_whatever_its_checksum() {
 fn no_sequence_of_receipts_overflows_a_level() {
     let mut fold = shop();
     let received = Record::Receive { at: 0, key: 0, quantity: QUANTITY_MAX, reference: b"", op: None };
-    let outcome = (0..600).try_for_each(|position| fold.apply(position, &received, &mut |_| {}));
+    let outcome = (0..600).try_for_each(|position| fold.apply(&Logged::of(position, &received), &mut |_| {}));
     assert_eq!(outcome.unwrap_err().what, "it leaves more units than can be counted");
 }
 
@@ -82,18 +82,21 @@ fn packed(units: &[u32]) -> Vec<u8> {
 /// A directory with nine stock keys and ten units of each.
 fn market() -> Fold {
     let mut fold = Fold::default();
-    fold.apply(0, &Record::Opened { epoch: 1, at_unix_ms: EPOCH_2020_MS }, &mut |_| {}).unwrap();
+    fold.apply(&Logged::of(0, &Record::Opened { epoch: 1, at_unix_ms: EPOCH_2020_MS }), &mut |_| {}).unwrap();
     for key in 0..9 {
-        fold.apply(1, &Record::Declare { key, sku: "poster", location: "berlin" }, &mut |_| {}).unwrap();
+        fold.apply(&Logged::of(1, &Record::Declare { key, sku: "poster", location: "berlin" }), &mut |_| {})
+            .unwrap();
         let received = Record::Receive { at: 0, key, quantity: 10, reference: b"", op: None };
-        fold.apply(2, &received, &mut |_| {}).unwrap();
+        fold.apply(&Logged::of(2, &received), &mut |_| {}).unwrap();
     }
     fold
 }
 
 /// Applies records until one contradicts those before it.
 fn all(fold: &mut Fold, records: &[Record<'_>]) -> Result<(), Contradiction> {
-    (3..).zip(records).try_for_each(|(position, record)| fold.apply(position, record, &mut |_| {}))
+    (3..)
+        .zip(records)
+        .try_for_each(|(position, record)| fold.apply(&Logged::of(position, record), &mut |_| {}))
 }
 
 fn cart(lines: &[u8]) -> Record<'_> {
@@ -295,7 +298,8 @@ fn a_cart_is_answered_from_its_record_as_it_was_at_first() {
     let [both, one] = [packed(&[2, 2]), packed(&[2])];
     let answers = super::super::answers::Answers { ids: HoldIds::new([7; 16]), tag: 1 };
     let id = answers.ids.id(place, 1);
-    let answer = |record: &Record<'_>| answers.of(record, Default::default(), Timestamp(100), 1).unwrap();
+    let answer =
+        |record: &Record<'_>| answers.of(&record.fact(), Default::default(), Timestamp(100), 1).unwrap();
     let reserve = Record::ReserveCart { at, place, ttl, lines: &both, reference: b"", op };
     let Answer::Cart(cart) = answer(&reserve) else { panic!() };
     assert_eq!((cart.hold, cart.quantity, cart.deadline), (id, 4, Timestamp(109)));

@@ -2,7 +2,7 @@
 
 use std::hint::black_box;
 
-use super::{NotARecord, Record};
+use super::{Fact, NotARecord};
 
 /// Records of a [batch](Records::next_batch).
 const BATCH: usize = 32;
@@ -14,8 +14,16 @@ pub(crate) type Batch<'a> = Vec<Result<Logged<'a>, NotARecord>>;
 pub(crate) struct Logged<'a> {
     /// Behind it.
     pub position: u64,
-    pub record: Record<'a>,
+    pub fact: Fact<'a>,
     pub bytes: &'a [u8],
+}
+
+#[cfg(all(test, not(stockhold_loom)))]
+impl<'a> Logged<'a> {
+    /// As if `record` ended at `position`; without its bytes.
+    pub(crate) fn of(position: u64, record: &super::Record<'a>) -> Logged<'a> {
+        Logged { position, fact: record.fact(), bytes: &[] }
+    }
 }
 
 /// The records of a chunk's payload in order; the first bytes that are none end it.
@@ -32,25 +40,25 @@ impl<'a> Records<'a> {
     /// Puts the next few in the place of what is in `batch`, and lets `look` have a look at what each will touch, so that
     /// this memory comes all at once and not piece by piece while they are applied. False if there are no more.
     #[inline]
-    pub(crate) fn next_batch(&mut self, batch: &mut Batch<'a>, look: impl Fn(&Record<'a>) -> u64) -> bool {
+    pub(crate) fn next_batch(&mut self, batch: &mut Batch<'a>, look: impl Fn(&Fact<'a>) -> u64) -> bool {
         batch.clear();
         batch.extend(self.take(BATCH));
         // A sum, so that none is left out.
-        let seen = batch.iter().flatten().map(|logged| look(&logged.record));
+        let seen = batch.iter().flatten().map(|logged| look(&logged.fact));
         black_box(seen.fold(0, u64::wrapping_add));
         !batch.is_empty()
     }
 
     fn decode(&mut self) -> Option<Logged<'a>> {
-        let (record, taken) = Record::decode(self.rest).ok()?;
-        let words = record.words(taken);
+        let (fact, taken) = Fact::decode(self.rest).ok()?;
+        let words = fact.words(taken);
         if words == 0 {
             return None;
         }
         let bytes;
         (bytes, self.rest) = self.rest.split_at_checked(taken)?;
         self.position = self.position.saturating_add(words);
-        Some(Logged { position: self.position, record, bytes })
+        Some(Logged { position: self.position, fact, bytes })
     }
 }
 

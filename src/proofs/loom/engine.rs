@@ -19,7 +19,7 @@ use crate::hold::id::HoldIds;
 use crate::hold::op_keys::OpKeys;
 use crate::hold::state::Phase;
 use crate::hold::table::{HoldTable, NewHold};
-use crate::log::record::Record;
+use crate::log::record::{Fact, Record};
 use crate::log::ring::Reader;
 use crate::log::writer::LogShared;
 use crate::metrics::Tally;
@@ -136,15 +136,15 @@ impl Bare {
         let mut levels = Levels::default();
         for (index, available) in (0..).zip(available) {
             let (sku, location) = ("poster", "berlin");
-            levels.apply(0, &Record::Declare { key: index, sku, location }).unwrap();
+            levels.apply(0, &Record::Declare { key: index, sku, location }.fact()).unwrap();
             let quantity = *available as u32;
             if quantity > 0 {
                 let received = Record::Receive { at: 0, key: index, quantity, reference: b"", op: None };
-                levels.apply(0, &received).unwrap();
+                levels.apply(0, &received.fact()).unwrap();
             }
         }
         for (position, bytes) in (1..).zip(entries.iter().flatten()) {
-            let applied = levels.apply(position, &Record::decode(bytes).unwrap().0);
+            let applied = levels.apply(position, &Fact::decode(bytes).unwrap().0);
             assert_eq!(applied, Ok(()), "a prefix of the log spends what is not there");
         }
         for (index, level) in levels.iter() {

@@ -1,0 +1,207 @@
+//! A fact: what a record means, the same for a record of one stock key and for a cart's.
+//!
+//! Readers of the log work with facts. What a fact does to stock and to its hold is in the table of [`super::effect`], by its
+//! kind, so no reader needs a branch a kind.
+
+use super::kind::EntryKind;
+use super::wire::{HoldPlace, Record, Span};
+use super::{NotARecord, Op, fast_codec, words_for};
+use crate::clock::Timestamp;
+use crate::hold::lines::Line;
+use crate::log::lines::{self, LinePair};
+use crate::log::record::effect::Required;
+use crate::request::AdjustReason;
+use crate::types::QUANTITY_MAX;
+
+/// What a record says happened.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Fact<'a> {
+    pub kind: EntryKind,
+    /// When it was decided, in milliseconds since the opening; `None` for entries that carry no such time.
+    pub at: Option<u64>,
+    /// The hold that it names.
+    pub place: Option<HoldPlace>,
+    /// What it says of which stock keys.
+    pub subject: Subject<'a>,
+    /// How long the hold lives from `at` on; 0 in an entry that gives it no time.
+    pub ttl: Span,
+    /// What the caller calls it; empty if it has no name.
+    pub reference: &'a [u8],
+    pub op: Option<Op>,
+    pub detail: Detail,
+}
+
+/// The stock keys that a fact names, with the first and the second quantity of each (see [`super::effect`]).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Subject<'a> {
+    /// None.
+    Nothing,
+    /// One, with its quantities; 0 for one that there is not.
+    One(LinePair),
+    /// Those of a cart: two lists of packed lines, of which the second may be empty.
+    Cart { first: &'a [u8], second: &'a [u8] },
+    /// One that comes into being.
+    NewKey { key: u32, sku: &'a str, location: &'a str },
+}
+
+/// What only some kinds say.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Detail {
+    Nothing,
+    /// The words of the log that nothing is written in.
+    Words(u16),
+    /// An opening; the times of the records behind it count from `at_unix_ms`.
+    Opening {
+        epoch: u32,
+        at_unix_ms: u64,
+    },
+    /// A correction, which may be more than the quantities can say: then no operation wrote it.
+    Correction {
+        delta: i64,
+        reason: AdjustReason,
+    },
+    /// Whether the stock key is on sale from now on, and from when on (Unix ms; 0 = at once).
+    Gate {
+        stopped: bool,
+        opens_at_ms: u64,
+    },
+    /// The units of a refused reserve.
+    Asked(u32),
+}
+
+impl<'a> Fact<'a> {
+    /// A fact of this kind that says nothing else.
+    #[inline]
+    pub(crate) const fn new(kind: EntryKind) -> Fact<'a> {
+        Fact {
+            kind,
+            at: None,
+            place: None,
+            subject: Subject::Nothing,
+            ttl: Span::ZERO,
+            reference: &[],
+            op: None,
+            detail: Detail::Nothing,
+        }
+    }
+
+    /// Decodes the record at the start of `bytes`, and says how many it took.
+    #[inline]
+    pub(crate) fn decode(bytes: &'a [u8]) -> Result<(Fact<'a>, usize), NotARecord> {
+        match fast_codec::decode(bytes) {
+            Some(decoded) => Ok(decoded),
+            None => Record::decode(bytes).map(|(record, taken)| (record.fact(), taken)),
+        }
+    }
+
+    /// Words of the log that its record takes, which is how far the position moves on.
+    #[inline]
+    pub(crate) fn words(&self, encoded_bytes: usize) -> u64 {
+        match self.detail {
+            Detail::Words(words) => words.into(),
+            _ => words_for(encoded_bytes),
+        }
+    }
+
+    /// The opening that it tells of.
+    pub(crate) fn opening(&self) -> Option<(u32, Timestamp)> {
+        match self.detail {
+            Detail::Opening { epoch, at_unix_ms } => Some((epoch, Timestamp(at_unix_ms))),
+            _ => None,
+        }
+    }
+
+    /// When it was decided, in an opening at `opened_at`.
+    #[inline]
+    pub(crate) fn time(&self, opened_at: Timestamp) -> Option<Timestamp> {
+        match self.at {
+            Some(at) => Some(Timestamp(opened_at.0.saturating_add(at))),
+            None => self.opening().map(|(_, at)| at),
+        }
+    }
+
+    /// Its stock key, unless it is a cart's.
+    #[inline]
+    pub(crate) fn stock_key(&self) -> Option<u32> {
+        match self.subject {
+            Subject::One(LinePair { key, .. }) | Subject::NewKey { key, .. } => Some(key),
+            Subject::Nothing | Subject::Cart { .. } => None,
+        }
+    }
+
+    /// The lines of the two quantities.
+    pub(crate) fn lines(&self) -> (FactLines<'a>, FactLines<'a>) {
+        let one = |key, units: u32| (units > 0).then_some(Line { key, units });
+        let (alone, packed) = match self.subject {
+            Subject::One(LinePair { key, first, second }) => {
+                ((one(key, first), one(key, second)), (&[][..], &[][..]))
+            }
+            Subject::Cart { first, second } => ((None, None), (first, second)),
+            Subject::Nothing | Subject::NewKey { .. } => ((None, None), (&[][..], &[][..])),
+        };
+        let lines = |one: Option<Line>, packed| one.into_iter().chain(lines::iter(packed));
+        (lines(alone.0, packed.0), lines(alone.1, packed.1))
+    }
+
+    /// The units of the two quantities, over all stock keys.
+    pub(crate) fn units(&self) -> (u32, u32) {
+        let sum = |packed| lines::iter(packed).fold(0, |sum: u32, line| sum.saturating_add(line.units));
+        match self.subject {
+            Subject::One(LinePair { first, second, .. }) => (first, second),
+            Subject::Cart { first, second } => (sum(first), sum(second)),
+            Subject::Nothing | Subject::NewKey { .. } => (0, 0),
+        }
+    }
+
+    /// Visits each stock key whose level it touches, once and in ascending order.
+    #[inline]
+    pub(crate) fn visit<E>(&self, mut visit: impl FnMut(LinePair) -> Result<(), E>) -> Result<(), E> {
+        match self.subject {
+            Subject::One(pair) => visit(pair),
+            Subject::Cart { first, second } => {
+                lines::join_lines(lines::iter(first), lines::iter(second)).try_for_each(visit)
+            }
+            Subject::Nothing | Subject::NewKey { .. } => Ok(()),
+        }
+    }
+
+    /// Whether its quantities are ones that an operation of its kind can move.
+    #[inline]
+    pub(crate) fn is_sane(&self) -> bool {
+        let required = self.kind.effect().required;
+        match self.subject {
+            Subject::One(LinePair { first, second, .. }) => match required {
+                Required::Nothing => true,
+                Required::First => is_quantity(first),
+                Required::FirstMaybeSecond => is_quantity(first) && second <= QUANTITY_MAX,
+                Required::Both => is_quantity(first) && is_quantity(second),
+                Required::Either => match self.detail {
+                    Detail::Correction { delta, .. } => {
+                        delta != 0 && delta.unsigned_abs() <= QUANTITY_MAX.into()
+                    }
+                    _ => false,
+                },
+            },
+            Subject::Cart { first, second } => {
+                let count = |packed: &[u8]| lines::check(packed).map(|lines| lines.count);
+                let (some, any) = (count(first).is_some_and(|count| count > 0), count(second));
+                match required {
+                    Required::Nothing => true,
+                    Required::First => some && any == Some(0),
+                    Required::FirstMaybeSecond => some && any.is_some(),
+                    Required::Both => some && any.is_some_and(|count| count > 0),
+                    Required::Either => false,
+                }
+            }
+            Subject::Nothing | Subject::NewKey { .. } => required == Required::Nothing,
+        }
+    }
+}
+
+#[inline]
+fn is_quantity(units: u32) -> bool {
+    (1..=QUANTITY_MAX).contains(&units)
+}
+
+/// Lines of a fact: one by itself, or packed ones.
+pub(crate) type FactLines<'a> = std::iter::Chain<std::option::IntoIter<Line>, lines::Iter<'a>>;
