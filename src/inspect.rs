@@ -55,7 +55,7 @@ pub use self::log::Log;
 use crate::answer::{HoldState, Level};
 use crate::checkpoint::files::DirFiles;
 use crate::checkpoint::ledger::Stretches;
-use crate::checkpoint::run::Kind;
+use crate::checkpoint::run_ref::RunKind;
 use crate::clock::Timestamp;
 use crate::error::OpenError;
 pub use crate::fold::verify::Drift;
@@ -216,7 +216,7 @@ impl Inspection {
             }
         }
         let files = DirFiles::at(log.layout().checkpoint());
-        let ledger = log.newest.as_ref().map(|newest| newest.of(Kind::Ledger)).unwrap_or_default();
+        let ledger = log.newest.as_ref().map(|newest| newest.of(RunKind::Ledger)).unwrap_or_default();
         let first = Stretches::of(&files, ledger.clone()).next();
         let ledger_from = first.and_then(|first| Some(Position(first.ok()?.start)));
         let report = Report {
@@ -341,7 +341,7 @@ impl Inspection {
             readable: Some(drift.position),
             message: format!("from the ledger's beginning on: {drift}"),
         };
-        for stretch in Stretches::of(&self.files, newest.of(Kind::Ledger)) {
+        for stretch in Stretches::of(&self.files, newest.of(RunKind::Ledger)) {
             let stretch = stretch.map_err(LogError::from)?;
             if stretch.start < until {
                 judge.records(stretch.start, &stretch.records).map_err(contradicts)?;

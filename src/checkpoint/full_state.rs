@@ -1,11 +1,13 @@
 //! A full checkpoint: a whole state, written at once into an empty folder.
 
 use super::RunError;
-use super::entry::{HoldDelta, HoldRow, LevelRow, NameRow, OpRow, RunEntry};
+use super::entry::RunEntry;
 use super::files::Files;
 use super::load::load;
 use super::manifest::{Frontier, Manifest};
-use super::run::{RunRef, RunWriter};
+use super::rows::{HoldDelta, HoldRow, LevelRow, NameRow, OpRow};
+use super::run::RunWriter;
+use super::run_ref::RunRef;
 use crate::fold::levels::Contradiction;
 use crate::fold::state::Fold;
 use crate::log::scan::FoundChunk;

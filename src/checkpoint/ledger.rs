@@ -15,7 +15,8 @@ use super::entry::{KeepUntil, RunEntry, get, put};
 use super::files::Files;
 use super::manifest::{Frontier, Manifest};
 use super::merge::{merge, stay};
-use super::run::{Kind, RunReader, RunRef, RunWriter};
+use super::run::{RunReader, RunWriter};
+use super::run_ref::{RunKind, RunRef};
 use super::seed::{SeedError, copy_run};
 use super::window::Window;
 use crate::clock::{Timestamp, millis_ceil};
@@ -42,7 +43,7 @@ pub(crate) struct Stretch {
 }
 
 impl RunEntry for Stretch {
-    const KIND: Kind = Kind::Ledger;
+    const KIND: RunKind = RunKind::Ledger;
 
     fn place(&self) -> u64 {
         self.start
@@ -181,7 +182,7 @@ pub(crate) fn carry<E: From<SeedError>>(
     (chunks, latest_ms): (impl Iterator<Item = Result<(u64, Vec<u8>), E>>, u64),
     to: &dyn Files,
 ) -> Result<Carried, E> {
-    let runs = manifest.of(Kind::Ledger);
+    let runs = manifest.of(RunKind::Ledger);
     let Some(last) = runs.last() else { return Ok(Carried::default()) };
     let whole = |run: &&RunRef| {
         let read = RunReader::<Stretch>::open(from, **run);

@@ -1,11 +1,11 @@
 //! A checkpoint, read back into the state that the fold goes on from.
 
 use super::RunError;
-use super::entry::{HoldDelta, HoldRow, LevelRow, NameRow, OpRow};
 use super::files::Files;
 use super::manifest::Manifest;
 use super::merge::Merged;
-use super::run::Kind;
+use super::rows::{HoldDelta, HoldRow, LevelRow, NameRow, OpRow};
+use super::run_ref::RunKind;
 use super::window::Openings;
 use crate::clock::Timestamp;
 use crate::fold::holds::Holds;
@@ -39,7 +39,7 @@ pub(crate) fn load(
     };
     let rest = || {
         let holds = holds(files, manifest)?;
-        for entry in Merged::<OpRow>::open(files, &manifest.of(Kind::Ops))? {
+        for entry in Merged::<OpRow>::open(files, &manifest.of(RunKind::Ops))? {
             ops(entry?);
         }
         Ok(holds)
@@ -65,7 +65,7 @@ pub(crate) fn load(
 
 fn names(files: &dyn Files, manifest: &Manifest) -> Result<Names, RunError> {
     let mut names = Names::default();
-    for entry in Merged::<NameRow>::open(files, &manifest.of(Kind::Names))? {
+    for entry in Merged::<NameRow>::open(files, &manifest.of(RunKind::Names))? {
         let entry = entry?;
         if entry.key as usize != names.len() {
             return Err(RunError::damaged(&manifest.name(), "a stock key has no names"));
@@ -78,7 +78,7 @@ fn names(files: &dyn Files, manifest: &Manifest) -> Result<Names, RunError> {
 fn levels(files: &dyn Files, manifest: &Manifest, keys: usize) -> Result<Levels, RunError> {
     let wrong = |what: &str| RunError::damaged(&manifest.name(), what);
     let mut levels = Levels::of(keys);
-    for entry in Merged::<LevelRow>::open(files, &manifest.of(Kind::Levels))? {
+    for entry in Merged::<LevelRow>::open(files, &manifest.of(RunKind::Levels))? {
         let entry = entry?;
         levels.change(entry.key, |level| *level = entry.level).map_err(wrong)?;
     }
@@ -94,7 +94,7 @@ struct LoadedHolds {
 
 fn holds(files: &dyn Files, manifest: &Manifest) -> Result<LoadedHolds, RunError> {
     let mut held = LoadedHolds { holds: Holds::default(), openings: Openings::default(), keys: 0 };
-    for entry in Merged::<HoldRow>::open(files, &manifest.of(Kind::Holds))? {
+    for entry in Merged::<HoldRow>::open(files, &manifest.of(RunKind::Holds))? {
         let entry = entry?;
         let HoldDelta::Made(hold) = entry.what else {
             let what = "something happened to a hold that was never made";

@@ -12,7 +12,7 @@ use std::io::Read;
 use serde::{Deserialize, Serialize};
 
 use super::files::Files;
-use super::run::{Kind, NUMBERS, RunRef};
+use super::run_ref::{NUMBERS, RunKind, RunRef};
 use super::{FORMAT, RunError};
 use crate::clock::Timestamp;
 use crate::fold::hold;
@@ -69,13 +69,13 @@ pub(crate) struct Manifest {
 
 impl Manifest {
     /// The runs of a kind, the oldest first.
-    pub(crate) fn of(&self, kind: Kind) -> Vec<RunRef> {
+    pub(crate) fn of(&self, kind: RunKind) -> Vec<RunRef> {
         self.runs.iter().filter(|run| run.kind == kind).copied().collect()
     }
 
     /// The bytes of the state, and those of the ledger.
     pub(crate) fn bytes(&self) -> (u64, u64) {
-        let (ledger, state): (Vec<_>, Vec<_>) = self.runs.iter().partition(|run| run.kind == Kind::Ledger);
+        let (ledger, state): (Vec<_>, Vec<_>) = self.runs.iter().partition(|run| run.kind == RunKind::Ledger);
         let sum = |runs: Vec<&RunRef>| runs.iter().fold(0, |sum: u64, run| sum.saturating_add(run.bytes));
         (sum(state), sum(ledger))
     }
@@ -146,7 +146,7 @@ impl Manifest {
         if counts.into_iter().any(|count| count >= NUMBERS) {
             return Err("it counts further than can be");
         }
-        if Kind::STATE.into_iter().any(|kind| self.of(kind).len() > RUNS_MAX) {
+        if RunKind::STATE.into_iter().any(|kind| self.of(kind).len() > RUNS_MAX) {
             return Err("it names more runs than can be");
         }
         [opened_at_ms, now_ms].into_iter().try_for_each(|at| hold::check_time(Timestamp(at)))?;

@@ -7,13 +7,14 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::RunError;
-use super::entry::{HoldRow, KeepUntil, LevelRow, NameRow, OpRow};
+use super::entry::KeepUntil;
 use super::files::Files;
 use super::ledger::{self, Stretch};
 use super::load::{Loaded, load};
 use super::manifest::{Frontier, Manifest};
 use super::merge::{is_past, merge, stay};
-use super::run::{Kind, RunRef, number_of};
+use super::rows::{HoldRow, LevelRow, NameRow, OpRow};
+use super::run_ref::{RunKind, RunRef, number_of};
 use super::window::{Digested, Openings, Window, digest};
 use crate::config::Config;
 use crate::fault::{Fault, planted};
@@ -191,7 +192,7 @@ impl ManifestSet {
             digest(window, &before, &mut openings, &*files, 2 * number, stopped)?;
         let keep = KeepUntil { now: crate::clock::Timestamp(frontier.now_ms), op_keys: retention.op_keys };
         let mut runs = Vec::new();
-        for kind in Kind::STATE {
+        for kind in RunKind::STATE {
             let mut of = self.newest().map(|manifest| manifest.of(kind)).unwrap_or_default();
             of.retain(|run| !is_past(run, &keep));
             of.extend(written.iter().filter(|run| run.kind == kind));
@@ -204,7 +205,7 @@ impl ManifestSet {
             runs.extend(of);
         }
         if let Some(kept) = &retention.ledger {
-            let older = self.newest().map(|manifest| manifest.of(Kind::Ledger)).unwrap_or_default();
+            let older = self.newest().map(|manifest| manifest.of(RunKind::Ledger)).unwrap_or_default();
             let said = (window, &before, frontier.now_ms);
             runs.extend(ledger::next(&*files, (older, kept), said, number, stopped)?);
         }
@@ -268,7 +269,7 @@ impl Pins {
 }
 
 fn merge_kind(
-    kind: Kind,
+    kind: RunKind,
     files: &dyn Files,
     runs: &[RunRef],
     number: u64,
@@ -276,10 +277,10 @@ fn merge_kind(
     stopped: &dyn Fn() -> bool,
 ) -> Result<Option<RunRef>, RunError> {
     match kind {
-        Kind::Levels => merge::<LevelRow>(files, runs, number, keep, stopped),
-        Kind::Names => merge::<NameRow>(files, runs, number, keep, stopped),
-        Kind::Holds => merge::<HoldRow>(files, runs, number, keep, stopped),
-        Kind::Ops => merge::<OpRow>(files, runs, number, keep, stopped),
-        Kind::Ledger => merge::<Stretch>(files, runs, number, keep, stopped),
+        RunKind::Levels => merge::<LevelRow>(files, runs, number, keep, stopped),
+        RunKind::Names => merge::<NameRow>(files, runs, number, keep, stopped),
+        RunKind::Holds => merge::<HoldRow>(files, runs, number, keep, stopped),
+        RunKind::Ops => merge::<OpRow>(files, runs, number, keep, stopped),
+        RunKind::Ledger => merge::<Stretch>(files, runs, number, keep, stopped),
     }
 }

@@ -3,7 +3,8 @@
 use super::RunError;
 use super::entry::{KeepUntil, RunEntry};
 use super::files::Files;
-use super::run::{Kind, RunReader, RunRef, RunWriter};
+use super::run::{RunReader, RunWriter};
+use super::run_ref::{RunKind, RunRef};
 use crate::clock::Timestamp;
 
 /// A run of which there are more than this is merged, however large the one before it.
@@ -65,7 +66,7 @@ pub(crate) fn stay(runs: &[RunRef]) -> usize {
 /// Whether all of a run's entries are past what is kept.
 pub(crate) fn is_past(run: &RunRef, keep: &KeepUntil) -> bool {
     // Twice: an op key whose maker's clock is ahead is kept for another window.
-    run.kind == Kind::Ops
+    run.kind == RunKind::Ops
         && keep.op_keys.is_some_and(|kept| Timestamp(run.latest_ms).plus(kept).plus(kept) < keep.now)
 }
 

@@ -14,11 +14,11 @@
 use std::io::{self, Read, Write};
 use std::marker::PhantomData;
 
-use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3Default;
 
 use super::entry::RunEntry;
 use super::files::{Files, NewFile};
+use super::run_ref::{RunKind, RunRef};
 use super::{FORMAT, RunError};
 
 const MAGIC: [u8; 4] = [0xD6, b'S', b'R', 0x9C];
@@ -29,67 +29,7 @@ const BLOCK_BYTES: usize = 64 << 10;
 /// Blocks are read whole: no more memory than this is taken on the word of a length.
 const BLOCK_BYTES_MAX: u32 = 1 << 30;
 
-/// What a run's entries are of.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
-pub(crate) enum Kind {
-    Levels,
-    Names,
-    Holds,
-    Ops,
-    /// No part of the state.
-    Ledger,
-}
-
-impl Kind {
-    /// Those that the state is made of.
-    pub(crate) const STATE: [Kind; 4] = [Kind::Levels, Kind::Names, Kind::Holds, Kind::Ops];
-
-    fn name(self) -> &'static str {
-        match self {
-            Kind::Levels => "levels",
-            Kind::Names => "names",
-            Kind::Holds => "holds",
-            Kind::Ops => "ops",
-            Kind::Ledger => "ledger",
-        }
-    }
-}
-
-/// A run as a manifest names it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub(crate) struct RunRef {
-    pub kind: Kind,
-    /// Twice the number of the checkpoint that it was written for; one more, if it was merged from others.
-    pub number: u64,
-    pub bytes: u64,
-    pub entries: u64,
-    /// The latest time of an entry that has one; Unix ms.
-    pub latest_ms: u64,
-    /// Of all its bytes.
-    pub hash: u64,
-}
-
-impl RunRef {
-    pub(crate) fn name(&self) -> String {
-        name(self.kind, self.number)
-    }
-}
-
-fn name(kind: Kind, number: u64) -> String {
-    format!("{}-{number:016x}", kind.name())
-}
-
-/// Below it are the numbers of all runs and manifests, with room to count on.
-pub(crate) const NUMBERS: u64 = 1 << 62;
-
-/// The number in the name of a run or manifest, whatever is before it.
-pub(crate) fn number_of(name: &str) -> Option<u64> {
-    let (_, number) = name.rsplit_once('-')?;
-    let number = (number.len() == 16).then(|| u64::from_str_radix(number, 16).ok())?;
-    number.filter(|number| *number < NUMBERS)
-}
-
-fn header(kind: Kind, number: u64) -> [u8; HEADER_BYTES] {
+fn header(kind: RunKind, number: u64) -> [u8; HEADER_BYTES] {
     let mut out = [0; HEADER_BYTES];
     out[0..4].copy_from_slice(&MAGIC);
     out[4..6].copy_from_slice(&FORMAT.to_le_bytes());
@@ -100,7 +40,7 @@ fn header(kind: Kind, number: u64) -> [u8; HEADER_BYTES] {
     out
 }
 
-fn block_crc(kind: Kind, number: u64, block: u64, entries: &[u8]) -> u32 {
+fn block_crc(kind: RunKind, number: u64, block: u64, entries: &[u8]) -> u32 {
     let mut crc = crc32fast::Hasher::new();
     crc.update(&[kind as u8]);
     crc.update(&number.to_le_bytes());
@@ -111,7 +51,7 @@ fn block_crc(kind: Kind, number: u64, block: u64, entries: &[u8]) -> u32 {
 
 /// Any bytes as the blocks of a run, with checksums that hold.
 #[cfg(fuzzing)]
-pub(crate) fn seal(kind: Kind, number: u64, blocks: &[&[u8]]) -> Vec<u8> {
+pub(crate) fn seal(kind: RunKind, number: u64, blocks: &[&[u8]]) -> Vec<u8> {
     let mut run = header(kind, number).to_vec();
     for (at, block) in (0..).zip(blocks) {
         run.extend_from_slice(&(block.len() as u32).to_le_bytes());

@@ -11,7 +11,7 @@ use xxhash_rust::xxh3::Xxh3Default;
 use super::RunError;
 use super::files::{DirFiles, Files};
 use super::manifest::Manifest;
-use super::run::{Kind, RunRef};
+use super::run_ref::{RunKind, RunRef};
 use crate::log::directory::{Directory, DirectoryError, Identity};
 use crate::log::sidecar::{Durable, Sidecar};
 use crate::log::store::StoreError;
@@ -93,7 +93,7 @@ pub(crate) fn seed<E: From<SeedError>>(
 /// Copies everything that a manifest names. What is missing or damaged of the ledger is so in the copy.
 pub(crate) fn copy(from: &dyn Files, manifest: &Manifest, to: &dyn Files) -> Result<(), SeedError> {
     for run in &manifest.runs {
-        let is_ledger = run.kind == Kind::Ledger;
+        let is_ledger = run.kind == RunKind::Ledger;
         match copy_run(from, run, to) {
             Err(SeedError::Io(error)) if is_ledger && error.kind() == io::ErrorKind::NotFound => {}
             Err(SeedError::Checkpoint(RunError::Damaged { .. })) if is_ledger => {}

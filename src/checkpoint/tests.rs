@@ -9,7 +9,7 @@ use super::files::{DirFiles, Files, NewFile};
 use super::load::{Loaded, load};
 use super::manifest::{Frontier, Manifest};
 use super::manifest_set::{ManifestSet, Retention};
-use super::run::{Kind, RunRef};
+use super::run_ref::{RunKind, RunRef};
 use super::window::Window;
 use super::*;
 use crate::clock::EPOCH_2020_MS;
@@ -196,7 +196,7 @@ fn numbers_that_cannot_be_counted_on_from_are_damage_or_no_numbers() {
         frontier(Frontier { now_ms: u64::MAX, ..Frontier::default() }),
         frontier(Frontier { opened_at_ms: u64::MAX, ..Frontier::default() }),
     ];
-    let run = RunRef { kind: Kind::Ops, number: 2, bytes: 20, entries: 0, latest_ms: 0, hash: 0 };
+    let run = RunRef { kind: RunKind::Ops, number: 2, bytes: 20, entries: 0, latest_ms: 0, hash: 0 };
     let crowded = Manifest { runs: vec![run; 10_000], ..usual.clone() };
     for manifest in hostile.into_iter().chain([crowded]) {
         manifest.commit(&*files).unwrap();
@@ -380,8 +380,14 @@ fn a_manifest_has_room_for_the_longest_ledger() {
     let scratch = tempfile::tempdir().unwrap();
     let files = DirFiles::at(scratch.path().join("checkpoint"));
     let most = u64::MAX;
-    let run =
-        RunRef { kind: Kind::Ledger, number: most, bytes: most, entries: most, latest_ms: most, hash: most };
+    let run = RunRef {
+        kind: RunKind::Ledger,
+        number: most,
+        bytes: most,
+        entries: most,
+        latest_ms: most,
+        hash: most,
+    };
     let runs = vec![run; ledger::RUNS_MAX + 100];
     let manifest = Manifest { number: 1, directory: ID, frontier: Frontier::default(), runs };
     manifest.commit(&files).unwrap();
@@ -416,9 +422,9 @@ fn a_ledger_says_what_its_windows_did_however_often_they_were_merged() {
     }
     manifest_set.write(&window, &retention, &|| false, |_| true).unwrap();
     let newest = manifest_set.newest().unwrap();
-    assert!(newest.of(Kind::Ledger).len() <= 12);
+    assert!(newest.of(RunKind::Ledger).len() <= 12);
     let (mut bytes, mut at, mut told) = (Vec::new(), 0, (0, 0));
-    for stretch in ledger::Stretches::of(&*manifest_set.files, newest.of(Kind::Ledger)) {
+    for stretch in ledger::Stretches::of(&*manifest_set.files, newest.of(RunKind::Ledger)) {
         let stretch = stretch.unwrap();
         assert_eq!((stretch.start, (stretch.epoch, stretch.opened_at.0)), (at, told));
         for record in Records::new(&stretch.records, at) {

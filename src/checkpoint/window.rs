@@ -7,10 +7,12 @@
 //! How a slot's earlier holds went is not looked at: an opening and a verification, which fold the log itself, judge that.
 
 use super::RunError;
-use super::entry::{HoldDelta, HoldRow, LevelRow, NameRow, OpRow, RunEntry, push_step};
+use super::entry::RunEntry;
 use super::files::Files;
 use super::manifest::Frontier;
-use super::run::{RunRef, RunWriter};
+use super::rows::{HoldDelta, HoldRow, LevelRow, NameRow, OpRow, push_step};
+use super::run::RunWriter;
+use super::run_ref::RunRef;
 use crate::clock::Timestamp;
 use crate::fold::hold::{self, FoldedHold, Wrong};
 use crate::fold::pages::Pages;

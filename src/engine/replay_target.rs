@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use crate::checkpoint::RunError;
-use crate::checkpoint::entry::OpRow;
 use crate::checkpoint::files::{DirFiles, Files};
 use crate::checkpoint::load::Loaded;
 use crate::checkpoint::manifest_set::{ManifestSet, Retention};
+use crate::checkpoint::rows::OpRow;
 use crate::checkpoint::thread::WINDOWS_MAX;
 use crate::checkpoint::window::Window;
 use crate::config::Config;

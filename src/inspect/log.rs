@@ -6,7 +6,7 @@ use std::vec;
 
 use super::{Inspection, LineEntry, LogEntry};
 use crate::checkpoint::ledger::{Stretch, Stretches};
-use crate::checkpoint::run::Kind;
+use crate::checkpoint::run_ref::RunKind;
 use crate::clock::Timestamp;
 use crate::error::OpenError;
 use crate::fold::answers::refusal_from_answer;
@@ -277,7 +277,7 @@ impl<'a> Log<'a> {
 impl<'a> Ledger<'a> {
     fn of(inspection: &'a Inspection, until: u64) -> Ledger<'a> {
         let newest = inspection.log.newest.as_ref();
-        let runs = newest.map(|newest| newest.of(Kind::Ledger)).unwrap_or_default();
+        let runs = newest.map(|newest| newest.of(RunKind::Ledger)).unwrap_or_default();
         let stretches = Stretches::of(&inspection.files, runs);
         Ledger { stretches, until, reached: None, trouble: None }
     }

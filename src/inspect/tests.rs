@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::*;
 use crate::checkpoint::manifest::Manifest;
 use crate::checkpoint::run::RunWriter;
+use crate::checkpoint::run_ref::RunKind;
 use crate::engine::Engine;
 use crate::log::chunk::{self, ChunkHeader};
 use crate::log::lines::pack;
@@ -314,7 +315,7 @@ fn a_ledger_from_the_beginning_is_judged_entry_by_entry() {
     // Fewer were received than were reserved, under checksums that hold.
     let newest = inspection.log.newest.clone().unwrap();
     let files = DirFiles::at(inspection.log.layout().checkpoint());
-    let ledger = newest.of(Kind::Ledger)[0];
+    let ledger = newest.of(RunKind::Ledger)[0];
     let stretches: Vec<_> = Stretches::of(&files, vec![ledger]).map(Result::unwrap).collect();
     drop(inspection);
     let mut run = RunWriter::create(&files, ledger.number).unwrap();

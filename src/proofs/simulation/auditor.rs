@@ -7,7 +7,7 @@ use super::world::{Alive, EPOCHS, World, Wrong, ensure};
 use crate::answer::HoldState;
 use crate::checkpoint::RunError;
 use crate::checkpoint::ledger::Stretches;
-use crate::checkpoint::run::Kind;
+use crate::checkpoint::run_ref::RunKind;
 use crate::clock::Timestamp;
 use crate::error::LookupError;
 use crate::log::record::Records;
@@ -201,7 +201,7 @@ pub(super) fn ledger(world: &World) -> Result<(), Wrong> {
     let Some(manifest_set) = &world.running()?.manifest_set else { return Ok(()) };
     let Some(newest) = manifest_set.newest() else { return Ok(()) };
     let mut behind = None;
-    for stretch in Stretches::of(&*manifest_set.files, newest.of(Kind::Ledger)) {
+    for stretch in Stretches::of(&*manifest_set.files, newest.of(RunKind::Ledger)) {
         let stretch = match stretch {
             Ok(stretch) => stretch,
             Err(RunError::Io { .. }) => return Ok(()),
