@@ -1,7 +1,8 @@
-//! Batches: many independent reserves in one call, with one claim and one draw of the log for all of them.
+//! Batches: many independent reserves in one call, up to 64 of them with one claim and one draw of the log.
 
 use super::core::Core;
-use super::reserve::{Effort, Prepared, Wanted};
+use super::reserve::{PreparedReserve, ValidReserve};
+use super::take::retry_until_decided;
 use crate::answer::{Remaining, Reserved};
 use crate::error::ReserveError;
 use crate::log::record::Encoded;
@@ -11,20 +12,20 @@ use crate::request::Reserve;
 use crate::types::Position;
 
 /// Reserves that share a claim and a draw: few enough that the first is not kept long from the log.
-const TOGETHER_MAX: usize = 64;
+const RESERVES_PER_DRAW_MAX: usize = 64;
 
 type Decided = Result<(Reserved, Position), ReserveError>;
 
 impl Core {
-    /// Decides each request by itself, in order; what comes up short at the first go is decided after the others. The
-    /// requests have no op keys.
-    pub(crate) fn decide_batch(&self, requests: &[Reserve<'_>]) -> Vec<Decided> {
-        requests.chunks(TOGETHER_MAX).flat_map(|together| self.decide_together(together)).collect()
+    /// Decides each request by itself, in order; one that comes up short at the first attempt is decided after the others.
+    /// The requests have no op keys.
+    pub(crate) fn reserve_batch(&self, requests: &[Reserve<'_>]) -> Vec<Decided> {
+        requests.chunks(RESERVES_PER_DRAW_MAX).flat_map(|chunk| self.reserve_chunk(chunk)).collect()
     }
 
-    fn decide_together(&self, requests: &[Reserve<'_>]) -> Vec<Decided> {
+    fn reserve_chunk(&self, requests: &[Reserve<'_>]) -> Vec<Decided> {
         let mut decided: Vec<Option<Decided>> = requests.iter().map(|_| None).collect();
-        let mut prepared: Vec<(usize, Wanted<'_, '_>, Prepared<'_>, Encoded)> =
+        let mut prepared: Vec<(usize, ValidReserve<'_, '_>, PreparedReserve<'_>, Encoded)> =
             Vec::with_capacity(requests.len());
         for (index, request) in requests.iter().enumerate() {
             match self.prepare_one(*request) {
@@ -41,41 +42,44 @@ impl Core {
                     self.holds.discard(one.place);
                     decided[index] = Some(Err(error.clone().into()));
                 }
-                return self.one_by_one(requests, decided);
+                return self.decide_rest(requests, decided);
             }
         };
-        let mut taken: Vec<(usize, Prepared<'_>, Encoded, Remaining)> = Vec::with_capacity(prepared.len());
+        let mut taken: Vec<(usize, PreparedReserve<'_>, Encoded, Remaining)> =
+            Vec::with_capacity(prepared.len());
         for (index, wanted, mut one, mut record) in prepared {
-            if let Some(left) = self.take_units(&wanted, &mut one, &mut record) {
-                taken.push((index, one, record, left));
+            if let Some(remaining) = self.take_units(&wanted, &mut one, &mut record) {
+                taken.push((index, one, record, remaining));
             }
         }
-        // Counters first, then log: one draw behind all takes, cut up for their records.
+        // Counters first, then log: one draw behind all takes, divided among their records.
         let words: Vec<u64> = taken.iter().map(|(_, _, record, _)| record.words()).collect();
-        for ((index, one, mut record, left), drawn) in taken.into_iter().zip(claim.draw_all(&words)) {
-            decided[index] = Some(Ok(self.finish(&one, &mut record, left, drawn)));
+        for ((index, one, mut record, remaining), drawn) in taken.into_iter().zip(claim.draw_all(&words)) {
+            decided[index] = Some(Ok(self.publish(&one, &mut record, remaining, drawn)));
             self.count(Count::Granted);
         }
         self.log.bell.ring();
-        self.one_by_one(requests, decided)
+        self.decide_rest(requests, decided)
     }
 
     /// What one request needs before its take; `None` if it is to be decided by itself.
     fn prepare_one<'c, 'r>(
         &'c self,
         request: Reserve<'r>,
-    ) -> Result<Option<(Wanted<'c, 'r>, Prepared<'c>, Encoded)>, ReserveError> {
+    ) -> Result<Option<(ValidReserve<'c, 'r>, PreparedReserve<'c>, Encoded)>, ReserveError> {
         let wanted = self.limits(request)?;
-        let mut effort = Effort::new();
-        let least = self.least(&wanted, &mut effort)?;
         let mut record = Encoded::empty();
-        let prepared = self.prepare(&wanted, least, None, &mut effort, &mut record)?;
+        let prepared = retry_until_decided(|effort| {
+            let Some(least) = self.check_reserve(&wanted, effort)? else { return Ok(None) };
+            self.prepare_reserve(&wanted, least, None, effort, &mut record).map(Some)
+        })?;
         Ok(prepared.map(|prepared| (wanted, prepared, record)))
     }
 
-    fn one_by_one(&self, requests: &[Reserve<'_>], decided: Vec<Option<Decided>>) -> Vec<Decided> {
+    /// Decides the requests that have no answer yet, one by one.
+    fn decide_rest(&self, requests: &[Reserve<'_>], decided: Vec<Option<Decided>>) -> Vec<Decided> {
         let one = |(request, decided): (&Reserve<'_>, Option<Decided>)| {
-            decided.unwrap_or_else(|| self.decide(&self.limits(*request)?, None))
+            decided.unwrap_or_else(|| self.reserve(&self.limits(*request)?, None))
         };
         requests.iter().zip(decided).map(one).collect()
     }

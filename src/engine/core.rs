@@ -11,7 +11,6 @@ use crate::error::{Busy, SharedError, Stopped};
 use crate::expiry::timers::Timers;
 use crate::fold::answers::Answers;
 use crate::fold::follower::Follower;
-use crate::hold::lines::Line;
 use crate::hold::op_keys::{Answer, Attempt, Done, OpKeys};
 use crate::hold::table::HoldTable;
 use crate::log::record::{Encoded, Op, Record, Span};
@@ -21,36 +20,34 @@ use crate::metrics::{Count, Tally};
 use crate::stock::blocks::Lane;
 use crate::stock::book::{Book, Item};
 use crate::stock::catalog::Catalog;
-use crate::stock::counter::PendingFull;
 use crate::types::{OpKey, Position, StockKey};
-
-use super::auto_ship::ShipRound;
-use super::transition::Pledges;
 
 /// Shards at most; a snapshot of their timers fits on the stack.
 pub(crate) const SHARDS_MAX: usize = 16;
 
-/// A record that does not fit, which no validated request can cause.
-pub(crate) const TOO_LONG: SharedError = SharedError::ReferenceTooLong(crate::log::record::RECORD_BYTES_MAX);
+/// The error of a record that does not fit, which no validated request can cause.
+pub(crate) const RECORD_TOO_LONG: SharedError =
+    SharedError::ReferenceTooLong(crate::log::record::RECORD_BYTES_MAX);
 
+/// The state of one engine.
 pub(crate) struct Core {
     pub config: Config,
     pub log: Arc<LogShared>,
     pub book: Book,
     pub catalog: Catalog,
     pub holds: HoldTable,
+    /// One for each shard.
     pub timers: Box<[Timers]>,
     pub op_keys: OpKeys,
     pub answers: Answers,
     pub follower: Follower,
-    /// Over the commitments, for those that nobody ships.
-    pub round: parking_lot::Mutex<ShipRound>,
+    pub ship_round: parking_lot::Mutex<ShipRound>,
     /// None in memory.
     pub checkpointer: Option<Checkpointer>,
-    /// One verifies at a time.
+    /// Held by the one thread that verifies.
     pub verifying: parking_lot::Mutex<()>,
     pub tally: Tally,
-    /// This opening.
+    /// The number of this opening.
     pub epoch: u32,
     /// Times in the log count from here.
     pub opened_at: Timestamp,
@@ -58,6 +55,15 @@ pub(crate) struct Core {
     pub time: EngineTime,
     /// Live holds that recovery found.
     pub recovered_live: u64,
+}
+
+/// How far the search for overdue commitments is; see [`auto_ship`](super::auto_ship).
+#[derive(Debug, Default)]
+pub(crate) struct ShipRound {
+    /// The next segment of the table of holds.
+    pub next: usize,
+    /// Segments searched in this opening, and segments skipped because time ran ahead.
+    pub passed: u128,
 }
 
 /// Shards of an engine on this machine: about as many as threads can run at once.
@@ -69,19 +75,19 @@ pub(crate) fn shards() -> usize {
     thread::available_parallelism().map_or(1, usize::from).next_power_of_two().min(SHARDS_MAX)
 }
 
-/// The calling thread's number: threads spread over shards by it.
+/// The calling thread's number, by which threads are spread over shards and cells.
 #[inline]
-pub(crate) fn home() -> usize {
+pub(crate) fn thread_number() -> usize {
     #[cfg(all(test, not(stockhold_loom)))]
     if let Some(client) = crate::proofs::simulation::steered() {
         return client;
     }
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     thread_local! {
-        // Relaxed: a number, nothing more.
-        static HOME: usize = NEXT.fetch_add(1, Ordering::Relaxed);
+        // Relaxed: only the number matters, it publishes nothing.
+        static NUMBER: usize = NEXT.fetch_add(1, Ordering::Relaxed);
     }
-    HOME.try_with(|home| *home).unwrap_or(0)
+    NUMBER.try_with(|number| *number).unwrap_or(0)
 }
 
 impl Core {
@@ -90,16 +96,21 @@ impl Core {
         self.time.now().max(self.opened_at)
     }
 
-    /// Keeps engine time for the next opening. Not once the log has ended: the directory may be another's then.
-    pub(crate) fn keep_time(&self) {
+    /// Saves engine time for the next opening, unless the log has ended: another engine may have the directory then.
+    pub(crate) fn save_time(&self) {
         if self.stopped().is_ok() {
             self.time.keep();
         }
     }
 
-    /// `now` as records have it.
-    pub(crate) fn at(&self, now: Timestamp) -> u64 {
+    /// A moment as records have it: milliseconds since the opening.
+    pub(crate) fn record_time(&self, now: Timestamp) -> u64 {
         now.0.saturating_sub(self.opened_at.0)
+    }
+
+    /// The public stock key with an index.
+    pub(crate) fn stock_key(&self, index: u32) -> StockKey {
+        StockKey { index, tag: self.answers.tag }
     }
 
     #[inline]
@@ -110,18 +121,18 @@ impl Core {
         self.book.get(key.index).ok_or(SharedError::ForeignKey)
     }
 
-    /// Where this thread does its part of a key's work.
+    /// The cells of a key that the calling thread uses first.
     #[inline]
     pub(crate) fn lane(&self, key: u32) -> Lane<'_> {
-        self.book.lane(home(), key)
+        self.book.lane(thread_number(), key)
     }
 
     #[inline]
     pub(crate) fn count(&self, count: Count) {
-        self.tally.add(home(), count);
+        self.tally.add(thread_number(), count);
     }
 
-    /// Counts and returns a `Busy`.
+    /// Counts a `Busy`, and returns it as an error.
     pub(crate) fn busy(&self, busy: Busy) -> SharedError {
         self.count(match busy {
             Busy::Pending => Count::BusyPending,
@@ -134,13 +145,13 @@ impl Core {
         SharedError::Busy(busy)
     }
 
-    /// Why the engine takes nothing new, if so.
+    /// An error if the engine takes no new operations: the reason.
     #[inline]
     pub(crate) fn stopped(&self) -> Result<(), Stopped> {
         if self.log.ring.is_closed() { Err(self.log.poison.cause()) } else { Ok(()) }
     }
 
-    /// Room in the log, before anything changes.
+    /// Claims room in the log, before anything changes.
     #[inline]
     pub(crate) fn claim(&self, words: u64, share: Share) -> Result<Claim<'_>, SharedError> {
         self.log.ring.claim(words, share).map_err(|no| match no {
@@ -149,21 +160,27 @@ impl Core {
         })
     }
 
-    /// A record's bytes. It fits: requests are validated first, and the longest record is tested to fit.
+    /// Encodes a record. It fits: requests are validated first, and the longest record is tested to fit.
     pub(crate) fn encode(&self, record: &Record<'_>) -> Result<Encoded, SharedError> {
-        Encoded::new(record).ok_or(TOO_LONG)
+        Encoded::new(record).ok_or(RECORD_TOO_LONG)
     }
 
-    /// The position that an answer rests on that wrote nothing.
+    /// The position that an answer rests on for which nothing was written.
     pub(crate) fn read_position(&self) -> Position {
         Position(self.log.ring.drawn())
     }
 
+    /// Counts a position that was drawn and voided, and wakes the log thread to pass it.
+    pub(crate) fn count_void(&self) {
+        self.log.bell.ring();
+        self.count(Count::Voided);
+    }
+
     // ── op keys ──────────────────────────────────────────────────────────────────────────────────────────────
 
-    /// Decides once for an op key. `decide` gets the op to log, and what it returns is remembered.
+    /// Decides once for an op key. `decide` gets the op to log, and its result is remembered.
     #[inline]
-    pub(crate) fn once<T, E: From<SharedError>>(
+    pub(crate) fn decide_once<T, E: From<SharedError>>(
         &self,
         key: Option<OpKey>,
         content: u64,
@@ -192,33 +209,8 @@ impl Core {
         }
     }
 
-    /// Announces that units will come back.
-    #[inline]
-    pub(crate) fn announce(&self, lines: &[Line]) -> Result<Pledges<'_>, SharedError> {
-        let mut back = Pledges::default();
-        for line in lines {
-            let announced = match self.book.get(line.key) {
-                Some(item) => back
-                    .announce(item.counter, self.lane(line.key), line.units)
-                    .map_err(|PendingFull| self.busy(Busy::Pending)),
-                None => Err(SharedError::ForeignKey),
-            };
-            if let Err(cause) = announced {
-                back.forgo();
-                return Err(cause);
-            }
-        }
-        Ok(back)
-    }
-
-    /// A position was drawn for nothing.
-    pub(crate) fn voided(&self) {
-        self.log.bell.ring();
-        self.count(Count::Voided);
-    }
-
-    /// Forgets op keys past their window, and gathers what is no longer hot.
-    pub(crate) fn tidy(&self, now: Timestamp) {
+    /// Forgets op keys past their window, and gathers split keys that are no longer hot.
+    pub(crate) fn clean_up(&self, now: Timestamp) {
         self.op_keys.forget_if_due(now);
         self.book.cool(now);
     }
@@ -236,6 +228,6 @@ impl Clock for Core {
 }
 
 /// A TTL as records have it.
-pub(crate) fn span(from: Timestamp, to: Timestamp) -> Span {
+pub(crate) fn record_ttl(from: Timestamp, to: Timestamp) -> Span {
     Span::from_millis(to.0.saturating_sub(from.0))
 }

@@ -1,9 +1,10 @@
-//! Time: what is due, and closing it.
+//! Expiry: finds the holds whose deadline has passed, and gives their units back.
 
-use super::core::{Core, SHARDS_MAX, span};
+use super::core::{Core, SHARDS_MAX, record_ttl};
 use super::hold_record::HoldChange;
 use super::lookup::HoldRead;
-use super::transition::{Beaten, HoldTransition, Pledges};
+use super::pledges::Takes;
+use super::transition::{HoldTransition, LostRace};
 use crate::clock::Timestamp;
 use crate::error::{Busy, SharedError};
 use crate::expiry::timers::{Fired, Slots, State, Timers, Turn};
@@ -20,24 +21,24 @@ use crate::types::Position;
 /// reach every branch.
 const IDLE_TURNS_MAX: usize = if cfg!(stockhold_loom) { 1 } else { 64 };
 
-/// What a look at the timers of all shards says.
+/// What the timers of all shards say at one reading.
 pub(crate) enum Horizon {
-    /// Nothing is due, and nothing was being reclaimed, at an instant.
+    /// At one instant nothing was due, and no thread was reclaiming.
     Clean {
-        /// Nor since the look before: nothing was registered, and nobody reclaimed, in between.
+        /// Nor since the earlier reading: nothing was registered and nothing reclaimed in between.
         same: bool,
     },
-    /// This shard has something due.
+    /// This shard has a hold that is due.
     Due(usize),
-    /// Somebody is reclaiming.
+    /// Another thread is reclaiming.
     Turning,
 }
 
-/// The timers' states at one look.
-pub(crate) struct Snapshot([State; SHARDS_MAX]);
+/// The states of the timers of all shards, read once.
+pub(crate) struct TimerStates([State; SHARDS_MAX]);
 
 impl Core {
-    /// Closes a hold whose deadline has passed at `now`; `Ok(None)` if that is not how it is.
+    /// Expires a hold whose deadline has passed at `now`; `Ok(None)` if it is not such a hold.
     pub(crate) fn expire(
         &self,
         slot: &Slot,
@@ -46,7 +47,7 @@ impl Core {
     ) -> Result<Option<Position>, SharedError> {
         loop {
             let hold = match self.try_read(slot, place.generation) {
-                HoldRead::Here(hold) => hold,
+                HoldRead::Read(hold) => hold,
                 HoldRead::Gone => return Ok(None),
                 HoldRead::Changing => return Err(self.busy(Busy::Changing)),
             };
@@ -54,16 +55,16 @@ impl Core {
             if hold.lines.iter().any(|line| self.book.get(line.key).is_none()) {
                 return Ok(None);
             }
-            let (is_cart, ttl) = (hold.lines.len() > 1, span(now, now));
-            let told = HoldChange::Expire { lines: hold.lines };
+            let (is_cart, ttl) = (hold.lines.len() > 1, record_ttl(now, now));
+            let change = HoldChange::Expire { lines: hold.lines };
             let mut record = Encoded::empty();
-            let put = told.put(&mut record, is_cart, (self.at(now), place), ttl, None);
-            put.ok_or(SharedError::CartLines(told.back().len()))?;
+            let put = change.put(&mut record, is_cart, (self.record_time(now), place), ttl, None);
+            put.ok_or(SharedError::CartLines(change.returned().len()))?;
             let claim = self.claim(record.words(), Share::Keep)?;
-            let (back, taken) = (self.announce(told.back())?, Pledges::default());
-            let change =
-                HoldTransition { claim, record: &record, slot, from: hold.word, to: next, back, taken };
-            match change.make(|| {}) {
+            let (returns, takes) = (self.announce(change.returned())?, Takes::default());
+            let transition =
+                HoldTransition { claim, record: &record, slot, from: hold.word, to: next, returns, takes };
+            match transition.apply(|| {}) {
                 Ok(end) => {
                     self.log.bell.ring();
                     stall::at(Step::Ended);
@@ -71,37 +72,37 @@ impl Core {
                     self.count(Count::Expired);
                     return Ok(Some(Position(end)));
                 }
-                Err(Beaten) => self.voided(),
+                Err(LostRace) => self.count_void(),
             }
         }
     }
 
-    /// Has the hold in a slot with this number expire at its deadline: before its units are taken.
+    /// Registers the deadline of the hold in a slot with this number, before its units are taken.
     #[inline]
     pub(crate) fn register(&self, number: u32, slot: &Slot, deadline: Timestamp) {
         let (shard, local) = self.holds.locate(number);
         self.timers[shard].register(&slot.timer, local, deadline);
     }
 
-    /// The timers' states, whatever they say.
+    /// Reads the states of all timers.
     #[inline]
-    pub(crate) fn look(&self) -> Snapshot {
-        let mut snapshot = Snapshot([State::default(); SHARDS_MAX]);
-        for (timers, state) in self.timers.iter().zip(&mut snapshot.0) {
+    pub(crate) fn timer_states(&self) -> TimerStates {
+        let mut states = TimerStates([State::default(); SHARDS_MAX]);
+        for (timers, state) in self.timers.iter().zip(&mut states.0) {
             *state = timers.state();
         }
-        snapshot
+        states
     }
 
-    /// Whether everything due at `now` was reclaimed.
+    /// Whether no hold is due at `now`, and none is being reclaimed.
     #[inline]
-    pub(crate) fn is_fresh(&self, now: Timestamp) -> bool {
+    pub(crate) fn is_nothing_due(&self, now: Timestamp) -> bool {
         self.timers.iter().map(Timers::state).all(|state| !state.is_turning() && !state.is_due(now))
     }
 
-    /// Whether anything is due, in any shard, now. The clock is asked last, and only if anything will ever be due.
+    /// Whether a hold is due in any shard. Reads the clock last, and only if a hold will ever be due.
     #[inline]
-    pub(crate) fn horizon(&self, before: Option<&Snapshot>, now: impl FnOnce() -> Timestamp) -> Horizon {
+    pub(crate) fn horizon(&self, before: Option<&TimerStates>, now: impl FnOnce() -> Timestamp) -> Horizon {
         let (mut same, mut earliest_ms, mut earliest_shard) = (true, u64::MAX, 0);
         for (shard, timers) in self.timers.iter().enumerate() {
             let state = timers.state();
@@ -124,11 +125,12 @@ impl Core {
         self.timers[shard].turn(&ShardSlots { core: self, shard }, now)
     }
 
-    /// Expires all that is due at `now`, a batch at a time; how many. What somebody else reclaims is left to them.
+    /// Expires all holds that are due at `now`, a batch at a time; returns how many. A shard that another thread is
+    /// reclaiming is left to it.
     pub(crate) fn sweep(&self, now: Timestamp) -> usize {
         let mut expired = 0;
         for shard in 0..self.timers.len() {
-            // Turns without progress: what is due cannot be closed yet.
+            // Turns without progress: what is due cannot be expired yet.
             let mut idle = 0;
             while idle < IDLE_TURNS_MAX
                 && self.timers[shard].state().is_due(now)
@@ -176,8 +178,8 @@ impl Slots for ShardSlots<'_> {
             let word = item.word();
             let generation = item.facts().generation;
             match decide(word, now, Event::Expire) {
-                // Its units may be taken and its position not drawn, or another is changing it: it cannot be closed
-                // yet, nor forgotten.
+                // Its units may be taken and its position not drawn, or another thread is changing it: it can neither be
+                // expired yet nor forgotten.
                 Err(No::Phase(Phase::Reserving | Phase::Changing)) | Err(No::NotDue) => {
                     return Fired::Later(word.deadline());
                 }
@@ -186,9 +188,9 @@ impl Slots for ShardSlots<'_> {
             }
             match self.core.expire(item, HoldPlace { slot, generation }, now) {
                 Ok(Some(_)) => return Fired::Expired,
-                // A key that is not there, which no log of ours names, has no units.
+                // Its key is not in the book, which no log of ours can cause: it has no units to give back.
                 Ok(None) if item.word() == word => return Fired::Dead,
-                Ok(None) => {} // it changed under us: look again
+                Ok(None) => {} // another thread changed it: read it again
                 Err(_) => return Fired::Later(word.deadline()),
             }
         }

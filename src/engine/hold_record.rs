@@ -1,4 +1,4 @@
-//! What the log is told of a hold, and what that does to stock.
+//! What happens to a hold, as a record of the log, and what of it comes back on sale.
 
 use crate::hold::lines::{Line, Lines};
 use crate::log::lines::pack;
@@ -18,8 +18,8 @@ pub(crate) enum HoldChange {
 }
 
 impl HoldChange {
-    /// What comes back on sale.
-    pub(crate) fn back(&self) -> &[Line] {
+    /// The lines that come back on sale.
+    pub(crate) fn returned(&self) -> &[Line] {
         match self {
             HoldChange::Confirm { returned, .. } => returned,
             HoldChange::Release { lines } | HoldChange::Expire { lines } | HoldChange::Cancel { lines } => {
@@ -29,8 +29,8 @@ impl HoldChange {
         }
     }
 
-    /// Puts the record together, for a hold of one line (`is_cart` = false) or of several. `None` if it does not fit,
-    /// which no validated request can cause.
+    /// Encodes the record, for a hold of one line (`is_cart` = false) or of several. `None` if it does not fit, which no
+    /// validated request can cause.
     #[inline]
     pub(crate) fn put(
         &self,
@@ -40,7 +40,7 @@ impl HoldChange {
         ttl: Span,
         op: Option<Op>,
     ) -> Option<()> {
-        // A hold of one line has one here, or none where nothing comes back.
+        // Of a hold of one line: that line, or none where nothing comes back.
         let one = |lines: &Lines| lines.first().map_or((0, 0), |line| (line.key, line.units));
         match self {
             HoldChange::Extend => record.put(&Record::Extend { at, place, ttl, op }),

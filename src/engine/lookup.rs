@@ -1,4 +1,4 @@
-//! From an id to a hold, as it is: word, fields and lines of one moment.
+//! From an id to a hold: its word, fields and lines, all read at one moment.
 
 use super::core::Core;
 use crate::clock::Timestamp;
@@ -11,7 +11,7 @@ use crate::log::record::HoldPlace;
 use crate::sync::{Patience, spin_loop, yield_now};
 use crate::types::HoldId;
 
-/// A hold as it was at one moment; a change looks again.
+/// A hold as it was at one moment. A change reads it again.
 #[derive(Clone, Debug)]
 pub(crate) struct Hold {
     pub word: Word,
@@ -21,19 +21,19 @@ pub(crate) struct Hold {
 }
 
 impl Hold {
-    /// It is live, and its deadline has passed.
+    /// Whether it is live and its deadline has passed.
     pub(crate) fn is_due(&self, now: Timestamp) -> bool {
         self.word.phase().is_live() && self.word.deadline() <= now
     }
 }
 
-/// What a look at a slot finds.
+/// The result of one reading of a slot.
 #[derive(Debug)]
 pub(crate) enum HoldRead {
-    Here(Hold),
-    /// Somebody is changing it in more than one step.
+    Read(Hold),
+    /// Another thread is changing it in more than one step.
     Changing,
-    /// The slot has no such hold, or no more.
+    /// The slot does not have the hold, or no longer.
     Gone,
 }
 
@@ -62,7 +62,7 @@ impl From<NotFound> for LookupError {
 }
 
 impl Core {
-    /// Whether the slot still has the hold that was named, and what it is.
+    /// Reads the hold with this generation, if the slot still has it.
     #[inline]
     pub(crate) fn try_read(&self, slot: &Slot, generation: u32) -> HoldRead {
         loop {
@@ -77,21 +77,21 @@ impl Core {
                     return HoldRead::Gone;
                 }
                 if let Some(lines) = self.holds.lines(slot, word, &facts) {
-                    return HoldRead::Here(Hold { word, facts, lines });
+                    return HoldRead::Read(Hold { word, facts, lines });
                 }
             }
-            spin_loop(); // another made it another hold, or changed it, in between
+            spin_loop(); // another thread changed the slot in between
         }
     }
 
-    /// The hold that a slot has, whichever it is. For queries: waits while somebody is changing it.
+    /// Reads the hold that a slot has, whichever it is. For queries: waits while another thread is changing it.
     pub(crate) fn read_any(&self, slot: &Slot) -> Option<Hold> {
         loop {
             let (word, facts) = (slot.word(), slot.facts());
             let changing = [word, facts.word].iter().any(|word| word.phase() == Phase::Changing);
             if !changing && word.tag() == facts.word.tag() {
                 match self.try_read(slot, facts.generation) {
-                    HoldRead::Here(hold) => return Some(hold),
+                    HoldRead::Read(hold) => return Some(hold),
                     HoldRead::Gone => return None,
                     HoldRead::Changing => {}
                 }
@@ -100,13 +100,13 @@ impl Core {
         }
     }
 
-    /// Likewise, with patience; `None` if it is gone.
+    /// Reads the hold with this generation, with patience while it is being changed; `None` if the slot does not have it.
     #[inline]
     pub(crate) fn read(&self, slot: &Slot, generation: u32) -> Result<Option<Hold>, SharedError> {
         let mut patience = Patience::new();
         loop {
             match self.try_read(slot, generation) {
-                HoldRead::Here(hold) => return Ok(Some(hold)),
+                HoldRead::Read(hold) => return Ok(Some(hold)),
                 HoldRead::Gone => return Ok(None),
                 HoldRead::Changing if patience.spin_once() => {}
                 HoldRead::Changing => return Err(self.busy(Busy::Changing)),
@@ -114,7 +114,7 @@ impl Core {
         }
     }
 
-    /// The hold that an id names.
+    /// Finds the hold that an id names.
     #[inline]
     pub(crate) fn find(&self, id: HoldId) -> Result<FoundHold<'_>, NotFound> {
         let unknown = NotFound::Lookup(LookupError::Unknown);
@@ -125,7 +125,7 @@ impl Core {
                 Ok(FoundHold { slot, place, hold })
             }
             Some(_) => Err(unknown),
-            // A slot that was taken and given up again is free at the generation of the hold before.
+            // A slot that was allocated and discarded is free, at the generation of the hold before.
             None if slot.facts().generation >= place.generation && self.answers.ids.is_ours(id) => {
                 Err(NotFound::Lookup(LookupError::Forgotten))
             }

@@ -1,4 +1,4 @@
-//! From a directory, or from nothing, to an engine.
+//! Opens an engine: on a directory, or in memory.
 
 use std::fmt;
 use std::path::Path;
@@ -8,8 +8,6 @@ use std::time::Duration;
 use super::core::{Core, shards};
 use super::rebuild::Rebuilt;
 use super::replay_target::ReplayTarget;
-use super::threads::Threads;
-use super::{Engine, Inner};
 use crate::checkpoint::files::Files;
 use crate::checkpoint::manifest_set::ManifestSet;
 use crate::checkpoint::thread::Checkpointer;
@@ -25,11 +23,11 @@ use crate::log::writer::LogShared;
 use crate::metrics::Tally;
 use crate::types::Position;
 
-/// What opening found and did.
+/// What an opening found and did.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
 pub struct OpenReport {
-    /// There was nothing before.
+    /// The directory is new.
     pub created: bool,
     /// The directory's identity; random for an engine in memory.
     pub directory_id: u128,
@@ -41,15 +39,15 @@ pub struct OpenReport {
     pub holds_live: u64,
     /// Op keys remembered.
     pub op_keys: u64,
-    /// Where the log ended.
+    /// The position at which the log ended.
     pub end: Position,
-    /// Bytes of an unacknowledged group that a crash had torn, cut off.
+    /// Bytes that were cut off: an unacknowledged group that a crash had torn.
     pub cut_bytes: u64,
     /// Bytes of the log written and synced again, because the last close was not an orderly one.
     pub rewritten_bytes: u64,
-    /// Where the checkpoint ends that the opening went on from; `None` if it read the log from its beginning.
+    /// The position of the checkpoint that the opening started from; `None` if it read the log from its beginning.
     pub checkpoint: Option<Position>,
-    /// Newer checkpoints that were damaged, and why: an older one and more of the log took their place.
+    /// Newer checkpoints that were damaged, and why: an older one and more of the log were read instead.
     pub checkpoints_rejected: Vec<String>,
     /// Files of unfinished or outdated checkpoints that were removed.
     pub leftovers_removed: u64,
@@ -91,18 +89,18 @@ impl fmt::Display for OpenReport {
     }
 }
 
-pub(crate) fn in_memory(config: Config) -> Result<Engine, OpenError> {
+pub(super) fn in_memory(config: Config) -> Result<Assembled, OpenError> {
     let (id, secret) = (rand::random(), rand::random());
-    let recovered = ReplayTarget::nothing(&config, &Identity { id, secret, segment_bytes: 0 });
+    let recovered = ReplayTarget::empty(&config, &Identity { id, secret, segment_bytes: 0 });
     let report = LogReport { created: true, ..LogReport::default() };
-    assemble(config, None, &report, id, recovered)?.start()
+    assemble(config, None, &report, id, recovered)
 }
 
-pub(crate) fn on_disk(directory: &Path, config: Config) -> Result<Engine, OpenError> {
-    on_log(config, |into| OpenLog::open(directory, into))?.start()
+pub(super) fn on_disk(directory: &Path, config: Config) -> Result<Assembled, OpenError> {
+    on_log(config, |into| OpenLog::open(directory, into))
 }
 
-/// An engine on a log that `open` replays.
+/// An engine on a log that `open` opens and replays.
 pub(super) fn on_log(
     config: Config,
     open: impl FnOnce(&mut dyn Replay) -> Result<(OpenLog, LogReport), LogError>,
@@ -120,18 +118,17 @@ pub(crate) fn on_log_and_files(
     recovered.files = files;
     let opened = open(&mut recovered);
     let (log, report) = opened.map_err(|error| recovered.explain(error))?;
-    recovered.removed = recovered.tidy()?;
+    recovered.removed = recovered.remove_leftovers()?;
     let id = log.directory.identity.id;
     assemble(config, Some(log), &report, id, recovered)
 }
 
-/// Puts a state back as an opening does, and expires what is due: the books must say what the state does.
+/// Rebuilds a state as an opening does, and expires what is due: the counters must agree with the state.
 #[cfg(fuzzing)]
 pub(crate) fn restore(fold: crate::fold::state::Fold) -> Result<(), OpenError> {
     let clock = crate::clock::ManualClock::new(crate::clock::Timestamp(crate::clock::EPOCH_2020_MS));
     let config = Config::default().clock(clock).ring_bytes(64 << 10).holds_max(1_000).expired_kept(10);
-    let mut recovered =
-        ReplayTarget::nothing(&config, &Identity { id: [0; 16], secret: [0; 16], segment_bytes: 0 });
+    let mut recovered = ReplayTarget::before_replay(&config);
     recovered.fold = fold.clone();
     let core = assemble(config, None, &LogReport::default(), [0; 16], recovered)?.core;
     for (key, level) in fold.levels.iter() {
@@ -142,29 +139,13 @@ pub(crate) fn restore(fold: crate::fold::state::Fold) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// An engine whose threads do not run yet.
+/// An engine whose threads do not run yet, and what the threads need.
 pub(crate) struct Assembled {
     pub core: Arc<Core>,
-    /// `None` keeps nothing.
+    /// `None` in memory.
     pub log: Option<OpenLog>,
     pub manifest_set: Option<ManifestSet>,
     pub report: OpenReport,
-}
-
-impl Assembled {
-    pub(super) fn start(self) -> Result<Engine, OpenError> {
-        let Assembled { core, log, manifest_set, report } = self;
-        let threads = Threads::start(&core, log, manifest_set)?;
-        Ok(Engine { inner: Arc::new(Inner { core, report, threads }) })
-    }
-
-    /// The engine without its threads, whose work is the caller's, and what they would have got.
-    #[cfg(all(test, not(stockhold_loom)))]
-    pub(crate) fn without_threads(self) -> (Engine, Arc<Core>, Option<OpenLog>, Option<ManifestSet>) {
-        let Assembled { core, log, manifest_set, report } = self;
-        let inner = Inner { core: Arc::clone(&core), report, threads: Threads::none(&core) };
-        (Engine { inner: Arc::new(inner) }, core, log, manifest_set)
-    }
 }
 
 fn assemble(
@@ -174,8 +155,9 @@ fn assemble(
     id: [u8; 16],
     recovered: ReplayTarget,
 ) -> Result<Assembled, OpenError> {
-    let ReplayTarget { fold, op_keys, answers, manifest_set, window, began, rejected, removed, .. } =
-        recovered;
+    let ReplayTarget {
+        fold, op_keys, answers, manifest_set, window, replay_start, rejected, removed, ..
+    } = recovered;
     let epoch = log.as_ref().map_or(1, |log| log.epoch);
     let end = log.as_ref().map_or(0, |log| log.tip.end);
     let kept_at = log.as_ref().map(|log| log.directory.layout.clock());
@@ -186,7 +168,7 @@ fn assemble(
 
     op_keys.forget_if_due(opened_at);
 
-    let records = fold.records - began.records;
+    let records = fold.records - replay_start.records;
     let Rebuilt { catalog, book, holds, follower, live: recovered_live, folded } =
         Rebuilt::from(fold, &config, end)?;
     let report = OpenReport {
@@ -199,7 +181,7 @@ fn assemble(
         end: Position(end),
         cut_bytes: found.cut.map_or(0, |cut| cut.bytes),
         rewritten_bytes: found.bytes_rewritten,
-        checkpoint: (began.number > 0).then_some(Position(began.position)),
+        checkpoint: (replay_start.number > 0).then_some(Position(replay_start.position)),
         checkpoints_rejected: rejected,
         leftovers_removed: removed,
         clock_ahead_ms: time.standing().ahead_ms,
@@ -228,7 +210,7 @@ fn assemble(
         op_keys,
         answers,
         follower,
-        round: Default::default(),
+        ship_round: Default::default(),
         checkpointer,
         verifying: Default::default(),
         epoch,

@@ -1,10 +1,10 @@
-//! Questions: they change nothing that was decided, and may wait for the fold.
+//! Queries: they change no decision, and may wait for the fold.
 
 use super::core::Core;
-use super::reserve::{Effort, SoldOut};
+use super::take::retry_until_decided;
 use crate::answer::{BlockingHolds, HoldStatus, Level};
 use crate::clock::Timestamp;
-use crate::error::{Busy, LookupError, SharedError};
+use crate::error::{LookupError, SharedError};
 use crate::hold::slot::Slot;
 use crate::log::record::HoldPlace;
 use crate::metrics::Metrics;
@@ -13,11 +13,11 @@ use crate::types::{HoldId, Position, StockKey};
 impl Core {
     pub(crate) fn level(&self, key: StockKey) -> Result<Level, SharedError> {
         self.item(key)?;
-        // What anybody was answered before this call lies below what is drawn now. After a failure of the log the
-        // fold stays where it is, and the level says where.
+        // Every earlier answer rests on a position below what is drawn now. After a failure of the log the fold stays
+        // where it is, and the level says where.
         self.follower.position.wait(self.log.ring.drawn());
         let written = self.follower.level(key.index);
-        // The key is ours, so that its declaration was drawn; it was not written before the log failed.
+        // The key is ours, so its declaration was drawn; if the fold lacks it, the log failed before it was written.
         let (level, position) = written.ok_or_else(|| SharedError::Stopped(self.log.poison.cause()))?;
         Ok(Level {
             on_hand: level.on_hand,
@@ -30,22 +30,14 @@ impl Core {
         })
     }
 
-    /// Exactly what is on sale, at one instant: with nothing due, and nothing on its way back.
-    pub(crate) fn exactly(&self, key: StockKey) -> Result<i64, SharedError> {
+    /// What is on sale at one instant, with no hold due and nothing pending.
+    pub(crate) fn available_exactly(&self, key: StockKey) -> Result<i64, SharedError> {
         let item = self.item(key)?;
-        let mut effort = Effort::new();
-        loop {
-            let before = self.look();
+        retry_until_decided(|effort| {
+            let before = self.timer_states();
             let reading = item.counter.exactly(self.lane(key.index));
-            if reading.pending {
-                self.again(&mut effort, Busy::Pending)?;
-                continue;
-            }
-            match self.nothing_due(&before, reading.available, self, &mut effort)? {
-                SoldOut::Yes { available } => return Ok(available),
-                SoldOut::Retry => {}
-            }
-        }
+            self.settled(&before, reading, self, effort)
+        })
     }
 
     pub(crate) fn status(&self, id: HoldId, now: Timestamp) -> Result<HoldStatus, LookupError> {
@@ -53,26 +45,26 @@ impl Core {
         self.status_of(found.slot, found.place, now)?.ok_or(LookupError::Forgotten)
     }
 
-    /// A hold as it is, closed first if its deadline has passed.
+    /// The status of a hold, which is expired first if its deadline has passed.
     fn status_of(
         &self,
         slot: &Slot,
         place: HoldPlace,
         now: Timestamp,
     ) -> Result<Option<HoldStatus>, LookupError> {
-        let look = || self.read(slot, place.generation).map_err(|_| LookupError::Changing);
-        let Some(mut hold) = look()? else { return Ok(None) };
+        let read = || self.read(slot, place.generation).map_err(|_| LookupError::Changing);
+        let Some(mut hold) = read()? else { return Ok(None) };
         if hold.is_due(now) {
             // Should the log be full or closed, the hold is shown as it is, with the deadline that has passed.
             let _ = self.expire(slot, place, now);
-            match look()? {
-                Some(closed) => hold = closed,
+            match read()? {
+                Some(expired) => hold = expired,
                 None => return Ok(None),
             }
         }
         let reference = self.holds.reference(place.slot, &hold.facts);
-        // The reference is the hold's only if it still is the one.
-        if look()?.is_none() {
+        // The reference that was read is this hold's only if the slot still has the hold.
+        if read()?.is_none() {
             return Ok(None);
         }
         let Some(state) = hold.word.phase().public() else { return Ok(None) };
@@ -115,14 +107,14 @@ impl Core {
         let live = self.holds.slots().filter_map(|(_, slot)| {
             let hold = self.read_any(slot)?;
             let units = hold.lines.of(key.index);
-            let blocking_holds = hold.word.phase().is_live() && !hold.is_due(now) && units > 0;
-            blocking_holds.then_some((i64::from(units), hold.word.deadline()))
+            let blocks = hold.word.phase().is_live() && !hold.is_due(now) && units > 0;
+            blocks.then_some((i64::from(units), hold.word.deadline()))
         });
         let nothing = BlockingHolds { held: 0, earliest_deadline: None };
-        Ok(live.fold(nothing, |way, (quantity, deadline)| BlockingHolds {
-            held: way.held + quantity,
+        Ok(live.fold(nothing, |sum, (quantity, deadline)| BlockingHolds {
+            held: sum.held + quantity,
             earliest_deadline: Some(
-                way.earliest_deadline.map_or(deadline, |earliest| earliest.min(deadline)),
+                sum.earliest_deadline.map_or(deadline, |earliest| earliest.min(deadline)),
             ),
         }))
     }

@@ -1,4 +1,4 @@
-//! Putting back what a log and its checkpoint say: from the fold's state to the one that sells.
+//! Rebuilds the state that sells from the state of the fold.
 
 use super::core::{Core, shards};
 use crate::clock::Timestamp;
@@ -17,27 +17,27 @@ use crate::stock::book::{Book, Gate, Stock};
 use crate::stock::catalog::Catalog;
 use crate::stock::names::Names;
 
-/// With fewer stock keys or records of holds a second thread costs more than it brings, and the simulation, which is to
-/// run alike every time, has none.
-const MANY: usize = 1 << 16;
+/// From so many stock keys and records of holds a second thread is worth its cost. The simulation, which must run alike
+/// every time, has fewer.
+const PARALLEL_MIN: usize = 1 << 16;
 
-/// Everything of an engine that the log says.
+/// The parts of an engine that follow from the log.
 pub(super) struct Rebuilt {
     pub catalog: Catalog,
     pub book: Book,
     pub holds: HoldTable,
     pub follower: Follower,
-    /// Live holds.
+    /// The number of live holds.
     pub live: u64,
-    /// What was put back.
+    /// The holds that were rebuilt.
     pub folded: Holds,
 }
 
 impl Rebuilt {
-    /// From a state that ends at `end`. An error says what of it cannot be.
+    /// Rebuilds from a state that ends at `end`. An error says what in it is impossible.
     pub(super) fn from(fold: Fold, config: &Config, end: u64) -> Result<Rebuilt, OpenError> {
         let Fold { names, levels, holds: folded, .. } = fold;
-        let is_worth_it = names.len() + folded.len_max() >= MANY;
+        let is_worth_it = names.len() + folded.len_max() >= PARALLEL_MIN;
         let ((holds, references), of_keys) =
             join(is_worth_it, || (table(&folded, config), references(&folded)), || keys(names, &levels));
         let (catalog, book) = of_keys.map_err(|problem| OpenError::Damaged {
@@ -49,7 +49,7 @@ impl Rebuilt {
         Ok(Rebuilt { catalog, book, holds, follower, live, folded })
     }
 
-    /// Has all live holds expire in time.
+    /// Registers the deadlines of all live holds.
     pub(super) fn start_timers(folded: &Holds, core: &Core) {
         for (number, hold) in folded.iter().filter(|(_, hold)| hold.word.phase().is_live()) {
             let slot = core.holds.slot(number);
@@ -76,7 +76,7 @@ fn keys(names: Names, levels: &Levels) -> Result<(Catalog, Book), String> {
 }
 
 fn table(folded: &Holds, config: &Config) -> HoldTable {
-    // A log that was written with more holds than are allowed now is opened all the same.
+    // A log with more holds than the configuration allows is opened all the same.
     let highest = folded.iter().last().map_or(0, |(slot, _)| slot.saturating_add(1));
     // Only carts that are not over have lines of their own.
     let carts = folded.values().filter(|hold| hold.lines.len() > 1 && !hold.word.phase().is_over());

@@ -1,4 +1,4 @@
-//! What an opening finds: the newest checkpoint that is whole, and behind it the log.
+//! What an opening replays into: the newest undamaged checkpoint first, then the log behind it.
 
 use std::sync::Arc;
 
@@ -22,17 +22,17 @@ use crate::log::scan::{FoundChunk, Tip};
 use crate::log::verdict::Start;
 use crate::types::{OpKey, Position};
 
-/// What the opening went on from.
+/// The checkpoint that the opening started from.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct ReplayStart {
-    /// Of the checkpoint; 0 = none.
+    /// 0 = none.
     pub number: u64,
     pub position: u64,
-    /// Records before.
+    /// Records before it.
     pub records: u64,
 }
 
-/// See the module.
+/// The state of an opening while it replays.
 pub(super) struct ReplayTarget {
     pub fold: Fold,
     pub op_keys: OpKeys,
@@ -41,21 +41,21 @@ pub(super) struct ReplayTarget {
     pub manifest_set: Option<ManifestSet>,
     /// The log behind the newest checkpoint.
     pub window: Window,
-    /// There was too much of it to gather: it is read once more, when it is durable.
+    /// The log behind the checkpoint was too long to keep in `window`: it is read once more, when it is durable.
     is_long: bool,
-    pub began: ReplayStart,
+    pub replay_start: ReplayStart,
     /// Checkpoints that were damaged, and why.
     pub rejected: Vec<String>,
-    /// Leftovers.
+    /// Leftover files that were removed.
     pub removed: u64,
     config: Config,
-    /// Of the checkpoints; `None` = the folder in the directory.
+    /// The files of the checkpoints; `None` = the folder in the directory.
     pub files: Option<Arc<dyn Files>>,
 }
 
 impl ReplayTarget {
-    /// What there is before anything was.
-    pub(super) fn nothing(config: &Config, identity: &Identity) -> Self {
+    /// The state of a new engine.
+    pub(super) fn empty(config: &Config, identity: &Identity) -> Self {
         ReplayTarget {
             fold: Fold::default(),
             op_keys: op_keys(config),
@@ -63,7 +63,7 @@ impl ReplayTarget {
             manifest_set: None,
             window: Window::default(),
             is_long: false,
-            began: ReplayStart::default(),
+            replay_start: ReplayStart::default(),
             rejected: Vec::new(),
             removed: 0,
             config: config.clone(),
@@ -71,12 +71,12 @@ impl ReplayTarget {
         }
     }
 
-    /// To be replayed into. The identity is known once the directory is ours.
+    /// The state before a replay. The identity is known once the directory is locked.
     pub(super) fn before_replay(config: &Config) -> Self {
-        Self::nothing(config, &Identity { id: [0; 16], secret: [0; 16], segment_bytes: 0 })
+        Self::empty(config, &Identity { id: [0; 16], secret: [0; 16], segment_bytes: 0 })
     }
 
-    /// The error of the opening, with what of it the checkpoints are to blame for.
+    /// The error of the opening, with the damaged checkpoints if there are any.
     pub(super) fn explain(&self, error: LogError) -> OpenError {
         match OpenError::from(error) {
             OpenError::Damaged { readable, message } if !self.rejected.is_empty() => {
@@ -88,8 +88,8 @@ impl ReplayTarget {
         }
     }
 
-    /// Removes what no checkpoint needs. Only once the opening has come to its end.
-    pub(super) fn tidy(&self) -> Result<u64, OpenError> {
+    /// Removes files that no checkpoint needs. Only when nothing else of the opening can fail because of them.
+    pub(super) fn remove_leftovers(&self) -> Result<u64, OpenError> {
         let tidied = self.manifest_set.as_ref().map_or(Ok(0), ManifestSet::tidy);
         tidied.map_err(|error| LogError::from(error).into())
     }
@@ -116,7 +116,7 @@ impl ReplayTarget {
         WINDOWS_MAX * self.config.checkpoint_bytes
     }
 
-    /// Makes a checkpoint of the window, all of which is durable.
+    /// Makes a checkpoint of the window, which must be durable.
     fn catch_up(&mut self) -> Result<(), RunError> {
         let Some(manifest_set) = &mut self.manifest_set else { return Ok(()) };
         manifest_set.write(&self.window, &Retention::of(&self.config), &|| false, |_| true)?;
@@ -137,12 +137,12 @@ impl Replay for ReplayTarget {
             None => *op_keys = self::op_keys(config),
         })?;
         let (mut loaded, mut start) = (Loaded::default(), Start::default());
-        if let Some((manifest, whole)) = newest {
+        if let Some((manifest, state)) = newest {
             let frontier = &manifest.frontier;
             let (number, position, records) = (manifest.number, frontier.position, frontier.records);
-            self.began = ReplayStart { number, position, records };
+            self.replay_start = ReplayStart { number, position, records };
             start = Start { tip: frontier.tip(), epoch: frontier.epoch, keep: manifest_set.older_tip() };
-            loaded = whole;
+            loaded = state;
         }
         self.fold = loaded.fold;
         manifest_set.start_from(loaded.openings);

@@ -1,18 +1,17 @@
-//! Which of a hold's lines a caller names.
+//! The part of a hold that a request names.
 
 use super::core::Core;
-use super::reserve::quantity;
-use crate::error::{QuantityError, SharedError};
-use crate::fault::{Fault, planted};
+use super::validate::quantity;
+use crate::error::SharedError;
 use crate::hold::lines::{Line, Lines};
 use crate::log::lines::join_lines;
 use crate::request::CartLine;
-use crate::types::{LINES_MAX, QUANTITY_MAX, StockKey};
+use crate::types::StockKey;
 
-/// What a caller names of a hold.
+/// The part of a hold that a request names.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Selection<'a> {
-    FullState,
+    All,
     Quantity(u32),
     Lines(&'a [CartLine]),
 }
@@ -20,7 +19,7 @@ pub(crate) enum Selection<'a> {
 /// Why the hold has no such part.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum NoSelection {
-    TooMany { asked: u32, there: u32 },
+    TooMany { asked: u32, held: u32 },
     NotHeld(StockKey),
     NameLines { lines: usize },
     WholeOnly { held: u32 },
@@ -35,37 +34,8 @@ impl<C: Into<SharedError>> From<C> for NoSelection {
 }
 
 impl Core {
-    /// Lines in the order of their keys, those on one key added up.
-    pub(crate) fn lines(&self, named: &[CartLine]) -> Result<Lines, SharedError> {
-        if named.is_empty() || named.len() > LINES_MAX {
-            return Err(SharedError::CartLines(named.len()));
-        }
-        let mut lines = Vec::with_capacity(named.len());
-        for line in named {
-            self.item(line.key)?;
-            lines.push(Line { key: line.key.index, units: quantity(line.quantity)? });
-        }
-        let sum: i64 = lines.iter().map(|line: &Line| i64::from(line.units)).sum();
-        if sum > QUANTITY_MAX.into() {
-            return Err(QuantityError(sum).into());
-        }
-        lines.sort_unstable_by_key(|line| line.key);
-        lines.dedup_by(|line, first| {
-            let same = line.key == first.key;
-            if same {
-                first.units = if planted(Fault::LinesApart) {
-                    first.units.max(line.units)
-                } else {
-                    first.units + line.units
-                };
-            }
-            same
-        });
-        Ok(Lines::many(lines))
-    }
-
-    /// What a request names, if a hold can have it.
-    pub(crate) fn named<'a>(
+    /// The selection of a request, if any hold could have it.
+    pub(crate) fn select<'a>(
         &self,
         units: Option<u32>,
         lines: Option<&'a [CartLine]>,
@@ -73,19 +43,19 @@ impl Core {
         Ok(match (lines, units) {
             (Some(lines), _) => self.lines(lines).map(|_| Selection::Lines(lines))?,
             (None, Some(units)) => Selection::Quantity(quantity(units)?),
-            (None, None) => Selection::FullState,
+            (None, None) => Selection::All,
         })
     }
 
-    /// The part of `held` that is named.
-    pub(crate) fn part(&self, held: &Lines, named: Selection<'_>) -> Result<Lines, NoSelection> {
-        match named {
-            Selection::FullState => Ok(held.clone()),
+    /// The lines of `held` that are selected.
+    pub(crate) fn selected(&self, held: &Lines, selection: Selection<'_>) -> Result<Lines, NoSelection> {
+        match selection {
+            Selection::All => Ok(held.clone()),
             Selection::Quantity(asked) => {
-                let there = held.units();
+                let units = held.units();
                 match held[..] {
-                    _ if asked > there => Err(NoSelection::TooMany { asked, there }),
-                    _ if asked == there => Ok(held.clone()),
+                    _ if asked > units => Err(NoSelection::TooMany { asked, held: units }),
+                    _ if asked == units => Ok(held.clone()),
                     [Line { key, .. }] => Ok(Lines::one(key, asked)),
                     _ => Err(NoSelection::NameLines { lines: held.len() }),
                 }
@@ -97,16 +67,12 @@ impl Core {
                         return Err(NoSelection::NotHeld(self.stock_key(both.key)));
                     }
                     if both.second > both.first {
-                        return Err(NoSelection::TooMany { asked: both.second, there: both.first });
+                        return Err(NoSelection::TooMany { asked: both.second, held: both.first });
                     }
                 }
                 Ok(named)
             }
         }
-    }
-
-    pub(crate) fn stock_key(&self, index: u32) -> StockKey {
-        StockKey { index, tag: self.answers.tag }
     }
 
     /// Lines as callers name them.

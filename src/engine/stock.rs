@@ -1,10 +1,10 @@
-//! Stock comes and is corrected: declare, receive, adjust, stop, resume.
+//! Stock keys and their stock: declare, receive, adjust, stop, open, resume.
 
 use super::core::Core;
-use super::reserve::{quantity, reference};
+use super::validate::{delta, quantity, reference};
 use crate::answer::Adjusted;
 use crate::clock::{TIME_MAX, Timestamp};
-use crate::error::{Busy, NameError, QuantityError, StockError};
+use crate::error::{Busy, NameError, StockError};
 use crate::fold::answers::adjusted;
 use crate::log::record::{Encoded, Op, Record};
 use crate::log::ring::Share;
@@ -13,10 +13,10 @@ use crate::request::{Adjust, Receive};
 use crate::segments::NoRoom;
 use crate::stall::{self, Step};
 use crate::stock::book::{Gate, Item, Stock};
-use crate::types::{ON_HAND_MAX, Position, QUANTITY_MAX, StockKey};
+use crate::types::{ON_HAND_MAX, Position, StockKey};
 
 impl Core {
-    /// The key of a name, made and logged if it is new. Its record lies before every record that names it.
+    /// The key of a name, made and logged if it is new. Its record lies before every other record with the key.
     pub(crate) fn declare(&self, sku: &str, location: &str) -> Result<StockKey, NameError> {
         let index = self.catalog.declare(sku, location, |key| {
             let record = self.encode(&Record::Declare { key, sku, location })?;
@@ -30,7 +30,7 @@ impl Core {
             self.log.bell.ring();
             Ok(())
         })?;
-        Ok(StockKey { index, tag: self.answers.tag })
+        Ok(self.stock_key(index))
     }
 
     pub(crate) fn receive(
@@ -40,7 +40,7 @@ impl Core {
         op: Option<Op>,
     ) -> Result<(Adjusted, Position), StockError> {
         let item = self.item(request.key)?;
-        let (at, key) = (self.at(now), request.key.index);
+        let (at, key) = (self.record_time(now), request.key.index);
         let (quantity, reference) = (quantity(request.quantity)?, reference(request.reference)?);
         let record = self.encode(&Record::Receive { at, key, quantity, reference, op })?;
         let corrected = self.correct(item, key, quantity.into(), record)?;
@@ -55,18 +55,15 @@ impl Core {
         op: Option<Op>,
     ) -> Result<(Adjusted, Position), StockError> {
         let item = self.item(request.key)?;
-        let Adjust { delta, reason, .. } = request;
-        if delta == 0 || delta.unsigned_abs() > QUANTITY_MAX.into() {
-            return Err(QuantityError(delta).into());
-        }
-        let (at, key, reference) = (self.at(now), request.key.index, reference(request.reference)?);
+        let (delta, reason) = (delta(request.delta)?, request.reason);
+        let (at, key, reference) = (self.record_time(now), request.key.index, reference(request.reference)?);
         let record = self.encode(&Record::Adjust { at, key, delta, reason: reason.into(), reference, op })?;
         let corrected = self.correct(item, key, delta, record)?;
         self.count(Count::Adjusted);
         Ok(corrected)
     }
 
-    /// Changes what is physically there. Given: position first, then counter. Taken: counter first, then position.
+    /// Changes what is on hand. Upwards: position first, then counter. Downwards: counter first, then position.
     fn correct(
         &self,
         item: Item<'_>,
@@ -74,10 +71,10 @@ impl Core {
         delta: i64,
         mut record: Encoded,
     ) -> Result<(Adjusted, Position), StockError> {
-        // A hold past its deadline counts against nobody: not in the shortfall that is reported either.
+        // A hold past its deadline never counts: not in the shortfall that is reported either.
         self.sweep(self.now());
         let lane = self.lane(key);
-        let alone = self.book.lock_key(key);
+        let locked = self.book.lock_key(key);
         let on_hand = item.on_hand();
         let after = on_hand + delta;
         if after > ON_HAND_MAX {
@@ -99,7 +96,7 @@ impl Core {
         record.set_answer(available);
         let position = Position(drawn.end());
         drawn.fill(record.as_bytes());
-        drop(alone);
+        drop(locked);
         self.log.bell.ring();
         Ok((adjusted(available), position))
     }
@@ -107,12 +104,12 @@ impl Core {
     /// Opens or stops the sale of a key, now or at a moment.
     pub(crate) fn switch(&self, key: StockKey, gate: Gate) -> Result<((), Position), StockError> {
         let item = self.item(key)?;
-        // Behind the last time there is, as good as never: the log has no word for it.
+        // A moment beyond the last that the log can express is that one, which is as good as never.
         let gate = match gate {
             Gate::OpensAt(opens_at) => Gate::OpensAt(opens_at.min(TIME_MAX)),
             gate => gate,
         };
-        let (at, key) = (self.at(self.now()), key.index);
+        let (at, key) = (self.record_time(self.now()), key.index);
         let record = self.encode(&match gate {
             Gate::Open => Record::Sale { at, key, stopped: false },
             Gate::Stopped => Record::Sale { at, key, stopped: true },

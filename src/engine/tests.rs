@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::Engine;
-use super::content::Content;
+use super::content::{Content, OpKind};
 use super::open::on_log;
 use crate::answer::{HoldState, Level};
 use crate::clock::{ManualClock, Timestamp};
@@ -63,7 +63,7 @@ fn on_stores(directory: &Path, stores: Arc<dyn Stores>, config: Config) -> Engin
         let report = LogReport { created, end: tip.end, cut: verdict.cut, ..LogReport::default() };
         Ok((OpenLog { store, sidecar, directory: Arc::new(directory), tip, epoch, older }, report))
     };
-    on_log(config, open).unwrap().start().unwrap()
+    Engine::start(on_log(config, open).unwrap()).unwrap()
 }
 
 /// Five units, of which one is held and one sold, both for sure.
@@ -295,7 +295,7 @@ fn an_op_key_that_is_being_decided_is_in_progress() {
     let engine = Engine::in_memory(still(&clock)).unwrap();
     let key = engine.declare("poster", "berlin").unwrap();
     let receive = Receive::units(key, 3).op_key(OpKey(1));
-    let content = Content::of(8).number(0).number(3).bytes(b"").hash();
+    let content = Content::of(OpKind::Receive).number(0).number(3).bytes(b"").hash();
     let Ok(Attempt::Now(deciding)) = engine.inner.core.op_keys.begin(OpKey(1), content, START) else {
         panic!("the key is new")
     };
@@ -326,7 +326,7 @@ fn a_hold_whose_slot_was_taken_and_given_up_is_forgotten_not_unknown() {
         reference: b"",
         epoch: 1,
     };
-    let place = holds.place(super::core::home(), new).unwrap();
+    let place = holds.place(super::core::thread_number(), new).unwrap();
     assert_eq!(engine.status(hold), Err(LookupError::Forgotten));
     holds.discard(place);
     assert_eq!(engine.status(hold), Err(LookupError::Forgotten));

@@ -1,4 +1,4 @@
-//! The engine's threads, from their start to their end.
+//! Starts the engine's threads, and ends them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,7 +17,7 @@ use crate::log::writer::{self, Writer};
 /// Groups that may wait for the fold.
 const FOLD_QUEUE: usize = 64;
 
-/// Log, waking, fold, checkpoints, and the driver of the wheels.
+/// The threads of an engine: log, waking, fold, checkpoints, and the driver of expiry.
 pub(crate) struct Threads {
     running: Mutex<Vec<JoinHandle<()>>>,
     stop: Arc<AtomicBool>,
@@ -55,7 +55,7 @@ impl Threads {
                     if let Some(checkpointer) = &core.checkpointer {
                         checkpointer.run(manifest_set, &core.log);
                     }
-                    drop(locked); // nobody else opens the directory before
+                    drop(locked); // no other engine opens the directory before
                 };
                 threads.running.lock().push(spawn("checkpoint", Box::new(checkpoint))?);
             }
@@ -80,7 +80,7 @@ impl Threads {
         Ok(threads)
     }
 
-    /// None at all.
+    /// An engine without threads.
     #[cfg(all(test, not(stockhold_loom)))]
     pub(super) fn none(core: &Arc<Core>) -> Threads {
         Threads { running: Mutex::default(), stop: Arc::default(), driver: None, core: Arc::clone(core) }
@@ -98,8 +98,8 @@ impl Threads {
         // The lock is held while joining, so that a second shutdown returns only when all have ended.
         let mut running = self.running.lock();
         for thread in running.drain(..) {
-            // The last handle may be dropped by a waker, on a thread of ours, which ends by itself. A panic of the log
-            // thread has poisoned; the others have nothing to lose.
+            // The last handle may be dropped by a waker, on one of these threads, which ends by itself. A panic of the
+            // log thread has poisoned the engine; the other threads have nothing to lose.
             if thread.thread().id() != thread::current().id() {
                 let _ = thread.join();
             }
@@ -107,14 +107,14 @@ impl Threads {
     }
 }
 
-/// The driver: keeps the horizons fresh, forgets old op keys, and ships what nobody does.
+/// The driver: expires what is due, forgets old op keys, ships overdue commitments, and saves the time.
 fn drive(core: &Core, period: Duration, stop: &AtomicBool) {
     while !stop.load(Ordering::Acquire) {
         let now = core.now();
         core.sweep(now);
-        core.tidy(now);
-        core.ship_by_time(now);
-        core.keep_time();
+        core.clean_up(now);
+        core.ship_overdue(now);
+        core.save_time();
         thread::park_timeout(period);
     }
 }

@@ -1,4 +1,4 @@
-//! Draw, swap, fill or void: how a hold changes state.
+//! One change of one hold's word: draw a position, swap the word, then fill the position or void it.
 //!
 //! # Ground rules
 //!
@@ -11,86 +11,23 @@
 //!    and settled or rolled back after it.
 //!
 //! The race to survive: confirm, release and expire of one hold at once. Each draws; one swap wins; the losers
-//! void theirs and un-announce.
+//! void their positions and withdraw what they announced.
 
+use super::core::Core;
+use super::pledges::{Returns, Takes};
+use crate::error::{Busy, SharedError};
 use crate::fault::{Fault, planted};
+use crate::hold::lines::Line;
 use crate::hold::slot::Slot;
 use crate::hold::state::Word;
 use crate::log::record::Encoded;
 use crate::log::ring::Claim;
 use crate::stall::{self, Step};
-use crate::stock::blocks::Lane;
-use crate::stock::counter::{Counter, PendingFull, Pledge, Short};
+use crate::stock::counter::PendingFull;
 
-/// Another transition of the hold was first.
+/// Another transition of the hold won the swap.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Beaten;
-
-/// What is pending on one stock key.
-#[derive(Clone, Copy, Debug)]
-struct Pledged<'c> {
-    counter: &'c Counter,
-    lane: Lane<'c>,
-    units: u32,
-    pledge: Pledge,
-}
-
-/// What is pending on the stock keys of one transition or cart: either give-backs that are announced, or takes that may
-/// roll back. The first key needs no memory.
-#[derive(Debug, Default)]
-#[must_use = "what is pending ends in `give` or `forgo`"]
-pub(crate) struct Pledges<'c> {
-    first: Option<Pledged<'c>>,
-    rest: Vec<Pledged<'c>>,
-}
-
-impl<'c> Pledges<'c> {
-    /// Announces that `units` will come back.
-    #[inline]
-    pub(crate) fn announce(
-        &mut self,
-        counter: &'c Counter,
-        lane: Lane<'c>,
-        units: u32,
-    ) -> Result<(), PendingFull> {
-        let pledge = counter.announce(lane)?;
-        self.push(Pledged { counter, lane, units, pledge });
-        Ok(())
-    }
-
-    /// Takes `units` that may have to go back.
-    pub(crate) fn take(&mut self, counter: &'c Counter, lane: Lane<'c>, units: u32) -> Result<(), Short> {
-        let pledge = counter.take_tentatively(lane, units)?;
-        self.push(Pledged { counter, lane, units, pledge });
-        Ok(())
-    }
-
-    fn push(&mut self, pledged: Pledged<'c>) {
-        if self.first.is_none() {
-            self.first = Some(pledged);
-        } else {
-            self.rest.push(pledged);
-        }
-    }
-
-    /// What was announced comes back; what was taken goes back.
-    #[inline]
-    pub(crate) fn give(self) {
-        for Pledged { counter, lane, units, pledge } in self.first.into_iter().chain(self.rest) {
-            stall::at(Step::Giving);
-            counter.give(lane, pledge, units);
-        }
-    }
-
-    /// What was announced does not come; what was taken stays taken.
-    #[inline]
-    pub(crate) fn forgo(self) {
-        for Pledged { counter, lane, pledge, .. } in self.first.into_iter().chain(self.rest) {
-            stall::at(Step::Settling);
-            counter.forgo(lane, pledge);
-        }
-    }
-}
+pub(crate) struct LostRace;
 
 /// One change of one hold, all prepared.
 pub(crate) struct HoldTransition<'c, 's> {
@@ -99,19 +36,19 @@ pub(crate) struct HoldTransition<'c, 's> {
     pub slot: &'s Slot,
     pub from: Word,
     pub to: Word,
-    /// Announced: it comes back if this happens.
-    pub back: Pledges<'c>,
-    /// Taken tentatively: it goes back if this does not happen.
-    pub taken: Pledges<'c>,
+    /// Completed if the swap wins, else withdrawn.
+    pub returns: Returns<'c>,
+    /// Settled if the swap wins, else rolled back.
+    pub takes: Takes<'c>,
 }
 
 impl HoldTransition<'_, '_> {
-    /// Makes the change, or undoes what was pending for it; the position behind its record. `then` writes what the word
-    /// does not say, and is over before the record can be read.
+    /// Makes the change, or undoes what was pending for it; returns the position behind its record. `write_fields`
+    /// writes what the word cannot say, and has returned before the record can be read.
     #[inline]
-    pub(crate) fn make(mut self, then: impl FnOnce()) -> Result<u64, Beaten> {
+    pub(crate) fn apply(mut self, write_fields: impl FnOnce()) -> Result<u64, LostRace> {
         if planted(Fault::GiveBeforeDraw) {
-            std::mem::take(&mut self.back).give();
+            std::mem::take(&mut self.returns).complete();
         }
         stall::at(Step::Announced);
         let drawn = self.claim.draw(self.record.words());
@@ -125,19 +62,40 @@ impl HoldTransition<'_, '_> {
                 drawn.void();
             }
             if planted(Fault::ReleaseTwice) {
-                self.back.give();
+                self.returns.complete();
             } else {
-                self.back.forgo();
+                self.returns.withdraw();
             }
-            self.taken.give();
-            return Err(Beaten);
+            self.takes.roll_back();
+            return Err(LostRace);
         }
         stall::at(Step::Swapped);
-        then();
+        write_fields();
         drawn.fill(self.record.as_bytes());
         stall::at(Step::ChangeFilled);
-        self.back.give();
-        self.taken.forgo();
+        self.returns.complete();
+        self.takes.settle();
         Ok(end)
+    }
+}
+
+impl Core {
+    /// Announces on every line's counter that its units will come back; on all of them or on none.
+    #[inline]
+    pub(crate) fn announce(&self, lines: &[Line]) -> Result<Returns<'_>, SharedError> {
+        let mut returns = Returns::default();
+        for line in lines {
+            let announced = match self.book.get(line.key) {
+                Some(item) => returns
+                    .announce(item.counter, self.lane(line.key), line.units)
+                    .map_err(|PendingFull| self.busy(Busy::Pending)),
+                None => Err(SharedError::ForeignKey),
+            };
+            if let Err(cause) = announced {
+                returns.withdraw();
+                return Err(cause);
+            }
+        }
+        Ok(returns)
     }
 }

@@ -1,11 +1,11 @@
-//! Verify, while sales go on: does the log on the disk come to what the checkpoints say, and do the counters stand where
-//! the log says.
+//! Verifies a running engine: folds the log on disk from one checkpoint to the next and compares, then compares every
+//! counter with the book.
 
 use std::fmt;
 use std::thread;
 use std::time::Duration;
 
-use super::core::{Core, home};
+use super::core::Core;
 use crate::checkpoint::load::{Loaded, load};
 use crate::checkpoint::manifest::Manifest;
 use crate::checkpoint::thread::Checkpointer;
@@ -21,30 +21,31 @@ use crate::types::{Position, StockKey};
 
 /// Keys whose counters are read while the fold stands still: some microseconds.
 const KEYS_AT_ONCE: usize = 64;
-/// Times a counter is looked at within one standstill, until no position is drawn meanwhile.
-const LOOKS: usize = 64;
-/// How often a key is looked at again that others are just taking from, and how long after.
+/// Times that a counter is read while the fold stands still, until no position is drawn meanwhile.
+const READS: usize = 64;
+/// How often a key that other threads are taking from is compared, and the pause in between.
 const ROUNDS: usize = 200;
-const ROUND: Duration = Duration::from_millis(5);
-/// The store moves its pages while they are read: a chunk may be missed in one reading of its file, or lie elsewhere
-/// after it.
+const ROUND_PAUSE: Duration = Duration::from_millis(5);
+/// How often the files are read: the store moves its pages meanwhile, so one reading may miss a chunk, or find it where it
+/// no longer is.
 const READINGS: usize = 5;
 
 /// What was verified.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
 pub struct Verified {
-    /// The log was folded from here...
+    /// The log was folded from this position.
     pub from: Position,
-    /// ...up to here, and came to what the checkpoint here says. Equal in memory, where there is no log to fold.
+    /// The log was folded up to this position, and agrees with the checkpoint there. Equal to `from` in memory, where there
+    /// is no log to fold.
     pub position: Position,
-    /// Entries folded.
+    /// Entries that were folded.
     pub records: u64,
     /// Holds at the position, remembered ones included.
     pub holds: u64,
-    /// Counters that were equal to the book, each at a position of its own at or behind that one.
+    /// Counters that were equal to the book, each at a position of its own, at or behind `position`.
     pub keys: u64,
-    /// Stock keys that were never left alone for long enough to compare: something was always on its way.
+    /// Stock keys that could not be compared, because some operation on them was always under way.
     pub unsettled: Vec<StockKey>,
 }
 
@@ -76,9 +77,9 @@ impl Core {
     /// Folds the log between the two checkpoints, and compares.
     fn verify_log(&self, checkpointer: &Checkpointer, verified: &mut Verified) -> Result<(), VerifyError> {
         let pinned = checkpointer.pin();
-        let read_whole = |manifest: &Manifest| load(&*pinned.files, manifest, &mut |_| {});
+        let read_state = |manifest: &Manifest| load(&*pinned.files, manifest, &mut |_| {});
         let Some((newest, older)) = pinned.manifests.split_last() else { return Ok(()) };
-        let base = older.last().map_or(Ok(Loaded::default()), read_whole)?;
+        let base = older.last().map_or(Ok(Loaded::default()), read_state)?;
         let from = older.last().map_or(Tip::ORIGIN, |older| older.frontier.tip());
         let stores = self.log.stores().ok_or(CheckpointError::InMemory)?;
         let mut chain = chain(&*stores, from, newest.frontier.tip())?;
@@ -91,7 +92,7 @@ impl Core {
                     verifier.chunk(&found.header, &chunk[HEADER_BYTES..])?;
                     (at, readings) = (at + 1, 1);
                 }
-                // It lies elsewhere by now, and so may those behind it: the same chain, since hashes link it.
+                // The chunk was moved, and so may those behind it: the chain is the same, since hashes link it.
                 Err(LogError::Unreadable { .. }) if readings < READINGS => {
                     chain = self::chain(&*stores, from, newest.frontier.tip())?;
                     readings += 1;
@@ -99,16 +100,16 @@ impl Core {
                 Err(error) => return Err(error.into()),
             }
         }
-        verifier.same_as(&read_whole(newest)?.fold)?;
+        verifier.same_as(&read_state(newest)?.fold)?;
         (verified.from, verified.position) = (Position(from.end), Position(newest.frontier.position));
         verified.records = verifier.fold.records - before;
         verified.holds = verifier.fold.holds.iter().count() as u64;
         Ok(())
     }
 
-    /// Compares each counter with the book at a position at which nothing was under way.
+    /// Compares each counter with the book, at a position at which no operation was under way.
     fn verify_counters(&self, verified: &mut Verified) -> Result<(), VerifyError> {
-        let _alone = self.verifying.lock();
+        let _verifying = self.verifying.lock();
         let keys = self.catalog.len();
         let mut left = Vec::new();
         for first in (0..keys).step_by(KEYS_AT_ONCE) {
@@ -120,7 +121,7 @@ impl Core {
             if left.is_empty() {
                 break;
             }
-            thread::sleep(ROUND);
+            thread::sleep(ROUND_PAUSE);
             let mut again = Vec::new();
             for some in left.chunks(KEYS_AT_ONCE) {
                 self.compare(some, false, verified, &mut again)?;
@@ -136,8 +137,8 @@ impl Core {
         Ok(())
     }
 
-    /// Compares the counters of some keys, each with what it was off by at the last look; those to be looked at again are
-    /// put into `again`.
+    /// Compares the counters of some keys, each given with its difference at the last comparison. Puts the keys to be
+    /// compared once more into `again`.
     fn compare(
         &self,
         keys: &[(u32, Option<i64>)],
@@ -152,21 +153,21 @@ impl Core {
         for (key, off) in keys {
             match probes.iter().find(|probe| probe.key == *key).and_then(off_by) {
                 Some(0) => verified.keys += 1,
-                // What is taken and not yet in the log can only be missing from the counter.
+                // Units that are taken and not yet in the log can only make the counter lower.
                 Some(more) if more > 0 => return Err(self.drift(*key, more).into()),
-                // The same every time, whatever happened meanwhile: those are not on their way.
+                // A difference that stays the same, whatever happens meanwhile, is not of operations under way.
                 now => again.push((*key, if is_first || now == *off { now } else { Some(0) })),
             }
         }
         Ok(())
     }
 
-    /// A counter with nothing on its way back, and the position that was the last drawn all the while.
+    /// A reading of a counter with nothing pending, and the position that was the last drawn all the while.
     fn sample(&self, key: u32) -> Option<CounterSample> {
         let item = self.book.get(key)?;
-        (0..LOOKS).find_map(|_| {
+        (0..READS).find_map(|_| {
             let position = self.log.ring.drawn();
-            let Reading { available, pending } = item.counter.exactly(self.book.lane(home(), key));
+            let Reading { available, pending } = item.counter.exactly(self.lane(key));
             let is_still = !pending && self.log.ring.drawn() == position;
             is_still.then_some(CounterSample { key, position, counter: available, book: None })
         })

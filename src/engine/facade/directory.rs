@@ -1,13 +1,19 @@
-//! Opening and closing, and what is done with the whole directory.
+//! Opening and closing, and operations on the whole directory.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::task::{Poll, Waker};
 
+use super::{Engine, Inner};
 use crate::config::{Config, Durability};
-use crate::engine::{Engine, OpenReport, Verified, open};
+use crate::engine::open::{self, Assembled, OpenReport};
+use crate::engine::threads::Threads;
+use crate::engine::verify::Verified;
 use crate::error::{BackupError, CheckpointError, OpenError, OutcomeUnknown, VerifyError};
 use crate::receipt::Receipt;
 use crate::types::Position;
+#[cfg(all(test, not(stockhold_loom)))]
+use crate::{checkpoint::manifest_set::ManifestSet, engine::core::Core, log::recovery::OpenLog};
 
 /// # Opening and closing
 impl Engine {
@@ -32,7 +38,7 @@ impl Engine {
         if config.durability == Durability::Memory {
             return Err(OpenError::MemoryWithDirectory(directory.as_ref().to_owned()));
         }
-        open::on_disk(directory.as_ref(), config)
+        Engine::start(open::on_disk(directory.as_ref(), config)?)
     }
 
     /// An engine that keeps nothing: whatever [`Config::durability`] says, it is [`Durability::Memory`].
@@ -42,7 +48,23 @@ impl Engine {
     /// A setting that cannot work.
     pub fn in_memory(config: Config) -> Result<Engine, OpenError> {
         config.validate()?;
-        open::in_memory(config.durability(Durability::Memory))
+        Engine::start(open::in_memory(config.durability(Durability::Memory))?)
+    }
+
+    pub(in crate::engine) fn start(assembled: Assembled) -> Result<Engine, OpenError> {
+        let Assembled { core, log, manifest_set, report } = assembled;
+        let threads = Threads::start(&core, log, manifest_set)?;
+        Ok(Engine { inner: Arc::new(Inner { core, report, threads }) })
+    }
+
+    /// The engine without its threads, whose work is the caller's, and what they would have got.
+    #[cfg(all(test, not(stockhold_loom)))]
+    pub(crate) fn without_threads(
+        assembled: Assembled,
+    ) -> (Engine, Arc<Core>, Option<OpenLog>, Option<ManifestSet>) {
+        let Assembled { core, log, manifest_set, report } = assembled;
+        let inner = Inner { core: Arc::clone(&core), report, threads: Threads::none(&core) };
+        (Engine { inner: Arc::new(inner) }, core, log, manifest_set)
     }
 
     /// Makes a checkpoint of everything that was answered before this call, and waits for it; says where it is. The engine

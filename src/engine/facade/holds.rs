@@ -1,9 +1,8 @@
 //! What becomes of a hold.
 
-use super::other;
+use super::{Engine, other};
 use crate::answer::{Confirmed, Extended, Moved};
-use crate::engine::Engine;
-use crate::engine::content::{Content, hold_content};
+use crate::engine::content::{Content, OpKind, hold_content};
 use crate::error::{ConfirmError, HoldError};
 use crate::hold::op_keys::Answer;
 use crate::receipt::Receipt;
@@ -35,7 +34,7 @@ impl Engine {
         let (core, request) = (&self.inner.core, request.into());
         let now = core.now();
         let content = || {
-            Content::of(2)
+            Content::of(OpKind::Confirm)
                 .hold(request.hold)
                 .maybe(request.quantity)
                 .number(u8::from(request.retake))
@@ -44,7 +43,7 @@ impl Engine {
         };
         let content = request.op_key.map_or(0, |_| content());
         let unwrap = |answer| if let Answer::Confirmed(confirmed) = answer { Ok(confirmed) } else { other() };
-        core.once(request.op_key, content, now, Answer::Confirmed, unwrap, |op| {
+        core.decide_once(request.op_key, content, now, Answer::Confirmed, unwrap, |op| {
             core.confirm(request, now, op)
         })
         .map(|confirmed| self.receipt(confirmed))
@@ -58,9 +57,11 @@ impl Engine {
     pub fn release<'a>(&self, request: impl Into<HoldAction<'a>>) -> Result<Receipt<'_, Moved>, HoldError> {
         let (core, request) = (&self.inner.core, request.into());
         let now = core.now();
-        let content = request.op_key.map_or(0, |_| hold_content(core, 3, &request));
-        core.once(request.op_key, content, now, Answer::Moved, moved, |op| core.release(request, now, op))
-            .map(|released| self.receipt(released))
+        let content = request.op_key.map_or(0, |_| hold_content(core, OpKind::Release, &request));
+        core.decide_once(request.op_key, content, now, Answer::Moved, moved, |op| {
+            core.release(request, now, op)
+        })
+        .map(|released| self.receipt(released))
     }
 
     /// A hold gets more time. It never gets less, nor more in all than [`Config::life_max`](crate::Config::life_max); a
@@ -73,8 +74,10 @@ impl Engine {
         let core = &self.inner.core;
         let now = core.now();
         let ttl_ns = request.ttl.as_nanos().min(i128::MAX as u128) as i128;
-        let content = request.op_key.map_or(0, |_| Content::of(4).hold(request.hold).number(ttl_ns).hash());
-        core.once(request.op_key, content, now, Answer::Extended, extended, |op| {
+        let content = request
+            .op_key
+            .map_or(0, |_| Content::of(OpKind::Extend).hold(request.hold).number(ttl_ns).hash());
+        core.decide_once(request.op_key, content, now, Answer::Extended, extended, |op| {
             core.extend(request, now, op)
         })
         .map(|extended| self.receipt(extended))
@@ -92,8 +95,8 @@ impl Engine {
     ) -> Result<Receipt<'_, Extended>, HoldError> {
         let (core, request) = (&self.inner.core, request.into());
         let now = core.now();
-        let content = request.op_key.map_or(0, |_| hold_content(core, 5, &request));
-        core.once(request.op_key, content, now, Answer::Extended, extended, |op| {
+        let content = request.op_key.map_or(0, |_| hold_content(core, OpKind::BeginPayment, &request));
+        core.decide_once(request.op_key, content, now, Answer::Extended, extended, |op| {
             core.begin_payment(request, now, op)
         })
         .map(|extended| self.receipt(extended))
@@ -107,9 +110,11 @@ impl Engine {
     pub fn cancel<'a>(&self, request: impl Into<HoldAction<'a>>) -> Result<Receipt<'_, Moved>, HoldError> {
         let (core, request) = (&self.inner.core, request.into());
         let now = core.now();
-        let content = request.op_key.map_or(0, |_| hold_content(core, 6, &request));
-        core.once(request.op_key, content, now, Answer::Moved, moved, |op| core.cancel(request, now, op))
-            .map(|cancelled| self.receipt(cancelled))
+        let content = request.op_key.map_or(0, |_| hold_content(core, OpKind::Cancel, &request));
+        core.decide_once(request.op_key, content, now, Answer::Moved, moved, |op| {
+            core.cancel(request, now, op)
+        })
+        .map(|cancelled| self.receipt(cancelled))
     }
 
     /// What was confirmed leaves the building, whole or in part. Takes the key's lock of physical movements.
@@ -120,8 +125,8 @@ impl Engine {
     pub fn ship<'a>(&self, request: impl Into<HoldAction<'a>>) -> Result<Receipt<'_, Moved>, HoldError> {
         let (core, request) = (&self.inner.core, request.into());
         let now = core.now();
-        let content = request.op_key.map_or(0, |_| hold_content(core, 7, &request));
-        core.once(request.op_key, content, now, Answer::Moved, moved, |op| core.ship(request, now, op))
+        let content = request.op_key.map_or(0, |_| hold_content(core, OpKind::Ship, &request));
+        core.decide_once(request.op_key, content, now, Answer::Moved, moved, |op| core.ship(request, now, op))
             .map(|shipped| self.receipt(shipped))
     }
 }

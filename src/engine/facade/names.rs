@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::engine::Engine;
+use super::Engine;
 use crate::error::NameError;
 use crate::types::StockKey;
 

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use super::Engine;
 use crate::answer::{BlockingHolds, HoldStatus, Level};
 use crate::clock::Timestamp;
-use crate::engine::Engine;
 use crate::error::{LookupError, StockError};
 use crate::metrics::Metrics;
 use crate::types::{HoldId, StockKey};
@@ -38,7 +38,7 @@ impl Engine {
     ///
     /// `Busy` if units stay on their way back longer than a short spin.
     pub fn available_exactly(&self, key: StockKey) -> Result<i64, StockError> {
-        Ok(self.inner.core.exactly(key)?)
+        Ok(self.inner.core.available_exactly(key)?)
     }
 
     /// The book of a key at one position of the log, at least as new as every answer given before this call.
@@ -90,9 +90,9 @@ impl Engine {
     pub fn sweep(&self) -> usize {
         let core = &self.inner.core;
         let now = core.now();
-        core.tidy(now);
-        core.ship_by_time(now);
-        core.keep_time();
+        core.clean_up(now);
+        core.ship_overdue(now);
+        core.save_time();
         core.sweep(now)
     }
 
@@ -105,7 +105,7 @@ impl Engine {
     pub fn accept_clock(&self) -> Duration {
         let core = &self.inner.core;
         let stepped = core.time.accept();
-        core.keep_time();
+        core.save_time();
         stepped
     }
 

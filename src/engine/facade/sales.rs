@@ -1,9 +1,8 @@
 //! Who gets the units: reserves, and other lines for a hold.
 
-use super::other;
+use super::{Engine, other};
 use crate::answer::{Refusal, RefusalReason, Replaced, Reserved, ReservedCart};
-use crate::engine::Engine;
-use crate::engine::content::Content;
+use crate::engine::content::{Content, OpKind};
 use crate::error::{ReplaceError, ReserveError};
 use crate::hold::op_keys::Answer;
 use crate::log::record::Op;
@@ -27,9 +26,9 @@ impl Engine {
         let core = &self.inner.core;
         let wanted = core.limits(request)?;
         if request.op_key.is_none() {
-            return core.decide(&wanted, None).map(|granted| self.receipt(granted));
+            return core.reserve(&wanted, None).map(|granted| self.receipt(granted));
         }
-        let content = Content::of(1)
+        let content = Content::of(OpKind::Reserve)
             .number(request.key.index)
             .number(request.quantity)
             .span(request.ttl)
@@ -43,7 +42,7 @@ impl Engine {
             (request.op_key, content.hash(), request.remember_refusal),
             Answer::Reserved,
             |answer| if let Answer::Reserved(reserved) = answer { Ok(reserved) } else { Err(answer) },
-            |op| core.decide(&wanted, op),
+            |op| core.reserve(&wanted, op),
         )
     }
 
@@ -61,9 +60,13 @@ impl Engine {
         let core = &self.inner.core;
         let wanted = core.cart_limits(request)?;
         if request.op_key.is_none() {
-            return core.decide_cart(&wanted, None).map(|granted| self.receipt(granted));
+            return core.reserve_cart(&wanted, None).map(|granted| self.receipt(granted));
         }
-        let content = Content::of(10).lines(&wanted.lines).span(request.ttl).bytes(request.reference).hash();
+        let content = Content::of(OpKind::ReserveCart)
+            .lines(&wanted.lines)
+            .span(request.ttl)
+            .bytes(request.reference)
+            .hash();
         self.reserve_once(
             (request.op_key, content, request.remember_refusal),
             Answer::Cart,
@@ -75,7 +78,7 @@ impl Engine {
                 }
                 answer => Err(answer),
             },
-            |op| core.decide_cart(&wanted, op),
+            |op| core.reserve_cart(&wanted, op),
         )
     }
 
@@ -89,7 +92,7 @@ impl Engine {
     ) -> Result<Receipt<'_, T>, ReserveError> {
         let core = &self.inner.core;
         let now = core.now();
-        let decided = core.once(
+        let decided = core.decide_once(
             op_key,
             content,
             now,
@@ -104,7 +107,7 @@ impl Engine {
                 (Err(ReserveError::Refused(refusal)), Some(op))
                     if remember && refusal.reason != RefusalReason::NotOpen =>
                 {
-                    let refusal = core.remember(refusal, now, op)?;
+                    let refusal = core.log_refusal(refusal, now, op)?;
                     Ok((Err(refusal), refusal.position))
                 }
                 (decided, _) => decided.map(|(granted, position)| (Ok(granted), position)),
@@ -142,7 +145,7 @@ impl Engine {
         if requests.iter().any(|request| request.op_key.is_some()) {
             return requests.iter().map(|request| self.reserve(*request)).collect();
         }
-        let decided = self.inner.core.decide_batch(requests);
+        let decided = self.inner.core.reserve_batch(requests);
         decided.into_iter().map(|one| one.map(|granted| self.receipt(granted))).collect()
     }
 
@@ -157,16 +160,18 @@ impl Engine {
         let core = &self.inner.core;
         let now = core.now();
         let content = || {
-            let content = Content::of(11).hold(request.hold);
+            let content = Content::of(OpKind::Replace).hold(request.hold);
             let content = match request.by {
                 ReplaceBy::Quantity(units) => content.number(0).number(units),
-                ReplaceBy::Lines(lines) => content.number(1).named(core, lines),
+                ReplaceBy::Lines(lines) => content.number(1).cart_lines(core, lines),
             };
             content.span(request.ttl).hash()
         };
         let content = request.op_key.map_or(0, |_| content());
         let unwrap = |answer| if let Answer::Replaced(replaced) = answer { Ok(replaced) } else { other() };
-        core.once(request.op_key, content, now, Answer::Replaced, unwrap, |op| core.replace(request, now, op))
-            .map(|replaced| self.receipt(replaced))
+        core.decide_once(request.op_key, content, now, Answer::Replaced, unwrap, |op| {
+            core.replace(request, now, op)
+        })
+        .map(|replaced| self.receipt(replaced))
     }
 }

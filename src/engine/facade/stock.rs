@@ -1,10 +1,9 @@
 //! What is on hand, and whether it is on sale.
 
-use super::other;
+use super::{Engine, other};
 use crate::answer::Adjusted;
 use crate::clock::Timestamp;
-use crate::engine::Engine;
-use crate::engine::content::Content;
+use crate::engine::content::{Content, OpKind};
 use crate::error::StockError;
 use crate::hold::op_keys::Answer;
 use crate::receipt::Receipt;
@@ -28,10 +27,14 @@ impl Engine {
         core.item(request.key)?;
         let now = core.now();
         let content = || {
-            Content::of(8).number(request.key.index).number(request.quantity).bytes(request.reference).hash()
+            Content::of(OpKind::Receive)
+                .number(request.key.index)
+                .number(request.quantity)
+                .bytes(request.reference)
+                .hash()
         };
         let content = request.op_key.map_or(0, |_| content());
-        core.once(request.op_key, content, now, Answer::Adjusted, adjusted, |op| {
+        core.decide_once(request.op_key, content, now, Answer::Adjusted, adjusted, |op| {
             core.receive(request, now, op)
         })
         .map(|received| self.receipt(received))
@@ -48,15 +51,15 @@ impl Engine {
         core.item(request.key)?;
         let now = core.now();
         let content = || {
-            Content::of(9)
+            Content::of(OpKind::Adjust)
                 .number(request.key.index)
                 .number(request.delta)
-                .number(request.reason as u8)
+                .reason(request.reason)
                 .bytes(request.reference)
                 .hash()
         };
         let content = request.op_key.map_or(0, |_| content());
-        core.once(request.op_key, content, now, Answer::Adjusted, adjusted, |op| {
+        core.decide_once(request.op_key, content, now, Answer::Adjusted, adjusted, |op| {
             core.adjust(request, now, op)
         })
         .map(|corrected| self.receipt(corrected))

@@ -41,7 +41,7 @@ fn cart_against_cart() {
 /// busy, never sold out (F14).
 pub(super) fn rollback_against_reserve() {
     let bare = Bare::with(1, &[1, 0], 2);
-    let cart = bare.spawn(|bare| bare.core.take_tentatively(&LINES).map(|taken| taken.forgo()).is_none());
+    let cart = bare.spawn(|bare| bare.core.take_tentatively(&LINES).map(|takes| takes.settle()).is_none());
     let asked = bare.reserve(at(0), DEADLINE);
     assert!(cart.join().unwrap());
     assert!(asked.is_ok() || busy(&asked), "a false refusal: {asked:?}");
@@ -52,7 +52,7 @@ pub(super) fn rollback_against_reserve() {
 fn rollback_across_a_reshape() {
     let bare = Bare::with(2, &[2, 0], 2);
     assert!(bare.core.book.prepare(0));
-    let cart = bare.spawn(|bare| bare.core.take_tentatively(&LINES).map(|taken| taken.forgo()).is_none());
+    let cart = bare.spawn(|bare| bare.core.take_tentatively(&LINES).map(|takes| takes.settle()).is_none());
     let counter = &bare.core.item(key(0)).unwrap().counter;
     let taken = counter.take(bare.core.lane(0), Want::all(2));
     assert!(cart.join().unwrap());

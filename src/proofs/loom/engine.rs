@@ -7,9 +7,9 @@ use super::{BEFORE, DEADLINE, Entry, LATER, LINE, at, drain, explore, explore_le
 use crate::answer::{HoldState, Refusal, RefusalReason, Reserved, ReservedCart};
 use crate::clock::{EngineTime, ManualClock, Timestamp};
 use crate::config::Config;
-use crate::engine::cart::WantedCart;
+use crate::engine::cart::ValidCart;
 use crate::engine::core::Core;
-use crate::engine::reserve::Wanted;
+use crate::engine::reserve::ValidReserve;
 use crate::error::{Busy, ConfirmError, HoldError, ReserveError, SharedError};
 use crate::expiry::timers::Timers;
 use crate::fold::answers::Answers;
@@ -69,7 +69,7 @@ impl Bare {
                 op_keys: OpKeys::new(1, None),
                 answers: Answers { ids: HoldIds::new([7; 16]), tag: KEY.tag },
                 follower: Follower::new(Default::default(), 0, Default::default()),
-                round: Default::default(),
+                ship_round: Default::default(),
                 checkpointer: None,
                 verifying: Default::default(),
                 tally: Tally::new(1),
@@ -85,8 +85,8 @@ impl Bare {
     pub(super) fn reserve(&self, now: Timestamp, deadline: Timestamp) -> Result<Reserved, ReserveError> {
         let clock = ManualClock::new(now);
         let (item, request, ttl) = (self.item(), Reserve::units(KEY, 1), deadline.since(now));
-        let wanted = Wanted { item, request, ttl, clock: &clock };
-        self.core.decide(&wanted, None).map(|(reserved, _)| reserved)
+        let wanted = ValidReserve { item, request, ttl, clock: &clock };
+        self.core.reserve(&wanted, None).map(|(reserved, _)| reserved)
     }
 
     /// One unit of each key until `deadline`, asked for at `now`.
@@ -99,8 +99,8 @@ impl Bare {
         let lines: Vec<_> = keys.iter().map(|index| CartLine::units(key(*index), 1)).collect();
         let request = ReserveCart::lines(&lines);
         let (lines, ttl) = (self.core.lines(&lines)?, deadline.since(now));
-        let wanted = WantedCart { request, lines, ttl, clock: &clock };
-        self.core.decide_cart(&wanted, None).map(|(cart, _)| cart)
+        let wanted = ValidCart { request, lines, ttl, clock: &clock };
+        self.core.reserve_cart(&wanted, None).map(|(cart, _)| cart)
     }
 
     fn item(&self) -> Item<'_> {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::counter::ManifestSet;
 use super::{BEFORE, DEADLINE, Entry, LATER, LINE, at, drain, explore};
 use crate::clock::Timestamp;
-use crate::engine::transition::{HoldTransition, Pledges};
+use crate::engine::pledges::{Returns, Takes};
+use crate::engine::transition::HoldTransition;
 use crate::hold::slot::Slot;
 use crate::hold::state::{Event, No, Phase, Word, decide};
 use crate::hold::table::{Full, HoldTable, NewHold};
@@ -64,9 +65,9 @@ impl Stand {
             };
             let record = Encoded::new(&record).unwrap();
             let claim = self.ring.claim(record.words(), Share::Keep).unwrap();
-            let (mut back, taken) = (Pledges::default(), Pledges::default());
+            let (mut returns, takes) = (Returns::default(), Takes::default());
             if returned > 0 {
-                back.announce(&self.manifest_set.counter, self.manifest_set.lane(0), returned).unwrap();
+                returns.announce(&self.manifest_set.counter, self.manifest_set.lane(0), returned).unwrap();
             }
             let change = HoldTransition {
                 claim,
@@ -74,10 +75,10 @@ impl Stand {
                 slot: &self.slot,
                 from: word,
                 to: next,
-                back,
-                taken,
+                returns,
+                takes,
             };
-            if let Ok(end) = change.make(|| {}) {
+            if let Ok(end) = change.apply(|| {}) {
                 return Ok(end);
             }
         }
@@ -198,14 +199,14 @@ pub(super) fn retake_against_reuse() {
             let record = Record::Retake { at: 0, place, key: 0, taken: 1, op: None };
             let record = Encoded::new(&record).unwrap();
             let claim = ring.claim(record.words(), Share::Keep).unwrap();
-            let (back, mut taken) = (Pledges::default(), Pledges::default());
-            if taken.take(&manifest_set.counter, manifest_set.lane(0), 1).is_err() {
-                taken.give();
+            let (returns, mut takes) = (Returns::default(), Takes::default());
+            if takes.take(&manifest_set.counter, manifest_set.lane(0), 1).is_err() {
+                takes.roll_back();
                 return false;
             }
             let change =
-                HoldTransition { claim, record: &record, slot, from: expired, to: next, back, taken };
-            change.make(|| {}).is_ok()
+                HoldTransition { claim, record: &record, slot, from: expired, to: next, returns, takes };
+            change.apply(|| {}).is_ok()
         })
     };
     let taker = manifest_set.spawn(|manifest_set| manifest_set.take(1, 1));

@@ -171,7 +171,7 @@ impl World {
             let report = LogReport { end: tip.end, cut: verdict.cut, ..LogReport::default() };
             Ok((OpenLog { store, sidecar, directory: Arc::new(directory), tip, epoch, older }, report))
         })?;
-        let (engine, core, log, manifest_set) = assembled.without_threads();
+        let (engine, core, log, manifest_set) = Engine::without_threads(assembled);
         let (fold, groups) = unbounded();
         let writer = Writer { shared: Arc::clone(&core.log), log, fold, durability: self.traits.durability };
         let mut log = Log::new(writer);
