@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use common::{insist, machine};
 use stockhold::{Config, Engine, Position, Receive, Reserve, StockKey};
+use stockhold_seeded::Rng;
 
 const BUYERS: u64 = 2;
 const IN_FLIGHT: u64 = 16_384;
@@ -76,10 +77,10 @@ fn run(engine: &Engine, count: u64) {
 }
 
 fn buy(engine: &Engine, keys: &[StockKey], buyer: u64, reserves: &AtomicU64, over: &AtomicBool) {
-    let mut random = 0x9E37_79B9_7F4A_7C15 ^ buyer;
+    let mut rng = Rng::new(buyer);
     let (mut made, mut mark) = (0_u64, Position::default());
     while !over.load(Ordering::Relaxed) {
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let random = rng.next();
         let key = keys[((random >> 33) % keys.len() as u64) as usize];
         let reference = random.to_le_bytes();
         let held = insist(|| engine.reserve(Reserve::units(key, 1).reference(&reference)));

@@ -23,6 +23,7 @@ use std::{
 };
 
 use chunk::{ChunkHeader, HEADER_BYTES};
+use stockhold_seeded::Rng;
 use store::{Store, StoreError};
 
 const RECORD_BYTES: usize = 28;
@@ -78,7 +79,7 @@ fn run(
     let (mut start, mut previous, mut synced) = (0, 0, 0);
     let (mut payload, mut chunk) = (Vec::new(), Vec::new());
     let mut latencies = Vec::with_capacity(groups);
-    let mut random = 0x9E37_79B9_7F4A_7C15_u64;
+    let mut rng = Rng::new(1);
     let began = Instant::now();
     for _ in 0..groups {
         let group_began = Instant::now();
@@ -88,9 +89,7 @@ fn run(
             left -= records;
             payload.clear();
             for _ in 0..records {
-                random =
-                    random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                payload.extend_from_slice(&[random.to_le_bytes(); 4].as_flattened()[..RECORD_BYTES]);
+                payload.extend_from_slice(&[rng.next().to_le_bytes(); 4].as_flattened()[..RECORD_BYTES]);
             }
             let words = records as u32 * 4;
             chunk.clear();

@@ -9,11 +9,12 @@ use std::path::{Path, PathBuf};
 use common::damage::{
     change, chunk_behind, copied, damage_chunks, everything, files_under, flip, newest_store, store,
 };
-use common::{Dice, Disk, insist, still};
+use common::{Disk, insist, still};
 use stockhold::error::{OpenError, SalvageError};
 use stockhold::inspect::Inspection;
 use stockhold::salvage::{Report, salvage};
 use stockhold::{Confirm, Durability, Engine, HoldId, OpKey, Position, Reserve};
+use stockhold_seeded::{Rng, seed};
 use tempfile::TempDir;
 
 const UNITS: i64 = 10_000;
@@ -402,7 +403,7 @@ fn the_new_directory_is_made_where_nothing_is_and_never_in_the_source() {
 
 #[test]
 fn whatever_is_damaged_what_is_salvaged_is_true() {
-    let mut dice = Dice::new();
+    let mut rng = Rng::new(seed());
     let pasts = [past(&[]), past(&[30]), past(&[30, 90]), past(&[20, 50, 59, 61, 110]), rush()];
     let (mut salvaged, mut whole, mut opened) = (0, 0, 0);
     for round in 0..40 {
@@ -410,10 +411,10 @@ fn whatever_is_damaged_what_is_salvaged_is_true() {
         let scratch = tempfile::tempdir().unwrap();
         let (source, target) = (scratch.path().join("source"), scratch.path().join("new"));
         copied(past.disk.directory.path(), &source);
-        for _ in 0..1 + dice.roll(4) {
+        for _ in 0..1 + rng.below_u32(4) {
             let files: Vec<_> = files_under(&source).into_iter().filter(|path| path.is_file()).collect();
-            let file = &files[dice.roll(files.len() as u32) as usize];
-            let what = dice.roll(8);
+            let file = &files[rng.below_u32(files.len() as u32) as usize];
+            let what = rng.below_u32(8);
             if what == 0 {
                 fs::remove_file(file).unwrap();
                 continue;
@@ -424,15 +425,15 @@ fn whatever_is_damaged_what_is_salvaged_is_true() {
                     return;
                 }
                 // Most of the store's file is empty.
-                let sides = if dice.roll(2) == 0 { length } else { length.min(40_000) };
-                let at = dice.roll(sides) as usize;
+                let sides = if rng.below_u32(2) == 0 { length } else { length.min(40_000) };
+                let at = rng.below_u32(sides) as usize;
                 match what {
                     1 => bytes.truncate(at),
                     2 => {
-                        let until = (at + dice.roll(4_096) as usize).min(bytes.len());
+                        let until = (at + rng.below_u32(4_096) as usize).min(bytes.len());
                         bytes[at..until].fill(0);
                     }
-                    _ => bytes[at] ^= 1 << dice.roll(8),
+                    _ => bytes[at] ^= 1 << rng.below_u32(8),
                 }
             });
         }

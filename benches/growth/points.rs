@@ -5,6 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use stockhold::{CartLine, Config, Engine, HoldId, Receive, Reserve, ReserveCart, StockKey};
+use stockhold_seeded::Rng;
 
 use crate::common::insist;
 use crate::stopwatch::{Stopwatch, Took, median};
@@ -26,15 +27,6 @@ const TIMED: usize = 16;
 fn config() -> Config {
     let day = Duration::from_secs(86_400);
     Config::default().ttl_default(day).holds_max(1 << 30).checkpoint_bytes(512 << 20).ring_bytes(64 << 20)
-}
-
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        ((u128::from(self.0) * bound as u128) >> 64) as usize
-    }
 }
 
 fn reserve(engine: &Engine, key: StockKey, name: u64) -> HoldId {
@@ -86,9 +78,9 @@ pub fn keys(directory: &Path, count: u64) -> Vec<f64> {
     let began = Instant::now();
     engine.checkpoint().expect("the disk takes it");
     let checkpoint_ns = began.elapsed().as_nanos() as f64 / count as f64;
-    let mut dice = Dice(1);
+    let mut rng = Rng::new(1);
     let reserves = laps(|| {
-        let chosen: Vec<StockKey> = (0..LAP).map(|_| keys[dice.below(keys.len())]).collect();
+        let chosen: Vec<StockKey> = (0..LAP).map(|_| keys[rng.index(keys.len())]).collect();
         let mut holds = Vec::with_capacity(LAP);
         let watch = Stopwatch::start();
         holds.extend(chosen.iter().zip(0..).map(|(key, name)| reserve(&engine, *key, name)));
@@ -98,7 +90,7 @@ pub fn keys(directory: &Path, count: u64) -> Vec<f64> {
         took
     });
     let refusals = laps(|| {
-        let chosen: Vec<StockKey> = (0..LAP).map(|_| keys[dice.below(keys.len())]).collect();
+        let chosen: Vec<StockKey> = (0..LAP).map(|_| keys[rng.index(keys.len())]).collect();
         let watch = Stopwatch::start();
         for key in chosen {
             assert!(engine.reserve(Reserve::units(key, UNITS + 1)).is_err());
@@ -114,18 +106,18 @@ pub fn keys(directory: &Path, count: u64) -> Vec<f64> {
 pub fn holds(directory: &Path, count: u64) -> Vec<f64> {
     let engine = Engine::open(directory, config()).expect("a fresh directory opens");
     let keys = declared(&engine, KEYS_OF_MANY_HOLDS);
-    let mut dice = Dice(1);
-    let mut one = |name| reserve(&engine, keys[dice.below(keys.len())], name);
+    let mut rng = Rng::new(1);
+    let mut one = |name| reserve(&engine, keys[rng.index(keys.len())], name);
     let mut holds: Vec<HoldId> = (0..count).map(&mut one).collect();
     settle(&engine, keys[0]);
     let began = Instant::now();
     engine.checkpoint().expect("the disk takes it");
     let checkpoint_ns = began.elapsed().as_nanos() as f64 / count as f64;
-    let mut which = Dice(2);
+    let mut which = Rng::new(2);
     let lap = LAP.min(holds.len());
     let mut releases = Vec::new();
     let reserves = laps(|| {
-        let at = which.below(holds.len());
+        let at = which.index(holds.len());
         let chosen: Vec<usize> =
             (0..lap).map(|step| (at + step * (holds.len() / lap)) % holds.len()).collect();
         let watch = Stopwatch::start();
@@ -217,9 +209,9 @@ pub fn threads(count: u64) -> Vec<f64> {
 pub fn cart(lines: u64) -> Vec<f64> {
     let engine = Engine::in_memory(config()).expect("an engine in memory opens");
     let keys = declared(&engine, lines);
-    let mut dice = Dice(1);
+    let mut rng = Rng::new(1);
     let mut of: Vec<CartLine> = keys.iter().map(|key| CartLine::units(*key, 1)).collect();
-    (1..of.len()).for_each(|at| of.swap(at, dice.below(at + 1)));
+    (1..of.len()).for_each(|at| of.swap(at, rng.index(at + 1)));
     let carts = (LAP * 4 / lines as usize).clamp(20, LAP);
     let took = laps(|| {
         let mut holds = Vec::with_capacity(carts);

@@ -26,6 +26,7 @@ use std::time::{Duration, Instant};
 use common::insist;
 use sample::{Latencies, Sample};
 use stockhold::{Config, Engine, OpKey, Position, Receive, Reserve, StockKey};
+use stockhold_seeded::Rng;
 
 const KEYS: u64 = 100_000;
 const BUYERS: u64 = 2;
@@ -109,22 +110,22 @@ fn run(directory: &Path, operations: u64) -> Vec<Sample> {
 }
 
 fn buy(engine: &Engine, keys: &[StockKey], buyer: u64, operations: u64, done: &AtomicU64) {
-    let mut random = 0x9E37_79B9_7F4A_7C15 ^ buyer;
+    let mut rng = Rng::new(buyer);
     let (mut made, mut mark) = (0, Position::default());
     let mut told = 0;
     while made < operations {
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        let dice = random >> 33;
-        let key = keys[(dice % KEYS) as usize];
+        let random = rng.next();
+        let chosen = random >> 33;
+        let key = keys[(chosen % KEYS) as usize];
         let reference = random.to_le_bytes();
         let mut reserve = Reserve::units(key, 1).reference(&reference).ttl(TTL);
-        if dice & 0xF == 0 {
+        if chosen & 0xF == 0 {
             reserve = reserve.op_key(OpKey(u128::from(random) << 1 | u128::from(buyer)));
         }
         let receipt = insist(|| engine.reserve(reserve));
         let (mut position, hold) = (receipt.position(), receipt.not_yet_durable().hold);
         made += 1;
-        match dice >> 4 & 15 {
+        match chosen >> 4 & 15 {
             0 | 1 => {}
             2 => {
                 if let Ok(confirmed) = engine.confirm(hold) {

@@ -354,27 +354,27 @@ fn busy_day(engine: &Engine, clock: &ManualClock, keys: &[StockKey], threads: u6
     thread::scope(|scope| {
         for thread in 0..threads {
             scope.spawn(move || {
-                let mut random = crate::log::tests::Random(thread);
+                let mut rng = stockhold_seeded::Rng::new(thread);
                 // Holds that others may end too.
                 let mut mine: Vec<HoldId> = Vec::new();
                 for step in 0..600 {
-                    let key = keys[random.below(keys.len())];
-                    let quantity = 1 + random.below(4) as u32;
+                    let key = keys[rng.index(keys.len())];
+                    let quantity = 1 + rng.index(4) as u32;
                     let op = OpKey(u128::from(thread * 1_000_000 + step) << 1);
-                    let hold = (!mine.is_empty()).then(|| mine[random.below(mine.len())]);
+                    let hold = (!mine.is_empty()).then(|| mine[rng.index(mine.len())]);
                     let part = HoldAction::hold(hold.unwrap_or(HoldId(0))).quantity(1).op_key(op);
                     // Refusals and Busy are answers here like any other.
-                    match (random.below(16), hold) {
+                    match (rng.index(16), hold) {
                         (0, _) => {
                             drop(engine.receive(Receive::units(key, quantity).reference("PO").op_key(op)))
                         }
                         (1, _) => {
-                            let delta = random.below(7) as i64 - 3;
+                            let delta = rng.index(7) as i64 - 3;
                             drop(engine.adjust(Adjust::by(key, delta, AdjustReason::Count)));
                         }
                         (2, _) => drop(engine.stop_sale(key)),
                         (3, _) => keys.iter().for_each(|key| drop(engine.resume_sale(*key))),
-                        (4, _) => clock.advance(Duration::from_secs(random.below(200) as u64)),
+                        (4, _) => clock.advance(Duration::from_secs(rng.index(200) as u64)),
                         (5, Some(hold)) => drop(engine.release(hold)),
                         (6, Some(hold)) => drop(engine.confirm(Confirm::hold(hold).quantity(1).op_key(op))),
                         (7, Some(hold)) => drop(engine.confirm(Confirm::hold(hold).retake_if_expired())),

@@ -141,7 +141,7 @@ fn pull(rest: &mut &[u8]) -> Option<u32> {
 #[cfg(all(test, not(stockhold_loom)))]
 mod tests {
     use super::*;
-    use crate::log::tests::{Random, seed};
+    use stockhold_seeded::{Rng, seed};
 
     fn line(key: u32, units: u32) -> Line {
         Line { key, units }
@@ -149,14 +149,14 @@ mod tests {
 
     #[test]
     fn lines_survive_their_bytes() {
-        let mut random = Random(seed());
+        let mut rng = Rng::new(seed());
         for count in [0, 1, 2, 3, 100, LINES_MAX] {
-            let mut key = random.below(1 << 20) as u32;
+            let mut key = rng.index(1 << 20) as u32;
             let lines: Vec<_> = (0..count)
                 .map(|_| {
-                    let [key_bits, unit_bits] = [16, 20].map(|bits| random.below(bits));
-                    key += 1 + random.below(1 << key_bits) as u32;
-                    line(key, 1 + random.below(1 << unit_bits) as u32)
+                    let [key_bits, unit_bits] = [16, 20].map(|bits| rng.index(bits));
+                    key += 1 + rng.index(1 << key_bits) as u32;
+                    line(key, 1 + rng.index(1 << unit_bits) as u32)
                 })
                 .collect();
             let packed = pack(&lines);
@@ -198,10 +198,9 @@ mod tests {
 
     #[test]
     fn any_bytes_are_refused_or_are_the_bytes_of_their_lines() {
-        let mut random = Random(seed());
+        let mut rng = Rng::new(seed());
         for _ in 0..50_000 {
-            let bytes: Vec<u8> =
-                (0..random.below(12)).map(|_| (random.next() as u8) >> (random.next() % 8)).collect();
+            let bytes: Vec<u8> = (0..rng.index(12)).map(|_| (rng.next() as u8) >> (rng.next() % 8)).collect();
             if let Some(lines) = unpack(&bytes) {
                 assert_eq!(pack(&lines), bytes);
             }

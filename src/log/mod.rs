@@ -26,32 +26,3 @@ pub(crate) mod stores;
 pub(crate) mod verdict;
 pub(crate) mod watch;
 pub(crate) mod writer;
-
-#[cfg(test)]
-pub(crate) mod tests {
-    //! Randomness of the folder's tests: printed, and repeated with `STOCKHOLD_SEED`.
-
-    pub(crate) fn seed() -> u64 {
-        let given = std::env::var("STOCKHOLD_SEED").ok().and_then(|text| text.parse().ok());
-        let seed = given.unwrap_or_else(rand::random);
-        println!("STOCKHOLD_SEED={seed}");
-        seed
-    }
-
-    /// SplitMix64: small, and the same everywhere.
-    #[derive(Clone, Debug)]
-    pub(crate) struct Random(pub(crate) u64);
-
-    impl Random {
-        pub(crate) fn next(&mut self) -> u64 {
-            self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-            let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-            let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-            mixed ^ (mixed >> 31)
-        }
-
-        pub(crate) fn below(&mut self, bound: usize) -> usize {
-            (self.next() % bound.max(1) as u64) as usize
-        }
-    }
-}

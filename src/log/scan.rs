@@ -364,13 +364,13 @@ mod tests {
     fn damage_and_cuts_never_panic_and_never_invent_a_chunk() {
         let (chunks, _) = chain_bytes(40, 300);
         let bytes = chunks.concat();
-        let seed = crate::log::tests::seed();
+        let seed = stockhold_seeded::seed();
         for round in 0..300 {
-            let mut random = crate::log::tests::Random(seed ^ round);
-            let mut damaged = bytes[..random.below(bytes.len() + 1)].to_vec();
-            for _ in 0..random.below(5) {
+            let mut rng = stockhold_seeded::Rng::new(seed ^ round);
+            let mut damaged = bytes[..rng.index(bytes.len() + 1)].to_vec();
+            for _ in 0..rng.index(5) {
                 if !damaged.is_empty() {
-                    let bit = random.below(damaged.len() * 8);
+                    let bit = rng.index(damaged.len() * 8);
                     damaged[bit / 8] ^= 1 << (bit % 8);
                 }
             }
@@ -386,13 +386,13 @@ mod tests {
         use super::super::{sled, store::Store};
         let directory = tempfile::tempdir().unwrap();
         let mut store = sled::SledStore::create(directory.path()).unwrap();
-        let mut random = crate::log::tests::Random(crate::log::tests::seed());
+        let mut rng = stockhold_seeded::Rng::new(stockhold_seeded::seed());
         let mut tip = Tip::ORIGIN;
         for number in 0..4000 {
-            let (bytes, after) = next(tip, 1, &vec![number as u8; random.below(9000)]);
+            let (bytes, after) = next(tip, 1, &vec![number as u8; rng.index(9000)]);
             store.append(tip.end, &bytes).unwrap();
             tip = after;
-            if random.below(20) == 0 {
+            if rng.index(20) == 0 {
                 store.sync().unwrap();
             }
         }

@@ -455,17 +455,17 @@ mod tests {
     use crate::log::record::{RECORD_BYTES_MAX, words_for};
     use crate::log::recovery::Beginning;
     use crate::log::ring::Share;
-    use crate::log::tests::{Random, seed};
+    use stockhold_seeded::{Rng, seed};
 
     #[test]
     fn records_of_every_length_are_packed_whole_into_chunks_that_are_not_too_long() {
         let shared = LogShared::new(1 << 20, 0, None);
-        let (mut random, mut written) = (Random(seed()), Vec::new());
+        let (mut rng, mut written) = (Rng::new(seed()), Vec::new());
         for number in 0..400 {
             let length = match number % 8 {
-                0 => RECORD_BYTES_MAX - random.below(100),
-                1 => random.below(RECORD_BYTES_MAX),
-                _ => 1 + random.below(80),
+                0 => RECORD_BYTES_MAX - rng.index(100),
+                1 => rng.index(RECORD_BYTES_MAX),
+                _ => 1 + rng.index(80),
             };
             let record = vec![number as u8; length];
             let words = words_for(length);

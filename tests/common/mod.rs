@@ -5,8 +5,6 @@
 #[cfg(not(fuzzing))]
 pub mod damage;
 
-use std::collections::hash_map::RandomState;
-use std::hash::{BuildHasher, Hasher};
 use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::Duration;
@@ -117,32 +115,6 @@ pub fn at_once<T: Send>(threads: usize, work: impl Fn(usize) -> T + Sync) -> Vec
             .collect();
         running.into_iter().map(|thread| thread.join().unwrap()).collect()
     })
-}
-
-/// Numbers that look random; the seed is printed, and taken from `STOCKHOLD_SEED` if that is set.
-pub struct Dice(u64);
-
-impl Dice {
-    pub fn new() -> Dice {
-        let given = std::env::var("STOCKHOLD_SEED").ok().and_then(|seed| seed.parse().ok());
-        let seed = given.unwrap_or_else(|| RandomState::new().build_hasher().finish());
-        println!("STOCKHOLD_SEED={seed}");
-        Dice(seed)
-    }
-
-    /// Others, for another thread.
-    pub fn of(&self, thread: usize) -> Dice {
-        Dice(self.0.wrapping_add(0x5851_f42d_4c95_7f2d_u64.wrapping_mul(thread as u64 + 1)))
-    }
-
-    /// 0 to below `sides`.
-    pub fn roll(&mut self, sides: u32) -> u32 {
-        // SplitMix64.
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((mixed ^ mixed >> 31) % u64::from(sides)) as u32
-    }
 }
 
 /// A directory that outlives the engines in it, and the clock that they share.

@@ -21,12 +21,6 @@ fn all() -> bool {
     std::env::var("STOCKHOLD_TROUBLE").as_deref() == Ok("all")
 }
 
-fn seed() -> u64 {
-    let seed = std::env::var("STOCKHOLD_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
-    println!("STOCKHOLD_SEED={seed}");
-    seed
-}
-
 /// Says that a test cannot run here; under `CI=true` that is a failure.
 fn skip(what: &str) {
     assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "{what}");

@@ -69,6 +69,8 @@ impl Settled {
 
 #[cfg(test)]
 mod tests {
+    use stockhold_seeded::Rng;
+
     use super::*;
 
     fn settled(changes: &[(u64, i64)]) -> Settled {
@@ -93,11 +95,8 @@ mod tests {
 
     #[test]
     fn floors_equal_those_found_by_trying_every_instant() {
-        let mut dice = 1_u64;
-        let mut roll = |sides: u64| {
-            dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (dice >> 33) % sides
-        };
+        let mut rng = Rng::new(1);
+        let mut roll = |sides: u64| rng.below(sides);
         for _ in 0..200 {
             let changes: Vec<_> = (0..roll(20)).map(|_| (roll(40), roll(9) as i64 - 4)).collect();
             let spans: Vec<_> =

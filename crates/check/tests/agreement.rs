@@ -3,9 +3,10 @@
 
 mod common;
 
-use common::{Dice, NEVER, Shop, naive, seed, spoil};
+use common::{NEVER, Shop, naive, spoil};
 use stateright::semantics::{ConsistencyTester, LinearizabilityTester, SequentialSpec};
 use stockhold_check::{Call, Event, Options, check};
+use stockhold_seeded::{Rng, seed_or};
 
 const SMALL: Shop = Shop {
     threads: 3,
@@ -27,20 +28,20 @@ fn is_linearizable(calls: &[Call]) -> bool {
 
 /// Compares on so many histories, and says how many of them were legal.
 fn compare(shop: Shop, seeds: u64, other: impl Fn(&[Call]) -> bool) -> (u64, u64) {
-    let first = seed();
+    let first = seed_or(0);
     let (mut legal, mut illegal) = (0, 0);
     for seed in first..first + seeds {
-        let dice = &mut Dice::new(seed + 77);
+        let rng = &mut Rng::new(seed + 77);
         let shop = Shop {
-            threads: 2 + dice.below(3),
-            units: 1 + dice.below(4),
-            reserves: 30 + dice.below(50),
-            shared: shop.shared && dice.below(2) == 0,
+            threads: 2 + rng.below(3),
+            units: 1 + rng.below(4),
+            reserves: 30 + rng.below(50),
+            shared: shop.shared && rng.below(2) == 0,
             ..shop
         };
         let mut calls = shop.open(seed);
-        for _ in 0..dice.below(3) {
-            spoil(&mut calls, dice);
+        for _ in 0..rng.below(3) {
+            spoil(&mut calls, rng);
         }
         let expected = other(&calls);
         assert_eq!(is_linearizable(&calls), expected, "seed {seed}: {calls:#?}");

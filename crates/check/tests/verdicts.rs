@@ -5,6 +5,7 @@ mod common;
 use common::NEVER;
 use common::tale::Tale;
 use stockhold_check::{Call, Event, judge};
+use stockhold_seeded::Rng;
 
 #[track_caller]
 fn clean(tale: Tale) {
@@ -223,16 +224,6 @@ fn stock_keys_are_judged_apart() {
     clean(tale);
 }
 
-/// Numbers that look random and are the same every time.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % sides
-    }
-}
-
 /// How a simulated shop goes wrong.
 #[derive(Clone, Copy, PartialEq)]
 enum Fault {
@@ -250,8 +241,8 @@ fn simulate(seed: u64, fault: Fault) -> Vec<Call> {
         quantity: u32,
         deadline_ns: u64,
     }
-    let mut dice = Dice(seed);
-    let units = 20 + dice.roll(20) as i64;
+    let mut rng = Rng::new(seed);
+    let units = 20 + rng.below(20) as i64;
     let mut calls =
         vec![Call { key: 0, start_ns: 0, end_ns: 3, event: Event::Receive { quantity: units as u64 } }];
     let mut available = units;
@@ -265,26 +256,26 @@ fn simulate(seed: u64, fault: Fault) -> Vec<Call> {
             available += if lives { 0 } else { i64::from(hold.quantity) };
             lives
         });
-        let (start_ns, end_ns) = (now_ns.saturating_sub(dice.roll(60)), now_ns + dice.roll(60));
-        let event = match dice.roll(10) {
+        let (start_ns, end_ns) = (now_ns.saturating_sub(rng.below(60)), now_ns + rng.below(60));
+        let event = match rng.below(10) {
             0..7 => {
-                let quantity = 1 + dice.roll(3) as u32;
+                let quantity = 1 + rng.below(3) as u32;
                 let seen = if fault == Fault::StaleCheck { stale } else { available };
                 if seen < i64::from(quantity) || sold_out {
                     sold_out = fault == Fault::SoldOutFlag;
                     Event::Refuse { asked: quantity, available: seen.min(0) }
                 } else {
                     available -= i64::from(quantity);
-                    let deadline_ns = now_ns + 50 + dice.roll(1_000);
+                    let deadline_ns = now_ns + 50 + rng.below(1_000);
                     live.push(Live { hold: u128::from(turn), quantity, deadline_ns });
                     Event::Grant { hold: u128::from(turn), quantity, deadline_ns }
                 }
             }
             _ if live.is_empty() => continue,
             7 => {
-                let hold = live.swap_remove(dice.roll(live.len() as u64) as usize);
+                let hold = live.swap_remove(rng.below(live.len() as u64) as usize);
                 // A few are paid for: otherwise the stock is gone for good after a while.
-                if dice.roll(8) == 0 {
+                if rng.below(8) == 0 {
                     Event::Confirm { hold: hold.hold, quantity: hold.quantity, retaken: false }
                 } else {
                     available += i64::from(hold.quantity);

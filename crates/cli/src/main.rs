@@ -1,7 +1,6 @@
 //! The `stockhold` command. Each subcommand is a module with `Args` and `run`.
 
 mod bench;
-mod dice;
 mod exit;
 mod figure;
 mod filesystem;

@@ -9,6 +9,7 @@ use std::process::Command;
 use serde_json::Value;
 use shop::{HEADER, Shop};
 use stockhold::{Config, Engine, OpKey, Receive};
+use stockhold_seeded::Rng;
 
 const SEPARATE: [&str; 2] = ["--lines", "separate"];
 const CARTS: [&str; 2] = ["--lines", "carts"];
@@ -309,13 +310,8 @@ fn a_directory_that_does_not_say_how_it_was_begun_has_no_carts_if_it_may_have_ha
 
 /// Orders of one to five lines on shared stock, about half of which can be had; some orders come twice.
 fn many(orders: u64) -> (String, String) {
-    let mut dice = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut throw = |sides: u64| {
-        dice ^= dice << 13;
-        dice ^= dice >> 7;
-        dice ^= dice << 17;
-        dice % sides
-    };
+    let mut rng = Rng::new(1);
+    let mut throw = |sides: u64| rng.below(sides);
     let stock = (0..40).map(|sku| format!("s{sku},l,{}\n", orders / 20)).collect::<String>();
     let mut text = String::from("order_id,sku,location,quantity\n");
     for order in 0..orders {

@@ -15,8 +15,8 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use crate::dice::Dice;
 use crate::disk::{Change, Disk, File, Kind, Names, Node, ROOT, Step, edit};
+use stockhold_seeded::Rng;
 
 /// How a disk forgets.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -58,8 +58,8 @@ pub(crate) enum Entry {
 
 impl Image {
     /// What is left of a disk that forgets so.
-    pub(crate) fn of(disk: &Disk, forgets: Forgets, dice: &mut Dice) -> Image {
-        let mut chance = Chance::new(disk, forgets, dice);
+    pub(crate) fn of(disk: &Disk, forgets: Forgets, rng: &mut Rng) -> Image {
+        let mut chance = Chance::new(disk, forgets, rng);
         let names = chance.names(disk);
         let mut image = Image::default();
         image.walk(disk, &names, ROOT, "", &mut chance);
@@ -105,7 +105,7 @@ enum Kept {
 /// How this disk chooses.
 struct Chance<'d> {
     forgets: Forgets,
-    dice: &'d mut Dice,
+    rng: &'d mut Rng,
     sector: usize,
     /// Of an ordered disk: what was done up to here is there, the last of it in part.
     last: Step,
@@ -115,8 +115,8 @@ struct Chance<'d> {
 }
 
 impl<'d> Chance<'d> {
-    fn new(disk: &Disk, forgets: Forgets, dice: &'d mut Dice) -> Self {
-        let sector = if dice.percent(50) { 512 } else { 4096 };
+    fn new(disk: &Disk, forgets: Forgets, rng: &'d mut Rng) -> Self {
+        let sector = if rng.percent(50) { 512 } else { 4096 };
         let files =
             disk.nodes.iter().filter_map(|node| if let Kind::File(file) = node { Some(file) } else { None });
         let mut steps: Vec<Step> =
@@ -124,23 +124,23 @@ impl<'d> Chance<'d> {
         steps.extend(disk.namings.iter().map(|naming| naming.step));
         steps.sort_unstable();
         // Mostly the latest: what nobody ever syncs is pending for ever, and says little.
-        let from = match dice.below(10) {
+        let from = match rng.below(10) {
             0..6 => steps.len().saturating_sub(1),
             6..8 => steps.len().saturating_sub(LATEST),
             _ => 0,
         };
-        let last = steps[from..].get(dice.index((steps.len() - from).max(1))).map_or(0, |step| *step);
-        let whole = [0, 20, 50, 80][dice.index(4)];
-        let torn = [0, 30, 90][dice.index(3)];
-        Chance { forgets, dice, sector, last, whole, torn }
+        let last = steps[from..].get(rng.index((steps.len() - from).max(1))).map_or(0, |step| *step);
+        let whole = [0, 20, 50, 80][rng.index(4)];
+        let torn = [0, 30, 90][rng.index(3)];
+        Chance { forgets, rng, sector, last, whole, torn }
     }
 
     /// How many of so many are left: none, all, or some of the first.
     fn first_of(&mut self, count: usize) -> usize {
-        match self.dice.below(3) {
+        match self.rng.below(3) {
             0 => 0,
             1 => count,
-            _ => self.dice.index(count + 1),
+            _ => self.rng.index(count + 1),
         }
     }
 
@@ -218,9 +218,9 @@ impl<'d> Chance<'d> {
             Forgets::Protected => Kept::All,
             Forgets::Ordered if step < self.last => Kept::All,
             Forgets::Ordered => self.torn(at, length),
-            Forgets::Volatile => match self.dice.below(100) {
+            Forgets::Volatile => match self.rng.below(100) {
                 roll if roll < self.whole => Kept::All,
-                _ if self.dice.percent(self.torn) => self.torn(at, length),
+                _ if self.rng.percent(self.torn) => self.torn(at, length),
                 _ => Kept::None,
             },
         }
@@ -229,11 +229,11 @@ impl<'d> Chance<'d> {
     /// The first sectors, the last, or any.
     fn torn(&mut self, at: usize, length: usize) -> Kept {
         let sectors = (at + length).div_ceil(self.sector) - at / self.sector;
-        let middle = self.dice.index(sectors + 1);
-        let kept = match self.dice.below(3) {
+        let middle = self.rng.index(sectors + 1);
+        let kept = match self.rng.below(3) {
             0 => (0..sectors).map(|sector| sector < middle).collect(),
             1 => (0..sectors).map(|sector| sector >= middle).collect(),
-            _ => (0..sectors).map(|_| self.dice.percent(50)).collect(),
+            _ => (0..sectors).map(|_| self.rng.percent(50)).collect(),
         };
         Kept::Sectors(self.sector, kept)
     }

@@ -12,11 +12,11 @@ use std::time::{Duration, Instant, SystemTime};
 
 use stockhold::Timestamp;
 
-use crate::dice::Dice;
 use crate::judge::{LONG_AGO, judge};
 use crate::load::HEAVY;
 use crate::options::Options;
 use crate::witness::Witness;
+use stockhold_seeded::Rng;
 
 pub(crate) const USAGE: &str = "\
 Kills a load with SIGKILL at random moments, its openings included, and judges the directory by what it had said.
@@ -69,7 +69,7 @@ pub(crate) fn run(options: &Options) -> Result<bool, String> {
         if !live_on(
             &load,
             &place.path().join("shop"),
-            Dice::new(seed, first).roll() >> 32,
+            Rng::stream(seed, first).next() >> 32,
             count,
             &mut tally,
         )? {
@@ -93,24 +93,24 @@ pub(crate) fn run(options: &Options) -> Result<bool, String> {
 
 /// Kills on one directory. False if something is wrong with it.
 fn live_on(load: &Path, shop: &Path, seed: u64, kills: u64, tally: &mut Tally) -> Result<bool, String> {
-    let (mut dice, mut witness) = (Dice::new(seed, 0), Witness::default());
+    let (mut rng, mut witness) = (Rng::stream(seed, 0), Witness::default());
     // Every other directory grows by pallets, whose groups are long.
-    let pallets = if dice.percent(50) { HEAVY } else { 5 };
+    let pallets = if rng.percent(50) { HEAVY } else { 5 };
     for kill in 0..kills {
-        let when = match dice.percent(35) {
-            true => When::Started(Duration::from_micros(dice.below(25_000))),
-            false => When::Opened(Duration::from_micros(dice.below(60_000))),
+        let when = match rng.percent(35) {
+            true => When::Started(Duration::from_micros(rng.below(25_000))),
+            false => When::Opened(Duration::from_micros(rng.below(60_000))),
         };
         let told = witness.told();
         let opened = kill_one(load, shop, (seed, kill, pallets), when, &mut witness)?;
         tally.kills += 1;
         tally.opening += u64::from(!opened);
         tally.told += (witness.told() - told) as u64;
-        if dice.percent(30) && kill + 1 < kills {
+        if rng.percent(30) && kill + 1 < kills {
             continue; // the next load finds it as it is
         }
         let now = SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_millis() as u64);
-        let time = if dice.percent(50) { LONG_AGO } else { Timestamp(now) };
+        let time = if rng.percent(50) { LONG_AGO } else { Timestamp(now) };
         if !shop.exists() {
             continue; // killed before anything was there
         }

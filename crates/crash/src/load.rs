@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use stockhold::{Config, Engine, HoldState, Position, StockKey};
 
-use crate::dice::Dice;
 use crate::errand::{Answer, Errand, KEYS, Lines, Reply, Told, declare};
 use crate::options::Options;
 use crate::witness::Line;
+use stockhold_seeded::Rng;
 
 /// Threads that ask.
 pub(crate) const WORKERS: u64 = 2;
@@ -122,7 +122,7 @@ impl Load {
     ) -> Result<(), String> {
         let stream = (self.run << 8 | session) << 4 | number;
         let mut worker = Worker {
-            dice: Dice::new(self.seed, stream),
+            rng: Rng::stream(self.seed, stream),
             reference: format!("worker-{number}"),
             holds: Vec::new(),
             pallets: self.pallets,
@@ -134,7 +134,7 @@ impl Load {
         while self.errands == 0 || errand < self.errands {
             let burst_max = if heavy { 400 } else { 30 };
             let together = match first.len() {
-                0 if worker.dice.percent(15) => worker.dice.between(2, burst_max),
+                0 if worker.rng.percent(15) => worker.rng.between(2, burst_max),
                 0 => 1,
                 stock => stock as u64,
             };
@@ -157,7 +157,7 @@ impl Load {
             if let Some(last) = last.max() {
                 engine.wait(last).map_err(|error| error.to_string())?;
             }
-            if worker.dice.percent(CHECKPOINTS_PERCENT) {
+            if worker.rng.percent(CHECKPOINTS_PERCENT) {
                 engine.checkpoint().map_err(|error| error.to_string())?;
             }
             let lines: Vec<_> = burst
@@ -190,7 +190,7 @@ struct Own {
 }
 
 struct Worker {
-    dice: Dice,
+    rng: Rng,
     reference: String,
     holds: Vec<Own>,
     pallets: u64,
@@ -215,50 +215,50 @@ impl Worker {
 
     fn choose(&mut self) -> Errand {
         let many = self.holds.len() > HOLDS_MAX;
-        if !self.holds.is_empty() && self.dice.percent(if many { 85 } else { 50 }) {
-            let own = self.dice.index(self.holds.len());
+        if !self.holds.is_empty() && self.rng.percent(if many { 85 } else { 50 }) {
+            let own = self.rng.index(self.holds.len());
             return self.go_on(own, many);
         }
-        if self.dice.percent(15) {
-            let key = self.dice.below(SMALL_KEYS) as u32;
-            let units = self.dice.between(1, 12) as u32;
+        if self.rng.percent(15) {
+            let key = self.rng.below(SMALL_KEYS) as u32;
+            let units = self.rng.between(1, 12) as u32;
             return Errand::Receive { key, units };
         }
-        let lines = if self.dice.percent(self.pallets) {
+        let lines = if self.rng.percent(self.pallets) {
             // Behind the scarce ones there is enough, if there is any.
-            Lines::Pallet(self.dice.between(100, u64::from(KEYS) - SMALL_KEYS) as u32)
+            Lines::Pallet(self.rng.between(100, u64::from(KEYS) - SMALL_KEYS) as u32)
         } else {
-            let count = if self.dice.percent(30) { self.dice.between(2, 4) } else { 1 };
+            let count = if self.rng.percent(30) { self.rng.between(2, 4) } else { 1 };
             // One line a key: a cart adds up what it is asked for twice.
-            let first = self.dice.below(SMALL_KEYS);
-            let line = |line| ((first + line) as u32 % SMALL_KEYS as u32, self.dice.between(1, 5) as u32);
+            let first = self.rng.below(SMALL_KEYS);
+            let line = |line| ((first + line) as u32 % SMALL_KEYS as u32, self.rng.between(1, 5) as u32);
             Lines::These((0..count).map(line).collect())
         };
-        let ttl_ms = match self.dice.percent(35) {
-            true => self.dice.between(TTL_SHORT_MS.0, TTL_SHORT_MS.1),
+        let ttl_ms = match self.rng.percent(35) {
+            true => self.rng.between(TTL_SHORT_MS.0, TTL_SHORT_MS.1),
             false => TTL_LONG_MS,
         };
-        let remember = self.dice.percent(30);
+        let remember = self.rng.percent(30);
         Errand::Reserve { lines, ttl_ms, remember, reference: self.reference.clone() }
     }
 
     /// A next step for a hold; one that ends it, if there are many.
     fn go_on(&mut self, own: usize, many: bool) -> Errand {
         let Own { hold, state, units, is_cart } = self.holds[own];
-        let part = (!is_cart && units > 1).then(|| self.dice.between(1, u64::from(units) - 1) as u32);
-        let part = part.filter(|_| self.dice.percent(30));
+        let part = (!is_cart && units > 1).then(|| self.rng.between(1, u64::from(units) - 1) as u32);
+        let part = part.filter(|_| self.rng.percent(30));
         match state {
-            HoldState::Confirmed if self.dice.percent(80) => Errand::Ship { hold, units: part },
+            HoldState::Confirmed if self.rng.percent(80) => Errand::Ship { hold, units: part },
             HoldState::Confirmed => Errand::Cancel { hold },
             HoldState::Expired => Errand::Confirm { hold, units: None, retake: true },
-            _ => match self.dice.below(if many { 5 } else { 9 }) {
-                0..=2 => Errand::Confirm { hold, units: part, retake: self.dice.percent(30) },
+            _ => match self.rng.below(if many { 5 } else { 9 }) {
+                0..=2 => Errand::Confirm { hold, units: part, retake: self.rng.percent(30) },
                 3 | 4 => Errand::Release { hold },
                 5 => Errand::Pay { hold },
-                6 if !is_cart => Errand::Replace { hold, units: self.dice.between(1, 6) as u32 },
+                6 if !is_cart => Errand::Replace { hold, units: self.rng.between(1, 6) as u32 },
                 _ => {
                     let ttl_ms =
-                        if self.dice.percent(50) { self.dice.between(20, 200) } else { 2 * TTL_LONG_MS };
+                        if self.rng.percent(50) { self.rng.between(20, 200) } else { 2 * TTL_LONG_MS };
                     Errand::Extend { hold, ttl_ms }
                 }
             },

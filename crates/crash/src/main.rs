@@ -18,7 +18,6 @@
 mod base;
 mod book;
 mod cut;
-mod dice;
 mod disk;
 mod errand;
 mod image;

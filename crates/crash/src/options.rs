@@ -52,8 +52,7 @@ impl Options {
 
     /// The seed: given, or in `STOCKHOLD_SEED`, or the time in seconds, which is short enough to type.
     pub(crate) fn seed(&self) -> Result<u64, String> {
-        let from_environment = std::env::var("STOCKHOLD_SEED").ok().and_then(|text| text.parse().ok());
         let time = || SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_secs());
-        self.number("--seed", from_environment.unwrap_or_else(time))
+        self.number("--seed", stockhold_seeded::seed_given()?.unwrap_or_else(time))
     }
 }

@@ -13,12 +13,12 @@ use stockhold::Timestamp;
 
 use crate::base::Base;
 use crate::cut::{Cut, Cuts};
-use crate::dice::Dice;
 use crate::image::{DISKS, Forgets, Image};
 use crate::judge::{Judged, LONG_AGO, judge};
 use crate::options::Options;
 use crate::recording::{Recording, SHOP};
 use crate::witness::Witness;
+use stockhold_seeded::Rng;
 
 pub(crate) const USAGE: &str = "\
 Records the system calls of a load, cuts its power after some of them, opens what a disk may have kept, and judges it.
@@ -87,14 +87,14 @@ fn choose(
     (seed, number): (u64, u64),
     cuts: &Cuts,
     disk: Option<Forgets>,
-) -> Result<(Cut, Forgets, Timestamp, Dice), String> {
-    let mut dice = Dice::new(seed, number + 1);
-    let cut = cuts.choose(&mut dice).ok_or("nothing was recorded")?;
-    let by_chance = DISKS[dice.index(DISKS.len())];
+) -> Result<(Cut, Forgets, Timestamp, Rng), String> {
+    let mut rng = Rng::stream(seed, number + 1);
+    let cut = cuts.choose(&mut rng).ok_or("nothing was recorded")?;
+    let by_chance = DISKS[rng.index(DISKS.len())];
     let forgets = disk.unwrap_or(by_chance);
     let now = SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_millis() as u64);
-    let time = if dice.percent(70) { LONG_AGO } else { Timestamp(now) };
-    Ok((cut, forgets, time, dice))
+    let time = if rng.percent(70) { LONG_AGO } else { Timestamp(now) };
+    Ok((cut, forgets, time, rng))
 }
 
 fn many(options: &Options) -> Result<bool, String> {
@@ -125,7 +125,7 @@ fn many(options: &Options) -> Result<bool, String> {
             }
             let place = scratch.path().join(format!("recording-{round}"));
             fs::create_dir(&place).map_err(|error| error.to_string())?;
-            let seed = Dice::new(seed, round as u64).roll() >> 32;
+            let seed = Rng::stream(seed, round as u64).next() >> 32;
             let recording = Recording::make(&load, seed, base, &place).map_err(|error| {
                 let kept = into.join(format!("recording-{seed}"));
                 let _ = keep(&place, &kept);
@@ -159,15 +159,15 @@ fn make(
         .map(|number| choose((seed, number), &cuts, disk).map(|it| (number, it)))
         .collect::<Result<Vec<_>, _>>()?;
     chosen.sort_by_key(|(_, (cut, ..))| *cut);
-    let (returned, mut base) = (Dice::new(seed, 0).below(count), Base::default());
+    let (returned, mut base) = (Rng::stream(seed, 0).below(count), Base::default());
     let (mut machine, mut at) = (recording.machine(), Cut { run: 0, moments: 0 });
-    for (number, (cut, forgets, time, mut dice)) in chosen {
+    for (number, (cut, forgets, time, mut rng)) in chosen {
         if enough() {
             break;
         }
         recording.advance(&mut machine, at, cut)?;
         at = cut;
-        let image = Image::of(&machine.disk, forgets, &mut dice);
+        let image = Image::of(&machine.disk, forgets, &mut rng);
         let (witness, recording) = (machine.witness.clone(), place.to_owned());
         if number == returned {
             base = Base { image: image.clone(), witness: witness.clone() };
@@ -253,10 +253,10 @@ fn again(options: &Options, kept: &Path) -> Result<bool, String> {
     let (seed, number) = (options.seed()?, options.number("--image", 0)?);
     let into = PathBuf::from(options.needed("--into")?);
     let recording = Recording::read(kept)?;
-    let (cut, forgets, time, mut dice) = choose((seed, number), &Cuts::of(&recording), disk(options)?)?;
+    let (cut, forgets, time, mut rng) = choose((seed, number), &Cuts::of(&recording), disk(options)?)?;
     let mut machine = recording.machine();
     recording.advance(&mut machine, Cut { run: 0, moments: 0 }, cut)?;
-    let image = Image::of(&machine.disk, forgets, &mut dice);
+    let image = Image::of(&machine.disk, forgets, &mut rng);
     fs::create_dir_all(&into)
         .and_then(|()| image.make(&into))
         .map_err(|error| format!("{}: {error}", into.display()))?;

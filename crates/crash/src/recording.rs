@@ -11,11 +11,11 @@ use std::process::{Command, Stdio};
 
 use crate::base::Base;
 use crate::cut::Cut;
-use crate::dice::Dice;
 use crate::disk::{Kind, Node, ROOT};
 use crate::load::HEAVY;
 use crate::machine::{Machine, TRACED};
 use crate::trace::{ADDED, Call, Moment, Trace, quoted};
+use stockhold_seeded::Rng;
 
 /// The directory that the load works on, on every disk.
 pub(crate) const SHOP: &str = "shop";
@@ -47,25 +47,22 @@ impl Recording {
         let is_first = base.image.entries.is_empty();
         let mut recording = Recording { root, base, runs: Vec::new() };
         let mut machine = recording.machine();
-        let mut dice = Dice::new(seed, 0);
+        let mut rng = Rng::stream(seed, 0);
         // Now and then enough to fill segments of the log; else short, so that much of it is beginnings and ends.
-        let heavy = is_first && dice.percent(25);
-        for run in 0..if heavy { 3 } else { dice.between(3, 7) } {
+        let heavy = is_first && rng.percent(25);
+        for run in 0..if heavy { 3 } else { rng.between(3, 7) } {
             let file = into.join(format!("run-{run}"));
-            let errands = if heavy { dice.between(400, 1_000) } else { dice.between(5, 60) };
+            let errands = if heavy { rng.between(400, 1_000) } else { rng.between(5, 60) };
             let arguments = [
                 ("--dir", format!("{}/{SHOP}", recording.root)),
                 ("--seed", seed.to_string()),
                 ("--run", (run + if is_first { 0 } else { RUNS_MAX }).to_string()),
                 ("--errands", errands.to_string()),
-                ("--sessions", dice.between(1, 2).to_string()),
+                ("--sessions", rng.between(1, 2).to_string()),
                 ("--pallets", if heavy { HEAVY } else { 3 }.to_string()),
-                ("--abrupt", if dice.percent(60) { "1" } else { "0" }.to_owned()),
+                ("--abrupt", if rng.percent(60) { "1" } else { "0" }.to_owned()),
                 // Sometimes in the middle of its own recovery.
-                (
-                    "--leave-after-us",
-                    if dice.percent(25) { dice.between(500, 60_000) } else { 0 }.to_string(),
-                ),
+                ("--leave-after-us", if rng.percent(25) { rng.between(500, 60_000) } else { 0 }.to_string()),
             ];
             trace(load, &arguments, &file)?;
             let mut text = fs::read_to_string(&file).map_err(|error| error.to_string())?;

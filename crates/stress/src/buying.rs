@@ -25,22 +25,22 @@ struct Wish {
 
 impl<'a> Shopper<'a> {
     fn a_key(&mut self) -> usize {
-        let key = self.bag.dice.below(8) as usize;
+        let key = self.bag.rng.below(8) as usize;
         if key < KEYS { key } else { 0 }
     }
 
     pub(crate) fn a_ttl(&mut self) -> Duration {
-        match !self.mix.lets_expire && self.bag.dice.once_in(512) {
+        match !self.mix.lets_expire && self.bag.rng.once_in(512) {
             true => FOREVER,
-            false => Duration::from_millis(self.bag.dice.upto(self.mix.ttl_max_ms).into()),
+            false => Duration::from_millis(self.bag.rng.upto(self.mix.ttl_max_ms).into()),
         }
     }
 
     fn wish(&mut self) -> Wish {
-        let (key, ttl, quantity) = (self.a_key(), self.a_ttl(), self.bag.dice.upto(5));
-        let dice = &mut self.bag.dice;
-        let at_least = if dice.once_in(8) { dice.upto(quantity) } else { quantity };
-        match dice.below(512) {
+        let (key, ttl, quantity) = (self.a_key(), self.a_ttl(), self.bag.rng.upto(5));
+        let rng = &mut self.bag.rng;
+        let at_least = if rng.once_in(8) { rng.upto(quantity) } else { quantity };
+        match rng.below(512) {
             0 => Wish { key, quantity: QUANTITY_MAX, at_least: QUANTITY_MAX, ttl },
             // All there is, and more.
             1 => Wish { key, quantity: QUANTITY_MAX, at_least: 1, ttl: Duration::from_millis(1) },
@@ -62,7 +62,7 @@ impl<'a> Shopper<'a> {
     }
 
     pub(crate) fn reserve_batch(&mut self) {
-        let count = self.bag.dice.upto(3);
+        let count = self.bag.rng.upto(3);
         let wishes: Vec<Wish> = (0..count).map(|_| self.wish()).collect();
         let requests: Vec<_> = wishes.iter().map(|wish| self.request(*wish)).collect();
         let (answers, span) = self.ask(|engine| engine.reserve_batch(&requests));
@@ -94,17 +94,17 @@ impl<'a> Shopper<'a> {
 
     pub(crate) fn reserve_cart(&mut self) {
         let mut quantities = [0; KEYS];
-        for _ in 0..2 + self.bag.dice.below(2) {
+        for _ in 0..2 + self.bag.rng.below(2) {
             let key = self.a_key();
-            quantities[key] += self.bag.dice.upto(3);
+            quantities[key] += self.bag.rng.upto(3);
         }
         let mut lines = lines(&quantities, self.keys);
         // In any order, and in parts that are to be added up.
-        if self.bag.dice.once_in(2) {
+        if self.bag.rng.once_in(2) {
             lines.reverse();
         }
-        if lines[0].quantity > 1 && self.bag.dice.once_in(3) {
-            let part = self.bag.dice.upto(lines[0].quantity - 1);
+        if lines[0].quantity > 1 && self.bag.rng.once_in(3) {
+            let part = self.bag.rng.upto(lines[0].quantity - 1);
             let mut other = lines[0];
             (lines[0].quantity, other.quantity) = (part, other.quantity - part);
             lines.push(other);
@@ -121,7 +121,7 @@ impl<'a> Shopper<'a> {
         }
         self.bag.tally.granted += 1;
         self.bag.tally.carts += 1;
-        let held = Held::new(cart.hold, quantities, self.bag.dice.once_in(2));
+        let held = Held::new(cart.hold, quantities, self.bag.rng.once_in(2));
         let deadline_ns = deadline_ns(cart.deadline);
         self.record_each(span, &held, |key| Event::Grant {
             hold: held.name(),

@@ -13,7 +13,7 @@ impl Shopper<'_> {
     fn part(&mut self, whole: &Quantities) -> Quantities {
         let mut part = *whole;
         while part == *whole || units(&part) == 0 {
-            part = whole.map(|units| self.bag.dice.below(u64::from(units) + 1) as u32);
+            part = whole.map(|units| self.bag.rng.below(u64::from(units) + 1) as u32);
             if units(whole) < 2 {
                 return *whole;
             }
@@ -28,7 +28,7 @@ impl Shopper<'_> {
         if place.is_none() && !held.fixed {
             return self.release(held);
         }
-        let taken = if self.bag.dice.once_in(3) { self.part(&held.quantities) } else { held.quantities };
+        let taken = if self.bag.rng.once_in(3) { self.part(&held.quantities) } else { held.quantities };
         let named = lines(&taken, self.keys);
         let mut request = Confirm::hold(held.hold);
         if taken != held.quantities {
@@ -37,7 +37,7 @@ impl Shopper<'_> {
                 None => request.lines(&named),
             };
         }
-        let retake = self.bag.dice.once_in(2);
+        let retake = self.bag.rng.once_in(2);
         if retake {
             request = request.retake_if_expired();
         }
@@ -130,7 +130,7 @@ impl Shopper<'_> {
         let mut quantities = [0; KEYS];
         while units(&quantities) == 0 {
             for key in held.keys() {
-                quantities[key] = self.bag.dice.below(7) as u32;
+                quantities[key] = self.bag.rng.below(7) as u32;
             }
         }
         let named = lines(&quantities, self.keys);
@@ -139,7 +139,7 @@ impl Shopper<'_> {
             None if place.is_none() || held.fixed => return self.release_any(),
             None => Replace::lines(held.hold, &named),
         };
-        if self.bag.dice.once_in(3) {
+        if self.bag.rng.once_in(3) {
             request = request.ttl(self.a_ttl());
         }
         let (answer, span) = self.ask(|engine| engine.replace(request));
@@ -168,7 +168,7 @@ impl Shopper<'_> {
             return self.reserve();
         }
         let mut paid = self.bag.paid.remove(0);
-        let part = if self.bag.dice.once_in(3) { self.part(&paid.quantities) } else { paid.quantities };
+        let part = if self.bag.rng.once_in(3) { self.part(&paid.quantities) } else { paid.quantities };
         let named = lines(&part, self.keys);
         let mut request = HoldAction::hold(paid.hold);
         if part != paid.quantities {
@@ -177,7 +177,7 @@ impl Shopper<'_> {
                 None => request.lines(&named),
             };
         }
-        let ships = self.bag.dice.once_in(16);
+        let ships = self.bag.rng.once_in(16);
         let (answer, span) =
             self.ask(|engine| if ships { engine.ship(request) } else { engine.cancel(request) });
         let moved = match answer {

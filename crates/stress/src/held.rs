@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use stockhold::{CartLine, HoldId, StockKey};
 
-use crate::dice::Dice;
+use stockhold_seeded::Rng;
 
 /// Stock keys of a round: the hot one first.
 pub(crate) const KEYS: usize = 4;
@@ -62,14 +62,14 @@ impl Board {
         Board { places: Default::default() }
     }
 
-    pub(crate) fn show(&self, dice: &mut Dice, held: Held) {
+    pub(crate) fn show(&self, rng: &mut Rng, held: Held) {
         // Whoever finds a place taken goes on: the board must not put the threads in order.
-        if let Ok(mut place) = self.places[dice.below(8) as usize].try_lock() {
+        if let Ok(mut place) = self.places[rng.below(8) as usize].try_lock() {
             *place = Some(held);
         }
     }
 
-    pub(crate) fn see(&self, dice: &mut Dice) -> Option<Held> {
-        *self.places[dice.below(8) as usize].try_lock().ok()?
+    pub(crate) fn see(&self, rng: &mut Rng) -> Option<Held> {
+        *self.places[rng.below(8) as usize].try_lock().ok()?
     }
 }

@@ -11,7 +11,7 @@ use crate::shopper::Shopper;
 
 impl Shopper<'_> {
     fn any_key(&mut self) -> usize {
-        self.bag.dice.below(KEYS as u64) as usize
+        self.bag.rng.below(KEYS as u64) as usize
     }
 
     /// Units are found missing, even if they are promised; or they come again.
@@ -19,10 +19,10 @@ impl Shopper<'_> {
         let key = self.any_key();
         match self.bag.owed[key] {
             0 => {
-                let lost = self.bag.dice.upto(self.mix.lost_max());
+                let lost = self.bag.rng.upto(self.mix.lost_max());
                 self.adjust(key, -i64::from(lost));
             }
-            owed if self.bag.dice.once_in(2) => self.adjust(key, owed.into()),
+            owed if self.bag.rng.once_in(2) => self.adjust(key, owed.into()),
             owed => {
                 self.arrive(key, owed);
                 self.bag.owed[key] = 0;
@@ -74,7 +74,7 @@ impl Shopper<'_> {
 
     /// Splits a key again, which everybody who finds too little in its cells gathers.
     pub(crate) fn prepare(&mut self) {
-        let key = self.keys[self.bag.dice.one_of(&[0, 0, 0, 1, 2, 3])];
+        let key = self.keys[self.bag.rng.pick(&[0, 0, 0, 1, 2, 3])];
         match self.ask(|engine| engine.prepare(key)) {
             (Ok(split), _) => self.bag.tally.split += u64::from(split),
             (Err(error), span) => self.told_no(span, None, error),
@@ -110,13 +110,13 @@ impl Shopper<'_> {
 
     /// Stops a key's sale, or lets it open in a millisecond, which it then does by itself.
     pub(crate) fn stop(&mut self) {
-        if !self.mix.gates || self.stopped.is_some() || !self.bag.dice.once_in(4) {
+        if !self.mix.gates || self.stopped.is_some() || !self.bag.rng.once_in(4) {
             return self.reserve();
         }
         let key = self.any_key();
         let stock_key = self.keys[key];
         let opens_at = self.engine.now().plus(Duration::from_millis(1));
-        let opens = self.bag.dice.once_in(2);
+        let opens = self.bag.rng.once_in(2);
         let (answer, span) = self.ask(|engine| match opens {
             true => engine.open_sale_at(stock_key, opens_at),
             false => engine.stop_sale(stock_key),
@@ -124,7 +124,7 @@ impl Shopper<'_> {
         match answer {
             Ok(receipt) => {
                 self.receive(receipt);
-                self.stopped = Some((key, self.bag.dice.upto(64)));
+                self.stopped = Some((key, self.bag.rng.upto(64)));
             }
             Err(error) => self.told_no(span, None, error),
         }

@@ -4,7 +4,6 @@
 mod audit;
 mod buying;
 mod clock;
-mod dice;
 mod ending;
 mod held;
 mod keeping;

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use stockhold::{Config, Durability};
 
-use crate::dice::Dice;
 use crate::held::KEYS;
+use stockhold_seeded::Rng;
 
 /// How much there is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -40,7 +40,7 @@ const PAYMENT_EXTENSION: Duration = Duration::from_millis(3);
 
 impl Mix {
     pub(crate) fn of(seed: u64) -> Mix {
-        let mut dice = Dice::new(seed);
+        let mut rng = Rng::new(seed);
         let ms = Duration::from_millis;
         Mix {
             // By turns, so that every short run has some of each.
@@ -50,13 +50,13 @@ impl Mix {
                 11 => Some(Durability::Sync),
                 _ => None,
             },
-            ttl_max_ms: dice.one_of(&[2, 4, 8]),
-            driver_period: dice.one_of(&[None, Some(ms(1)), Some(ms(10))]),
-            expired_kept: dice.one_of(&[64, 1_000, 65_536]),
-            holds_max: dice.one_of(&[1_000, 1 << 20, 1 << 20, 1 << 20]),
-            gates: dice.once_in(4),
-            lets_expire: dice.once_in(2),
-            calls: dice.one_of(&[10_000, 200_000, 200_000, 200_000]),
+            ttl_max_ms: rng.pick(&[2, 4, 8]),
+            driver_period: rng.pick(&[None, Some(ms(1)), Some(ms(10))]),
+            expired_kept: rng.pick(&[64, 1_000, 65_536]),
+            holds_max: rng.pick(&[1_000, 1 << 20, 1 << 20, 1 << 20]),
+            gates: rng.once_in(4),
+            lets_expire: rng.once_in(2),
+            calls: rng.pick(&[10_000, 200_000, 200_000, 200_000]),
         }
     }
 

@@ -26,10 +26,7 @@ pub(crate) struct Options {
 impl Options {
     /// `Err` says what is wrong, or how it is used.
     pub(crate) fn read(mut args: impl Iterator<Item = String>) -> Result<Options, String> {
-        let mut seed = None;
-        if let Ok(text) = std::env::var("STOCKHOLD_SEED") {
-            seed = Some(number("STOCKHOLD_SEED", &text)?);
-        }
+        let mut seed = stockhold_seeded::seed_given()?;
         let (mut calls, mut threads, mut round_s) = (3_000_000, 8, 120);
         while let Some(name) = args.next() {
             let mut value = || number(&name, &args.next().unwrap_or_default());

@@ -8,11 +8,11 @@ use stockhold_check::{Call, Cart, Event, Options, Recorder, Stopwatch, check, ch
 
 use crate::audit::{audit, same};
 use crate::clock::SharedClock;
-use crate::dice::Dice;
 use crate::held::{Board, KEYS};
 use crate::mix::Mix;
 use crate::shopper::{Bag, Shopper};
 use crate::tally::Tally;
+use stockhold_seeded::Rng;
 
 /// Nobody is stalled for long here, so "busy" is rare; of so many answers in a hundred it is a breach of its own.
 const BUSY_PERCENT_MAX: f64 = 5.0;
@@ -41,9 +41,9 @@ struct Shop {
 impl Round {
     pub(crate) fn run(seed: u64, threads: u64) -> Result<Round, String> {
         let (stopwatch, mix) = (Stopwatch::new(), Mix::of(seed));
-        let mut dice = Dice::new(seed ^ 1 << 63);
+        let mut rng = Rng::new(seed ^ 1 << 63);
         let capacity = (mix.calls / threads * 2) as usize;
-        let bag = |_| Bag::new(dice.roll(), Recorder::with_capacity(stopwatch, capacity));
+        let bag = |_| Bag::new(rng.next(), Recorder::with_capacity(stopwatch, capacity));
         let bags = (0..threads).map(bag).collect();
         let mut shop = Shop { mix, stopwatch, recorder: Recorder::new(stopwatch), bags, told: Vec::new() };
         let begin = Instant::now();

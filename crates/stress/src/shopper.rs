@@ -3,11 +3,11 @@
 use stockhold::{Engine, Receipt, RefusalReason, StockKey};
 use stockhold_check::{Call, Event, Recorder};
 
-use crate::dice::Dice;
 use crate::held::{Board, Held, KEYS};
 use crate::mix::Mix;
 use crate::no::No;
 use crate::tally::Tally;
+use stockhold_seeded::Rng;
 
 /// Holds that a thread keeps an eye on; of one more, it lets the oldest go.
 const HELD_MAX: usize = 48;
@@ -17,7 +17,7 @@ const BUSY_MAX: u64 = 40;
 
 /// What a thread takes along over a restart.
 pub(crate) struct Bag {
-    pub dice: Dice,
+    pub rng: Rng,
     pub recorder: Recorder,
     pub held: Vec<Held>,
     pub paid: Vec<Held>,
@@ -34,7 +34,7 @@ pub(crate) struct Bag {
 impl Bag {
     pub(crate) fn new(seed: u64, recorder: Recorder) -> Bag {
         Bag {
-            dice: Dice::new(seed),
+            rng: Rng::new(seed),
             recorder,
             held: Vec::new(),
             paid: Vec::new(),
@@ -95,7 +95,7 @@ impl<'a> Shopper<'a> {
         } else if self.bag.paid.len() > self.mix.paid_max() {
             self.cancel();
         }
-        match self.bag.dice.below(1_000) {
+        match self.bag.rng.below(1_000) {
             0..450 => self.reserve(),
             450..480 => self.reserve_batch(),
             480..590 => self.reserve_cart(),
@@ -128,7 +128,7 @@ impl<'a> Shopper<'a> {
 
     /// The answer; on disk now and then only when it is durable, so that the log is not left behind.
     pub(crate) fn receive<T>(&mut self, receipt: Receipt<'a, T>) -> T {
-        if self.mix.durability.is_none() || !self.bag.dice.once_in(256) {
+        if self.mix.durability.is_none() || !self.bag.rng.once_in(256) {
             return receipt.not_yet_durable();
         }
         let position = receipt.position();
@@ -187,28 +187,28 @@ impl<'a> Shopper<'a> {
         if held.only_key().is_none() {
             self.bag.carts.push(held);
         }
-        if self.bag.dice.once_in(2) {
-            self.board.show(&mut self.bag.dice, held);
+        if self.bag.rng.once_in(2) {
+            self.board.show(&mut self.bag.rng, held);
         }
         self.bag.held.push(held);
     }
 
     /// A hold to do something with: an own one and where it is kept, or another's.
     pub(crate) fn choose(&mut self) -> Option<(Held, Option<usize>)> {
-        if self.bag.dice.once_in(3)
-            && let Some(held) = self.board.see(&mut self.bag.dice)
+        if self.bag.rng.once_in(3)
+            && let Some(held) = self.board.see(&mut self.bag.rng)
         {
             return Some((held, None));
         }
         let count = self.bag.held.len() as u64;
-        let place = (count > 0).then(|| self.bag.dice.below(count) as usize)?;
+        let place = (count > 0).then(|| self.bag.rng.below(count) as usize)?;
         Some((self.bag.held[place], Some(place)))
     }
 
     /// Mostly forgets a hold that has had its outcome: asking again must change nothing.
     pub(crate) fn done_with(&mut self, place: Option<usize>) {
         if let Some(place) = place
-            && !self.bag.dice.once_in(4)
+            && !self.bag.rng.once_in(4)
         {
             self.bag.held.swap_remove(place);
         }

@@ -174,18 +174,18 @@ impl RunEntry for HoldRow {
 #[cfg(all(test, not(stockhold_loom)))]
 mod tests {
     use super::*;
-    use crate::log::tests::{Random, seed};
+    use stockhold_seeded::{Rng, seed};
 
     #[test]
     fn a_hold_is_written_and_read_alike_by_hand_and_by_the_codec() {
-        let mut random = Random(seed());
+        let mut rng = Rng::new(seed());
         let some = [7_u8; 200];
         for _ in 0..20_000 {
             let mut number =
-                || [0, 250, 251, 0xffff, 0x1_0000, 0xffff_ffff, 0x1_0000_0000, u64::MAX][random.below(8)];
+                || [0, 250, 251, 0xffff, 0x1_0000, 0xffff_ffff, 0x1_0000_0000, u64::MAX][rng.index(8)];
             let (slot, generation, epoch) = (number() as u32, number() as u32, number() as u32);
             let (word, born) = (number(), number());
-            let (reference, lines) = (&some[..random.below(41)], &some[..random.below(200)]);
+            let (reference, lines) = (&some[..rng.index(41)], &some[..rng.index(200)]);
             let wire = HoldWire::Made { slot, generation, epoch, word, born, reference, lines };
             let (mut by_codec, mut varint) = (Vec::new(), [0; MADE_BYTES_MAX]);
             put(&wire, &mut by_codec);
@@ -194,8 +194,8 @@ mod tests {
             }
             assert_eq!(HoldWire::read(&by_codec), Some((wire, by_codec.len())));
             // Whatever becomes of the bytes, the codec says the same if it is read at all.
-            let at = random.below(by_codec.len());
-            by_codec[at] = random.next() as u8;
+            let at = rng.index(by_codec.len());
+            by_codec[at] = rng.next() as u8;
             if let Some(read) = HoldWire::read(&by_codec) {
                 assert_eq!(get::<HoldWire<'_>>(&by_codec), Some(read));
             }

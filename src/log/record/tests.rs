@@ -3,8 +3,8 @@
 use super::effect::Signs;
 use super::wire::ReasonCode;
 use super::*;
-use crate::log::tests::{Random, seed};
 use crate::request::AdjustReason;
+use stockhold_seeded::{Rng, seed};
 
 const PLACE: HoldPlace = HoldPlace { slot: 70_000, generation: 3 };
 const OP: Op = Op { key: [0xab; 16], content: [0xcd; 8], answer: [41, 0, 0, 0, 0, 0] };
@@ -246,12 +246,12 @@ fn hostile_bytes_are_refused_or_read_alike_by_hand_and_by_the_codec() {
             }
         }
     }
-    let mut random = Random(seed());
+    let mut rng = Rng::new(seed());
     for _ in 0..200_000 {
         // Kinds, small numbers, and the marks of wider ones.
-        let marks = [0, 1, 1, 8, 250, 251, 251, 252, 253, 254, 255, random.next() as u8];
-        let mut wild: Vec<u8> = (0..random.below(80)).map(|_| marks[random.below(marks.len())]).collect();
-        wild.insert(0, random.below(26) as u8);
+        let marks = [0, 1, 1, 8, 250, 251, 251, 252, 253, 254, 255, rng.next() as u8];
+        let mut wild: Vec<u8> = (0..rng.index(80)).map(|_| marks[rng.index(marks.len())]).collect();
+        wild.insert(0, rng.index(26) as u8);
         alike(&wild);
     }
     // A length that claims the address space.
@@ -303,17 +303,17 @@ fn the_fast_codec_writes_the_bytes_that_the_general_one_writes() {
         assert_eq!(fast_codec::encode(&record, &mut vec![0; length - 1]), None);
         assert_eq!(record.encode(&mut vec![0; length - 1]), None);
     };
-    let mut random = Random(seed());
+    let mut rng = Rng::new(seed());
     for _ in 0..50_000 {
         // Around every width that a number may have.
         let mut number = || {
             let widths = [0, 250, 251, 0xffff, 0x1_0000, 0xffff_ffff, 0x1_0000_0000, u64::MAX];
-            widths[random.below(8)].wrapping_add(random.below(3) as u64).wrapping_sub(1)
+            widths[rng.index(8)].wrapping_add(rng.index(3) as u64).wrapping_sub(1)
         };
         let (at, key, quantity, ttl) = (number(), number() as u32, number() as u32, Span(number()));
         let place = HoldPlace { slot: number() as u32, generation: number() as u32 };
-        let reference = &[7; 40][..random.below(41)];
-        let op = (random.below(2) == 0).then_some(OP);
+        let reference = &[7; 40][..rng.index(41)];
+        let op = (rng.index(2) == 0).then_some(OP);
         alike(Record::Reserve { at, place, key, quantity, ttl, reference, op });
         alike(Record::Confirm { at, place, key, taken: quantity, returned: key, op });
         alike(Record::Release { at, place, key, quantity, op });

@@ -7,7 +7,7 @@ use super::schedule::Damage;
 use crate::checkpoint::manifest_set::ManifestSet;
 use crate::log::chunk::{self, ChunkHeader};
 use crate::log::sidecar::Sidecar;
-use crate::log::tests::Random;
+use stockhold_seeded::Rng;
 
 /// What was done.
 pub(super) struct Done {
@@ -20,7 +20,7 @@ pub(super) struct Done {
 
 /// Does it to the disk, between two processes; `None` if there is nothing to do it to.
 pub(super) fn damage(disk: &Disk, what: Damage, seed: u64, directory: [u8; 16]) -> Option<Done> {
-    let mut random = Random(seed ^ 0x00DA_11A6_E000);
+    let mut rng = Rng::new(seed ^ 0x00DA_11A6_E000);
     let (manifest_set, _) = ManifestSet::open(Arc::new(disk.clone()), directory).ok()?;
     let newest = manifest_set.newest().cloned();
     // Two that are whole: the younger may be lost.
@@ -37,7 +37,7 @@ pub(super) fn damage(disk: &Disk, what: Damage, seed: u64, directory: [u8; 16]) 
         };
         let places: Vec<(u32, u64)> = state.stores.iter().flat_map(places).collect();
         let names: Vec<String> = state.folder.names().cloned().collect();
-        let mut pick = |count: usize| (count > 0).then(|| random.below(count));
+        let mut pick = |count: usize| (count > 0).then(|| rng.index(count));
         match what {
             Damage::FlipChunk | Damage::LoseChunk => {
                 let (number, start) = places[pick(places.len())?];

@@ -13,7 +13,7 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::folder::Folder;
-use crate::log::tests::Random;
+use stockhold_seeded::Rng;
 
 /// Chunks that are in no store any more and lie in its file all the same, at most: the newest.
 const STALE_MAX: usize = 8;
@@ -150,26 +150,26 @@ impl Chunked {
         }
     }
 
-    pub(super) fn sync_in_vain(&mut self, random: &mut Random) {
+    pub(super) fn sync_in_vain(&mut self, rng: &mut Rng) {
         self.flush();
-        self.write_back(random);
+        self.write_back(rng);
     }
 
     /// Some of what is dirty reaches the disk: nothing, all, a beginning and a part of the next, or any. None is dirty
     /// after.
-    fn write_back(&mut self, random: &mut Random) {
-        let (mood, whole) = (random.below(4), random.below(self.dirty.len() + 1));
+    fn write_back(&mut self, rng: &mut Rng) {
+        let (mood, whole) = (rng.index(4), rng.index(self.dirty.len() + 1));
         for (number, change) in self.dirty.drain(..).enumerate() {
             let (reaches, torn) = match mood {
                 0 => (false, false),
                 1 => (true, false),
                 2 => (number <= whole, number == whole),
-                _ => (random.below(2) == 0, random.below(4) == 0),
+                _ => (rng.index(2) == 0, rng.index(4) == 0),
             };
             match change {
                 _ if !reaches => {}
                 Change::Put(start, mut chunk) if torn => {
-                    chunk.truncate(random.below(chunk.len()));
+                    chunk.truncate(rng.index(chunk.len()));
                     self.kept.insert(start, chunk);
                 }
                 Change::Remove(_) if torn => {}
@@ -183,12 +183,12 @@ impl Chunked {
         self.seen.values().chain(&self.stale)
     }
 
-    fn end(&mut self, end: End, random: &mut Random) {
+    fn end(&mut self, end: End, rng: &mut Rng) {
         // What the process had not handed on is gone from some point on.
-        self.buffered.truncate(random.below(self.buffered.len() + 1));
+        self.buffered.truncate(rng.index(self.buffered.len() + 1));
         self.flush();
         if end == End::Power {
-            self.write_back(random);
+            self.write_back(rng);
             self.cached = self.kept.clone();
         }
         self.seen = self.cached.clone();
@@ -218,18 +218,18 @@ impl Slots {
     }
 
     /// Some of what is dirty reaches the disk.
-    pub(super) fn write_back(&mut self, random: &mut Random) {
+    pub(super) fn write_back(&mut self, rng: &mut Rng) {
         for slot in 0..2 {
             if std::mem::take(&mut self.dirty[slot]) {
-                let bytes = [0, SLOT_BYTES, random.below(SLOT_BYTES)][random.below(3)];
+                let bytes = [0, SLOT_BYTES, rng.index(SLOT_BYTES)][rng.index(3)];
                 self.kept[slot][..bytes].copy_from_slice(&self.seen[slot][..bytes]);
             }
         }
     }
 
-    fn end(&mut self, end: End, random: &mut Random) {
+    fn end(&mut self, end: End, rng: &mut Rng) {
         if end == End::Power {
-            self.write_back(random);
+            self.write_back(rng);
             self.seen = self.kept;
         }
     }
@@ -241,7 +241,7 @@ pub(super) struct State {
     pub stores: BTreeMap<u32, Chunked>,
     pub slots: Slots,
     pub folder: Folder,
-    pub random: Random,
+    pub rng: Rng,
     /// Calls until everything ends.
     end_in: Option<u64>,
     ended: bool,
@@ -268,7 +268,7 @@ impl Disk {
             stores: BTreeMap::new(),
             slots: Slots::new(),
             folder: Folder::default(),
-            random: Random(seed),
+            rng: Rng::new(seed),
             end_in: None,
             ended: false,
             trouble: None,
@@ -303,10 +303,10 @@ impl Disk {
     /// What the next process finds. No failure is to come any more.
     pub(super) fn restart(&self, end: End, seed: u64) {
         let state = &mut *self.state();
-        state.random = Random(seed);
-        state.stores.values_mut().for_each(|store| store.end(end, &mut state.random));
-        state.slots.end(end, &mut state.random);
-        state.folder.end(end, &mut state.random);
+        state.rng = Rng::new(seed);
+        state.stores.values_mut().for_each(|store| store.end(end, &mut state.rng));
+        state.slots.end(end, &mut state.rng);
+        state.folder.end(end, &mut state.rng);
         (state.end_in, state.ended, state.trouble, state.full) = (None, false, None, false);
     }
 

@@ -9,7 +9,7 @@ use crate::log::scan::{FoundChunk, ScannedChunk, whole_chunk};
 use crate::log::sidecar::SidecarSlots;
 use crate::log::store::{Store, StoreError};
 use crate::log::stores::Stores;
-use crate::log::tests::Random;
+use stockhold_seeded::Rng;
 
 /// Bytes between the sidecar's slots.
 const SLOT_DISTANCE: u64 = 4_096;
@@ -39,7 +39,7 @@ impl State {
     }
 
     fn half(&mut self) -> bool {
-        self.random.below(2) == 0
+        self.rng.index(2) == 0
     }
 }
 
@@ -114,7 +114,7 @@ impl OnDisk {
         &mut self,
         call: Call,
         right: impl FnOnce(&mut Chunked) -> T,
-        wrong: impl FnOnce(&mut Chunked, &mut Random),
+        wrong: impl FnOnce(&mut Chunked, &mut Rng),
     ) -> Result<T, StoreError> {
         if let Some(cause) = &self.dead {
             return Err(StoreError::Dead { cause: cause.to_string() });
@@ -122,9 +122,9 @@ impl OnDisk {
         let number = self.store;
         let right = |state: &mut State| state.stores.get_mut(&number).map(right).unwrap_or_default();
         let wrong = |state: &mut State| {
-            let State { stores, random, .. } = state;
+            let State { stores, rng, .. } = state;
             if let Some(store) = stores.get_mut(&number) {
-                wrong(store, random);
+                wrong(store, rng);
             }
         };
         self.disk.change(call, right, wrong).map_err(|error| {
@@ -138,8 +138,8 @@ impl OnDisk {
 impl Store for OnDisk {
     fn append(&mut self, start: u64, chunk: &[u8]) -> Result<(), StoreError> {
         let put = |store: &mut Chunked| store.put(start, chunk);
-        self.change(Call::Append, put, |store, random| {
-            if random.below(2) == 0 {
+        self.change(Call::Append, put, |store, rng| {
+            if rng.index(2) == 0 {
                 put(store);
             }
         })
@@ -152,9 +152,9 @@ impl Store for OnDisk {
     fn sync(&mut self) -> Result<(), StoreError> {
         let is_over = self.disk.will_end();
         // One that its process does not live to see is still to be done.
-        self.change(Call::Sync, Chunked::sync, |store, random| {
+        self.change(Call::Sync, Chunked::sync, |store, rng| {
             if !is_over {
-                store.sync_in_vain(random);
+                store.sync_in_vain(rng);
             }
         })
     }
@@ -166,8 +166,8 @@ impl Store for OnDisk {
             starts.iter().for_each(|start| store.remove(*start));
             starts.len()
         };
-        self.change(Call::RemoveBelow, remove, |store, random| {
-            if random.below(2) == 0 {
+        self.change(Call::RemoveBelow, remove, |store, rng| {
+            if rng.index(2) == 0 {
                 remove(store);
             }
         })
@@ -192,7 +192,7 @@ impl SidecarSlots for Disk {
             Call::SlotWrite,
             |state| state.slots.write(slot, bytes),
             |state| {
-                let written = state.random.below(bytes.len() + 1);
+                let written = state.rng.index(bytes.len() + 1);
                 state.slots.write(slot, &bytes[..written]);
             },
         )
@@ -202,7 +202,7 @@ impl SidecarSlots for Disk {
         self.change(
             Call::SlotSync,
             |state| state.slots.sync(),
-            |state| state.in_vain(|state| state.slots.write_back(&mut state.random)),
+            |state| state.in_vain(|state| state.slots.write_back(&mut state.rng)),
         )
     }
 }
@@ -266,7 +266,7 @@ impl Write for Written {
             Call::Write,
             |state| state.folder.write(number, bytes),
             |state| {
-                let written = state.random.below(bytes.len() + 1);
+                let written = state.rng.index(bytes.len() + 1);
                 state.folder.write(number, &bytes[..written]);
             },
         )?;
@@ -284,7 +284,7 @@ impl NewFile for Written {
         self.disk.change(
             Call::FileSync,
             |state| state.folder.sync_file(number),
-            |state| state.in_vain(|state| state.folder.write_back(number, &mut state.random)),
+            |state| state.in_vain(|state| state.folder.write_back(number, &mut state.rng)),
         )
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::disk::End;
-use crate::log::tests::Random;
+use stockhold_seeded::Rng;
 
 type Number = usize;
 
@@ -95,11 +95,11 @@ impl Folder {
     }
 
     /// Part of it reaches the disk.
-    pub(super) fn write_back(&mut self, number: usize, random: &mut Random) {
+    pub(super) fn write_back(&mut self, number: usize, rng: &mut Rng) {
         let file = &mut self.files[number];
         if std::mem::take(&mut file.dirty) {
             let length = file.seen.len();
-            let bytes = [0, length, random.below(length + 1)][random.below(3)];
+            let bytes = [0, length, rng.index(length + 1)][rng.index(3)];
             file.kept = file.seen[..bytes].to_vec();
         }
     }
@@ -110,14 +110,14 @@ impl Folder {
         }
     }
 
-    pub(super) fn end(&mut self, end: End, random: &mut Random) {
+    pub(super) fn end(&mut self, end: End, rng: &mut Rng) {
         if end == End::Kill {
             return;
         }
-        let reached = [0, self.dirty.len(), random.below(self.dirty.len() + 1)][random.below(3)];
+        let reached = [0, self.dirty.len(), rng.index(self.dirty.len() + 1)][rng.index(3)];
         self.dirty.truncate(reached);
         self.sync_names();
-        (0..self.files.len()).for_each(|number| self.write_back(number, random));
+        (0..self.files.len()).for_each(|number| self.write_back(number, rng));
         // Nobody has a file open: what has no name is gone.
         let files = std::mem::take(&mut self.files);
         for number in self.kept.values_mut() {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::schedule::{Crash, Life, Step};
 use super::seen::Seen;
 use super::world::{World, Wrong};
-use crate::log::tests::seed;
+use stockhold_seeded::seed;
 
 /// What went wrong, and at which step; a panic is at none.
 type Failure = (Option<usize>, Wrong);

@@ -3,8 +3,8 @@
 
 use super::disk::{End, Trouble, WRITING};
 use crate::config::Durability;
-use crate::log::tests::Random;
 use std::time::Duration;
+use stockhold_seeded::Rng;
 
 /// Stock keys that can be declared.
 pub(super) const KEYS_MAX: usize = 4;
@@ -185,11 +185,12 @@ pub(super) struct Life {
     pub steps: Vec<Step>,
 }
 
-struct Dice(Random);
+/// Draws steps, and what is in them.
+struct StepRng(Rng);
 
-impl Dice {
+impl StepRng {
     fn below(&mut self, bound: usize) -> usize {
-        self.0.below(bound)
+        self.0.index(bound)
     }
 
     fn one_in(&mut self, count: usize) -> bool {
@@ -278,58 +279,58 @@ impl Dice {
 
 impl Life {
     pub(super) fn of(seed: u64) -> Life {
-        let mut dice = Dice(Random(seed));
+        let mut rng = StepRng(Rng::new(seed));
         let interval = Durability::Interval(Duration::from_secs(3_600));
         let traits = Traits {
             seed,
-            durability: if dice.one_in(4) { interval } else { Durability::Sync },
-            checkpoint_bytes: dice.pick(&[150, 400, 1_000, 4_000]),
-            payload_bytes_max: dice.pick(&[160, 160, 400, 30_000]),
-            expired_kept: dice.pick(&[2, 1_000]),
-            holds_max: dice.pick(&[6, 1_000]),
-            copied_bytes_max: dice.pick(&[0, 300, 2_000, 1 << 20]),
+            durability: if rng.one_in(4) { interval } else { Durability::Sync },
+            checkpoint_bytes: rng.pick(&[150, 400, 1_000, 4_000]),
+            payload_bytes_max: rng.pick(&[160, 160, 400, 30_000]),
+            expired_kept: rng.pick(&[2, 1_000]),
+            holds_max: rng.pick(&[6, 1_000]),
+            copied_bytes_max: rng.pick(&[0, 300, 2_000, 1 << 20]),
         };
         // How hurried the clients are, the log, the fold.
-        let (log, fold, checkpoint) = (dice.pick(&[2, 4, 12]), dice.pick(&[1, 3]), dice.pick(&[2, 6]));
-        let crashes = dice.pick(&[6, 10, 25]);
+        let (log, fold, checkpoint) = (rng.pick(&[2, 4, 12]), rng.pick(&[1, 3]), rng.pick(&[2, 6]));
+        let crashes = rng.pick(&[6, 10, 25]);
         let mut steps = vec![
             Step::Do { client: 0, what: What::Declare { key: 0 }, key: Key::None },
             Step::Do { client: 0, what: What::Receive { key: 0, quantity: 6 }, key: Key::None },
         ];
         // Now and then one that is long and quiet, so that checkpoints are many.
         let (length, crashes) =
-            if dice.one_in(30) { (2_000, 6 * crashes) } else { (60 + dice.below(240) as u64, crashes) };
+            if rng.one_in(30) { (2_000, 6 * crashes) } else { (60 + rng.below(240) as u64, crashes) };
         for number in 0..length {
-            let client = dice.below(3);
-            if dice.one_in(crashes) {
-                let crash = dice.crash();
-                steps.push(match dice.below(8) {
+            let client = rng.below(3);
+            if rng.one_in(crashes) {
+                let crash = rng.crash();
+                steps.push(match rng.below(8) {
                     0 => Step::Close(crash),
                     1 | 2 => Step::Crash(crash),
-                    _ => Step::EndIn { calls: dice.below(30) as u64, crash },
+                    _ => Step::EndIn { calls: rng.below(30) as u64, crash },
                 });
             }
-            if dice.one_in(log) {
-                steps.push(Step::Log { vouch: dice.one_in(4), sync: dice.one_in(3) });
+            if rng.one_in(log) {
+                steps.push(Step::Log { vouch: rng.one_in(4), sync: rng.one_in(3) });
             }
-            if dice.one_in(fold) {
+            if rng.one_in(fold) {
                 steps.push(Step::Fold);
             }
-            if dice.one_in(checkpoint) {
-                steps.push(Step::Checkpoint { forced: dice.one_in(6) });
+            if rng.one_in(checkpoint) {
+                steps.push(Step::Checkpoint { forced: rng.one_in(6) });
             }
-            steps.push(match dice.below(40) {
+            steps.push(match rng.below(40) {
                 0..=3 => {
-                    let ms = 1 + dice.below(60) as u64;
-                    Step::Advance { ms: if dice.one_in(20) { ms * RETENTION_MS / 8 } else { ms } }
+                    let ms = 1 + rng.below(60) as u64;
+                    Step::Advance { ms: if rng.one_in(20) { ms * RETENTION_MS / 8 } else { ms } }
                 }
                 4 => Step::Sweep { client },
                 5 => Step::Look,
-                6 if dice.one_in(4) => Step::Trouble(dice.trouble()),
-                7..=9 => Step::Again { client, which: dice.0.next() as u32, other: dice.one_in(5) },
+                6 if rng.one_in(4) => Step::Trouble(rng.trouble()),
+                7..=9 => Step::Again { client, which: rng.0.next() as u32, other: rng.one_in(5) },
                 _ => {
-                    let key = if dice.one_in(3) { Key::New(number) } else { Key::None };
-                    Step::Do { client, what: dice.what(), key }
+                    let key = if rng.one_in(3) { Key::New(number) } else { Key::None };
+                    Step::Do { client, what: rng.what(), key }
                 }
             });
         }

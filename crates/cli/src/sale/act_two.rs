@@ -24,9 +24,9 @@ use super::picture::{bar, during};
 use super::receipt::SecondAct;
 use super::shoppers::shares;
 use super::{Place, Stage, sku};
-use crate::dice::Dice;
 use crate::exit::Trouble;
 use crate::figure::thousands;
+use stockhold_seeded::Rng;
 
 /// Where the stock of act two lies, apart from that of act one.
 pub(crate) const LOCATION: &str = "act-two";
@@ -139,10 +139,10 @@ impl Act<'_> {
             })?;
         let mut pipe = BufReader::with_capacity(1 << 20, child.stdout.take().expect("it is piped"));
 
-        let mut dice = Dice::new(self.scale.seed, 1 << 41);
-        let share = KILL_AFTER.0 + (KILL_AFTER.1 - KILL_AFTER.0) * dice.fraction();
+        let mut rng = Rng::stream(self.scale.seed, 1 << 41);
+        let share = KILL_AFTER.0 + (KILL_AFTER.1 - KILL_AFTER.0) * rng.fraction();
         let kill_at = (self.scale.decisions as f64 * share) as u64;
-        let moment = Duration::from_micros(dice.below(MOMENT_US_MAX));
+        let moment = Duration::from_micros(rng.below(MOMENT_US_MAX));
 
         let acknowledged = AtomicU64::new(0);
         let started = Instant::now();

@@ -12,7 +12,7 @@ use stockhold::error::{ConfirmError, HoldError, LookupError, ReserveError};
 use stockhold::{Engine, HoldState, OpKey, Position, RefusalReason, Reserve, StockKey};
 
 use super::frames::{Batch, Entry, What};
-use crate::dice::Dice;
+use stockhold_seeded::Rng;
 
 /// How long holds of act two live: longer than it lasts, so that none expires under it.
 pub(crate) const TTL: Duration = Duration::from_secs(3_600);
@@ -67,13 +67,13 @@ impl Scale {
     /// Errand number `number`.
     pub(crate) fn errand(&self, number: u64) -> Errand {
         // Streams below 2^32 are the crowd's.
-        let mut dice = Dice::new(self.seed, number | 1 << 40);
-        let then = match dice.below(20) {
+        let mut rng = Rng::stream(self.seed, number | 1 << 40);
+        let then = match rng.below(20) {
             0..15 => What::Confirmed,
             15..18 => What::Released,
             _ => What::Held,
         };
-        Errand { key: dice.below(u64::from(self.skus)) as u32, quantity: 1, then }
+        Errand { key: rng.below(u64::from(self.skus)) as u32, quantity: 1, then }
     }
 
     /// The reference of its hold: eight digits, readable in `stockhold log`.

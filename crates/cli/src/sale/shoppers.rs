@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::dice::Dice;
+use stockhold_seeded::Rng;
 
 /// What a shopper does with a hold.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -64,18 +64,18 @@ impl Crowd {
     }
 
     fn shopper(&self, number: u32) -> Shopper {
-        let mut dice = Dice::new(self.seed, u64::from(number));
+        let mut rng = Rng::stream(self.seed, u64::from(number));
         // The crowd is thickest at the doors.
-        let arrives = self.lasts().mul_f64(dice.fraction().powf(1.5));
-        let key = dice.below(u64::from(self.skus)) as u32;
-        let quantity = match dice.below(20) {
+        let arrives = self.lasts().mul_f64(rng.fraction().powf(1.5));
+        let key = rng.below(u64::from(self.skus)) as u32;
+        let quantity = match rng.below(20) {
             0..16 => 1,
             16..19 => 2,
             _ => 3,
         };
-        let after = self.ttl.min(THINKS_MAX).mul_f64(0.1 + 0.6 * dice.fraction());
-        let mood = dice.fraction();
-        let late = dice.fraction() < LATE && self.ttl < THINKS_MAX;
+        let after = self.ttl.min(THINKS_MAX).mul_f64(0.1 + 0.6 * rng.fraction());
+        let mood = rng.fraction();
+        let late = rng.fraction() < LATE && self.ttl < THINKS_MAX;
         let then = match () {
             () if mood < self.abandon => Then::WalkAway,
             () if mood < self.abandon + self.cancel => Then::Cancel { after },

@@ -1,8 +1,8 @@
 //! What of a few calls may be left, and what of them is refused.
 
 use super::*;
-use crate::dice::Dice;
 use crate::image::{DISKS, Entry, Image};
+use stockhold_seeded::Rng;
 
 /// Plays `lines`, in which `'text'` stands for a string as strace writes it.
 fn played(lines: &str) -> Result<Machine, String> {
@@ -30,8 +30,8 @@ fn played(lines: &str) -> Result<Machine, String> {
 fn left(machine: &Machine) -> Vec<Option<Vec<u8>>> {
     let mut left = Vec::new();
     for seed in 0..3_000 {
-        let mut dice = Dice::new(1, seed);
-        let image = Image::of(&machine.disk, DISKS[dice.index(3)], &mut dice);
+        let mut rng = Rng::stream(1, seed);
+        let image = Image::of(&machine.disk, DISKS[rng.index(3)], &mut rng);
         let file = image.entries.into_iter().find(|(name, _)| name == "a").map(|(_, entry)| match entry {
             Entry::File(content) => content,
             Entry::Directory => panic!("a file"),
@@ -102,7 +102,7 @@ fn links_copies_and_directories_are_followed() {
         fsync(5) = 0
         fsync(3) = 0"
     ));
-    let image = Image::of(&machine.unwrap().disk, DISKS[1], &mut Dice::new(1, 1));
+    let image = Image::of(&machine.unwrap().disk, DISKS[1], &mut Rng::stream(1, 1));
     let file = |name: &str| (format!("sub/{name}"), Entry::File(b"old".into()));
     assert_eq!(image.entries, [("sub".to_owned(), Entry::Directory), file("copy"), file("link")]);
 }
