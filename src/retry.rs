@@ -60,12 +60,22 @@ impl Retry {
 
     /// Makes `call` until it succeeds, fails with an error that is not transient, or the time to give up has
     /// come. Blocks between attempts.
-    pub fn call<T, E: OperationError>(&self, mut call: impl FnMut() -> Result<T, E>) -> Result<T, E> {
+    pub fn call<T, E: OperationError>(&self, call: impl FnMut() -> Result<T, E>) -> Result<T, E> {
+        self.call_while(E::is_transient, call)
+    }
+
+    /// The same for any error: makes `call` until it succeeds, `is_transient` says no of its error, or the time
+    /// to give up has come. For a call that is made of several operations.
+    pub fn call_while<T, E>(
+        &self,
+        is_transient: impl Fn(&E) -> bool,
+        mut call: impl FnMut() -> Result<T, E>,
+    ) -> Result<T, E> {
         let mut failed_at = None;
         let mut failures = 0_u32;
         loop {
             let answer = call();
-            if !answer.as_ref().is_err_and(E::is_transient) {
+            if !answer.as_ref().is_err_and(&is_transient) {
                 return answer;
             }
             if let Some(patience) = self.give_up_after
