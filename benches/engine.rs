@@ -16,6 +16,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{baseline, machine, sale};
+use stockhold::retry::Retry;
 use stockhold::{Config, Durability, Engine, Reserve, StockKey};
 
 fn holds() -> u64 {
@@ -54,17 +55,12 @@ fn figure(value: f64, unit: &str) -> String {
 
 fn reserve(engine: &Engine, key: StockKey, number: u64) -> stockhold::Position {
     let reference = number.to_le_bytes();
-    loop {
-        match engine.reserve(Reserve::units(key, 1).reference(&reference)) {
-            Ok(receipt) => {
-                let position = receipt.position();
-                let _ = receipt.not_yet_durable();
-                return position;
-            }
-            Err(error) if error.is_busy() => thread::yield_now(),
-            Err(error) => panic!("{error}"),
-        }
-    }
+    let request = Reserve::units(key, 1).reference(&reference);
+    let receipt =
+        Retry::yielding().call(|| engine.reserve(request)).unwrap_or_else(|error| panic!("{error}"));
+    let position = receipt.position();
+    let _ = receipt.not_yet_durable();
+    position
 }
 
 /// Runs `work(thread, index)` on every thread; decisions a second.

@@ -78,6 +78,7 @@ mod poison;
 pub mod proofs;
 mod receipt;
 mod request;
+pub mod retry;
 pub mod salvage;
 mod segments;
 #[cfg(not(stockhold_faults))]

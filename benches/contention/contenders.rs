@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 use std::sync::Mutex;
-use std::thread;
 use std::time::Instant;
 
 use dashmap::DashMap;
 use stockhold::error::ReserveError;
+use stockhold::retry::Retry;
 use stockhold::{Config, Engine, HoldId, Receive, Reserve, StockKey};
 
 use crate::common::{Baseline, BaselineHold, HOT, baseline, sale};
@@ -57,19 +57,6 @@ impl Stockhold {
         let sample = job.run(&stock);
         Sample { busy: stock.engine.metrics().busy(), ..sample }
     }
-
-    /// `Busy` is not an answer: it costs time, and is asked again.
-    fn until_known<T, E>(
-        mut ask: impl FnMut() -> Result<T, E>,
-        is_busy: impl Fn(&E) -> bool,
-    ) -> Result<T, E> {
-        loop {
-            match ask() {
-                Err(error) if is_busy(&error) => thread::yield_now(),
-                answer => return answer,
-            }
-        }
-    }
 }
 
 impl Stock for Stockhold {
@@ -78,7 +65,7 @@ impl Stock for Stockhold {
     fn reserve(&self, name: u64) -> Option<HoldId> {
         let reference = name.to_le_bytes();
         let request = Reserve::units(self.key, 1).reference(&reference);
-        match Self::until_known(|| self.engine.reserve(request), ReserveError::is_busy) {
+        match Retry::yielding().call(|| self.engine.reserve(request)) {
             Ok(receipt) => Some(receipt.not_yet_durable().hold),
             Err(ReserveError::Refused(_)) => None,
             Err(error) => panic!("{error}"),
@@ -86,21 +73,20 @@ impl Stock for Stockhold {
     }
 
     fn confirm(&self, hold: HoldId) {
-        let _ = Self::until_known(|| self.engine.confirm(hold), |e| e.is_busy()).unwrap().not_yet_durable();
+        let _ = Retry::yielding().call(|| self.engine.confirm(hold)).unwrap().not_yet_durable();
     }
 
     fn ship(&self, hold: HoldId) {
-        let _ = Self::until_known(|| self.engine.ship(hold), |e| e.is_busy()).unwrap().not_yet_durable();
+        let _ = Retry::yielding().call(|| self.engine.ship(hold)).unwrap().not_yet_durable();
     }
 
     fn release(&self, hold: HoldId) {
-        let _ = Self::until_known(|| self.engine.release(hold), |e| e.is_busy()).unwrap().not_yet_durable();
+        let _ = Retry::yielding().call(|| self.engine.release(hold)).unwrap().not_yet_durable();
     }
 
     fn receive(&self, units: u32) {
         let request = Receive::units(self.key, units);
-        let _ =
-            Self::until_known(|| self.engine.receive(request), |e| e.is_busy()).unwrap().not_yet_durable();
+        let _ = Retry::yielding().call(|| self.engine.receive(request)).unwrap().not_yet_durable();
     }
 
     fn settle(&self) {

@@ -51,6 +51,7 @@ use std::io;
 
 use thiserror::Error;
 
+use crate::error::VerifyError;
 use crate::log::store::advice;
 
 /// Version of everything under `checkpoint` that this build writes, and the newest it reads.
@@ -84,6 +85,15 @@ impl RunError {
 
     pub(crate) fn damaged(name: &str, what: impl Into<String>) -> Self {
         RunError::Damaged { name: name.to_owned(), what: what.into() }
+    }
+}
+
+impl From<RunError> for VerifyError {
+    fn from(error: RunError) -> Self {
+        match error {
+            RunError::Damaged { .. } => VerifyError::Damaged(error.to_string()),
+            _ => VerifyError::Io(error.to_string()),
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use super::RunError;
 use super::files::{DirFiles, Files};
 use super::manifest::Manifest;
 use super::run_ref::{RunKind, RunRef};
+use crate::error::{BackupError, SalvageError};
 use crate::log::directory::{Directory, DirectoryError, Identity};
 use crate::log::sidecar::{Durable, Sidecar};
 use crate::log::store::StoreError;
@@ -33,6 +34,24 @@ pub(crate) enum SeedError {
         "cannot write the new directory ({0}): free space or mend the cause, remove what was written, and try again"
     )]
     Io(#[from] io::Error),
+}
+
+impl From<SeedError> for BackupError {
+    fn from(error: SeedError) -> Self {
+        match error {
+            SeedError::Exists(_) | SeedError::Inside(_) => BackupError::Exists(error.to_string()),
+            _ => BackupError::Failed(error.to_string()),
+        }
+    }
+}
+
+impl From<SeedError> for SalvageError {
+    fn from(error: SeedError) -> Self {
+        match error {
+            SeedError::Exists(_) | SeedError::Inside(_) => SalvageError::Exists(error.to_string()),
+            _ => SalvageError::Failed(error.to_string()),
+        }
+    }
 }
 
 /// Refuses a place inside of `source`, of which no byte is to change.

@@ -16,23 +16,13 @@ use super::hold::FoldedHold;
 use super::levels::Contradiction;
 use super::state::Fold;
 use crate::clock::Timestamp;
+use crate::error::Drift;
 use crate::hold::lines::Line;
 use crate::hold::state::{Event, No, Phase, Word, decide};
 use crate::log::chunk::ChunkHeader;
 use crate::log::record::effect::HoldEffect;
 use crate::log::record::{Fact, Logged, Records};
 use crate::types::Position;
-
-/// The log is whole, but an entry of it contradicts what lies before: what was promised there is broken.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("the log's entry at position {position} contradicts what lies before it: {what}")]
-#[non_exhaustive]
-pub struct Drift {
-    /// Of the first such entry.
-    pub position: Position,
-    /// What is wrong with it.
-    pub what: String,
-}
 
 impl From<Contradiction> for Drift {
     fn from(Contradiction { position, what }: Contradiction) -> Self {

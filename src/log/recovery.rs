@@ -31,7 +31,9 @@ use super::{
     verdict::{Cut, LogRefusal, Start, Verdict, decide},
 };
 use crate::checkpoint::RunError;
+use crate::error::{OpenError, VerifyError};
 use crate::fault::{Fault, planted};
+use crate::types::Position;
 
 /// An older store of which no more is needed is copied and removed, so that many short openings leave few stores.
 const COPIED_BYTES_MAX: u64 = 8 << 20;
@@ -130,6 +132,41 @@ pub(crate) enum LogError {
     Newer { position: u64, found: u16 },
     #[error("the log cannot be replayed at position {position}: {reason}")]
     Fold { position: u64, reason: String },
+}
+
+impl From<LogError> for OpenError {
+    fn from(error: LogError) -> Self {
+        let message = error.to_string();
+        let damaged = |readable| OpenError::Damaged { readable, message: message.clone() };
+        match &error {
+            LogError::Directory(DirectoryError::Missing { .. }) => OpenError::Missing(message),
+            LogError::Directory(DirectoryError::Foreign { .. }) => OpenError::Foreign(message),
+            LogError::Directory(DirectoryError::Newer { .. }) => OpenError::Newer(message),
+            LogError::Directory(DirectoryError::InUse { pid, .. }) => OpenError::InUse { pid: *pid, message },
+            LogError::Directory(DirectoryError::Corrupt { .. }) => damaged(None),
+            LogError::Directory(DirectoryError::Io { .. }) => OpenError::Io(message),
+            LogError::Sidecar(SidecarError::Newer { .. }) | LogError::Newer { .. } => {
+                OpenError::Newer(message)
+            }
+            LogError::Sidecar(SidecarError::Corrupt) => damaged(None),
+            LogError::Sidecar(SidecarError::Io { .. }) | LogError::Io { .. } => OpenError::Io(message),
+            LogError::Checkpoint(RunError::Newer { .. }) => OpenError::Newer(message),
+            LogError::Checkpoint(RunError::Io { .. }) => OpenError::Io(message),
+            LogError::Checkpoint(_) => damaged(None),
+            LogError::Refused(refusal) => damaged(refusal.readable().map(Position)),
+            LogError::Store(StoreError::Full { .. } | StoreError::Io { .. }) => OpenError::Io(message),
+            LogError::Store(StoreError::Corrupt { .. } | StoreError::Dead { .. }) => damaged(None),
+            LogError::Unreadable { position } | LogError::Fold { position, .. } => {
+                damaged(Some(Position(*position)))
+            }
+        }
+    }
+}
+
+impl From<LogError> for VerifyError {
+    fn from(error: LogError) -> Self {
+        VerifyError::Io(error.to_string())
+    }
 }
 
 pub(crate) fn io_error(doing: &'static str) -> impl Fn(io::Error) -> LogError {

@@ -9,8 +9,9 @@ use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::Duration;
 
-use stockhold::error::{ConfirmError, HoldError, ReplaceError, ReserveError, StockError};
+use stockhold::error::{OperationError, ReserveError};
 use stockhold::inspect::Inspection;
+use stockhold::retry::Retry;
 use stockhold::{
     CartLine, Config, Durability, Engine, HoldId, HoldState, ManualClock, Receive, RefusalReason, Reserve,
     ReserveCart, Reserved, ReservedCart, StockKey, Timestamp,
@@ -152,29 +153,9 @@ impl Disk {
 /// The levels of durability that keep something.
 pub const ON_DISK: [Durability; 2] = [Durability::Sync, Durability::Interval(Duration::from_millis(20))];
 
-/// An error that may be `Busy`.
-pub trait MaybeBusy {
-    fn busy(&self) -> bool;
-}
-
-macro_rules! maybe_busy {
-    ($($error:ty),*) => { $(impl MaybeBusy for $error {
-        fn busy(&self) -> bool {
-            self.is_busy()
-        }
-    })* };
-}
-
-maybe_busy!(ReserveError, ConfirmError, HoldError, ReplaceError, StockError);
-
-/// Asks again as long as the answer is `Busy`.
-pub fn insist<T, E: MaybeBusy>(mut ask: impl FnMut() -> Result<T, E>) -> Result<T, E> {
-    loop {
-        match ask() {
-            Err(error) if error.busy() => std::thread::yield_now(),
-            answer => return answer,
-        }
-    }
+/// Makes the call again as long as its answer is transient.
+pub fn insist<T, E: OperationError>(call: impl FnMut() -> Result<T, E>) -> Result<T, E> {
+    Retry::yielding().call(call)
 }
 
 /// Whether a reserve was refused because stock was out, and how much there was.

@@ -1,11 +1,10 @@
 //! What is asked of an engine and what it tells, in a form that outlives both: so that the same can be asked again.
 
-use std::fmt::Display;
-use std::thread;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use stockhold::error::{ConfirmError, HoldError, ReplaceError, ReserveError, SharedError, StockError};
+use stockhold::error::{OperationError, ReserveError};
+use stockhold::retry::Retry;
 use stockhold::{
     CartLine, Confirm, Engine, Extend, HoldAction, HoldId, OpKey, Position, Receive, RefusalReason, Replace,
     Reserve, ReserveCart, StockKey,
@@ -14,8 +13,8 @@ use stockhold::{
 /// Stock keys in use: the first are small shops' ware, all of them are a pallet's.
 pub(crate) const KEYS: u32 = 400;
 
-/// An engine that says "try again" for so long is not going to do better.
-const TRIES_MAX: u32 = 20_000;
+/// An engine that has been busy for so long will not get better.
+const BUSY_MAX: Duration = Duration::from_secs(5);
 
 /// What is asked. Holds by their number.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -110,15 +109,14 @@ pub(crate) fn declare(engine: &Engine) -> Result<Vec<StockKey>, String> {
 impl Errand {
     /// Asks, again if the engine is busy. The answer is not durable yet.
     pub(crate) fn ask(&self, engine: &Engine, keys: &[StockKey], number: u64) -> Result<Reply, String> {
-        for _ in 0..TRIES_MAX {
-            match self.ask_once(engine, keys, op_key(number)) {
-                Ok(told) => return Ok(Reply::Yes(told)),
-                Err(Not::Now) => thread::sleep(Duration::from_micros(50)),
-                Err(Not::Done(why)) => return Ok(Reply::No(why)),
-                Err(Not::Answered(why)) => return Err(why),
-            }
+        let ask = || self.ask_once(engine, keys, op_key(number));
+        let patient = Retry::default().give_up_after(BUSY_MAX);
+        match patient.call_while(|not| matches!(not, Not::Now), ask) {
+            Ok(told) => Ok(Reply::Yes(told)),
+            Err(Not::Done(why)) => Ok(Reply::No(why)),
+            Err(Not::Now) => Err(format!("the engine was busy for {BUSY_MAX:?}")),
+            Err(Not::Answered(why)) => Err(why),
         }
-        Err("the engine was busy for a second".into())
     }
 
     fn ask_once(&self, engine: &Engine, keys: &[StockKey], op: OpKey) -> Result<Told, Not> {
@@ -253,25 +251,13 @@ enum Not {
     Answered(String),
 }
 
-/// Splits an operation's error into the three ways.
-fn not(error: &impl Display, busy: bool, common: Option<&SharedError>) -> Not {
-    match common {
-        _ if busy => Not::Now,
-        // Whatever all operations share is wrong with the engine here: the load asks for nothing that is malformed.
-        Some(_) => Not::Answered(error.to_string()),
-        None => Not::Done(error.to_string()),
+impl<E: OperationError> From<E> for Not {
+    fn from(error: E) -> Not {
+        match error.shared() {
+            _ if error.is_busy() => Not::Now,
+            // A cause that all operations share is the engine's fault here: the load asks for nothing malformed.
+            Some(_) => Not::Answered(error.to_string()),
+            None => Not::Done(error.to_string()),
+        }
     }
 }
-
-macro_rules! not_from {
-    ($($error:ident),*) => {
-        $(impl From<$error> for Not {
-            fn from(error: $error) -> Not {
-                let common = if let $error::Shared(common) = &error { Some(common) } else { None };
-                not(&error, error.is_busy(), common)
-            }
-        })*
-    };
-}
-
-not_from!(ReserveError, ConfirmError, HoldError, ReplaceError, StockError);

@@ -1,10 +1,10 @@
 //! This library.
 
 use std::path::Path;
-use std::thread;
 use std::time::Duration;
 
 use stockhold::error::ReserveError;
+use stockhold::retry::Retry;
 use stockhold::{Config, Durability, Engine, Position, Receive, Reserve, StockKey};
 
 use crate::job::{Job, TTL, UNITS};
@@ -62,7 +62,7 @@ fn run(directory: &Path, durability: Durability, job: Job, in_flight: u64) -> Re
     let mut keys = Vec::new();
     for index in 0..job.demand.keys() {
         let key = engine.declare(&format!("sku-{index}"), "here").map_err(engine_error)?;
-        let received = insist(|| engine.receive(Receive::units(key, UNITS)), |error| error.is_busy());
+        let received = Retry::yielding().call(|| engine.receive(Receive::units(key, UNITS)));
         let _ = received.map_err(engine_error)?.not_yet_durable();
         keys.push(key);
     }
@@ -79,7 +79,7 @@ impl Stock for Stockhold {
     fn reserve(&self, key: u64, reference: u64) -> Result<Option<u64>, Trouble> {
         let reference = reference.to_le_bytes();
         let request = Reserve::units(self.keys[key as usize], 1).ttl(TTL).reference(&reference);
-        match insist(|| self.engine.reserve(request), ReserveError::is_busy) {
+        match Retry::yielding().call(|| self.engine.reserve(request)) {
             Ok(receipt) => {
                 let position = receipt.position();
                 let _ = receipt.not_yet_durable();
@@ -101,7 +101,7 @@ impl Stock for Stockhold {
     fn judge(&self, sample: &Sample) -> Result<(), Trouble> {
         let mut missing = 0;
         for key in &self.keys {
-            let available = insist(|| self.engine.available_exactly(*key), |error| error.is_busy());
+            let available = Retry::yielding().call(|| self.engine.available_exactly(*key));
             missing += i64::from(UNITS) - available.map_err(engine_error)?;
         }
         sample.agrees(missing, "units are missing from the stock")?;
@@ -110,16 +110,6 @@ impl Stock for Stockhold {
             held += self.engine.level(*key).map_err(engine_error)?.held;
         }
         sample.agrees(held, "units are held by the book of the log")
-    }
-}
-
-/// `Busy` is not an answer: it costs time, and is asked again.
-fn insist<T, E>(mut ask: impl FnMut() -> Result<T, E>, is_busy: impl Fn(&E) -> bool) -> Result<T, E> {
-    loop {
-        match ask() {
-            Err(error) if is_busy(&error) => thread::yield_now(),
-            answer => return answer,
-        }
     }
 }
 

@@ -4,7 +4,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use stockhold::Metrics;
-use stockhold::error::StockError;
 
 use super::counts::Counts;
 use super::fault::Fault;
@@ -53,7 +52,7 @@ fn read(stage: &Stage) -> Result<Book, Fault> {
     for key in &stage.keys {
         let level = stage.engine.level(*key).map_err(Fault::failed)?;
         let exactly = || stage.engine.available_exactly(*key);
-        let counter = insist(&mut 0, exactly, StockError::is_busy).map_err(Fault::failed)?;
+        let counter = insist(&mut 0, exactly).map_err(Fault::failed)?;
         if counter != level.available {
             let sku = stage.engine.name(*key).map_or_else(String::new, |(sku, _)| sku.to_string());
             return Err(Fault::Untrue(format!(

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use stockhold::error::{ConfirmError, HoldError, ReserveError, StockError};
+use stockhold::error::{ConfirmError, HoldError, ReserveError};
 use stockhold::{CartLine, HoldId, Position, Receive, RefusalReason, Reserve, ReserveCart, StockKey};
 
 use super::counts::Counts;
@@ -83,8 +83,7 @@ impl<'a> Client<'a> {
     fn reserve(&mut self, key: StockKey, ttl: Duration) -> Result<(Position, HoldId), Fault> {
         let (engine, reference) = (&self.stage.engine, self.number.to_le_bytes());
         let request = Reserve::units(key, 1).reference(&reference).ttl(ttl);
-        let receipt = insist(&mut self.counts.busy, || engine.reserve(request), ReserveError::is_busy)
-            .map_err(of_a_reserve)?;
+        let receipt = insist(&mut self.counts.busy, || engine.reserve(request)).map_err(of_a_reserve)?;
         self.counts.granted += 1;
         self.counts.granted_units += 1;
         Ok((receipt.position(), receipt.not_yet_durable().hold))
@@ -94,8 +93,7 @@ impl<'a> Client<'a> {
         let lines = [(); 4].map(|()| CartLine::units(self.pick(), 1));
         let (engine, reference) = (&self.stage.engine, self.number.to_le_bytes());
         let request = ReserveCart::lines(&lines).reference(&reference).ttl(TTL);
-        let receipt = insist(&mut self.counts.busy, || engine.reserve_cart(request), ReserveError::is_busy)
-            .map_err(of_a_reserve)?;
+        let receipt = insist(&mut self.counts.busy, || engine.reserve_cart(request)).map_err(of_a_reserve)?;
         self.counts.granted += 1;
         self.counts.granted_units += lines.len() as u64;
         Ok(receipt.position())
@@ -109,28 +107,25 @@ impl<'a> Client<'a> {
         let (engine, busy) = (&self.stage.engine, &mut self.counts.busy);
         Ok(match next {
             Next::Release(hold) => {
-                let receipt =
-                    insist(busy, || engine.release(hold), HoldError::is_busy).map_err(of_a_live_hold)?;
+                let receipt = insist(busy, || engine.release(hold)).map_err(of_a_live_hold)?;
                 self.counts.released += 1;
                 receipt.position()
             }
             Next::Confirm(hold) => {
-                let receipt =
-                    insist(busy, || engine.confirm(hold), ConfirmError::is_busy).map_err(of_a_live_hold)?;
+                let receipt = insist(busy, || engine.confirm(hold)).map_err(of_a_live_hold)?;
                 self.counts.confirmed += 1;
                 self.under_way.push_back((key, Next::Ship(hold)));
                 receipt.position()
             }
             Next::Ship(hold) => {
-                let receipt =
-                    insist(busy, || engine.ship(hold), HoldError::is_busy).map_err(of_a_live_hold)?;
+                let receipt = insist(busy, || engine.ship(hold)).map_err(of_a_live_hold)?;
                 self.counts.shipped += 1;
                 self.under_way.push_back((key, Next::Receive));
                 receipt.position()
             }
             Next::Receive => {
                 let receive = || engine.receive(Receive::units(key, 1));
-                let receipt = insist(busy, receive, StockError::is_busy).map_err(Fault::failed)?;
+                let receipt = insist(busy, receive).map_err(Fault::failed)?;
                 self.counts.received += 1;
                 receipt.position()
             }
@@ -140,7 +135,7 @@ impl<'a> Client<'a> {
     fn refusal(&mut self) -> Result<Position, Fault> {
         let (engine, key) = (&self.stage.engine, self.stage.keys[0]);
         let reserve = || engine.reserve(Reserve::units(key, 1));
-        match insist(&mut self.counts.busy, reserve, ReserveError::is_busy) {
+        match insist(&mut self.counts.busy, reserve) {
             Err(ReserveError::Refused(refusal)) if refusal.reason == RefusalReason::OutOfStock => {
                 self.counts.refused += 1;
                 Ok(refusal.position)

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use stockhold::error::StockError;
+use stockhold::error::OperationError;
+use stockhold::retry::Retry;
 use stockhold::{Config, Engine, Position, Receive, Reserve, StockKey};
 
 use super::fault::Fault;
@@ -45,7 +46,7 @@ impl Stage {
         for number in 0..workload.skus() {
             let key = engine.declare(&format!("sku-{number}"), "here").map_err(Fault::failed)?;
             let receive = || engine.receive(Receive::units(key, units)).map(|received| received.position());
-            newest = insist(&mut 0, receive, StockError::is_busy).map_err(Fault::failed)?;
+            newest = insist(&mut 0, receive).map_err(Fault::failed)?;
             keys.push(key);
         }
         for _ in 0..held {
@@ -69,19 +70,10 @@ impl Stage {
     }
 }
 
-/// Asks until it is not told "try again", and counts how often it was.
-pub(super) fn insist<T, E>(
+/// Makes `call` until it is answered, and counts how often it was not.
+pub(super) fn insist<T, E: OperationError>(
     busy: &mut u64,
-    mut ask: impl FnMut() -> Result<T, E>,
-    is_busy: impl Fn(&E) -> bool,
+    mut call: impl FnMut() -> Result<T, E>,
 ) -> Result<T, E> {
-    loop {
-        match ask() {
-            Err(error) if is_busy(&error) => {
-                *busy += 1;
-                std::thread::yield_now();
-            }
-            answer => return answer,
-        }
-    }
+    Retry::yielding().call(|| call().inspect_err(|error| *busy += u64::from(error.is_transient())))
 }

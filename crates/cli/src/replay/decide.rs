@@ -15,6 +15,7 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use stockhold::error::{ConfirmError, NameError, OpKeyError, ReserveError, SharedError};
+use stockhold::retry::until_answered;
 use stockhold::types::REFERENCE_BYTES_MAX;
 use stockhold::{
     CartLine, Confirm, Engine, HoldId, HoldState, Position, Refusal, RefusalReason, Reserve, ReserveCart,
@@ -24,7 +25,6 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::cart::Cart;
 use super::mark;
-use super::retry::until_answered;
 use super::turns::Board;
 
 /// How long a cart that a crash left without its confirm keeps its units: the longest that `Config` allows.

@@ -4,10 +4,10 @@
 //! decision, so as durable and as safe from a crash, and it changes no level.
 
 use stockhold::error::{HoldError, OpKeyError, ReserveError, SharedError};
+use stockhold::retry::until_answered;
 use stockhold::types::QUANTITY_MAX;
 use stockhold::{Engine, HoldAction, HoldId, OpKey, Position, Reserve, StockKey};
 
-use super::retry::until_answered;
 use crate::exit::Trouble;
 
 /// Whether an operation was carried out under `op_key`: asks for one that never can be, on a hold that never was.

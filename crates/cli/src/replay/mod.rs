@@ -18,7 +18,6 @@ mod outcomes;
 mod pipeline;
 mod progress;
 mod reader;
-mod retry;
 mod stock;
 mod summary;
 mod time;

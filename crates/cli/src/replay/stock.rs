@@ -12,13 +12,13 @@ use std::fmt;
 use std::io::Read;
 
 use stockhold::error::{OpKeyError, SharedError, StockError};
+use stockhold::retry::until_answered;
 use stockhold::{Engine, OpKey, Position, Receive, StockKey};
 
 use super::csv::{Fields, Step};
 use super::key::KeyMaker;
 use super::line::{BadLine, Columns};
 use super::progress::Screen;
-use super::retry::until_answered;
 use super::{Source, mark, unreadable};
 use crate::exit::Trouble;
 

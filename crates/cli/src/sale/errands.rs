@@ -6,9 +6,10 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use stockhold::error::{ConfirmError, HoldError, LookupError, ReserveError};
+use stockhold::error::{ConfirmError, HoldError, LookupError, OperationError, ReserveError};
+use stockhold::retry::Retry;
 use stockhold::{Engine, HoldState, OpKey, Position, RefusalReason, Reserve, StockKey};
 
 use super::frames::{Batch, Entry, What};
@@ -154,64 +155,48 @@ impl Errands<'_> {
             .ttl(TTL)
             .reference(&reference)
             .op_key(self.scale.op_key(number));
-        let granted = until_decided(batch, || match self.engine.reserve(request) {
-            Ok(receipt) => Try::Decided((receipt.position(), Some(receipt.not_yet_durable().hold))),
+        let (position, hold) = match decided(batch, || self.engine.reserve(request)) {
+            Ok(receipt) => (receipt.position(), Some(receipt.not_yet_durable().hold)),
             Err(ReserveError::Refused(refusal)) if refusal.reason == RefusalReason::OutOfStock => {
-                Try::Decided((refusal.position, None))
+                (refusal.position, None)
             }
-            Err(error) if error.is_busy() => Try::Busy,
-            Err(error) => Try::Failed(error.to_string()),
-        });
-        let (position, hold) = granted?;
+            Err(error) => return Err(failure(&error)),
+        };
+        batch.decisions += 1;
         *last = position.max(*last);
         let Some(hold) = hold else { return Ok(Entry { what: What::Refused, hold: 0 }) };
 
         // An errand run again may find that its second half was done before the kill.
         let ended = match then {
-            What::Confirmed => until_decided(batch, || match self.engine.confirm(hold) {
-                Ok(receipt) => Try::Decided(receipt.position()),
-                Err(ConfirmError::Ended(HoldState::Confirmed)) => Try::Decided(position),
-                Err(error) if error.is_busy() => Try::Busy,
-                Err(error) => Try::Failed(error.to_string()),
-            })?,
-            What::Released => until_decided(batch, || match self.engine.release(hold) {
-                Ok(receipt) => Try::Decided(receipt.position()),
+            What::Confirmed => match decided(batch, || self.engine.confirm(hold)) {
+                Ok(receipt) => receipt.position(),
+                Err(ConfirmError::Ended(HoldState::Confirmed)) => position,
+                Err(error) => return Err(failure(&error)),
+            },
+            What::Released => match decided(batch, || self.engine.release(hold)) {
+                Ok(receipt) => receipt.position(),
                 Err(
                     HoldError::WrongState(HoldState::Released) | HoldError::Lookup(LookupError::Forgotten),
-                ) => Try::Decided(position),
-                Err(error) if error.is_busy() => Try::Busy,
-                Err(error) => Try::Failed(error.to_string()),
-            })?,
+                ) => position,
+                Err(error) => return Err(failure(&error)),
+            },
             What::Held | What::Refused => position,
         };
+        batch.decisions += u32::from(matches!(then, What::Confirmed | What::Released));
         *last = ended.max(*last);
         Ok(Entry { what: then, hold: hold.to_u128() })
     }
 }
 
-enum Try<T> {
-    Decided(T),
-    Busy,
-    Failed(String),
+/// Makes `call` until it is answered, and counts how often it was not.
+fn decided<T, E: OperationError>(batch: &mut Batch, mut call: impl FnMut() -> Result<T, E>) -> Result<T, E> {
+    let patient = Retry::default().give_up_after(BUSY_MAX);
+    patient.call(|| call().inspect_err(|error| batch.busy += u32::from(error.is_transient())))
 }
 
-/// Asks until the answer is not "busy", and counts.
-fn until_decided<T>(batch: &mut Batch, mut ask: impl FnMut() -> Try<T>) -> Result<T, String> {
-    let mut since = None;
-    loop {
-        match ask() {
-            Try::Decided(answer) => {
-                batch.decisions += 1;
-                return Ok(answer);
-            }
-            Try::Failed(failure) => return Err(failure),
-            Try::Busy => {
-                batch.busy += 1;
-                if since.get_or_insert_with(Instant::now).elapsed() > BUSY_MAX {
-                    return Err(format!("an errand was told to try again for {BUSY_MAX:?}"));
-                }
-                std::thread::sleep(Duration::from_micros(50));
-            }
-        }
+fn failure(error: &impl OperationError) -> String {
+    if error.is_transient() {
+        return format!("an errand was told to try again for {BUSY_MAX:?}");
     }
+    error.to_string()
 }
