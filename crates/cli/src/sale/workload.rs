@@ -1,82 +1,91 @@
-//! What act two does a million times: small errands in batches, pipelined, each batch relied on once its last
+//! The workload of the kill test: a million small tasks in pipelined batches. A batch is acknowledged when its last
 //! position is durable.
 //!
-//! Errand number n is the same whoever runs it, and its reserve carries an op key made of n. So an errand whose answer
-//! was lost in a kill is simply run again: if the engine had decided it, the same hold comes back.
+//! Task number n is the same in every process, and its reserve has an op key made from n. So a task whose answer was lost
+//! in the kill is run again: if the engine had decided it, it returns the same hold.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use stockhold::error::{ConfirmError, HoldError, LookupError, ReserveError};
+use stockhold::error::{ConfirmError, HoldError, LookupError, NameError, ReserveError};
 use stockhold::{Engine, HoldState, OpKey, Position, RefusalReason, Reserve, StockKey};
 
-use super::frames::{Batch, Entry, What};
+use super::frames::{TaskBatch, TaskOutcome, TaskResult};
+use super::stock::sku;
 use crate::dice::Dice;
 
-/// How long holds of act two live: longer than it lasts, so that none expires under it.
+/// Location of the stock of the kill test.
+pub(crate) const LOCATION: &str = "kill-test";
+
+/// Time to live of its holds: longer than the test, so that none expires.
 pub(crate) const TTL: Duration = Duration::from_secs(3_600);
 
-/// Batches that may wait for the log at once. More only makes acknowledgements later.
+/// Number of batches that may wait for the log at once. More would only delay acknowledgements.
 pub(crate) const BATCHES_IN_FLIGHT: usize = 8;
 
-/// An engine that has been busy for this long about one errand will not get better.
+/// A task fails after it has got busy answers for this long.
 const BUSY_MAX: Duration = Duration::from_secs(30);
 
-/// One unit of work.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Errand {
-    pub(crate) key: u32,
-    pub(crate) quantity: u32,
-    /// What to do if it is granted.
-    then: What,
+/// Declares the stock keys of the kill test.
+pub(crate) fn declare(engine: &Engine, skus: u32) -> Result<Vec<StockKey>, NameError> {
+    (0..skus).map(|number| engine.declare(&sku(number), LOCATION)).collect()
 }
 
-/// All errands of a run: which they are, and on what.
-pub(crate) struct Errands<'a> {
+/// One reserve, and what follows if it is granted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Task {
+    pub(crate) key: u32,
+    pub(crate) quantity: u32,
+    /// The outcome to reach if it is granted.
+    goal: TaskOutcome,
+}
+
+/// Runs tasks on an engine.
+pub(crate) struct TaskRunner<'a> {
     pub(crate) engine: &'a Engine,
     pub(crate) keys: &'a [StockKey],
-    pub(crate) scale: Scale,
+    pub(crate) plan: TaskPlan,
     pub(crate) threads: usize,
-    /// Decisions made so far, here or before.
+    /// Decisions made so far, including those of an earlier process.
     pub(crate) decided: AtomicU64,
     pub(crate) stop: &'a AtomicBool,
 }
 
-/// What the parent and the child must agree on.
+/// What determines all tasks; the same in the parent and in the child.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Scale {
+pub(crate) struct TaskPlan {
     pub(crate) seed: u64,
     pub(crate) skus: u32,
-    /// Decisions to make in all.
+    /// Total number of decisions.
     pub(crate) decisions: u64,
 }
 
-impl Scale {
-    /// Errands in a batch: few enough that a small run still has many batches.
-    pub(crate) fn batch(&self) -> u32 {
+impl TaskPlan {
+    /// Number of tasks in a batch: so few that a small run also has many batches.
+    pub(crate) fn batch_size(&self) -> u32 {
         (self.decisions / 1_000).clamp(16, 512) as u32
     }
 
-    /// Units in stock: they sell out when nine tenths of the errands are done, so that a kill meets a busy log and
-    /// the end sees refusals.
+    /// Units in stock: sold out after nine tenths of the tasks, so that the log is busy at the kill and the last tasks
+    /// are refused.
     pub(crate) fn units(&self) -> u32 {
         (self.decisions * 2 / 5).clamp(u64::from(self.skus), 1 << 30) as u32
     }
 
-    /// Errand number `number`.
-    pub(crate) fn errand(&self, number: u64) -> Errand {
-        // Streams below 2^32 are the crowd's.
+    /// The task with this number.
+    pub(crate) fn task(&self, number: u64) -> Task {
+        // Streams below 2^32 belong to the shoppers.
         let mut dice = Dice::new(self.seed, number | 1 << 40);
-        let then = match dice.below(20) {
-            0..15 => What::Confirmed,
-            15..18 => What::Released,
-            _ => What::Held,
+        let goal = match dice.below(20) {
+            0..15 => TaskOutcome::Confirmed,
+            15..18 => TaskOutcome::Released,
+            _ => TaskOutcome::Held,
         };
-        Errand { key: dice.below(u64::from(self.skus)) as u32, quantity: 1, then }
+        Task { key: dice.below(u64::from(self.skus)) as u32, quantity: 1, goal }
     }
 
-    /// The reference of its hold: eight digits, readable in `stockhold log`.
+    /// The reference of the task's hold: eight hexadecimal digits, readable in `stockhold log`.
     pub(crate) fn reference(number: u64) -> [u8; 8] {
         let mut rest = number;
         let mut digits = [b'0'; 8];
@@ -88,21 +97,22 @@ impl Scale {
     }
 
     fn op_key(&self, number: u64) -> OpKey {
-        // The middle stays zero, so that it is never taken for a UUIDv7 and its time.
+        // The middle stays zero, so that the key is never read as a UUIDv7, which contains a time.
         OpKey(u128::from(self.seed & 0xffff_ffff) << 96 | u128::from(number))
     }
 }
 
-impl Errands<'_> {
-    /// Runs the batches that `next` names until it names no more; gives each to `relied_on` when it is durable.
+impl TaskRunner<'_> {
+    /// Runs the batches with the numbers that `next` returns, until it returns none, and passes each batch to `durable`
+    /// when it is durable.
     pub(crate) fn run(
         &self,
         next: impl Fn() -> Option<u32> + Sync,
-        mut relied_on: impl FnMut(Batch) -> Result<(), String>,
+        mut durable: impl FnMut(TaskBatch) -> Result<(), String>,
     ) -> Result<(), String> {
         std::thread::scope(|scope| {
             let (sender, batches) =
-                mpsc::sync_channel::<Result<(Batch, Position), String>>(BATCHES_IN_FLIGHT);
+                mpsc::sync_channel::<Result<(TaskBatch, Position), String>>(BATCHES_IN_FLIGHT);
             for _ in 0..self.threads {
                 let (sender, next) = (sender.clone(), &next);
                 scope.spawn(move || {
@@ -111,7 +121,7 @@ impl Errands<'_> {
                     {
                         let batch = self.batch(number);
                         let failed = batch.is_err();
-                        // The receiver is gone when another batch failed: nothing is left to tell it.
+                        // The receiver is dropped after another batch failed: this one is not needed.
                         if sender.send(batch).is_err() || failed {
                             break;
                         }
@@ -122,7 +132,7 @@ impl Errands<'_> {
             for batch in batches {
                 let (batch, last) = batch?;
                 self.engine.wait(last).map_err(|error| error.to_string())?;
-                relied_on(batch)?;
+                durable(batch)?;
             }
             Ok(())
         })
@@ -130,30 +140,30 @@ impl Errands<'_> {
 
     /// Whether all decisions have been made.
     pub(crate) fn enough(&self) -> bool {
-        self.decided.load(Ordering::Relaxed) >= self.scale.decisions
+        self.decided.load(Ordering::Relaxed) >= self.plan.decisions
     }
 
-    /// Makes all decisions of one batch, and says which position they rest on.
-    fn batch(&self, number: u32) -> Result<(Batch, Position), String> {
-        let size = self.scale.batch();
-        let mut batch = Batch { number, ..Batch::default() };
+    /// Makes all decisions of one batch, and returns the position up to which the log must be durable.
+    fn batch(&self, number: u32) -> Result<(TaskBatch, Position), String> {
+        let size = self.plan.batch_size();
+        let mut batch = TaskBatch { number, ..TaskBatch::default() };
         let mut last = Position(0);
         for index in 0..size {
-            let errand = u64::from(number) * u64::from(size) + u64::from(index);
-            let entry = self.errand(errand, &mut batch, &mut last)?;
+            let task = u64::from(number) * u64::from(size) + u64::from(index);
+            let entry = self.task(task, &mut batch, &mut last)?;
             batch.entries.push(entry);
         }
         self.decided.fetch_add(u64::from(batch.decisions), Ordering::Relaxed);
         Ok((batch, last))
     }
 
-    fn errand(&self, number: u64, batch: &mut Batch, last: &mut Position) -> Result<Entry, String> {
-        let Errand { key, quantity, then } = self.scale.errand(number);
-        let reference = Scale::reference(number);
+    fn task(&self, number: u64, batch: &mut TaskBatch, last: &mut Position) -> Result<TaskResult, String> {
+        let Task { key, quantity, goal } = self.plan.task(number);
+        let reference = TaskPlan::reference(number);
         let request = Reserve::units(self.keys[key as usize], quantity)
             .ttl(TTL)
             .reference(&reference)
-            .op_key(self.scale.op_key(number));
+            .op_key(self.plan.op_key(number));
         let granted = until_decided(batch, || match self.engine.reserve(request) {
             Ok(receipt) => Try::Decided((receipt.position(), Some(receipt.not_yet_durable().hold))),
             Err(ReserveError::Refused(refusal)) if refusal.reason == RefusalReason::OutOfStock => {
@@ -164,17 +174,17 @@ impl Errands<'_> {
         });
         let (position, hold) = granted?;
         *last = position.max(*last);
-        let Some(hold) = hold else { return Ok(Entry { what: What::Refused, hold: 0 }) };
+        let Some(hold) = hold else { return Ok(TaskResult { outcome: TaskOutcome::Refused, hold: 0 }) };
 
-        // An errand run again may find that its second half was done before the kill.
-        let ended = match then {
-            What::Confirmed => until_decided(batch, || match self.engine.confirm(hold) {
+        // If the task is run again, its second half may have been done before the kill.
+        let ended = match goal {
+            TaskOutcome::Confirmed => until_decided(batch, || match self.engine.confirm(hold) {
                 Ok(receipt) => Try::Decided(receipt.position()),
                 Err(ConfirmError::Ended(HoldState::Confirmed)) => Try::Decided(position),
                 Err(error) if error.is_busy() => Try::Busy,
                 Err(error) => Try::Failed(error.to_string()),
             })?,
-            What::Released => until_decided(batch, || match self.engine.release(hold) {
+            TaskOutcome::Released => until_decided(batch, || match self.engine.release(hold) {
                 Ok(receipt) => Try::Decided(receipt.position()),
                 Err(
                     HoldError::WrongState(HoldState::Released) | HoldError::Lookup(LookupError::Forgotten),
@@ -182,10 +192,10 @@ impl Errands<'_> {
                 Err(error) if error.is_busy() => Try::Busy,
                 Err(error) => Try::Failed(error.to_string()),
             })?,
-            What::Held | What::Refused => position,
+            TaskOutcome::Held | TaskOutcome::Refused => position,
         };
         *last = ended.max(*last);
-        Ok(Entry { what: then, hold: hold.to_u128() })
+        Ok(TaskResult { outcome: goal, hold: hold.to_u128() })
     }
 }
 
@@ -196,7 +206,7 @@ enum Try<T> {
 }
 
 /// Asks until the answer is not "busy", and counts.
-fn until_decided<T>(batch: &mut Batch, mut ask: impl FnMut() -> Try<T>) -> Result<T, String> {
+fn until_decided<T>(batch: &mut TaskBatch, mut ask: impl FnMut() -> Try<T>) -> Result<T, String> {
     let mut since = None;
     loop {
         match ask() {
@@ -208,7 +218,7 @@ fn until_decided<T>(batch: &mut Batch, mut ask: impl FnMut() -> Try<T>) -> Resul
             Try::Busy => {
                 batch.busy += 1;
                 if since.get_or_insert_with(Instant::now).elapsed() > BUSY_MAX {
-                    return Err(format!("an errand was told to try again for {BUSY_MAX:?}"));
+                    return Err(format!("an task was told to try again for {BUSY_MAX:?}"));
                 }
                 std::thread::sleep(Duration::from_micros(50));
             }
