@@ -1,11 +1,11 @@
-//! The README's first screen is true: the command it shows prints what it shows, numbers and times apart.
+//! The README shows what `stockhold sale` prints, except for numbers and times.
 
 use std::path::Path;
 use std::process::Command;
 
 const MARK: &str = "<!-- sale: kept true by crates/cli/tests/readme.rs -->\n```text\n";
 
-/// What a line says, whatever its numbers: they differ from run to run and from machine to machine.
+/// A line without its numbers, which differ from run to run and from machine to machine.
 fn shape(line: &str) -> String {
     let mut shape = String::new();
     let unit = |word: &str| ["µs", "ms", "s"].contains(&word);
@@ -41,7 +41,7 @@ fn the_sale_in_the_readme_is_what_the_command_prints() {
     let printed = String::from_utf8(sale.stdout).unwrap();
     let shapes = |text: &str| text.trim_end().lines().map(shape).collect::<Vec<_>>();
     let without_disk = |lines: Vec<String>| -> Vec<String> {
-        // The file system's name is the machine's.
+        // The name of the file system depends on the machine.
         lines.into_iter().map(|line| if line.starts_with("Kept in") { "Kept".into() } else { line }).collect()
     };
     assert_eq!(without_disk(shapes(&printed)), without_disk(shapes(shown)), "\n{printed}");

@@ -7,6 +7,7 @@
 //! the disk alone ──────────────────────────────────────────────────────────────────────┘
 //! ```
 
+mod atomic_file;
 mod books;
 mod child;
 mod client;
@@ -14,7 +15,6 @@ mod closed;
 mod counts;
 mod curves;
 mod disk;
-mod draft;
 mod fault;
 mod figures;
 mod html;
@@ -32,15 +32,14 @@ mod usage;
 mod workload;
 
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use clap::ValueEnum;
 use serde::Serialize;
 
 use crate::exit::CODES;
-use crate::output::{Output, Stop, finish};
+use crate::output::{Output, Stop};
+use atomic_file::AtomicFile;
 pub(crate) use child::{CHILD, ChildArgs};
-use draft::Draft;
 use figures::Figures;
 use latency::Curve;
 use level::Level;
@@ -116,22 +115,22 @@ struct Report {
     figures: Vec<Figures>,
 }
 
-pub(crate) fn run(args: Args) -> ExitCode {
-    finish(bench(&args))
+pub(crate) fn run(args: Args) -> Result<(), Stop> {
+    bench(&args)
 }
 
 /// The hidden subcommand that measures one workload at one level.
-pub(crate) fn run_child(args: ChildArgs) -> ExitCode {
-    finish(child::work(&args))
+pub(crate) fn run_child(args: ChildArgs) -> Result<(), Stop> {
+    child::work(&args)
 }
 
 fn bench(args: &Args) -> Result<(), Stop> {
     // First of all: what is made from here on is also removed.
     ctrlc::set_handler(child::stop).map_err(Stop::environment)?;
     // A file that cannot be written is told before anybody has waited for what belongs in it.
-    let draft = |file: &Option<PathBuf>| file.as_deref().map(Draft::of).transpose();
+    let draft = |file: &Option<PathBuf>| file.as_deref().map(AtomicFile::of).transpose();
     let (json, html) = (draft(&args.json)?, draft(&args.html)?);
-    let scratch = Scratch::within(&args.dir).map_err(Stop::Trouble)?;
+    let scratch = Scratch::within(&args.dir).map_err(Stop::Error)?;
     let report = measure(args, &scratch)?;
     drop(scratch);
     if let Some(file) = json {

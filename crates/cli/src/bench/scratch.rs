@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::exit::Trouble;
+use crate::exit::CommandError;
 
 /// What the engine names the file that says whose a directory is.
 const IDENTITY: &str = "stockhold";
@@ -13,15 +13,15 @@ pub(super) struct Scratch(PathBuf);
 
 impl Scratch {
     /// A new directory in `parent`, which stays as it is otherwise.
-    pub(super) fn within(parent: &Path) -> Result<Self, Trouble> {
+    pub(super) fn within(parent: &Path) -> Result<Self, CommandError> {
         if parent.join(IDENTITY).is_file() {
-            return Err(Trouble::Usage(format!(
+            return Err(CommandError::Usage(format!(
                 "{} is a directory of an engine, and nothing is measured in one; give --dir the directory around it",
                 parent.display()
             )));
         }
         let cannot = |error: io::Error| {
-            Trouble::Environment(format!(
+            CommandError::Environment(format!(
                 "no directory can be made in {}: {error}; give --dir a directory that can be written to",
                 parent.display()
             ))
@@ -36,7 +36,7 @@ impl Scratch {
                 Err(error) => return Err(cannot(error)),
             }
         }
-        Err(Trouble::Environment(format!(
+        Err(CommandError::Environment(format!(
             "{} is full of old scratch directories; remove some",
             parent.display()
         )))
@@ -76,7 +76,7 @@ mod tests {
     fn an_engines_directory_is_left_alone() {
         let parent = tempfile::tempdir().unwrap();
         fs::write(parent.path().join(IDENTITY), "").unwrap();
-        assert!(matches!(Scratch::within(parent.path()), Err(Trouble::Usage(_))));
+        assert!(matches!(Scratch::within(parent.path()), Err(CommandError::Usage(_))));
         assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 1);
     }
 }

@@ -10,7 +10,7 @@ use stockhold::Engine;
 
 use super::key::KeyMaker;
 use super::{RERUN, mark};
-use crate::exit::Trouble;
+use crate::exit::CommandError;
 
 /// What neighbouring lines of one order are to each other.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
@@ -39,18 +39,18 @@ impl Lines {
 }
 
 /// Whether the directory may be gone on with like this. Changes nothing.
-pub fn check(engine: &Engine, lines: Lines) -> Result<(), Trouble> {
+pub fn check(engine: &Engine, lines: Lines) -> Result<(), CommandError> {
     let mut keys = KeyMaker::default();
     let mut known = |lines: Lines| {
         mark::is_known(engine, keys.begun(lines.name()))
-            .map_err(|error| Trouble::Environment(error.to_string()))
+            .map_err(|error| CommandError::Environment(error.to_string()))
     };
     if known(lines)? {
         return Ok(());
     }
     let (asked, other) = (lines.name(), lines.other().name());
     if known(lines.other())? {
-        return Err(Trouble::Usage(format!(
+        return Err(CommandError::Usage(format!(
             "the directory was begun with --lines {other}, and with --lines {asked} its orders could be granted \
              twice. Nothing was received or decided: use --lines {other}, or a new --dir"
         )));
@@ -58,7 +58,7 @@ pub fn check(engine: &Engine, lines: Lines) -> Result<(), Trouble> {
     // No mark: new, or begun before there were any, when each line was decided by itself. What another program did
     // under op keys looks the same from here, and is treated the same: better refused than granted twice.
     if lines == Lines::Carts && engine.report().op_keys > 0 {
-        return Err(Trouble::Usage(
+        return Err(CommandError::Usage(
             "the directory remembers operations and does not say that its orders were decided in carts, so they may \
              have been decided line by line and could be granted twice. Nothing was received or decided: use --lines \
              separate, or a new --dir"
@@ -70,8 +70,8 @@ pub fn check(engine: &Engine, lines: Lines) -> Result<(), Trouble> {
 
 /// Says for good how the directory is begun. `first` is a SKU and location that the stock is about to declare: without
 /// one, and with none declared, no order can be granted and nothing need be said.
-pub fn say(engine: &Engine, lines: Lines, first: Option<(&str, &str)>) -> Result<(), Trouble> {
-    let environment = |error: &dyn std::fmt::Display| Trouble::Environment(error.to_string());
+pub fn say(engine: &Engine, lines: Lines, first: Option<(&str, &str)>) -> Result<(), CommandError> {
+    let environment = |error: &dyn std::fmt::Display| CommandError::Environment(error.to_string());
     let op_key = KeyMaker::default().begun(lines.name());
     if mark::is_known(engine, op_key).map_err(|error| environment(&error))? {
         return Ok(());
@@ -86,12 +86,12 @@ pub fn say(engine: &Engine, lines: Lines, first: Option<(&str, &str)>) -> Result
         if mark::is_known(engine, op_key).map_err(|error| environment(&error))? {
             return engine
                 .wait(position)
-                .map_err(|unknown| Trouble::Environment(format!("{unknown}. {RERUN}")));
+                .map_err(|unknown| CommandError::Environment(format!("{unknown}. {RERUN}")));
         }
     }
     match declared.is_empty() {
         true => Ok(()),
-        false => Err(Trouble::Environment(
+        false => Err(CommandError::Environment(
             "no sale of the directory has opened yet, so nothing can be decided: run the same command again when one has"
                 .into(),
         )),

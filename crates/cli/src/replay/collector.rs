@@ -14,7 +14,7 @@ use super::outcomes::Outcomes;
 use super::pipeline::{Decided, Plan, Slot};
 use super::progress::Screen;
 use super::summary::Tally;
-use crate::exit::Trouble;
+use crate::exit::CommandError;
 
 /// Waits for what was decided, and tells.
 pub struct Collector<'a> {
@@ -44,7 +44,7 @@ impl Collector<'_> {
         plans: Receiver<Plan>,
         decided: Vec<Receiver<Decided>>,
         leave_back: SyncSender<()>,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), CommandError> {
         for plan in plans {
             let bytes = plan.bytes;
             let entries = gather(plan.slots, &decided)?;
@@ -56,7 +56,7 @@ impl Collector<'_> {
         self.screen.clear();
         match self.fatal.take() {
             None => Ok(()),
-            Some((number, why)) => Err(Trouble::Usage(format!(
+            Some((number, why)) => Err(CommandError::Usage(format!(
                 "{} line {number}: {why}. The run ended there (--strict): {} and stay so. \
                  Correct the line and run the same command again",
                 self.name,
@@ -66,7 +66,7 @@ impl Collector<'_> {
     }
 
     /// Waits until all of a batch can be relied on, then writes and counts it.
-    fn settle(&mut self, entries: Vec<Entry>) -> Result<(), Trouble> {
+    fn settle(&mut self, entries: Vec<Entry>) -> Result<(), CommandError> {
         let positions = entries.iter().map(|entry| match entry {
             Entry::Cart(_, decision) => decision.position,
             Entry::Bad(..) => Position::default(),
@@ -89,7 +89,7 @@ impl Collector<'_> {
         Ok(())
     }
 
-    fn cart(&mut self, cart: &Cart, decision: &Decision) -> Result<(), Trouble> {
+    fn cart(&mut self, cart: &Cart, decision: &Decision) -> Result<(), CommandError> {
         let why = match &decision.verdict {
             Verdict::Failed(why) => return Err(self.broken(cart, why)),
             Verdict::DecidedOtherwise if cart.place.is_some() => BadLine::CartDecidedOtherwise,
@@ -112,12 +112,12 @@ impl Collector<'_> {
         Ok(())
     }
 
-    fn line(&mut self, line: &Line, outcome: Outcome, before: bool) -> Result<(), Trouble> {
+    fn line(&mut self, line: &Line, outcome: Outcome, before: bool) -> Result<(), CommandError> {
         if let Some(outcomes) = &mut self.outcomes {
             outcomes.write(line, outcome).map_err(|error| {
                 let done = self.tally.in_words();
                 let message = format!("--outcomes could not be written ({error}): {done}. {RERUN}");
-                Trouble::Environment(message)
+                CommandError::Environment(message)
             })?;
         }
         self.tally.count(line, outcome, before);
@@ -135,9 +135,9 @@ impl Collector<'_> {
         }
     }
 
-    fn broken(&self, cart: &Cart, why: &dyn Display) -> Trouble {
+    fn broken(&self, cart: &Cart, why: &dyn Display) -> CommandError {
         let (number, name, done) = (cart.lines[0].number, self.name, self.tally.in_words());
-        Trouble::Environment(format!(
+        CommandError::Environment(format!(
             "{why}.\n{name} was decided and acknowledged before line {number}: {done}. \
              From there on the outcome is unknown. {RERUN}"
         ))
@@ -145,8 +145,8 @@ impl Collector<'_> {
 }
 
 /// Puts the workers' answers back in file order.
-fn gather(slots: Vec<Slot>, decided: &[Receiver<Decided>]) -> Result<Vec<Entry>, Trouble> {
-    let gone = || Trouble::Environment(format!("a worker thread has died. {RERUN}"));
+fn gather(slots: Vec<Slot>, decided: &[Receiver<Decided>]) -> Result<Vec<Entry>, CommandError> {
+    let gone = || CommandError::Environment(format!("a worker thread has died. {RERUN}"));
     let mut parts: Vec<Option<std::vec::IntoIter<(Cart, Decision)>>> = decided.iter().map(|_| None).collect();
     let mut entries = Vec::with_capacity(slots.len());
     for slot in slots {

@@ -8,7 +8,7 @@ use stockhold::retry::until_answered;
 use stockhold::types::QUANTITY_MAX;
 use stockhold::{Engine, HoldAction, HoldId, OpKey, Position, Reserve, StockKey};
 
-use crate::exit::Trouble;
+use crate::exit::CommandError;
 
 /// Whether an operation was carried out under `op_key`: asks for one that never can be, on a hold that never was.
 pub fn is_known(engine: &Engine, op_key: OpKey) -> Result<bool, SharedError> {
@@ -21,7 +21,7 @@ pub fn is_known(engine: &Engine, op_key: OpKey) -> Result<bool, SharedError> {
 }
 
 /// Leaves a mark on `key`; `None` when the op key stands for something else.
-pub fn leave(engine: &Engine, key: StockKey, op_key: OpKey) -> Result<Option<Position>, Trouble> {
+pub fn leave(engine: &Engine, key: StockKey, op_key: OpKey) -> Result<Option<Position>, CommandError> {
     let mark = Reserve::units(key, QUANTITY_MAX).op_key(op_key).remember_refusal();
     match until_answered(|| engine.reserve(mark)) {
         Err(ReserveError::Refused(refusal)) => Ok(Some(refusal.position)),
@@ -32,10 +32,10 @@ pub fn leave(engine: &Engine, key: StockKey, op_key: OpKey) -> Result<Option<Pos
             let hold = receipt.not_yet_durable().hold;
             match until_answered(|| engine.release(hold)) {
                 Ok(released) => Ok(Some(released.position())),
-                Err(HoldError::Shared(common)) => Err(Trouble::Environment(common.to_string())),
+                Err(HoldError::Shared(common)) => Err(CommandError::Environment(common.to_string())),
                 Err(_) => Ok(Some(position)),
             }
         }
-        Err(error) => Err(Trouble::Environment(error.to_string())),
+        Err(error) => Err(CommandError::Environment(error.to_string())),
     }
 }

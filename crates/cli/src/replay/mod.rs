@@ -26,7 +26,6 @@ mod turns;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use stockhold::{Config, Engine};
@@ -39,7 +38,8 @@ use self::outcomes::Outcomes;
 use self::pipeline::Settings;
 use self::progress::Screen;
 use self::summary::{Summary, Tally};
-use crate::exit::Trouble;
+use crate::exit::CommandError;
+use crate::output::Stop;
 
 /// What to do after a run that broke off.
 const RERUN: &str = "Mend the cause and run the same command again: it goes on where this run ended and grants \
@@ -168,8 +168,8 @@ fn speed(text: &str) -> Result<f64, String> {
 }
 
 /// A file that cannot be read.
-fn unreadable(name: &str, error: &io::Error) -> Trouble {
-    Trouble::Environment(format!("{name} cannot be read: {error}"))
+fn unreadable(name: &str, error: &io::Error) -> CommandError {
+    CommandError::Environment(format!("{name} cannot be read: {error}"))
 }
 
 /// A file whose header has been read.
@@ -180,14 +180,11 @@ struct Source<'a, R> {
 }
 
 /// Runs the command.
-pub fn run(args: Args) -> ExitCode {
-    match replay(&args) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(trouble) => trouble.report(),
-    }
+pub fn run(args: Args) -> Result<(), Stop> {
+    Ok(replay(&args)?)
 }
 
-fn replay(args: &Args) -> Result<(), Trouble> {
+fn replay(args: &Args) -> Result<(), CommandError> {
     let (stock_name, orders_name) = (args.stock.to_string_lossy(), args.orders.to_string_lossy());
     // Both headers are read before the directory is touched: a mistyped name leaves nothing behind.
     let (stock, _) = open(&args.stock, &stock_name, Columns::of_stock)?;
@@ -195,7 +192,7 @@ fn replay(args: &Args) -> Result<(), Trouble> {
     if args.speed.is_some() && !orders.columns.have_at() {
         let message =
             format!("{orders_name}: --speed paces by the column `at`, which the header does not name");
-        return Err(Trouble::Usage(message));
+        return Err(CommandError::Usage(message));
     }
     let engine = open_engine(&args.dir)?;
     begun::check(&engine, args.lines)?;
@@ -221,13 +218,14 @@ fn replay(args: &Args) -> Result<(), Trouble> {
     let ran = pipeline::run(&engine, orders, settings, outcomes, &mut screen, &mut tally);
     screen.clear();
     // A broken engine has no levels to tell; a bad line under --strict leaves a sound one.
-    if let Ok(()) | Err(Trouble::Usage(_)) = ran {
+    if let Ok(()) | Err(CommandError::Usage(_)) = ran {
         let summary = Summary::new(&engine, tally, stock, began.elapsed(), args.top);
         let text = if args.json { summary.json().to_string() } else { summary.text() };
         // A closed pipe is no reason to call a run failed whose outcomes are durable.
         let _ = writeln!(io::stdout(), "{text}");
     }
-    let closed = engine.shutdown().map_err(|unknown| Trouble::Environment(format!("{unknown}. {RERUN}")));
+    let closed =
+        engine.shutdown().map_err(|unknown| CommandError::Environment(format!("{unknown}. {RERUN}")));
     ran.and(closed)
 }
 
@@ -235,18 +233,18 @@ fn open<'a>(
     path: &Path,
     name: &'a str,
     columns: fn(Step, &Fields) -> Result<Columns, String>,
-) -> Result<(Source<'a, File>, u64), Trouble> {
+) -> Result<(Source<'a, File>, u64), CommandError> {
     let reading = |error: io::Error| unreadable(name, &error);
     let file = File::open(path).map_err(reading)?;
     let bytes = file.metadata().map_err(reading)?.len();
     let mut records = Records::new(file).map_err(reading)?;
     let mut header = Fields::default();
     let first = records.next(&mut header).map_err(reading)?;
-    let columns = columns(first, &header).map_err(|why| Trouble::Usage(format!("{name}: {why}")))?;
+    let columns = columns(first, &header).map_err(|why| CommandError::Usage(format!("{name}: {why}")))?;
     Ok((Source { name, records, columns }, bytes))
 }
 
-fn open_engine(dir: &Path) -> Result<Engine, Trouble> {
+fn open_engine(dir: &Path) -> Result<Engine, CommandError> {
     // Op keys for good, so that any later run finds them; room for as many lines as there is memory.
     let config = Config::default()
         .op_key_retention(None)
@@ -256,12 +254,12 @@ fn open_engine(dir: &Path) -> Result<Engine, Trouble> {
     Ok(Engine::open(dir, config)?)
 }
 
-fn create(path: &Path, inputs: &[&Path]) -> Result<Outcomes, Trouble> {
+fn create(path: &Path, inputs: &[&Path]) -> Result<Outcomes, CommandError> {
     if let Some(input) = outcomes::overwritten(path, inputs) {
         let message = format!("--outcomes would overwrite {}; name another file", input.display());
-        return Err(Trouble::Usage(message));
+        return Err(CommandError::Usage(message));
     }
     Outcomes::create(path).map_err(|error| {
-        Trouble::Environment(format!("--outcomes {} cannot be made: {error}", path.display()))
+        CommandError::Environment(format!("--outcomes {} cannot be made: {error}", path.display()))
     })
 }

@@ -34,7 +34,7 @@ use super::summary::Tally;
 use super::time::Pace;
 use super::turns::{Board, Turns};
 use super::{RERUN, Source};
-use crate::exit::Trouble;
+use crate::exit::CommandError;
 
 /// Lines in one batch, if so many may be in flight.
 const BATCH_LINES_MAX: usize = 256;
@@ -83,7 +83,7 @@ pub fn run<R: Read + Send>(
     outcomes: Option<Outcomes>,
     screen: &mut Screen,
     tally: &mut Tally,
-) -> Result<(), Trouble> {
+) -> Result<(), CommandError> {
     let batch_lines = (settings.in_flight / 8).clamp(1, BATCH_LINES_MAX);
     let batches = settings.in_flight / batch_lines;
     let stop = AtomicBool::new(false);
@@ -144,7 +144,7 @@ pub fn run<R: Read + Send>(
         collected?;
         read.map_err(|error| {
             let done = tally.in_words();
-            Trouble::Environment(format!(
+            CommandError::Environment(format!(
                 "{name} cannot be read on: {error}. {done} and acknowledged. {RERUN}"
             ))
         })
@@ -155,10 +155,10 @@ fn spawn<'scope, T: Send + 'scope>(
     scope: &'scope thread::Scope<'scope, '_>,
     name: String,
     body: impl FnOnce() -> T + Send + 'scope,
-) -> Result<thread::ScopedJoinHandle<'scope, T>, Trouble> {
+) -> Result<thread::ScopedJoinHandle<'scope, T>, CommandError> {
     let spawned = thread::Builder::new().name(name).spawn_scoped(scope, body);
     spawned.map_err(|error| {
-        Trouble::Environment(format!("a thread could not be started: {error}; use fewer --threads"))
+        CommandError::Environment(format!("a thread could not be started: {error}; use fewer --threads"))
     })
 }
 

@@ -20,7 +20,7 @@ use super::key::KeyMaker;
 use super::line::{BadLine, Columns};
 use super::progress::Screen;
 use super::{Source, mark, unreadable};
-use crate::exit::Trouble;
+use crate::exit::CommandError;
 
 /// Conflicts that are named; the others are counted.
 const CONFLICTS_SHOWN: usize = 20;
@@ -86,7 +86,7 @@ pub fn check<R: Read>(
     source: Source<'_, R>,
     strict: bool,
     screen: &mut Screen,
-) -> Result<Checked, Trouble> {
+) -> Result<Checked, CommandError> {
     let Source { name, mut records, columns } = source;
     let (mut fields, mut keys) = (Fields::default(), KeyMaker::default());
     let mut seen: HashMap<OpKey, u64> = HashMap::new();
@@ -103,7 +103,7 @@ pub fn check<R: Read>(
             Err(why) if strict => {
                 let message =
                     format!("{name} line {number}: {why}. Nothing was received or decided (--strict)");
-                return Err(Trouble::Usage(message));
+                return Err(CommandError::Usage(message));
             }
             Err(why) => {
                 checked.received.bad_lines += 1;
@@ -136,7 +136,7 @@ pub fn check<R: Read>(
     }
     match conflicts.is_empty() {
         true => Ok(checked),
-        false => Err(Trouble::Usage(describe(name, &conflicts))),
+        false => Err(CommandError::Usage(describe(name, &conflicts))),
     }
 }
 
@@ -147,22 +147,25 @@ impl Checked {
     }
 
     /// Receives the lines that are new, and waits until they are durable.
-    pub fn receive(self, engine: &Engine) -> Result<Received, Trouble> {
+    pub fn receive(self, engine: &Engine) -> Result<Received, CommandError> {
         let Checked { new, mut received } = self;
         let mut last = Position::default();
         for line in new {
             let (sku, location) = line.text.split_at(line.sku_end);
-            let key =
-                engine.declare(sku, location).map_err(|error| Trouble::Environment(error.to_string()))?;
+            let key = engine
+                .declare(sku, location)
+                .map_err(|error| CommandError::Environment(error.to_string()))?;
             let Some(position) = apply(engine, key, line.quantity, line.op_key)? else {
                 let message = format!("the stock of {sku:?} at {location:?} changed while it was received");
-                return Err(Trouble::Environment(message));
+                return Err(CommandError::Environment(message));
             };
             last = last.max(position);
             received.lines += 1;
             received.units += u64::from(line.quantity);
         }
-        engine.wait(last).map_err(|unknown| Trouble::Environment(format!("{unknown}. {}", super::RERUN)))?;
+        engine
+            .wait(last)
+            .map_err(|unknown| CommandError::Environment(format!("{unknown}. {}", super::RERUN)))?;
         Ok(received)
     }
 }
@@ -172,12 +175,17 @@ fn parse<'f>(columns: &Columns, fields: &'f Fields) -> Result<(&'f str, &'f str,
     Ok((names.sku, names.location, columns.quantity_or_zero(fields)?))
 }
 
-fn is_known(engine: &Engine, op_key: OpKey) -> Result<bool, Trouble> {
-    mark::is_known(engine, op_key).map_err(|error| Trouble::Environment(error.to_string()))
+fn is_known(engine: &Engine, op_key: OpKey) -> Result<bool, CommandError> {
+    mark::is_known(engine, op_key).map_err(|error| CommandError::Environment(error.to_string()))
 }
 
 /// Receives `quantity` units, or finds that this was done; `None` when the op key stands for another quantity.
-fn apply(engine: &Engine, key: StockKey, quantity: u32, op_key: OpKey) -> Result<Option<Position>, Trouble> {
+fn apply(
+    engine: &Engine,
+    key: StockKey,
+    quantity: u32,
+    op_key: OpKey,
+) -> Result<Option<Position>, CommandError> {
     if quantity == 0 {
         return mark::leave(engine, key, op_key);
     }
@@ -185,7 +193,7 @@ fn apply(engine: &Engine, key: StockKey, quantity: u32, op_key: OpKey) -> Result
     match until_answered(|| engine.receive(receive)) {
         Ok(receipt) => Ok(Some(receipt.position())),
         Err(StockError::Shared(SharedError::OpKey(OpKeyError::OtherContent))) => Ok(None),
-        Err(error) => Err(Trouble::Environment(error.to_string())),
+        Err(error) => Err(CommandError::Environment(error.to_string())),
     }
 }
 

@@ -1,12 +1,12 @@
-//! Act one: the crowd walks through a shop, and everything that is said is written down.
+//! The threads that play the shoppers of a sale, and record every call.
 //!
 //! ```text
-//! shopper threads ── a heap of who is due when ──► shop ──► recorder (one a thread)
-//!        └── positions ──► acknowledging thread (one a thread): waits until durable, measures ──► histogram
+//! shopper threads ── heap of actions by due time ──► shop ──► recorder (one per thread)
+//!        └── positions ──► acknowledging thread (one per thread): waits until durable, measures ──► histogram
 //! ```
 //!
-//! Shoppers do not wait for acknowledgements in line: a thread goes on to the next shopper while the log works,
-//! as a gateway would.
+//! A shopper thread does not wait for acknowledgements: it serves the next shopper while the log is written, as a
+//! gateway would.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -19,77 +19,57 @@ use hdrhistogram::Histogram;
 use stockhold::Position;
 use stockhold_check::{Call, Event, Recorder, Stopwatch};
 
-use super::shop::{Answer, Outcome, Shop, Wish};
-use super::shoppers::{Shopper, Then};
+use super::purchase::{Fate, Purchase};
+use super::shop::{EndAnswer, ReserveAnswer, ReserveRequest, Shop};
+use super::shoppers::{Intent, Shopper};
 
-/// How long a shopper who was told "busy" waits before trying again.
+/// How long a shopper waits after a busy answer before trying again.
 const RETRY_NS: u64 = 200_000;
 
-/// The longest that a thread sleeps before it looks whether the sale was interrupted.
-const NAP_NS: u64 = 20_000_000;
+/// The longest sleep of a thread before it checks whether the sale was interrupted.
+const SLEEP_NS_MAX: u64 = 20_000_000;
 
-/// Holds that end by themselves within this time are waited for before the doors close.
+/// The sale ends only after the deadlines of all live holds, if none is further away than this.
 const SETTLE_NS_MAX: u64 = 2_000_000_000;
 
-/// What the picture shows while the crowd walks. Relaxed throughout: numbers to look at, nothing rests on them.
+/// Counts for the progress display. Relaxed throughout: the numbers are only shown.
 #[derive(Default)]
-pub(crate) struct Progress {
+pub(crate) struct LiveCounts {
     pub(crate) arrived: AtomicU64,
     pub(crate) decisions: AtomicU64,
     pub(crate) granted: AtomicU64,
     pub(crate) refused: AtomicU64,
     pub(crate) busy: AtomicU64,
     pub(crate) units_committed: AtomicI64,
-    /// From the start of a call to its durability, in microseconds; of grants, confirms and releases.
+    /// Microseconds from the start of a call until its result is durable, for grants, confirms and releases.
     pub(crate) ack_us: Mutex<Option<Histogram<u64>>>,
 }
 
-impl Progress {
+impl LiveCounts {
     fn acknowledged(&self, us: u64) {
         let mut histogram = self.ack_us.lock().expect("recording does not panic");
-        // Up to a minute, to three digits.
+        // Up to one minute, with three significant digits.
         let fresh = || Histogram::new_with_bounds(1, 60_000_000, 3).expect("these bounds are valid");
         histogram.get_or_insert_with(fresh).saturating_record(us);
     }
 
-    /// At this fraction of the acknowledgements, in microseconds; 0 before the first.
+    /// The acknowledgement latency at `quantile`, in microseconds; 0 before the first acknowledgement.
     pub(crate) fn ack_us_at(&self, quantile: f64) -> u64 {
         let histogram = self.ack_us.lock().expect("recording does not panic");
         histogram.as_ref().map_or(0, |histogram| histogram.value_at_quantile(quantile))
     }
 }
 
-/// What became of a granted hold, as its shopper was told.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Fate {
-    Live,
-    Confirmed,
-    Released,
-    Expired,
-}
-
-/// A granted hold, and what of it was acknowledged as durable.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Purchase {
-    pub(crate) key: u32,
-    pub(crate) quantity: u32,
-    pub(crate) hold: u128,
-    pub(crate) deadline_ns: u64,
-    pub(crate) fate: Fate,
-    pub(crate) grant_acknowledged: bool,
-    pub(crate) end_acknowledged: bool,
-}
-
-/// Everything that is known of a walk afterwards.
-pub(crate) struct Walk {
+/// Everything that the shoppers of one run recorded.
+pub(crate) struct ShopperRun {
     pub(crate) calls: Vec<Call>,
     pub(crate) purchases: Vec<Purchase>,
     pub(crate) elapsed: Duration,
-    /// What no shopper should ever be told.
+    /// Errors that no shopper should ever receive.
     pub(crate) failures: Vec<String>,
 }
 
-impl Walk {
+impl ShopperRun {
     pub(crate) fn count(&self, fate: Fate) -> u64 {
         self.purchases.iter().filter(|purchase| purchase.fate == fate).count() as u64
     }
@@ -100,27 +80,28 @@ impl Walk {
     }
 }
 
-/// Lets the crowd through.
-pub(crate) fn walk(
+/// Runs all shoppers of `plan` against `shop`, in real time.
+pub(crate) fn run_shoppers(
     shop: &dyn Shop,
     plan: &[Shopper],
     threads: usize,
     stopwatch: Stopwatch,
-    progress: &Progress,
+    counts: &LiveCounts,
     stop: &AtomicBool,
-) -> Walk {
+) -> ShopperRun {
     let opens_ns = stopwatch.now_ns();
     let (parts, acknowledged) = std::thread::scope(|scope| {
         let (mut parts, mut queues) = (Vec::new(), Vec::new());
         for thread in 0..threads {
             let (to_acknowledge, positions) = mpsc::channel();
-            queues.push(scope.spawn(move || acknowledge(shop, stopwatch, progress, positions)));
+            queues.push(scope.spawn(move || acknowledge(shop, stopwatch, counts, positions)));
             parts.push(scope.spawn(move || {
                 let shoppers = plan.iter().enumerate().skip(thread).step_by(threads);
-                Aisle::new(shop, plan, stopwatch, progress, opens_ns, to_acknowledge).serve(shoppers, stop)
+                ShopperThread::new(shop, plan, stopwatch, counts, opens_ns, to_acknowledge)
+                    .serve(shoppers, stop)
             }));
         }
-        let parts: Vec<Part> =
+        let parts: Vec<ThreadResult> =
             parts.into_iter().map(|part| part.join().expect("a shopper thread panicked")).collect();
         let acknowledged: Vec<Acknowledged> =
             queues.into_iter().map(|queue| queue.join().expect("an acknowledging thread panicked")).collect();
@@ -129,29 +110,29 @@ pub(crate) fn walk(
     finish(shop, plan, stopwatch, opens_ns, parts, acknowledged, stop)
 }
 
-/// A decision on its way to the disk.
-struct Pending {
+/// A decision that may not be durable yet.
+struct Unacknowledged {
     shopper: u32,
-    step: Step,
+    action: Action,
     begun_ns: u64,
     position: Position,
 }
 
-/// What one acknowledging thread learned: decisions that can be relied on, and errors.
-type Acknowledged = (Vec<(u32, Step)>, Vec<String>);
+/// What one acknowledging thread returns: durable decisions, and errors.
+type Acknowledged = (Vec<(u32, Action)>, Vec<String>);
 
 fn acknowledge(
     shop: &dyn Shop,
     stopwatch: Stopwatch,
-    progress: &Progress,
-    positions: mpsc::Receiver<Pending>,
+    counts: &LiveCounts,
+    positions: mpsc::Receiver<Unacknowledged>,
 ) -> Acknowledged {
     let (mut durable, mut failures) = (Vec::new(), Vec::new());
     for pending in positions {
         match shop.acknowledge(pending.position) {
             Ok(()) => {
-                progress.acknowledged((stopwatch.now_ns() - pending.begun_ns) / 1_000);
-                durable.push((pending.shopper, pending.step));
+                counts.acknowledged((stopwatch.now_ns() - pending.begun_ns) / 1_000);
+                durable.push((pending.shopper, pending.action));
             }
             Err(failure) => failures.push(failure),
         }
@@ -159,52 +140,52 @@ fn acknowledge(
     (durable, failures)
 }
 
-/// What a shopper does next. Ordered, because the heap breaks ties with it.
+/// What a shopper does next. Ordered, because the heap compares it when due time and shopper are equal.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-enum Step {
+enum Action {
     Arrive,
     Pay,
     Cancel,
 }
 
-/// One thread's share of the crowd.
-struct Aisle<'a> {
+/// One thread, and the shoppers that it plays.
+struct ShopperThread<'a> {
     shop: &'a dyn Shop,
     plan: &'a [Shopper],
     stopwatch: Stopwatch,
-    progress: &'a Progress,
+    counts: &'a LiveCounts,
     opens_ns: u64,
     recorder: Recorder,
-    to_acknowledge: mpsc::Sender<Pending>,
-    /// Who is due when. The last field is when a step that was told "busy" was first tried.
-    due: BinaryHeap<Reverse<(u64, u32, Step, u64)>>,
+    to_acknowledge: mpsc::Sender<Unacknowledged>,
+    /// Due time, shopper, action, and when an action that got a busy answer was first tried (0: not tried yet).
+    due: BinaryHeap<Reverse<(u64, u32, Action, u64)>>,
     purchases: Vec<(u32, Purchase)>,
     failures: Vec<String>,
 }
 
-/// What one shopper thread leaves behind.
-struct Part {
+/// What one shopper thread returns.
+struct ThreadResult {
     calls: Vec<Call>,
     purchases: Vec<(u32, Purchase)>,
     failures: Vec<String>,
 }
 
-impl<'a> Aisle<'a> {
+impl<'a> ShopperThread<'a> {
     fn new(
         shop: &'a dyn Shop,
         plan: &'a [Shopper],
         stopwatch: Stopwatch,
-        progress: &'a Progress,
+        counts: &'a LiveCounts,
         opens_ns: u64,
-        to_acknowledge: mpsc::Sender<Pending>,
+        to_acknowledge: mpsc::Sender<Unacknowledged>,
     ) -> Self {
         let recorder = Recorder::new(stopwatch);
         let (due, purchases, failures) = (BinaryHeap::new(), Vec::new(), Vec::new());
-        Aisle {
+        ShopperThread {
             shop,
             plan,
             stopwatch,
-            progress,
+            counts,
             opens_ns,
             recorder,
             to_acknowledge,
@@ -214,123 +195,127 @@ impl<'a> Aisle<'a> {
         }
     }
 
-    fn serve(mut self, shoppers: impl Iterator<Item = (usize, &'a Shopper)>, stop: &AtomicBool) -> Part {
+    fn serve(
+        mut self,
+        shoppers: impl Iterator<Item = (usize, &'a Shopper)>,
+        stop: &AtomicBool,
+    ) -> ThreadResult {
         for (number, shopper) in shoppers {
             let due_ns = self.opens_ns + shopper.arrives.as_nanos() as u64;
-            self.due.push(Reverse((due_ns, number as u32, Step::Arrive, 0)));
+            self.due.push(Reverse((due_ns, number as u32, Action::Arrive, 0)));
         }
         let mut index = std::collections::HashMap::new(); // shopper to purchase
-        while let Some(&Reverse((due_ns, number, step, first_tried_ns))) = self.due.peek() {
+        while let Some(&Reverse((due_ns, number, action, first_tried_ns))) = self.due.peek() {
             if stop.load(Ordering::Relaxed) || !self.failures.is_empty() {
                 break;
             }
             let now_ns = self.stopwatch.now_ns();
             if now_ns < due_ns {
-                std::thread::sleep(Duration::from_nanos((due_ns - now_ns).min(NAP_NS)));
+                std::thread::sleep(Duration::from_nanos((due_ns - now_ns).min(SLEEP_NS_MAX)));
                 continue;
             }
             self.due.pop();
             let first_tried_ns = if first_tried_ns == 0 { now_ns } else { first_tried_ns };
-            match step {
-                Step::Arrive => {
+            match action {
+                Action::Arrive => {
                     if let Some(purchase) = self.arrive(number, first_tried_ns) {
                         index.insert(number, self.purchases.len());
                         self.purchases.push((number, purchase));
                     }
                 }
-                Step::Pay | Step::Cancel => self.end(index[&number], step, first_tried_ns),
+                Action::Pay | Action::Cancel => self.end(index[&number], action, first_tried_ns),
             }
         }
-        let Aisle { recorder, purchases, failures, .. } = self;
-        Part { calls: recorder.into_calls(), purchases, failures }
+        let ShopperThread { recorder, purchases, failures, .. } = self;
+        ThreadResult { calls: recorder.into_calls(), purchases, failures }
     }
 
     fn arrive(&mut self, number: u32, first_tried_ns: u64) -> Option<Purchase> {
-        let Shopper { key, quantity, then, .. } = self.plan[number as usize];
+        let Shopper { key, quantity, intent, .. } = self.plan[number as usize];
         let start_ns = self.recorder.now_ns();
-        let answer = self.shop.reserve(Wish { shopper: number, key, quantity });
+        let answer = self.shop.reserve(ReserveRequest { shopper: number, key, quantity });
         let end_ns = self.recorder.now_ns();
         let event = match answer {
-            Answer::Granted { hold, deadline_ns, .. } => Event::Grant { hold, quantity, deadline_ns },
-            Answer::Refused { available } => Event::Refuse { asked: quantity, available },
-            Answer::Busy => {
-                self.busy(number, Step::Arrive, first_tried_ns);
+            ReserveAnswer::Granted { hold, deadline_ns, .. } => Event::Grant { hold, quantity, deadline_ns },
+            ReserveAnswer::Refused { available } => Event::Refuse { asked: quantity, available },
+            ReserveAnswer::Busy => {
+                self.busy(number, Action::Arrive, first_tried_ns);
                 return None;
             }
-            Answer::Failed(failure) => {
+            ReserveAnswer::Failed(failure) => {
                 self.failures.push(failure);
                 return None;
             }
         };
         self.recorder.record(Call { key, start_ns, end_ns, event });
-        self.progress.arrived.fetch_add(1, Ordering::Relaxed);
-        self.progress.decisions.fetch_add(1, Ordering::Relaxed);
-        let Answer::Granted { hold, deadline_ns, position } = answer else {
-            self.progress.refused.fetch_add(1, Ordering::Relaxed);
+        self.counts.arrived.fetch_add(1, Ordering::Relaxed);
+        self.counts.decisions.fetch_add(1, Ordering::Relaxed);
+        let ReserveAnswer::Granted { hold, deadline_ns, position } = answer else {
+            self.counts.refused.fetch_add(1, Ordering::Relaxed);
             return None;
         };
-        self.progress.granted.fetch_add(1, Ordering::Relaxed);
-        self.rely_later(number, Step::Arrive, first_tried_ns, position);
-        match then {
-            Then::Pay { after } => self.come_back(number, Step::Pay, after),
-            Then::Cancel { after } => self.come_back(number, Step::Cancel, after),
-            Then::WalkAway => {}
+        self.counts.granted.fetch_add(1, Ordering::Relaxed);
+        self.acknowledge_later(number, Action::Arrive, first_tried_ns, position);
+        match intent {
+            Intent::Pay { after } => self.schedule(number, Action::Pay, after),
+            Intent::Cancel { after } => self.schedule(number, Action::Cancel, after),
+            Intent::Leave => {}
         }
         let (fate, grant_acknowledged, end_acknowledged) = (Fate::Live, false, false);
         Some(Purchase { key, quantity, hold, deadline_ns, fate, grant_acknowledged, end_acknowledged })
     }
 
-    fn end(&mut self, index: usize, step: Step, first_tried_ns: u64) {
+    fn end(&mut self, index: usize, action: Action, first_tried_ns: u64) {
         let (number, Purchase { key, quantity, hold, .. }) = self.purchases[index];
         let start_ns = self.recorder.now_ns();
-        let outcome = if step == Step::Pay { self.shop.confirm(hold) } else { self.shop.release(hold) };
+        let outcome = if action == Action::Pay { self.shop.confirm(hold) } else { self.shop.release(hold) };
         let end_ns = self.recorder.now_ns();
         let (fate, event) = match outcome {
-            Outcome::Done { .. } if step == Step::Pay => {
+            EndAnswer::Done { .. } if action == Action::Pay => {
                 (Fate::Confirmed, Event::Confirm { hold, quantity, retaken: false })
             }
-            Outcome::Done { .. } => (Fate::Released, Event::Release { hold }),
-            Outcome::Expired => (Fate::Expired, Event::ExpiredSeen { hold }),
-            Outcome::Busy => return self.busy(number, step, first_tried_ns),
-            Outcome::Failed(failure) => return self.failures.push(failure),
+            EndAnswer::Done { .. } => (Fate::Released, Event::Release { hold }),
+            EndAnswer::Expired => (Fate::Expired, Event::ExpiredSeen { hold }),
+            EndAnswer::Busy => return self.busy(number, action, first_tried_ns),
+            EndAnswer::Failed(failure) => return self.failures.push(failure),
         };
         self.recorder.record(Call { key, start_ns, end_ns, event });
-        self.progress.decisions.fetch_add(1, Ordering::Relaxed);
+        self.counts.decisions.fetch_add(1, Ordering::Relaxed);
         self.purchases[index].1.fate = fate;
-        if let Outcome::Done { position } = outcome {
-            self.rely_later(number, step, first_tried_ns, position);
+        if let EndAnswer::Done { position } = outcome {
+            self.acknowledge_later(number, action, first_tried_ns, position);
         }
         if fate == Fate::Confirmed {
-            self.progress.units_committed.fetch_add(i64::from(quantity), Ordering::Relaxed);
+            self.counts.units_committed.fetch_add(i64::from(quantity), Ordering::Relaxed);
         }
     }
 
-    fn busy(&mut self, number: u32, step: Step, first_tried_ns: u64) {
-        self.progress.busy.fetch_add(1, Ordering::Relaxed);
-        self.due.push(Reverse((self.stopwatch.now_ns() + RETRY_NS, number, step, first_tried_ns)));
+    fn busy(&mut self, number: u32, action: Action, first_tried_ns: u64) {
+        self.counts.busy.fetch_add(1, Ordering::Relaxed);
+        self.due.push(Reverse((self.stopwatch.now_ns() + RETRY_NS, number, action, first_tried_ns)));
     }
 
-    fn come_back(&mut self, number: u32, step: Step, after: Duration) {
+    fn schedule(&mut self, number: u32, action: Action, after: Duration) {
         let due_ns = self.stopwatch.now_ns() + after.as_nanos() as u64;
-        self.due.push(Reverse((due_ns, number, step, 0)));
+        self.due.push(Reverse((due_ns, number, action, 0)));
     }
 
-    fn rely_later(&self, shopper: u32, step: Step, begun_ns: u64, position: Position) {
-        let pending = Pending { shopper, step, begun_ns, position };
+    fn acknowledge_later(&self, shopper: u32, action: Action, begun_ns: u64, position: Position) {
+        let pending = Unacknowledged { shopper, action, begun_ns, position };
         self.to_acknowledge.send(pending).expect("the acknowledging thread outlives this one");
     }
 }
 
-/// Puts the threads' parts together, lets the last holds expire, and asks for the fate of those that nobody ended.
+/// Merges the threads' results, waits until the last holds expire, and looks up the holds that no shopper ended.
 fn finish(
     shop: &dyn Shop,
     plan: &[Shopper],
     stopwatch: Stopwatch,
     opens_ns: u64,
-    parts: Vec<Part>,
+    parts: Vec<ThreadResult>,
     acknowledged: Vec<Acknowledged>,
     stop: &AtomicBool,
-) -> Walk {
+) -> ShopperRun {
     let elapsed = Duration::from_nanos(stopwatch.now_ns() - opens_ns);
     let mut failures: Vec<String> = parts.iter().flat_map(|part| part.failures.clone()).collect();
     let mut calls = Vec::new();
@@ -343,22 +328,19 @@ fn finish(
     }
     for (durable, failed) in acknowledged {
         failures.extend(failed);
-        for (shopper, step) in durable {
+        for (shopper, action) in durable {
             let purchase =
-                by_shopper[shopper as usize].as_mut().expect("only what was granted is acknowledged");
-            match step {
-                Step::Arrive => purchase.grant_acknowledged = true,
-                Step::Pay | Step::Cancel => purchase.end_acknowledged = true,
+                by_shopper[shopper as usize].as_mut().expect("only granted holds are acknowledged");
+            match action {
+                Action::Arrive => purchase.grant_acknowledged = true,
+                Action::Pay | Action::Cancel => purchase.end_acknowledged = true,
             }
         }
     }
     let mut purchases: Vec<Purchase> = by_shopper.into_iter().flatten().collect();
 
-    let open = |purchases: &[Purchase]| {
-        let live = purchases.iter().filter(|purchase| purchase.fate == Fate::Live);
-        live.map(|purchase| purchase.deadline_ns).max().unwrap_or(0)
-    };
-    let last_ns = open(&purchases);
+    let live = purchases.iter().filter(|purchase| purchase.fate == Fate::Live);
+    let last_ns = live.map(|purchase| purchase.deadline_ns).max().unwrap_or(0);
     if last_ns < stopwatch.now_ns() + SETTLE_NS_MAX {
         while stopwatch.now_ns() < last_ns && !stop.load(Ordering::Relaxed) {
             std::thread::sleep(Duration::from_millis(1));
@@ -375,5 +357,5 @@ fn finish(
         }
     }
     calls.extend(recorder.into_calls());
-    Walk { calls, purchases, elapsed, failures }
+    ShopperRun { calls, purchases, elapsed, failures }
 }

@@ -1,5 +1,5 @@
-//! The live picture: redrawn in place on a terminal, a plain line now and then elsewhere. Always on standard error,
-//! so that standard output holds the receipt alone.
+//! The progress display: redrawn in place on a terminal, otherwise a plain line every second. It goes to standard error,
+//! so that standard output contains only the receipt.
 
 use std::io::{IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,55 +8,55 @@ use std::time::{Duration, Instant};
 const REDRAW_EVERY: Duration = Duration::from_millis(100);
 const LINE_EVERY: Duration = Duration::from_secs(1);
 
-/// Draws `frame` until `work` is done, then once more.
+/// Runs `work` and draws `frame` until it is done, then once more.
 pub(crate) fn during<T>(frame: impl Fn() -> Vec<String> + Sync, work: impl FnOnce() -> T) -> T {
     let terminal = std::io::stderr().is_terminal();
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let painter = scope.spawn(|| {
-            let mut screen = Screen { terminal, lines_drawn: 0, last: String::new() };
-            let mut drawn = Instant::now();
+            let mut painter = Painter { terminal, lines_drawn: 0, last: String::new() };
+            let mut drawn_at = Instant::now();
             while !done.load(Ordering::Relaxed) {
                 std::thread::park_timeout(REDRAW_EVERY);
-                if terminal || drawn.elapsed() >= LINE_EVERY {
-                    screen.draw(&frame());
-                    drawn = Instant::now();
+                if terminal || drawn_at.elapsed() >= LINE_EVERY {
+                    painter.draw(&frame());
+                    drawn_at = Instant::now();
                 }
             }
-            screen.draw(&frame());
+            painter.draw(&frame());
         });
-        // The painter is told even if the work panics; otherwise the scope would wait for it for ever.
-        let tell = Tell { done: &done, painter: painter.thread().clone() };
+        // Dropped even if the work panics; otherwise the scope would wait for the painter for ever.
+        let stop = StopPainter { done: &done, painter: painter.thread().clone() };
         let result = work();
-        drop(tell);
+        drop(stop);
         result
     })
 }
 
-struct Tell<'a> {
+struct StopPainter<'a> {
     done: &'a AtomicBool,
     painter: std::thread::Thread,
 }
 
-impl Drop for Tell<'_> {
+impl Drop for StopPainter<'_> {
     fn drop(&mut self) {
         self.done.store(true, Ordering::Relaxed);
         self.painter.unpark();
     }
 }
 
-struct Screen {
+struct Painter {
     terminal: bool,
     lines_drawn: usize,
     last: String,
 }
 
-impl Screen {
+impl Painter {
     fn draw(&mut self, lines: &[String]) {
         let mut text = String::new();
         if self.terminal {
             if self.lines_drawn > 0 {
-                text += &format!("\x1b[{}A", self.lines_drawn); // up to where it was drawn before
+                text += &format!("\x1b[{}A", self.lines_drawn); // move to the first line drawn before
             }
             for line in lines {
                 text += &format!("\x1b[2K{line}\n"); // clear the line, then write it
@@ -67,9 +67,9 @@ impl Screen {
             text = line + "\n";
         }
         if text == self.last {
-            return; // the line that was drawn a moment ago was the last already
+            return;
         }
-        // A picture that cannot be drawn must not stop a sale.
+        // A display that cannot be written must not end the sale.
         let _ = std::io::stderr().write_all(text.as_bytes());
         self.last = text;
     }
@@ -81,7 +81,7 @@ pub(crate) fn bar(part: u64, whole: u64, width: usize) -> String {
     format!("[{}{}]", "#".repeat(filled), ".".repeat(width - filled))
 }
 
-/// Microseconds as people read them.
+/// A number of microseconds with a fitting unit.
 pub(crate) fn latency(us: u64) -> String {
     match us {
         0..1_000 => format!("{us} µs"),

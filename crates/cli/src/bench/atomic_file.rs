@@ -6,23 +6,23 @@ use std::path::{Path, PathBuf};
 
 use crate::output::Stop;
 
-pub(super) struct Draft {
+pub(super) struct AtomicFile {
     path: PathBuf,
     file: File,
     /// Where it is written until it is whole; `None` for what cannot be replaced, a pipe say.
     beside: Option<PathBuf>,
 }
 
-impl Draft {
+impl AtomicFile {
     /// Fails at once where the file could not be written later.
-    pub(super) fn of(path: &Path) -> Result<Draft, Stop> {
-        Draft::begin(path).map_err(|error| unwritable(path, &error))
+    pub(super) fn of(path: &Path) -> Result<AtomicFile, Stop> {
+        AtomicFile::begin(path).map_err(|error| unwritable(path, &error))
     }
 
-    fn begin(path: &Path) -> io::Result<Draft> {
+    fn begin(path: &Path) -> io::Result<AtomicFile> {
         let path = match File::options().append(true).open(path) {
             Ok(file) if file.metadata()?.is_file() => path.canonicalize()?, // what a link leads to is replaced, not the link
-            Ok(file) => return Ok(Draft { path: path.to_owned(), file, beside: None }),
+            Ok(file) => return Ok(AtomicFile { path: path.to_owned(), file, beside: None }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_owned(),
             Err(error) => return Err(error),
         };
@@ -30,7 +30,7 @@ impl Draft {
         name.push(format!(".{}", std::process::id()));
         let beside = path.with_file_name(name);
         let file = File::create_new(&beside)?;
-        Ok(Draft { path, file, beside: Some(beside) })
+        Ok(AtomicFile { path, file, beside: Some(beside) })
     }
 
     pub(super) fn finish(mut self, text: &str) -> Result<(), Stop> {
@@ -45,7 +45,7 @@ impl Draft {
     }
 }
 
-impl Drop for Draft {
+impl Drop for AtomicFile {
     fn drop(&mut self) {
         if let Some(beside) = &self.beside {
             remove(beside);
@@ -72,11 +72,11 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         let path = parent.path().join("page");
         let entries = || fs::read_dir(parent.path()).unwrap().count();
-        drop(Draft::of(&path).unwrap_or_else(|_| panic!("it can be written")));
+        drop(AtomicFile::of(&path).unwrap_or_else(|_| panic!("it can be written")));
         assert_eq!(entries(), 0);
 
         for text in ["one", "two"] {
-            let draft = Draft::of(&path).unwrap_or_else(|_| panic!("it can be written"));
+            let draft = AtomicFile::of(&path).unwrap_or_else(|_| panic!("it can be written"));
             assert_ne!(fs::read_to_string(&path).unwrap_or_default(), text);
             draft.finish(text).unwrap_or_else(|_| panic!("it can be written"));
             assert_eq!((fs::read_to_string(&path).unwrap().as_str(), entries()), (text, 1));
@@ -85,10 +85,10 @@ mod tests {
 
     #[test]
     fn what_is_no_file_is_written_as_it_is_or_refused() {
-        let null = Draft::of(Path::new("/dev/null")).unwrap_or_else(|_| panic!("it can be written"));
+        let null = AtomicFile::of(Path::new("/dev/null")).unwrap_or_else(|_| panic!("it can be written"));
         assert!(null.beside.is_none() && null.finish("nothing").is_ok());
         for path in ["/", "/no/such/place/page", ""] {
-            assert!(Draft::of(Path::new(path)).is_err(), "{path:?}");
+            assert!(AtomicFile::of(Path::new(path)).is_err(), "{path:?}");
         }
     }
 
@@ -98,7 +98,7 @@ mod tests {
         let [link, page] = ["link", "page"].map(|name| parent.path().join(name));
         fs::write(&page, "before").unwrap();
         std::os::unix::fs::symlink(&page, &link).unwrap();
-        let draft = Draft::of(&link).unwrap_or_else(|_| panic!("it can be written"));
+        let draft = AtomicFile::of(&link).unwrap_or_else(|_| panic!("it can be written"));
         assert!(draft.finish("after").is_ok());
         assert!(link.is_symlink());
         assert_eq!(fs::read_to_string(page).unwrap(), "after");
