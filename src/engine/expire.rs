@@ -174,7 +174,7 @@ impl Slots for ShardSlots<'_> {
         let Some((slot, item)) = self.slot(local) else { return Fired::Dead };
         loop {
             let word = item.word();
-            let generation = item.facts().generation;
+            let generation = item.fields().generation;
             match decide(word, now, Event::Expire) {
                 // Its units may be taken and its position not drawn, or another is changing it: it cannot be closed
                 // yet, nor forgotten.

@@ -10,7 +10,7 @@ use crate::answer::{Confirmed, Extended, HoldState, Moved};
 use crate::clock::Timestamp;
 use crate::error::{Busy, ConfirmError, HoldError, LookupError, SharedError};
 use crate::hold::lines::Lines;
-use crate::hold::slot::{Slot, What};
+use crate::hold::slot::Slot;
 use crate::hold::state::{Event, No, Phase, Word, decide};
 use crate::log::record::{Encoded, HoldPlace, Op};
 use crate::log::ring::Share;
@@ -419,7 +419,7 @@ fn plan_swap(
     next: Word,
     remaining_lines: Option<Lines>,
 ) -> Result<(Word, Option<Lines>), NoSelection> {
-    match remaining_lines.filter(|_| matches!(hold.facts.what, What::Chain { .. })) {
+    match remaining_lines.filter(|_| hold.facts.is_chained()) {
         None => Ok((next, None)),
         Some(_) if !hold.facts.can_change() => Err(NoSelection::TooOften),
         remaining_lines => Ok((hold.word.changing(), remaining_lines)),
