@@ -220,7 +220,7 @@ impl Core {
     /// Forgets op keys past their window, and gathers what is no longer hot.
     pub(crate) fn tidy(&self, now: Timestamp) {
         self.op_keys.forget_if_due(now);
-        self.book.cool(now);
+        self.book.gather_idle(now);
     }
 
     pub(crate) fn is_memory(&self) -> bool {
