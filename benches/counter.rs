@@ -10,6 +10,8 @@
 
 #[path = "../src/stock/blocks.rs"]
 mod blocks;
+#[path = "../src/stock/cells.rs"]
+mod cells;
 #[path = "../src/clock/timestamp.rs"]
 mod clock;
 mod common;
@@ -17,6 +19,8 @@ mod common;
 mod counter;
 #[path = "../src/fault.rs"]
 mod fault;
+#[path = "../src/stock/reply.rs"]
+mod reply;
 #[path = "../src/stock/shape.rs"]
 mod shape;
 #[path = "../src/stall.rs"]

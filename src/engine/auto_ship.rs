@@ -66,7 +66,7 @@ impl Core {
         if item.word().phase() != Phase::Confirmed {
             return Ok(false);
         }
-        let generation = item.facts().generation;
+        let generation = item.fields().generation;
         let HoldRead::Read(hold) = self.try_read(item, generation) else { return Ok(false) };
         if hold.word.phase() != Phase::Confirmed || hold.facts.born.plus(kept) > now {
             return Ok(false);

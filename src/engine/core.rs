@@ -212,7 +212,7 @@ impl Core {
     /// Forgets op keys past their window, and gathers split keys that are no longer hot.
     pub(crate) fn clean_up(&self, now: Timestamp) {
         self.op_keys.forget_if_due(now);
-        self.book.cool(now);
+        self.book.gather_idle(now);
     }
 
     pub(crate) fn is_memory(&self) -> bool {

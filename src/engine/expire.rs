@@ -176,7 +176,7 @@ impl Slots for ShardSlots<'_> {
         let Some((slot, item)) = self.slot(local) else { return Fired::Dead };
         loop {
             let word = item.word();
-            let generation = item.facts().generation;
+            let generation = item.fields().generation;
             match decide(word, now, Event::Expire) {
                 // Its units may be taken and its position not drawn, or another thread is changing it: it can neither be
                 // expired yet nor forgotten.

@@ -96,7 +96,7 @@ fn table(folded: &Holds, config: &Config) -> HoldTable {
         let restored = holds.restore(OldHold { new, place, word: hold.word });
         debug_assert!(restored.is_some());
     }
-    holds.restored();
+    holds.finish_restore();
     holds
 }
 

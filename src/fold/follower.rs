@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use super::levels::{KeyLevel, Levels};
 use super::references::References;
 use crate::checkpoint::thread::Checkpointer;
-use crate::log::group::{Group, Spare};
+use crate::log::group::{Group, SpareBuffers};
 use crate::log::record::effect::HoldEffect;
 use crate::log::record::{Batch, Logged, Records};
 use crate::log::watch::Watch;
@@ -59,7 +59,12 @@ impl Follower {
     }
 
     /// The follower thread's whole life.
-    pub(crate) fn run(&self, groups: &Receiver<Group>, checkpointer: Option<&Checkpointer>, spare: &Spare) {
+    pub(crate) fn run(
+        &self,
+        groups: &Receiver<Group>,
+        checkpointer: Option<&Checkpointer>,
+        spare: &SpareBuffers,
+    ) {
         for group in groups {
             stall::at(Step::Folding);
             self.apply(&group);

@@ -1,9 +1,9 @@
 //! The lines of carts, chained: what does not fit into a hold's slot.
 //!
-//! A line takes 16 bytes. A chain belongs to one hold, from its making until the hold is over or its slot is handed out
-//! again; its units change only while the hold's word says `Changing`. Readers may follow a chain that is
-//! being given to others: whatever they find is bounded, and believed only if the hold's word still fits (see
-//! [`slot`](super::slot)).
+//! A line takes 16 bytes. A chain belongs to one hold, from its making until the hold is over or its slot is
+//! handed out again; its units change only while the hold's word says `Changing`. Readers may follow a chain
+//! that is being given to others: whatever they find is bounded, and believed only if the hold's word still
+//! fits (see [`slot`](super::slot)).
 
 use super::indices::{IndexStack, Links, NONE};
 use super::lines::{Line, Lines};

@@ -1,15 +1,16 @@
 //! Hold ids: slot, generation, and a keyed hash of them under the directory's secret.
 //!
-//! The id locates the hold without a lookup and costs the log no bytes. It cannot be guessed, since the hash is
-//! SipHash-2-4 (Aumasson and Bernstein, 2012) under a secret that never leaves the directory.
+//! The id locates the hold without a lookup and costs the log no bytes. It cannot be guessed, since the hash
+//! is SipHash-2-4 (Aumasson and Bernstein, 2012) under a secret that never leaves the directory.
 //!
 //! ```text
 //! bit 127 ... 96  95 ........ 64  63 ............ 0
 //!     slot        generation      keyed hash of both and of the opening
 //! ```
 //!
-//! The hash takes in the low bits of the opening (the epoch). A hold that was granted, told to nobody as durable,
-//! and lost in a crash leaves its slot and generation to another; its id then is not mistaken for that one's.
+//! The hash takes in the low bits of the opening (the epoch). A hold that was granted, told to nobody as
+//! durable, and lost in a crash leaves its slot and generation to another; its id then is not mistaken for
+//! that one's.
 
 use siphasher::sip::SipHasher24;
 

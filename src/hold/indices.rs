@@ -1,19 +1,20 @@
-//! Indices of slots on their way from one owner to the next: a stack of free ones, a queue of those that may come to
-//! be needed.
+//! Indices of slots on their way from one owner to the next: a stack of free ones, a queue of those that may
+//! come to be needed.
 //!
 //! # Ground rules
 //!
-//! 1. No operation waits for another thread, wherever that one was parked: the stack's loops go round again only because
-//!    another operation succeeded, and the queue's operations have a fixed bound.
-//! 2. The stack links its indices through the slots themselves ([`Links`]): an index is in one stack, once. A tag beside
-//!    the head guards against the stack changing under a pop (ABA).
-//! 3. The queue keeps the indices in places of its own, because the same index may be in it twice: a slot whose hold was
-//!    retaken leaves its index behind, and comes again with a later hold. So each is kept with the tag of its hold's word,
-//!    and one that comes out is a hint, to be settled by a swap of that very word, which one of two wins.
-//! 4. The queue has so many places and remembers so many: one in, one out. An index enters and leaves by a swap of
-//!    its place, so it comes out once for each time it went in.
-//! 5. The order of the queue is that of the positions its pushers drew. A pusher that sleeps between drawing and swapping
-//!    for a whole lap pushes out a younger index than it should; nothing else comes of it.
+//! 1. No operation waits for another thread, wherever that one was parked: the stack's loops go round again
+//!    only because another operation succeeded, and the queue's operations have a fixed bound.
+//! 2. The stack links its indices through the slots themselves ([`Links`]): an index is in one stack, once. A
+//!    tag beside the head guards against the stack changing under a pop (ABA).
+//! 3. The queue keeps the indices in places of its own, because the same index may be in it twice: a slot
+//!    whose hold was retaken leaves its index behind, and comes again with a later hold. So each is kept with
+//!    the tag of its hold's word, and one that comes out is a hint, to be settled by a swap of that very
+//!    word, which one of two wins.
+//! 4. The queue has so many places and remembers so many: one in, one out. An index enters and leaves by a
+//!    swap of its place, so it comes out once for each time it went in.
+//! 5. The order of the queue is that of the positions its pushers drew. A pusher that sleeps between drawing
+//!    and swapping for a whole lap pushes out a younger index than it should; nothing else comes of it.
 
 use crossbeam::utils::CachePadded;
 
@@ -72,8 +73,8 @@ impl IndexStack {
             let link = links.link(index)?;
             let next = link.load(Ordering::Relaxed); // believed only if the tag has not moved
             stall::at(Step::Popping);
-            // Acquire: takes over what the pusher wrote to the slot. Other slots' pushes are released by their own swaps,
-            // whose release sequence this swap goes on with.
+            // Acquire: takes over what the pusher wrote to the slot. Other slots' pushes are released by
+            // their own swaps, whose release sequence this swap goes on with.
             match self.head.compare_exchange_weak(
                 head,
                 tagged(head, next),
@@ -152,11 +153,12 @@ impl IndexQueue {
         let position = (self.state.fetch_add(ONE_MORE, Ordering::Relaxed) >> 32) as u32;
         stall::at(Step::Burying);
         let at = (position % self.size) as usize;
-        // While another thread takes memory for this place, one of the first is as good: the oldest are there.
+        // While another thread takes memory for this place, one of the first is as good: the oldest are
+        // there.
         let grown = self.places.get_or_grow(at, empty).ok();
         let out = match grown.or_else(|| self.places.get(at % SEGMENT_ITEMS)) {
-            // AcqRel: whoever gets the index out sees the word that its slot had when it went in, or a later one; pairs
-            // with itself and with the swap in `pop`.
+            // AcqRel: whoever gets the index out sees the word that its slot had when it went in, or a later
+            // one; pairs with itself and with the swap in `pop`.
             Some(place) => place.swap(queued.0, Ordering::AcqRel),
             None => queued.0,
         };
@@ -177,7 +179,8 @@ impl IndexQueue {
         }
         let popped = self.popped.load(Ordering::Relaxed); // where to begin, nothing more: any value is right
         let behind = next.wrapping_sub(popped).min(self.size);
-        // All places, the oldest first. Last those that were passed by, where a slow pusher may have come late.
+        // All places, the oldest first. Last those that were passed by, where a slow pusher may have come
+        // late.
         for step in 0..self.size {
             let position = next.wrapping_sub(behind).wrapping_add(step);
             let Some(place) = self.places.get((position % self.size) as usize) else { continue };

@@ -5,6 +5,7 @@ pub(crate) mod id;
 pub(crate) mod indices;
 pub(crate) mod lines;
 pub(crate) mod op_keys;
+mod shard;
 pub(crate) mod slot;
 pub(crate) mod state;
 pub(crate) mod table;

@@ -1,8 +1,8 @@
 //! Op keys: an operation happens once, however often it is sent.
 //!
 //! An entry is made before anything is decided and completed with the answer. The map's shard lock spans one
-//! map operation, never the log or a decision, so calls with an op key may wait for one such operation of another
-//! thread; calls without one never come here.
+//! map operation, never the log or a decision, so calls with an op key may wait for one such operation of
+//! another thread; calls without one never come here.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -16,7 +16,8 @@ use crate::error::{Busy, OpKeyError, SharedError};
 use crate::hashing::ByName;
 use crate::types::{OpKey, Position};
 
-/// Shards of the map: many more than threads, so that two seldom want the same, and a shard that grows keeps few.
+/// Shards of the map: many more than threads, so that two seldom want the same, and a shard that grows keeps
+/// few.
 const SHARDS: usize = 256;
 
 /// The answer that an op key is remembered with.
@@ -57,7 +58,8 @@ pub(crate) struct OpKeys {
     forgotten_ms: AtomicU64,
 }
 
-/// An op key whose operation is being decided. Dropped without [`done`](Deciding::done), it is as if never used.
+/// An op key whose operation is being decided. Dropped without [`done`](Deciding::done), it is as if never
+/// used.
 #[derive(Debug)]
 pub(crate) struct Deciding<'k> {
     keys: &'k OpKeys,
@@ -115,8 +117,8 @@ impl OpKeys {
         }
     }
 
-    /// Forgets what is older than the retention window, if it has not been looked for lately: a look costs time for
-    /// every key.
+    /// Forgets what is older than the retention window, if it has not been looked for lately: a look costs
+    /// time for every key.
     pub(crate) fn forget_if_due(&self, now: Timestamp) {
         let Some(retention) = self.retention else { return };
         let every = (retention / 16).clamp(Duration::from_secs(1).min(retention), Duration::from_secs(3_600));
@@ -144,7 +146,8 @@ impl OpKeys {
 
 /// Whether a key, used at `at`, is to be remembered at `now`.
 pub(crate) fn is_remembered(key: OpKey, at: Timestamp, now: Timestamp, retention: Duration) -> bool {
-    // Not forgotten before it would be too old by its own time: its maker's clock may be ahead, by a window at most.
+    // Not forgotten before it would be too old by its own time: its maker's clock may be ahead, by a window
+    // at most.
     let made = Timestamp(key.uuid_v7_ms().unwrap_or(0)).min(at.plus(retention));
     made.max(at).plus(retention) >= now
 }

@@ -22,10 +22,10 @@
 //!     phase (4)  tag (19)           deadline in ms since 2020, or units committed (41)
 //! ```
 //!
-//! The tag counts the uses of the slot: it is the low end of a number that grows with each new hold, and with each change
-//! of a hold that one word cannot say. Such a change (other lines, or part of a cart) swaps the word to `Changing`
-//! first, then writes what the word does not say, and then publishes the next word, under the next tag: so who
-//! read the lines before the change swaps in vain after it.
+//! The tag counts the uses of the slot: it is the low end of a number that grows with each new hold, and with
+//! each change of a hold that one word cannot say. Such a change (other lines, or part of a cart) swaps the
+//! word to `Changing` first, then writes what the word does not say, and then publishes the next word, under
+//! the next tag: so who read the lines before the change swaps in vain after it.
 
 use crate::answer::HoldState;
 use crate::clock::{EPOCH_2020_MS, Timestamp};

@@ -1,8 +1,8 @@
 //! A log at rest: what an opening would take for the log, read without changing a byte.
 //!
-//! The store is not asked, since its own opening writes: chunks come out of its file, found by their marks and
-//! linked by their hashes. The decision on them is the one of an opening, so what is refused here would be refused
-//! there.
+//! The store is not asked, since its own opening writes: chunks come out of its file, found by their marks
+//! and linked by their hashes. The decision on them is the one of an opening, so what is refused here would
+//! be refused there.
 //!
 //! Must survive: any bytes, and an engine that wants to open the directory meanwhile: it is told to wait.
 
@@ -10,9 +10,10 @@ use std::{path::Path, sync::Arc};
 
 use super::{
     chunk::HEADER_BYTES,
-    directory::{DirectoryLook, Identity, Layout},
+    chunk_index::ChunkIndex,
+    directory::{Identity, Layout, ReadOnlyDirectory},
     recovery::{LogError, read, survey},
-    scan::{ChunkIndex, FoundChunk, Tip},
+    scan::{FoundChunk, Tip},
     sidecar::{Durable, Sidecar},
     stores::StoreFolder,
     verdict::{Start, Verdict, decide},
@@ -29,12 +30,13 @@ pub(crate) struct LogAtRest {
     /// What the sidecar vouches for.
     pub(crate) proven: Durable,
     pub(crate) verdict: Verdict,
-    /// All chunks that belong to the log: those between the two checkpoints, if they are there, and the verdict's.
+    /// All chunks that belong to the log: those between the two checkpoints, if they are there, and the
+    /// verdict's.
     pub(crate) chain: Vec<FoundChunk>,
     /// The newest checkpoint that is whole, behind which the verdict's chunks come.
     pub(crate) newest: Option<Manifest>,
     chunks: RawChunks,
-    directory: DirectoryLook,
+    directory: ReadOnlyDirectory,
 }
 
 /// The stores that chunks are in.
@@ -54,7 +56,7 @@ pub(crate) struct Before {
 
 impl LogAtRest {
     pub(crate) fn open(path: &Path) -> Result<(Self, Before), LogError> {
-        let directory = DirectoryLook::open(path)?;
+        let directory = ReadOnlyDirectory::open(path)?;
         let layout = &directory.layout;
         let proven = Sidecar::read(&layout.durable())?.ok_or_else(|| layout.lacks("durable"))?;
         let chunks = RawChunks::of(layout);
@@ -113,8 +115,8 @@ impl RawChunks {
     }
 }
 
-/// What lies before the newest checkpoint: an older one, or nothing, and the chunks from there `to` the newest's end;
-/// `None` if not all of them are there.
+/// What lies before the newest checkpoint: an older one, or nothing, and the chunks from there `to` the
+/// newest's end; `None` if not all of them are there.
 fn history(
     manifest_set: &mut ManifestSet,
     index: &ChunkIndex,

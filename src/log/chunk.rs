@@ -4,16 +4,18 @@
 //!  0        4         6       8       12      16      24            28      32              40       48
 //!  | magic  | format  | flags | epoch | words | start | payload len | crc32 | previous hash | synced | payload ...
 //! ```
-//! All numbers are little-endian. The CRC covers the header (with the CRC itself as zero) and the payload, so a chunk
-//! is whole or is not one. `previous` is the hash of the chunk that ends at `start` (0 for the first chunk of a log),
-//! so two chunks follow each other only if the later one was written after the earlier one, bytes and all: that is what
-//! tells a torn tail from a hole, and a leftover of an earlier opening from the chunk that took its place.
+//! All numbers are little-endian. The CRC covers the header (with the CRC itself as zero) and the payload, so
+//! a chunk is whole or is not one. `previous` is the hash of the chunk that ends at `start` (0 for the first
+//! chunk of a log), so two chunks follow each other only if the later one was written after the earlier one,
+//! bytes and all: that is what tells a torn tail from a hole, and a leftover of an earlier opening from the
+//! chunk that took its place.
 //!
-//! `synced` is a position below which everything was durable before this chunk was handed to the store. So every chunk
-//! that is found vouches for what came before it: a log that does not reach as far is damaged, not torn.
+//! `synced` is a position below which everything was durable before this chunk was handed to the store. So
+//! every chunk that is found vouches for what came before it: a log that does not reach as far is damaged,
+//! not torn.
 //!
-//! A later format keeps magic, format, start, length and CRC where they are, and what the CRC covers: so a build that does
-//! not know it sees that there is something it does not know, and cuts nothing.
+//! A later format keeps magic, format, start, length and CRC where they are, and what the CRC covers: so a
+//! build that does not know it sees that there is something it does not know, and cuts nothing.
 //!
 //! Must survive: any bytes at all. [`decode`] never panics and never reads past what it is given.
 
@@ -74,8 +76,8 @@ pub(crate) enum ChunkError {
 /// Appends the chunk to `out`; returns the hash the next chunk names as `previous`.
 ///
 /// # Panics
-/// If the payload is 4 GiB or longer, the chunk covers no words, or its positions are impossible: the caller's bug,
-/// not the disk's.
+/// If the payload is 4 GiB or longer, the chunk covers no words, or its positions are impossible: the
+/// caller's bug, not the disk's.
 pub(crate) fn encode(header: &ChunkHeader, payload: &[u8], out: &mut Vec<u8>) -> u64 {
     let payload_bytes = u32::try_from(payload.len()).expect("a payload is far below 4 GiB");
     assert!(header.words > 0, "a chunk covers at least one word");

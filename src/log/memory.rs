@@ -1,7 +1,7 @@
 //! A store in memory whose disk fails as planned: for tests of everything above the store.
 //!
-//! The [`Disk`] outlives the store, as a real one outlives the process: crash it, damage it, and open a new store on
-//! it. What was synced survives a crash; of the rest the test decides write by write.
+//! The [`Disk`] outlives the store, as a real one outlives the process: crash it, damage it, and open a new
+//! store on it. What was synced survives a crash; of the rest the test decides write by write.
 
 use std::{
     collections::BTreeMap,
@@ -80,7 +80,8 @@ impl Disk {
         }
     }
 
-    /// Puts bytes under a position of the newest store as if they had been synced: a leftover, or a misplaced write.
+    /// Puts bytes under a position of the newest store as if they had been synced: a leftover, or a misplaced
+    /// write.
     pub(crate) fn place(&self, start: u64, chunk: Vec<u8>) {
         let mut state = self.state();
         state.stores.values_mut().next_back().unwrap().synced.insert(start, chunk);

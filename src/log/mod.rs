@@ -1,24 +1,32 @@
 //! The log: everything between a record and a durable position, and back again when a directory is opened.
 //!
-//! In the order of the data flow: [`record`] says what happened (to [`lines`], if to a cart), [`ring`] puts records into one order, [`writer`] takes
-//! them [`group`] by group to the store, and [`watch`] tells those who wait. [`chunk`] frames records, [`store`] is where
-//! chunks go ([`sled`] on disk, `memory` in tests), [`sidecar`] remembers how far the disk was known to have followed.
-//! The way back: [`directory`] says whose directory this is, [`stores`] where its chunks are, [`scan`] reads them without
-//! changing a byte, [`verdict`] decides what it holds, and [`recovery`] replays it; [`at_rest`] only looks.
+//! In the order of the data flow: [`record`] says what happened (to [`lines`], if to a cart), [`ring`] puts
+//! records into one order, [`writer`] takes them [`group`] by group to the store, and [`watch`] tells those
+//! who wait. [`chunk`] frames records, [`store`] is where chunks go ([`sled`] on disk, `memory` in tests),
+//! [`sidecar`] remembers how far the disk was known to have followed. The way back: [`directory`] says whose
+//! directory this is, [`stores`] where its chunks are, [`scan`] reads them without changing a byte,
+//! [`verdict`] decides what it holds, and [`recovery`] replays it; [`at_rest`] only looks.
 //!
-//! Positions are counts of 8-byte words since the directory was created. A chunk covers `start..start + words`.
+//! Positions are counts of 8-byte words since the directory was created. A chunk covers `start..start +
+//! words`.
 
 pub(crate) mod at_rest;
+mod bell;
 pub(crate) mod chunk;
+pub(crate) mod chunk_index;
 pub(crate) mod directory;
 pub(crate) mod group;
+mod identity;
+mod layout;
 pub(crate) mod lines;
+mod lock;
 #[cfg(test)]
 pub(crate) mod memory;
 pub(crate) mod record;
 pub(crate) mod recovery;
 pub(crate) mod ring;
 pub(crate) mod scan;
+mod shared;
 pub(crate) mod sidecar;
 pub(crate) mod sled;
 pub(crate) mod store;

@@ -7,12 +7,13 @@
 //! ```
 //! Invariants:
 //! - Up to the fresh store nothing is changed but the lock file. A refused directory stays as it was found.
-//! - What is replayed is exactly the verdict's chain, chunk by chunk, by hash, from the bytes that prove themselves.
-//! - After anything but an orderly close the page cache is not believed: a failed sync leaves pages that read well and
-//!   are not on the disk. What lies behind the last proven position is copied into the fresh store and synced, before it
-//!   is served.
-//! - A crash at any step leaves the next opening with the same chunks to decide on: copies prove themselves too, and
-//!   nothing is removed before the sidecar has moved on.
+//! - What is replayed is exactly the verdict's chain, chunk by chunk, by hash, from the bytes that prove
+//!   themselves.
+//! - After anything but an orderly close the page cache is not believed: a failed sync leaves pages that read
+//!   well and are not on the disk. What lies behind the last proven position is copied into the fresh store
+//!   and synced, before it is served.
+//! - A crash at any step leaves the next opening with the same chunks to decide on: copies prove themselves
+//!   too, and nothing is removed before the sidecar has moved on.
 //! - The sidecar moves to the new epoch before the first append, so what was cut can never come back.
 
 use std::{fs, io, path::Path, sync::Arc};
@@ -23,11 +24,12 @@ use thiserror::Error;
 use super::chunk;
 use super::{
     chunk::HEADER_BYTES,
+    chunk_index::ChunkIndex,
     directory::{Directory, DirectoryError, Identity, Layout},
-    scan::{ChunkIndex, FoundChunk, ScannedChunk, Tip},
+    scan::{FoundChunk, ScannedChunk, Tip},
     sidecar::{Durable, Sidecar, SidecarError},
     store::{Store, StoreError, advice},
-    stores::{Older, StoreFolder, Stores},
+    stores::{OlderStores, StoreFolder, Stores},
     verdict::{Cut, LogRefusal, Start, Verdict, decide},
 };
 use crate::checkpoint::RunError;
@@ -35,7 +37,8 @@ use crate::error::{OpenError, VerifyError};
 use crate::fault::{Fault, planted};
 use crate::types::Position;
 
-/// An older store of which no more is needed is copied and removed, so that many short openings leave few stores.
+/// An older store of which no more is needed is copied and removed, so that many short openings leave few
+/// stores.
 const COPIED_BYTES_MAX: u64 = 8 << 20;
 
 fn copied_bytes_max() -> u64 {
@@ -54,8 +57,8 @@ pub(crate) trait Replay {
     /// The next chunk, and its records. Its error stops the opening.
     fn chunk(&mut self, found: &FoundChunk, payload: &[u8]) -> Result<(), String>;
 
-    /// All of it was taken, and is durable now: from here on something may be written of it. `read` gives the payload of a
-    /// chunk once more.
+    /// All of it was taken, and is durable now: from here on something may be written of it. `read` gives the
+    /// payload of a chunk once more.
     fn durable(
         &mut self,
         _chain: &[FoundChunk],
@@ -91,7 +94,7 @@ pub(crate) struct OpenLog {
     /// Of every chunk this opening writes.
     pub(crate) epoch: u32,
     /// Where else the log is.
-    pub(crate) older: Option<Older>,
+    pub(crate) older: Option<OlderStores>,
 }
 
 /// What an opening found and did.
@@ -104,7 +107,8 @@ pub(crate) struct LogReport {
     /// How far the sidecar vouched for it.
     pub(crate) acknowledged: u64,
     pub(crate) cut: Option<Cut>,
-    /// Bytes behind the last proven position that were written again, because the last close was not an orderly one.
+    /// Bytes behind the last proven position that were written again, because the last close was not an
+    /// orderly one.
     pub(crate) bytes_rewritten: u64,
 }
 
@@ -180,7 +184,8 @@ impl OpenLog {
         if directory.fresh { create(directory, into) } else { reopen(directory, into) }
     }
 
-    /// Lets go of the log so that the next opening can believe all of it. `end` is the tip of the last whole group.
+    /// Lets go of the log so that the next opening can believe all of it. `end` is the tip of the last whole
+    /// group.
     pub(crate) fn close(mut self, end: Tip) -> Result<(), StoreError> {
         self.store.close()?;
         self.sidecar.write(&Durable { epoch: self.epoch, end: end.end, hash: end.hash, orderly: true })
@@ -210,7 +215,7 @@ fn create(mut directory: Directory, into: &mut dyn Replay) -> Result<(OpenLog, L
     layout.sync().map_err(io_error("syncing the directory"))?;
     into.start(&layout, &directory.identity)?;
     directory.commit()?;
-    let (directory, older) = (Arc::new(directory), Some(Older { stores, kept: Vec::new() }));
+    let (directory, older) = (Arc::new(directory), Some(OlderStores { stores, kept: Vec::new() }));
     let log = OpenLog { store, sidecar, directory, tip: Tip::ORIGIN, epoch, older };
     Ok((log, LogReport { created: true, ..LogReport::default() }))
 }
@@ -261,13 +266,13 @@ pub(crate) fn survey(stores: &dyn Stores) -> Result<ChunkIndex, LogError> {
 /// A log that was read, and may be appended to once the sidecar says so.
 pub(crate) struct RecoveredLog {
     pub(crate) store: Box<dyn Store>,
-    pub(crate) older: Older,
+    pub(crate) older: OlderStores,
     pub(crate) verdict: Verdict,
     pub(crate) bytes_rewritten: u64,
 }
 
-/// Decides on what the stores have, replays it, and begins the next store with what has to be in it; `None` if there are no
-/// stores where there should be.
+/// Decides on what the stores have, replays it, and begins the next store with what has to be in it; `None`
+/// if there are no stores where there should be.
 pub(crate) fn recover(
     stores: &Arc<dyn Stores>,
     proven: &Durable,
@@ -282,8 +287,8 @@ pub(crate) fn recover(
     }
     let index = survey(&**stores)?;
     let mut verdict = decide(&index, proven, start)?;
-    // A store has the number of the opening that began it, so the sidecar says which openings came to their end. Never one
-    // that is there: a killed opening's, or whatever somebody has put beside them.
+    // A store has the number of the opening that began it, so the sidecar says which openings came to their
+    // end. Never one that is there: a killed opening's, or whatever somebody has put beside them.
     let number = (verdict.epoch_next..u32::MAX).find(|number| !numbers.contains(number));
     let number = number.ok_or(LogRefusal::Epochs)?;
     verdict.epoch_next = number;
@@ -317,7 +322,7 @@ pub(crate) fn recover(
     into.durable(&verdict.chain, &|found| Ok(read(&**stores, found)?.split_off(HEADER_BYTES)))?;
     let end = |store: u32| of(store).map(|found| found.header.end()).max().unwrap_or(0);
     let kept = numbers.iter().map(|store| (*store, if short.contains(store) { 0 } else { end(*store) }));
-    let older = Older { stores: Arc::clone(stores), kept: kept.collect() };
+    let older = OlderStores { stores: Arc::clone(stores), kept: kept.collect() };
     Ok(Some(RecoveredLog { store, older, verdict, bytes_rewritten }))
 }
 

@@ -1,7 +1,7 @@
 //! The ring between the deciding threads and the log thread: one byte ring, one total order.
 //!
-//! A record's position is where a `fetch_add` put it. The ring is plain atomic words: the first word of a record
-//! carries its length and first bytes, and publishes the rest.
+//! A record's position is where a `fetch_add` put it. The ring is plain atomic words: the first word of a
+//! record carries its length and first bytes, and publishes the rest.
 //!
 //! ```text
 //! word 0   bits 63 ..... 16            15 .. 0
@@ -13,11 +13,11 @@
 //! # Ground rules
 //!
 //! 1. **Room before mutation.** Words are claimed as credits before anything changes; a claim that is dropped
-//!    gives them back. A share of the ring is kept for what gives units back or keeps a promise, so that a flood
-//!    of reserves cannot stop a confirm.
-//! 2. Every drawn word is covered by a claim, and `used` counts claims not yet freed. So the words that a draw
-//!    hands out are free: to have `p + n` words drawn, as many were claimed, and the last of those claims saw
-//!    `used <= capacity`, hence that everything a lap behind was freed.
+//!    gives them back. A share of the ring is kept for what gives units back or keeps a promise, so that a
+//!    flood of reserves cannot stop a confirm.
+//! 2. Every drawn word is covered by a claim, and `used` counts claims not yet freed. So the words that a
+//!    draw hands out are free: to have `p + n` words drawn, as many were claimed, and the last of those
+//!    claims saw `used <= capacity`, hence that everything a lap behind was freed.
 //! 3. Every drawn position is filled or voided. A writer that is descheduled between the two delays
 //!    acknowledgements, not decisions, until the ring is full; then the answer is `Busy`.
 //! 4. The reader zeroes what it has read before it frees it: no byte of a caller's can pass for a header.
@@ -126,8 +126,8 @@ impl Ring {
             Share::Take => self.capacity_words() - self.kept,
             Share::Keep => self.capacity_words(),
         };
-        // AcqRel: acquires the zeroing of the words that `free` released (rule 2); released onwards to whoever
-        // draws after us, through `drawn`.
+        // AcqRel: acquires the zeroing of the words that `free` released (rule 2); released onwards to
+        // whoever draws after us, through `drawn`.
         let before = self.used.fetch_add(words, Ordering::AcqRel);
         if before & CLOSED == 0 && before + words <= limit {
             return Ok(Claim { ring: self, words });
@@ -149,8 +149,8 @@ impl<'r> Claim<'r> {
     pub(crate) fn draw(mut self, words: u64) -> Drawn<'r> {
         let words = words.min(self.words);
         self.words -= words;
-        // AcqRel: carries the claims' acquire of freed words to us, and ours to later draws (rule 2); and is what
-        // `drawn()` acquires.
+        // AcqRel: carries the claims' acquire of freed words to us, and ours to later draws (rule 2); and is
+        // what `drawn()` acquires.
         let start = self.ring.drawn.fetch_add(words, Ordering::AcqRel);
         Drawn { ring: self.ring, start, words }
     }
@@ -214,7 +214,7 @@ fn little_endian(bytes: &[u8]) -> u64 {
 
 /// What the reader finds at its position.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Found {
+pub(crate) enum RingItem {
     /// Nothing published yet.
     Nothing,
     /// A record of so many bytes, appended to the buffer.
@@ -244,7 +244,8 @@ impl Reader {
         ring.word(self.position).load(Ordering::Acquire) != 0
     }
 
-    /// Bytes that the next record adds to a chunk, a void's as if it were the longest; `None` if nothing is published yet.
+    /// Bytes that the next record adds to a chunk, a void's as if it were the longest; `None` if nothing is
+    /// published yet.
     pub(crate) fn next_bytes(&self, ring: &Ring) -> Option<usize> {
         // Relaxed: a length alone; `next` acquires what it is the length of.
         match ring.word(self.position).load(Ordering::Relaxed) & 0xffff {
@@ -254,16 +255,17 @@ impl Reader {
         }
     }
 
-    /// Reads the next record onto the end of `out`, zeroes its words and moves on. The words are not free yet.
-    pub(crate) fn next(&mut self, ring: &Ring, out: &mut Vec<u8>) -> Found {
+    /// Reads the next record onto the end of `out`, zeroes its words and moves on. The words are not free
+    /// yet.
+    pub(crate) fn next(&mut self, ring: &Ring, out: &mut Vec<u8>) -> RingItem {
         // Acquire: pairs with the Release of `fill` or `void`.
         let header = ring.word(self.position).load(Ordering::Acquire);
         if header == 0 {
-            return Found::Nothing;
+            return RingItem::Nothing;
         }
         let (start, end) = (self.position, out.len());
         let found = if header & 0xffff == VOID {
-            Found::Void { words: header >> 16 }
+            RingItem::Void { words: header >> 16 }
         } else {
             let bytes = (header & 0xffff) as usize - 1;
             let words = super::record::words_for(bytes);
@@ -276,9 +278,9 @@ impl Reader {
                 out.extend_from_slice(&ring.word(position).load(Ordering::Relaxed).to_le_bytes());
             }
             out.truncate(end + bytes);
-            Found::Record { words }
+            RingItem::Record { words }
         };
-        if let Found::Record { words } | Found::Void { words } = found {
+        if let RingItem::Record { words } | RingItem::Void { words } = found {
             if !planted(Fault::SkipZeroing) {
                 for position in start..start + words {
                     // Relaxed: released by `free`.
@@ -319,7 +321,7 @@ mod tests {
             let end = put(&ring, &record);
             let mut out = Vec::new();
             let found = reader.next(&ring, &mut out);
-            assert_eq!(found, Found::Record { words: words_for(record.len()) });
+            assert_eq!(found, RingItem::Record { words: words_for(record.len()) });
             assert_eq!(out, record);
             assert_eq!(reader.position(), end);
             reader.free(&ring, words_for(record.len()));
@@ -334,10 +336,10 @@ mod tests {
         let hole = ring.claim(1, Share::Take).unwrap().draw(1);
         put(&ring, b"behind");
         let mut out = Vec::new();
-        assert_eq!(reader.next(&ring, &mut out), Found::Nothing);
+        assert_eq!(reader.next(&ring, &mut out), RingItem::Nothing);
         hole.void();
-        assert_eq!(reader.next(&ring, &mut out), Found::Void { words: 1 });
-        assert_eq!(reader.next(&ring, &mut out), Found::Record { words: 1 });
+        assert_eq!(reader.next(&ring, &mut out), RingItem::Void { words: 1 });
+        assert_eq!(reader.next(&ring, &mut out), RingItem::Record { words: 1 });
         assert_eq!(out, b"behind");
     }
 
@@ -361,7 +363,7 @@ mod tests {
         claim.draw(1).fill(b"late");
         assert_eq!(ring.used_words(), 1, "the word not drawn went back");
         let mut reader = Reader::new(0);
-        assert_eq!(reader.next(&ring, &mut Vec::new()), Found::Record { words: 1 });
+        assert_eq!(reader.next(&ring, &mut Vec::new()), RingItem::Record { words: 1 });
         reader.free(&ring, 1);
         assert_eq!(ring.used_words(), 0);
     }
@@ -371,12 +373,12 @@ mod tests {
         let ring = Ring::new(4, 0);
         let mut reader = Reader::new(0);
         put(&ring, &[0xff; 14]); // two words, the second all ones
-        assert_eq!(reader.next(&ring, &mut Vec::new()), Found::Record { words: 2 });
+        assert_eq!(reader.next(&ring, &mut Vec::new()), RingItem::Record { words: 2 });
         reader.free(&ring, 2);
         put(&ring, b"");
         reader.next(&ring, &mut Vec::new());
         reader.free(&ring, 1);
         let _drawn = (ring.claim(3, Share::Keep).unwrap().draw(3), ());
-        assert_eq!(reader.next(&ring, &mut Vec::new()), Found::Nothing);
+        assert_eq!(reader.next(&ring, &mut Vec::new()), RingItem::Nothing);
     }
 }

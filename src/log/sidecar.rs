@@ -1,16 +1,18 @@
-//! The sidecar: a small file that remembers a position that was durable, and the hash of the chunk that ends there.
+//! The sidecar: a small file that remembers a position that was durable, and the hash of the chunk that ends
+//! there.
 //!
 //! ```text
 //! slot 0 at byte 0, slot 1 at byte 4096, each:
 //!  0        4         6       8          16      20      24    32     40      44
 //!  | magic  | format  | flags | sequence | epoch | zero  | end | hash | crc32 |
 //! ```
-//! It is a lower bound: the log may be longer (the sidecar is written now and then), but a log that does not reach
-//! `end` with that very hash has lost what was acknowledged.
+//! It is a lower bound: the log may be longer (the sidecar is written now and then), but a log that does not
+//! reach `end` with that very hash has lost what was acknowledged.
 //!
-//! Must survive: loss of power during a write. Slots are written in turn, so one of them is always whole. What an
-//! opening reads may be no more than what an earlier process had not synced when it was killed: it is written and synced
-//! again before the other slot, which may be the only whole one on the disk, is written over.
+//! Must survive: loss of power during a write. Slots are written in turn, so one of them is always whole.
+//! What an opening reads may be no more than what an earlier process had not synced when it was killed: it is
+//! written and synced again before the other slot, which may be the only whole one on the disk, is written
+//! over.
 
 use std::{
     fs::{File, OpenOptions},
@@ -90,7 +92,8 @@ pub(crate) struct Sidecar {
 }
 
 impl Sidecar {
-    /// Creates the file, saying that nothing was durable yet. What a crash left of an earlier attempt is overwritten.
+    /// Creates the file, saying that nothing was durable yet. What a crash left of an earlier attempt is
+    /// overwritten.
     pub(crate) fn create(path: &Path) -> io::Result<Self> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)?;
         file.set_len(2 * SLOT_BYTES)?;

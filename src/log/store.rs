@@ -2,10 +2,11 @@
 //!
 //! Invariants every store keeps:
 //! - Chunks are kept by start position, byte for byte.
-//! - `append` promises nothing until `sync` has returned; after it, every chunk appended before survives loss of power.
-//! - After any failed `append`, `flush`, `sync` or `remove_below` the store is dead: every later call that writes is
-//!   answered with [`StoreError::Dead`]. A failed sync is never retried, because the kernel reports it only once and
-//!   may already have thrown away what it could not write.
+//! - `append` promises nothing until `sync` has returned; after it, every chunk appended before survives loss
+//!   of power.
+//! - After any failed `append`, `flush`, `sync` or `remove_below` the store is dead: every later call that
+//!   writes is answered with [`StoreError::Dead`]. A failed sync is never retried, because the kernel reports
+//!   it only once and may already have thrown away what it could not write.
 
 use std::io;
 
@@ -19,10 +20,11 @@ pub(crate) trait Store: Send {
     fn flush(&mut self) -> Result<(), StoreError>;
     /// Makes what was appended durable.
     fn sync(&mut self) -> Result<(), StoreError>;
-    /// Removes chunks that start before `position`, the first ones first and at most so many; how many. Not durable before
-    /// [`sync`](Store::sync).
+    /// Removes chunks that start before `position`, the first ones first and at most so many; how many. Not
+    /// durable before [`sync`](Store::sync).
     fn remove_below(&mut self, position: u64, chunks_max: usize) -> Result<usize, StoreError>;
-    /// Makes everything durable and lets go of the files. Only what this has returned may be called an orderly close.
+    /// Makes everything durable and lets go of the files. Only what this has returned may be called an
+    /// orderly close.
     fn close(self: Box<Self>) -> Result<(), StoreError>;
 }
 

@@ -1,8 +1,9 @@
 //! The stores of a log: `<dir>/log/<number>`, one for each opening that has something in it still.
 //!
-//! Only the one that the running engine appends to is ever open. A store is not opened again: sled's opening writes, takes
-//! a segment that it cannot read for the end of its log, and overwrites the rest. So each opening begins a fresh store,
-//! and what older ones have is read as raw chunks, which prove themselves; they go when the log is cut above them.
+//! Only the one that the running engine appends to is ever open. A store is not opened again: sled's opening
+//! writes, takes a segment that it cannot read for the end of its log, and overwrites the rest. So each
+//! opening begins a fresh store, and what older ones have is read as raw chunks, which prove themselves; they
+//! go when the log is cut above them.
 
 use std::{
     fs::{self, File},
@@ -99,13 +100,13 @@ impl Stores for StoreFolder {
 }
 
 /// Stores of earlier openings that have chunks which are still needed.
-pub(crate) struct Older {
+pub(crate) struct OlderStores {
     pub(crate) stores: Arc<dyn Stores>,
     /// Each with the end of its last chunk that is.
     pub(crate) kept: Vec<(u32, u64)>,
 }
 
-impl Older {
+impl OlderStores {
     /// Removes those that have nothing that is needed.
     pub(crate) fn tidy(mut self) -> io::Result<Self> {
         for (store, _) in self.kept.iter().filter(|(_, end)| *end == 0) {

@@ -1,8 +1,9 @@
-//! The decision of a recovery: what of the chunks that were found is the log, and whether the rest may be cut.
+//! The decision of a recovery: what of the chunks that were found is the log, and whether the rest may be
+//! cut.
 //!
-//! A pure function of the chunks and of what the sidecar says.
-//! The log is looked at from where the checkpoint ends that is gone on from; from its beginning, if there is none. What a
-//! checkpoint has was durable, so it vouches for the log as the sidecar does. The table, first match:
+//! A pure function of the chunks and of what the sidecar says. The log is looked at from where the checkpoint
+//! ends that is gone on from; from its beginning, if there is none. What a checkpoint has was durable, so it
+//! vouches for the log as the sidecar does. The table, first match:
 //!
 //! | what is found                                                        | decision                          |
 //! |----------------------------------------------------------------------|-----------------------------------|
@@ -14,14 +15,15 @@
 //! | behind the last whole group, only chunks of before the last opening  | keep: cut already                 |
 //! | nothing else                                                         | keep                              |
 //!
-//! "Knows more was durable" is the chunk's `synced`: everything below it had been synced before the chunk was written,
-//! so its loss is no crash. Chunks of one sync window reach the disk in any order, so whole ones behind a hole are no
-//! proof of damage by themselves.
+//! "Knows more was durable" is the chunk's `synced`: everything below it had been synced before the chunk was
+//! written, so its loss is no crash. Chunks of one sync window reach the disk in any order, so whole ones
+//! behind a hole are no proof of damage by themselves.
 
 use thiserror::Error;
 
 use super::{
-    scan::{ChunkIndex, FoundChunk, Tip},
+    chunk_index::ChunkIndex,
+    scan::{FoundChunk, Tip},
     sidecar::Durable,
 };
 use crate::fault::{Fault, planted};
@@ -116,8 +118,8 @@ pub(crate) fn decide(index: &ChunkIndex, proven: &Durable, start: &Start) -> Res
     }
     let epoch = chain.last().map_or(epoch, |last| epoch.max(last.header.epoch));
 
-    // What the sidecar does not know yet. Every opening moves the sidecar before it appends, so what an earlier one
-    // left behind it is no part of the log.
+    // What the sidecar does not know yet. Every opening moves the sidecar before it appends, so what an
+    // earlier one left behind it is no part of the log.
     let epoch_min = if planted(Fault::KeepLeftover) { 0 } else { epoch };
     chain.extend(index.chain_on(acknowledged, epoch_min));
     while chain.last().is_some_and(|last| !last.header.commit && last.header.end() > proven.end) {

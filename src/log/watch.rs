@@ -1,6 +1,7 @@
 //! A position that only moves forward, and those who wait for it.
 //!
-//! Waiters are woken once a group, by a thread of their own: the log thread only stores the position and rings.
+//! Waiters are woken once a group, by a thread of their own: the log thread only stores the position and
+//! rings.
 
 use std::collections::BinaryHeap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -75,7 +76,8 @@ impl Watch {
         self.ring();
     }
 
-    /// Moves the position forward, and wakes those who wait for it: for a watch that has no thread of its own.
+    /// Moves the position forward, and wakes those who wait for it: for a watch that has no thread of its
+    /// own.
     pub(crate) fn advance_and_wake(&self, position: u64) {
         self.position.store(position, Ordering::SeqCst); // as in `advance`
         if self.has_waiters.load(Ordering::SeqCst) {

@@ -7,7 +7,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::checkpoint::manifest::Manifest;
-use crate::log::scan::{ChunkIndex, FoundChunk, Tip};
+use crate::log::chunk_index::ChunkIndex;
+use crate::log::scan::{FoundChunk, Tip};
 use crate::log::sidecar::Durable;
 
 /// By the opening's number.

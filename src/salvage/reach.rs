@@ -18,9 +18,10 @@ use crate::error::{Drift, SalvageError};
 use crate::fold::state::Fold;
 use crate::fold::verify::Verifier;
 use crate::log::at_rest::RawChunks;
+use crate::log::chunk_index::ChunkIndex;
 use crate::log::directory::Remains;
 use crate::log::recovery::LogError;
-use crate::log::scan::{ChunkIndex, FoundChunk, Tip};
+use crate::log::scan::{FoundChunk, Tip};
 use crate::log::sidecar::{Durable, Sidecar, SidecarError};
 use crate::log::verdict::Start;
 

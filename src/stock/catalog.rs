@@ -11,7 +11,7 @@ use crate::error::NameError;
 use crate::hashing::{ByName, ByNumber, NumberHasher};
 use crate::types::NAME_BYTES_MAX;
 
-/// See the module. A lookup takes a read lock of the names, and of one shard of the index.
+/// The names of all stock keys. A lookup takes a read lock of the names, and one of a shard of the index.
 #[derive(Debug, Default)]
 pub(crate) struct Catalog {
     /// Its write lock serialises declarations.
@@ -19,7 +19,7 @@ pub(crate) struct Catalog {
     index: NameIndex,
 }
 
-/// Refuses names that cannot be.
+/// Refuses names that are empty or too long.
 pub(crate) fn check(name: &str) -> Result<(), NameError> {
     match name.len() {
         0 => Err(NameError::Empty),
@@ -36,7 +36,7 @@ impl Catalog {
         let of_sku = self.index.hash(sku);
         let found = names.number(location).and_then(|number| self.index.find(&names, sku, of_sku, number));
         found.ok_or_else(|| {
-            // A slip: it may cost a look for every location.
+            // Only for a better error: it may cost a lookup for every location.
             let mut locations = 0..names.locations().len() as u32;
             if locations.any(|number| self.index.find(&names, sku, of_sku, number).is_some()) {
                 NameError::UnknownLocation { sku: sku.to_owned(), location: location.to_owned() }
@@ -46,7 +46,8 @@ impl Catalog {
         })
     }
 
-    /// The key's index: the one it has, or the next one, made by `make` before anybody can find it.
+    /// The key's index: the one it has, or else the next one, for which `make` is called before other threads
+    /// can find it.
     pub(crate) fn declare(
         &self,
         sku: &str,
@@ -71,7 +72,7 @@ impl Catalog {
         Ok(key)
     }
 
-    /// The catalogue of what recovery found. An error says which of the stock keys cannot be.
+    /// The catalogue of the names that recovery found. The error says which stock key is impossible.
     pub(crate) fn restore(names: Names) -> Result<Catalog, String> {
         let index = NameIndex::default();
         index.reserve(&names);
@@ -91,14 +92,15 @@ impl Catalog {
         Some((names.sku(key)?.into(), Arc::clone(location)))
     }
 
-    /// How many keys there are.
+    /// The number of keys.
     pub(crate) fn len(&self) -> u32 {
         self.names.read().len() as u32
     }
 }
 
-/// Stock keys by what they are named: only their numbers are in it, 5 bytes each and some room, and what these stand for is
-/// looked up in [`Names`]. A map's shards rather than one table, so that a growing one keeps nobody long.
+/// Stock keys by their names. It has only their numbers, 5 bytes each and some room; the names of a number
+/// are looked up in [`Names`]. It uses the shards of a map rather than one table, so that a shard that grows
+/// does not delay others long.
 #[derive(Debug, Default)]
 struct NameIndex {
     keys: DashMap<u32, (), ByNumber>,
@@ -115,31 +117,31 @@ impl NameIndex {
         at_location(self.hash(sku), location)
     }
 
-    /// The key of a SKU, which has the hash `of_sku`, at the location with this number.
+    /// The key of a SKU at the location with this number. `of_sku` is the hash of the SKU.
     fn find(&self, names: &Names, sku: &str, of_sku: u64, location: u32) -> Option<u32> {
         let hash = at_location(of_sku, location);
         let shard = self.keys.shards()[self.keys.determine_shard(hash as usize)].read();
-        let is_it = |key: u32| names.location(key) == Some(location) && names.sku(key) == Some(sku);
-        shard.get(hash, |(key, _)| is_it(*key)).map(|(key, _)| *key)
+        let is_same = |key: u32| names.location(key) == Some(location) && names.sku(key) == Some(sku);
+        shard.get(hash, |(key, _)| is_same(*key)).map(|(key, _)| *key)
     }
 
-    /// False if another key has the same names.
+    /// Adds a key; false if another key has the same names.
     fn insert(&self, names: &Names, key: u32) -> bool {
         let hash = self.hash_of(names, key);
         let mut shard = self.keys.shards()[self.keys.determine_shard(hash as usize)].write();
-        let is_it =
+        let is_same =
             |other: u32| names.location(other) == names.location(key) && names.sku(other) == names.sku(key);
-        if shard.get(hash, |(other, _)| is_it(*other)).is_some() {
+        if shard.get(hash, |(other, _)| is_same(*other)).is_some() {
             return false;
         }
         shard.insert(hash, (key, SharedValue::new(())), |(key, _)| self.hash_of(names, *key));
         true
     }
 
-    /// Makes room for all of them.
+    /// Makes room for all names.
     fn reserve(&self, names: &Names) {
         let shards = self.keys.shards();
-        // They come to the shards evenly, but for a few.
+        // They are spread over the shards evenly, but for a few.
         let each = names.len() / shards.len() * 33 / 32 + 16;
         for shard in shards {
             shard.write().reserve(each, |(key, _)| self.hash_of(names, *key));

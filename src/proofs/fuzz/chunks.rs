@@ -2,7 +2,8 @@
 
 use super::input::{Bytes, Input};
 use crate::log::chunk::{self, ChunkHeader, HEADER_BYTES};
-use crate::log::scan::{ChunkIndex, FoundChunk, ScannedChunk, Tip, scan, whole_chunk};
+use crate::log::chunk_index::ChunkIndex;
+use crate::log::scan::{FoundChunk, ScannedChunk, Tip, scan, whole_chunk};
 use crate::log::sidecar::Durable;
 use crate::log::sled::CHUNK_BYTES_MAX;
 use crate::log::verdict::{Start, decide};

@@ -8,7 +8,7 @@ use super::{drain, explore};
 use crate::config::Durability;
 use crate::error::Stopped;
 use crate::log::ring::{Reader, Share};
-use crate::log::writer::{LogShared, Writer, run};
+use crate::log::writer::{LogShared, WriterSetup, run};
 use crate::sync::thread;
 
 fn shared(words: usize) -> Arc<LogShared> {
@@ -54,7 +54,7 @@ pub(super) fn never_slept_over(writers: usize) {
 fn the_log_thread() {
     let shared = shared(8);
     let (fold, groups) = crossbeam::channel::unbounded();
-    let writer = Writer { shared: Arc::clone(&shared), log: None, fold, durability: Durability::Memory };
+    let writer = WriterSetup { shared: Arc::clone(&shared), log: None, fold, durability: Durability::Memory };
     let log = thread::spawn(move || run(writer));
     let other = Arc::clone(&shared);
     let other = thread::spawn(move || write(&other));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{DEADLINE, LINE, at, explore};
-use crate::hold::slot::What;
+use crate::hold::slot::StoredLines;
 use crate::hold::state::{Phase, Word};
 use crate::hold::table::{Full, HoldTable, NewHold};
 use crate::sync::thread;
@@ -34,8 +34,8 @@ fn two_first_holds(reference: &'static [u8]) {
     places.sort_unstable_by_key(|place| place.slot);
     assert_eq!(places.iter().map(|place| place.slot).collect::<Vec<_>>(), [0, 1], "lost, or given twice");
     for place in places {
-        let facts = table.slot(place.slot).unwrap().facts();
-        assert_eq!(table.reference(place.slot, &facts).as_bytes(), reference, "the reference was dropped");
+        let fields = table.slot(place.slot).unwrap().fields();
+        assert_eq!(table.reference(place.slot, &fields).as_bytes(), reference, "the reference was dropped");
     }
 }
 
@@ -51,9 +51,9 @@ fn a_look_while_it_grows() {
     if let Some(slot) = table.slot(0)
         && slot.word().phase() == Phase::Active
     {
-        let facts = slot.facts();
-        assert_eq!((facts.what, facts.generation), (What::Line { key: 0, units: 1 }, 1));
-        assert_eq!(table.reference(0, &facts).as_bytes(), b"order");
+        let fields = slot.fields();
+        assert_eq!((fields.lines, fields.generation), (StoredLines::Line { key: 0, units: 1 }, 1));
+        assert_eq!(table.reference(0, &fields).as_bytes(), b"order");
     }
     other.join().unwrap();
 }

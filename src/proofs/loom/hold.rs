@@ -245,7 +245,7 @@ fn free_list() {
     assert!(mine.slot != other.slot && mine.slot != second.slot && other.slot != second.slot);
     for place in [mine, other] {
         let slot = table.slot(place.slot).unwrap();
-        assert_eq!((slot.word().phase(), slot.facts().generation), (Phase::Reserving, place.generation));
+        assert_eq!((slot.word().phase(), slot.fields().generation), (Phase::Reserving, place.generation));
     }
     assert_eq!(table.place(0, new), Err(Full::Holds));
 }

@@ -70,7 +70,7 @@ mod transition;
 use crate::clock::EPOCH_2020_MS;
 use crate::clock::Timestamp;
 use crate::hold::lines::Line;
-use crate::log::ring::{Found, Reader, Ring};
+use crate::log::ring::{Reader, Ring, RingItem};
 
 /// A moment in the models' time.
 const fn at(ms: u64) -> Timestamp {
@@ -142,9 +142,9 @@ fn drain(ring: &Ring, reader: &mut Reader) -> Vec<Entry> {
     loop {
         let mut bytes = Vec::new();
         let (entry, words) = match reader.next(ring, &mut bytes) {
-            Found::Nothing => return entries,
-            Found::Record { words } => (Some(bytes), words),
-            Found::Void { words } => (None, words),
+            RingItem::Nothing => return entries,
+            RingItem::Record { words } => (Some(bytes), words),
+            RingItem::Void { words } => (None, words),
         };
         reader.free(ring, words);
         assert!(entries.len() < 32, "what was read is read again");

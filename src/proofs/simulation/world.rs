@@ -30,7 +30,7 @@ use crate::log::group::Group;
 use crate::log::recovery::{LogError, LogReport, OpenLog, RecoveredLog, Replay, io_error, recover};
 use crate::log::sidecar::{Durable, Sidecar};
 use crate::log::stores::Stores;
-use crate::log::writer::{Log, Writer};
+use crate::log::writer::{LogWriter, WriterSetup};
 use crate::types::HoldId;
 
 const START: Timestamp = Timestamp(1_767_225_600_000);
@@ -65,7 +65,7 @@ pub(super) struct Alive {
     pub engine: Engine,
     pub core: Arc<Core>,
     /// `None` once it has ended.
-    log: Option<Log>,
+    log: Option<LogWriter>,
     groups: Receiver<Group>,
     pub manifest_set: Option<ManifestSet>,
     /// Steps since the log failed.
@@ -173,8 +173,9 @@ impl World {
         })?;
         let (engine, core, log, manifest_set) = Engine::without_threads(assembled);
         let (fold, groups) = unbounded();
-        let writer = Writer { shared: Arc::clone(&core.log), log, fold, durability: self.traits.durability };
-        let mut log = Log::new(writer);
+        let writer =
+            WriterSetup { shared: Arc::clone(&core.log), log, fold, durability: self.traits.durability };
+        let mut log = LogWriter::new(writer);
         log.payload_bytes_max = self.traits.payload_bytes_max;
         Ok(Alive { engine, core, log: Some(log), groups, manifest_set, stopped: 0 })
     }

@@ -199,7 +199,10 @@ impl TaskRunner<'_> {
 }
 
 /// Makes `call` until it is answered, and counts how often it was not.
-fn decided<T, E: OperationError>(batch: &mut TaskBatch, mut call: impl FnMut() -> Result<T, E>) -> Result<T, E> {
+fn decided<T, E: OperationError>(
+    batch: &mut TaskBatch,
+    mut call: impl FnMut() -> Result<T, E>,
+) -> Result<T, E> {
     let patient = Retry::default().give_up_after(BUSY_MAX);
     patient.call(|| call().inspect_err(|error| batch.busy += u32::from(error.is_transient())))
 }
