@@ -105,3 +105,8 @@ pub use types::{HoldId, OpKey, Position, StockKey};
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// The same for the longer example.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/checkout.md")]
+struct Checkout;
