@@ -57,7 +57,7 @@ pub mod where_time_goes {
 
 pub mod growth {
     #![doc = include_str!("design/growth.md")]
-    #![doc = include_str!("../benches/growth.svg")]
+    #![doc = include_str!("design/growth.svg")]
 }
 
 pub mod tuning {
