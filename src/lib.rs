@@ -1,11 +1,12 @@
 //! stockhold decides, exactly and at memory speed, who gets the last unit.
 //!
-//! A flash-sale gateway links it, calls [`Engine::reserve`], and gets either a hold with a time to live or a refusal
-//! that was true. Two guarantees, at every instant and after every crash:
+//! A flash-sale gateway or a checkout links it and calls [`Engine::reserve`]. The answer is a *hold*, which
+//! claims units until a deadline, or a *refusal*, which was true. Two guarantees, at every instant and after
+//! every crash:
 //!
 //! - **No oversell**: sales never take `available` below zero.
-//! - **No false refusal**: out-of-stock is answered only if, at some instant during the call, fewer units were
-//!   available than asked for. A hold past its deadline never counts against anybody, swept or not.
+//! - **No false refusal**: out-of-stock is answered only if, at some instant during the call, fewer units
+//!   were available than asked for. A hold past its deadline never counts against anybody, swept or not.
 //!
 //! ```
 //! use stockhold::{Config, Engine, Receive, Reserve, error::ReserveError};
@@ -16,7 +17,7 @@
 //! let poster = engine.declare("poster", "berlin")?;
 //! engine.receive(Receive::units(poster, 1))?.wait()?;
 //!
-//! let reserved = engine.reserve(Reserve::units(poster, 1).reference("order-1"))?.wait()?; // durable from here on
+//! let reserved = engine.reserve(Reserve::units(poster, 1).reference("order-1"))?.wait()?; // durable now
 //! match engine.reserve(Reserve::units(poster, 1)) {
 //!     Err(ReserveError::Refused(refusal)) => assert_eq!(refusal.available, 0), // true when it was read
 //!     other => panic!("one unit cannot be held twice: {other:?}"),
@@ -28,29 +29,30 @@
 //! # It is
 //!
 //! - a library in your process: a decision is a few atomic operations, not a round trip;
-//! - exact: what is refused could not have been granted, what is granted is there;
-//! - durable: a [`Receipt`] is acknowledged after an `fdatasync` ([`Durability`] says what else there is);
+//! - exact: what is refused could not have been granted, and what is granted is there;
+//! - durable: a [`Receipt`] is acknowledged after an `fdatasync` ([`Durability`] has the other levels);
 //! - for 64-bit Linux.
 //!
 //! # It is not
 //!
 //! - a server: bring your own protocol (`examples/gateway.rs` is one in a file);
-//! - replicated: one process is exact, two on two copies are two truths;
-//! - a database of orders: it knows quantities, holds and who may have them.
+//! - replicated: one process decides exactly; two processes on two copies decide apart from each other;
+//! - a database of orders: it knows quantities, holds, and who may have them.
 //!
 //! # The way of a request
 //!
 //! ```text
-//! reserve ─► limits ─► stock counter ─► log position ─► hold table ─► receipt      memory, lock-free
-//!                                          │
-//!                                 log writer (one thread)
-//!                        groups ─► sled chunks ─► fdatasync ─► durable position ─► waiters
-//!                                          │
-//!                                 fold (one state machine)
-//!                              levels · recovery · inspection
+//! reserve ─► validate ─► take: stock counter ─► log position ─► hold table ─► receipt      memory, lock-free
+//!                                                    │
+//!                                           log thread, one: groups
+//!                                  ┌─────────────────┴──────────────────┐
+//!                    chunks ─► store ─► fdatasync             fold: facts ─► levels, holds, references
+//!                                           │                           │
+//!                              durable position ─► waiters       checkpointer ─► runs, manifest
 //! ```
 //!
-//! Every arrow is one call or one queue, and data flows one way. [`design`] explains the house, and
+//! Every arrow is one call or one queue, and data flows one way. [`design::house`] shows the whole on one
+//! screen and says where a new thing goes; a chapter a protocol follows it in [`design`].
 //! [`design::where_time_goes`] says what each arrow costs, [`design::tuning`] what to set for which sale.
 
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
@@ -106,3 +108,8 @@ pub use types::{HoldId, OpKey, Position, StockKey};
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// The same for the longer example.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/checkout.md")]
+struct Checkout;
