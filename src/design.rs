@@ -52,7 +52,8 @@
 //! and none can make an answer wrong. One absurd quantity gathers a key once; it is split again after 64 lost races, some
 //! microseconds of contention. A flood of them keeps it on one cell, on which each is refused by a load.
 //!
-//! What a split gains, and that it costs a lone thread nothing, by `cargo bench --bench counter` on 2 cores of an AMD EPYC,
+//! What a split gains, and that it costs a lone thread nothing, by
+//! `cargo bench -p stockhold-benches --bench counter` on 2 cores of an AMD EPYC,
 //! in millions of takes a second (the engine around the counter does more than ten times as much a decision):
 //!
 //! | threads | a lock | one cell | cells, split in advance | a key that splits itself |
@@ -72,7 +73,8 @@
 //!
 //! What is beyond them stands beside, and they say where: 16 bytes for a key that has had a moment to open, or a billion
 //! units on hand; 48 for a level that has had a moment, or a million units on hand, or 16,384 of another kind. The next
-//! opening brings back what fits again. 100 million keys, names included, open in 3.9 GiB (`cargo bench --bench keys`).
+//! opening brings back what fits again. 100 million keys, names included, open in 3.9 GiB
+//! (`cargo bench -p stockhold-benches --bench keys`).
 //!
 //! # Reserve
 //!
@@ -184,7 +186,8 @@
 //! bytes a line. So it happens to all lines or none, whatever tears. The longest record, 2,048 lines replaced by as many
 //! others, takes 26.3 KiB at most: it fits a chunk, and the smallest ring beside the share kept for giving back.
 //!
-//! Segment size and record size were chosen by measurement (`cargo bench --bench log_store`, `--bench engine`): segments
+//! Segment size and record size were chosen by measurement (`cargo bench -p stockhold-benches --bench log_store`,
+//! `--bench engine`): segments
 //! of 2 MiB carried most at a full sync window and as much as others at small ones. A hold with an 8-byte reference takes
 //! 24 to 32 bytes of log, everything included.
 //!
@@ -221,8 +224,10 @@
 //! back). 200 million operations on two cores, 2 million a second, kept 0.35 to 0.6 GiB of log, 0.15 GiB of checkpoints, 0.8
 //! to 0.9 GiB of a ledger of twenty seconds, 200,000 commitments of the last five seconds, and 0.45 GiB of memory from the
 //! first quarter to the last; a reserve's p99 was 1.0 us, and 1.2 us while a checkpoint was being made; the next opening took
-//! 0.3 s (`benches/steady.svg`, drawn by `cargo bench --bench steady -- --plot FILE`). What an opening, a checkpoint of many
-//! keys and a verification of a long history take: `cargo bench --bench recovery`, `checkpoint`, `verify`; what many keys
+//! 0.3 s (`benches/steady.svg`, drawn by `cargo bench -p stockhold-benches --bench steady -- --plot FILE`). What an
+//! opening, a checkpoint of many
+//! keys and a verification of a long history take:
+//! `cargo bench -p stockhold-benches --bench recovery`, `checkpoint`, `verify`; what many keys
 //! that nobody buys take: `--bench keys`.
 //!
 //! **The ledger** ([`ledger_kept`](crate::Config::ledger_kept)) has the records of the windows as they were, a run each, named
@@ -381,7 +386,7 @@ pub mod where_time_goes {
 
 pub mod growth {
     #![doc = include_str!("design/growth.md")]
-    #![doc = include_str!("../benches/growth.svg")]
+    #![doc = include_str!("design/growth.svg")]
 }
 
 pub mod tuning {
