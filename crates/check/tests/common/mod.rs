@@ -1,9 +1,9 @@
-//! Histories to be decided: a shop that is right, and ways to spoil what it says.
+//! Histories to decide: those of a correct shop, and ways to spoil them.
 
-#![allow(dead_code)] // no test file uses all of it
+#![allow(dead_code)] // each test file uses a part of it
 
+pub mod history;
 pub mod naive;
-pub mod tale;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -12,7 +12,7 @@ use stockhold_check::{Call, Event};
 
 pub const NEVER: u64 = u64::MAX;
 
-/// Numbers that look random and are the same for the same seed.
+/// Pseudo-random numbers from a seed.
 #[derive(Clone)]
 pub struct Dice(u64);
 
@@ -27,28 +27,28 @@ impl Dice {
     }
 }
 
-/// Where the seeds of a randomised test begin: `STOCKHOLD_SEED`, or 0.
+/// The first seed of a randomised test: `STOCKHOLD_SEED`, or 0.
 pub fn seed() -> u64 {
     let seed = std::env::var("STOCKHOLD_SEED").map_or(0, |seed| seed.parse().expect("a number"));
     println!("STOCKHOLD_SEED={seed}");
     seed
 }
 
-/// A shop on one stock key, in which everything is decided at one instant within each call.
+/// A shop with one stock key, which decides at one instant within each call.
 #[derive(Clone, Copy)]
 pub struct Shop {
     pub threads: u64,
     pub calls: usize,
     pub units: u64,
     pub quantity_max: u64,
-    /// The longest that a call lasts, and the longest pause between two of a thread.
+    /// The longest call, and the longest pause between two calls of a thread.
     pub span_ns: u64,
     pub pause_ns: u64,
-    /// The longest that a hold lives; 0 = for ever.
+    /// The longest life of a hold; 0 = no deadline.
     pub ttl_ns: u64,
     /// Threads end each other's holds too, so that calls on one hold overlap.
     pub shared: bool,
-    /// Of each hundred calls, about so many ask for units.
+    /// How many of each hundred calls are reserves, about.
     pub reserves: u64,
 }
 
@@ -72,7 +72,7 @@ struct Held {
 }
 
 impl Shop {
-    /// A history that is right, whatever the seed.
+    /// A correct history from any seed.
     pub fn open(self, seed: u64) -> Vec<Call> {
         let dice = &mut Dice::new(seed);
         let mut calls = Vec::with_capacity(self.calls + 1);
@@ -156,7 +156,7 @@ impl Shop {
                     }
                 },
                 (roll, None) => match roll % 16 {
-                    // What is paid comes back sooner or later, or the key would sell out for good.
+                    // Confirmed units are cancelled in the end; else the key would stay sold out.
                     0..12 if !paid.is_empty() => {
                         let (hold, quantity) = paid.swap_remove(0);
                         available += i64::from(quantity);
@@ -164,7 +164,7 @@ impl Shop {
                     }
                     12 => {
                         let delta = dice.below(5) as i64 - 2;
-                        // Not further and further down.
+                        // Keeps the number from falling further and further.
                         if available + delta < -2 {
                             continue;
                         }
@@ -181,7 +181,7 @@ impl Shop {
     }
 }
 
-/// Spoils a history a little, or in truth not at all.
+/// Changes a history a little; it may stay legal.
 pub fn spoil(calls: &mut Vec<Call>, dice: &mut Dice) {
     let at = dice.below(calls.len() as u64) as usize;
     let other = calls[dice.below(calls.len() as u64) as usize];

@@ -467,7 +467,7 @@ fn judged(walked: &Walk, calls: &[Call], progress: &Progress) -> (Tally, Vec<Str
             + verdict.contradicted
             + verdict.unfounded,
     };
-    (tally, verdict.told)
+    (tally, verdict.examples)
 }
 
 /// Looks up everything that was acknowledged, and adds the levels up.
