@@ -1,14 +1,12 @@
 //! What a checkpoint of many changed stock keys costs the sale that goes on meanwhile.
 //!
-//! `cargo bench --bench checkpoint`; `STOCKHOLD_BENCH_KEYS` sets how many keys change (Default = 1,000,000; the goal is
+//! `cargo bench -p stockhold-benches --bench checkpoint`; `STOCKHOLD_BENCH_KEYS` sets how many keys change (Default = 1,000,000; the goal is
 //! stated for 10,000,000), `STOCKHOLD_BENCH_DIR` where it writes (Default = under the build's folder). Every key gets a
 //! movement after the last checkpoint; two buyers reserve and release under random ones at `Durability::Sync`, with
 //! 16,384 decisions in flight each, first with no checkpoint under way and then until one that was asked for is made.
 
-#[allow(dead_code)]
 mod common;
 
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -24,9 +22,7 @@ const QUIET: Duration = Duration::from_secs(3);
 fn main() {
     let keys = std::env::var("STOCKHOLD_BENCH_KEYS").ok();
     let keys: u64 = keys.and_then(|text| text.replace('_', "").parse().ok()).unwrap_or(1_000_000);
-    let scratch = std::env::var("STOCKHOLD_BENCH_DIR")
-        .map_or_else(|_| PathBuf::from(env!("CARGO_TARGET_TMPDIR")), PathBuf::from)
-        .join(format!("bench-checkpoint-{}", std::process::id()));
+    let scratch = common::scratch("checkpoint");
     machine();
     println!(
         "{:>12} {:>16} {:>16} {:>7} {:>9} {:>12}",

@@ -1,6 +1,6 @@
 //! One hot key, in memory, on one thread and on more: what contention costs, beside the two things one writes by hand.
 //!
-//! `cargo bench --bench contention` measures 1 and 2 threads; `-- --threads 1,2,4,8,16` measures these, and its last
+//! `cargo bench -p stockhold-benches --bench contention` measures 1 and 2 threads; `-- --threads 1,2,4,8,16` measures these, and its last
 //! table is then the engine's scaling. `--rounds` says how often (Default = 7).
 //!
 //! The machine is noisy, so each round measures every contender once, one after the other, and the figures are medians

@@ -4,7 +4,7 @@
 //! costs a thread that is alone. Each thread takes one unit at a time. The engine around it does more than ten times as much
 //! a decision, so on few cores the gain hardly shows there; see `--bench contention`.
 //!
-//! Run: `cargo bench --bench counter [-- --threads 1,2,4]`
+//! Run: `cargo bench -p stockhold-benches --bench counter [-- --threads 1,2,4]`
 
 #![allow(dead_code, unused_imports, missing_docs)] // the engine's own files, of which this uses a part
 

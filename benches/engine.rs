@@ -1,6 +1,6 @@
 //! What the engine does on this machine, beside what a careful engineer would write first, in the same run.
 //!
-//! `cargo bench --bench engine`; `STOCKHOLD_BENCH_HOLDS` sets the size (Default = 2,000,000 holds a row), and
+//! `cargo bench -p stockhold-benches --bench engine`; `STOCKHOLD_BENCH_HOLDS` sets the size (Default = 2,000,000 holds a row), and
 //! `STOCKHOLD_BENCH_DIR` where the durable rows write (Default = a fresh directory under the build's).
 //! Not in any figure: a network, replication. The baseline is a `Mutex<HashMap>` of stock and holds and, where
 //! durable, a plain file with one `fdatasync` a group.
@@ -9,7 +9,7 @@ mod common;
 
 use std::fs::{self, File};
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -24,9 +24,7 @@ fn holds() -> u64 {
 }
 
 fn main() {
-    let scratch = std::env::var("STOCKHOLD_BENCH_DIR")
-        .map_or_else(|_| PathBuf::from(env!("CARGO_TARGET_TMPDIR")), PathBuf::from)
-        .join(format!("bench-engine-{}", std::process::id()));
+    let scratch = common::scratch("engine");
     machine();
     bytes_a_hold(); // first: memory that another row has freed would not count
     println!("\n{:<58} {:>14} {:>14} {:>7}", "", "stockhold", "baseline", "better");

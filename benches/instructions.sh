@@ -10,6 +10,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 accepted=benches/instructions.txt
+# Cargo starts a bench in its package's folder, so a relative path would lead elsewhere.
+export CARGO_TARGET_DIR
+CARGO_TARGET_DIR=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 tolerance_percent=5
 
 if ! command -v valgrind >/dev/null || ! command -v strace >/dev/null; then
@@ -18,14 +21,13 @@ if ! command -v valgrind >/dev/null || ! command -v strace >/dev/null; then
 fi
 
 # The runner must be of the library's version. Unoptimised: it only starts valgrind and reads what that wrote.
-version=$(sed -n 's/^gungraun = "=\(.*\)"/\1/p' Cargo.toml)
-tools=${CARGO_TARGET_DIR:-target}/tools/gungraun-$version
+version=$(sed -n 's/^gungraun = "=\(.*\)"/\1/p' benches/Cargo.toml)
+tools=$CARGO_TARGET_DIR/tools/gungraun-$version
 if [ ! -x "$tools/bin/gungraun-runner" ]; then
     env -u CARGO_TARGET_DIR CARGO_PROFILE_DEV_DEBUG=0 \
         cargo install --quiet --debug --locked gungraun-runner --version "$version" --root "$tools" --no-track
 fi
-export GUNGRAUN_RUNNER=$PWD/$tools/bin/gungraun-runner
-case $tools in /*) GUNGRAUN_RUNNER=$tools/bin/gungraun-runner ;; esac
+export GUNGRAUN_RUNNER=$tools/bin/gungraun-runner
 
 # The engine has as many shards as cores: everywhere two, so that counts are comparable.
 cpus=$(sed -n 's/^Cpus_allowed_list:\s*//p' /proc/self/status | tr , '\n' |
@@ -33,16 +35,16 @@ cpus=$(sed -n 's/^Cpus_allowed_list:\s*//p' /proc/self/status | tr , '\n' |
 
 output=$(mktemp)
 trap 'rm -f "$output"' EXIT
-if ! taskset -c "$cpus" cargo bench --locked --bench instructions >"$output" 2>&1; then
+if ! taskset -c "$cpus" cargo bench --locked -p stockhold-benches --bench instructions >"$output" 2>&1; then
     cat "$output"
     exit 1
 fi
 counted=$(awk '/^instructions::/ { split($1, path, "::"); name = path[3] }
     $1 == "Instructions:" { split($2, count, "|"); print name, count[1] }' "$output")
 [ -n "$counted" ] || { cat "$output"; echo "no counts in gungraun's output: has its format changed?"; exit 1; }
-where_time_goes() { taskset -c "$cpus" cargo bench --quiet --locked --bench where_time_goes -- "$@"; }
+where_time_goes() { taskset -c "$cpus" cargo bench --quiet --locked -p stockhold-benches --bench where_time_goes -- "$@"; }
 if [ "${1:-}" = --accept ]; then
-    behind=$(where_time_goes write "${CARGO_TARGET_DIR:-$PWD/target}/gungraun/stockhold/instructions/decisions")
+    behind=$(where_time_goes write "$CARGO_TARGET_DIR/gungraun/stockhold-benches/instructions/decisions")
 else
     behind=$(where_time_goes counts)
 fi

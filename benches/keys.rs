@@ -1,6 +1,6 @@
 //! What a cold stock key costs: memory, and time to open.
 //!
-//! `cargo bench --bench keys [-- 1_000_000,10_000_000]` (Default = 1,000,000 keys); `STOCKHOLD_BENCH_DIR` sets where it
+//! `cargo bench -p stockhold-benches --bench keys [-- 1_000_000,10_000_000]` (Default = 1,000,000 keys); `STOCKHOLD_BENCH_DIR` sets where it
 //! writes (Default = under the build's folder; 100 million keys take some 12 GB there for a while). Each row is a directory
 //! with so many stock keys, each with a SKU of 13 digits, at one of ten locations, and some units received, none of them
 //! held. It is closed in order, with a checkpoint made before, and opened by a process of its own, the file cache warm.
@@ -9,11 +9,10 @@
 //! computed: a SKU's text, kept once for the ten keys in a row that have it, and 12 bytes a key. What a *cold key* takes is
 //! the rest: counter, stock and gate; the fold's level; the catalogue's index.
 
-#[allow(dead_code)]
 mod common;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -32,9 +31,7 @@ fn main() {
     let rows =
         std::env::args().skip(1).find(|argument| argument.starts_with(|first: char| first.is_ascii_digit()));
     let rows = rows.unwrap_or_else(|| "1_000_000".into()).replace('_', "");
-    let scratch = std::env::var("STOCKHOLD_BENCH_DIR")
-        .map_or_else(|_| PathBuf::from(env!("CARGO_TARGET_TMPDIR")), PathBuf::from)
-        .join(format!("bench-keys-{}", std::process::id()));
+    let scratch = common::scratch("keys");
     machine();
     make(&scratch, 0);
     let without = opened(&scratch);

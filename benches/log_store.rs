@@ -1,7 +1,7 @@
 //! How fast records become durable through chunks and the store, for the segment sizes that were in the running,
 //! beside the same bytes appended to a plain file.
 //!
-//! `cargo bench --bench log_store`; `STOCKHOLD_BENCH_MIB` sets how much each row writes (Default = 192).
+//! `cargo bench -p stockhold-benches --bench log_store`; `STOCKHOLD_BENCH_MIB` sets how much each row writes (Default = 192).
 //! It does not contain: drawing positions, encoding records, waking waiters, a fold, deletion of old chunks.
 
 // The library does not show these modules; the bench compiles the very same files.

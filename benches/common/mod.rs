@@ -1,12 +1,27 @@
-//! What the benchmarks share: the machine's name, a sale to measure, and what one writes first instead.
+//! Shared by the benches: the machine's description, scratch directories, a sale to measure, and a hand-written baseline.
+
+#![allow(dead_code)] // each bench uses a part of it
 
 use std::collections::HashMap;
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use stockhold::{Engine, Receive, StockKey};
+
+/// Resolves a path that the caller gave, against the repository's root: cargo starts a bench in its package's folder.
+pub fn resolve(path: impl AsRef<Path>) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a folder above").join(path)
+}
+
+/// A fresh path to write under: in `STOCKHOLD_BENCH_DIR`, or else in the build's folder.
+pub fn scratch(bench: &str) -> PathBuf {
+    let parent = std::env::var("STOCKHOLD_BENCH_DIR");
+    let parent = parent.map_or_else(|_| PathBuf::from(env!("CARGO_TARGET_TMPDIR")), resolve);
+    parent.join(format!("bench-{bench}-{}", std::process::id()))
+}
 
 pub fn machine() {
     println!("machine: {}", this_machine());
@@ -22,7 +37,6 @@ pub fn this_machine() -> String {
 }
 
 /// Asks again as long as the answer is an error that another try may not have: while the log is behind, say.
-#[allow(dead_code)] // not by every benchmark
 pub fn insist<T, E>(mut ask: impl FnMut() -> Result<T, E>) -> T {
     loop {
         match ask() {
@@ -49,7 +63,6 @@ pub struct Baseline {
 }
 
 /// A hold as one writes it first.
-#[allow(dead_code)] // kept for whoever would ask; nobody here does
 pub struct BaselineHold {
     pub key: u64,
     pub quantity: u32,

@@ -1,19 +1,17 @@
 //! The figures that the engine is to reach, each measured, and whether it was; for what is missed, which thread took the
 //! time.
 //!
-//! `cargo bench --bench goals`: a minute; `STOCKHOLD_BENCH_DIR` says where the durable rows write (Default = a fresh
+//! `cargo bench -p stockhold-benches --bench goals`: a minute; `STOCKHOLD_BENCH_DIR` says where the durable rows write (Default = a fresh
 //! directory under the build's). The figures are the best of three rounds, since whatever others do on the machine only
 //! makes them worse. Not in any figure: a network, replication. The goals of latency at an offered rate are in `stockhold bench`, beside the disk alone; those of
 //! cold keys in `--bench keys`, those of openings in `--bench recovery`.
 
-#[allow(dead_code)] // what others measure against
 #[path = "../common/mod.rs"]
 mod common;
 mod storm;
 mod threads;
 
 use std::fs;
-use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -39,9 +37,7 @@ enum Kind {
 
 fn main() {
     machine();
-    let dir = std::env::var("STOCKHOLD_BENCH_DIR")
-        .map_or_else(|_| PathBuf::from(env!("CARGO_TARGET_TMPDIR")), PathBuf::from)
-        .join(format!("bench-goals-{}", std::process::id()));
+    let dir = common::scratch("goals");
     let rows = [
         ("durable holds of one hot key", Kind::Hold, 6_000_000, 5.0),
         ("the same, each with an op key", Kind::Once, 2_000_000, 3.0),

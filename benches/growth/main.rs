@@ -1,15 +1,14 @@
 //! How costs grow: with stock keys, live holds, threads, lines of a cart, and the rate that is offered.
 //!
-//! `cargo bench --bench growth` prints a table with a verdict a row, and fails if a cost grows faster than its order and the slack
+//! `cargo bench -p stockhold-benches --bench growth` prints a table with a verdict a row, and fails if a cost grows faster than its order and the slack
 //! that is said beside it; `-- --plot FILE` draws it; `-- --write` rewrites the table of `src/design/growth.md` and draws
-//! `benches/growth.svg`. `STOCKHOLD_BENCH_KEYS` and `STOCKHOLD_BENCH_HOLDS` set the largest sizes (Default = 10,000,000 each:
+//! `src/design/growth.svg`. `STOCKHOLD_BENCH_KEYS` and `STOCKHOLD_BENCH_HOLDS` set the largest sizes (Default = 10,000,000 each:
 //! 8 GiB of memory, 3 GiB of disk, two to five minutes), `STOCKHOLD_BENCH_DIR` where it writes (Default = under the build's folder).
 //!
 //! Each point is measured in a process of its own. Times of an operation are the calling thread's on a processor, the
 //! middle of seven laps, where not said otherwise.
 
 #[path = "../common/mod.rs"]
-#[allow(dead_code)]
 mod common;
 #[path = "../common/page.rs"]
 mod page;
@@ -21,13 +20,13 @@ mod series;
 #[path = "../common/stopwatch.rs"]
 mod stopwatch;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
 use series::Series;
 
-const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/design/growth.md");
-const PICTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/growth.svg");
+const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../src/design/growth.md");
+const PICTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../src/design/growth.svg");
 
 /// Everything, by what grows: sizes, and what was measured at each.
 pub struct Measured {
@@ -77,7 +76,8 @@ fn main() -> ExitCode {
     }
     println!("{table}");
     if let Some(file) = plot {
-        std::fs::write(file, picture::draw(&measured)).expect("the plot's file can be written");
+        std::fs::write(common::resolve(file), picture::draw(&measured))
+            .expect("the plot's file can be written");
         println!("drawn in {file}");
     }
     if write {
@@ -87,9 +87,7 @@ fn main() -> ExitCode {
 }
 
 fn measure() -> Measured {
-    let scratch = std::env::var("STOCKHOLD_BENCH_DIR")
-        .map_or_else(|_| PathBuf::from(env!("CARGO_TARGET_TMPDIR")), PathBuf::from)
-        .join(format!("bench-growth-{}", std::process::id()));
+    let scratch = common::scratch("growth");
     let largest = |name: &str| {
         let set = std::env::var(name).ok().and_then(|text| text.replace('_', "").parse::<u64>().ok());
         set.unwrap_or(10_000_000)

@@ -1,4 +1,4 @@
-//! The panels of `benches/growth.svg`.
+//! The panels of `src/design/growth.svg`.
 
 use std::thread;
 
@@ -55,7 +55,7 @@ pub fn draw(measured: &Measured) -> String {
         &panels,
         2,
         (430.0, 240.0),
-        "time of the calling thread on a processor, but where by the clock: cargo bench --bench growth",
+        "time of the calling thread on a processor, but where by the clock: cargo bench -p stockhold-benches --bench growth",
     )
 }
 

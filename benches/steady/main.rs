@@ -1,6 +1,6 @@
 //! A sale that never ends: whether disk, memory and latency stay flat while checkpoints come and go.
 //!
-//! `cargo bench --bench steady`; `STOCKHOLD_BENCH_OPERATIONS` sets how many (Default = 20,000,000), `-- --plot FILE`
+//! `cargo bench -p stockhold-benches --bench steady`; `STOCKHOLD_BENCH_OPERATIONS` sets how many (Default = 20,000,000), `-- --plot FILE`
 //! draws what it saw as SVG, and `STOCKHOLD_BENCH_DIR` is where it writes (Default = under the build's folder).
 //!
 //! Each buyer reserves a unit under one of 100,000 keys, confirms three of four and ships what is confirmed, but for one in
@@ -11,14 +11,13 @@
 //! written, and while none is.
 
 #[path = "../common/mod.rs"]
-#[allow(dead_code)]
 mod common;
 #[path = "../common/plot.rs"]
 mod lines;
 mod plot;
 mod sample;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -40,14 +39,12 @@ const LIFE_MAX: Duration = Duration::from_secs(2);
 fn main() {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.replace('_', "").parse().ok());
     let operations: u64 = number("STOCKHOLD_BENCH_OPERATIONS").unwrap_or(20_000_000);
-    let scratch = std::env::var("STOCKHOLD_BENCH_DIR")
-        .map_or_else(|_| PathBuf::from(env!("CARGO_TARGET_TMPDIR")), PathBuf::from)
-        .join(format!("bench-steady-{}", std::process::id()));
+    let scratch = common::scratch("steady");
     let mut args = std::env::args().skip_while(|arg| arg != "--plot").skip(1);
     common::machine();
     let samples = run(&scratch, operations);
     if let Some(file) = args.next() {
-        std::fs::write(&file, plot::plot(&samples)).expect("the plot's file can be written");
+        std::fs::write(common::resolve(&file), plot::plot(&samples)).expect("the plot's file can be written");
         println!("drawn in {file}");
     }
     let began = Instant::now();

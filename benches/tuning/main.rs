@@ -1,12 +1,11 @@
 //! What settings and ways of calling are worth on this machine.
 //!
-//! `cargo bench --bench tuning` prints the tables of `src/design/tuning.md`, in a minute or two; `-- --write` puts them there.
+//! `cargo bench -p stockhold-benches --bench tuning` prints the tables of `src/design/tuning.md`, in a minute or two; `-- --write` puts them there.
 //! `STOCKHOLD_BENCH_DIR` is where it writes (Default = under the build's folder).
 
 mod calls;
 mod checkpoints;
 #[path = "../common/mod.rs"]
-#[allow(dead_code)]
 mod common;
 mod expiry;
 mod kept;
@@ -18,9 +17,9 @@ mod settings;
 #[allow(dead_code)]
 mod stopwatch;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/design/tuning.md");
+const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../src/design/tuning.md");
 
 /// A table's name in the page, and how it is made.
 type Table = (&'static str, fn(&Path) -> String);
@@ -50,9 +49,7 @@ fn main() {
         _ => panic!("{args:?}: --write or nothing"),
     };
     common::machine();
-    let scratch = std::env::var("STOCKHOLD_BENCH_DIR")
-        .map_or_else(|_| PathBuf::from(env!("CARGO_TARGET_TMPDIR")), PathBuf::from)
-        .join(format!("bench-tuning-{}", std::process::id()));
+    let scratch = common::scratch("tuning");
     for (name, table) in TABLES {
         std::fs::create_dir_all(&scratch).expect("a folder can be made");
         let text = table(&scratch);

@@ -213,13 +213,13 @@ fn resolve(binary: &str, addresses: &HashSet<u64>, lines: &mut Lines) {
     let asking = thread::spawn(move || input.write_all(asked.as_bytes()).expect("addr2line listens"));
     let said = child.wait_with_output().expect("addr2line answers").stdout;
     asking.join().unwrap();
-    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/");
+    let root = format!("{}/", Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().display());
     let mut at = 0;
     for line in String::from_utf8_lossy(&said).lines() {
         if let Some(hex) = line.strip_prefix("0x") {
             at = u64::from_str_radix(hex, 16).unwrap();
             lines.entry(at).or_default();
-        } else if let Some(path) = line.strip_prefix(root) {
+        } else if let Some(path) = line.strip_prefix(&root) {
             let path = path.split(':').next().unwrap_or_default();
             lines.entry(at).or_default().push(path.to_owned());
         }

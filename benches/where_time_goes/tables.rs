@@ -10,8 +10,8 @@ use super::groups::{Groups, THREADS};
 use super::lines::Touched;
 use crate::page;
 
-const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/design/where_time_goes.md");
-const ACCEPTED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/instructions.txt");
+const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../src/design/where_time_goes.md");
+const ACCEPTED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/instructions.txt");
 const TOTAL: &str = "instructions";
 
 /// Operations that are counted together.

@@ -1,4 +1,4 @@
-//! Long histories of a crowd.
+//! Long histories of many threads.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! This library.
+//! The rows of this library.
 
 use std::path::Path;
 use std::time::Duration;
@@ -7,11 +7,11 @@ use stockhold::error::ReserveError;
 use stockhold::retry::Retry;
 use stockhold::{Config, Durability, Engine, Position, Receive, Reserve, StockKey};
 
+use crate::error::PeerError;
 use crate::job::{Job, TTL, UNITS};
 use crate::load::{self, IN_FLIGHT, Stock};
 use crate::row::{Row, thousands};
 use crate::sample::Sample;
-use crate::trouble::Trouble;
 
 const SYSTEM: &str = "stockhold";
 
@@ -26,15 +26,15 @@ pub(crate) fn rows(directory: &Path) -> Vec<Row> {
             Durability::Memory,
             0,
             "Memory".into(),
-            "units back at expiry",
-            "network, replication; the process ends: all lost",
+            "units returned at expiry",
+            "network, replication; all is lost with the process",
         ),
         row(
             Durability::Interval(Duration::from_millis(100)),
             65_536,
             "Interval 100 ms, 65,536 in flight".into(),
-            "units back at expiry, log; survives the process",
-            "network, replication; loss of power takes 100 ms",
+            "units returned at expiry, log; survives a kill",
+            "network, replication; loss of power loses 100 ms",
         ),
     ];
     rows.extend(IN_FLIGHT.map(|in_flight| {
@@ -42,16 +42,16 @@ pub(crate) fn rows(directory: &Path) -> Vec<Row> {
             Durability::Sync,
             in_flight,
             format!("Sync, {} in flight", thousands(in_flight)),
-            "units back at expiry, log; survives loss of power",
+            "units returned at expiry, log; survives loss of power",
             "network, replication",
         )
     }));
     rows
 }
 
-fn run(directory: &Path, durability: Durability, job: Job, in_flight: u64) -> Result<Sample, Trouble> {
-    let scratch = tempfile::tempdir_in(directory).map_err(|error| Trouble::file(directory, error))?;
-    // Twice what is needed: each thread has slots of its own at home, however threads fall on shards.
+fn run(directory: &Path, durability: Durability, job: Job, in_flight: u64) -> Result<Sample, PeerError> {
+    let scratch = tempfile::tempdir_in(directory).map_err(|error| PeerError::file(directory, error))?;
+    // Twice the need: each thread takes slots from its own shard first, and shards are not used evenly.
     let holds_max = u32::try_from(job.holds_max * 2 + 65_536).unwrap_or(1 << 30).min(1 << 30);
     let config = Config::default().durability(durability).holds_max(holds_max);
     let engine = match durability {
@@ -76,7 +76,7 @@ struct Stockhold {
 }
 
 impl Stock for Stockhold {
-    fn reserve(&self, key: u64, reference: u64) -> Result<Option<u64>, Trouble> {
+    fn reserve(&self, key: u64, reference: u64) -> Result<Option<u64>, PeerError> {
         let reference = reference.to_le_bytes();
         let request = Reserve::units(self.keys[key as usize], 1).ttl(TTL).reference(&reference);
         match Retry::yielding().call(|| self.engine.reserve(request)) {
@@ -94,11 +94,11 @@ impl Stock for Stockhold {
         if self.in_memory { u64::MAX } else { self.engine.durable().0 }
     }
 
-    fn wait(&self, position: u64) -> Result<(), Trouble> {
+    fn wait(&self, position: u64) -> Result<(), PeerError> {
         self.engine.wait(Position(position)).map_err(engine_error)
     }
 
-    fn judge(&self, sample: &Sample) -> Result<(), Trouble> {
+    fn judge(&self, sample: &Sample) -> Result<(), PeerError> {
         let mut missing = 0;
         for key in &self.keys {
             let available = Retry::yielding().call(|| self.engine.available_exactly(*key));
@@ -109,10 +109,10 @@ impl Stock for Stockhold {
         for key in &self.keys {
             held += self.engine.level(*key).map_err(engine_error)?.held;
         }
-        sample.agrees(held, "units are held by the book of the log")
+        sample.agrees(held, "units are held by the log's levels")
     }
 }
 
-fn engine_error(error: impl std::fmt::Display) -> Trouble {
-    Trouble::Engine(error.to_string())
+fn engine_error(error: impl std::fmt::Display) -> PeerError {
+    PeerError::Engine(error.to_string())
 }

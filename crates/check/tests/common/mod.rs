@@ -1,9 +1,9 @@
-//! Histories to be decided: a shop that is right, and ways to spoil what it says.
+//! Histories to decide: those of a correct shop, and ways to spoil them.
 
-#![allow(dead_code)] // no test file uses all of it
+#![allow(dead_code)] // each test file uses a part of it
 
+pub mod history;
 pub mod naive;
-pub mod tale;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -13,21 +13,21 @@ use stockhold_seeded::Rng;
 
 pub const NEVER: u64 = u64::MAX;
 
-/// A shop on one stock key, in which everything is decided at one instant within each call.
+/// A shop with one stock key, which decides at one instant within each call.
 #[derive(Clone, Copy)]
 pub struct Shop {
     pub threads: u64,
     pub calls: usize,
     pub units: u64,
     pub quantity_max: u64,
-    /// The longest that a call lasts, and the longest pause between two of a thread.
+    /// The longest call, and the longest pause between two calls of a thread.
     pub span_ns: u64,
     pub pause_ns: u64,
-    /// The longest that a hold lives; 0 = for ever.
+    /// The longest life of a hold; 0 = no deadline.
     pub ttl_ns: u64,
     /// Threads end each other's holds too, so that calls on one hold overlap.
     pub shared: bool,
-    /// Of each hundred calls, about so many ask for units.
+    /// How many of each hundred calls are reserves, about.
     pub reserves: u64,
 }
 
@@ -51,7 +51,7 @@ struct Held {
 }
 
 impl Shop {
-    /// A history that is right, whatever the seed.
+    /// A correct history from any seed.
     pub fn open(self, seed: u64) -> Vec<Call> {
         let rng = &mut Rng::new(seed);
         let mut calls = Vec::with_capacity(self.calls + 1);
@@ -135,7 +135,7 @@ impl Shop {
                     }
                 },
                 (roll, None) => match roll % 16 {
-                    // What is paid comes back sooner or later, or the key would sell out for good.
+                    // Confirmed units are cancelled in the end; else the key would stay sold out.
                     0..12 if !paid.is_empty() => {
                         let (hold, quantity) = paid.swap_remove(0);
                         available += i64::from(quantity);
@@ -143,7 +143,7 @@ impl Shop {
                     }
                     12 => {
                         let delta = rng.below(5) as i64 - 2;
-                        // Not further and further down.
+                        // Keeps the number from falling further and further.
                         if available + delta < -2 {
                             continue;
                         }
@@ -160,7 +160,7 @@ impl Shop {
     }
 }
 
-/// Spoils a history a little, or in truth not at all.
+/// Changes a history a little; it may stay legal.
 pub fn spoil(calls: &mut Vec<Call>, rng: &mut Rng) {
     let at = rng.below(calls.len() as u64) as usize;
     let other = calls[rng.below(calls.len() as u64) as usize];

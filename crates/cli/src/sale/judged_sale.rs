@@ -138,7 +138,7 @@ pub(super) fn judged(run: &ShopperRun, calls: &[Call], counts: &LiveCounts) -> (
             + verdict.contradicted
             + verdict.unfounded,
     };
-    (tally, verdict.told)
+    (tally, verdict.examples)
 }
 
 /// Declares the stock keys and receives the units, recorded for the judge.

@@ -1,66 +1,66 @@
-//! What the exact decision sees of a history: operations on one number, each within a span.
+//! The history of one stock key as the exact decision sees it: operations on one number, each within a span.
 //!
-//! Nearly every hold disappears here. One whose calls follow one another has had a single order of its own, so all
-//! that is left of it is how many units came and went, and when ([`lives`](crate::lives)). The few whose calls overlap
-//! stay as they are, and are decided together with the number ([`tangle`](crate::tangle)).
+//! Nearly every hold disappears here. If its calls follow one another, they have a single order, so only the
+//! units that it gave and took are kept, with their times ([`lives`](crate::lives)). The few holds whose
+//! calls overlap are kept as they are, and are decided together with the number ([`hold`](crate::hold)).
 
-use crate::tangle::Step;
+use crate::hold::Step;
 
-/// What an operation does to the units available.
+/// The effect of an operation on the number of available units.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Effect {
-    /// So many units come. Always possible.
+    /// Adds units. Always possible.
     Give(i64),
-    /// So many units go, if they are there.
+    /// Takes units, if that many are available.
     Take(i64),
-    /// Nothing: at some instant, so many units were there (both ends included).
+    /// Changes nothing: at some instant, the number was between the two (both included).
     Read { least: i64, most: i64 },
-    /// Units found or lost, there or not; then so many are there, if that is known.
+    /// Adds or takes units whether or not they are available; `after` is the resulting number, if known.
     Shift { delta: i64, after: Option<i64> },
     /// A step of a hold whose calls overlap.
     Step { hold: u32, step: Step },
 }
 
-/// One call, as far as it concerns the number.
+/// One call, reduced to its effect on the number.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Operation {
-    /// Its place among the calls of the history.
+    /// Its index among the recorded calls.
     pub(crate) call: usize,
     pub(crate) start_ns: u64,
     pub(crate) end_ns: u64,
-    /// It came before whatever its end, a deadline, ends.
+    /// Its span was cut at a deadline, and it happens before that deadline takes effect.
     pub(crate) before_deadline: bool,
     pub(crate) effect: Effect,
 }
 
-/// All that happened to the number of one stock key.
+/// All operations on the number of one stock key.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub(crate) struct Line {
+pub(crate) struct History {
     pub(crate) operations: Vec<Operation>,
-    /// Holds that ended by themselves: the instant, and the units that came back.
+    /// Holds that expired: the instant, and the units that were returned.
     pub(crate) expiries: Vec<(u64, i64)>,
-    /// Deadlines that a hold whose calls overlap may have had.
+    /// Deadlines that holds with overlapping calls may have had.
     pub(crate) deadlines: Vec<u64>,
-    /// Of each such hold, how many calls name it.
-    pub(crate) tangled: Vec<u32>,
+    /// The number of calls of each such hold.
+    pub(crate) overlapping: Vec<u32>,
 }
 
-/// Something that happens at a known instant, in the order in which it does.
+/// Something at a known instant. At the same instant, in the order of the variants.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum Moment {
-    /// An operation has happened by now, and before any deadline of this instant.
+    /// The last instant of an operation, before any deadline of this instant.
     EndBefore(usize),
-    /// So many units come back; whatever has its deadline now is due.
+    /// These units are returned; holds with this deadline are due.
     Deadline(i64),
-    /// From now on an operation may happen.
+    /// The first instant of an operation.
     Start(usize),
-    /// An operation has happened by now.
+    /// The last instant of an operation.
     End(usize),
 }
 
-impl Line {
-    /// Everything in order of time. At one instant: what a deadline cut short, deadlines, starts, ends; so calls that
-    /// touch overlap, and a call that begins at a deadline begins after it.
+impl History {
+    /// All moments in order of time. At one instant: ends cut by a deadline, deadlines, starts, ends. So
+    /// calls that touch overlap, and a call that begins at a deadline begins after it.
     pub(crate) fn moments(&self) -> Vec<(u64, Moment)> {
         let mut moments = Vec::with_capacity(2 * self.operations.len() + self.expiries.len());
         for (index, operation) in self.operations.iter().enumerate() {
@@ -85,15 +85,15 @@ impl Line {
         moments
     }
 
-    /// One hold whose calls overlap, and nothing else.
-    pub(crate) fn alone(&self, wanted: u32) -> Line {
+    /// The history of one hold with overlapping calls, and nothing else.
+    pub(crate) fn alone(&self, wanted: u32) -> History {
         let of_hold =
             |operation: &&Operation| matches!(operation.effect, Effect::Step { hold, .. } if hold == wanted);
-        Line {
+        History {
             operations: self.operations.iter().filter(of_hold).copied().collect(),
             deadlines: self.deadlines.clone(),
-            tangled: self.tangled.clone(),
-            ..Line::default()
+            overlapping: self.overlapping.clone(),
+            ..History::default()
         }
     }
 }

@@ -3,34 +3,34 @@
 use stockhold_check::{Call, Event, Options, Verdict, Window, check, judge};
 
 #[derive(Clone, Default)]
-pub struct Tale {
+pub struct History {
     pub calls: Vec<Call>,
 }
 
-impl Tale {
+impl History {
     pub fn of(units: u64) -> Self {
-        Tale::default().tell(0, 1, Event::Receive { quantity: units })
+        History::default().call(0, 1, Event::Receive { quantity: units })
     }
 
-    pub fn tell(mut self, start_ns: u64, end_ns: u64, event: Event) -> Self {
+    pub fn call(mut self, start_ns: u64, end_ns: u64, event: Event) -> Self {
         self.calls.push(Call { key: 0, start_ns, end_ns, event });
         self
     }
 
     pub fn grant(self, start_ns: u64, end_ns: u64, hold: u128, quantity: u32, deadline_ns: u64) -> Self {
-        self.tell(start_ns, end_ns, Event::Grant { hold, quantity, deadline_ns })
+        self.call(start_ns, end_ns, Event::Grant { hold, quantity, deadline_ns })
     }
 
     pub fn refuse(self, start_ns: u64, end_ns: u64, asked: u32, available: i64) -> Self {
-        self.tell(start_ns, end_ns, Event::Refuse { asked, available })
+        self.call(start_ns, end_ns, Event::Refuse { asked, available })
     }
 
     pub fn confirm(self, start_ns: u64, end_ns: u64, hold: u128, quantity: u32) -> Self {
-        self.tell(start_ns, end_ns, Event::Confirm { hold, quantity, retaken: false })
+        self.call(start_ns, end_ns, Event::Confirm { hold, quantity, retaken: false })
     }
 
     pub fn release(self, start_ns: u64, end_ns: u64, hold: u128) -> Self {
-        self.tell(start_ns, end_ns, Event::Release { hold })
+        self.call(start_ns, end_ns, Event::Release { hold })
     }
 
     #[track_caller]
@@ -44,7 +44,7 @@ impl Tale {
         window(&self.calls)
     }
 
-    /// What the judge says of it, in whatever order the calls are handed over.
+    /// The judge's verdict, in any order of the calls.
     pub fn judge(&self) -> Verdict {
         let verdict = judge(&self.calls);
         let backwards: Vec<_> = self.calls.iter().rev().copied().collect();
@@ -58,7 +58,7 @@ impl Tale {
     }
 }
 
-/// The one in which there is no legal order.
+/// The only window without a legal order.
 #[track_caller]
 pub fn window(calls: &[Call]) -> Window {
     let mut checked = check(calls, &Options::default());

@@ -1,10 +1,10 @@
-//! Why there are no figures.
+//! Errors, after which there are no figures.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Trouble {
+pub(crate) enum PeerError {
     #[error("{}: {error}", path.display())]
     File { path: PathBuf, error: io::Error },
     #[error("{server} on port {port} of loopback: {error}")]
@@ -22,21 +22,21 @@ pub(crate) enum Trouble {
     Journal(String),
     #[error("the engine: {0}")]
     Engine(String),
-    #[error("refused a unit of stock key {key}, of which there are plenty")]
+    #[error("refused a unit of stock key {key}, which has plenty")]
     FalseRefusal { key: u64 },
-    #[error("nothing was acknowledged within {0} s; give it more with --seconds")]
+    #[error("nothing was acknowledged within {0} s; give it more time with --seconds")]
     Nothing(u64),
-    /// The row says nothing then.
-    #[error("{granted} holds were acknowledged, but {found} {what}: no figure is made of that")]
+    /// The row is worthless then.
+    #[error("{granted} holds were acknowledged, but {found} {what}: there is no figure")]
     Mismatch { granted: u64, found: i64, what: &'static str },
-    #[error("no row is called {0:?}; without --only all of them are measured, and named")]
+    #[error("no row is called {0:?}; without --only all rows are measured and named")]
     NoRow(String),
-    #[error("{row}: {trouble}")]
-    Row { row: String, trouble: Box<Trouble> },
+    #[error("{row}: {error}")]
+    Row { row: String, error: Box<PeerError> },
 }
 
-impl Trouble {
-    pub(crate) fn file(path: &Path, error: io::Error) -> Trouble {
-        Trouble::File { path: path.to_owned(), error }
+impl PeerError {
+    pub(crate) fn file(path: &Path, error: io::Error) -> PeerError {
+        PeerError::File { path: path.to_owned(), error }
     }
 }

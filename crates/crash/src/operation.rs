@@ -1,4 +1,5 @@
-//! What is asked of an engine and what it tells, in a form that outlives both: so that the same can be asked again.
+//! Requests to an engine and its answers, in a form that can be stored, so that a request can be repeated
+//! later.
 
 use std::time::Duration;
 
@@ -10,15 +11,15 @@ use stockhold::{
     Reserve, ReserveCart, StockKey,
 };
 
-/// Stock keys in use: the first are small shops' ware, all of them are a pallet's.
+/// The number of stock keys: small reserves use the first, pallets all but those.
 pub(crate) const KEYS: u32 = 400;
 
-/// An engine that has been busy for so long will not get better.
-const BUSY_MAX: Duration = Duration::from_secs(5);
+/// The most tries of one request, if the engine is busy.
+const TRIES_MAX: u32 = 20_000;
 
-/// What is asked. Holds by their number.
+/// A request. Holds are named by their id.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub(crate) enum Errand {
+pub(crate) enum Operation {
     Receive { key: u32, units: u32 },
     Reserve { lines: Lines, ttl_ms: u64, remember: bool, reference: String },
     Confirm { hold: u128, units: Option<u32>, retake: bool },
@@ -30,17 +31,17 @@ pub(crate) enum Errand {
     Replace { hold: u128, units: u32 },
 }
 
-/// Lines of a reserve.
+/// The lines of a reserve.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) enum Lines {
-    /// A key and units each. One is a plain reserve, more are a cart.
+    /// Keys and units. One line is a plain reserve, more are a cart.
     These(Vec<(u32, u32)>),
-    /// A unit of each of so many keys, the last ones: a few words here, kilobytes in the log.
+    /// One unit of each of the last keys, this many: short here, kilobytes in the log.
     Pallet(u32),
 }
 
 impl Lines {
-    /// One by one.
+    /// The lines one by one.
     pub(crate) fn list(&self) -> Vec<(u32, u32)> {
         match self {
             Lines::These(lines) => lines.clone(),
@@ -49,14 +50,14 @@ impl Lines {
     }
 }
 
-/// What was told, and where in the log it stands.
+/// An answer, and its position in the log.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub(crate) struct Told {
+pub(crate) struct Answered {
     pub(crate) position: u64,
     pub(crate) answer: Answer,
 }
 
-/// What was told. Not in it: how many units were left, which is about others.
+/// An answer, without the number of units left, which depends on other requests.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) enum Answer {
     Received {
@@ -90,46 +91,46 @@ pub(crate) enum Answer {
     },
 }
 
-/// How an engine answers.
+/// The outcome of a request.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Reply {
-    /// It happened; it can be relied on once its position is durable.
-    Yes(Told),
-    /// It did not happen, and nothing remembers that it was asked.
-    No(String),
+    /// It happened; the answer holds once its position is durable.
+    Done(Answered),
+    /// It did not happen, and left no trace.
+    Declined(String),
 }
 
-/// The stock keys, which are made if they are new.
+/// Declares the stock keys.
 pub(crate) fn declare(engine: &Engine) -> Result<Vec<StockKey>, String> {
     (0..KEYS)
         .map(|key| engine.declare(&format!("item-{key}"), "berlin").map_err(|error| error.to_string()))
         .collect()
 }
 
-impl Errand {
-    /// Asks, again if the engine is busy. The answer is not durable yet.
-    pub(crate) fn ask(&self, engine: &Engine, keys: &[StockKey], number: u64) -> Result<Reply, String> {
-        let ask = || self.ask_once(engine, keys, op_key(number));
-        let patient = Retry::default().give_up_after(BUSY_MAX);
-        match patient.call_while(|not| matches!(not, Not::Now), ask) {
-            Ok(told) => Ok(Reply::Yes(told)),
-            Err(Not::Done(why)) => Ok(Reply::No(why)),
-            Err(Not::Now) => Err(format!("the engine was busy for {BUSY_MAX:?}")),
-            Err(Not::Answered(why)) => Err(why),
+impl Operation {
+    /// Sends the request, again while the engine is busy. The answer is not durable yet.
+    pub(crate) fn request(&self, engine: &Engine, keys: &[StockKey], number: u64) -> Result<Reply, String> {
+        for _ in 0..TRIES_MAX {
+            match self.request_once(engine, keys, op_key(number)) {
+                Ok(answered) => return Ok(Reply::Done(answered)),
+                Err(Not::Now) => thread::sleep(Duration::from_micros(50)),
+                Err(Not::Done(why)) => return Ok(Reply::Declined(why)),
+                Err(Not::Answered(why)) => return Err(why),
+            }
         }
     }
 
-    fn ask_once(&self, engine: &Engine, keys: &[StockKey], op: OpKey) -> Result<Told, Not> {
-        let told = |Position(position), answer| Told { position, answer };
+    fn request_once(&self, engine: &Engine, keys: &[StockKey], op: OpKey) -> Result<Answered, Not> {
+        let answered = |Position(position), answer| Answered { position, answer };
         let key = |key: u32| keys[key as usize];
         Ok(match self {
-            Errand::Receive { key: of, units } => {
+            Operation::Receive { key: of, units } => {
                 let receipt = engine.receive(Receive::units(key(*of), *units).op_key(op))?;
                 let position = receipt.position();
                 let available = receipt.not_yet_durable().available;
-                told(position, Answer::Received { available })
+                answered(position, Answer::Received { available })
             }
-            Errand::Reserve { lines, ttl_ms, remember, reference } => {
+            Operation::Reserve { lines, ttl_ms, remember, reference } => {
                 return reserve(
                     engine,
                     &lines.list(),
@@ -139,7 +140,7 @@ impl Errand {
                     *remember,
                 );
             }
-            Errand::Confirm { hold, units, retake } => {
+            Operation::Confirm { hold, units, retake } => {
                 let mut request = Confirm::hold(HoldId::from_u128(*hold)).op_key(op);
                 if let Some(units) = units {
                     request = request.quantity(*units);
@@ -151,45 +152,45 @@ impl Errand {
                 let position = receipt.position();
                 let confirmed = receipt.not_yet_durable();
                 let (units, returned, retaken) = (confirmed.quantity, confirmed.returned, confirmed.retaken);
-                told(position, Answer::Confirmed { units, returned, retaken })
+                answered(position, Answer::Confirmed { units, returned, retaken })
             }
-            Errand::Release { hold } => {
+            Operation::Release { hold } => {
                 moved(engine.release(HoldAction::hold(HoldId::from_u128(*hold)).op_key(op))?)
             }
-            Errand::Cancel { hold } => {
+            Operation::Cancel { hold } => {
                 moved(engine.cancel(HoldAction::hold(HoldId::from_u128(*hold)).op_key(op))?)
             }
-            Errand::Ship { hold, units } => {
+            Operation::Ship { hold, units } => {
                 let request = HoldAction::hold(HoldId::from_u128(*hold)).op_key(op);
                 moved(engine.ship(units.map_or(request, |units| request.quantity(units)))?)
             }
-            Errand::Extend { hold, ttl_ms } => {
+            Operation::Extend { hold, ttl_ms } => {
                 let ttl = Duration::from_millis(*ttl_ms);
                 let receipt = engine.extend(Extend::hold(HoldId::from_u128(*hold), ttl).op_key(op))?;
                 let position = receipt.position();
-                told(position, Answer::Extended { deadline_ms: receipt.not_yet_durable().deadline.0 })
+                answered(position, Answer::Extended { deadline_ms: receipt.not_yet_durable().deadline.0 })
             }
-            Errand::Pay { hold } => {
+            Operation::Pay { hold } => {
                 let receipt = engine.begin_payment(HoldAction::hold(HoldId::from_u128(*hold)).op_key(op))?;
                 let position = receipt.position();
-                told(position, Answer::Extended { deadline_ms: receipt.not_yet_durable().deadline.0 })
+                answered(position, Answer::Extended { deadline_ms: receipt.not_yet_durable().deadline.0 })
             }
-            Errand::Replace { hold, units } => {
+            Operation::Replace { hold, units } => {
                 let receipt =
                     engine.replace(Replace::quantity(HoldId::from_u128(*hold), *units).op_key(op))?;
                 let position = receipt.position();
                 let replaced = receipt.not_yet_durable();
                 let deadline_ms = replaced.deadline.0;
-                told(position, Answer::Replaced { units: replaced.quantity, deadline_ms })
+                answered(position, Answer::Replaced { units: replaced.quantity, deadline_ms })
             }
         })
     }
 }
 
-fn moved(receipt: stockhold::Receipt<'_, stockhold::answer::Moved>) -> Told {
+fn moved(receipt: stockhold::Receipt<'_, stockhold::answer::Moved>) -> Answered {
     let Position(position) = receipt.position();
     let moved = receipt.not_yet_durable();
-    Told { position, answer: Answer::Moved { units: moved.quantity, remaining: moved.remaining } }
+    Answered { position, answer: Answer::Moved { units: moved.quantity, remaining: moved.remaining } }
 }
 
 fn reserve(
@@ -199,7 +200,7 @@ fn reserve(
     ttl: Duration,
     (reference, op): (&str, OpKey),
     remember: bool,
-) -> Result<Told, Not> {
+) -> Result<Answered, Not> {
     let granted = match lines {
         [(key, units)] => {
             let request =
@@ -226,38 +227,38 @@ fn reserve(
     match granted {
         Ok((position, hold, units, deadline)) => {
             let (hold, deadline_ms) = (hold.to_u128(), deadline.0);
-            Ok(Told { position, answer: Answer::Granted { hold, units, deadline_ms } })
+            Ok(Answered { position, answer: Answer::Granted { hold, units, deadline_ms } })
         }
         Err(ReserveError::Refused(refusal)) if remember && refusal.reason == RefusalReason::OutOfStock => {
             let answer = Answer::Refused { asked: refusal.asked, available: refusal.available };
-            Ok(Told { position: refusal.position.0, answer })
+            Ok(Answered { position: refusal.position.0, answer })
         }
         Err(error) => Err(error.into()),
     }
 }
 
-/// The identity of an errand. Its middle stays zero, so that it is never taken for a UUIDv7 and its time.
+/// The op key of an operation. Its middle bits are zero, so that it is never taken for a UUIDv7 with a time.
 pub(crate) fn op_key(number: u64) -> OpKey {
     OpKey(u128::from(number) | 1 << 127)
 }
 
-/// Why nothing was told.
+/// Why there is no answer.
 enum Not {
     /// Try again.
     Now,
-    /// It cannot be done.
+    /// The request was declined.
     Done(String),
-    /// The engine does not work.
+    /// The engine failed.
     Answered(String),
 }
 
-impl<E: OperationError> From<E> for Not {
-    fn from(error: E) -> Not {
-        match error.shared() {
-            _ if error.is_busy() => Not::Now,
-            // A cause that all operations share is the engine's fault here: the load asks for nothing malformed.
-            Some(_) => Not::Answered(error.to_string()),
-            None => Not::Done(error.to_string()),
-        }
+/// Splits an operation's error into the three ways.
+fn not(error: &impl Display, busy: bool, common: Option<&SharedError>) -> Not {
+    match common {
+        _ if busy => Not::Now,
+        // Errors that all operations share mean here that the engine failed: the load sends no malformed
+        // request.
+        Some(_) => Not::Answered(error.to_string()),
+        None => Not::Done(error.to_string()),
     }
 }

@@ -1,19 +1,21 @@
-//! A quantity that changes by known amounts at known instants: its highest value, and its lowest within a span.
+//! A quantity that changes by known amounts at known instants: its highest value, and its lowest value within
+//! a span.
 
-/// Collects changes in any order; it is zero before the first.
+/// Collects the changes in any order. The quantity is zero before the first.
 #[derive(Default)]
-pub(crate) struct Steps {
+pub(crate) struct Timeline {
     changes: Vec<(u64, i64)>,
 }
 
-impl Steps {
-    /// From `at_ns` on, the quantity is `delta` more.
+impl Timeline {
+    /// Adds `delta` to the quantity from `at_ns` on.
     pub(crate) fn add(&mut self, at_ns: u64, delta: i64) {
         self.changes.push((at_ns, delta));
     }
 
-    /// Sorts and adds up: instants in order, each with the value in force from it on. The first is at zero.
-    pub(crate) fn settle(mut self) -> Settled {
+    /// Sorts the changes and adds them up: instants in order, each with the value from there on. The first is
+    /// zero.
+    pub(crate) fn settle(mut self) -> Sums {
         self.changes.sort_unstable_by_key(|&(at_ns, _)| at_ns);
         let mut points = vec![(0, 0)];
         for (at_ns, delta) in self.changes {
@@ -23,25 +25,25 @@ impl Steps {
                 false => points.push((at_ns, value + delta)),
             }
         }
-        Settled { points }
+        Sums { points }
     }
 }
 
 /// The quantity over time.
-pub(crate) struct Settled {
+pub(crate) struct Sums {
     points: Vec<(u64, i64)>,
 }
 
-impl Settled {
+impl Sums {
     /// The first instant of the highest value, and the value.
     pub(crate) fn peak(&self) -> (u64, i64) {
         self.points.iter().copied().rev().max_by_key(|&(_, value)| value).expect("starts with one")
     }
 
-    /// For each span (both ends included), the lowest value in force at any instant of it.
+    /// For each span (both ends included), the lowest value at any instant of it.
     ///
-    /// Offline: spans in the order of their ends, over a stack of the points that are still the lowest from
-    /// themselves to here. O((points + spans) log) time and linear memory.
+    /// Takes the spans in the order of their ends, over a stack of the points that have no lower point after
+    /// them. O((points + spans) log) time and linear memory.
     pub(crate) fn floors(&self, spans: &[(u64, u64)]) -> Vec<i64> {
         let mut floors = vec![0; spans.len()];
         let mut by_end: Vec<usize> = (0..spans.len()).collect();
@@ -59,7 +61,7 @@ impl Settled {
                 lowest.push((next, value));
                 next += 1;
             }
-            // The point in force when the span begins; there is one, at zero.
+            // The last point at or before the start of the span; there is one, at zero.
             let first = self.points.partition_point(|&(at_ns, _)| at_ns <= start_ns) - 1;
             floors[span] = lowest[lowest.partition_point(|&(point, _)| point < first)].1;
         }
@@ -73,8 +75,8 @@ mod tests {
 
     use super::*;
 
-    fn settled(changes: &[(u64, i64)]) -> Settled {
-        let mut steps = Steps::default();
+    fn settled(changes: &[(u64, i64)]) -> Sums {
+        let mut steps = Timeline::default();
         for &(at_ns, delta) in changes {
             steps.add(at_ns, delta);
         }

@@ -1,4 +1,4 @@
-//! A hold whose calls overlap: what it can be, and what each step makes of it.
+//! The states of one hold, and the effect of each step on it. Used for holds whose calls overlap.
 
 /// A step of one hold.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -13,7 +13,7 @@ pub(crate) enum Step {
     Replace { quantity: i64, deadline_ns: u64 },
 }
 
-/// Where in its life a hold is. One that is not known has not been granted.
+/// The state of a hold. `None` where one is expected means not yet granted.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(crate) enum Hold {
     Live { quantity: i64, deadline_ns: u64 },
@@ -22,7 +22,7 @@ pub(crate) enum Hold {
     Expired { quantity: i64 },
 }
 
-/// What a step does: the hold after it, and the units that come (go, if negative).
+/// The result of a step: the hold after it, and the units that it returns (takes, if negative).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Stepped {
     pub(crate) hold: Hold,
@@ -30,13 +30,14 @@ pub(crate) struct Stepped {
 }
 
 impl Step {
-    /// Only a live hold allows it.
+    /// Whether the step needs a live hold.
     pub(crate) fn needs_live(self) -> bool {
         matches!(self, Step::Release | Step::Confirm { .. } | Step::Extend { .. } | Step::Replace { .. })
     }
 
-    /// Takes the step in a call that began at `start_ns`, or says why not. Whether the units that go are there is
-    /// the caller's to see, and so is that a hold which is due and which nobody ends is expired.
+    /// Applies the step in a call that began at `start_ns`, or says why it is not legal. The caller must
+    /// check that the units it takes are available, and must expire a hold that is due and that no other call
+    /// can end.
     pub(crate) fn take(self, hold: Option<Hold>, start_ns: u64) -> Result<Stepped, &'static str> {
         use Hold::*;
         let ok = |hold, units| Ok(Stepped { hold, units });
