@@ -74,7 +74,7 @@ impl Shopper<'_> {
 
     /// Splits a key again. A thread that finds too few units in its cells gathers it.
     pub(crate) fn prepare(&mut self) {
-        let key = self.keys[self.state.rng.one_of(&[0, 0, 0, 1, 2, 3])];
+        let key = self.keys[self.state.rng.pick(&[0, 0, 0, 1, 2, 3])];
         match self.timed(|engine| engine.prepare(key)) {
             (Ok(split), _) => self.state.tally.split += u64::from(split),
             (Err(error), span) => self.record_error(span, None, error),

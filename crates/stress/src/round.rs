@@ -13,7 +13,6 @@ use crate::mix::Mix;
 use crate::shopper::{Shopper, ShopperState};
 use crate::tally::Tally;
 use stockhold_seeded::Rng;
-use stockhold_seeded::Rng;
 
 /// The most "busy" answers in a hundred: no thread is stalled for long here, so more than this is a breach.
 const BUSY_PERCENT_MAX: f64 = 5.0;
@@ -44,7 +43,7 @@ impl Round {
         let (stopwatch, mix) = (Stopwatch::new(), Mix::of(seed));
         let mut rng = Rng::new(seed ^ 1 << 63);
         let capacity = (mix.calls / threads * 2) as usize;
-        let state = |_| ShopperState::new(rng.roll(), Recorder::with_capacity(stopwatch, capacity));
+        let state = |_| ShopperState::new(rng.next(), Recorder::with_capacity(stopwatch, capacity));
         let states = (0..threads).map(state).collect();
         let mut shop =
             Shop { mix, stopwatch, recorder: Recorder::new(stopwatch), states, complaints: Vec::new() };

@@ -8,7 +8,6 @@ use crate::mix::Mix;
 use crate::no::No;
 use crate::tally::Tally;
 use stockhold_seeded::Rng;
-use stockhold_seeded::Rng;
 
 /// The most holds that a thread keeps; beyond it gives up the oldest.
 const HELD_MAX: usize = 48;
@@ -35,7 +34,7 @@ pub(crate) struct ShopperState {
 impl ShopperState {
     pub(crate) fn new(seed: u64, recorder: Recorder) -> ShopperState {
         ShopperState {
-            rng: Rng::stream(seed),
+            rng: Rng::new(seed),
             recorder,
             held: Vec::new(),
             paid: Vec::new(),
