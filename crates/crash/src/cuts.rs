@@ -4,10 +4,10 @@
 use std::ops::RangeInclusive;
 
 use crate::cut::Cut;
-use crate::dice::Dice;
 use crate::recording::Recording;
 use crate::trace::Event;
 use crate::witness::Message;
+use stockhold_seeded::Rng;
 
 /// Calls around which the power is cut more often.
 const EDGES: [&str; 14] = [
@@ -92,19 +92,18 @@ impl Cuts {
     }
 
     /// Chooses a cut.
-    pub(crate) fn choose(&self, dice: &mut Dice) -> Option<Cut> {
-        let some = |places: &[usize], dice: &mut Dice| {
-            (!places.is_empty()).then(|| places[dice.index(places.len())])
-        };
-        let place = match dice.below(20) {
-            0..7 => some(&self.edges, dice)
-                .map(|edge| (edge as u64 + dice.below(2 * NEAR + 1)).saturating_sub(NEAR) as usize),
-            7..10 => some(&self.answered, dice),
-            10..14 => some(&self.openings, dice),
-            14..17 => some(&self.long, dice),
+    pub(crate) fn choose(&self, rng: &mut Rng) -> Option<Cut> {
+        let some =
+            |places: &[usize], rng: &mut Rng| (!places.is_empty()).then(|| places[rng.index(places.len())]);
+        let place = match rng.below(20) {
+            0..7 => some(&self.edges, rng)
+                .map(|edge| (edge as u64 + rng.below(2 * NEAR + 1)).saturating_sub(NEAR) as usize),
+            7..10 => some(&self.answered, rng),
+            10..14 => some(&self.openings, rng),
+            14..17 => some(&self.long, rng),
             _ => None,
         };
-        let place = place.unwrap_or_else(|| dice.index(self.all.len().max(1)));
+        let place = place.unwrap_or_else(|| rng.index(self.all.len().max(1)));
         self.all.get(place.min(self.all.len().checked_sub(1)?)).copied()
     }
 }

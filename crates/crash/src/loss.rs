@@ -11,9 +11,9 @@
 //!
 //! A sector is 512 or 4096 bytes and is never torn itself.
 
-use crate::dice::Dice;
 use crate::disk::{Change, Disk, File, Names, Node, NodeId, ROOT, Step, edit};
 use crate::image::{Entry, Image};
+use stockhold_seeded::Rng;
 
 /// The kind of a disk: what it forgets when the power goes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -41,8 +41,8 @@ impl DiskKind {
 }
 
 /// Makes an image of what a disk of this kind may have left when the power goes.
-pub(crate) fn image_after(disk: &Disk, kind: DiskKind, dice: &mut Dice) -> Image {
-    let mut survival = Survival::new(disk, kind, dice);
+pub(crate) fn image_after(disk: &Disk, kind: DiskKind, rng: &mut Rng) -> Image {
+    let mut survival = Survival::new(disk, kind, rng);
     let names = survival.names(disk);
     let mut image = Image::default();
     add_entries(&mut image, disk, &names, (ROOT, ""), &mut survival);
@@ -82,7 +82,7 @@ enum Surviving {
 /// The choices of what survives on one disk.
 struct Survival<'d> {
     kind: DiskKind,
-    dice: &'d mut Dice,
+    rng: &'d mut Rng,
     sector: usize,
     /// For an ordered disk: steps up to here survive, the last one in part.
     last: Step,
@@ -92,8 +92,8 @@ struct Survival<'d> {
 }
 
 impl<'d> Survival<'d> {
-    fn new(disk: &Disk, kind: DiskKind, dice: &'d mut Dice) -> Self {
-        let sector = if dice.percent(50) { 512 } else { 4096 };
+    fn new(disk: &Disk, kind: DiskKind, rng: &'d mut Rng) -> Self {
+        let sector = if rng.percent(50) { 512 } else { 4096 };
         let files =
             disk.nodes.iter().filter_map(|node| if let Node::File(file) = node { Some(file) } else { None });
         let mut steps: Vec<Step> =
@@ -101,23 +101,23 @@ impl<'d> Survival<'d> {
         steps.extend(disk.name_changes.iter().map(|change| change.step));
         steps.sort_unstable();
         // Mostly the latest: a change that is never synced stays pending for ever, and shows little.
-        let from = match dice.below(10) {
+        let from = match rng.below(10) {
             0..6 => steps.len().saturating_sub(1),
             6..8 => steps.len().saturating_sub(LATEST),
             _ => 0,
         };
-        let last = steps[from..].get(dice.index((steps.len() - from).max(1))).map_or(0, |step| *step);
-        let whole = [0, 20, 50, 80][dice.index(4)];
-        let torn = [0, 30, 90][dice.index(3)];
-        Survival { kind, dice, sector, last, whole, torn }
+        let last = steps[from..].get(rng.index((steps.len() - from).max(1))).map_or(0, |step| *step);
+        let whole = [0, 20, 50, 80][rng.index(4)];
+        let torn = [0, 30, 90][rng.index(3)];
+        Survival { kind, rng, sector, last, whole, torn }
     }
 
     /// How many of the first changes survive: none, all, or some.
     fn first_of(&mut self, count: usize) -> usize {
-        match self.dice.below(3) {
+        match self.rng.below(3) {
             0 => 0,
             1 => count,
-            _ => self.dice.index(count + 1),
+            _ => self.rng.index(count + 1),
         }
     }
 
@@ -195,9 +195,9 @@ impl<'d> Survival<'d> {
             DiskKind::Protected => Surviving::All,
             DiskKind::Ordered if step < self.last => Surviving::All,
             DiskKind::Ordered => self.torn(at, length),
-            DiskKind::Volatile => match self.dice.below(100) {
+            DiskKind::Volatile => match self.rng.below(100) {
                 roll if roll < self.whole => Surviving::All,
-                _ if self.dice.percent(self.torn) => self.torn(at, length),
+                _ if self.rng.percent(self.torn) => self.torn(at, length),
                 _ => Surviving::None,
             },
         }
@@ -206,11 +206,11 @@ impl<'d> Survival<'d> {
     /// A torn write: its first sectors, its last, or any.
     fn torn(&mut self, at: usize, length: usize) -> Surviving {
         let sectors = (at + length).div_ceil(self.sector) - at / self.sector;
-        let middle = self.dice.index(sectors + 1);
-        let kept = match self.dice.below(3) {
+        let middle = self.rng.index(sectors + 1);
+        let kept = match self.rng.below(3) {
             0 => (0..sectors).map(|sector| sector < middle).collect(),
             1 => (0..sectors).map(|sector| sector >= middle).collect(),
-            _ => (0..sectors).map(|_| self.dice.percent(50)).collect(),
+            _ => (0..sectors).map(|_| self.rng.percent(50)).collect(),
         };
         Surviving::Sectors(self.sector, kept)
     }

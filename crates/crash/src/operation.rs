@@ -14,8 +14,8 @@ use stockhold::{
 /// The number of stock keys: small reserves use the first, pallets all but those.
 pub(crate) const KEYS: u32 = 400;
 
-/// The most tries of one request, if the engine is busy.
-const TRIES_MAX: u32 = 20_000;
+/// A request fails after the engine has been busy for this long.
+const BUSY_MAX: Duration = Duration::from_secs(5);
 
 /// A request. Holds are named by their id.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -110,13 +110,13 @@ pub(crate) fn declare(engine: &Engine) -> Result<Vec<StockKey>, String> {
 impl Operation {
     /// Sends the request, again while the engine is busy. The answer is not durable yet.
     pub(crate) fn request(&self, engine: &Engine, keys: &[StockKey], number: u64) -> Result<Reply, String> {
-        for _ in 0..TRIES_MAX {
-            match self.request_once(engine, keys, op_key(number)) {
-                Ok(answered) => return Ok(Reply::Done(answered)),
-                Err(Not::Now) => thread::sleep(Duration::from_micros(50)),
-                Err(Not::Done(why)) => return Ok(Reply::Declined(why)),
-                Err(Not::Answered(why)) => return Err(why),
-            }
+        let request = || self.request_once(engine, keys, op_key(number));
+        let patient = Retry::default().give_up_after(BUSY_MAX);
+        match patient.call_while(|not| matches!(not, Not::Now), request) {
+            Ok(answered) => Ok(Reply::Done(answered)),
+            Err(Not::Done(why)) => Ok(Reply::Declined(why)),
+            Err(Not::Now) => Err(format!("the engine was busy for {BUSY_MAX:?}")),
+            Err(Not::Answered(why)) => Err(why),
         }
     }
 
@@ -252,13 +252,14 @@ enum Not {
     Answered(String),
 }
 
-/// Splits an operation's error into the three ways.
-fn not(error: &impl Display, busy: bool, common: Option<&SharedError>) -> Not {
-    match common {
-        _ if busy => Not::Now,
-        // Errors that all operations share mean here that the engine failed: the load sends no malformed
-        // request.
-        Some(_) => Not::Answered(error.to_string()),
-        None => Not::Done(error.to_string()),
+impl<E: OperationError> From<E> for Not {
+    fn from(error: E) -> Not {
+        match error.shared() {
+            _ if error.is_busy() => Not::Now,
+            // An error that all operations share means here that the engine failed: the load sends no malformed
+            // request.
+            Some(_) => Not::Answered(error.to_string()),
+            None => Not::Done(error.to_string()),
+        }
     }
 }

@@ -21,7 +21,6 @@ use crate::options::Options;
 use crate::recording::{Recording, SHOP};
 use crate::witness::Witness;
 use stockhold_seeded::Rng;
-use stockhold_seeded::Rng;
 
 pub(crate) const USAGE: &str = "\
 Records the system calls of a load, cuts the power after some of them, and judges what a disk may have kept.

@@ -252,10 +252,10 @@ pub(super) struct State {
 }
 
 /// How a call goes.
-pub(super) enum Goes {
-    Well,
+pub(super) enum Outcome {
+    Succeeds,
     /// It fails. What it was to write may be there, in part.
-    Wrong(io::Error),
+    Fails(io::Error),
 }
 
 /// See the module.
@@ -332,14 +332,14 @@ impl State {
     }
 
     /// Counts a call, and says how it goes.
-    pub(super) fn call(&mut self, call: Call) -> Goes {
+    pub(super) fn call(&mut self, call: Call) -> Outcome {
         self.calls += 1;
         if let Some(left) = &mut self.end_in {
             self.ended |= *left == 0;
             *left = left.saturating_sub(1);
         }
         if self.ended {
-            return Goes::Wrong(io::Error::other("everything has ended"));
+            return Outcome::Fails(io::Error::other("everything has ended"));
         }
         if let Some(trouble) = &mut self.trouble
             && trouble.call == call
@@ -348,7 +348,7 @@ impl State {
                 self.full = trouble.full;
                 self.trouble = None;
                 if !self.full {
-                    return Goes::Wrong(io::Error::other("a planned failure"));
+                    return Outcome::Fails(io::Error::other("a planned failure"));
                 }
             } else {
                 trouble.after -= 1;
@@ -357,8 +357,8 @@ impl State {
         if self.full
             && matches!(call, Call::Append | Call::CreateStore | Call::SlotWrite | Call::Create | Call::Write)
         {
-            return Goes::Wrong(io::Error::new(io::ErrorKind::StorageFull, "a full disk"));
+            return Outcome::Fails(io::Error::new(io::ErrorKind::StorageFull, "a full disk"));
         }
-        Goes::Well
+        Outcome::Succeeds
     }
 }

@@ -1,8 +1,8 @@
 //! The engine on the disk, in one thread: what its threads would do is done in steps.
 
-mod asking;
 mod crashes;
-mod turns;
+mod operations;
+mod threads;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -10,13 +10,13 @@ use std::time::Duration;
 
 use crossbeam::channel::{Receiver, unbounded};
 
+use stockhold_model::{Model, Operation, Rules};
+
 use super::book::Book;
 use super::client::Client;
+use super::counts::Counts;
 use super::disk::{Disk, End};
-use super::schedule::{
-    Crash, Key, LIFE_MAX_MS, Life, PAYMENT_MS, RETENTION_MS, Step, TTL_DEFAULT_MS, TTL_MAX_MS, Traits, What,
-};
-use super::seen::Seen;
+use super::schedule::{Crash, RULES, Schedule, Settings, Step, TTL_MAX_MS};
 use super::{COPIED_BYTES_MAX, steer};
 use crate::checkpoint::manifest_set::ManifestSet;
 use crate::clock::{ManualClock, Timestamp};
@@ -39,8 +39,8 @@ pub(super) const EPOCHS: u32 = 16;
 /// Steps that a stopped engine is kept for.
 const STOPPED_STEPS: usize = 4;
 
-/// What is wrong, in a sentence.
-pub(super) type Wrong = String;
+/// What differs from the contract, in a sentence.
+pub(super) type Violation = String;
 
 macro_rules! ensure {
     ($holds:expr, $($why:tt)*) => {
@@ -51,17 +51,17 @@ macro_rules! ensure {
 }
 pub(super) use ensure;
 
-/// The id of a hold.
+/// An id that a hold was given.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Given {
-    /// In this opening.
+pub(super) struct GivenId {
+    /// The opening in which it was given.
     pub epoch: u32,
     /// A crash has taken the hold back.
     pub taken_back: bool,
 }
 
-/// A running engine, and what its threads would have.
-pub(super) struct Alive {
+/// An open engine, and what its threads would have.
+pub(super) struct RunningEngine {
     pub engine: Engine,
     pub core: Arc<Core>,
     /// `None` once it has ended.
@@ -72,59 +72,69 @@ pub(super) struct Alive {
     stopped: usize,
 }
 
+/// SKU and location of a number that is declared.
+pub(super) fn name(number: usize) -> (String, &'static str) {
+    (format!("poster {number}"), "berlin")
+}
+
+pub(super) fn client<'e>(engine: &'e Engine, book: &'e Book) -> Client<'e> {
+    Client { engine, waits: false, keys: engine.keys(), holds: &book.ids, name }
+}
+
 /// See the module.
-pub(super) struct World {
-    traits: Traits,
+pub(super) struct Simulator {
+    settings: Settings,
     pub disk: Disk,
     clock: Arc<ManualClock>,
     identity: Identity,
-    pub alive: Option<Alive>,
+    pub running: Option<RunningEngine>,
     pub book: Book,
     /// The book behind each place in the log where an operation ended, from the last opening on.
     history: VecDeque<(u64, Book)>,
     /// What was asked with each op key.
-    asked: Vec<(u64, What<HoldId>)>,
+    asked: Vec<(u64, Operation<HoldId>)>,
     /// Every id that a hold was given.
-    pub ids: BTreeMap<HoldId, Given>,
+    pub ids: BTreeMap<HoldId, GivenId>,
     /// What comes when the disk ends.
     coming: Option<Crash>,
-    pub seen: Seen,
+    pub counts: Counts,
 }
 
-impl World {
-    pub(super) fn new(traits: Traits) -> Result<World, Wrong> {
+impl Simulator {
+    pub(super) fn new(settings: Settings) -> Result<Simulator, Violation> {
         steer(Some(0));
-        let disk = Disk::new(traits.seed);
+        let disk = Disk::new(settings.seed);
         let identity = Identity { id: [7; 16], secret: [9; 16], segment_bytes: 0 };
         Sidecar::create_on(Box::new(disk.clone())).map_err(|error| error.to_string())?;
         Stores::create(&disk, 1).map_err(|error| error.to_string())?;
-        COPIED_BYTES_MAX.set(Some(traits.copied_bytes_max));
-        let book = Book { now: START.0, holds_max: traits.holds_max as usize, ..Book::default() };
-        let mut world = World {
-            traits,
+        COPIED_BYTES_MAX.set(Some(settings.copied_bytes_max));
+        let rules = Rules { holds_max: settings.holds_max as usize, ..RULES };
+        let book = Book::new(Model::new(rules, START.0));
+        let mut simulator = Simulator {
+            settings,
             disk,
             clock: Arc::new(ManualClock::new(START)),
             identity,
-            alive: None,
+            running: None,
             history: VecDeque::from([(0, book.clone())]),
             book,
             asked: Vec::new(),
             ids: BTreeMap::new(),
             coming: None,
-            seen: Seen::default(),
+            counts: Counts::default(),
         };
-        let alive = world.open().map_err(|error| format!("a new directory does not open: {error}"))?;
-        world.welcome(alive, 0)?;
-        Ok(world)
+        let running = simulator.open().map_err(|error| format!("a new directory does not open: {error}"))?;
+        simulator.welcome(running, 0)?;
+        Ok(simulator)
     }
 
-    /// Lives a life; the number of the step that went wrong, and what did.
-    pub(super) fn live(life: &Life) -> Result<Seen, (usize, Wrong)> {
-        let mut world = World::new(life.traits).map_err(|wrong| (0, wrong))?;
-        for (number, step) in life.steps.iter().enumerate() {
-            world.step(step).map_err(|wrong| (number, wrong))?;
+    /// Runs a schedule; the number of the step that went wrong, and what did.
+    pub(super) fn run(schedule: &Schedule) -> Result<Counts, (usize, Violation)> {
+        let mut simulator = Simulator::new(schedule.settings).map_err(|wrong| (0, wrong))?;
+        for (number, step) in schedule.steps.iter().enumerate() {
+            simulator.step(step).map_err(|wrong| (number, wrong))?;
         }
-        Ok(Seen { calls: world.disk.image().calls, ..world.seen })
+        Ok(Counts { calls: simulator.disk.image().calls, ..simulator.counts })
     }
 
     fn config(&self) -> Config {
@@ -132,29 +142,29 @@ impl World {
         let mut config = Config::default()
             .clock(Arc::clone(&self.clock))
             .driver_period(None)
-            .durability(self.traits.durability)
+            .durability(self.settings.durability)
             .ring_bytes(64 << 10)
-            .holds_max(self.traits.holds_max)
+            .holds_max(self.settings.holds_max)
             .lines_max(4_096)
-            .expired_kept(self.traits.expired_kept)
+            .expired_kept(self.settings.expired_kept)
             .ttl_bounds(ms(1), ms(TTL_MAX_MS))
-            .ttl_default(ms(TTL_DEFAULT_MS))
-            .life_max(ms(LIFE_MAX_MS))
-            .payment_extension(ms(PAYMENT_MS))
-            .op_key_retention(Some(ms(RETENTION_MS)))
-            .ledger_kept(self.has_ledger().then_some(ms(RETENTION_MS)));
+            .ttl_default(ms(RULES.ttl_default_ms))
+            .life_max(ms(RULES.life_max_ms))
+            .payment_extension(ms(RULES.payment_ms))
+            .op_key_retention(Some(ms(RULES.op_keys_kept_ms)))
+            .ledger_kept(self.has_ledger().then_some(ms(RULES.op_keys_kept_ms)));
         // Less than a user may ask for.
-        config.checkpoint_bytes = self.traits.checkpoint_bytes;
+        config.checkpoint_bytes = self.settings.checkpoint_bytes;
         config
     }
 
-    /// Every other life.
+    /// In every other run.
     pub(super) fn has_ledger(&self) -> bool {
-        self.traits.seed.is_multiple_of(2)
+        self.settings.seed.is_multiple_of(2)
     }
 
     /// Opens the directory as [`OpenLog::open`] does, step by step.
-    fn open(&self) -> Result<Alive, OpenError> {
+    fn open(&self) -> Result<RunningEngine, OpenError> {
         let (disk, identity) = (&self.disk, &self.identity);
         let files = Arc::new(disk.clone());
         let assembled = on_log_and_files(self.config(), Some(files.clone()), |into: &mut dyn Replay| {
@@ -174,32 +184,30 @@ impl World {
         let (engine, core, log, manifest_set) = Engine::without_threads(assembled);
         let (fold, groups) = unbounded();
         let writer =
-            WriterSetup { shared: Arc::clone(&core.log), log, fold, durability: self.traits.durability };
+            WriterSetup { shared: Arc::clone(&core.log), log, fold, durability: self.settings.durability };
         let mut log = LogWriter::new(writer);
-        log.payload_bytes_max = self.traits.payload_bytes_max;
-        Ok(Alive { engine, core, log: Some(log), groups, manifest_set, stopped: 0 })
+        log.payload_bytes_max = self.settings.payload_bytes_max;
+        Ok(RunningEngine { engine, core, log: Some(log), groups, manifest_set, stopped: 0 })
     }
 
-    pub(super) fn running(&self) -> Result<&Alive, Wrong> {
-        self.alive.as_ref().ok_or_else(|| "no engine is open".into())
+    pub(super) fn running(&self) -> Result<&RunningEngine, Violation> {
+        self.running.as_ref().ok_or_else(|| "no engine is open".into())
     }
 
-    fn client(&self) -> Result<Client<'_>, Wrong> {
-        let engine = &self.running()?.engine;
-        Ok(Client { engine, keys: engine.keys() })
+    fn client(&self) -> Result<Client<'_>, Violation> {
+        Ok(client(&self.running()?.engine, &self.book))
     }
 
     pub(super) fn is_stopped(&self) -> bool {
-        self.alive.as_ref().is_none_or(|alive| alive.core.log.ring.is_closed())
+        self.running.as_ref().is_none_or(|running| running.core.log.ring.is_closed())
     }
 
-    fn step(&mut self, step: &Step) -> Result<(), Wrong> {
+    fn step(&mut self, step: &Step) -> Result<(), Violation> {
         match step {
-            Step::Do { client, what, key } => {
+            Step::Do { client, operation, op_key } => {
                 steer(Some(*client));
-                if let Some(what) = self.resolved(what) {
-                    let key = if let Key::New(key) = key { Some(*key) } else { None };
-                    self.operate(&what, key)?;
+                if let Some(operation) = self.resolved(operation) {
+                    self.operate(&operation, *op_key)?;
                 }
             }
             Step::Again { client, which, other } => {
@@ -225,7 +233,7 @@ impl World {
                 self.fold_turn()?;
             }
             Step::Checkpoint { forced } => self.checkpoint(*forced)?,
-            Step::Look => self.look()?,
+            Step::Compare => self.compare()?,
             Step::Trouble(trouble) => self.disk.trouble(*trouble),
             Step::EndIn { calls, crash } => {
                 self.disk.end_in(*calls);
@@ -238,17 +246,22 @@ impl World {
             }
         }
         if self.disk.has_ended() {
-            let crash = self.coming.take().ok_or("the disk ended, and nobody had said so")?;
+            let crash = self.coming.take().ok_or("the disk ended, and no step had said so")?;
             self.crash(&crash)?;
         }
         self.remember()?;
         if self.is_stopped() {
-            let alive = self.alive.as_mut().ok_or("no engine is open")?;
-            alive.stopped += 1;
-            if alive.stopped > STOPPED_STEPS {
-                let end = if self.seen.poisoned.is_multiple_of(2) { End::Kill } else { End::Power };
-                let crash =
-                    Crash { end, seed: self.seen.crashes, damage: None, openings: Vec::new(), trouble: None };
+            let running = self.running.as_mut().ok_or("no engine is open")?;
+            running.stopped += 1;
+            if running.stopped > STOPPED_STEPS {
+                let end = if self.counts.poisoned.is_multiple_of(2) { End::Kill } else { End::Power };
+                let crash = Crash {
+                    end,
+                    seed: self.counts.crashes,
+                    damage: None,
+                    openings: Vec::new(),
+                    trouble: None,
+                };
                 self.crash(&crash)?;
                 self.remember()?;
             }
@@ -257,7 +270,7 @@ impl World {
     }
 
     /// Keeps the book of this place in the log.
-    fn remember(&mut self) -> Result<(), Wrong> {
+    fn remember(&mut self) -> Result<(), Violation> {
         let drawn = self.running()?.core.log.ring.drawn();
         if self.history.back().is_none_or(|(end, _)| *end < drawn) {
             self.history.push_back((drawn, self.book.clone()));
@@ -266,9 +279,9 @@ impl World {
     }
 }
 
-impl Drop for World {
+impl Drop for Simulator {
     fn drop(&mut self) {
-        self.alive = None;
+        self.running = None;
         steer(None);
         COPIED_BYTES_MAX.set(None);
     }

@@ -2,55 +2,59 @@
 
 use std::time::Duration;
 
-use super::{Alive, World, Wrong, ensure};
+use super::{RunningEngine, Simulator, Violation, ensure};
 use crate::checkpoint::RunError;
 use crate::log::writer::WriterTurn;
 use crate::proofs::simulation::auditor;
 
-impl World {
+impl Simulator {
     /// A turn of the log; whether there was anything to write.
-    pub(in crate::proofs::simulation) fn log_turn(&mut self, vouch: bool, sync: bool) -> Result<bool, Wrong> {
-        let alive = self.alive.as_mut().ok_or("no engine is open")?;
-        let Some(log) = &mut alive.log else { return Ok(false) };
+    pub(in crate::proofs::simulation) fn log_turn(
+        &mut self,
+        vouch: bool,
+        sync: bool,
+    ) -> Result<bool, Violation> {
+        let running = self.running.as_mut().ok_or("no engine is open")?;
+        let Some(log) = &mut running.log else { return Ok(false) };
         log.sidecar_lag = if vouch { Duration::ZERO } else { Duration::MAX };
         if sync {
-            alive.core.log.want_sync(alive.core.log.ring.drawn());
+            running.core.log.want_sync(running.core.log.ring.drawn());
         }
         match log.turn() {
             Ok(turn) => Ok(turn == WriterTurn::Wrote),
             Err(error) => {
-                alive.core.log.end(Err(&error.to_string()));
-                alive.log = None;
-                self.seen.poisoned += 1;
+                running.core.log.end(Err(&error.to_string()));
+                running.log = None;
+                self.counts.poisoned += 1;
                 Ok(false)
             }
         }
     }
 
     /// A turn of the fold; whether there was anything to fold.
-    pub(in crate::proofs::simulation) fn fold_turn(&mut self) -> Result<bool, Wrong> {
-        let held_back = |alive: &Alive| {
-            let checkpointer = alive.core.checkpointer.as_ref();
+    pub(in crate::proofs::simulation) fn fold_turn(&mut self) -> Result<bool, Violation> {
+        let held_back = |running: &RunningEngine| {
+            let checkpointer = running.core.checkpointer.as_ref();
             checkpointer.is_some_and(|checkpointer| checkpointer.is_held_back())
         };
         if held_back(self.running()?) {
             self.checkpoint(true)?;
         }
-        let alive = self.running()?;
-        if held_back(alive) {
+        let running = self.running()?;
+        if held_back(running) {
             return Ok(false);
         }
-        let Ok(group) = alive.groups.try_recv() else { return Ok(false) };
-        alive.core.follower.apply(&group);
-        if let Some(checkpointer) = &alive.core.checkpointer {
+        let Ok(group) = running.groups.try_recv() else { return Ok(false) };
+        running.core.follower.apply(&group);
+        if let Some(checkpointer) = &running.core.checkpointer {
             checkpointer.take_in(&group);
         }
         Ok(true)
     }
 
-    pub(in crate::proofs::simulation) fn checkpoint(&mut self, forced: bool) -> Result<(), Wrong> {
-        let alive = self.alive.as_mut().ok_or("no engine is open")?;
-        let Alive { core, log, manifest_set, .. } = alive;
+    pub(in crate::proofs::simulation) fn checkpoint(&mut self, forced: bool) -> Result<(), Violation> {
+        let running = self.running.as_mut().ok_or("no engine is open")?;
+        let RunningEngine { core, log, manifest_set, .. } = running;
         let (Some(checkpointer), Some(manifest_set)) = (&core.checkpointer, manifest_set) else {
             return Ok(());
         };
@@ -70,11 +74,11 @@ impl World {
             true
         };
         let made = checkpointer.turn_once_durable(manifest_set, &window, shared, durable);
-        self.seen.poisoned += poisoned;
+        self.counts.poisoned += poisoned;
         match made {
             Ok(()) => {
-                self.seen.checkpoints += 1;
-                if self.has_ledger() && self.seen.damaged == 0 {
+                self.counts.checkpoints += 1;
+                if self.has_ledger() && self.counts.damaged == 0 {
                     auditor::ledger(self)?;
                 }
             }
@@ -85,34 +89,34 @@ impl World {
     }
 
     /// Everything is written and folded; false if that cannot be.
-    pub(in crate::proofs::simulation) fn settle(&mut self) -> Result<bool, Wrong> {
+    pub(in crate::proofs::simulation) fn settle(&mut self) -> Result<bool, Violation> {
         while self.log_turn(false, true)? {}
         while self.fold_turn()? {}
         // What a full window holds back stays.
-        let alive = self.running()?;
-        Ok(!self.is_stopped() && alive.core.follower.position.position() == alive.core.log.ring.drawn())
+        let running = self.running()?;
+        Ok(!self.is_stopped() && running.core.follower.position.position() == running.core.log.ring.drawn())
     }
 
-    pub(in crate::proofs::simulation) fn look(&mut self) -> Result<(), Wrong> {
+    pub(in crate::proofs::simulation) fn compare(&mut self) -> Result<(), Violation> {
         if self.settle()? {
             return auditor::quiet(self);
         }
-        let alive = self.running()?;
+        let running = self.running()?;
         if !self.is_stopped() {
             return Ok(());
         }
         // What the fold's thread does when the log has ended.
-        alive.core.follower.position.end();
-        let folded = alive.core.follower.position.position();
+        running.core.follower.position.end();
+        let folded = running.core.follower.position.position();
         let book = self.history.iter().find(|(at, _)| *at == folded).map(|(_, book)| book);
         auditor::stopped(self, book.ok_or("the fold stands where no operation ended")?)
     }
 
     /// An orderly close, as far as it goes.
-    pub(in crate::proofs::simulation) fn close(&mut self) -> Result<(), Wrong> {
-        let alive = self.alive.as_mut().ok_or("no engine is open")?;
-        alive.core.log.ring.close();
-        let Some(mut log) = alive.log.take() else { return Ok(()) };
+    pub(in crate::proofs::simulation) fn close(&mut self) -> Result<(), Violation> {
+        let running = self.running.as_mut().ok_or("no engine is open")?;
+        running.core.log.ring.close();
+        let Some(mut log) = running.log.take() else { return Ok(()) };
         let closed = loop {
             match log.turn() {
                 Ok(WriterTurn::Over) => break log.close(),
@@ -120,9 +124,9 @@ impl World {
                 Err(error) => break Err(error),
             }
         };
-        alive.core.log.end(closed.as_ref().map(|_| ()).map_err(|_| "it could not be closed"));
+        running.core.log.end(closed.as_ref().map(|_| ()).map_err(|_| "it could not be closed"));
         if closed.is_ok() {
-            let shared = &alive.core.log;
+            let shared = &running.core.log;
             ensure!(shared.synced() == shared.ring.drawn(), "a close left something that is not durable");
         }
         Ok(())

@@ -2,7 +2,7 @@
 
 use std::io::{self, Cursor, Read, Write};
 
-use super::disk::{Call, Chunked, Disk, Goes, State};
+use super::disk::{Call, Chunked, Disk, Outcome, State};
 use crate::checkpoint::files::{Files, NewFile};
 use crate::log::chunk;
 use crate::log::scan::{FoundChunk, ScannedChunk, whole_chunk};
@@ -23,8 +23,8 @@ impl State {
         wrong: impl FnOnce(&mut State),
     ) -> io::Result<T> {
         match self.call(call) {
-            Goes::Well => Ok(right(self)),
-            Goes::Wrong(error) => {
+            Outcome::Succeeds => Ok(right(self)),
+            Outcome::Fails(error) => {
                 wrong(self);
                 Err(error)
             }

@@ -1,8 +1,8 @@
-//! What was seen of lives.
+//! What happened in runs.
 
-/// Counts of a life, or of several.
+/// Counts of a run, or of several.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub(super) struct Seen {
+pub(super) struct Counts {
     pub crashes: u64,
     pub operations: u64,
     pub checkpoints: u64,
@@ -18,10 +18,10 @@ pub(super) struct Seen {
     pub calls: u64,
 }
 
-impl Seen {
-    pub(super) fn add(&mut self, other: &Seen) {
-        let Seen { crashes, operations, checkpoints, from_checkpoint, refused, damaged, .. } = *other;
-        let Seen { poisoned, taken_back, kept_unknown, calls, .. } = *other;
+impl Counts {
+    pub(super) fn add(&mut self, other: &Counts) {
+        let Counts { crashes, operations, checkpoints, from_checkpoint, refused, damaged, .. } = *other;
+        let Counts { poisoned, taken_back, kept_unknown, calls, .. } = *other;
         self.crashes += crashes;
         self.operations += operations;
         self.checkpoints += checkpoints;

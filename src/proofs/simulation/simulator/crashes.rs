@@ -1,33 +1,33 @@
-//! Processes end, and the next opens what they have left.
+//! A process ends, and the next opens what it has left.
 
 use std::collections::VecDeque;
 
-use super::{Alive, World, Wrong, ensure};
+use super::{RunningEngine, Simulator, Violation, ensure};
 use crate::config::Durability;
 use crate::proofs::simulation::book::Book;
 use crate::proofs::simulation::disk::End;
 use crate::proofs::simulation::schedule::{Crash, Damage};
 use crate::proofs::simulation::{auditor, damage};
 
-impl World {
-    /// Up to here whoever asked was told that it is durable.
-    fn acknowledged(&self, end: End) -> Result<u64, Wrong> {
+impl Simulator {
+    /// The position up to which callers were told that it is durable.
+    fn acknowledged(&self, end: End) -> Result<u64, Violation> {
         let log = &self.running()?.core.log;
-        Ok(match (self.traits.durability, end) {
+        Ok(match (self.settings.durability, end) {
             (Durability::Sync, _) | (_, End::Kill) => log.durable.position(),
             _ => log.synced(),
         })
     }
 
-    pub(in crate::proofs::simulation) fn crash(&mut self, crash: &Crash) -> Result<(), Wrong> {
-        // What is a step's own is not a crash's.
+    pub(in crate::proofs::simulation) fn crash(&mut self, crash: &Crash) -> Result<(), Violation> {
+        // What the step itself did belongs to the book before the crash.
         self.remember()?;
         self.coming = None;
         let mut acknowledged = self.acknowledged(crash.end)?;
-        // What the power leaves, until an opening has found more.
+        // The position that a loss of power leaves, until an opening has found more.
         let mut proven = self.acknowledged(End::Power)?;
-        self.alive = None;
-        self.seen.crashes += 1;
+        self.running = None;
+        self.counts.crashes += 1;
         self.disk.restart(crash.end, crash.seed);
         let mut seed = crash.seed;
         if let Some(damage) = crash.damage
@@ -36,13 +36,13 @@ impl World {
             (acknowledged, proven) = (end, end);
         }
         for (calls, end) in &crash.openings {
-            self.seen.crashes += 1;
+            self.counts.crashes += 1;
             seed = seed.wrapping_add(1);
             self.disk.end_in(*calls);
             match self.open() {
-                Ok(alive) => {
-                    // What was served is promised.
-                    let end = alive.engine.report().end.0;
+                Ok(running) => {
+                    // Whatever an opening has served must stay.
+                    let end = running.engine.report().end.0;
                     self.judge(end, acknowledged)?;
                     (acknowledged, proven) = (end, end);
                 }
@@ -57,8 +57,8 @@ impl World {
         if let Some(trouble) = crash.trouble {
             self.disk.trouble(trouble);
         }
-        let alive = match self.open() {
-            Ok(alive) => alive,
+        let running = match self.open() {
+            Ok(running) => running,
             Err(error) => {
                 // With a disk that fails it may be refused, and then it opens once the disk is mended.
                 ensure!(crash.trouble.is_some(), "after a crash the directory does not open: {error}");
@@ -69,32 +69,32 @@ impl World {
         };
         // What the last opening left of the disk's troubles is over.
         self.disk.calm();
-        self.welcome(alive, acknowledged)
+        self.welcome(running, acknowledged)
     }
 
     /// The directory is damaged, and an opening has to see it or to find everything all the same. Then it is mended, or
     /// it goes on from what the opening, up to the position returned, has made of it.
-    fn damaged(&mut self, what: Damage, seed: u64, acknowledged: u64) -> Result<Option<u64>, Wrong> {
+    fn damaged(&mut self, what: Damage, seed: u64, acknowledged: u64) -> Result<Option<u64>, Violation> {
         let image = self.disk.image();
         let Some(done) = damage::damage(&self.disk, what, seed, self.identity.id) else { return Ok(None) };
-        self.seen.damaged += 1;
+        self.counts.damaged += 1;
         let found = match self.open() {
             Err(error) => {
                 ensure!(!done.harmless, "{what:?} ({}) is no reason to refuse: {error}", done.what);
-                self.seen.refused += 1;
+                self.counts.refused += 1;
                 None
             }
-            Ok(alive) => Some(alive),
+            Ok(running) => Some(running),
         };
-        if let Some(alive) = found {
-            let end = alive.engine.report().end.0;
+        if let Some(running) = found {
+            let end = running.engine.report().end.0;
             let least = acknowledged.min(done.provable);
             ensure!(end >= least, "after {what:?} ({}) only {end} of {least} is served", done.what);
             if end >= acknowledged {
                 let before = (self.book.clone(), self.ids.clone(), self.history.clone());
-                let welcome = self.welcome(alive, acknowledged);
+                let welcome = self.welcome(running, acknowledged);
                 welcome.map_err(|wrong| format!("after {what:?} ({}): {wrong}", done.what))?;
-                self.alive = None;
+                self.running = None;
                 (self.book, self.ids, self.history) = before;
                 if done.harmless
                     && matches!(what, Damage::FlipNewest | Damage::LoseNewest)
@@ -110,7 +110,7 @@ impl World {
     }
 
     /// What an opening has found is a place in the log where an operation ended, and all that was acknowledged.
-    fn judge(&self, end: u64, acknowledged: u64) -> Result<&Book, Wrong> {
+    fn judge(&self, end: u64, acknowledged: u64) -> Result<&Book, Violation> {
         ensure!(end >= acknowledged, "acknowledged up to {acknowledged}, and found up to {end}");
         let book = self.history.iter().find(|(at, _)| *at == end).map(|(_, book)| book);
         book.ok_or_else(|| format!("found up to {end}, where no operation ended"))
@@ -119,24 +119,24 @@ impl World {
     /// A new process has opened the directory.
     pub(in crate::proofs::simulation) fn welcome(
         &mut self,
-        alive: Alive,
+        running: RunningEngine,
         acknowledged: u64,
-    ) -> Result<(), Wrong> {
-        let report = alive.engine.report().clone();
+    ) -> Result<(), Violation> {
+        let report = running.engine.report().clone();
         let end = report.end.0;
         let mut book = self.judge(end, acknowledged)?.clone();
-        self.seen.from_checkpoint += u64::from(report.checkpoint.is_some());
-        self.seen.kept_unknown += u64::from(end > acknowledged);
+        self.counts.from_checkpoint += u64::from(report.checkpoint.is_some());
+        self.counts.kept_unknown += u64::from(end > acknowledged);
         let last = self.history.back().map_or(0, |(at, _)| *at);
-        self.seen.taken_back += u64::from(end < last);
-        for hold in self.book.holds.iter().filter(|hold| book.find(hold.id).is_none()) {
-            self.ids.entry(hold.id).and_modify(|given| given.taken_back = true);
+        self.counts.taken_back += u64::from(end < last);
+        for id in self.book.ids.iter().filter(|id| book.find(**id).is_none()) {
+            self.ids.entry(*id).and_modify(|given| given.taken_back = true);
         }
-        auditor::found(&alive, &book)?;
+        auditor::found(&running, &book)?;
         self.history = VecDeque::from([(end, book.clone())]);
-        book.advance_to(alive.engine.now().0);
+        book.advance_to(running.engine.now().0);
         self.book = book;
-        self.alive = Some(alive);
+        self.running = Some(running);
         self.remember()?;
         auditor::opened(self)
     }
