@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::clock::{Clock, EPOCH_2020_MS, SystemClock, millis_ceil};
+use crate::clock::{CLOCK_MAX_MS, Clock, EPOCH_2020_MS, SystemClock, millis_ceil};
 use crate::types::LINES_MAX;
 
 /// When a decision counts as acknowledged.
@@ -118,10 +118,6 @@ const DURATION_MAX: Duration = Duration::from_secs(3_653 * 86_400);
 /// The smallest ring: the longest record finds room in it beside the share that is kept for giving back, and the
 /// release of the largest cart in that share.
 pub(crate) const RING_BYTES_MIN: usize = 64 << 10;
-
-/// 2020-01-01 and 2079-01-01: with the longest life, every deadline fits a hold's word.
-const CLOCK_MIN_MS: u64 = EPOCH_2020_MS;
-pub(crate) const CLOCK_MAX_MS: u64 = 3_439_756_800_000;
 
 impl Config {
     /// When a decision counts as acknowledged. Default = [`Durability::Sync`].
@@ -395,7 +391,7 @@ impl Config {
             );
         }
         let now = self.clock.look().wall;
-        if !(CLOCK_MIN_MS..CLOCK_MAX_MS).contains(&now.0) {
+        if !(EPOCH_2020_MS..CLOCK_MAX_MS).contains(&now.0) {
             return bad(
                 "clock",
                 format!("says {} ms since 1970, which is not in 2020 to 2078; set it right", now.0),

@@ -13,8 +13,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use super::{Look, Timestamp, Uptime, millis_ceil};
-use crate::config::CLOCK_MAX_MS;
+use super::{CLOCK_MAX_MS, Look, Timestamp, Uptime, millis_ceil};
 
 const MAGIC: [u8; 4] = [0xD6, b'C', b'L', 0x9C];
 const FORMAT: u16 = 1;
@@ -55,9 +54,9 @@ impl KeptTime {
 
     fn decode(bytes: &[u8; BYTES]) -> Option<KeptTime> {
         let number = |from: usize| bytes[from..].first_chunk().copied().map(u64::from_le_bytes);
-        let whole = bytes[40..] == crc32fast::hash(&bytes[..40]).to_le_bytes();
+        let intact = bytes[40..] == crc32fast::hash(&bytes[..40]).to_le_bytes();
         let ours = bytes[..4] == MAGIC && bytes[4..6] == FORMAT.to_le_bytes();
-        (whole && ours).then_some(KeptTime {
+        (intact && ours).then_some(KeptTime {
             boot: u128::from_le_bytes(*bytes[8..].first_chunk()?),
             uptime_ms: number(24)?,
             engine: Timestamp(number(32)?),

@@ -60,7 +60,7 @@ pub(crate) use self::engine_time::EngineTime;
 pub use self::manual::ManualClock;
 pub use self::system::SystemClock;
 pub use self::timestamp::Timestamp;
-pub(crate) use self::timestamp::{EPOCH_2020_MS, TIME_MAX, millis_ceil};
+pub(crate) use self::timestamp::{CLOCK_MAX_MS, EPOCH_2020_MS, TIME_MAX, millis_ceil};
 
 /// Where the engine takes its time from. [`now`](Self::now) is asked once for each call, [`look`](Self::look) about once
 /// a second.

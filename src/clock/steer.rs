@@ -100,19 +100,19 @@ impl SteerLine {
     }
 
     /// How far ahead it is when its period ends.
-    fn left_ms(self) -> i64 {
+    fn ahead_at_end_ms(self) -> i64 {
         self.ahead_ms + self.slew_ms
     }
 
     /// The whole periods since, in which nobody was told a time. Too few if the number came round: the safe side.
-    fn untold_ms(self, steady: Timestamp) -> i64 {
+    fn unsteered_ms(self, steady: Timestamp) -> i64 {
         let since = number(steady).wrapping_sub(self.number + 1) & ((1 << NUMBER_BITS) - 1);
         (since << PERIOD_BITS) as i64
     }
 
     /// The line of the period that `steady` is in, without a look at the wall.
     pub(crate) fn coast(self, steady: Timestamp) -> SteerLine {
-        SteerLine::new(steady, self.left_ms(), 0)
+        SteerLine::new(steady, self.ahead_at_end_ms(), 0)
     }
 
     /// The line of the period that `look` is in.
@@ -124,11 +124,11 @@ impl SteerLine {
             far => far,
         };
         // What slewing would have done since, had anybody looked.
-        let untold_ms = self.untold_ms(look.steady);
-        let most = |limit_ms: i64| untold_ms / PERIOD_MS as i64 * limit_ms;
+        let unsteered_ms = self.unsteered_ms(look.steady);
+        let most = |limit_ms: i64| unsteered_ms / PERIOD_MS as i64 * limit_ms;
         let at_once_ms = pull_ms.clamp(-most(SLOWER_MAX_MS), most(FASTER_MAX_MS));
         let slew_ms = (pull_ms - at_once_ms).clamp(-SLOWER_MAX_MS, FASTER_MAX_MS);
-        SteerLine::new(look.steady, self.left_ms() + at_once_ms, slew_ms)
+        SteerLine::new(look.steady, self.ahead_at_end_ms() + at_once_ms, slew_ms)
     }
 
     /// The line after a step ahead: engine time is `engine`, or what it was if that is later.

@@ -3,8 +3,12 @@
 use std::fmt;
 use std::time::Duration;
 
-/// 2020-01-01T00:00:00Z: 41 bits of milliseconds from there, which a hold's word has, reach the year 2089.
+/// 2020-01-01T00:00:00Z: the earliest time that a clock may return. A hold's word has 41 bits of milliseconds counted from
+/// here, which reach the year 2089.
 pub(crate) const EPOCH_2020_MS: u64 = 1_577_836_800_000;
+
+/// 2079-01-01T00:00:00Z: a clock must return an earlier time. With the longest life, every deadline then fits a hold's word.
+pub(crate) const CLOCK_MAX_MS: u64 = 3_439_756_800_000;
 
 /// The last time that a hold's word can carry.
 pub(crate) const TIME_MAX: Timestamp = Timestamp(EPOCH_2020_MS + (1 << 41) - 1);
