@@ -130,7 +130,7 @@ fn coasting_goes_on_where_the_line_ended() {
     let mut script = Script::new();
     script.wall_ahead_ms = -DAY_MS;
     script.live(60_000);
-    let end = script.line.left_ms();
+    let end = script.line.ahead_at_end_ms();
     let later = Timestamp(script.steady.0 + 10 * PERIOD_MS);
     assert_eq!(ahead_ms(script.line.coast(later).at(later), later), end);
 }
