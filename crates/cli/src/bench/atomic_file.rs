@@ -1,4 +1,4 @@
-//! A file that is there whole or not at all: what was there before stays until all of the new one is written beside it.
+//! A file that is replaced atomically: the old content stays until the new content is written to a file beside it.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -9,19 +9,19 @@ use crate::output::Stop;
 pub(super) struct AtomicFile {
     path: PathBuf,
     file: File,
-    /// Where it is written until it is whole; `None` for what cannot be replaced, a pipe say.
+    /// The file that is written until it is complete; `None` if the path cannot be replaced, for example a pipe.
     beside: Option<PathBuf>,
 }
 
 impl AtomicFile {
-    /// Fails at once where the file could not be written later.
-    pub(super) fn of(path: &Path) -> Result<AtomicFile, Stop> {
+    /// Fails now if the file could not be written later.
+    pub(super) fn open(path: &Path) -> Result<AtomicFile, Stop> {
         AtomicFile::begin(path).map_err(|error| unwritable(path, &error))
     }
 
     fn begin(path: &Path) -> io::Result<AtomicFile> {
         let path = match File::options().append(true).open(path) {
-            Ok(file) if file.metadata()?.is_file() => path.canonicalize()?, // what a link leads to is replaced, not the link
+            Ok(file) if file.metadata()?.is_file() => path.canonicalize()?, // replaces the target of a link
             Ok(file) => return Ok(AtomicFile { path: path.to_owned(), file, beside: None }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_owned(),
             Err(error) => return Err(error),
@@ -55,7 +55,7 @@ impl Drop for AtomicFile {
 
 fn remove(beside: &Path) {
     if let Err(error) = fs::remove_file(beside) {
-        eprintln!("stockhold: {} is left behind: {error}; remove it", beside.display());
+        eprintln!("stockhold: {} could not be removed: {error}; remove it", beside.display());
     }
 }
 
@@ -68,27 +68,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_changes_at_the_end_or_never() {
+    fn a_file_is_replaced_at_the_end_or_never() {
         let parent = tempfile::tempdir().unwrap();
         let path = parent.path().join("page");
         let entries = || fs::read_dir(parent.path()).unwrap().count();
-        drop(AtomicFile::of(&path).unwrap_or_else(|_| panic!("it can be written")));
+        drop(AtomicFile::open(&path).unwrap_or_else(|_| panic!("it can be written")));
         assert_eq!(entries(), 0);
 
         for text in ["one", "two"] {
-            let draft = AtomicFile::of(&path).unwrap_or_else(|_| panic!("it can be written"));
+            let file = AtomicFile::open(&path).unwrap_or_else(|_| panic!("it can be written"));
             assert_ne!(fs::read_to_string(&path).unwrap_or_default(), text);
-            draft.finish(text).unwrap_or_else(|_| panic!("it can be written"));
+            file.finish(text).unwrap_or_else(|_| panic!("it can be written"));
             assert_eq!((fs::read_to_string(&path).unwrap().as_str(), entries()), (text, 1));
         }
     }
 
     #[test]
-    fn what_is_no_file_is_written_as_it_is_or_refused() {
-        let null = AtomicFile::of(Path::new("/dev/null")).unwrap_or_else(|_| panic!("it can be written"));
+    fn a_path_that_is_not_a_file_is_written_directly_or_refused() {
+        let null = AtomicFile::open(Path::new("/dev/null")).unwrap_or_else(|_| panic!("it can be written"));
         assert!(null.beside.is_none() && null.finish("nothing").is_ok());
         for path in ["/", "/no/such/place/page", ""] {
-            assert!(AtomicFile::of(Path::new(path)).is_err(), "{path:?}");
+            assert!(AtomicFile::open(Path::new(path)).is_err(), "{path:?}");
         }
     }
 
@@ -98,8 +98,8 @@ mod tests {
         let [link, page] = ["link", "page"].map(|name| parent.path().join(name));
         fs::write(&page, "before").unwrap();
         std::os::unix::fs::symlink(&page, &link).unwrap();
-        let draft = AtomicFile::of(&link).unwrap_or_else(|_| panic!("it can be written"));
-        assert!(draft.finish("after").is_ok());
+        let file = AtomicFile::open(&link).unwrap_or_else(|_| panic!("it can be written"));
+        assert!(file.finish("after").is_ok());
         assert!(link.is_symlink());
         assert_eq!(fs::read_to_string(page).unwrap(), "after");
     }

@@ -1,9 +1,9 @@
-//! Which SKU comes next, drawn in advance, so that drawing it is in no figure.
+//! A sequence of SKUs, drawn in advance so that no figure includes the drawing.
 
 use super::workload::Workload;
 use stockhold_seeded::Rng;
 
-/// A power of two, and enough that a round of them is as the whole.
+/// Length of the sequence: a power of two, and long enough that its repetition does not matter.
 const COUNT: usize = 1 << 16;
 
 pub(super) struct Picks {
@@ -12,7 +12,7 @@ pub(super) struct Picks {
 }
 
 impl Picks {
-    /// Another stream of the same seed for each thread.
+    /// `stream` is the thread's number: each thread gets its own sequence.
     pub(super) fn new(workload: Workload, stream: u64) -> Self {
         let mut rng = Rng::stream(0, stream);
         let skus = workload.skus();

@@ -3,7 +3,7 @@
 //! ```text
 //!            ┌─ carts ─► worker 0 ─ decided ─┐
 //!   reader ──┼─ carts ─► worker 1 ─ decided ─┼─► collector ─► wait once ─► outcomes, in file order
-//!            └─ plan (file order of batch) ──┘        │
+//!            └─ plan (file order of batch) ──┘         │
 //!   ▲                                                 │
 //!   └──────────────── permit for a batch ◄────────────┘
 //! ```
