@@ -33,6 +33,7 @@ pub(crate) mod store;
 pub(crate) mod stores;
 pub(crate) mod verdict;
 pub(crate) mod watch;
+pub(crate) mod words;
 pub(crate) mod writer;
 
 #[cfg(test)]
