@@ -6,10 +6,10 @@ use super::*;
 use crate::log::chunk::ChunkHeader;
 use crate::log::{
     at_rest::LogAtRest,
-    memory::{Disk, Fate},
     scan,
     tests::{Random, seed},
 };
+use crate::proofs::faulty_store::{Disk, Fate};
 
 /// Appends groups as the log's writer does, and remembers them.
 struct Writer {
