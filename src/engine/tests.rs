@@ -24,13 +24,13 @@ use crate::hold::op_keys::Attempt;
 use crate::hold::table::NewHold;
 use crate::log::at_rest::LogAtRest;
 use crate::log::directory::Directory;
-use crate::log::memory::{Disk, Fate, Plan};
 use crate::log::record::{Record, Records};
 use crate::log::recovery::{LogReport, OpenLog, RecoveredLog, Replay, recover};
 use crate::log::scan::{FoundChunk, ScannedChunk};
 use crate::log::sidecar::{Durable, Sidecar};
 use crate::log::store::{Store, StoreError};
 use crate::log::stores::Stores;
+use crate::proofs::faulty_store::{Disk, Fate, Plan};
 use crate::request::{Adjust, AdjustReason, Confirm, Extend, HoldAction, Receive, Reserve};
 use crate::types::{HoldId, OpKey, StockKey};
 

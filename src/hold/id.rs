@@ -1,25 +1,26 @@
 //! Hold ids: slot, generation, and a keyed hash of them under the directory's secret.
 //!
-//! The id locates the hold without a lookup and costs the log no bytes. It cannot be guessed, since the hash
-//! is SipHash-2-4 (Aumasson and Bernstein, 2012) under a secret that never leaves the directory.
+//! The id locates the hold without a lookup and takes no bytes in the log. It cannot be guessed: the hash is
+//! SipHash-2-4 (Aumasson and Bernstein, 2012) under a secret that never leaves the directory.
 //!
 //! ```text
 //! bit 127 ... 96  95 ........ 64  63 ............ 0
 //!     slot        generation      keyed hash of both and of the opening
 //! ```
 //!
-//! The hash takes in the low bits of the opening (the epoch). A hold that was granted, told to nobody as
-//! durable, and lost in a crash leaves its slot and generation to another; its id then is not mistaken for
-//! that one's.
+//! The low bits of the opening (the epoch) are hashed too. A hold that was granted, never reported as
+//! durable, and lost in a crash leaves its slot and generation to another hold; its id is then not mistaken
+//! for that hold's.
 
 use siphasher::sip::SipHasher24;
 
 use crate::log::record::HoldPlace;
 use crate::types::HoldId;
 
-/// Openings that an id tells apart.
+/// The number of openings that an id distinguishes.
 pub(crate) const EPOCHS: u32 = 16;
 
+/// Makes and reads the ids of one directory.
 #[derive(Clone, Debug)]
 pub(crate) struct HoldIds {
     keyed: SipHasher24,
@@ -36,12 +37,12 @@ impl HoldIds {
         HoldId(u128::from(located) << 64 | u128::from(self.hash(located, epoch % EPOCHS)))
     }
 
-    /// Where the id says that its hold is. To be trusted only after [`id`](Self::id) has given the same id.
+    /// The place in an id. To be trusted only if [`id`](Self::id) makes the same id of it.
     pub(crate) fn place(id: HoldId) -> HoldPlace {
         HoldPlace { slot: (id.0 >> 96) as u32, generation: (id.0 >> 64) as u32 }
     }
 
-    /// Whether this directory ever made the id, in whichever opening.
+    /// Whether this directory made the id, in any opening.
     pub(crate) fn is_ours(&self, id: HoldId) -> bool {
         (0..EPOCHS).any(|epoch| self.id(HoldIds::place(id), epoch) == id)
     }
@@ -77,7 +78,7 @@ mod tests {
         assert_ne!(ids.id(place, 1), ids.id(place, 2));
     }
 
-    /// Ids lie in callers' databases: they may not change.
+    /// Callers store ids in their databases, so ids must not change.
     #[test]
     fn a_golden_id() {
         let id = HoldIds::new(*b"0123456789abcdef").id(HoldPlace { slot: 5, generation: 9 }, 1);

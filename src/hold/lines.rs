@@ -1,4 +1,4 @@
-//! What a hold holds: one line, or the lines of a cart.
+//! The lines of a hold: one line, or the lines of a cart.
 
 /// Units of one stock key, by its index.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -20,7 +20,7 @@ impl Lines {
         Lines::One([Line { key, units }])
     }
 
-    /// Lines in the order of their keys.
+    /// The lines of a cart, which are in the order of their keys.
     pub(crate) fn many(lines: Vec<Line>) -> Lines {
         match lines[..] {
             [] => Lines::None,
@@ -29,18 +29,18 @@ impl Lines {
         }
     }
 
-    /// Units of one key.
+    /// The units of one key.
     pub(crate) fn of(&self, key: u32) -> u32 {
         self.binary_search_by_key(&key, |line| line.key).map_or(0, |index| self[index].units)
     }
 
-    /// Units of all lines together.
+    /// The units of all lines together.
     pub(crate) fn units(&self) -> u32 {
         self.iter().fold(0, |sum, line| sum.saturating_add(line.units))
     }
 }
 
-/// In the order of their keys.
+/// The lines must come in the order of their keys.
 impl FromIterator<Line> for Lines {
     fn from_iter<I: IntoIterator<Item = Line>>(lines: I) -> Lines {
         let mut lines = lines.into_iter();

@@ -1,4 +1,5 @@
-//! Holds: their state machine, their ids, their table, and the op keys that make operations happen once.
+//! Holds: their state machine, their ids, their table, and the op keys that keep an operation from being done
+//! twice.
 
 pub(crate) mod chains;
 pub(crate) mod id;

@@ -5,6 +5,7 @@ use parking_lot::Mutex;
 
 use super::chunk;
 use super::scan::Tip;
+use super::words::Words;
 
 /// The most buffers that are kept to be used again: as many as two full groups need.
 const SPARE_MAX: usize = 64;
@@ -28,7 +29,7 @@ impl Group {
 #[derive(Debug, Default)]
 pub(crate) struct Payload {
     pub start: u64,
-    pub words: u64,
+    pub words: Words,
     pub bytes: Vec<u8>,
 }
 

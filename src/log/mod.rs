@@ -1,13 +1,16 @@
-//! The log: everything between a record and a durable position, and back again when a directory is opened.
+//! The log: everything from a record to a durable position, and back again when a directory is opened.
 //!
-//! In the order of the data flow: [`record`] says what happened (to [`lines`], if to a cart), [`ring`] puts
-//! records into one order, [`writer`] takes them [`group`] by group to the store, and [`watch`] tells those
-//! who wait. [`chunk`] frames records, [`store`] is where chunks go ([`sled`] on disk, `memory` in tests),
-//! [`sidecar`] remembers how far the disk was known to have followed. The way back: [`directory`] says whose
-//! directory this is, [`stores`] where its chunks are, [`scan`] reads them without changing a byte,
-//! [`verdict`] decides what it holds, and [`recovery`] replays it; [`at_rest`] only looks.
+//! In the order of the data flow: a [`record`] says what happened (with the [`lines`] of a cart), the
+//! [`ring`] puts records into one order, the [`writer`] takes them [`group`] by group to the store, and a
+//! [`watch`] wakes the callers that wait. [`chunk`] frames records, [`store`] keeps chunks ([`sled`] on
+//! disk), [`sidecar`] has a position that was durable. The deciding threads and the writer share [`shared`],
+//! and the writer sleeps at its [`bell`].
 //!
-//! Positions are counts of 8-byte words since the directory was created. A chunk covers `start..start +
+//! The way back: [`directory`] locks the directory ([`layout`], [`identity`], [`lock`]), [`stores`] has its
+//! chunks, [`scan`] reads them without changing a byte, [`chunk_index`] links them, [`verdict`] decides which
+//! of them are the log, and [`recovery`] replays it; [`at_rest`] only reads.
+//!
+//! Positions are counts of 8-byte [`words`] since the directory was created. A chunk covers `start..start +
 //! words`.
 
 pub(crate) mod at_rest;
@@ -20,8 +23,6 @@ mod identity;
 mod layout;
 pub(crate) mod lines;
 mod lock;
-#[cfg(test)]
-pub(crate) mod memory;
 pub(crate) mod record;
 pub(crate) mod recovery;
 pub(crate) mod ring;
@@ -33,4 +34,5 @@ pub(crate) mod store;
 pub(crate) mod stores;
 pub(crate) mod verdict;
 pub(crate) mod watch;
+pub(crate) mod words;
 pub(crate) mod writer;

@@ -20,6 +20,7 @@ use super::scan::Tip;
 use super::sidecar::Durable;
 use super::sled::{CHUNK_BYTES_MAX, SYNC_WINDOW_BYTES_MAX};
 use super::store::StoreError;
+use super::words::Words;
 use crate::config::Durability;
 use crate::fault::{Fault, planted};
 use crate::stall::{self, Step};
@@ -199,7 +200,7 @@ impl LogWriter {
         let room = SYNC_WINDOW_BYTES_MAX - CHUNK_BYTES_MAX;
         while bytes < room && self.reader.has_next(ring) {
             let spare = self.setup.shared.spare.take();
-            let mut payload = Payload { start: self.reader.position(), words: 0, bytes: spare };
+            let mut payload = Payload { start: self.reader.position(), words: Words::ZERO, bytes: spare };
             while let Some(next) = self.reader.next_bytes(ring)
                 && payload.bytes.len() + next <= self.payload_bytes_max
             {
@@ -207,7 +208,7 @@ impl LogWriter {
                     RingItem::Nothing => break,
                     RingItem::Record { words } => payload.words += words,
                     RingItem::Void { words } => {
-                        let void = super::record::Record::Void { words: words as u16 };
+                        let void = super::record::Record::Void { words: words.0 as u16 };
                         let mut buffer = [0; super::record::VOID_BYTES_MAX];
                         payload.bytes.extend_from_slice(void.encode(&mut buffer).unwrap_or_default());
                         payload.words += words;
@@ -215,7 +216,7 @@ impl LogWriter {
                 }
                 records += 1;
             }
-            if payload.words == 0 {
+            if payload.words == Words::ZERO {
                 break;
             }
             stall::at(Step::LogFreeing);
@@ -248,7 +249,7 @@ impl LogWriter {
             let header = ChunkHeader {
                 epoch: log.epoch,
                 start: payload.start,
-                words: payload.words as u32,
+                words: payload.words.0 as u32,
                 commit: index + 1 == group.chunks.len(),
                 previous: self.tip.hash,
                 synced: self.synced.end,
@@ -372,7 +373,7 @@ mod tests {
             for payload in group.chunks {
                 assert!(payload.bytes.len() <= PAYLOAD_BYTES_MAX);
                 assert_eq!(payload.start, at);
-                at += payload.words;
+                at += payload.words.0;
                 chunks += 1;
                 read.extend(payload.bytes);
             }

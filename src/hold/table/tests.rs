@@ -1,4 +1,4 @@
-//! The table as its callers see it: what it hands out, keeps and forgets.
+//! Which slots the table hands out, and which holds it keeps and forgets.
 
 use super::*;
 use crate::clock::EPOCH_2020_MS;
@@ -20,7 +20,7 @@ fn new(lines: &[Line]) -> NewHold<'_> {
 }
 
 #[test]
-fn a_new_hold_says_what_it_was_made_of() {
+fn a_new_hold_has_the_fields_it_was_made_with() {
     let table = HoldTable::new(2, 8, 8, 0, 0);
     let place = table.place(1, new(&LINE)).unwrap();
     let slot = table.slot(place.slot).unwrap();
@@ -32,7 +32,7 @@ fn a_new_hold_says_what_it_was_made_of() {
 }
 
 #[test]
-fn holds_max_is_exact_whatever_shard_asks() {
+fn holds_max_is_exact_for_every_shard() {
     for max in [1, 3, 8] {
         let table = HoldTable::new(4, max, 8, 0, 0);
         let places: Vec<_> = std::iter::from_fn(|| table.place(2, new(&LINE)).ok()).collect();
@@ -46,7 +46,7 @@ fn holds_max_is_exact_whatever_shard_asks() {
 }
 
 #[test]
-fn a_place_that_was_told_to_nobody_is_used_again() {
+fn a_discarded_place_is_used_again() {
     let table = HoldTable::new(1, 8, 8, 0, 0);
     let place = table.place(0, new(&LINE)).unwrap();
     table.discard(place);
@@ -60,14 +60,14 @@ fn expire(table: &HoldTable, place: HoldPlace) {
 }
 
 #[test]
-fn an_expired_hold_is_not_forgotten_for_what_earlier_holds_of_its_slot_left_behind() {
+fn an_expired_hold_is_not_forgotten_because_of_earlier_entries_of_its_slot() {
     let table = HoldTable::new(1, 8, 8, 4, 0);
     for _ in 0..20 {
         let place = table.place(0, new(&LINE)).unwrap();
         let slot = table.slot(place.slot).unwrap();
         expire(&table, place);
         assert_eq!(slot.word().phase(), Phase::Expired, "at once");
-        // Retaken late, and cancelled: its slot is used again, and the queue has it still.
+        // Retaken late, and cancelled: its slot is used again, and its old entry is still in the queue.
         slot.publish(Word::with_units(Phase::Cancelled, place.generation, 0));
         table.free(place.slot);
     }
@@ -88,7 +88,7 @@ fn an_expired_hold_is_remembered_until_its_room_is_needed() {
 }
 
 #[test]
-fn expired_holds_are_forgotten_when_only_theirs_is_room_for_lines() {
+fn expired_holds_are_forgotten_when_only_they_have_lines() {
     let table = HoldTable::new(2, 8, 4, 8, 0);
     let two = [Line { key: 5, units: 3 }, Line { key: 6, units: 1 }];
     let [first, second] = [0, 1].map(|home| table.place(home, new(&two)).unwrap());
@@ -128,7 +128,7 @@ fn a_stray_hold_takes_no_memory_for_the_slots_before_it() {
     restore((1 << 30) - 1, Phase::Expired);
     table.finish_restore();
     assert_eq!(table.slots().count(), 3 * SEGMENT_ITEMS);
-    // What was free comes first, then what is fresh, and no place twice.
+    // Free slots come first, then fresh ones, and no place twice.
     let handed_out: Vec<_> = (0..3 * SEGMENT_ITEMS).map(|_| table.place(0, new(&LINE)).unwrap()).collect();
     assert_eq!(handed_out[0], HoldPlace { slot: stray + 2, generation: 2 });
     let mut slots: Vec<_> = handed_out.iter().map(|place| place.slot).collect();

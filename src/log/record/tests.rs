@@ -123,7 +123,7 @@ fn the_longest_record_goes_through_the_smallest_ring_into_a_chunk() {
     let mut reader = Reader::new(0);
     assert_eq!(reader.next_bytes(&ring), Some(RECORD_BYTES_MAX));
     let mut read = Vec::new();
-    assert_eq!(reader.next(&ring, &mut read), RingItem::Record { words });
+    assert_eq!(reader.next(&ring, &mut read), RingItem::Record { words: words.into() });
     assert_eq!((read, reader.next_bytes(&ring)), (longest, None));
     reader.free(&ring, words);
     // Reserves fill their share, and the largest cart can still be given back.

@@ -4,11 +4,8 @@ use std::{collections::BTreeMap, fs::File, path::PathBuf};
 
 use super::*;
 use crate::log::chunk::ChunkHeader;
-use crate::log::{
-    at_rest::LogAtRest,
-    memory::{Disk, Fate},
-    scan,
-};
+use crate::log::{at_rest::LogAtRest, scan};
+use crate::proofs::faulty_store::{Disk, Fate};
 use stockhold_seeded::{Rng, seed};
 
 /// Appends groups as the log's writer does, and remembers them.

@@ -8,6 +8,7 @@ use super::{drain, explore};
 use crate::config::Durability;
 use crate::error::Stopped;
 use crate::log::ring::{Reader, Share};
+use crate::log::words::Words;
 use crate::log::writer::{LogShared, WriterSetup, run};
 use crate::sync::thread;
 
@@ -63,8 +64,8 @@ fn the_log_thread() {
     shared.ring.close();
     shared.bell.ring();
     log.join().unwrap();
-    let words: u64 = groups.iter().flat_map(|group| group.chunks).map(|payload| payload.words).sum();
-    assert_eq!((words, shared.ring.used_words()), (2, 0));
+    let words: Words = groups.iter().flat_map(|group| group.chunks).map(|payload| payload.words).sum();
+    assert_eq!((words, shared.ring.used_words()), (Words(2), 0));
     assert_eq!(shared.durable.position(), 2);
     assert_eq!(shared.poison.cause(), Stopped::ShutDown);
 }

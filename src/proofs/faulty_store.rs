@@ -1,7 +1,7 @@
-//! A store in memory whose disk fails as planned: for tests of everything above the store.
+//! A store in memory whose disk fails as a test plans it, for tests of everything above the store.
 //!
-//! The [`Disk`] outlives the store, as a real one outlives the process: crash it, damage it, and open a new
-//! store on it. What was synced survives a crash; of the rest the test decides write by write.
+//! The [`Disk`] outlives the store, as a real one outlives the process: a test crashes it, damages it, and
+//! opens a new store on it. Synced writes survive a crash; for every other write the test decides.
 
 use std::{
     collections::BTreeMap,
@@ -9,13 +9,13 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
-use super::{
+use crate::log::{
     scan::{FoundChunk, ScannedChunk, whole_chunk},
     store::{Store, StoreError},
     stores::Stores,
 };
 
-/// What becomes of one write that was not synced when the power went.
+/// What a loss of power does to one write that was not synced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
     Lost,
@@ -24,12 +24,12 @@ pub(crate) enum Fate {
     Torn(usize),
 }
 
-/// Which operation fails next. Counts are of calls still to succeed: 0 fails the next one.
+/// Which operation fails next. The counts are of calls that still succeed: 0 fails the next call.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Plan {
     pub(crate) appends_until_failure: Option<u64>,
     pub(crate) syncs_until_failure: Option<u64>,
-    /// Room for so many chunk bytes, then the disk is full.
+    /// The disk is full after so many bytes of chunks.
     pub(crate) bytes_max: Option<usize>,
 }
 
@@ -41,7 +41,7 @@ struct Chunks {
 }
 
 impl Chunks {
-    /// On the same position the later write is the one that is read.
+    /// The chunks as they are read: of two writes at one position, the later.
     fn all(&self) -> BTreeMap<u64, &Vec<u8>> {
         self.synced.iter().chain(&self.unsynced).map(|(start, chunk)| (*start, chunk)).collect()
     }
@@ -53,7 +53,7 @@ struct State {
     plan: Plan,
 }
 
-/// What is on the disk, and what the kernel still holds for it.
+/// A disk, together with what the kernel has not written to it yet.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Disk(Arc<Mutex<State>>);
 
@@ -66,7 +66,7 @@ impl Disk {
         self.state().plan = plan;
     }
 
-    /// The power goes: `fate` says, by start position, what became of every write that was not synced.
+    /// Loses power: `fate` decides, by start position, what happens to every write that was not synced.
     pub(crate) fn crash(&self, mut fate: impl FnMut(u64) -> Fate) {
         for chunks in self.state().stores.values_mut() {
             for (start, chunk) in std::mem::take(&mut chunks.unsynced) {
@@ -80,20 +80,20 @@ impl Disk {
         }
     }
 
-    /// Puts bytes under a position of the newest store as if they had been synced: a leftover, or a misplaced
+    /// Puts bytes at a position of the newest store as if they had been synced: a leftover, or a misplaced
     /// write.
     pub(crate) fn place(&self, start: u64, chunk: Vec<u8>) {
         let mut state = self.state();
         state.stores.values_mut().next_back().unwrap().synced.insert(start, chunk);
     }
 
-    /// The bytes under a position.
+    /// The bytes at a position.
     pub(crate) fn chunk(&self, start: u64) -> Option<Vec<u8>> {
         let state = self.state();
         state.stores.values().rev().find_map(|chunks| chunks.all().get(&start).map(|chunk| chunk.to_vec()))
     }
 
-    /// Start positions that a crash would leave.
+    /// The start positions of the synced chunks.
     pub(crate) fn synced(&self) -> Vec<u64> {
         let state = self.state();
         let mut starts: Vec<u64> =
@@ -163,7 +163,7 @@ impl MemoryStore {
     }
 }
 
-/// Counts one call down; true when this one is to fail.
+/// Counts one call down; true if this call must fail.
 fn strikes(countdown: &mut Option<u64>) -> bool {
     match countdown {
         Some(0) => true,
