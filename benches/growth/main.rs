@@ -68,7 +68,7 @@ fn main() -> ExitCode {
     let series = all(&measured);
     let mut table = format!("On {}:\n\n{}\n", common::this_machine(), Series::HEAD);
     series.iter().for_each(|series| table += &format!("{}\n", series.row()));
-    table += "\n| offered a second | acknowledged a second | p50 | p99 |\n|--:|--:|--:|--:|\n";
+    table += "\n| offered per second | acknowledged per second | p50 | p99 |\n|--:|--:|--:|--:|\n";
     for (offered, figures) in &measured.rates {
         let offered = if *offered == 0.0 { "65,536 in flight".into() } else { series::figure(*offered) };
         let [per_second, p50, p99] = figures[..] else { panic!("a rate has three figures") };

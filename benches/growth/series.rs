@@ -44,7 +44,7 @@ impl Series {
         )
     }
 
-    pub const HEAD: &'static str = "| what grows | cost | order | at first | at last | against the least | |\n\
+    pub const HEAD: &'static str = "| what grows | cost | order | at the smallest | at the largest | against the lowest | |\n\
                                     |---|---|---|--:|--:|--:|---|";
 }
 

@@ -32,8 +32,8 @@ pub fn measure(scratch: &Path) -> BTreeMap<String, Vec<(String, f64)>> {
         let Some((_, thread)) = thread.split_once('<') else { continue };
         let thread = match thread.strip_prefix("stockhold-") {
             Some(ours) => ours,
-            None if thread.starts_with("sled-io") => "sled's own, together",
-            None => "who waits",
+            None if thread.starts_with("sled-io") => "sled's threads, together",
+            None => "waiting thread",
         };
         if let Some((name, _)) = call.trim_start().split_once('(') {
             *counts.entry(thread).or_default().entry(name).or_default() += 1;

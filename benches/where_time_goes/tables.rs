@@ -78,7 +78,7 @@ impl Counted {
             })
         };
         row(&mut text, "lines touched", touched(|touched| touched.lines));
-        row(&mut text, "not by the one before", touched(|touched| touched.fresh));
+        row(&mut text, "not touched by the previous", touched(|touched| touched.fresh));
         row(&mut text, "bytes read", touched(|touched| touched.bytes_read));
         row(&mut text, "bytes written", touched(|touched| touched.bytes_written));
         row(&mut text, "bytes of log", touched(|touched| touched.log_bytes));
@@ -104,8 +104,7 @@ impl Counted {
         row(&mut text, "cache misses", both(&|costs| format!("{:.1}", total(costs).misses)));
 
         text += &format!(
-            "\nOf the log a record takes {:.0} bytes in a full chunk; a group takes {:.0} besides, its first record \
-             included.\n\n| thread | system calls a group |\n|---|---|\n",
+            "\nA record takes {:.0} bytes of log in a full chunk; a group takes {:.0} more, with its first record.\n\n| thread | system calls a group |\n|---|---|\n",
             self.groups.record_bytes, self.groups.group_bytes
         );
         for (thread, calls) in &self.calls {
