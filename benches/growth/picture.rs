@@ -10,7 +10,7 @@ type Points = Vec<(f64, f64)>;
 pub fn draw(measured: &Measured) -> String {
     use Scale::{Doublings, Linear, Log};
     let Measured { keys, holds, threads, carts, rates } = measured;
-    // Of all together, from a cost in nanoseconds each.
+    // The total in milliseconds, from nanoseconds for each.
     let all_ms = |points: Points| points.into_iter().map(|(x, y)| (x, x * y / 1e6)).collect();
     let by = |points: Points, by: f64| points.into_iter().map(|(x, y)| (x, y / by)).collect();
     let carried = |at: usize| {
@@ -55,7 +55,8 @@ pub fn draw(measured: &Measured) -> String {
         &panels,
         2,
         (430.0, 240.0),
-        "processor time of the calling thread, unless by the clock: cargo bench -p stockhold-benches --bench growth",
+        "processor time of the calling thread, unless by the clock: \
+         cargo bench -p stockhold-benches --bench growth",
     )
 }
 
