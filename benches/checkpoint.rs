@@ -1,9 +1,10 @@
-//! What a checkpoint of many changed stock keys costs the sale that goes on meanwhile.
+//! The cost of a checkpoint of many changed stock keys for the sale that goes on meanwhile.
 //!
-//! `cargo bench -p stockhold-benches --bench checkpoint`; `STOCKHOLD_BENCH_KEYS` sets how many keys change (Default = 1,000,000; the goal is
-//! stated for 10,000,000), `STOCKHOLD_BENCH_DIR` where it writes (Default = under the build's folder). Every key gets a
-//! movement after the last checkpoint; two buyers reserve and release under random ones at `Durability::Sync`, with
-//! 16,384 decisions in flight each, first with no checkpoint under way and then until one that was asked for is made.
+//! `cargo bench -p stockhold-benches --bench checkpoint`; `STOCKHOLD_BENCH_KEYS` sets how many keys change
+//! (Default = 1,000,000; the goal is stated for 10,000,000), `STOCKHOLD_BENCH_DIR` where it writes (Default =
+//! under the build's folder). Every key gets a movement after the last checkpoint; two buyers reserve and
+//! release under random ones at `Durability::Sync`, with 16,384 decisions in flight each, first without a
+//! checkpoint and then during a requested one.
 
 mod common;
 
@@ -29,7 +30,7 @@ fn main() {
         "keys changed", "reserves/s", "meanwhile", "ratio", "took", "checkpoint"
     );
     for keys in [keys / 100, keys / 10, keys] {
-        // No checkpoint but those that are asked for, as long as a window can be.
+        // Only requested checkpoints, with the longest window.
         let config = Config::default().checkpoint_bytes(512 << 20);
         let engine = Engine::open(&scratch, config).unwrap();
         run(&engine, keys.max(1));
@@ -89,7 +90,7 @@ fn buy(engine: &Engine, keys: &[StockKey], buyer: u64, reserves: &AtomicU64, ove
             reserves.fetch_add(256, Ordering::Relaxed);
         }
         if made.is_multiple_of(IN_FLIGHT / 2) {
-            engine.wait(std::mem::replace(&mut mark, position)).expect("the disk takes it");
+            engine.wait(std::mem::replace(&mut mark, position)).expect("the log is durable");
         }
     }
 }

@@ -1,12 +1,13 @@
-//! One hot counter by itself: one cell, cells, and a key that splits itself, beside a lock around a number.
+//! Measures one hot counter by itself: one cell, several cells, and a key that splits itself, beside a number
+//! in a lock.
 //!
-//! This is what the splitting policy rests on: how much a cell for each thread gains over one cell for all, and what it
-//! costs a thread that is alone. Each thread takes one unit at a time. The engine around it does more than ten times as much
-//! a decision, so on few cores the gain hardly shows there; see `--bench contention`.
+//! The policy of splitting is based on it: the gain of a cell for each thread over one cell for all, and its
+//! cost for a lone thread. Each thread takes one unit at a time. A decision of the engine does more than ten
+//! times as much, so on few cores the gain hardly shows there; see `--bench contention`.
 //!
 //! Run: `cargo bench -p stockhold-benches --bench counter [-- --threads 1,2,4]`
 
-#![allow(dead_code, unused_imports, missing_docs)] // the engine's own files, of which this uses a part
+#![allow(dead_code, unused_imports, missing_docs)] // the engine's own files, of which the bench uses a part
 
 #[path = "../src/stock/blocks.rs"]
 mod blocks;

@@ -1,9 +1,10 @@
-//! What the engine does on this machine, beside what a careful engineer would write first, in the same run.
+//! The throughput and latency of the engine on this machine, beside a careful hand-written baseline, in the
+//! same run.
 //!
-//! `cargo bench -p stockhold-benches --bench engine`; `STOCKHOLD_BENCH_HOLDS` sets the size (Default = 2,000,000 holds a row), and
-//! `STOCKHOLD_BENCH_DIR` where the durable rows write (Default = a fresh directory under the build's).
-//! Not in any figure: a network, replication. The baseline is a `Mutex<HashMap>` of stock and holds and, where
-//! durable, a plain file with one `fdatasync` a group.
+//! `cargo bench -p stockhold-benches --bench engine`; `STOCKHOLD_BENCH_HOLDS` sets the size (Default =
+//! 2,000,000 holds a row), and `STOCKHOLD_BENCH_DIR` where the durable rows write (Default = a fresh
+//! directory under the build's). Not in any figure: a network, replication. The baseline is a
+//! `Mutex<HashMap>` of stock and holds and, where durable, a plain file with one `fdatasync` a group.
 
 mod common;
 
@@ -26,7 +27,7 @@ fn holds() -> u64 {
 fn main() {
     let scratch = common::scratch("engine");
     machine();
-    bytes_a_hold(); // first: memory that another row has freed would not count
+    bytes_a_hold(); // first: memory that another row has freed would hide the growth
     println!("\n{:<58} {:>14} {:>14} {:>7}", "", "stockhold", "baseline", "better");
     memory_reserve(1);
     memory_reserve(2);
@@ -38,7 +39,7 @@ fn main() {
 }
 
 fn row(what: &str, ours: f64, baseline: f64, unit: &str) {
-    // How many times better, whichever way the unit runs; below 1 we lose.
+    // How many times better; below 1 the engine loses.
     let better = if unit == "ns" { baseline / ours } else { ours / baseline };
     println!("{what:<58} {:>14} {:>14} {better:>6.1}x", figure(ours, unit), figure(baseline, unit));
 }
@@ -61,7 +62,7 @@ fn reserve(engine: &Engine, key: StockKey, number: u64) -> stockhold::Position {
     position
 }
 
-/// Runs `work(thread, index)` on every thread; decisions a second.
+/// Runs `work(thread, index)` on every thread, and returns the decisions per second.
 fn rate(threads: u64, count: u64, work: impl Fn(u64, u64) + Sync) -> f64 {
     let began = Instant::now();
     thread::scope(|scope| {
@@ -104,8 +105,8 @@ fn refusals(threads: u64) {
     row(&format!("refusal at sold-out, ns a thread, {threads} thread(s)"), ours, theirs, "ns");
 }
 
-/// Half of the decisions of a thread that may wait for their acknowledgement at once: it waits for the mark before the
-/// last.
+/// Half of the decisions of a thread that may wait for their acknowledgement at once: it waits for the mark
+/// before the last.
 const IN_FLIGHT: u64 = 32_768;
 
 fn durable(scratch: &Path, threads: u64) {
@@ -150,7 +151,8 @@ fn durable(scratch: &Path, threads: u64) {
     }
 }
 
-/// The same work with a plain file: decide under the lock, append, one `fdatasync` for all that gathered meanwhile.
+/// The same work with a plain file: decide under the lock, append, one `fdatasync` for all that gathered
+/// meanwhile.
 fn durable_baseline(path: &Path, threads: u64, count: u64) -> f64 {
     let plain = baseline(count);
     let queue: Mutex<Vec<u8>> = Mutex::default();
@@ -196,7 +198,8 @@ fn durable_baseline(path: &Path, threads: u64, count: u64) -> f64 {
     count as f64 / began.elapsed().as_secs_f64()
 }
 
-/// 100,000 reserves a second arrive whether or not the engine keeps up; each is timed from when it should have come.
+/// 100,000 reserves a second arrive whether or not the engine keeps up; each is timed from when it should
+/// have come.
 fn open_loop(scratch: &Path) {
     const RATE: u64 = 100_000;
     let count = RATE * 3;

@@ -1,10 +1,12 @@
-//! How long a verification takes, and how much memory: for what is live, however long the history is.
+//! The time and the memory of a verification. The memory depends on the live holds and not on the length of
+//! the history.
 //!
-//! `cargo bench -p stockhold-benches --bench verify`; `STOCKHOLD_BENCH_RECORDS` sets how many records the longest history has (Default =
-//! 10,000,000; the goal is stated for 100,000,000), `STOCKHOLD_BENCH_DIR` where it writes (Default = under the build's
-//! folder). Each row is a directory that keeps all of its ledger: units are reserved under 10,000 keys, confirmed, shipped
-//! and received again, and 10,000 holds are live at the end. A process of its own then judges every entry from the first
-//! on and compares with the checkpoints, as `stockhold verify` does; the peak of its memory is what is told.
+//! `cargo bench -p stockhold-benches --bench verify`; `STOCKHOLD_BENCH_RECORDS` sets how many records the
+//! longest history has (Default = 10,000,000; the goal is stated for 100,000,000), `STOCKHOLD_BENCH_DIR`
+//! where it writes (Default = under the build's folder). Each row is a directory that keeps all of its
+//! ledger: units are reserved under 10,000 keys, confirmed, shipped and received again, and 10,000 holds are
+//! live at the end. A process of its own then judges every entry from the first on and compares with the
+//! checkpoints, as `stockhold verify` does; the peak of its memory is reported.
 
 mod common;
 

@@ -1,12 +1,13 @@
-//! How costs grow: with stock keys, live holds, threads, lines of a cart, and the rate that is offered.
+//! How costs grow: with stock keys, live holds, threads, lines of a cart, and the offered rate.
 //!
-//! `cargo bench -p stockhold-benches --bench growth` prints a table with a verdict a row, and fails if a cost grows faster than its order and the slack
-//! that is said beside it; `-- --plot FILE` draws it; `-- --write` rewrites the table of `src/design/growth.md` and draws
-//! `src/design/growth.svg`. `STOCKHOLD_BENCH_KEYS` and `STOCKHOLD_BENCH_HOLDS` set the largest sizes (Default = 10,000,000 each:
-//! 8 GiB of memory, 3 GiB of disk, two to five minutes), `STOCKHOLD_BENCH_DIR` where it writes (Default = under the build's folder).
+//! `cargo bench -p stockhold-benches --bench growth` prints a table with a verdict for each row, and fails if
+//! a cost grows faster than its order and its slack allow; `-- --plot FILE` draws it; `-- --write` rewrites
+//! the table of `src/design/growth.md` and draws `src/design/growth.svg`. `STOCKHOLD_BENCH_KEYS` and
+//! `STOCKHOLD_BENCH_HOLDS` set the largest sizes (Default = 10,000,000 each: 8 GiB of memory, 3 GiB of disk,
+//! two to five minutes), `STOCKHOLD_BENCH_DIR` where it writes (Default = under the build's folder).
 //!
-//! Each point is measured in a process of its own. Times of an operation are the calling thread's on a processor, the
-//! middle of seven laps, where not said otherwise.
+//! Each point is measured in a process of its own. Times of an operation are processor time of the calling
+//! thread, the median of seven laps, unless stated otherwise.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -28,7 +29,7 @@ use series::Series;
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../src/design/growth.md");
 const PICTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../src/design/growth.svg");
 
-/// Everything, by what grows: sizes, and what was measured at each.
+/// All figures by what grows: the sizes, and the figures at each.
 pub struct Measured {
     keys: Vec<(f64, Vec<f64>)>,
     holds: Vec<(f64, Vec<f64>)>,
@@ -68,7 +69,7 @@ fn main() -> ExitCode {
     let series = all(&measured);
     let mut table = format!("On {}:\n\n{}\n", common::this_machine(), Series::HEAD);
     series.iter().for_each(|series| table += &format!("{}\n", series.row()));
-    table += "\n| offered a second | acknowledged a second | p50 | p99 |\n|--:|--:|--:|--:|\n";
+    table += "\n| offered per second | acknowledged per second | p50 | p99 |\n|--:|--:|--:|--:|\n";
     for (offered, figures) in &measured.rates {
         let offered = if *offered == 0.0 { "65,536 in flight".into() } else { series::figure(*offered) };
         let [per_second, p50, p99] = figures[..] else { panic!("a rate has three figures") };
@@ -93,7 +94,7 @@ fn measure() -> Measured {
         set.unwrap_or(10_000_000)
     };
     let sizes = |largest: u64| (3..).map(|power| 10_u64.pow(power)).take_while(move |size| *size <= largest);
-    // What one leaves, another opens.
+    // The first process leaves a directory, the second opens it.
     let kept = |what: &str, size| {
         let mut figures = point(what, size, &scratch);
         figures.extend(point("opening", size, &scratch));
@@ -106,7 +107,7 @@ fn measure() -> Measured {
         let _ = std::fs::remove_dir_all(&scratch);
         (size as f64, figures)
     };
-    // A disk that others use as well hesitates: the middle of three.
+    // The median of three, since other programs use the disk too.
     let middle = |what: &str, size| {
         let mut all: Vec<_> = (0..3).map(|_| alone(what, size)).collect();
         all.sort_unstable_by(|a, b| a.1[1].total_cmp(&b.1[1]));
@@ -128,7 +129,7 @@ fn point(what: &str, size: u64, directory: &Path) -> Vec<f64> {
         .arg(directory)
         .stderr(Stdio::inherit())
         .output()
-        .expect("it can be run again");
+        .expect("this program can be started");
     assert!(child.status.success(), "{what} of {size} failed");
     let said = String::from_utf8_lossy(&child.stdout);
     let figures: Vec<f64> = said.lines().map(|line| line.parse().expect("a number")).collect();
@@ -136,12 +137,12 @@ fn point(what: &str, size: u64, directory: &Path) -> Vec<f64> {
     figures
 }
 
-/// The figure at so many of each size.
+/// One figure at each size.
 fn column(points: &[(f64, Vec<f64>)], at: usize) -> Vec<(f64, f64)> {
     points.iter().map(|(size, figures)| (*size, figures[at])).collect()
 }
 
-/// From where what is there once for all no longer counts.
+/// Only sizes at which fixed costs no longer matter.
 fn many(points: Vec<(f64, f64)>) -> Vec<(f64, f64)> {
     points.into_iter().filter(|point| point.0 >= 100_000.0).collect()
 }

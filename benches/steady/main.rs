@@ -1,14 +1,14 @@
-//! A sale that never ends: whether disk, memory and latency stay flat while checkpoints come and go.
+//! A long sale: checks that disk, memory and latency stay flat over many checkpoints.
 //!
-//! `cargo bench -p stockhold-benches --bench steady`; `STOCKHOLD_BENCH_OPERATIONS` sets how many (Default = 20,000,000), `-- --plot FILE`
-//! draws what it saw as SVG, and `STOCKHOLD_BENCH_DIR` is where it writes (Default = under the build's folder).
+//! `cargo bench -p stockhold-benches --bench steady`; `STOCKHOLD_BENCH_OPERATIONS` sets how many (Default =
+//! 20,000,000), `-- --plot FILE` draws the samples as SVG, and `STOCKHOLD_BENCH_DIR` sets where it writes
+//! (Default = under the build's folder).
 //!
-//! Each buyer reserves a unit under one of 100,000 keys, confirms three of four and ships what is confirmed, but for one in
-//! sixteen, which count as shipped after five seconds; and gives back or forgets the others, which expire. A sixteenth of
-//! the reserves carry an op key, remembered for ten seconds, and the ledger is kept for twenty. What is shipped is received
-//! again. All of it at `Durability::Sync`, with as many decisions in flight as the sale's bench
-//! has. Beside it one thread reserves 10,000 times a second and notes how long each took: while a checkpoint is being
-//! written, and while none is.
+//! Each buyer reserves a unit under one of 100,000 keys, confirms three of four and ships what is confirmed,
+//! but for one in sixteen, which count as shipped after five seconds; and releases the others or lets them
+//! expire. A sixteenth of the reserves carry an op key, remembered for ten seconds, and the ledger is kept
+//! for twenty. Shipped units are received again. All at `Durability::Sync`, with 16,384 decisions in flight.
+//! Another thread reserves 10,000 times a second and measures each call, during checkpoints and between them.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -159,7 +159,7 @@ fn buy(engine: &Engine, keys: &[StockKey], buyer: u64, operations: u64, done: &A
     engine.wait(mark).expect("the disk takes it");
 }
 
-/// Notes how long reserves take, at 10,000 a second, whatever the sale does.
+/// Measures reserves at 10,000 a second, beside the sale.
 fn watch(engine: &Engine, key: StockKey, over: &AtomicBool, latencies: &Latencies) {
     let every = Duration::from_micros(100);
     let mut next = Instant::now();
