@@ -62,6 +62,7 @@ use crate::error::OpenError;
 use crate::fold::verify::Verifier;
 use crate::hold::id::HoldIds;
 use crate::hold::lines::Line;
+use crate::index::SlotIndex;
 use crate::log::at_rest::LogAtRest;
 pub use crate::log::record::EntryKind;
 use crate::log::record::HoldPlace;
@@ -286,11 +287,12 @@ impl Inspection {
         let now = now.max(fold.now);
         let with_units =
             fold.holds.iter().filter(|(_, hold)| hold.word.phase().is_live() || hold.word.units() > 0);
-        let mut slots: Vec<(Timestamp, u32)> = with_units.map(|(slot, hold)| (hold.born, slot)).collect();
+        let mut slots: Vec<(Timestamp, SlotIndex)> =
+            with_units.map(|(slot, hold)| (hold.born, slot)).collect();
         slots.sort_unstable();
         slots.into_iter().filter_map(move |(_, slot)| {
             let hold = fold.holds.get(slot)?;
-            let line = |line: &Line| LineEntry::of(&fold.names, line.key, line.units);
+            let line = |line: &Line| LineEntry::of(&fold.names, line.target.good()?, line.units);
             let (phase, live) = (hold.word.phase(), hold.word.phase().is_live());
             let deadline = live.then(|| hold.word.deadline());
             let overdue = deadline.is_some_and(|deadline| deadline <= now);

@@ -72,6 +72,7 @@ mod fault;
 mod fold;
 mod hashing;
 mod hold;
+mod index;
 pub mod inspect;
 mod join;
 mod log;

@@ -1,5 +1,7 @@
 //! Types and limits that every part of the engine shares.
 
+use crate::index::KeyIndex;
+
 use std::fmt;
 use std::str::FromStr;
 
@@ -27,7 +29,7 @@ pub const REFERENCE_BYTES_MAX: usize = 40;
 /// [`SharedError::ForeignKey`](crate::error::SharedError::ForeignKey).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct StockKey {
-    pub(crate) index: u32,
+    pub(crate) index: KeyIndex,
     /// Part of the directory's identity.
     pub(crate) tag: u32,
 }

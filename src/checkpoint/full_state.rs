@@ -10,6 +10,7 @@ use super::run::RunWriter;
 use super::run_ref::RunRef;
 use crate::fold::levels::Contradiction;
 use crate::fold::state::Fold;
+use crate::index::KeyIndex;
 use crate::log::scan::FoundChunk;
 
 /// Of the only checkpoint in its folder.
@@ -44,8 +45,9 @@ impl FullState {
     /// Writes it into a folder of the directory with the identity `directory`, to be committed.
     pub(crate) fn write(&self, files: &dyn Files, directory: [u8; 16]) -> Result<Manifest, RunError> {
         let fold = &self.fold;
-        let names =
-            (0..).zip(fold.names.iter()).map(|(key, (sku, location))| NameRow::new(key, sku, location));
+        let names = (0..)
+            .zip(fold.names.iter())
+            .map(|(key, (sku, location))| NameRow::new(KeyIndex(key), sku, location));
         let levels = fold.levels.iter().map(|(key, level)| LevelRow { key, level, gated: true });
         let holds =
             fold.holds.iter().map(|(slot, hold)| HoldRow { slot, what: HoldDelta::Made(hold.clone()) });

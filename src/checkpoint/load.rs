@@ -67,7 +67,7 @@ fn names(files: &dyn Files, manifest: &Manifest) -> Result<Names, RunError> {
     let mut names = Names::default();
     for entry in Merged::<NameRow>::open(files, &manifest.of(RunKind::Names))? {
         let entry = entry?;
-        if entry.key as usize != names.len() {
+        if entry.key.as_usize() != names.len() {
             return Err(RunError::damaged(&manifest.name(), "a stock key has no names"));
         }
         names.push(entry.sku(), entry.location());
@@ -100,7 +100,8 @@ fn holds(files: &dyn Files, manifest: &Manifest) -> Result<LoadedHolds, RunError
             let what = "something happened to a hold that was never made";
             return Err(RunError::damaged(&manifest.name(), what));
         };
-        held.keys = hold.lines.iter().map(|line| line.key as usize + 1).fold(held.keys, usize::max);
+        held.keys =
+            hold.lines.iter().map(|line| line.target.number() as usize + 1).fold(held.keys, usize::max);
         held.openings.set(entry.slot, hold.epoch);
         held.holds.insert(entry.slot, hold);
     }

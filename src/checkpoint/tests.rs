@@ -15,8 +15,9 @@ use super::*;
 use crate::clock::EPOCH_2020_MS;
 use crate::fold::state::Fold;
 use crate::fold::verify::Verifier;
-use crate::hold::lines::Line;
+use crate::hold::lines::{Good, Line};
 use crate::hold::state::Phase;
+use crate::index::{Generation, KeyIndex, SlotIndex, Target};
 use crate::log::lines::pack;
 use crate::log::record::{Encoded, HoldPlace, Logged, Op, Record, Records, Span};
 use crate::log::scan::Tip;
@@ -47,8 +48,14 @@ impl Story {
         let mut story = Story::default();
         story.tell(&Record::Opened { epoch: 1, at_unix_ms: EPOCH_2020_MS });
         for (key, sku) in (0..).zip(["poster", "mug", "shirt"]) {
-            story.tell(&Record::Declare { key, sku, location: "berlin" });
-            story.tell(&Record::Receive { at: 0, key, quantity: 1 << 30, reference: b"", op: None });
+            story.tell(&Record::Declare { key: KeyIndex(key), sku, location: "berlin" });
+            story.tell(&Record::Receive {
+                at: 0,
+                key: KeyIndex(key),
+                quantity: 1 << 30,
+                reference: b"",
+                op: None,
+            });
         }
         for _ in 0..steps {
             story.step(rng);
@@ -60,11 +67,14 @@ impl Story {
         let slot = rng.index(40) as u32;
         let at = self.fold.now.0 - self.fold.opened_at.0 + rng.index(3) as u64;
         let op = (rng.index(4) == 0).then(|| Op::new(u128::from(rng.next()), rng.next(), 5));
-        let Some(hold) = self.fold.holds.get(slot).cloned() else { return self.reserve(rng, slot, 1, at) };
-        let place = HoldPlace { slot, generation: hold.generation };
+        let Some(hold) = self.fold.holds.get(SlotIndex(slot)).cloned() else {
+            return self.reserve(rng, slot, 1, at);
+        };
+        let place = HoldPlace { slot: SlotIndex(slot), generation: hold.generation };
         let lines = pack(&hold.lines);
         let of_one = if let [line] = *hold.lines { Some(line) } else { None };
-        let Line { key, units: quantity } = of_one.unwrap_or(Line { key: 0, units: 1 });
+        let none = Good { key: KeyIndex(0), units: 1 };
+        let Good { key, units: quantity } = of_one.and_then(Line::good).unwrap_or(none);
         let ttl = Span::from_millis(rng.index(5_000) as u64);
         let (one, lines) = (of_one.is_some(), &lines[..]);
         let record = match (hold.word.phase(), rng.index(6)) {
@@ -75,7 +85,7 @@ impl Story {
                 place,
                 ttl,
                 before: lines,
-                lines: &pack(&[Line { key: 1, units: 9 }]),
+                lines: &pack(&[Line { target: Target::of(1), units: 9 }]),
                 op,
             },
             (phase, 3) if phase.is_live() && one => {
@@ -88,7 +98,9 @@ impl Story {
             (phase, 4) if phase.is_live() => Record::ReleaseCart { at, place, lines, op },
             (phase, _) if phase.is_live() && one => Record::Expire { at, place, key, quantity },
             (phase, _) if phase.is_live() => Record::ExpireCart { at, place, lines },
-            (Phase::Confirmed, 0..3) => Record::Ship { at, place, key: hold.lines[0].key, quantity: 1, op },
+            (Phase::Confirmed, 0..3) => {
+                Record::Ship { at, place, key: hold.lines[0].target.good().unwrap(), quantity: 1, op }
+            }
             (Phase::Confirmed, 3) => Record::CancelCart { at, place, lines, op },
             (Phase::Confirmed, _) => Record::Sale { at, key, stopped: rng.index(2) == 0 },
             (Phase::Expired, 0) => Record::RetakeCart { at, place, taken: lines, op },
@@ -96,20 +108,26 @@ impl Story {
                 return self
                     .tell(&Record::Opened { epoch: self.fold.epoch + 1, at_unix_ms: self.fold.now.0 + 5 });
             }
-            _ => return self.reserve(rng, slot, hold.generation + 1, at),
+            _ => return self.reserve(rng, slot, hold.generation.0 + 1, at),
         };
         self.tell(&record);
     }
 
     fn reserve(&mut self, rng: &mut Rng, slot: u32, generation: u32, at: u64) {
-        let (place, ttl) = (HoldPlace { slot, generation }, Span::from_millis(rng.index(9_000) as u64));
+        let (place, ttl) = (
+            HoldPlace { slot: SlotIndex(slot), generation: Generation(generation) },
+            Span::from_millis(rng.index(9_000) as u64),
+        );
         let reference = &rng.next().to_le_bytes()[..rng.index(9)];
         let quantity = 1 + rng.index(9) as u32;
-        let lines = pack(&[Line { key: 0, units: quantity }, Line { key: 2, units: 7 }]);
+        let lines = pack(&[
+            Line { target: Target::of(0), units: quantity },
+            Line { target: Target::of(2), units: 7 },
+        ]);
         let op = (rng.index(4) == 0).then(|| Op::new(u128::from(rng.next()), 1, 2));
         self.tell(&match rng.index(3) {
             0 => Record::ReserveCart { at, place, ttl, lines: &lines, reference, op },
-            _ => Record::Reserve { at, place, key: slot % 3, quantity, ttl, reference, op },
+            _ => Record::Reserve { at, place, key: KeyIndex(slot % 3), quantity, ttl, reference, op },
         });
     }
 }

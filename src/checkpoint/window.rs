@@ -16,6 +16,7 @@ use super::run_ref::RunRef;
 use crate::clock::Timestamp;
 use crate::fold::hold::{self, FoldedHold, Wrong};
 use crate::fold::pages::Pages;
+use crate::index::{KeyIndex, SlotIndex};
 use crate::log::lines::LinePair;
 use crate::log::record::effect::HoldEffect;
 use crate::log::record::{Batch, Fact, Logged, Records, Subject};
@@ -71,12 +72,12 @@ impl Window {
 pub(crate) struct Openings(Pages<u8, 4_096>);
 
 impl Openings {
-    pub(crate) fn set(&mut self, slot: u32, epoch: u32) {
-        self.0.set(slot, epoch as u8);
+    pub(crate) fn set(&mut self, slot: SlotIndex, epoch: u32) {
+        self.0.set(slot.0, epoch as u8);
     }
 
-    fn get(&self, slot: u32) -> u32 {
-        self.0.get(slot).copied().unwrap_or(0).into()
+    fn get(&self, slot: SlotIndex) -> u32 {
+        self.0.get(slot.0).copied().unwrap_or(0).into()
     }
 }
 
@@ -172,16 +173,17 @@ impl<'a> Digest<'a> {
         if let Subject::NewKey { key, sku, location } = fact.subject {
             self.runs.put(&mut self.names, &NameRow::new(key, sku, location))?;
         }
-        fact.visit(|LinePair { key, first, second }| {
+        fact.visit(|LinePair { target, first, second }| {
+            let key = target.good().ok_or_else(|| wrong("a stock key that was never declared"))?;
             self.books.of(key).apply(fact, first, second);
             Ok::<_, RunError>(())
         })?;
         if let Some(place) = fact.place {
             hold::check(place).map_err(wrong)?;
-            self.steps.push(u64::from(place.slot) << 32 | offset as u64);
+            self.steps.push(u64::from(place.slot.0) << 32 | offset as u64);
             if fact.kind.effect().hold == HoldEffect::Make {
                 self.openings.set(place.slot, self.told.epoch);
-                self.made_last.set(place.slot, offset as u32);
+                self.made_last.set(place.slot.0, offset as u32);
             }
         }
         if fact.op.is_some() {
@@ -241,19 +243,19 @@ struct Books {
 }
 
 impl Books {
-    fn of(&mut self, key: u32) -> &mut LevelRow {
-        let mut place = self.places.get(key).copied().unwrap_or(0);
+    fn of(&mut self, key: KeyIndex) -> &mut LevelRow {
+        let mut place = self.places.get(key.0).copied().unwrap_or(0);
         if place == 0 {
             self.entries.push(LevelRow { key, ..LevelRow::default() });
             place = self.entries.len() as u32;
-            self.places.set(key, place);
+            self.places.set(key.0, place);
         }
         &mut self.entries[place as usize - 1]
     }
 
     /// Reads a word of the entry that `fact` touches first, so that it is in the cache when the fact is applied.
     fn prefetch(&self, fact: &Fact<'_>) -> u64 {
-        let place = fact.stock_key().and_then(|key| self.places.get(key)).copied().unwrap_or(0) as usize;
+        let place = fact.stock_key().and_then(|key| self.places.get(key.0)).copied().unwrap_or(0) as usize;
         self.entries.get(place.wrapping_sub(1)).map_or(0, |entry| entry.level.held as u64)
     }
 
@@ -266,7 +268,7 @@ impl Books {
 /// What the records at these offsets, of one slot and in order, come to: the one that made its last hold comes first, if
 /// one did.
 fn happened(window: &Window, steps: &[u64], openings_told: &[(usize, SaidOnce)]) -> Result<HoldRow, Wrong> {
-    let slot = (steps[0] >> 32) as u32;
+    let slot = SlotIndex((steps[0] >> 32) as u32);
     let mut what = HoldDelta::Steps(Vec::new());
     for step in steps {
         let offset = *step as u32 as usize;

@@ -11,6 +11,7 @@ use crate::clock::Timestamp;
 use crate::error::{Busy, HoldError, SharedError};
 use crate::hold::slot::Slot;
 use crate::hold::state::Phase;
+use crate::index::SlotIndex;
 use crate::log::record::HoldPlace;
 use crate::metrics::Count;
 use std::time::Duration;
@@ -58,7 +59,7 @@ impl Core {
     /// Ships all that is left of a hold that was made too long ago; whether it was such a hold.
     fn ship_if_overdue(
         &self,
-        slot: u32,
+        slot: SlotIndex,
         item: &Slot,
         kept: Duration,
         now: Timestamp,

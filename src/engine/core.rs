@@ -11,8 +11,10 @@ use crate::error::{Busy, SharedError, Stopped};
 use crate::expiry::timers::Timers;
 use crate::fold::answers::Answers;
 use crate::fold::follower::Follower;
+use crate::hold::lines::{Good, Line};
 use crate::hold::op_keys::{Answer, Attempt, Done, OpKeys};
 use crate::hold::table::HoldTable;
+use crate::index::KeyIndex;
 use crate::log::record::{Encoded, Op, Record, Span};
 use crate::log::ring::{Claim, NoClaim, Share};
 use crate::log::writer::LogShared;
@@ -109,7 +111,7 @@ impl Core {
     }
 
     /// The public stock key with an index.
-    pub(crate) fn stock_key(&self, index: u32) -> StockKey {
+    pub(crate) fn stock_key(&self, index: KeyIndex) -> StockKey {
         StockKey { index, tag: self.answers.tag }
     }
 
@@ -121,9 +123,16 @@ impl Core {
         self.book.get(key.index).ok_or(SharedError::ForeignKey)
     }
 
+    /// The counter of a line, and the line as one of a good; `None` for a key that is not there.
+    #[inline]
+    pub(crate) fn good(&self, line: Line) -> Option<(Item<'_>, Good)> {
+        let good = line.good()?;
+        Some((self.book.get(good.key)?, good))
+    }
+
     /// The cells of a key that the calling thread uses first.
     #[inline]
-    pub(crate) fn lane(&self, key: u32) -> Lane<'_> {
+    pub(crate) fn lane(&self, key: KeyIndex) -> Lane<'_> {
         self.book.lane(thread_number(), key)
     }
 

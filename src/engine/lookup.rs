@@ -7,6 +7,7 @@ use crate::hold::id::HoldIds;
 use crate::hold::lines::Lines;
 use crate::hold::slot::{HoldFields, Slot};
 use crate::hold::state::{Phase, Word};
+use crate::index::Generation;
 use crate::log::record::HoldPlace;
 use crate::sync::{Patience, spin_loop, yield_now};
 use crate::types::HoldId;
@@ -64,7 +65,7 @@ impl From<NotFound> for LookupError {
 impl Core {
     /// Reads the hold with this generation, if the slot still has it.
     #[inline]
-    pub(crate) fn try_read(&self, slot: &Slot, generation: u32) -> HoldRead {
+    pub(crate) fn try_read(&self, slot: &Slot, generation: Generation) -> HoldRead {
         loop {
             let word = slot.word();
             if word.phase() == Phase::Changing {
@@ -102,7 +103,7 @@ impl Core {
 
     /// Reads the hold with this generation, with patience while it is being changed; `None` if the slot does not have it.
     #[inline]
-    pub(crate) fn read(&self, slot: &Slot, generation: u32) -> Result<Option<Hold>, SharedError> {
+    pub(crate) fn read(&self, slot: &Slot, generation: Generation) -> Result<Option<Hold>, SharedError> {
         let mut patience = Patience::new();
         loop {
             match self.try_read(slot, generation) {

@@ -6,6 +6,7 @@ use crate::answer::Adjusted;
 use crate::clock::{TIME_MAX, Timestamp};
 use crate::error::{Busy, NameError, StockError};
 use crate::fold::answers::adjusted;
+use crate::index::KeyIndex;
 use crate::log::record::{Encoded, Op, Record};
 use crate::log::ring::Share;
 use crate::metrics::Count;
@@ -67,7 +68,7 @@ impl Core {
     fn correct(
         &self,
         item: Item<'_>,
-        key: u32,
+        key: KeyIndex,
         delta: i64,
         mut record: Encoded,
     ) -> Result<(Adjusted, Position), StockError> {

@@ -22,6 +22,7 @@ use crate::fold::state::Fold;
 use crate::hold::lines::Line;
 use crate::hold::op_keys::Attempt;
 use crate::hold::table::NewHold;
+use crate::index::{KeyIndex, Target};
 use crate::log::at_rest::LogAtRest;
 use crate::log::directory::Directory;
 use crate::log::record::{Record, Records};
@@ -320,7 +321,7 @@ fn a_hold_whose_slot_was_taken_and_given_up_is_forgotten_not_unknown() {
     // As a reserve does that loses the race for the last unit.
     let holds = &engine.inner.core.holds;
     let new = NewHold {
-        lines: &[Line { key: 0, units: 1 }],
+        lines: &[Line { target: Target::of(0), units: 1 }],
         born: START,
         deadline: START,
         reference: b"",
@@ -438,13 +439,13 @@ fn every_prefix_of_a_log_with_every_operation_is_a_valid_state() {
             let (record, position) = (Record::decode(logged.bytes).unwrap().0, logged.position);
             *kinds.entry(kind(&record)).or_default() += 1;
             // The prefix that ends here is a valid state.
-            let held: BTreeMap<u32, i64> = fold
+            let held: BTreeMap<KeyIndex, i64> = fold
                 .holds
                 .values()
                 .filter(|hold| hold.word.phase().is_live())
                 .fold(BTreeMap::new(), |mut held, hold| {
                     for line in hold.lines.iter() {
-                        *held.entry(line.key).or_default() += i64::from(line.units);
+                        *held.entry(line.target.good().unwrap()).or_default() += i64::from(line.units);
                     }
                     held
                 });
@@ -510,7 +511,7 @@ fn a_counter_that_is_off_is_drift_whichever_way() {
         engine.receive(Receive::units(key, 9)).unwrap().wait().unwrap();
         assert_eq!(engine.verify().unwrap().keys, 1);
         let core = &engine.inner.core;
-        core.book.get(0).unwrap().counter.correct(core.lane(0), off);
+        core.book.get(KeyIndex(0)).unwrap().counter.correct(core.lane(KeyIndex(0)), off);
         let error = engine.verify().unwrap_err();
         let way = if off > 0 { "1 units more" } else { "1 units fewer" };
         assert!(matches!(&error, VerifyError::Drift(drift) if drift.what.contains(way)), "{error}");

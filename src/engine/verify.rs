@@ -12,6 +12,7 @@ use crate::checkpoint::thread::Checkpointer;
 use crate::error::{CheckpointError, Drift, VerifyError};
 use crate::fold::follower::CounterSample;
 use crate::fold::verify::Verifier;
+use crate::index::KeyIndex;
 use crate::log::chunk::HEADER_BYTES;
 use crate::log::recovery::{LogError, read, survey};
 use crate::log::scan::{FoundChunk, Tip};
@@ -114,7 +115,7 @@ impl Core {
         let mut left = Vec::new();
         for first in (0..keys).step_by(KEYS_AT_ONCE) {
             let some = first..keys.min(first.saturating_add(KEYS_AT_ONCE as u32));
-            let some: Vec<_> = some.map(|key| (key, None)).collect();
+            let some: Vec<_> = some.map(|key| (KeyIndex(key), None)).collect();
             self.compare(&some, true, verified, &mut left)?;
         }
         for _ in 1..ROUNDS {
@@ -141,10 +142,10 @@ impl Core {
     /// compared once more into `again`.
     fn compare(
         &self,
-        keys: &[(u32, Option<i64>)],
+        keys: &[(KeyIndex, Option<i64>)],
         is_first: bool,
         verified: &mut Verified,
-        again: &mut Vec<(u32, Option<i64>)>,
+        again: &mut Vec<(KeyIndex, Option<i64>)>,
     ) -> Result<(), VerifyError> {
         let probes = self.follower.probe(|probes| {
             probes.extend(keys.iter().filter_map(|(key, _)| self.sample(*key)));
@@ -163,7 +164,7 @@ impl Core {
     }
 
     /// A reading of a counter with nothing pending, and the position that was the last drawn all the while.
-    fn sample(&self, key: u32) -> Option<CounterSample> {
+    fn sample(&self, key: KeyIndex) -> Option<CounterSample> {
         let item = self.book.get(key)?;
         (0..READS).find_map(|_| {
             let position = self.log.ring.drawn();
@@ -173,7 +174,7 @@ impl Core {
         })
     }
 
-    fn drift(&self, key: u32, off: i64) -> Drift {
+    fn drift(&self, key: KeyIndex, off: i64) -> Drift {
         let name = self.catalog.name(key);
         let name = name.map(|(sku, location)| format!("{sku:?} at {location:?}")).unwrap_or_default();
         let (more, way) = (off.unsigned_abs(), if off > 0 { "more" } else { "fewer" });

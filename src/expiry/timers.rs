@@ -33,6 +33,7 @@ use super::wheel::{Progress, Wheel};
 use crate::clock::{EPOCH_2020_MS, Timestamp};
 use crate::fault::{Fault, planted};
 use crate::hold::slot;
+use crate::index::LocalIndex;
 use crate::stall::{self, Step};
 use crate::sync::{AtomicU32, AtomicU64, Ordering, TryMutex};
 
@@ -99,11 +100,11 @@ pub(crate) enum Turn {
 /// The shard's hooks into the table of holds.
 pub(crate) trait Slots {
     /// The intake link of the slot with this local index.
-    fn timer(&self, local: u32) -> Option<&AtomicU32>;
+    fn timer(&self, local: LocalIndex) -> Option<&AtomicU32>;
     /// The deadline of the hold in it, while it is being reserved or live.
-    fn deadline(&self, local: u32) -> Option<Timestamp>;
+    fn deadline(&self, local: LocalIndex) -> Option<Timestamp>;
     /// Expires the hold in it if it is due at `now`, because its timer fired.
-    fn fire(&self, local: u32, now: Timestamp) -> Fired;
+    fn fire(&self, local: LocalIndex, now: Timestamp) -> Fired;
 }
 
 #[derive(Debug)]
@@ -142,7 +143,7 @@ impl Timers {
     /// Registers the deadline of a hold whose word is published, before its units are taken; `timer` is its
     /// slot's intake link, and `local` the slot's index in the shard.
     #[inline]
-    pub(crate) fn register(&self, timer: &AtomicU32, local: u32, deadline: Timestamp) {
+    pub(crate) fn register(&self, timer: &AtomicU32, local: LocalIndex, deadline: Timestamp) {
         if !planted(Fault::SkipIntake) && slot::queue(timer) {
             stall::at(Step::Marked);
             let mut head = self.intake.load(Ordering::Relaxed); // the swap re-checks it
@@ -151,7 +152,7 @@ impl Timers {
                 // SeqCst: releases the link and the word before it to the drain's swap. If the lowering below
                 // reads an `earliest` from before a reset, this also orders the push before the drain that
                 // follows that reset.
-                match self.intake.compare_exchange_weak(head, local, Ordering::SeqCst, Ordering::Relaxed) {
+                match self.intake.compare_exchange_weak(head, local.0, Ordering::SeqCst, Ordering::Relaxed) {
                     Ok(_) => break,
                     Err(now) => head = now,
                 }
@@ -190,7 +191,7 @@ impl Timers {
         let mut unfinished = progress == Progress::More;
         for &local in due.iter() {
             stall::at(Step::Firing);
-            match slots.fire(local, now) {
+            match slots.fire(LocalIndex(local), now) {
                 Fired::Expired => expired += 1,
                 Fired::Dead => {}
                 Fired::Later(deadline) => {
@@ -251,13 +252,13 @@ impl Timers {
                 }
             }
             let local = *backlog;
-            let Some(timer) = slots.timer(local) else {
+            let Some(timer) = slots.timer(LocalIndex(local)) else {
                 *backlog = NONE;
                 continue;
             };
             // From here on the slot may be queued again, so its word is read only now.
             *backlog = slot::unqueue(timer);
-            match slots.deadline(local) {
+            match slots.deadline(LocalIndex(local)) {
                 Some(deadline) => wheel.insert(local, deadline.0),
                 None => wheel.remove(local),
             }

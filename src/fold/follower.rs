@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use super::levels::{KeyLevel, Levels};
 use super::references::References;
 use crate::checkpoint::thread::Checkpointer;
+use crate::index::{KeyIndex, SlotIndex};
 use crate::log::group::{Group, SpareBuffers};
 use crate::log::record::effect::HoldEffect;
 use crate::log::record::{Batch, Logged, Records};
@@ -18,7 +19,7 @@ use crate::stall::{self, Step};
 /// What a counter had when a position had been drawn and no later one, to be compared with the book there.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct CounterSample {
-    pub key: u32,
+    pub key: KeyIndex,
     pub position: u64,
     pub counter: i64,
     /// What the book has on sale there; known once the fold has come by.
@@ -109,7 +110,7 @@ impl Follower {
     }
 
     /// The level of a key, and the position that it is of.
-    pub(crate) fn level(&self, key: u32) -> Option<(KeyLevel, u64)> {
+    pub(crate) fn level(&self, key: KeyIndex) -> Option<(KeyLevel, u64)> {
         let book = self.book.lock();
         Some((book.levels.get(key)?, self.position.position()))
     }
@@ -130,7 +131,7 @@ impl Follower {
     }
 
     /// Slots whose hold may carry `reference`.
-    pub(crate) fn slots(&self, reference: &[u8]) -> Vec<u32> {
+    pub(crate) fn slots(&self, reference: &[u8]) -> Vec<SlotIndex> {
         self.references.lock().slots(reference)
     }
 }

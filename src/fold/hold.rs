@@ -4,6 +4,7 @@ use crate::clock::{TIME_MAX, Timestamp};
 use crate::hold::lines::{Line, Lines};
 use crate::hold::state::{Phase, Word};
 use crate::hold::table::USES_MAX;
+use crate::index::Generation;
 use crate::log::lines::{LinePair, join_lines};
 use crate::log::record::effect::HoldEffect;
 use crate::log::record::{Fact, HoldPlace, Span};
@@ -15,7 +16,7 @@ pub(crate) const SLOTS_MAX: u32 = 1 << 30;
 /// A hold, as the log says.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct FoldedHold {
-    pub generation: u32,
+    pub generation: Generation,
     /// The opening that made it.
     pub epoch: u32,
     /// What it holds, or, confirmed, what of it is committed; of a hold that has ended, what it had last.
@@ -30,7 +31,7 @@ pub(crate) type Wrong = &'static str;
 
 /// Refuses a place that no table has.
 pub(crate) fn check(place: HoldPlace) -> Result<(), Wrong> {
-    let is_one = place.slot < SLOTS_MAX && (1..=USES_MAX).contains(&place.generation);
+    let is_one = place.slot.0 < SLOTS_MAX && (1..=USES_MAX).contains(&place.generation.0);
     if is_one { Ok(()) } else { Err("a hold in a place that cannot be") }
 }
 
@@ -58,7 +59,7 @@ impl FoldedHold {
             lines: fact.lines().0.collect(),
             born,
             reference: Reference::new(fact.reference).ok_or("a reference that is too long")?,
-            word: Word::with_deadline(Phase::Active, place.generation, deadline),
+            word: Word::with_deadline(Phase::Active, place.generation.0, deadline),
         };
         if before.is_some_and(|before| !hold.may_follow(before)) {
             return Err("a slot is used again before its hold has ended");
@@ -83,13 +84,14 @@ impl FoldedHold {
         match fact.kind.effect().hold {
             HoldEffect::Confirm => {
                 live("a confirm of a hold that is not live")?;
-                let whole = join_lines(first.clone(), second)
-                    .map(|LinePair { key, first, second }| Line { key, units: first.saturating_add(second) });
+                let whole = join_lines(first.clone(), second).map(|LinePair { target, first, second }| {
+                    Line { target, units: first.saturating_add(second) }
+                });
                 if !whole.eq(self.lines.iter().copied()) {
                     return Err("a confirm of other lines than the hold has");
                 }
                 self.lines = first.collect();
-                self.word = Word::with_units(Phase::Confirmed, place.generation, self.lines.units());
+                self.word = Word::with_units(Phase::Confirmed, place.generation.0, self.lines.units());
             }
             HoldEffect::Retake => {
                 if !is_it || phase != Phase::Expired {
@@ -100,7 +102,7 @@ impl FoldedHold {
                     return Err("a retake of more than the hold had");
                 }
                 self.lines = first.collect();
-                self.word = Word::with_units(Phase::Confirmed, place.generation, self.lines.units());
+                self.word = Word::with_units(Phase::Confirmed, place.generation.0, self.lines.units());
             }
             HoldEffect::End(ended) => {
                 let (not_live, other_lines) = match ended {
@@ -115,7 +117,7 @@ impl FoldedHold {
                 if !first.eq(self.lines.iter().copied()) {
                     return Err(other_lines);
                 }
-                self.word = Word::with_units(ended, place.generation, 0);
+                self.word = Word::with_units(ended, place.generation.0, 0);
             }
             HoldEffect::Replace => {
                 live("other lines for a hold that is not live")?;
@@ -145,13 +147,14 @@ impl FoldedHold {
                 if left().any(|line| line.second > line.first) {
                     return Err("more units move than the hold has");
                 }
-                let left = left().map(|LinePair { key, first, second }| Line { key, units: first - second });
+                let left =
+                    left().map(|LinePair { target, first, second }| Line { target, units: first - second });
                 let rest: Lines = left.filter(|line| line.units > 0).collect();
                 self.word = if rest.is_empty() {
-                    Word::with_units(emptied, place.generation, 0)
+                    Word::with_units(emptied, place.generation.0, 0)
                 } else {
                     self.lines = rest;
-                    Word::with_units(Phase::Confirmed, place.generation, self.lines.units())
+                    Word::with_units(Phase::Confirmed, place.generation.0, self.lines.units())
                 };
             }
             HoldEffect::NoHold | HoldEffect::Make => {}
@@ -162,6 +165,6 @@ impl FoldedHold {
     /// Its word in `phase`, with the deadline `ttl` after `at`, unless the one it has is later.
     fn later(&self, phase: Phase, at: Option<Timestamp>, ttl: Span) -> Word {
         let deadline = Timestamp(at.unwrap_or_default().0.saturating_add(ttl.millis()));
-        Word::with_deadline(phase, self.generation, deadline.max(self.word.deadline()))
+        Word::with_deadline(phase, self.generation.0, deadline.max(self.word.deadline()))
     }
 }

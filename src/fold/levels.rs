@@ -3,6 +3,7 @@
 use super::packed::{Packed, Unpacked};
 use crate::clock::Timestamp;
 use crate::fault::{Fault, planted};
+use crate::index::KeyIndex;
 use crate::log::lines::LinePair;
 use crate::log::record::effect::Signs;
 use crate::log::record::{Detail, EntryKind, Fact, Subject};
@@ -90,8 +91,8 @@ impl Levels {
     }
 
     #[inline]
-    pub(crate) fn get(&self, key: u32) -> Option<KeyLevel> {
-        match self.keys.get(key as usize)?.unpack() {
+    pub(crate) fn get(&self, key: KeyIndex) -> Option<KeyLevel> {
+        match self.keys.get(key.as_usize())?.unpack() {
             Unpacked::Here(level) => Some(level),
             Unpacked::Elsewhere(number) => self.large.get(number).copied(),
         }
@@ -100,19 +101,19 @@ impl Levels {
     /// Reads a word of the level that `fact` touches first, so that it is in the cache when the fact is applied.
     #[inline]
     pub(crate) fn prefetch(&self, fact: &Fact<'_>) -> u64 {
-        let packed = fact.stock_key().and_then(|key| self.keys.get(key as usize));
+        let packed = fact.stock_key().and_then(|key| self.keys.get(key.as_usize()));
         packed.map_or(0, |packed| packed.prefetch())
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, KeyLevel)> {
-        (0..self.keys.len() as u32).filter_map(|key| Some((key, self.get(key)?)))
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (KeyIndex, KeyLevel)> {
+        (0..self.keys.len() as u32).map(KeyIndex).filter_map(|key| Some((key, self.get(key)?)))
     }
 
     /// Applies `fact`, whose record ends at `position`. Every prefix of the log must leave the levels valid.
     pub(crate) fn apply(&mut self, position: u64, fact: &Fact<'_>) -> Result<(), Contradiction> {
         let wrong = |what| Contradiction { position, what };
         if let Subject::NewKey { key, .. } = fact.subject {
-            if key as usize != self.keys.len() {
+            if key.as_usize() != self.keys.len() {
                 return Err(wrong("a stock key is declared out of turn"));
             }
             self.keys.push(Packed::default());
@@ -121,15 +122,20 @@ impl Levels {
         if !fact.is_sane() {
             return Err(wrong("it moves a number of units that no operation can"));
         }
-        fact.visit(|LinePair { key, first, second }| {
+        fact.visit(|LinePair { target, first, second }| {
+            let key = target.good().ok_or(wrong(UNDECLARED))?;
             self.change(key, |level| level.apply(fact, first, second)).map_err(wrong)
         })
     }
 
     /// Changes one level, and says what makes it one that cannot be.
     #[inline]
-    pub(crate) fn change(&mut self, key: u32, change: impl Fn(&mut KeyLevel)) -> Result<(), &'static str> {
-        let packed = self.keys.get_mut(key as usize).ok_or(UNDECLARED)?;
+    pub(crate) fn change(
+        &mut self,
+        key: KeyIndex,
+        change: impl Fn(&mut KeyLevel),
+    ) -> Result<(), &'static str> {
+        let packed = self.keys.get_mut(key.as_usize()).ok_or(UNDECLARED)?;
         match packed.unpack() {
             Unpacked::Here(mut level) => {
                 change(&mut level);
@@ -163,18 +169,19 @@ mod tests {
     fn a_level_that_no_longer_fits_is_counted_on_beside() {
         let mut levels = Levels::of(2);
         let mut whole = KeyLevel::default();
-        let receive = |quantity| Record::Receive { at: 0, key: 1, quantity, reference: b"", op: None };
-        let opens = Record::Opens { at: 0, key: 1, opens_at_ms: 7 };
+        let receive =
+            |quantity| Record::Receive { at: 0, key: KeyIndex(1), quantity, reference: b"", op: None };
+        let opens = Record::Opens { at: 0, key: KeyIndex(1), opens_at_ms: 7 };
         let quantity = 1_000_000;
         for (record, units) in [(receive(quantity), quantity), (receive(quantity), quantity), (opens, 0)] {
             levels.apply(1, &record.fact()).unwrap();
             whole.apply(&record.fact(), units, 0);
-            assert_eq!(levels.get(1), Some(whole));
+            assert_eq!(levels.get(KeyIndex(1)), Some(whole));
         }
-        assert_eq!((levels.large.len(), levels.get(2)), (1, None));
-        assert!(levels.iter().eq([(0, KeyLevel::default()), (1, whole)]));
+        assert_eq!((levels.large.len(), levels.get(KeyIndex(2))), (1, None));
+        assert!(levels.iter().eq([(KeyIndex(0), KeyLevel::default()), (KeyIndex(1), whole)]));
         for key in [0, 1] {
-            assert_eq!(levels.change(key, |level| level.held -= 1), Err(NOT_THERE));
+            assert_eq!(levels.change(KeyIndex(key), |level| level.held -= 1), Err(NOT_THERE));
         }
     }
 }

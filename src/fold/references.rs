@@ -11,6 +11,7 @@
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::pages::Pages;
+use crate::index::SlotIndex;
 
 /// Entries at which a bucket is swept if many of them no longer count, and split if they do: to look for a reference is to
 /// read one bucket. One that cannot be split, since its entries have the same hash, becomes as long as they are many.
@@ -53,7 +54,7 @@ struct Bucket {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct SlotHash {
     hash: u32,
-    slot: u32,
+    slot: SlotIndex,
 }
 
 /// The first bits of a hash.
@@ -79,13 +80,13 @@ impl Default for References {
 }
 
 impl References {
-    pub(crate) fn set(&mut self, slot: u32, reference: &[u8]) {
+    pub(crate) fn set(&mut self, slot: SlotIndex, reference: &[u8]) {
         let hash = if reference.is_empty() { 0 } else { self.hash(reference) };
         let before = self.carried(slot);
         if before == hash {
             return;
         }
-        self.hashes.set(slot, hash);
+        self.hashes.set(slot.0, hash);
         if before != 0 {
             let number = self.number(before);
             let Bucket { stale, entries, .. } = &mut self.buckets[number];
@@ -114,8 +115,8 @@ impl References {
         xxh3_64_with_seed(reference, self.seed) as u32 | 1
     }
 
-    fn carried(&self, slot: u32) -> u32 {
-        self.hashes.get(slot).copied().unwrap_or(0)
+    fn carried(&self, slot: SlotIndex) -> u32 {
+        self.hashes.get(slot.0).copied().unwrap_or(0)
     }
 
     fn number(&self, hash: u32) -> usize {
@@ -139,7 +140,7 @@ impl References {
     fn sweep(&mut self, number: usize) {
         let References { hashes, buckets, .. } = self;
         let Bucket { depth, entries, .. } = &mut buckets[number];
-        entries.retain(|SlotHash { hash, slot }| match hashes.get_mut(*slot) {
+        entries.retain(|SlotHash { hash, slot }| match hashes.get_mut(slot.0) {
             Some(carried) if carried == hash => {
                 *carried = hash & !1; // whoever comes again finds another hash
                 true
@@ -147,7 +148,7 @@ impl References {
             _ => false,
         });
         for SlotHash { hash, slot } in &*entries {
-            self.hashes.set(*slot, *hash);
+            self.hashes.set(slot.0, *hash);
         }
         let mut swept = Bucket::new(*depth, 0, std::mem::take(entries));
         swept.entries.shrink_to(swept.full_at);
@@ -175,11 +176,11 @@ impl References {
     }
 
     /// Slots whose hold may carry `reference`.
-    pub(crate) fn slots(&self, reference: &[u8]) -> Vec<u32> {
+    pub(crate) fn slots(&self, reference: &[u8]) -> Vec<SlotIndex> {
         let hash = self.hash(reference);
         let entries = self.buckets[self.number(hash)].entries.iter();
         let carries = |entry: &&SlotHash| entry.hash == hash && self.carried(entry.slot) == hash;
-        let mut found: Vec<u32> = entries.filter(carries).map(|entry| entry.slot).collect();
+        let mut found: Vec<SlotIndex> = entries.filter(carries).map(|entry| entry.slot).collect();
         found.sort_unstable();
         found.dedup();
         found
@@ -199,24 +200,24 @@ mod tests {
         let mut index = References::default();
         assert!(index.slots(b"a").is_empty());
         for slot in 0..5_000u32 {
-            index.set(slot, format!("order-{}", slot % 1_700).as_bytes());
+            index.set(SlotIndex(slot), format!("order-{}", slot % 1_700).as_bytes());
         }
-        assert_eq!(index.slots(b"order-3"), [3, 1_703, 3_403]);
-        index.set((1 << 30) - 1, b"stray");
-        assert_eq!(index.slots(b"stray"), [(1 << 30) - 1]);
-        index.set((1 << 30) - 1, b"");
-        index.set(1_703, b"other");
-        index.set(3, b"");
-        assert_eq!(index.slots(b"order-3"), [3_403]);
-        assert_eq!(index.slots(b"other"), [1_703]);
+        assert_eq!(index.slots(b"order-3"), [3, 1_703, 3_403].map(SlotIndex));
+        index.set(SlotIndex((1 << 30) - 1), b"stray");
+        assert_eq!(index.slots(b"stray"), [SlotIndex((1 << 30) - 1)]);
+        index.set(SlotIndex((1 << 30) - 1), b"");
+        index.set(SlotIndex(1_703), b"other");
+        index.set(SlotIndex(3), b"");
+        assert_eq!(index.slots(b"order-3"), [SlotIndex(3_403)]);
+        assert_eq!(index.slots(b"other"), [SlotIndex(1_703)]);
         assert!(index.slots(b"stray").is_empty());
     }
 
     #[test]
     fn buckets_split_as_slots_come_and_every_one_is_found() {
         let mut index = References::default();
-        (0..300_000u32).for_each(|slot| index.set(slot, &slot.to_le_bytes()));
-        assert!((0..300_000u32).all(|slot| index.slots(&slot.to_le_bytes()).contains(&slot)));
+        (0..300_000u32).for_each(|slot| index.set(SlotIndex(slot), &slot.to_le_bytes()));
+        assert!((0..300_000u32).all(|slot| index.slots(&slot.to_le_bytes()).contains(&SlotIndex(slot))));
         assert!(index.buckets.iter().all(|bucket| bucket.entries.len() <= BUCKET));
         let room: usize = index.buckets.iter().map(|bucket| bucket.entries.capacity()).sum();
         assert!(room < 400_000, "{room} entries of memory for 300,000");
@@ -229,13 +230,13 @@ mod tests {
             for slot in 0..20_000u32 {
                 // Half of them with ever new references, half with one of two in turn.
                 let turn = if slot % 2 == 0 { round << 32 | u64::from(slot) } else { round % 2 };
-                index.set(slot, &turn.to_le_bytes());
+                index.set(SlotIndex(slot), &turn.to_le_bytes());
             }
             assert!(entries(&index) < 20_000 * 2 + index.buckets.len() * BUCKET, "round {round}");
         }
         assert_eq!(
             index.slots(&1u64.to_le_bytes()),
-            (0..20_000).filter(|slot| slot % 2 == 1).collect::<Vec<_>>()
+            (0..20_000).filter(|slot| slot % 2 == 1).map(SlotIndex).collect::<Vec<_>>()
         );
     }
 
@@ -244,11 +245,11 @@ mod tests {
         // With a walk through all of them for each this would not come to an end.
         let mut index = References::default();
         for _ in 0..2 {
-            (0..1 << 20).for_each(|slot| index.set(slot, b"sale"));
+            (0..1 << 20).for_each(|slot| index.set(SlotIndex(slot), b"sale"));
             assert_eq!(index.slots(b"sale").len(), 1 << 20);
         }
-        (0..1 << 20).filter(|slot| slot % 4 != 1).for_each(|slot| index.set(slot, b""));
-        (0..1 << 20).filter(|slot| slot % 8 == 1).for_each(|slot| index.set(slot, b"other"));
+        (0..1 << 20).filter(|slot| slot % 4 != 1).for_each(|slot| index.set(SlotIndex(slot), b""));
+        (0..1 << 20).filter(|slot| slot % 8 == 1).for_each(|slot| index.set(SlotIndex(slot), b"other"));
         assert_eq!((index.slots(b"sale").len(), index.slots(b"other").len()), (1 << 17, 1 << 17));
     }
 
@@ -257,7 +258,7 @@ mod tests {
         const SLOTS: usize = 50_000;
         let mut index = References::default();
         for sale in 0..100u64 {
-            (0..SLOTS as u32).for_each(|slot| index.set(slot, &sale.to_le_bytes()));
+            (0..SLOTS as u32).for_each(|slot| index.set(SlotIndex(slot), &sale.to_le_bytes()));
             let room: usize = index.buckets.iter().map(|bucket| bucket.entries.capacity()).sum();
             assert!(room < SLOTS * 8, "sale {sale}: {room} entries of memory for {SLOTS}");
         }

@@ -19,6 +19,7 @@ use crate::clock::Timestamp;
 use crate::error::Drift;
 use crate::hold::lines::Line;
 use crate::hold::state::{Event, No, Phase, Word, decide};
+use crate::index::{KeyIndex, Target};
 use crate::log::chunk::ChunkHeader;
 use crate::log::record::effect::HoldEffect;
 use crate::log::record::{Fact, Logged, Records};
@@ -66,7 +67,7 @@ impl Verifier {
         let mut verifier = Verifier { in_holds: vec![UnitsInHolds::default(); fold.names.len()], fold };
         for hold in verifier.fold.holds.values() {
             for line in hold.lines.iter() {
-                let sum = verifier.in_holds.get_mut(line.key as usize);
+                let sum = verifier.in_holds.get_mut(line.target.number() as usize);
                 let sum = sum.ok_or_else(|| {
                     drift(verifier.fold.position, "a hold of a stock key that was never declared")
                 })?;
@@ -75,7 +76,7 @@ impl Verifier {
             }
         }
         (0..verifier.fold.names.len() as u32)
-            .try_for_each(|key| verifier.agree(verifier.fold.position, key))?;
+            .try_for_each(|key| verifier.agree(verifier.fold.position, Target::of(key)))?;
         Ok(verifier)
     }
 
@@ -89,11 +90,11 @@ impl Verifier {
         }
         let books = fold.levels.iter().zip(other.levels.iter());
         if let Some(((key, _), _)) = books.into_iter().find(|((_, ours), (_, theirs))| ours != theirs) {
-            return differs(format!("another book of stock key {key}"));
+            return differs(format!("another book of stock key {}", key.0));
         }
         let mut holds = fold.holds.iter().zip(other.holds.iter());
         if let Some(((slot, _), _)) = holds.find(|(ours, theirs)| ours != theirs) {
-            return differs(format!("another hold in slot {slot}"));
+            return differs(format!("another hold in slot {}", slot.0));
         }
         if fold.holds.iter().count() != other.holds.iter().count() {
             return differs("another number of holds".into());
@@ -151,7 +152,7 @@ impl Verifier {
             let Some(hold) = hold else { continue };
             for line in hold.lines.iter() {
                 let units = UnitsInHolds::of(*line, hold.word.phase());
-                let sum = self.in_holds.get_mut(line.key as usize);
+                let sum = self.in_holds.get_mut(line.target.number() as usize);
                 let sum =
                     sum.ok_or_else(|| drift(position, "a hold of a stock key that was never declared"))?;
                 sum.held += sign * units.held;
@@ -159,8 +160,8 @@ impl Verifier {
             }
         }
         let of_holds = [before.as_ref(), after].into_iter().flatten().flat_map(|hold| hold.lines.iter());
-        fact.visit(|line| self.agree(position, line.key))?;
-        of_holds.into_iter().try_for_each(|line| self.agree(position, line.key))
+        fact.visit(|line| self.agree(position, line.target))?;
+        of_holds.into_iter().try_for_each(|line| self.agree(position, line.target))
     }
 
     /// The word that a fact leads its hold to, decided again; `None` for a fact that is no transition.
@@ -181,8 +182,10 @@ impl Verifier {
     }
 
     /// Whether the book of a key and its holds say the same.
-    fn agree(&self, position: u64, key: u32) -> Result<(), Drift> {
-        let (Some(level), Some(units)) = (self.fold.levels.get(key), self.in_holds.get(key as usize)) else {
+    fn agree(&self, position: u64, target: Target) -> Result<(), Drift> {
+        let key = target.good().unwrap_or(KeyIndex(u32::MAX));
+        let (Some(level), Some(units)) = (self.fold.levels.get(key), self.in_holds.get(key.as_usize()))
+        else {
             return Err(drift(position, "a stock key that was never declared"));
         };
         let (book, holds) = (UnitsInHolds { held: level.held, committed: level.committed }, *units);

@@ -7,6 +7,7 @@
 
 use super::indices::{IndexStack, Links, NONE};
 use super::lines::{Line, Lines};
+use crate::index::Target;
 use crate::segments::{NoRoom, Segments};
 use crate::sync::{AtomicU32, AtomicU64, Ordering, fence};
 use crate::types::LINES_MAX;
@@ -100,20 +101,20 @@ impl Chains {
             // Relaxed: believed only if the hold's word, which is read afterwards, still matches.
             let (line, next) = (link.line.load(Ordering::Relaxed), link.next.load(Ordering::Relaxed));
             if line as u32 != 0 {
-                lines.push(Line { key: (line >> 32) as u32, units: line as u32 });
+                lines.push(Line { target: Target::of((line >> 32) as u32), units: line as u32 });
             }
             index = next;
         }
         Lines::many(lines)
     }
 
-    /// Gives each line the units that `units` returns for its key. Called by the thread that made the hold
+    /// Gives each line the units that `units` returns for its target. Called by the thread that made the hold
     /// `Changing`.
-    pub(crate) fn change(&self, head: u32, units: impl Fn(u32) -> u32) {
+    pub(crate) fn change(&self, head: u32, units: impl Fn(Target) -> u32) {
         let mut index = head;
         while let Some(link) = self.links.get(index as usize) {
-            let key = (link.line.load(Ordering::Relaxed) >> 32) as u32; // ours
-            set(link, Line { key, units: units(key) });
+            let target = Target::of((link.line.load(Ordering::Relaxed) >> 32) as u32); // ours
+            set(link, Line { target, units: units(target) });
             index = link.next.load(Ordering::Relaxed);
         }
     }
@@ -121,7 +122,7 @@ impl Chains {
 
 fn set(link: &Link, line: Line) {
     // Relaxed: published with the hold's word.
-    link.line.store(u64::from(line.key) << 32 | u64::from(line.units), Ordering::Relaxed);
+    link.line.store(u64::from(line.target.number()) << 32 | u64::from(line.units), Ordering::Relaxed);
 }
 
 impl Links for Segments<Link> {
@@ -134,16 +135,22 @@ impl Links for Segments<Link> {
 mod tests {
     use super::*;
 
-    const LINES: [Line; 3] =
-        [Line { key: 1, units: 5 }, Line { key: 4, units: 1 }, Line { key: 9, units: 2 }];
+    const LINES: [Line; 3] = [
+        Line { target: Target::of(1), units: 5 },
+        Line { target: Target::of(4), units: 1 },
+        Line { target: Target::of(9), units: 2 },
+    ];
 
     #[test]
     fn a_chain_returns_the_lines_it_was_made_of_and_those_it_was_changed_to() {
         let chains = Chains::new(8);
         let head = chains.add(&LINES).unwrap();
         assert_eq!(*chains.read(head), LINES);
-        chains.change(head, |key| if key == 4 { 0 } else { 1 });
-        assert_eq!(*chains.read(head), [Line { key: 1, units: 1 }, Line { key: 9, units: 1 }]);
+        chains.change(head, |target| if target == Target::of(4) { 0 } else { 1 });
+        assert_eq!(
+            *chains.read(head),
+            [Line { target: Target::of(1), units: 1 }, Line { target: Target::of(9), units: 1 }]
+        );
     }
 
     #[test]

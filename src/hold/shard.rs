@@ -15,6 +15,7 @@ use super::slot::{CHANGES_MAX, Fields, Slot, StoredLines};
 use super::state::{Phase, Word};
 use crate::clock::Timestamp;
 use crate::fault::{Fault, planted};
+use crate::index::{Generation, LocalIndex};
 use crate::segments::{NoRoom, Segments};
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use crate::types::REFERENCE_BYTES_MAX;
@@ -59,9 +60,9 @@ pub(super) struct Making<'a> {
 
 /// A slot with a new hold in it, in the phase `Reserving`.
 pub(super) struct MadeIn<'t> {
-    pub(super) local: u32,
+    pub(super) local: LocalIndex,
     pub(super) slot: &'t Slot,
-    pub(super) generation: u32,
+    pub(super) generation: Generation,
 }
 
 impl Shard {
@@ -80,39 +81,44 @@ impl Shard {
 
     /// Whether a slot may be handed out again. A slot whose numbers of uses are spent is retired, since an id
     /// is never given twice; so is a slot above the quota of this opening.
-    fn may_be_used_again(&self, local: u32, slot: &Slot) -> bool {
-        slot.fields().uses < USES_MAX && local < self.quota
+    fn may_be_used_again(&self, local: LocalIndex, slot: &Slot) -> bool {
+        slot.fields().uses < USES_MAX && local.0 < self.quota
     }
 
     /// Puts a new hold into a slot.
     #[inline]
     pub(super) fn allocate(&self, chains: &Chains, making: Making<'_>) -> Result<MadeIn<'_>, NoRoom> {
         let local = self.next_slot(chains)?;
-        let slot = self.slots.get(local as usize).ok_or(NoRoom::Full)?;
-        let words =
-            self.room_for(local, making.new.reference).inspect_err(|_| self.free.push(&self.slots, local))?;
+        let slot = self.slots.get(local.as_usize()).ok_or(NoRoom::Full)?;
+        let words = self
+            .room_for(local, making.new.reference)
+            .inspect_err(|_| self.free.push(&self.slots, local.0))?;
         // The slot is ours: its word is final, and an expired hold in it was swapped away, so no retake can
         // win.
-        let generation = slot.fields().uses + 1;
-        let word = Word::with_deadline(Phase::Reserving, generation, making.new.deadline);
+        let uses = slot.fields().uses + 1;
+        let word = Word::with_deadline(Phase::Reserving, uses, making.new.deadline);
         slot.take_over(word);
-        fill(slot, words, generation, making);
+        fill(slot, words, uses, making);
         slot.publish(word);
-        Ok(MadeIn { local, slot, generation })
+        Ok(MadeIn { local, slot, generation: Generation(uses) })
     }
 
     /// Where a slot's reference goes, if it has one.
-    pub(super) fn room_for(&self, local: u32, reference: &[u8]) -> Result<Option<&ReferenceWords>, NoRoom> {
+    pub(super) fn room_for(
+        &self,
+        local: LocalIndex,
+        reference: &[u8],
+    ) -> Result<Option<&ReferenceWords>, NoRoom> {
         if reference.is_empty() {
             return Ok(None);
         }
         let zeros = || std::array::from_fn(|_| AtomicU64::new(0));
-        self.references.get_or_grow(local as usize, zeros).map(Some)
+        self.references.get_or_grow(local.as_usize(), zeros).map(Some)
     }
 
-    fn next_slot(&self, chains: &Chains) -> Result<u32, NoRoom> {
+    fn next_slot(&self, chains: &Chains) -> Result<LocalIndex, NoRoom> {
         if let Some(freed) = self.free.pop(&self.slots) {
-            return Ok(freed);
+            return Ok(LocalIndex(freed));
         }
         // An expired hold is also given up while another thread grows the slots, not only when the quota is
         // reached.
@@ -125,11 +131,11 @@ impl Shard {
         if let Some(oldest) = self.expired.push(queued)
             && self.forget(chains, oldest)
         {
-            self.push_free(oldest.index());
+            self.push_free(LocalIndex(oldest.index()));
         }
     }
 
-    fn pop_fresh(&self) -> Result<u32, NoRoom> {
+    fn pop_fresh(&self) -> Result<LocalIndex, NoRoom> {
         // Relaxed: the counter hands out numbers; the slot's contents are published by its word.
         let mut local = self.fresh.load(Ordering::Relaxed);
         loop {
@@ -139,7 +145,7 @@ impl Shard {
             // The slot is made before its number is drawn: a number whose slot cannot be made would be lost.
             let slot = self.slots.get_or_grow(local as usize, Slot::new)?;
             match self.fresh.compare_exchange_weak(local, local + 1, Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) if slot.fields().uses == 0 => return Ok(local),
+                Ok(_) if slot.fields().uses == 0 => return Ok(LocalIndex(local)),
                 // A restored hold, far above the others: the slot is in one of the lists, or in use.
                 Ok(_) => local += 1,
                 Err(now) => local = now,
@@ -147,26 +153,26 @@ impl Shard {
         }
     }
 
-    fn pop_expired(&self, chains: &Chains) -> Option<u32> {
+    fn pop_expired(&self, chains: &Chains) -> Option<LocalIndex> {
         let popped = std::iter::from_fn(|| self.expired.pop()).find(|&queued| {
             let slot = self.slots.get(queued.index() as usize);
             self.forget(chains, queued)
-                && slot.is_some_and(|slot| self.may_be_used_again(queued.index(), slot))
+                && slot.is_some_and(|slot| self.may_be_used_again(LocalIndex(queued.index()), slot))
         });
-        popped.map(Queued::index)
+        popped.map(|queued| LocalIndex(queued.index()))
     }
 
     /// Forgets one expired hold and frees its slot; false if there is none.
     pub(super) fn forget_oldest(&self, chains: &Chains) -> bool {
         let forgotten = std::iter::from_fn(|| self.expired.pop()).find(|queued| self.forget(chains, *queued));
-        forgotten.inspect(|queued| self.push_free(queued.index())).is_some()
+        forgotten.inspect(|queued| self.push_free(LocalIndex(queued.index()))).is_some()
     }
 
     /// Frees a slot without a hold. Called by the slot's owner, who owns it no longer.
     #[inline]
-    pub(super) fn push_free(&self, local: u32) {
-        if self.slots.get(local as usize).is_some_and(|slot| self.may_be_used_again(local, slot)) {
-            self.free.push(&self.slots, local);
+    pub(super) fn push_free(&self, local: LocalIndex) {
+        if self.slots.get(local.as_usize()).is_some_and(|slot| self.may_be_used_again(local, slot)) {
+            self.free.push(&self.slots, local.0);
         }
     }
 
@@ -190,8 +196,8 @@ impl Shard {
     }
 
     /// Counts a slot that a hold was restored into as handed out. No other thread exists yet.
-    pub(super) fn restored_at(&self, local: u32) {
-        self.fresh.fetch_max(local + 1, Ordering::Relaxed); // before any other thread exists
+    pub(super) fn restored_at(&self, local: LocalIndex) {
+        self.fresh.fetch_max(local.0 + 1, Ordering::Relaxed); // before any other thread exists
     }
 
     /// Lists the free slots and the expired holds, after all were restored. Where a whole segment has no
@@ -212,7 +218,9 @@ impl Shard {
                 Phase::Reserving | Phase::Changing => {}
                 // Also if the slot may not be used again: its lines may.
                 Phase::Expired => self.retain_expired(chains, Queued::new(local, word.tag())),
-                Phase::Free | Phase::Shipped | Phase::Released | Phase::Cancelled => self.push_free(local),
+                Phase::Free | Phase::Shipped | Phase::Released | Phase::Cancelled => {
+                    self.push_free(LocalIndex(local));
+                }
             }
         }
     }

@@ -12,6 +12,7 @@
 use super::id::EPOCHS;
 use super::state::{TAG_BITS, Word};
 use crate::clock::{EPOCH_2020_MS, Timestamp};
+use crate::index::{Generation, Target};
 use crate::sync::{AtomicU32, AtomicU64, Ordering, fence};
 
 /// Set in [`Slot::timer`] while the slot is in its shard's intake.
@@ -42,13 +43,13 @@ const _: () = assert!(size_of::<Slot>() == 32);
 ///
 /// ```text
 /// bit 63   62 ........ 32   31 ......... 0
-///     0    key              units
+///     0    target           units
 ///     1    changes          chain of lines
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum StoredLines {
     /// In the slot: one line.
-    Line { key: u32, units: u32 },
+    Line { target: Target, units: u32 },
     /// In a chain of the table; and how often the hold was changed.
     Chain { head: u32, changes: u32 },
 }
@@ -59,7 +60,7 @@ pub(crate) struct HoldFields {
     pub lines: StoredLines,
     pub born: Timestamp,
     /// The generation in the hold's id: the slot's uses when the hold was made.
-    pub generation: u32,
+    pub generation: Generation,
     /// All 32 bits of the slot's uses.
     pub uses: u32,
     /// The word, read after the fields.
@@ -88,7 +89,7 @@ impl HoldFields {
     /// Whether the hold can be changed once more in a way that its word cannot express. After [`CHANGES_MAX`]
     /// times, a change takes a number that a later hold of the slot would have had.
     pub(crate) fn can_change(&self) -> bool {
-        self.uses < u32::MAX && self.uses - self.generation < u32::MAX >> 1
+        self.uses < u32::MAX && self.uses - self.generation.0 < u32::MAX >> 1
     }
 }
 
@@ -147,12 +148,12 @@ impl Slot {
         let (lines, changes) = if stored & CHAIN != 0 {
             (StoredLines::Chain { head: low, changes: high }, high)
         } else {
-            (StoredLines::Line { key: high, units: low }, 0)
+            (StoredLines::Line { target: Target::of(high), units: low }, 0)
         };
         HoldFields {
             lines,
             born: Timestamp(EPOCH_2020_MS + (life >> 23)),
-            generation: uses.wrapping_sub(changes),
+            generation: Generation(uses.wrapping_sub(changes)),
             uses,
             word,
             epoch: life as u32 % EPOCHS,
@@ -175,7 +176,7 @@ impl Slot {
         // Relaxed: published by the word.
         self.lines.store(
             match lines {
-                StoredLines::Line { key, units } => u64::from(key) << 32 | u64::from(units),
+                StoredLines::Line { target, units } => u64::from(target.number()) << 32 | u64::from(units),
                 StoredLines::Chain { head, changes } => CHAIN | u64::from(changes) << 32 | u64::from(head),
             },
             Ordering::Relaxed,

@@ -30,6 +30,7 @@
 use crate::answer::HoldState;
 use crate::clock::{EPOCH_2020_MS, Timestamp};
 use crate::fault::{Fault, planted};
+use crate::index::Generation;
 
 const LOAD_BITS: u32 = 41;
 const LOAD_MASK: u64 = (1 << LOAD_BITS) - 1;
@@ -139,8 +140,8 @@ impl Word {
 
     /// Whether it can be the word of a hold of that generation in a checkpoint: not while a change is under
     /// way.
-    pub(crate) fn can_be_folded(self, generation: u32) -> bool {
-        self.phase().public().is_some() && self.tag() == generation & TAG_MASK as u32
+    pub(crate) fn can_be_folded(self, generation: Generation) -> bool {
+        self.phase().public().is_some() && self.tag() == generation.0 & TAG_MASK as u32
     }
 
     /// Meaningful while the hold is being reserved or live.

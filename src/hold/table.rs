@@ -20,6 +20,7 @@ use super::lines::{Line, Lines};
 use super::shard::{MadeIn, Making, Shard, drop_lines, fill};
 use super::slot::{Fields, HoldFields, Slot, StoredLines};
 use super::state::{Phase, Word};
+use crate::index::{LocalIndex, SlotIndex, Target};
 use crate::log::record::HoldPlace;
 use crate::segments::NoRoom;
 use crate::stall::{self, Step};
@@ -77,26 +78,29 @@ impl HoldTable {
 
     /// The shard of a slot, and its index there.
     #[inline]
-    pub(crate) fn locate(&self, slot: u32) -> (usize, u32) {
-        (slot as usize & (self.shards.len() - 1), slot >> self.shards.len().trailing_zeros())
+    pub(crate) fn locate(&self, slot: SlotIndex) -> (usize, LocalIndex) {
+        let shards = self.shards.len();
+        (slot.as_usize() & (shards - 1), LocalIndex(slot.0 >> shards.trailing_zeros()))
     }
 
     /// The slot with an index in a shard.
     #[inline]
-    pub(crate) fn global(&self, shard: usize, local: u32) -> u32 {
-        local << self.shards.len().trailing_zeros() | shard as u32
+    pub(crate) fn global(&self, shard: usize, local: LocalIndex) -> SlotIndex {
+        SlotIndex(local.0 << self.shards.len().trailing_zeros() | shard as u32)
     }
 
     #[inline]
-    pub(crate) fn slot(&self, slot: u32) -> Option<&Slot> {
+    pub(crate) fn slot(&self, slot: SlotIndex) -> Option<&Slot> {
         let (shard, local) = self.locate(slot);
-        self.shards[shard].slots.get(local as usize)
+        self.shards[shard].slots.get(local.as_usize())
     }
 
     /// The reference of a hold whose fields were read.
-    pub(crate) fn reference(&self, slot: u32, fields: &HoldFields) -> Reference {
+    pub(crate) fn reference(&self, slot: SlotIndex, fields: &HoldFields) -> Reference {
         let (shard, local) = self.locate(slot);
-        let Some(words) = self.shards[shard].references.get(local as usize) else { return Reference::EMPTY };
+        let Some(words) = self.shards[shard].references.get(local.as_usize()) else {
+            return Reference::EMPTY;
+        };
         let mut bytes = [0; REFERENCE_BYTES_MAX];
         for (bytes, word) in bytes.chunks_mut(8).zip(words) {
             // Relaxed: as the other fields.
@@ -111,8 +115,8 @@ impl HoldTable {
     #[inline]
     pub(crate) fn lines(&self, slot: &Slot, word: Word, fields: &HoldFields) -> Option<Lines> {
         match fields.lines {
-            StoredLines::Line { key, units } => Some(Lines::one(
-                key,
+            StoredLines::Line { target, units } => Some(Lines::one(
+                target,
                 match word.phase() {
                     Phase::Confirmed | Phase::Shipped | Phase::Cancelled => word.units(),
                     _ => units,
@@ -132,7 +136,7 @@ impl HoldTable {
     #[inline]
     pub(crate) fn allocate(&self, home: usize, new: NewHold<'_>) -> Result<Room<'_>, Full> {
         let lines = match *new.lines {
-            [Line { key, units }] => StoredLines::Line { key, units },
+            [Line { target, units }] => StoredLines::Line { target, units },
             _ => StoredLines::Chain { head: self.chain(new.lines)?, changes: 0 },
         };
         let mut full = Full::Holds;
@@ -163,7 +167,7 @@ impl HoldTable {
     /// sees the hold.
     pub(crate) fn set_units(&self, slot: &Slot, line: Line) {
         let HoldFields { born, uses, epoch, reference_length, .. } = slot.fields();
-        let lines = StoredLines::Line { key: line.key, units: line.units };
+        let lines = StoredLines::Line { target: line.target, units: line.units };
         slot.set(Fields { lines, born, uses, epoch, reference_length });
     }
 
@@ -195,14 +199,14 @@ impl HoldTable {
         drop_lines(&self.chains, fields.lines);
     }
 
-    /// Gives each line of a hold the units that `units` says for its key, under the next word `word`. Called
+    /// Gives each line of a hold the units that `units` says for its target, under the next word `word`. Called
     /// by the thread that made the hold `Changing`, with the fields that the hold had before.
     pub(crate) fn change_units(
         &self,
         slot: &Slot,
         fields: &HoldFields,
         word: Word,
-        units: impl Fn(u32) -> u32,
+        units: impl Fn(Target) -> u32,
     ) {
         slot.taken_over();
         if let StoredLines::Chain { head, .. } = fields.lines {
@@ -218,7 +222,8 @@ impl HoldTable {
     pub(crate) fn discard(&self, place: HoldPlace) {
         if let Some(slot) = self.slot(place.slot) {
             let HoldFields { lines, born, epoch, .. } = slot.fields();
-            let (nothing, uses) = (StoredLines::Line { key: 0, units: 0 }, place.generation - 1);
+            let (nothing, uses) =
+                (StoredLines::Line { target: Target::default(), units: 0 }, place.generation.0 - 1);
             slot.set(Fields { lines: nothing, born, uses, epoch, reference_length: 0 });
             slot.publish(Word::with_units(Phase::Free, uses, 0));
             drop_lines(&self.chains, lines);
@@ -228,34 +233,34 @@ impl HoldTable {
 
     /// Returns the slot of a hold that has ended for good.
     #[inline]
-    pub(crate) fn free(&self, slot: u32) {
+    pub(crate) fn free(&self, slot: SlotIndex) {
         let (shard, local) = self.locate(slot);
         let shard = &self.shards[shard];
-        let Some(slot) = shard.slots.get(local as usize) else { return };
+        let Some(slot) = shard.slots.get(local.as_usize()) else { return };
         drop_lines(&self.chains, slot.fields().lines);
         shard.push_free(local);
     }
 
     /// Returns the slot of a hold that has expired with this word. The hold is remembered until others need
     /// the room.
-    pub(crate) fn retain_expired(&self, slot: u32, expired: Word) {
+    pub(crate) fn retain_expired(&self, slot: SlotIndex, expired: Word) {
         let (shard, local) = self.locate(slot);
-        self.shards[shard].retain_expired(&self.chains, Queued::new(local, expired.tag()));
+        self.shards[shard].retain_expired(&self.chains, Queued::new(local.0, expired.tag()));
     }
 
     /// Puts back a hold that recovery found; `None` if the table has no such place.
     pub(crate) fn restore(&self, old: OldHold<'_>) -> Option<()> {
         let (shard, local) = self.locate(old.place.slot);
         let shard = &self.shards[shard];
-        let slot = shard.slots.get_or_grow(local as usize, Slot::new).ok()?;
+        let slot = shard.slots.get_or_grow(local.as_usize(), Slot::new).ok()?;
         let words = shard.room_for(local, old.new.reference).ok()?;
         let lines = match *old.new.lines {
-            [Line { key, units }] => StoredLines::Line { key, units },
+            [Line { target, units }] => StoredLines::Line { target, units },
             // The hold is over, and its lines are forgotten.
             _ if old.word.phase().is_over() => StoredLines::Chain { head: NONE, changes: 0 },
             _ => StoredLines::Chain { head: self.chain(old.new.lines).ok()?, changes: 0 },
         };
-        fill(slot, words, old.place.generation, Making { lines, new: old.new });
+        fill(slot, words, old.place.generation.0, Making { lines, new: old.new });
         slot.publish(old.word);
         shard.restored_at(local);
         Some(())
@@ -278,16 +283,16 @@ impl HoldTable {
     }
 
     /// The slots of one segment; `None` if it does not exist yet.
-    pub(crate) fn segment(&self, number: usize) -> Option<impl Iterator<Item = (u32, &Slot)>> {
+    pub(crate) fn segment(&self, number: usize) -> Option<impl Iterator<Item = (SlotIndex, &Slot)>> {
         let (shard, segment) = (number % self.shards.len(), number / self.shards.len());
         let slots = self.shards[shard].slots.segment(segment)?;
-        Some(slots.map(move |(local, slot)| (self.global(shard, local as u32), slot)))
+        Some(slots.map(move |(local, slot)| (self.global(shard, LocalIndex(local as u32)), slot)))
     }
 
     /// Every slot that was ever used, and others that are free. A slot that is made meanwhile may be missed.
-    pub(crate) fn slots(&self) -> impl Iterator<Item = (u32, &Slot)> {
+    pub(crate) fn slots(&self) -> impl Iterator<Item = (SlotIndex, &Slot)> {
         self.shards.iter().enumerate().flat_map(move |(shard, table)| {
-            table.slots.iter().map(move |(local, slot)| (self.global(shard, local as u32), slot))
+            table.slots.iter().map(move |(local, slot)| (self.global(shard, LocalIndex(local as u32)), slot))
         })
     }
 }
@@ -296,7 +301,7 @@ impl HoldTable {
 fn changed(fields: &HoldFields, head: u32) -> Fields {
     let HoldFields { born, uses, generation, epoch, reference_length, .. } = *fields;
     let uses = uses + Word::change_step();
-    let lines = StoredLines::Chain { head, changes: uses - generation };
+    let lines = StoredLines::Chain { head, changes: uses - generation.0 };
     Fields { lines, born, uses, epoch, reference_length }
 }
 

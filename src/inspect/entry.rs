@@ -1,6 +1,7 @@
 //! One entry of the log, as people and other programs read it: names instead of numbers, moments instead of spans.
 
 use crate::clock::Timestamp;
+use crate::index::KeyIndex;
 use crate::log::record::EntryKind;
 use crate::request::AdjustReason;
 use crate::stock::names::Names;
@@ -23,7 +24,7 @@ pub struct LineEntry<'a> {
 }
 
 impl<'a> LineEntry<'a> {
-    pub(super) fn of(names: &'a Names, key: u32, quantity: u32) -> Option<LineEntry<'a>> {
+    pub(super) fn of(names: &'a Names, key: KeyIndex, quantity: u32) -> Option<LineEntry<'a>> {
         let (sku, location) = names.get(key)?;
         Some(LineEntry { sku, location, quantity, returned: None, before: None })
     }

@@ -13,6 +13,7 @@ use crate::fold::answers::refusal_from_answer;
 use crate::fold::hold::FoldedHold;
 use crate::fold::state::Fold;
 use crate::hold::lines::Line;
+use crate::index::{Generation, KeyIndex, SlotIndex};
 use crate::log::lines::{self, LinePair};
 use crate::log::record::effect::{HoldEffect, Required};
 use crate::log::record::{Detail, EntryKind, Fact, HoldPlace, Logged, Records, Span, Subject};
@@ -52,16 +53,16 @@ pub(super) struct KnownHold {
     opened_at: Timestamp,
     epoch: u32,
     /// By slot.
-    holds: HashMap<u32, MadeHold>,
+    holds: HashMap<SlotIndex, MadeHold>,
 }
 
 /// The hold that a slot has.
 #[derive(Clone, Copy, Debug)]
 struct MadeHold {
-    generation: u32,
+    generation: Generation,
     epoch: u32,
     /// Of one line; of a cart's there is no one key.
-    key: Option<u32>,
+    key: Option<KeyIndex>,
     deadline: Timestamp,
 }
 
@@ -289,7 +290,7 @@ impl KnownHold {
         let made = |hold: &FoldedHold| MadeHold {
             generation: hold.generation,
             epoch: hold.epoch,
-            key: only_key(hold.lines.iter().copied()),
+            key: only_good(hold.lines.iter().copied()),
             deadline: if hold.word.phase().is_live() { hold.word.deadline() } else { Timestamp(0) },
         };
         KnownHold {
@@ -311,11 +312,11 @@ impl KnownHold {
         let effect = fact.kind.effect().hold;
         if effect == HoldEffect::Make {
             let made =
-                MadeHold { generation: place.generation, epoch: self.epoch, key: only_key(first), deadline };
+                MadeHold { generation: place.generation, epoch: self.epoch, key: only_good(first), deadline };
             self.holds.insert(place.slot, made);
         } else if let Some(hold) = self.holds.get_mut(&place.slot) {
             if effect == HoldEffect::Replace {
-                hold.key = only_key(second);
+                hold.key = only_good(second);
             }
             // An entry without a TTL leaves the deadline as it is.
             if fact.ttl != Span::ZERO {
@@ -330,17 +331,17 @@ impl KnownHold {
     }
 }
 
-/// The key of lines that are one.
-fn only_key(mut lines: impl Iterator<Item = Line>) -> Option<u32> {
+/// The stock key of lines that have one good.
+fn only_good(mut lines: impl Iterator<Item = Line>) -> Option<KeyIndex> {
     let first = lines.next()?;
-    lines.next().is_none().then_some(first.key)
+    lines.next().is_none().then(|| first.target.good())?
 }
 
 /// What a cart's entry says of each of its stock keys; `None` if one of them has no name.
 fn lines_of<'a>(fact: &Fact<'_>, names: &'a Names) -> Option<Vec<LineEntry<'a>>> {
     let Subject::Cart { first, second } = fact.subject else { return Some(Vec::new()) };
-    let line = |LinePair { key, first, second }| {
-        let line = LineEntry::of(names, key, first)?;
+    let line = |LinePair { target, first, second }| {
+        let line = LineEntry::of(names, target.good()?, first)?;
         Some(match fact.kind.effect().required {
             Required::FirstMaybeSecond => {
                 LineEntry { returned: Some(second).filter(|units| *units > 0), ..line }

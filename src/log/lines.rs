@@ -9,22 +9,34 @@
 use crate::hold::lines::Line;
 #[cfg(any(fuzzing, all(test, not(stockhold_loom))))]
 use crate::hold::lines::Lines;
+use crate::index::Target;
 use crate::types::{LINES_MAX, QUANTITY_MAX};
 
-/// The longest lines, packed. Of 2,048 keys below 2^28 no more than 112 can be 2^21 or more behind the one before,
-/// which takes 4 bytes; of as many quantities that come to less than 2^31, no more than 1,015 can be so large. A fifth
-/// byte costs more than it adds.
-pub(crate) const LINES_BYTES_MAX: usize = (3 * LINES_MAX + 112) + (3 * LINES_MAX + 1_015);
+/// The longest lines, packed. Targets ascend below [`Target::END`], and the units of all lines come to [`QUANTITY_MAX`] at
+/// most, so only some of either can be so large that they take a fourth byte.
+pub(crate) const LINES_BYTES_MAX: usize =
+    2 * 3 * LINES_MAX + four_bytes(Target::END) + four_bytes(QUANTITY_MAX as u64);
+
+/// How many of [`LINES_MAX`] numbers with a sum below `end` can take four bytes while all others take three. A fifth byte
+/// costs more than it adds.
+const fn four_bytes(end: u64) -> usize {
+    let (least_of_four, least_of_three) = (1 << 21, 1 << 14);
+    let count = (end - least_of_three * LINES_MAX as u64) / (least_of_four - least_of_three);
+    if count < LINES_MAX as u64 { count as usize } else { LINES_MAX }
+}
 
 /// Packs lines, which are in the order of their keys, each key once.
 pub(crate) fn pack(lines: &[Line]) -> Vec<u8> {
     let mut packed = Vec::with_capacity(lines.len() * 4);
     let mut before = 0;
     for line in lines {
-        debug_assert!(packed.is_empty() || line.key > before, "lines in the order of their keys");
-        push(&mut packed, line.key.wrapping_sub(before));
+        debug_assert!(
+            packed.is_empty() || line.target.number() > before,
+            "lines in the order of their targets"
+        );
+        push(&mut packed, line.target.number().wrapping_sub(before));
         push(&mut packed, line.units);
-        before = line.key;
+        before = line.target.number();
     }
     packed
 }
@@ -85,14 +97,14 @@ impl Iterator for Iter<'_> {
             return None;
         }
         (self.rest, self.before) = (rest, Some(key));
-        Some(Line { key, units })
+        Some(Line { target: Target::of(key), units })
     }
 }
 
 /// A key that two lists of lines have between them, and its units in each; 0 in one that does not have it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct LinePair {
-    pub key: u32,
+    pub target: Target,
     pub first: u32,
     pub second: u32,
 }
@@ -104,13 +116,17 @@ pub(crate) fn join_lines(
 ) -> impl Iterator<Item = LinePair> {
     let (mut first, mut second) = (first.peekable(), second.peekable());
     std::iter::from_fn(move || {
-        let key = match (first.peek(), second.peek()) {
-            (Some(first), Some(second)) => first.key.min(second.key),
-            (one, other) => one.or(other)?.key,
+        let target = match (first.peek(), second.peek()) {
+            (Some(first), Some(second)) => first.target.min(second.target),
+            (one, other) => one.or(other)?.target,
         };
         let units = |line: Option<Line>| line.map_or(0, |line| line.units);
-        let of_first = units(first.next_if(|line| line.key == key));
-        Some(LinePair { key, first: of_first, second: units(second.next_if(|line| line.key == key)) })
+        let of_first = units(first.next_if(|line| line.target == target));
+        Some(LinePair {
+            target,
+            first: of_first,
+            second: units(second.next_if(|line| line.target == target)),
+        })
     })
 }
 
@@ -144,7 +160,7 @@ mod tests {
     use stockhold_seeded::{Rng, seed};
 
     fn line(key: u32, units: u32) -> Line {
-        Line { key, units }
+        Line { target: Target::of(key), units }
     }
 
     #[test]
@@ -212,24 +228,23 @@ mod tests {
         let mut key = 0;
         let longest: Vec<_> = (0..LINES_MAX)
             .map(|at| {
-                key += if at < 112 { 1 << 21 } else { 1 << 14 };
+                key += if at < 1_015 { 1 << 21 } else { 1 << 14 };
                 line(key, if at < 1_015 { 1 << 21 } else { 1 << 14 })
             })
             .collect();
         let units: u64 = longest.iter().map(|line| u64::from(line.units)).sum();
         let longer = (1 << 21) - (1 << 14);
         // Not one more of four bytes would fit.
-        assert!(key < 1 << 28 && key + longer >= 1 << 28);
+        assert!(u64::from(key) < Target::END && u64::from(key + longer) >= Target::END);
         assert!(units <= QUANTITY_MAX.into() && units + u64::from(longer) > QUANTITY_MAX.into());
         assert_eq!(pack(&longest).len(), LINES_BYTES_MAX);
-        assert_eq!(crate::stock::book::KEYS_MAX, 1 << 28);
     }
 
     #[test]
     fn two_lists_are_told_as_one() {
         let (first, second) = ([line(1, 2), line(5, 1)], [line(0, 4), line(5, 3), line(9, 1)]);
         let told: Vec<_> = join_lines(first.into_iter(), second.into_iter())
-            .map(|LinePair { key, first, second }| (key, first, second))
+            .map(|LinePair { target, first, second }| (target.number(), first, second))
             .collect();
         assert_eq!(told, [(0, 0, 4), (1, 2, 0), (5, 1, 3), (9, 0, 1)]);
     }

@@ -19,6 +19,7 @@ use crossbeam::utils::CachePadded;
 use super::shape::{BlockUse, CELL_PENDING_MAX, CELL_UNITS_MAX, Cell, SingleCell};
 use crate::clock::Timestamp;
 use crate::fault::{Fault, planted};
+use crate::index::KeyIndex;
 use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 /// Keys that can be split at once.
@@ -62,7 +63,7 @@ pub(crate) struct Lane<'c> {
     /// The thread's number, which selects its cell.
     pub home: usize,
     /// The key's index.
-    pub key: u32,
+    pub key: KeyIndex,
 }
 
 impl Blocks {
@@ -114,7 +115,7 @@ impl Blocks {
     ///
     /// A thread that is late, from the use before, may still read the cells, but it only changes a cell that
     /// has the version of that use.
-    pub(crate) fn load(&self, key: u32, one: SingleCell) -> Option<BlockUse> {
+    pub(crate) fn load(&self, key: KeyIndex, one: SingleCell) -> Option<BlockUse> {
         let block = (0..self.blocks.len() as u32).find(|block| {
             let used = &self.blocks[*block as usize].used;
             // Acquire: pairs with `put_back`, so the use before is over. There is no load before the swap,
@@ -122,7 +123,7 @@ impl Blocks {
             !used.swap(true, Ordering::Acquire)
         })?;
         let Block { key: used_for, prepared, .. } = &self.blocks[block as usize];
-        used_for.store(key, Ordering::Relaxed); // Relaxed: both are hints
+        used_for.store(key.0, Ordering::Relaxed); // Relaxed: both are hints
         prepared.store(false, Ordering::Relaxed);
         let before = Cell::of(self.cell(block, 0).load(Ordering::Relaxed)); // the block is ours by now
         let narrow = if planted(Fault::NarrowVersion) { 1 } else { u32::MAX };
@@ -152,16 +153,17 @@ impl Blocks {
         // Relaxed, and not one atomic step: a note that another thread of the same number overwrites only
         // postpones a split.
         let note = lost_races.load(Ordering::Relaxed);
-        let before = if (note >> 32) as u32 == lane.key { note as u32 } else { 0 };
+        let before = if (note >> 32) as u32 == lane.key.0 { note as u32 } else { 0 };
         let sum = before.saturating_add(misses);
         let hot = sum >= MISSES_TO_SPLIT;
-        lost_races.store(u64::from(lane.key) << 32 | u64::from(if hot { 0 } else { sum }), Ordering::Relaxed);
+        lost_races
+            .store(u64::from(lane.key.0) << 32 | u64::from(if hot { 0 } else { sum }), Ordering::Relaxed);
         hot
     }
 
     /// The blocks that have not changed since the last check, each with the key it was used for. Empty unless
     /// another check is due.
-    pub(crate) fn idle(&self, now: Timestamp) -> Vec<(u32, u32)> {
+    pub(crate) fn idle(&self, now: Timestamp) -> Vec<(u32, KeyIndex)> {
         let last = self.checked_at_ms.load(Ordering::Relaxed);
         if now.0 < last.saturating_add(IDLE_AFTER_MS)
             // Relaxed: of several threads that check, one goes on; everything else is a hint.
@@ -183,7 +185,7 @@ impl Blocks {
         };
         (0..self.blocks.len() as u32)
             .filter(idle)
-            .map(|block| (block, self.blocks[block as usize].key.load(Ordering::Relaxed)))
+            .map(|block| (block, KeyIndex(self.blocks[block as usize].key.load(Ordering::Relaxed))))
             .collect()
     }
 
@@ -222,10 +224,10 @@ mod tests {
     #[test]
     fn a_block_is_loaded_with_every_unit_and_a_new_version() {
         let blocks = Blocks::new(4, UNITS_PER_CELL_MIN);
-        let first = blocks.load(1, ONE).unwrap();
+        let first = blocks.load(KeyIndex(1), ONE).unwrap();
         assert_eq!(sum(&blocks, first), (7, 3));
         blocks.put_back(first.block);
-        let second = blocks.load(2, ONE).unwrap();
+        let second = blocks.load(KeyIndex(2), ONE).unwrap();
         assert_eq!(second.block, first.block);
         assert_ne!(second.version, first.version);
     }
@@ -233,21 +235,21 @@ mod tests {
     #[test]
     fn so_many_keys_can_be_hot_and_no_more() {
         let blocks = Blocks::new(2, UNITS_PER_CELL_MIN);
-        let uses: Vec<_> = std::iter::from_fn(|| blocks.load(0, ONE)).collect();
+        let uses: Vec<_> = std::iter::from_fn(|| blocks.load(KeyIndex(0), ONE)).collect();
         assert_eq!(uses.len(), BLOCKS as usize);
         blocks.put_back(uses[9].block);
-        assert_eq!(blocks.load(0, ONE).unwrap().block, uses[9].block);
+        assert_eq!(blocks.load(KeyIndex(0), ONE).unwrap().block, uses[9].block);
     }
 
     #[test]
     fn only_a_thread_that_loses_often_splits_a_key() {
         let blocks = Blocks::new(2, UNITS_PER_CELL_MIN);
         let lane = |key| Lane { blocks: &blocks, home: 0, key };
-        assert!(!blocks.is_hot(lane(1), MISSES_TO_SPLIT - 1));
-        assert!(!blocks.is_hot(lane(2), 1), "another key's misses");
-        assert!(!blocks.is_hot(lane(1), MISSES_TO_SPLIT - 1));
-        assert!(blocks.is_hot(lane(1), 1));
-        assert!(!blocks.is_hot(lane(1), 1), "it begins anew");
+        assert!(!blocks.is_hot(lane(KeyIndex(1)), MISSES_TO_SPLIT - 1));
+        assert!(!blocks.is_hot(lane(KeyIndex(2)), 1), "another key's misses");
+        assert!(!blocks.is_hot(lane(KeyIndex(1)), MISSES_TO_SPLIT - 1));
+        assert!(blocks.is_hot(lane(KeyIndex(1)), 1));
+        assert!(!blocks.is_hot(lane(KeyIndex(1)), 1), "it begins anew");
     }
 
     #[test]
@@ -267,13 +269,14 @@ mod tests {
     #[test]
     fn what_does_not_change_for_a_second_is_idle_unless_it_was_prepared() {
         let blocks = Blocks::new(2, UNITS_PER_CELL_MIN);
-        let (idle, prepared) = (blocks.load(1, ONE).unwrap(), blocks.load(2, ONE).unwrap());
+        let (idle, prepared) =
+            (blocks.load(KeyIndex(1), ONE).unwrap(), blocks.load(KeyIndex(2), ONE).unwrap());
         blocks.mark_prepared(prepared.block);
         assert!(blocks.idle(Timestamp(10_000)).is_empty(), "the first check");
         assert!(blocks.idle(Timestamp(10_999)).is_empty(), "too early");
-        assert_eq!(blocks.idle(Timestamp(11_000)), [(idle.block, 1)]);
+        assert_eq!(blocks.idle(Timestamp(11_000)), [(idle.block, KeyIndex(1))]);
         blocks.cell(prepared.block, 1).fetch_sub(1, Ordering::Relaxed);
-        assert_eq!(blocks.idle(Timestamp(12_000)), [(idle.block, 1)], "it was used");
+        assert_eq!(blocks.idle(Timestamp(12_000)), [(idle.block, KeyIndex(1))], "it was used");
         assert_eq!(blocks.idle(Timestamp(13_000)).len(), 2, "and now it is idle");
     }
 }

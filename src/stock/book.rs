@@ -8,6 +8,7 @@ use super::counter::Counter;
 use super::gate::{GateWord, OverflowTable};
 use crate::answer::RefusalReason;
 use crate::clock::Timestamp;
+use crate::index::KeyIndex;
 use crate::segments::{NoRoom, SEGMENT_ITEMS, Segments};
 
 pub(crate) use super::gate::{Gate, KEYS_MAX};
@@ -116,7 +117,7 @@ impl Book {
     }
 
     /// The cells that the thread with the number `home` uses for a key.
-    pub(crate) fn lane(&self, home: usize, key: u32) -> Lane<'_> {
+    pub(crate) fn lane(&self, home: usize, key: KeyIndex) -> Lane<'_> {
         Lane { blocks: &self.blocks, home, key }
     }
 
@@ -131,13 +132,13 @@ impl Book {
 
     /// Splits a key in advance, and keeps it split until it is used. False if it has too few units to be
     /// split.
-    pub(crate) fn prepare(&self, key: u32) -> bool {
+    pub(crate) fn prepare(&self, key: KeyIndex) -> bool {
         let block = self.get(key).and_then(|item| item.counter.split(self.lane(0, key)));
         block.inspect(|block| self.blocks.mark_prepared(*block)).is_some()
     }
 
     #[inline]
-    pub(crate) fn get(&self, index: u32) -> Option<Item<'_>> {
+    pub(crate) fn get(&self, index: KeyIndex) -> Option<Item<'_>> {
         let KeyAddress { segment, line, at } = KeyAddress::of(index);
         let item = self.item(self.lines.get_in(segment, line)?, at)?;
         item.gate.exists().then_some(item)
@@ -149,10 +150,10 @@ impl Book {
 
     /// Adds the key `index`. An error if it exists already, or is beyond [`KEYS_MAX`]. For one caller at a
     /// time.
-    pub(crate) fn add(&self, index: u32, stock: Stock) -> Result<(), NoRoom> {
+    pub(crate) fn add(&self, index: KeyIndex, stock: Stock) -> Result<(), NoRoom> {
         let KeyAddress { segment, line, at } = KeyAddress::of(index);
         let line = self.lines.get_or_grow(segment * SEGMENT_ITEMS + line, KeyLine::new)?;
-        let item = self.item(line, at).filter(|item| (index as usize) < KEYS_MAX && !item.gate.exists());
+        let item = self.item(line, at).filter(|item| index.as_usize() < KEYS_MAX && !item.gate.exists());
         let item = item.ok_or(NoRoom::Full)?;
         // First its units, then the gate that makes it exist: see `GateWord::exists`.
         item.counter.correct(self.lane(0, index), stock.available);
@@ -162,14 +163,18 @@ impl Book {
 
     /// Takes the lock that serialises the physical corrections and switches of a key, and of some other keys.
     /// Sales never take it. A thread that has one such lock must not take another.
-    pub(crate) fn lock_key(&self, key: u32) -> MutexGuard<'_, ()> {
-        self.locks[(key % LOCKS) as usize].lock()
+    pub(crate) fn lock_key(&self, key: KeyIndex) -> MutexGuard<'_, ()> {
+        self.lock(key.0 % LOCKS)
+    }
+
+    fn lock(&self, number: u32) -> MutexGuard<'_, ()> {
+        self.locks[number as usize].lock()
     }
 
     /// Takes the locks of several keys, each once and all in the same order.
-    pub(crate) fn lock_keys(&self, keys: impl Iterator<Item = u32>) -> Vec<MutexGuard<'_, ()>> {
-        let wanted = keys.fold(0_u64, |wanted, key| wanted | 1 << (key % LOCKS));
-        (0..LOCKS).filter(|lock| wanted >> lock & 1 == 1).map(|lock| self.lock_key(lock)).collect()
+    pub(crate) fn lock_keys(&self, keys: impl Iterator<Item = KeyIndex>) -> Vec<MutexGuard<'_, ()>> {
+        let wanted = keys.fold(0_u64, |wanted, key| wanted | 1 << (key.0 % LOCKS));
+        (0..LOCKS).filter(|lock| wanted >> lock & 1 == 1).map(|lock| self.lock(lock)).collect()
     }
 }
 
@@ -185,8 +190,8 @@ struct KeyAddress {
 
 impl KeyAddress {
     #[inline]
-    fn of(index: u32) -> KeyAddress {
-        let (segment, within) = (index / KEYS_A_SEGMENT, (index % KEYS_A_SEGMENT) as usize);
+    fn of(index: KeyIndex) -> KeyAddress {
+        let (segment, within) = (index.0 / KEYS_A_SEGMENT, (index.0 % KEYS_A_SEGMENT) as usize);
         KeyAddress { segment: segment as usize, line: 3 * within % SEGMENT_ITEMS, at: within / SEGMENT_ITEMS }
     }
 }
@@ -201,10 +206,10 @@ mod tests {
     fn every_key_has_a_place_of_its_own_and_neighbours_lie_apart() {
         let mut taken = HashSet::new();
         for key in 0..3 * KEYS_A_SEGMENT {
-            let place = KeyAddress::of(key);
+            let place = KeyAddress::of(KeyIndex(key));
             assert!(place.line < SEGMENT_ITEMS && place.at < KEYS_A_LINE);
             assert!(taken.insert(place), "{key} shares its place");
-            assert_ne!(KeyAddress::of(key + 1).line / 2, place.line / 2);
+            assert_ne!(KeyAddress::of(KeyIndex(key + 1)).line / 2, place.line / 2);
         }
     }
 
@@ -213,21 +218,21 @@ mod tests {
         let book = Book::new(1);
         let stock = |units| Stock { available: units, on_hand: units, gate: Gate::Open };
         for key in [7, 8, 4_103, 50_000] {
-            assert!(book.get(key).is_none());
-            book.add(key, stock(key.into())).unwrap();
-            assert_eq!(book.add(key, stock(1)), Err(NoRoom::Full));
-            let item = book.get(key).unwrap();
-            let found = (item.counter.approximate(book.lane(0, key)), item.on_hand());
+            assert!(book.get(KeyIndex(key)).is_none());
+            book.add(KeyIndex(key), stock(key.into())).unwrap();
+            assert_eq!(book.add(KeyIndex(key), stock(1)), Err(NoRoom::Full));
+            let item = book.get(KeyIndex(key)).unwrap();
+            let found = (item.counter.approximate(book.lane(0, KeyIndex(key))), item.on_hand());
             assert_eq!(found, (key.into(), key.into()));
         }
-        assert!(book.get(9).is_none() && book.get(u32::MAX).is_none());
-        assert_eq!(book.add(KEYS_MAX as u32, stock(1)), Err(NoRoom::Full));
+        assert!(book.get(KeyIndex(9)).is_none() && book.get(KeyIndex(u32::MAX)).is_none());
+        assert_eq!(book.add(KeyIndex(KEYS_MAX as u32), stock(1)), Err(NoRoom::Full));
     }
 
     #[test]
     fn the_locks_of_several_keys_are_each_taken_once() {
         let book = Book::new(1);
-        assert_eq!(book.lock_keys([3, 67, 4, 3, 131].into_iter()).len(), 2);
-        assert_eq!(book.lock_keys(0..2_048).len(), LOCKS as usize);
+        assert_eq!(book.lock_keys([3, 67, 4, 3, 131].map(KeyIndex).into_iter()).len(), 2);
+        assert_eq!(book.lock_keys((0..2_048).map(KeyIndex)).len(), LOCKS as usize);
     }
 }

@@ -9,6 +9,7 @@ use parking_lot::RwLock;
 use super::names::{Name, Names};
 use crate::error::NameError;
 use crate::hashing::{ByName, ByNumber, NumberHasher};
+use crate::index::KeyIndex;
 use crate::types::NAME_BYTES_MAX;
 
 /// The names of all stock keys. A lookup takes a read lock of the names, and one of a shard of the index.
@@ -29,7 +30,7 @@ pub(crate) fn check(name: &str) -> Result<(), NameError> {
 }
 
 impl Catalog {
-    pub(crate) fn find(&self, sku: &str, location: &str) -> Result<u32, NameError> {
+    pub(crate) fn find(&self, sku: &str, location: &str) -> Result<KeyIndex, NameError> {
         check(sku)?;
         check(location)?;
         let names = self.names.read();
@@ -52,8 +53,8 @@ impl Catalog {
         &self,
         sku: &str,
         location: &str,
-        make: impl FnOnce(u32) -> Result<(), NameError>,
-    ) -> Result<u32, NameError> {
+        make: impl FnOnce(KeyIndex) -> Result<(), NameError>,
+    ) -> Result<KeyIndex, NameError> {
         check(sku)?;
         check(location)?;
         let of_sku = self.index.hash(sku);
@@ -65,7 +66,7 @@ impl Catalog {
         if let Some(known) = find(&names) {
             return Ok(known);
         }
-        let key = u32::try_from(names.len()).map_err(|_| NameError::Full)?;
+        let key = KeyIndex(u32::try_from(names.len()).map_err(|_| NameError::Full)?);
         make(key)?;
         names.push(sku, location);
         self.index.insert(&names, key);
@@ -76,17 +77,17 @@ impl Catalog {
     pub(crate) fn restore(names: Names) -> Result<Catalog, String> {
         let index = NameIndex::default();
         index.reserve(&names);
-        for (key, (sku, location)) in (0..).zip(names.iter()) {
-            let wrong = |what: String| format!("stock key {key}, {sku:?} at {location:?}: {what}");
+        for (number, (sku, location)) in (0..).zip(names.iter()) {
+            let wrong = |what: String| format!("stock key {number}, {sku:?} at {location:?}: {what}");
             check(sku).and_then(|()| check(location)).map_err(|error| wrong(error.to_string()))?;
-            if !index.insert(&names, key) {
+            if !index.insert(&names, KeyIndex(number)) {
                 return Err(wrong("it is declared twice".into()));
             }
         }
         Ok(Catalog { names: RwLock::new(names), index })
     }
 
-    pub(crate) fn name(&self, key: u32) -> Option<(Name, Name)> {
+    pub(crate) fn name(&self, key: KeyIndex) -> Option<(Name, Name)> {
         let names = self.names.read();
         let location = names.locations().get(names.location(key)? as usize)?;
         Some((names.sku(key)?.into(), Arc::clone(location)))
@@ -103,7 +104,7 @@ impl Catalog {
 /// does not delay others long.
 #[derive(Debug, Default)]
 struct NameIndex {
-    keys: DashMap<u32, (), ByNumber>,
+    keys: DashMap<KeyIndex, (), ByNumber>,
     of_sku: ByName,
 }
 
@@ -112,25 +113,26 @@ impl NameIndex {
         self.of_sku.hash_one(sku)
     }
 
-    fn hash_of(&self, names: &Names, key: u32) -> u64 {
+    fn hash_of(&self, names: &Names, key: KeyIndex) -> u64 {
         let (sku, location) = (names.sku(key).unwrap_or_default(), names.location(key).unwrap_or_default());
         at_location(self.hash(sku), location)
     }
 
     /// The key of a SKU at the location with this number. `of_sku` is the hash of the SKU.
-    fn find(&self, names: &Names, sku: &str, of_sku: u64, location: u32) -> Option<u32> {
+    fn find(&self, names: &Names, sku: &str, of_sku: u64, location: u32) -> Option<KeyIndex> {
         let hash = at_location(of_sku, location);
         let shard = self.keys.shards()[self.keys.determine_shard(hash as usize)].read();
-        let is_same = |key: u32| names.location(key) == Some(location) && names.sku(key) == Some(sku);
+        let is_same = |key: KeyIndex| names.location(key) == Some(location) && names.sku(key) == Some(sku);
         shard.get(hash, |(key, _)| is_same(*key)).map(|(key, _)| *key)
     }
 
     /// Adds a key; false if another key has the same names.
-    fn insert(&self, names: &Names, key: u32) -> bool {
+    fn insert(&self, names: &Names, key: KeyIndex) -> bool {
         let hash = self.hash_of(names, key);
         let mut shard = self.keys.shards()[self.keys.determine_shard(hash as usize)].write();
-        let is_same =
-            |other: u32| names.location(other) == names.location(key) && names.sku(other) == names.sku(key);
+        let is_same = |other: KeyIndex| {
+            names.location(other) == names.location(key) && names.sku(other) == names.sku(key)
+        };
         if shard.get(hash, |(other, _)| is_same(*other)).is_some() {
             return false;
         }
@@ -163,13 +165,13 @@ mod tests {
     fn a_name_is_declared_once_and_found_again() {
         let catalog = Catalog::default();
         assert_eq!(catalog.find("a", "x"), Err(NameError::UnknownSku("a".into())));
-        assert_eq!(catalog.declare("a", "x", |_| Ok(())), Ok(0));
-        assert_eq!(catalog.declare("a", "y", |_| Ok(())), Ok(1));
-        assert_eq!(catalog.declare("b", "x", |_| Ok(())), Ok(2));
-        assert_eq!(catalog.declare("a", "x", |_| panic!("declared before")), Ok(0));
-        assert_eq!(catalog.find("a", "y"), Ok(1));
+        assert_eq!(catalog.declare("a", "x", |_| Ok(())), Ok(KeyIndex(0)));
+        assert_eq!(catalog.declare("a", "y", |_| Ok(())), Ok(KeyIndex(1)));
+        assert_eq!(catalog.declare("b", "x", |_| Ok(())), Ok(KeyIndex(2)));
+        assert_eq!(catalog.declare("a", "x", |_| panic!("declared before")), Ok(KeyIndex(0)));
+        assert_eq!(catalog.find("a", "y"), Ok(KeyIndex(1)));
         assert!(matches!(catalog.find("b", "y"), Err(NameError::UnknownLocation { .. })));
-        let (sku, location) = catalog.name(2).unwrap();
+        let (sku, location) = catalog.name(KeyIndex(2)).unwrap();
         assert_eq!((&*sku, &*location), ("b", "x"));
     }
 
@@ -189,9 +191,9 @@ mod tests {
         }
         let catalog = Catalog::restore(names.clone()).unwrap();
         assert_eq!(catalog.len(), 10_000);
-        assert_eq!(catalog.find("sku-2499", "w"), Ok(9_999));
-        assert_eq!(catalog.declare("sku-7", "z", |_| panic!("declared before")), Ok(30));
-        assert_eq!(catalog.declare("sku-7", "v", |_| Ok(())), Ok(10_000));
+        assert_eq!(catalog.find("sku-2499", "w"), Ok(KeyIndex(9_999)));
+        assert_eq!(catalog.declare("sku-7", "z", |_| panic!("declared before")), Ok(KeyIndex(30)));
+        assert_eq!(catalog.declare("sku-7", "v", |_| Ok(())), Ok(KeyIndex(10_000)));
         names.push("sku-3", "y");
         let twice = Catalog::restore(names).unwrap_err();
         assert_eq!(twice, "stock key 10000, \"sku-3\" at \"y\": it is declared twice");

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::hashing::ByName;
+use crate::index::KeyIndex;
 
 /// A SKU or a location.
 pub(crate) type Name = Arc<str>;
@@ -34,17 +35,17 @@ impl Names {
     }
 
     /// The SKU and the location of a key.
-    pub(crate) fn get(&self, key: u32) -> Option<(&str, &str)> {
+    pub(crate) fn get(&self, key: KeyIndex) -> Option<(&str, &str)> {
         Some((self.sku(key)?, self.locations.get(self.location(key)? as usize)?))
     }
 
-    pub(crate) fn sku(&self, key: u32) -> Option<&str> {
-        self.text(*self.skus.get(key as usize)?)
+    pub(crate) fn sku(&self, key: KeyIndex) -> Option<&str> {
+        self.text(*self.skus.get(key.as_usize())?)
     }
 
     /// The number of a key's location.
-    pub(crate) fn location(&self, key: u32) -> Option<u32> {
-        self.at.get(key as usize).copied()
+    pub(crate) fn location(&self, key: KeyIndex) -> Option<u32> {
+        self.at.get(key.as_usize()).copied()
     }
 
     /// The number of a location, if any key has it.
@@ -59,7 +60,7 @@ impl Names {
 
     /// The SKU and the location of every key, in order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        (0..self.len() as u32).filter_map(|key| self.get(key))
+        (0..self.len() as u32).filter_map(|key| self.get(KeyIndex(key)))
     }
 
     /// Adds the names of the next key.
@@ -125,6 +126,6 @@ mod tests {
         assert_eq!((names.number("rome"), names.number("paris")), (Some(1), None));
         let text: usize = names.pieces.iter().map(String::len).sum();
         assert_eq!(text, given.iter().step_by(3).map(|(sku, _)| sku.len()).sum::<usize>());
-        assert_eq!((names.get(30_000), names.clone() == names), (None, true));
+        assert_eq!((names.get(KeyIndex(30_000)), names.clone() == names), (None, true));
     }
 }

@@ -8,6 +8,7 @@ use crate::clock::Timestamp;
 use crate::fold::hold::{self, FoldedHold, Wrong};
 use crate::hold::lines::Lines;
 use crate::hold::state::Word;
+use crate::index::{Generation, SlotIndex};
 use crate::log::lines;
 use crate::log::record::{Fact, HoldPlace};
 use crate::types::Reference;
@@ -16,7 +17,7 @@ use crate::varint::{VarintReader, VarintWriter};
 /// What happened in a slot of the table of holds.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct HoldRow {
-    pub slot: u32,
+    pub slot: SlotIndex,
     pub what: HoldDelta,
 }
 
@@ -55,8 +56,8 @@ fn apply_steps(hold: &mut FoldedHold, mut steps: &[u8]) -> Result<(), Wrong> {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 enum HoldWire<'a> {
     Made {
-        slot: u32,
-        generation: u32,
+        slot: SlotIndex,
+        generation: Generation,
         epoch: u32,
         word: u64,
         born: u64,
@@ -64,7 +65,7 @@ enum HoldWire<'a> {
         lines: &'a [u8],
     },
     Steps {
-        slot: u32,
+        slot: SlotIndex,
         steps: &'a [u8],
     },
 }
@@ -80,7 +81,7 @@ impl<'a> HoldWire<'a> {
         };
         let mut out = VarintWriter::new(buffer);
         out.byte(0)?;
-        [slot, generation, epoch].into_iter().try_for_each(|number| out.short(number))?;
+        [slot.0, generation.0, epoch].into_iter().try_for_each(|number| out.short(number))?;
         out.long(word)?;
         out.long(born)?;
         out.slice(reference)?;
@@ -93,8 +94,8 @@ impl<'a> HoldWire<'a> {
         let mut rest = VarintReader(bytes);
         let [0] = rest.array()? else { return None };
         let made = HoldWire::Made {
-            slot: rest.short()?,
-            generation: rest.short()?,
+            slot: SlotIndex(rest.short()?),
+            generation: Generation(rest.short()?),
             epoch: rest.short()?,
             word: rest.long()?,
             born: rest.long()?,
@@ -109,7 +110,7 @@ impl RunEntry for HoldRow {
     const KIND: RunKind = RunKind::Holds;
 
     fn place(&self) -> u64 {
-        self.slot.into()
+        self.slot.0.into()
     }
 
     fn encode(&self, out: &mut Vec<u8>) {
@@ -186,7 +187,15 @@ mod tests {
             let (slot, generation, epoch) = (number() as u32, number() as u32, number() as u32);
             let (word, born) = (number(), number());
             let (reference, lines) = (&some[..rng.index(41)], &some[..rng.index(200)]);
-            let wire = HoldWire::Made { slot, generation, epoch, word, born, reference, lines };
+            let wire = HoldWire::Made {
+                slot: SlotIndex(slot),
+                generation: Generation(generation),
+                epoch,
+                word,
+                born,
+                reference,
+                lines,
+            };
             let (mut by_codec, mut varint) = (Vec::new(), [0; MADE_BYTES_MAX]);
             put(&wire, &mut by_codec);
             if let Some(length) = wire.write(&mut varint) {

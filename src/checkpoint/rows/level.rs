@@ -7,12 +7,13 @@ use crate::checkpoint::run_ref::RunKind;
 use crate::clock::Timestamp;
 use crate::fold::hold::{self, Wrong};
 use crate::fold::levels::KeyLevel;
+use crate::index::KeyIndex;
 use crate::log::record::{Detail, Fact};
 
 /// What happened to a key's book: numbers to be added, and the switch of its sale if that was set.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct LevelRow {
-    pub key: u32,
+    pub key: KeyIndex,
     /// As if the book had been empty before.
     pub level: KeyLevel,
     /// The switch, or the time of opening, was set.
@@ -28,7 +29,7 @@ impl LevelRow {
 
 #[derive(Serialize, Deserialize)]
 struct LevelWire {
-    key: u32,
+    key: KeyIndex,
     on_hand: i64,
     held: i64,
     committed: i64,
@@ -40,7 +41,7 @@ impl RunEntry for LevelRow {
     const KIND: RunKind = RunKind::Levels;
 
     fn place(&self) -> u64 {
-        self.key.into()
+        self.key.0.into()
     }
 
     fn encode(&self, out: &mut Vec<u8>) {

@@ -3,18 +3,19 @@
 use crate::checkpoint::entry::{RunEntry, get, put};
 use crate::checkpoint::run_ref::RunKind;
 use crate::fold::hold::Wrong;
+use crate::index::KeyIndex;
 
 /// A stock key's names.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct NameRow {
-    pub key: u32,
+    pub key: KeyIndex,
     /// The SKU, and behind it the location.
     text: Box<str>,
     sku_bytes: usize,
 }
 
 impl NameRow {
-    pub(crate) fn new(key: u32, sku: &str, location: &str) -> Self {
+    pub(crate) fn new(key: KeyIndex, sku: &str, location: &str) -> Self {
         NameRow { key, text: [sku, location].concat().into(), sku_bytes: sku.len() }
     }
 
@@ -31,7 +32,7 @@ impl RunEntry for NameRow {
     const KIND: RunKind = RunKind::Names;
 
     fn place(&self) -> u64 {
-        self.key.into()
+        self.key.0.into()
     }
 
     fn encode(&self, out: &mut Vec<u8>) {
@@ -39,7 +40,7 @@ impl RunEntry for NameRow {
     }
 
     fn decode(bytes: &[u8]) -> Option<(Self, usize)> {
-        let ((key, sku, location), bytes) = get::<(u32, &str, &str)>(bytes)?;
+        let ((key, sku, location), bytes) = get::<(KeyIndex, &str, &str)>(bytes)?;
         Some((NameRow::new(key, sku, location), bytes))
     }
 

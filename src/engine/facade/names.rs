@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Engine;
 use crate::error::NameError;
+use crate::index::KeyIndex;
 use crate::types::StockKey;
 
 /// # Names
@@ -38,6 +39,8 @@ impl Engine {
     /// All keys, in the order in which they were declared.
     pub fn keys(&self) -> Vec<StockKey> {
         let core = &self.inner.core;
-        (0..core.catalog.len()).map(|index| StockKey { index, tag: core.answers.tag }).collect()
+        (0..core.catalog.len())
+            .map(|index| StockKey { index: KeyIndex(index), tag: core.answers.tag })
+            .collect()
     }
 }

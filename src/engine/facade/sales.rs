@@ -29,7 +29,7 @@ impl Engine {
             return core.reserve(&wanted, None).map(|granted| self.receipt(granted));
         }
         let content = Content::of(OpKind::Reserve)
-            .number(request.key.index)
+            .number(request.key.index.0)
             .number(request.quantity)
             .span(request.ttl)
             .bytes(request.reference);

@@ -28,7 +28,7 @@ impl Engine {
         let now = core.now();
         let content = || {
             Content::of(OpKind::Receive)
-                .number(request.key.index)
+                .number(request.key.index.0)
                 .number(request.quantity)
                 .bytes(request.reference)
                 .hash()
@@ -52,7 +52,7 @@ impl Engine {
         let now = core.now();
         let content = || {
             Content::of(OpKind::Adjust)
-                .number(request.key.index)
+                .number(request.key.index.0)
                 .number(request.delta)
                 .reason(request.reason)
                 .bytes(request.reference)

@@ -5,9 +5,10 @@ use crate::clock::EPOCH_2020_MS;
 use crate::clock::Timestamp;
 use crate::hold::id::EPOCHS;
 use crate::hold::state::TAG_BITS;
+use crate::index::{Generation, SlotIndex, Target};
 use crate::segments::SEGMENT_ITEMS;
 
-const LINE: [Line; 1] = [Line { key: 5, units: 3 }];
+const LINE: [Line; 1] = [Line { target: Target::of(5), units: 3 }];
 
 fn new(lines: &[Line]) -> NewHold<'_> {
     NewHold {
@@ -25,8 +26,11 @@ fn a_new_hold_has_the_fields_it_was_made_with() {
     let place = table.place(1, new(&LINE)).unwrap();
     let slot = table.slot(place.slot).unwrap();
     let fields = slot.fields();
-    assert_eq!((fields.lines, fields.born.0), (StoredLines::Line { key: 5, units: 3 }, EPOCH_2020_MS + 9));
-    assert_eq!((fields.generation, fields.epoch), (1, 21 % EPOCHS));
+    assert_eq!(
+        (fields.lines, fields.born.0),
+        (StoredLines::Line { target: Target::of(5), units: 3 }, EPOCH_2020_MS + 9)
+    );
+    assert_eq!((fields.generation, fields.epoch), (Generation(1), 21 % EPOCHS));
     assert_eq!(table.reference(place.slot, &fields).as_bytes(), b"order-4711");
     assert_eq!(slot.word(), Word::with_deadline(Phase::Reserving, 1, Timestamp(EPOCH_2020_MS + 99)));
 }
@@ -41,7 +45,7 @@ fn holds_max_is_exact_for_every_shard() {
         slot.publish(Word::with_units(Phase::Released, 1, 0));
         table.free(places[0].slot);
         let again = table.place(0, new(&LINE)).unwrap();
-        assert_eq!((again.slot, again.generation), (places[0].slot, 2));
+        assert_eq!((again.slot, again.generation), (places[0].slot, Generation(2)));
     }
 }
 
@@ -54,7 +58,7 @@ fn a_discarded_place_is_used_again() {
 }
 
 fn expire(table: &HoldTable, place: HoldPlace) {
-    let expired = Word::with_units(Phase::Expired, place.generation, 0);
+    let expired = Word::with_units(Phase::Expired, place.generation.0, 0);
     table.slot(place.slot).unwrap().publish(expired);
     table.retain_expired(place.slot, expired);
 }
@@ -68,7 +72,7 @@ fn an_expired_hold_is_not_forgotten_because_of_earlier_entries_of_its_slot() {
         expire(&table, place);
         assert_eq!(slot.word().phase(), Phase::Expired, "at once");
         // Retaken late, and cancelled: its slot is used again, and its old entry is still in the queue.
-        slot.publish(Word::with_units(Phase::Cancelled, place.generation, 0));
+        slot.publish(Word::with_units(Phase::Cancelled, place.generation.0, 0));
         table.free(place.slot);
     }
 }
@@ -90,7 +94,7 @@ fn an_expired_hold_is_remembered_until_its_room_is_needed() {
 #[test]
 fn expired_holds_are_forgotten_when_only_they_have_lines() {
     let table = HoldTable::new(2, 8, 4, 8, 0);
-    let two = [Line { key: 5, units: 3 }, Line { key: 6, units: 1 }];
+    let two = [Line { target: Target::of(5), units: 3 }, Line { target: Target::of(6), units: 1 }];
     let [first, second] = [0, 1].map(|home| table.place(home, new(&two)).unwrap());
     assert_eq!(table.place(0, new(&two)), Err(Full::Lines), "they are live");
     for place in [first, second] {
@@ -118,39 +122,39 @@ fn a_stray_hold_takes_no_memory_for_the_slots_before_it() {
     let table = HoldTable::new(1, u32::MAX, 8, 8, 1 << 30);
     let word = |phase| Word::with_units(phase, 1, 0);
     let restore = |slot, phase| {
-        let (new, place) = (new(&LINE), HoldPlace { slot, generation: 1 });
+        let (new, place) = (new(&LINE), HoldPlace { slot, generation: Generation(1) });
         table.restore(OldHold { new, place, word: word(phase) }).unwrap();
     };
     let stray = SEGMENT_ITEMS as u32 * 2;
-    restore(1, Phase::Active);
-    restore(stray + 1, Phase::Active);
-    restore(stray + 2, Phase::Released);
-    restore((1 << 30) - 1, Phase::Expired);
+    restore(SlotIndex(1), Phase::Active);
+    restore(SlotIndex(stray + 1), Phase::Active);
+    restore(SlotIndex(stray + 2), Phase::Released);
+    restore(SlotIndex((1 << 30) - 1), Phase::Expired);
     table.finish_restore();
     assert_eq!(table.slots().count(), 3 * SEGMENT_ITEMS);
     // Free slots come first, then fresh ones, and no place twice.
     let handed_out: Vec<_> = (0..3 * SEGMENT_ITEMS).map(|_| table.place(0, new(&LINE)).unwrap()).collect();
-    assert_eq!(handed_out[0], HoldPlace { slot: stray + 2, generation: 2 });
+    assert_eq!(handed_out[0], HoldPlace::new(stray + 2, 2));
     let mut slots: Vec<_> = handed_out.iter().map(|place| place.slot).collect();
     slots.sort_unstable();
     slots.dedup();
     assert_eq!(slots.len(), handed_out.len());
-    assert!(!slots.contains(&1) && !slots.contains(&(stray + 1)), "they are live");
-    assert_eq!(table.slot((1 << 30) - 1).unwrap().word().phase(), Phase::Expired);
+    assert!(!slots.contains(&SlotIndex(1)) && !slots.contains(&SlotIndex(stray + 1)), "they are live");
+    assert_eq!(table.slot(SlotIndex((1 << 30) - 1)).unwrap().word().phase(), Phase::Expired);
 }
 
 #[test]
 fn the_generation_outgrows_the_word() {
     let table = HoldTable::new(1, 1, 8, 0, 0);
-    let place = HoldPlace { slot: 0, generation: (5 << TAG_BITS) | 7 };
-    let word = Word::with_units(Phase::Released, place.generation, 0);
+    let place = HoldPlace::new(0, (5 << TAG_BITS) | 7);
+    let word = Word::with_units(Phase::Released, place.generation.0, 0);
     table.restore(OldHold { new: new(&LINE), place, word }).unwrap();
     table.finish_restore();
-    assert_eq!(table.place(0, new(&LINE)).unwrap().generation, place.generation + 1);
-    let lines = StoredLines::Line { key: 0, units: 0 };
+    assert_eq!(table.place(0, new(&LINE)).unwrap().generation, Generation(place.generation.0 + 1));
+    let lines = StoredLines::Line { target: Target::of(0), units: 0 };
     let used_up = Fields { lines, born: Timestamp(0), uses: USES_MAX, epoch: 0, reference_length: 0 };
-    table.slot(0).unwrap().set(used_up);
-    table.slot(0).unwrap().publish(Word::with_units(Phase::Released, USES_MAX, 0));
-    table.free(0);
+    table.slot(SlotIndex(0)).unwrap().set(used_up);
+    table.slot(SlotIndex(0)).unwrap().publish(Word::with_units(Phase::Released, USES_MAX, 0));
+    table.free(SlotIndex(0));
     assert!(table.place(0, new(&LINE)).is_err(), "a used-up slot is retired");
 }

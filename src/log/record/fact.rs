@@ -8,6 +8,7 @@ use super::wire::{HoldPlace, Record, Span};
 use super::{NotARecord, Op, fast_codec, words_for};
 use crate::clock::Timestamp;
 use crate::hold::lines::Line;
+use crate::index::KeyIndex;
 use crate::log::lines::{self, LinePair};
 use crate::log::record::effect::Required;
 use crate::request::AdjustReason;
@@ -41,7 +42,7 @@ pub(crate) enum Subject<'a> {
     /// Those of a cart: two lists of packed lines, of which the second may be empty.
     Cart { first: &'a [u8], second: &'a [u8] },
     /// One that comes into being.
-    NewKey { key: u32, sku: &'a str, location: &'a str },
+    NewKey { key: KeyIndex, sku: &'a str, location: &'a str },
 }
 
 /// What only some kinds say.
@@ -122,19 +123,20 @@ impl<'a> Fact<'a> {
 
     /// Its stock key, unless it is a cart's.
     #[inline]
-    pub(crate) fn stock_key(&self) -> Option<u32> {
+    pub(crate) fn stock_key(&self) -> Option<KeyIndex> {
         match self.subject {
-            Subject::One(LinePair { key, .. }) | Subject::NewKey { key, .. } => Some(key),
+            Subject::One(LinePair { target, .. }) => target.good(),
+            Subject::NewKey { key, .. } => Some(key),
             Subject::Nothing | Subject::Cart { .. } => None,
         }
     }
 
     /// The lines of the two quantities.
     pub(crate) fn lines(&self) -> (FactLines<'a>, FactLines<'a>) {
-        let one = |key, units: u32| (units > 0).then_some(Line { key, units });
+        let one = |target, units: u32| (units > 0).then_some(Line { target, units });
         let (alone, packed) = match self.subject {
-            Subject::One(LinePair { key, first, second }) => {
-                ((one(key, first), one(key, second)), (&[][..], &[][..]))
+            Subject::One(LinePair { target, first, second }) => {
+                ((one(target, first), one(target, second)), (&[][..], &[][..]))
             }
             Subject::Cart { first, second } => ((None, None), (first, second)),
             Subject::Nothing | Subject::NewKey { .. } => ((None, None), (&[][..], &[][..])),

@@ -4,6 +4,7 @@
 //! a good part of a decision, and reading is what the fold, an opening and a checkpoint spend most of their time on. What
 //! it does not know at once, another kind or anything irregular, it leaves to bincode.
 
+use crate::index::{Generation, KeyIndex, SlotIndex};
 use crate::varint::{VarintReader, VarintWriter};
 
 use super::{ANSWER_BYTES, EntryKind, Fact, HoldPlace, Op, Record, Span, Subject};
@@ -22,7 +23,7 @@ const RECEIVE: u8 = 12;
 
 impl<'a> VarintReader<'a> {
     fn place(&mut self) -> Option<HoldPlace> {
-        Some(HoldPlace { slot: self.short()?, generation: self.short()? })
+        Some(HoldPlace { slot: SlotIndex(self.short()?), generation: Generation(self.short()?) })
     }
 
     fn reference(&mut self) -> Option<&'a [u8]> {
@@ -59,9 +60,9 @@ pub(super) fn decode(bytes: &[u8]) -> Option<(Fact<'_>, usize)> {
     if code != RECEIVE {
         fact.place = Some(rest.place()?);
     }
-    let (key, first) = (rest.short()?, rest.short()?);
+    let (target, first) = (KeyIndex(rest.short()?).into(), rest.short()?);
     let second = if code == CONFIRM { rest.short()? } else { 0 };
-    fact.subject = Subject::One(LinePair { key, first, second });
+    fact.subject = Subject::One(LinePair { target, first, second });
     if code == RESERVE {
         fact.ttl = Span(rest.long()?);
     }
@@ -77,8 +78,8 @@ pub(super) fn decode(bytes: &[u8]) -> Option<(Fact<'_>, usize)> {
 impl VarintWriter<'_> {
     #[inline]
     fn place(&mut self, place: HoldPlace) -> Option<()> {
-        self.short(place.slot)?;
-        self.short(place.generation)
+        self.short(place.slot.0)?;
+        self.short(place.generation.0)
     }
 
     #[inline]
@@ -91,9 +92,9 @@ impl VarintWriter<'_> {
     }
 
     #[inline]
-    fn units(&mut self, place: HoldPlace, key: u32, quantity: u32) -> Option<()> {
+    fn units(&mut self, place: HoldPlace, key: KeyIndex, quantity: u32) -> Option<()> {
         self.place(place)?;
-        self.short(key)?;
+        self.short(key.0)?;
         self.short(quantity)
     }
 }
@@ -142,7 +143,7 @@ pub(super) fn encode(record: &Record<'_>, buffer: &mut [u8]) -> Option<(usize, b
         }
         Record::Receive { at, key, quantity, reference, ref op } => {
             begin(RECEIVE, at)?;
-            out.short(key)?;
+            out.short(key.0)?;
             out.short(quantity)?;
             out.slice(reference)?;
             out.op(op)?;

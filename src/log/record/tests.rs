@@ -3,10 +3,11 @@
 use super::effect::Signs;
 use super::wire::ReasonCode;
 use super::*;
+use crate::index::KeyIndex;
 use crate::request::AdjustReason;
 use stockhold_seeded::{Rng, seed};
 
-const PLACE: HoldPlace = HoldPlace { slot: 70_000, generation: 3 };
+const PLACE: HoldPlace = HoldPlace::new(70_000, 3);
 const OP: Op = Op { key: [0xab; 16], content: [0xcd; 8], answer: [41, 0, 0, 0, 0, 0] };
 
 /// 2 units of key 300, 1 of key 301, 200 of key 1,000.
@@ -22,20 +23,27 @@ fn every_kind() -> Vec<Record<'static>> {
     vec![
         Record::Void { words: 4 },
         Record::Opened { epoch: 1, at_unix_ms: 1_700_000_000_000 },
-        Record::Declare { key, sku: "poster", location: "berlin" },
-        Record::Reserve { at, place, key, quantity, ttl, reference: b"order-17", op: None },
-        Record::Confirm { at, place, key, taken: 1, returned: 1, op: None },
-        Record::Retake { at, place, key, taken: 2, op },
-        Record::Release { at, place, key, quantity, op: None },
-        Record::Expire { at, place, key, quantity },
+        Record::Declare { key: KeyIndex(key), sku: "poster", location: "berlin" },
+        Record::Reserve { at, place, key: KeyIndex(key), quantity, ttl, reference: b"order-17", op: None },
+        Record::Confirm { at, place, key: KeyIndex(key), taken: 1, returned: 1, op: None },
+        Record::Retake { at, place, key: KeyIndex(key), taken: 2, op },
+        Record::Release { at, place, key: KeyIndex(key), quantity, op: None },
+        Record::Expire { at, place, key: KeyIndex(key), quantity },
         Record::Extend { at, place, ttl, op: None },
         Record::Pay { at, place, ttl: Span::from_millis(1_500), op: None },
-        Record::Ship { at, place, key, quantity, op: None },
-        Record::Cancel { at, place, key, quantity, op: None },
-        Record::Receive { at, key, quantity: 1_000, reference: b"PO-1", op },
-        Record::Adjust { at, key, delta: -3, reason: ReasonCode::Damaged, reference: b"", op: None },
-        Record::Sale { at, key, stopped: true },
-        Record::Refuse { at, key, asked: 2, op: OP },
+        Record::Ship { at, place, key: KeyIndex(key), quantity, op: None },
+        Record::Cancel { at, place, key: KeyIndex(key), quantity, op: None },
+        Record::Receive { at, key: KeyIndex(key), quantity: 1_000, reference: b"PO-1", op },
+        Record::Adjust {
+            at,
+            key: KeyIndex(key),
+            delta: -3,
+            reason: ReasonCode::Damaged,
+            reference: b"",
+            op: None,
+        },
+        Record::Sale { at, key: KeyIndex(key), stopped: true },
+        Record::Refuse { at, key: KeyIndex(key), asked: 2, op: OP },
         Record::ReserveCart { at, place, ttl, lines: LINES, reference: b"order-17", op: None },
         Record::ConfirmCart { at, place, taken: LINES, returned: &[], op },
         Record::RetakeCart { at, place, taken: LINES, op: None },
@@ -44,7 +52,7 @@ fn every_kind() -> Vec<Record<'static>> {
         Record::ShipCart { at, place, lines: LINES, op: None },
         Record::CancelCart { at, place, lines: LINES, op: None },
         Record::Replace { at, place, ttl, before: &[0xac, 2, 1], lines: LINES, op: None },
-        Record::Opens { at, key, opens_at_ms: 1_700_000_000_000 },
+        Record::Opens { at, key: KeyIndex(key), opens_at_ms: 1_700_000_000_000 },
     ]
 }
 
@@ -74,8 +82,8 @@ fn golden_bytes_of_every_record() {
 fn a_hold_with_an_eight_byte_reference_takes_32_log_bytes_at_most() {
     let hold = Record::Reserve {
         at: u64::from(u32::MAX),
-        place: HoldPlace { slot: 1 << 24, generation: 60_000 },
-        key: 60_000,
+        place: HoldPlace::new(1 << 24, 60_000),
+        key: KeyIndex(60_000),
         quantity: 4,
         ttl: Span::from_millis(600_000),
         reference: b"12345678",
@@ -87,12 +95,12 @@ fn a_hold_with_an_eight_byte_reference_takes_32_log_bytes_at_most() {
 #[test]
 fn the_longest_record_fits_the_limit() {
     let name = "x".repeat(crate::types::NAME_BYTES_MAX);
-    bytes(Record::Declare { key: u32::MAX, sku: &name, location: &name });
-    let place = HoldPlace { slot: u32::MAX, generation: u32::MAX };
+    bytes(Record::Declare { key: KeyIndex(u32::MAX), sku: &name, location: &name });
+    let place = HoldPlace::new(u32::MAX, u32::MAX);
     let longest = Record::Reserve {
         at: u64::MAX,
         place,
-        key: u32::MAX,
+        key: KeyIndex(u32::MAX),
         quantity: u32::MAX,
         ttl: Span(u64::MAX),
         reference: &[0; 40],
@@ -139,11 +147,13 @@ fn a_fact_says_which_stock_keys_and_lines_it_is_about() {
     let facts: Vec<_> = every_kind().iter().map(Record::fact).collect();
     for fact in &facts {
         let mut keys = Vec::new();
-        fact.visit(|line| Ok::<_, ()>(keys.push(line.key))).unwrap();
+        fact.visit(|line| Ok::<_, ()>(keys.push(line.target.number()))).unwrap();
         match fact.subject {
             Subject::Nothing => assert_eq!((&keys[..], fact.stock_key()), (&[][..], None)),
-            Subject::NewKey { .. } => assert_eq!((&keys[..], fact.stock_key()), (&[][..], Some(300))),
-            Subject::One(_) => assert_eq!((&keys[..], fact.stock_key()), (&[300][..], Some(300))),
+            Subject::NewKey { .. } => {
+                assert_eq!((&keys[..], fact.stock_key()), (&[][..], Some(KeyIndex(300))))
+            }
+            Subject::One(_) => assert_eq!((&keys[..], fact.stock_key()), (&[300][..], Some(KeyIndex(300)))),
             Subject::Cart { .. } => assert_eq!((&keys[..], fact.stock_key()), (&[300, 301, 1_000][..], None)),
         }
         assert!(fact.is_sane(), "{fact:?}");
@@ -219,8 +229,14 @@ fn golden_bytes_of_every_reason_of_a_correction() {
         (AdjustReason::Other, 4),
     ];
     for (reason, code) in reasons {
-        let record =
-            Record::Adjust { at: 0, key: 0, delta: 1, reason: reason.into(), reference: b"", op: None };
+        let record = Record::Adjust {
+            at: 0,
+            key: KeyIndex(0),
+            delta: 1,
+            reason: reason.into(),
+            reference: b"",
+            op: None,
+        };
         let encoded = bytes(record);
         assert_eq!(encoded, [13, 0, 0, 2, code, 0, 0], "{reason:?}");
         let (fact, _) = Fact::decode(&encoded).unwrap();
@@ -263,7 +279,8 @@ fn hostile_bytes_are_refused_or_read_alike_by_hand_and_by_the_codec() {
 #[test]
 fn an_answer_is_set_after_its_record_was_sized() {
     for answer in [0, 41, -1, 1 << 46, -(1 << 46)] {
-        let record = Record::Receive { at: 1, key: 2, quantity: 3, reference: b"PO-1", op: Some(OP) };
+        let record =
+            Record::Receive { at: 1, key: KeyIndex(2), quantity: 3, reference: b"PO-1", op: Some(OP) };
         let mut encoded = Encoded::new(&record).unwrap();
         encoded.set_answer(answer);
         let (read, _) = Fact::decode(encoded.as_bytes()).unwrap();
@@ -311,15 +328,15 @@ fn the_fast_codec_writes_the_bytes_that_the_general_one_writes() {
             widths[rng.index(8)].wrapping_add(rng.index(3) as u64).wrapping_sub(1)
         };
         let (at, key, quantity, ttl) = (number(), number() as u32, number() as u32, Span(number()));
-        let place = HoldPlace { slot: number() as u32, generation: number() as u32 };
+        let place = HoldPlace::new(number() as u32, number() as u32);
         let reference = &[7; 40][..rng.index(41)];
         let op = (rng.index(2) == 0).then_some(OP);
-        alike(Record::Reserve { at, place, key, quantity, ttl, reference, op });
-        alike(Record::Confirm { at, place, key, taken: quantity, returned: key, op });
-        alike(Record::Release { at, place, key, quantity, op });
-        alike(Record::Expire { at, place, key, quantity });
-        alike(Record::Ship { at, place, key, quantity, op });
-        alike(Record::Receive { at, key, quantity, reference, op });
+        alike(Record::Reserve { at, place, key: KeyIndex(key), quantity, ttl, reference, op });
+        alike(Record::Confirm { at, place, key: KeyIndex(key), taken: quantity, returned: key, op });
+        alike(Record::Release { at, place, key: KeyIndex(key), quantity, op });
+        alike(Record::Expire { at, place, key: KeyIndex(key), quantity });
+        alike(Record::Ship { at, place, key: KeyIndex(key), quantity, op });
+        alike(Record::Receive { at, key: KeyIndex(key), quantity, reference, op });
     }
 }
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::fact::{Detail, Fact, Subject};
 use super::kind::EntryKind;
 use super::{CODEC, NotARecord, Op};
+use crate::index::{Generation, KeyIndex, SlotIndex};
 use crate::log::lines::LinePair;
 use crate::request::AdjustReason;
 
@@ -31,8 +32,14 @@ impl Span {
 /// Which use of which slot of the hold table.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub(crate) struct HoldPlace {
-    pub slot: u32,
-    pub generation: u32,
+    pub slot: SlotIndex,
+    pub generation: Generation,
+}
+
+impl HoldPlace {
+    pub(crate) const fn new(slot: u32, generation: u32) -> HoldPlace {
+        HoldPlace { slot: SlotIndex(slot), generation: Generation(generation) }
+    }
 }
 
 /// What happened. `at` is in milliseconds since the opening; `key` is an index into the catalogue; lines are packed, see
@@ -47,12 +54,12 @@ pub(crate) enum Record<'a> {
     /// The directory was opened: times count from `at_unix_ms`.
     Opened { epoch: u32, at_unix_ms: u64 },
     /// A stock key came into being.
-    Declare { key: u32, sku: &'a str, location: &'a str },
+    Declare { key: KeyIndex, sku: &'a str, location: &'a str },
     /// Units were taken and are held.
     Reserve {
         at: u64,
         place: HoldPlace,
-        key: u32,
+        key: KeyIndex,
         quantity: u32,
         ttl: Span,
         #[serde(borrow)]
@@ -60,29 +67,29 @@ pub(crate) enum Record<'a> {
         op: Option<Op>,
     },
     /// `taken` of a hold were paid for, `returned` went back.
-    Confirm { at: u64, place: HoldPlace, key: u32, taken: u32, returned: u32, op: Option<Op> },
+    Confirm { at: u64, place: HoldPlace, key: KeyIndex, taken: u32, returned: u32, op: Option<Op> },
     /// An expired hold's units were taken again and paid for.
-    Retake { at: u64, place: HoldPlace, key: u32, taken: u32, op: Option<Op> },
+    Retake { at: u64, place: HoldPlace, key: KeyIndex, taken: u32, op: Option<Op> },
     /// A hold was given back by its holder.
-    Release { at: u64, place: HoldPlace, key: u32, quantity: u32, op: Option<Op> },
+    Release { at: u64, place: HoldPlace, key: KeyIndex, quantity: u32, op: Option<Op> },
     /// A hold was given back by time.
-    Expire { at: u64, place: HoldPlace, key: u32, quantity: u32 },
+    Expire { at: u64, place: HoldPlace, key: KeyIndex, quantity: u32 },
     /// A hold lives until `at + ttl`.
     Extend { at: u64, place: HoldPlace, ttl: Span, op: Option<Op> },
     /// Payment began, and the hold lives until `at + ttl`.
     Pay { at: u64, place: HoldPlace, ttl: Span, op: Option<Op> },
     /// Committed units left the building.
-    Ship { at: u64, place: HoldPlace, key: u32, quantity: u32, op: Option<Op> },
+    Ship { at: u64, place: HoldPlace, key: KeyIndex, quantity: u32, op: Option<Op> },
     /// Committed units went back on sale.
-    Cancel { at: u64, place: HoldPlace, key: u32, quantity: u32, op: Option<Op> },
+    Cancel { at: u64, place: HoldPlace, key: KeyIndex, quantity: u32, op: Option<Op> },
     /// Units arrived.
-    Receive { at: u64, key: u32, quantity: u32, reference: &'a [u8], op: Option<Op> },
+    Receive { at: u64, key: KeyIndex, quantity: u32, reference: &'a [u8], op: Option<Op> },
     /// What is on hand was corrected.
-    Adjust { at: u64, key: u32, delta: i64, reason: ReasonCode, reference: &'a [u8], op: Option<Op> },
+    Adjust { at: u64, key: KeyIndex, delta: i64, reason: ReasonCode, reference: &'a [u8], op: Option<Op> },
     /// The stop switch of a key was set or cleared.
-    Sale { at: u64, key: u32, stopped: bool },
+    Sale { at: u64, key: KeyIndex, stopped: bool },
     /// A refusal that the caller wanted remembered.
-    Refuse { at: u64, key: u32, asked: u32, op: Op },
+    Refuse { at: u64, key: KeyIndex, asked: u32, op: Op },
     /// A cart's units were taken, all lines of it, and are held.
     ReserveCart { at: u64, place: HoldPlace, ttl: Span, lines: &'a [u8], reference: &'a [u8], op: Option<Op> },
     /// A cart was paid for: `taken` of its lines, `returned` (no lines, if nothing did) went back.
@@ -101,7 +108,7 @@ pub(crate) enum Record<'a> {
     Replace { at: u64, place: HoldPlace, ttl: Span, before: &'a [u8], lines: &'a [u8], op: Option<Op> },
     /// Sale of a key opens at `opens_at_ms` (Unix milliseconds); until then reserves are refused. It overrides `Sale`,
     /// and `Sale` overrides it.
-    Opens { at: u64, key: u32, opens_at_ms: u64 },
+    Opens { at: u64, key: KeyIndex, opens_at_ms: u64 },
 }
 
 /// Why a quantity was corrected, as it is written. The order of the variants is part of the format: append, never insert.
@@ -152,7 +159,7 @@ impl<'a> Record<'a> {
 
     /// What it means.
     pub(crate) fn fact(&self) -> Fact<'a> {
-        let one = |key, first, second| Subject::One(LinePair { key, first, second });
+        let one = |key: KeyIndex, first, second| Subject::One(LinePair { target: key.into(), first, second });
         let cart = |first, second| Subject::Cart { first, second };
         // An entry about a hold, decided at `at`.
         let hold = |kind, at, place, subject, op| {

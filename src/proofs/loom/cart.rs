@@ -8,11 +8,12 @@ use crate::answer::{Refusal, RefusalReason};
 use crate::error::{ConfirmError, ReplaceError, ReserveError, SharedError};
 use crate::hold::lines::Line;
 use crate::hold::state::Phase;
+use crate::index::{KeyIndex, Target};
 use crate::request::{Adjust, AdjustReason, CartLine, Confirm, HoldAction, Replace};
 use crate::stock::counter::{Reading, Short, Want};
 use crate::types::HoldId;
 
-const LINES: [Line; 2] = [Line { key: 0, units: 1 }, Line { key: 1, units: 1 }];
+const LINES: [Line; 2] = [Line { target: Target::of(0), units: 1 }, Line { target: Target::of(1), units: 1 }];
 
 fn refused<T>(answer: &Result<T, ReserveError>) -> bool {
     matches!(answer, Err(ReserveError::Refused(Refusal { reason: RefusalReason::OutOfStock, .. })))
@@ -51,14 +52,14 @@ pub(super) fn rollback_against_reserve() {
 /// The same on a key that is split, with somebody who wants both of its units and so gathers it meanwhile.
 fn rollback_across_a_reshape() {
     let bare = Bare::with(2, &[2, 0], 2);
-    assert!(bare.core.book.prepare(0));
+    assert!(bare.core.book.prepare(KeyIndex(0)));
     let cart = bare.spawn(|bare| bare.core.take_tentatively(&LINES).map(|takes| takes.settle()).is_none());
     let counter = &bare.core.item(key(0)).unwrap().counter;
-    let taken = counter.take(bare.core.lane(0), Want::all(2));
+    let taken = counter.take(bare.core.lane(KeyIndex(0)), Want::all(2));
     assert!(cart.join().unwrap());
     assert!(matches!(taken, Ok(_) | Err(Short::Unknown)), "a false refusal: {taken:?}");
     let left = if taken.is_ok() { 0 } else { 2 };
-    assert_eq!(bare.counter_of(0), Reading { available: left, pending: false });
+    assert_eq!(bare.counter_of(KeyIndex(0)), Reading { available: left, pending: false });
 }
 
 /// A cart, and somebody who takes its second line in between: whoever wants the first line is refused only if the cart
@@ -68,7 +69,7 @@ fn a_cart_that_comes_up_short() {
     let cart = bare.spawn(|bare| bare.reserve_cart(&[0, 1], (at(0), DEADLINE)));
     let thief = bare.spawn(|bare| {
         let counter = &bare.core.item(key(1)).unwrap().counter;
-        counter.take(bare.core.lane(1), Want::all(1)).is_ok()
+        counter.take(bare.core.lane(KeyIndex(1)), Want::all(1)).is_ok()
     });
     let asked = bare.reserve(at(0), DEADLINE);
     let (cart, stolen) = (cart.join().unwrap(), thief.join().unwrap());
@@ -158,7 +159,7 @@ fn part_confirm_against_sweep() {
         Err(error) => panic!("{error:?}"),
     };
     for (index, available) in (0..).zip(left) {
-        assert_eq!(bare.counter_of(index), Reading { available, pending: false });
+        assert_eq!(bare.counter_of(KeyIndex(index)), Reading { available, pending: false });
     }
     bare.log(&[1, 1]);
 }
@@ -172,7 +173,7 @@ fn release_against_a_new_cart() {
     assert!(release.join().unwrap());
     let left = 2 - i64::from(new.is_ok());
     for index in [0, 1] {
-        assert_eq!(bare.counter_of(index), Reading { available: left, pending: false });
+        assert_eq!(bare.counter_of(KeyIndex(index)), Reading { available: left, pending: false });
     }
     bare.log(&[2, 2]);
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::explore;
+use crate::index::KeyIndex;
 use crate::stock::blocks::{Blocks, Lane};
 use crate::stock::counter::{Counter, PendingFull, Pledge, Reading, Short, Taken, Want};
 use crate::sync::thread;
@@ -32,7 +33,7 @@ impl ManifestSet {
     }
 
     pub(super) fn lane(&self, home: usize) -> Lane<'_> {
-        Lane { blocks: &self.blocks, home, key: 0 }
+        Lane { blocks: &self.blocks, home, key: KeyIndex(0) }
     }
 
     pub(super) fn take(&self, home: usize, quantity: u32) -> Result<Taken, Short> {

@@ -19,6 +19,7 @@ use crate::hold::id::HoldIds;
 use crate::hold::op_keys::OpKeys;
 use crate::hold::state::Phase;
 use crate::hold::table::{HoldTable, NewHold};
+use crate::index::KeyIndex;
 use crate::log::record::{Fact, Record};
 use crate::log::ring::Reader;
 use crate::log::writer::LogShared;
@@ -33,7 +34,7 @@ use crate::types::{HoldId, StockKey};
 const KEY: StockKey = key(0);
 
 pub(super) const fn key(index: u32) -> StockKey {
-    StockKey { index, tag: 1 }
+    StockKey { index: KeyIndex(index), tag: 1 }
 }
 
 /// An engine with few stock keys, room for `holds_max` holds in one shard, and no thread of its own.
@@ -52,7 +53,7 @@ impl Bare {
         let book = Book::with_cells(width, 1);
         for (index, available) in (0..).zip(available) {
             let stock = Stock { available: *available, on_hand: *available, gate: Gate::Open };
-            book.add(index, stock).unwrap();
+            book.add(KeyIndex(index), stock).unwrap();
         }
         let holds = HoldTable::new(1, holds_max, 8, holds_max, 0);
         // Its slots come into being here: growing the table is explored by itself.
@@ -119,8 +120,8 @@ impl Bare {
         self.counter_of(KEY.index)
     }
 
-    pub(super) fn counter_of(&self, index: u32) -> Reading {
-        self.core.item(key(index)).unwrap().counter.exactly(self.core.lane(index))
+    pub(super) fn counter_of(&self, index: KeyIndex) -> Reading {
+        self.core.item(key(index.0)).unwrap().counter.exactly(self.core.lane(index))
     }
 
     pub(super) fn phase(&self, hold: HoldId) -> Phase {
@@ -136,10 +137,11 @@ impl Bare {
         let mut levels = Levels::default();
         for (index, available) in (0..).zip(available) {
             let (sku, location) = ("poster", "berlin");
-            levels.apply(0, &Record::Declare { key: index, sku, location }.fact()).unwrap();
+            levels.apply(0, &Record::Declare { key: KeyIndex(index), sku, location }.fact()).unwrap();
             let quantity = *available as u32;
             if quantity > 0 {
-                let received = Record::Receive { at: 0, key: index, quantity, reference: b"", op: None };
+                let received =
+                    Record::Receive { at: 0, key: KeyIndex(index), quantity, reference: b"", op: None };
                 levels.apply(0, &received.fact()).unwrap();
             }
         }

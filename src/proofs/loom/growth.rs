@@ -6,6 +6,7 @@ use super::{DEADLINE, LINE, at, explore};
 use crate::hold::slot::StoredLines;
 use crate::hold::state::{Phase, Word};
 use crate::hold::table::{Full, HoldTable, NewHold};
+use crate::index::{Generation, SlotIndex, Target};
 use crate::sync::thread;
 
 fn new(reference: &'static [u8]) -> NewHold<'static> {
@@ -32,7 +33,11 @@ fn two_first_holds(reference: &'static [u8]) {
         places.push(place);
     }
     places.sort_unstable_by_key(|place| place.slot);
-    assert_eq!(places.iter().map(|place| place.slot).collect::<Vec<_>>(), [0, 1], "lost, or given twice");
+    assert_eq!(
+        places.iter().map(|place| place.slot).collect::<Vec<_>>(),
+        [0, 1].map(SlotIndex),
+        "lost, or given twice"
+    );
     for place in places {
         let fields = table.slot(place.slot).unwrap().fields();
         assert_eq!(table.reference(place.slot, &fields).as_bytes(), reference, "the reference was dropped");
@@ -45,15 +50,18 @@ fn a_look_while_it_grows() {
     let other = Arc::clone(&table);
     let other = thread::spawn(move || {
         let place = other.place(0, new(b"order")).unwrap();
-        let active = Word::with_deadline(Phase::Active, place.generation, DEADLINE);
+        let active = Word::with_deadline(Phase::Active, place.generation.0, DEADLINE);
         other.slot(place.slot).unwrap().publish(active);
     });
-    if let Some(slot) = table.slot(0)
+    if let Some(slot) = table.slot(SlotIndex(0))
         && slot.word().phase() == Phase::Active
     {
         let fields = slot.fields();
-        assert_eq!((fields.lines, fields.generation), (StoredLines::Line { key: 0, units: 1 }, 1));
-        assert_eq!(table.reference(0, &fields).as_bytes(), b"order");
+        assert_eq!(
+            (fields.lines, fields.generation),
+            (StoredLines::Line { target: Target::of(0), units: 1 }, Generation(1))
+        );
+        assert_eq!(table.reference(SlotIndex(0), &fields).as_bytes(), b"order");
     }
     other.join().unwrap();
 }

@@ -10,6 +10,7 @@ use crate::engine::transition::HoldTransition;
 use crate::hold::slot::Slot;
 use crate::hold::state::{Event, No, Phase, Word, decide};
 use crate::hold::table::{Full, HoldTable, NewHold};
+use crate::index::KeyIndex;
 use crate::log::record::{Encoded, HoldPlace, Record};
 use crate::log::ring::{Reader, Ring, Share};
 use crate::stock::counter::{Reading, Short};
@@ -17,7 +18,7 @@ use crate::sync::thread;
 
 /// Units of the models' hold.
 pub(super) const UNITS: u32 = 3;
-const PLACE: HoldPlace = HoldPlace { slot: 0, generation: 1 };
+const PLACE: HoldPlace = HoldPlace::new(0, 1);
 
 /// One hold, the counter of its stock key, and a small ring.
 pub(super) struct Stand {
@@ -47,21 +48,34 @@ impl Stand {
             let (record, returned) = match event {
                 Event::Confirm { units } => {
                     let (taken, returned) = (units, UNITS - units);
-                    (Record::Confirm { at: 0, place: PLACE, key, taken, returned, op: None }, returned)
+                    (
+                        Record::Confirm {
+                            at: 0,
+                            place: PLACE,
+                            key: KeyIndex(key),
+                            taken,
+                            returned,
+                            op: None,
+                        },
+                        returned,
+                    )
                 }
-                Event::Release => {
-                    (Record::Release { at: 0, place: PLACE, key, quantity, op: None }, quantity)
+                Event::Release => (
+                    Record::Release { at: 0, place: PLACE, key: KeyIndex(key), quantity, op: None },
+                    quantity,
+                ),
+                Event::Expire => {
+                    (Record::Expire { at: 0, place: PLACE, key: KeyIndex(key), quantity }, quantity)
                 }
-                Event::Expire => (Record::Expire { at: 0, place: PLACE, key, quantity }, quantity),
                 Event::Cancel { units } => {
                     let quantity = units.unwrap_or(word.units());
-                    (Record::Cancel { at: 0, place: PLACE, key, quantity, op: None }, quantity)
+                    (Record::Cancel { at: 0, place: PLACE, key: KeyIndex(key), quantity, op: None }, quantity)
                 }
                 Event::Ship { units } => {
                     let quantity = units.unwrap_or(word.units());
-                    (Record::Ship { at: 0, place: PLACE, key, quantity, op: None }, 0)
+                    (Record::Ship { at: 0, place: PLACE, key: KeyIndex(key), quantity, op: None }, 0)
                 }
-                _ => (Record::Sale { at: 0, key, stopped: false }, 0),
+                _ => (Record::Sale { at: 0, key: KeyIndex(key), stopped: false }, 0),
             };
             let record = Encoded::new(&record).unwrap();
             let claim = self.ring.claim(record.words(), Share::Keep).unwrap();
@@ -185,7 +199,7 @@ pub(super) fn retake_against_reuse() {
     let table = Arc::new(HoldTable::new(1, 1, 8, 1, 0));
     let new = NewHold { lines: &LINE, born: at(0), deadline: DEADLINE, reference: &[], epoch: 1 };
     let place = table.place(0, new).unwrap();
-    let expired = Word::with_units(Phase::Expired, place.generation, 0);
+    let expired = Word::with_units(Phase::Expired, place.generation.0, 0);
     table.slot(place.slot).unwrap().publish(expired);
     table.retain_expired(place.slot, expired);
     let manifest_set = Arc::new(ManifestSet::new(1));
@@ -196,7 +210,7 @@ pub(super) fn retake_against_reuse() {
         thread::spawn(move || {
             let slot = table.slot(place.slot).unwrap();
             let Ok(next) = decide(expired, LATER, Event::Retake { units: 1 }) else { return false };
-            let record = Record::Retake { at: 0, place, key: 0, taken: 1, op: None };
+            let record = Record::Retake { at: 0, place, key: KeyIndex(0), taken: 1, op: None };
             let record = Encoded::new(&record).unwrap();
             let claim = ring.claim(record.words(), Share::Keep).unwrap();
             let (returns, mut takes) = (Returns::default(), Takes::default());

@@ -70,6 +70,7 @@ mod transition;
 use crate::clock::EPOCH_2020_MS;
 use crate::clock::Timestamp;
 use crate::hold::lines::Line;
+use crate::index::Target;
 use crate::log::ring::{Reader, Ring, RingItem};
 
 /// A moment in the models' time.
@@ -83,7 +84,7 @@ const BEFORE: Timestamp = at(999);
 const LATER: Timestamp = at(5_000);
 
 /// What the models' holds hold.
-const LINE: [Line; 1] = [Line { key: 0, units: 1 }];
+const LINE: [Line; 1] = [Line { target: Target::of(0), units: 1 }];
 
 /// Runs `body` in every interleaving with as many preemptions as asked for.
 fn explore(body: impl Fn() + Send + Sync + 'static) {

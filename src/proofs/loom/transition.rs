@@ -3,6 +3,7 @@
 use super::hold::{Stand, UNITS};
 use super::{BEFORE, DEADLINE, drain, explore};
 use crate::hold::state::Event;
+use crate::index::KeyIndex;
 use crate::log::record::{Encoded, EntryKind, Fact, HoldPlace, Record};
 use crate::log::ring::{Reader, Share};
 use crate::stock::counter::Short;
@@ -36,8 +37,9 @@ pub(super) fn two_ends_and_a_reader() {
 pub(super) fn spent_behind_the_give_back() {
     let stand = Stand::active();
     let release = stand.spawn(|stand| stand.change(BEFORE, Event::Release).unwrap());
-    let place = HoldPlace { slot: 1, generation: 1 };
-    let spend = Encoded::new(&Record::Ship { at: 0, place, key: 0, quantity: UNITS, op: None }).unwrap();
+    let place = HoldPlace::new(1, 1);
+    let spend =
+        Encoded::new(&Record::Ship { at: 0, place, key: KeyIndex(0), quantity: UNITS, op: None }).unwrap();
     let claim = stand.ring.claim(spend.words(), Share::Keep).unwrap();
     let spent = stand.manifest_set.take(1, UNITS).is_ok().then(|| {
         let drawn = claim.draw(spend.words());

@@ -10,6 +10,7 @@ use crate::checkpoint::ledger::Stretches;
 use crate::checkpoint::run_ref::RunKind;
 use crate::clock::Timestamp;
 use crate::error::LookupError;
+use crate::index::KeyIndex;
 use crate::log::record::Records;
 use crate::types::HoldId;
 
@@ -22,7 +23,7 @@ pub(super) fn found(running: &RunningEngine, book: &Book) -> Result<(), Violatio
         let named = engine.name(*key).ok_or("a key has no name")?;
         let (sku, location) = name(stock.name);
         ensure!((&*named.0, &*named.1) == (&*sku, location), "key {index} is called {named:?}");
-        let (level, position) = core.follower.level(index as u32).ok_or("a key has no level")?;
+        let (level, position) = core.follower.level(KeyIndex(index as u32)).ok_or("a key has no level")?;
         ensure!(position == engine.report().end.0, "levels are of {position}");
         let expected = (stock.on_hand, book.committed(index), stock.stopped, stock.opens_at_ms);
         let opens_at = level.opens_at().map(|moment| moment.0);
