@@ -1,5 +1,5 @@
-//! The `stockhold` command. Each subcommand is a module with a type of arguments and a function that runs it, and has
-//! one row in the table below.
+//! The `stockhold` command. Each subcommand is a module with a type of arguments and a function that runs it,
+//! and has one row in the table below.
 
 mod bench;
 mod dice;
@@ -54,9 +54,9 @@ commands! {
 
 /// Decide exactly, and at memory speed, who gets the last unit in stock
 ///
-/// stockhold is a library for flash sales: it counts stock, holds units for a buyer until a deadline, and logs every
-/// decision. This program demonstrates and measures the library, sends order files through it, and inspects the
-/// directories that it writes.
+/// stockhold is a library for flash sales: it counts stock, holds units for a buyer until a deadline, and
+/// logs every decision. This program demonstrates and measures the library, sends order files through it, and
+/// inspects the directories that it writes.
 #[derive(Parser)]
 #[command(version, after_help = format!("{START}\n\n{}", exit::CODES))]
 struct Cli {
