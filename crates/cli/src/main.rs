@@ -66,7 +66,7 @@ struct Cli {
 
 const START: &str = "\
 Start here:
-  stockhold sale            run a flash sale on this disk, check it from outside, and survive a kill -9
+  stockhold sale            run a flash sale on this disk, checked from outside, and a kill test
   stockhold sale --help     what the sale does, and what its receipt proves
   stockhold replay --help   send an order file through the engine, each order exactly once
   stockhold bench           measure throughput and latency on this machine and this disk";

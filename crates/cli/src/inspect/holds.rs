@@ -27,7 +27,7 @@ Examples:
   stockhold holds --dir shop
   stockhold holds --dir shop --json | jq 'select(.reference == \"order-17\")'
 
-With --json, JSON lines: one object per hold. A cart has an array `lines` instead of sku and location. An
+With --json, JSON lines: one object per hold. A cart has an array `lines` instead of sku and location. An \
 overdue hold has the state expired, and overdue is true.";
 
 #[derive(Serialize)]

@@ -33,9 +33,9 @@ Examples:
   stockhold log --dir shop --from 4711
   stockhold log --dir shop --json | jq 'select(.kind == \"adjust\")'
 
-With --json, JSON lines: one object per record, with the fields that its kind has. For a record of a cart, the
-text shows the number of its lines, and --json an array `lines` instead of sku and location. If a record
-contradicts the records before it, the log is printed up to that record and the exit code is 1; see `stockhold
+With --json, JSON lines: one object per record, with the fields that its kind has. For a record of a cart, the \
+text shows the number of its lines, and --json an array `lines` instead of sku and location. If a record \
+contradicts the records before it, the log is printed up to that record and the exit code is 1; see `stockhold \
 verify`. A record of a hold that was made before the ledger begins does not name the hold.";
 
 #[derive(Serialize)]

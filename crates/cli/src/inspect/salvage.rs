@@ -34,6 +34,7 @@ Examples:
   stockhold salvage --dir damaged --out shop --json | jq '.missing'
 
 Exit code 0 means that no acknowledged record is missing, exit code 1 that some are missing, or may be.
+
 With --json, one object.";
 
 #[derive(Serialize)]

@@ -35,7 +35,7 @@ Examples:
   stockhold verify --dir shop
   stockhold verify --dir shop --json | jq .verified
 
-If the directory has checkpoints, the check starts from the older one, and the log after it must lead to the
+If the directory has checkpoints, the check starts from the older one, and the log after it must lead to the \
 state of the newer one.
 
 With --json, one object: verified, and either what was found, or bad_position and error.";

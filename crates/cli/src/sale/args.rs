@@ -75,12 +75,12 @@ Examples:
   stockhold sale --second-act 0 --json | jq .oversold  the judged sale alone, for a script
 
 What the receipt proves:
-  A number above zero in \"oversold\" or \"falsely refused\" is a certain violation. Zero means that none
-  can be proven from outside: a violation that is hidden within overlapping calls is not seen.
-  The kill ends the process, not the machine: data that the operating system has survives the kill. Loss of
-  power is not tested here.
+  A number above zero in \"oversold\" or \"falsely refused\" is a certain violation. Zero means that
+  none can be proven from outside: a violation within overlapping calls may not be seen.
+  The kill ends the process, not the machine: data that the operating system has survives the kill.
+  Loss of power is not tested here.
 
-The receipt goes to standard output, progress to standard error. The first Ctrl-C ends the sale early, and
+The receipt goes to standard output, progress to standard error. The first Ctrl-C ends the sale early, and \
 what was decided is still verified. A second Ctrl-C ends the program at once.";
 
 fn fraction(text: &str) -> Result<f64, String> {
