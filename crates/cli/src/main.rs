@@ -1,5 +1,5 @@
-//! The `stockhold` command. Each subcommand is a module with a type of arguments and a function that runs it, and has
-//! one row in the table below.
+//! The `stockhold` command. Each subcommand is a module with a type of arguments and a function that runs it,
+//! and has one row in the table below.
 
 mod bench;
 mod exit;
@@ -53,9 +53,9 @@ commands! {
 
 /// Decide exactly, and at memory speed, who gets the last unit in stock
 ///
-/// stockhold is a library for flash sales: it counts stock, holds units for a buyer until a deadline, and logs every
-/// decision. This program demonstrates and measures the library, sends order files through it, and inspects the
-/// directories that it writes.
+/// stockhold is a library for flash sales: it counts stock, holds units for a buyer until a deadline, and
+/// logs every decision. This program demonstrates and measures the library, sends order files through it, and
+/// inspects the directories that it writes.
 #[derive(Parser)]
 #[command(version, after_help = format!("{START}\n\n{}", exit::CODES))]
 struct Cli {
@@ -65,7 +65,7 @@ struct Cli {
 
 const START: &str = "\
 Start here:
-  stockhold sale            run a flash sale on this disk, check it from outside, and survive a kill -9
+  stockhold sale            run a flash sale on this disk, checked from outside, and a kill test
   stockhold sale --help     what the sale does, and what its receipt proves
   stockhold replay --help   send an order file through the engine, each order exactly once
   stockhold bench           measure throughput and latency on this machine and this disk";

@@ -1,5 +1,5 @@
-//! Standard output, and the exit code for each way in which a command ends. A reader that closes the pipe early
-//! (`| head`) is no error: the exit code stays that of the checks.
+//! Standard output, and the exit code for each way in which a command ends. A reader that closes the pipe
+//! early (`| head`) is no error: the exit code stays that of the checks.
 
 use std::fmt;
 use std::io::{self, BufWriter, StdoutLock, Write};

@@ -1,5 +1,5 @@
-//! `stockhold verify`, `levels`, `holds` and `log`, run as a user runs them: on directories that an engine made, that a
-//! crash tore, that a disk damaged, and that are not stockhold directories.
+//! `stockhold verify`, `levels`, `holds` and `log`, run as a user runs them: on directories that an engine
+//! made, that a crash tore, that a disk damaged, and that are not stockhold directories.
 
 #[allow(dead_code, reason = "each test file uses its part")]
 #[path = "../../../tests/common/damage.rs"]
@@ -67,7 +67,8 @@ fn json_lines(output: &Output) -> Vec<Value> {
     stdout(output).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-// ── sound directories ────────────────────────────────────────────────────────────────────────────────────────────
+// ── sound directories
+// ────────────────────────────────────────────────────────────────────────────────────────────
 
 #[test]
 fn no_byte_under_the_directory_changes() {
@@ -215,9 +216,11 @@ fn a_reader_may_close_the_output_early() {
     }
 }
 
-// ── directories that cannot be inspected ─────────────────────────────────────────────────────────────────────────────────
+// ── directories that cannot be inspected
+// ─────────────────────────────────────────────────────────────────────────────────
 
-/// Checks that all four commands exit with 3, print one sentence that contains `why`, and nothing on standard output.
+/// Checks that all four commands exit with 3, print one sentence that contains `why`, and nothing on standard
+/// output.
 fn refused(dir: &Path, why: &str) {
     for command in COMMANDS {
         for args in [&[command][..], &[command, "--json"]] {
@@ -246,7 +249,8 @@ fn a_newer_directory_is_left_to_a_newer_program() {
     let shop = shop();
     let identity = shop.dir().join("stockhold");
     let mut bytes = fs::read(&identity).unwrap();
-    // The format version, after a mark of 20 bytes. It is read before the checksum, whose place a newer format may change.
+    // The format version, after a mark of 20 bytes. It is read before the checksum, whose place a newer
+    // format may change.
     bytes[20..24].copy_from_slice(&2_u32.to_le_bytes());
     fs::write(identity, bytes).unwrap();
     refused(&shop.dir(), "newer stockhold");
@@ -269,7 +273,8 @@ fn wrong_usage_has_a_code_of_its_own() {
     assert!(code(&help) == 0 && stdout(&help).contains("Exit codes:"));
 }
 
-// ── damage ───────────────────────────────────────────────────────────────────────────────────────────────────
+// ── damage
+// ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 /// The first chunk of a group whose last chunk never came.
 fn tear(dir: &Path) {
@@ -315,7 +320,8 @@ fn a_corrupt_middle_is_a_failure_with_its_position() {
 #[test]
 fn a_record_that_contradicts_the_log_is_a_failure_with_its_position() {
     let shop = shop();
-    // A release (kind 6) at 0 ms of the hold at place 0, generation 9, of stock key 0: 1 unit, without an op key.
+    // A release (kind 6) at 0 ms of the hold at place 0, generation 9, of stock key 0: 1 unit, without an op
+    // key.
     let (end, chunk) = chunk_behind(&shop.dir(), 1, true, 2, &[6, 0, 0, 9, 0, 1, 0]);
     store(&shop.dir(), &chunk);
     let bad = end + 2;

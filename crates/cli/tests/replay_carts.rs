@@ -187,11 +187,12 @@ fn a_cart_of_more_units_than_there_can_be_is_bad() {
     assert_eq!(shop.verdicts(), ["o2 granted"]);
 }
 
-/// However a file changes between two runs, nothing is granted twice: an order never gets more units than the first or
-/// the second file asks for.
+/// However a file changes between two runs, nothing is granted twice: an order never gets more units than the
+/// first or the second file asks for.
 #[test]
 fn a_changed_cart_is_a_conflict_and_grants_nothing_twice() {
-    // The file before and after the change, the units sold after each run, and the bad lines of the second run.
+    // The file before and after the change, the units sold after each run, and the bad lines of the second
+    // run.
     let cases = [
         ("gains a line", "o1,a,l,1", "o1,a,l,1 o1,b,l,1", (1, 1), 2),
         ("loses a line", "o1,a,l,1 o1,b,l,1", "o1,a,l,1", (2, 2), 1),
@@ -201,7 +202,8 @@ fn a_changed_cart_is_a_conflict_and_grants_nothing_twice() {
         ("joined", "o1,a,l,1 o2,a,l,1 o1,b,l,1", "o1,a,l,1 o1,b,l,1 o2,a,l,1", (3, 3), 2),
         ("a cart comes before", "o1,a,l,1", "o1,b,l,1 o2,a,l,1 o1,a,l,1", (1, 2), 2),
         ("swapped", "o1,a,l,1 o2,a,l,1 o1,b,l,1", "o1,b,l,1 o2,a,l,1 o1,a,l,1", (3, 3), 2),
-        // A cart that is bad or unknown in the first run leaves no record, so the cart after it must not be decided.
+        // A cart that is bad or unknown in the first run leaves no record, so the cart after it must not be
+        // decided.
         ("after a bad one that is removed", "o1,a,l,0 o2,a,l,1 o1,b,l,1", "o2,a,l,1 o1,b,l,1", (1, 2), 0),
         (
             "after an unknown one that is removed",

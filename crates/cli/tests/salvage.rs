@@ -1,5 +1,5 @@
-//! `stockhold checkpoint`, `backup` and `salvage`, run as a user runs them; and `verify` and `log` on a log whose
-//! beginning was removed.
+//! `stockhold checkpoint`, `backup` and `salvage`, run as a user runs them; and `verify` and `log` on a log
+//! whose beginning was removed.
 
 mod program;
 
@@ -203,7 +203,8 @@ fn after_a_checkpoint_the_next_opening_replays_no_log() {
 #[test]
 fn a_checkpoint_expires_and_forgets_nothing() {
     let scratch = tempfile::tempdir().unwrap();
-    // 2021-01-01: by the machine's clock every hold is overdue, and every op key is older than the default retention.
+    // 2021-01-01: by the machine's clock every hold is overdue, and every op key is older than the default
+    // retention.
     let clock = Arc::new(ManualClock::new(Timestamp(1_609_459_200_000)));
     let open = || {
         let config = Config::default().clock(Arc::clone(&clock)).driver_period(None);

@@ -10,20 +10,22 @@ use crate::exit::CODES;
 
 /// Measure throughput and acknowledgement latency of the engine on this machine and this disk
 ///
-/// Runs seven workloads at three levels of durability, each three times on a new engine. First as fast as possible, with
-/// one thread per core and many decisions in flight. Then at 100,000 operations a second, and at half of the highest
-/// rate: these operations are due at even intervals and do not wait for the engine. Latency counts from the time at
-/// which an operation was due, so that a stall counts against every operation that it delayed.
+/// Runs seven workloads at three levels of durability, each three times on a new engine. First as fast as
+/// possible, with one thread per core and many decisions in flight. Then at 100,000 operations a second, and
+/// at half of the highest rate: these operations are due at even intervals and do not wait for the engine.
+/// Latency counts from the time at which an operation was due, so that a stall counts against every operation
+/// that it delayed.
 ///
-/// After each measurement, the answers to the clients must agree with the engine's counters and with its levels.
+/// After each measurement, the answers to the clients must agree with the engine's counters and with its
+/// levels.
 ///
-/// Prints a table, and writes all figures to a JSON file or an HTML page if asked to. Writes only to a scratch directory,
-/// which is removed at the end.
+/// Prints a table, and writes all figures to a JSON file or an HTML page if asked to. Writes only to a
+/// scratch directory, which is removed at the end.
 #[derive(clap::Args)]
 #[command(after_long_help = format!("{MORE_HELP}\n\n{CODES}"))]
 pub(crate) struct Args {
-    /// Directory in which the scratch directory is made; not a stockhold directory itself [default: the current
-    /// directory, because temporary files are often in memory, where a sync costs nothing]
+    /// Directory in which the scratch directory is made; not a stockhold directory itself [default: the
+    /// current directory, because temporary files are often in memory, where a sync costs nothing]
     #[arg(long, default_value = ".", hide_default_value = true)]
     pub(super) dir: PathBuf,
     /// Duration of each measurement in seconds, 0.01 to 60; each workload has three per level
@@ -65,7 +67,8 @@ fn seconds(text: &str) -> Result<f64, String> {
     if (0.01..=60.0).contains(&value) { Ok(value) } else { Err("it is not between 0.01 and 60".to_string()) }
 }
 
-/// The values that were named on the command line, once each and in declaration order; all of them if none was named.
+/// The values that were named on the command line, once each and in declaration order; all of them if none
+/// was named.
 pub(super) fn chosen<T: ValueEnum + PartialEq + Copy>(named: &[T]) -> impl Iterator<Item = T> {
     T::value_variants().iter().copied().filter(|one| named.is_empty() || named.contains(one))
 }

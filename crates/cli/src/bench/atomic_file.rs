@@ -1,4 +1,5 @@
-//! A file that is replaced atomically: the old content stays until the new content is written to a file beside it.
+//! A file that is replaced atomically: the old content stays until the new content is written to a file
+//! beside it.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -9,7 +10,8 @@ use crate::output::Stop;
 pub(super) struct AtomicFile {
     path: PathBuf,
     file: File,
-    /// The file that is written until it is complete; `None` if the path cannot be replaced, for example a pipe.
+    /// The file that is written until it is complete; `None` if the path cannot be replaced, for example a
+    /// pipe.
     beside: Option<PathBuf>,
 }
 

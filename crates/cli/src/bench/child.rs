@@ -1,5 +1,5 @@
-//! Measures one workload at one level in a process of its own, so that memory, processor time and bytes written are
-//! those of this measurement alone.
+//! Measures one workload at one level in a process of its own, so that memory, processor time and bytes
+//! written are those of this measurement alone.
 
 use std::fs;
 use std::io::Read;
@@ -92,8 +92,8 @@ fn running() -> MutexGuard<'static, RunningChild> {
     RUNNING_CHILD.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Handles a signal to the parent: ends the child, and prevents that another starts. Ctrl-C signals both processes, `kill`
-/// only the parent.
+/// Handles a signal to the parent: ends the child, and prevents that another starts. Ctrl-C signals both
+/// processes, `kill` only the parent.
 pub(super) fn stop() {
     let mut running = running();
     running.stopped = true;

@@ -73,8 +73,8 @@ fn work(stage: &Stage, thread: u64, threads: u64, began: Instant, seconds: f64) 
     let mut client = Client::new(stage, thread);
     let span = Duration::from_secs_f64(seconds);
     let steps_max = if stage.workload.accumulates() { HOLDS_MAX / threads } else { u64::MAX };
-    // Every `mark_every` decisions, waits for the position of the mark before, so that at most two intervals are in
-    // flight.
+    // Every `mark_every` decisions, waits for the position of the mark before, so that at most two intervals
+    // are in flight.
     let mark_every = (IN_FLIGHT / 2 / threads).max(STEPS);
     let (mut oldest, mut newest, mut marked) = (Position::default(), Position::default(), 0);
     while began.elapsed() < span && client.counts.decisions < steps_max {

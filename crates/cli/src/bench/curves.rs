@@ -1,5 +1,5 @@
-//! Latency by quantile as SVG, with colours from the page's style. As wide as a narrow telephone screen, so that the text
-//! is never scaled down until it is illegible.
+//! Latency by quantile as SVG, with colours from the page's style. As wide as a narrow telephone screen, so
+//! that the text is never scaled down until it is illegible.
 
 use super::figures::{Figures, OpenLoop};
 use super::text::time;

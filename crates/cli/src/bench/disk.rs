@@ -1,8 +1,8 @@
 //! The disk alone: the shortest time in which any program can acknowledge after a sync.
 //!
-//! Operations are due as in the open loop. All due operations are written to a plain file together, with as many bytes as
-//! their log would have, and synced with one fdatasync. Nothing is decided and no other thread works, so a stall here is
-//! one of the disk or of the machine.
+//! Operations are due as in the open loop. All due operations are written to a plain file together, with as
+//! many bytes as their log would have, and synced with one fdatasync. Nothing is decided and no other thread
+//! works, so a stall here is one of the disk or of the machine.
 
 use std::fs::File;
 use std::io::{self, Write};

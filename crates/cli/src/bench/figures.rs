@@ -15,7 +15,8 @@ pub(super) struct ClosedLoop {
     pub(super) decisions_per_second: f64,
     /// Log bytes given to the store; `None` if there is no log.
     pub(super) log_bytes_per_decision: Option<f64>,
-    /// Bytes given to the operating system, including checkpoints; `None` if it does not report them, or nothing is kept.
+    /// Bytes given to the operating system, including checkpoints; `None` if it does not report them, or
+    /// nothing is kept.
     pub(super) written_bytes_per_decision: Option<f64>,
     /// Processor time of all threads, including the clients.
     pub(super) cpu_ns_per_decision: f64,
@@ -33,7 +34,8 @@ pub(super) struct ClosedLoop {
 pub(super) struct OpenLoop {
     pub(super) offered_per_second: u64,
     pub(super) offered: u64,
-    /// Operations never sent, because the engine was behind for too long. Their latency ends when that was detected.
+    /// Operations never sent, because the engine was behind for too long. Their latency ends when that was
+    /// detected.
     pub(super) unsent: u64,
     pub(super) busy: u64,
     /// From the time at which an operation was due to its acknowledgement.

@@ -1,4 +1,5 @@
-//! The HTML page: the machine, the main figures, all workloads side by side, and each with its curves and its table.
+//! The HTML page: the machine, the main figures, all workloads side by side, and each with its curves and its
+//! table.
 
 use super::curves::{Decades, curves};
 use super::figures::Figures;
@@ -36,7 +37,8 @@ pub(super) fn page(report: &Report) -> String {
         "<div class=\"plots\">\n<figure><figcaption>Highest number of decisions a second</figcaption>\n\
          <p class=\"soft\">One thread per core, many in flight; counted when acknowledged.</p>\n{}</figure>\n\
          <figure><figcaption>Time to acknowledgement, p50 – p99</figcaption>\n\
-         <p class=\"soft\">At {} operations a second, from the time at which each was due. Logarithmic scale.</p>\n{}</figure>\n</div>\n",
+         <p class=\"soft\">At {} operations a second, from the time at which each was due. Logarithmic \
+         scale.</p>\n{}</figure>\n</div>\n",
         most(&groups),
         rate(),
         spans(&groups)
@@ -48,7 +50,8 @@ pub(super) fn page(report: &Report) -> String {
     for (name, meaning) in text::LEGEND {
         page += &format!("<dt>{name}</dt><dd>{}</dd>\n", escaped(meaning));
     }
-    page += "</dl>\n<p class=\"soft\">After each measurement, the answers to the clients, the counters and the levels agreed.</p>\n";
+    page += "</dl>\n<p class=\"soft\">After each measurement, the answers to the clients, the counters and the \
+             levels agreed.</p>\n";
     page + "</body>\n</html>\n"
 }
 

@@ -44,7 +44,8 @@ impl Machine {
         }
         if let Some(load) = self.load.filter(|load| *load > self.cores as f64 / 4.0) {
             caveats.push(format!(
-                "other programs are using this machine (load average {load:.1}), which makes every figure worse."
+                "other programs are using this machine (load average {load:.1}), which makes every figure \
+                 worse."
             ));
         }
         caveats

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! for each workload and level, in a process of its own:
-//!     closed loop ─► audit;  open loop at 100,000/s ─► audit;  open loop at half of the highest rate ─► audit
+//!     closed loop ─► audit;  open loop at 100,000/s ─► audit;  open loop at half the highest rate ─► audit
 //!          └──────────────────────────┴───────── figures ─────────────────────┴─► table, JSON, HTML
 //! the disk alone ──────────────────────────────────────────────────────────────────────┘
 //! ```

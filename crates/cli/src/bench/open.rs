@@ -5,10 +5,10 @@
 //!                                        └─► waiter of that sender ─► its latency
 //! ```
 //!
-//! A sender never waits for an acknowledgement. Until the next operation is due it sleeps for some microseconds, like a
-//! gateway with nothing to read. If it spun, it would take a whole core from the engine. In memory, where an answer is
-//! quicker than any sleep, it only yields. After a delay it sends all overdue operations at once. Latency always counts
-//! from the time at which an operation was due.
+//! A sender never waits for an acknowledgement. Until the next operation is due it sleeps for some
+//! microseconds, like a gateway with nothing to read. If it spun, it would take a whole core from the engine.
+//! In memory, where an answer is quicker than any sleep, it only yields. After a delay it sends all overdue
+//! operations at once. Latency always counts from the time at which an operation was due.
 
 use std::collections::VecDeque;
 use std::fs;
@@ -147,8 +147,8 @@ fn wait(stage: &Stage, sent: &Receiver<Sent>, began: Instant) -> Result<Latencie
     Ok(latencies)
 }
 
-/// Sets this thread's timer slack to 1 ns: by default, a sleep may take 50 µs longer. If that fails, latencies contain
-/// these 50 µs.
+/// Sets this thread's timer slack to 1 ns: by default, a sleep may take 50 µs longer. If that fails,
+/// latencies contain these 50 µs.
 fn sleep_exactly() {
     let thread = fs::read_link("/proc/thread-self").ok();
     if let Some(number) = thread.as_deref().and_then(Path::file_name) {

@@ -1,4 +1,5 @@
-//! All workloads side by side, as HTML boxes, which adapt to the width of the page without scaling their text.
+//! All workloads side by side, as HTML boxes, which adapt to the width of the page without scaling their
+//! text.
 
 use super::args::chosen;
 use super::curves::Decades;
@@ -44,8 +45,8 @@ pub(super) fn rate() -> String {
     thousands(RATE)
 }
 
-/// One row per workload with one box per level. `of` returns the box's begin and end as fractions of the width, and its
-/// label.
+/// One row per workload with one box per level. `of` returns the box's begin and end as fractions of the
+/// width, and its label.
 fn rows(groups: &[(Workload, Vec<&Figures>)], of: impl Fn(&Figures) -> (f64, f64, String)) -> String {
     let mut html = String::new();
     for (workload, figures) in groups {

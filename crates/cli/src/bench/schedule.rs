@@ -1,8 +1,8 @@
 //! The times at which operations are due at a fixed rate, whether or not the engine keeps up.
 //!
-//! Operations are assigned to the senders in turn. Latency counts from the time at which an operation was due, not from
-//! the time at which a delayed sender sent it: otherwise a stall would hide all but one of the operations that it
-//! delayed.
+//! Operations are assigned to the senders in turn. Latency counts from the time at which an operation was
+//! due, not from the time at which a delayed sender sent it: otherwise a stall would hide all but one of the
+//! operations that it delayed.
 
 /// The rate, in operations a second, that is measured on every machine.
 pub(super) const RATE: u64 = 100_000;

@@ -16,7 +16,8 @@ impl Scratch {
     pub(super) fn within(parent: &Path) -> Result<Self, CommandError> {
         if parent.join(IDENTITY).is_file() {
             return Err(CommandError::Usage(format!(
-                "{} is a stockhold directory, in which nothing is measured; give its parent directory as --dir",
+                "{} is a stockhold directory, in which nothing is measured; give its parent directory as \
+                 --dir",
                 parent.display()
             )));
         }

@@ -13,8 +13,8 @@ use super::workload::Workload;
 /// Most holds that are made in a workload in which they accumulate: one to two gigabytes of memory in total.
 pub(super) const HOLDS_MAX: u64 = 8_000_000;
 
-/// Units of each SKU that is not sold out: more than are ever taken, and few enough that a hot counter can still be split
-/// (`Engine::prepare` has the limit).
+/// Units of each SKU that is not sold out: more than are ever taken, and few enough that a hot counter can
+/// still be split (`Engine::prepare` has the limit).
 const UNITS: u32 = HOLDS_MAX as u32 + 200_000;
 
 pub(super) struct Stage {

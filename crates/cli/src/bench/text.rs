@@ -28,7 +28,8 @@ const WIDTHS: [usize; 12] = [8, 11, 6, 7, 7, 8, 6, 11, 8, 8, 8, 8];
 pub(super) const LEGEND: [(&str, &str); 9] = [
     (
         "level",
-        "when a decision is acknowledged; sync: after an fdatasync; interval: once the system has it; memory: at once",
+        "when a decision is acknowledged; sync: after an fdatasync; interval: when the OS has it; memory: \
+         at once",
     ),
     (
         "max/s",
@@ -59,8 +60,8 @@ pub(super) fn disk(curve: &Curve) -> String {
     let [p50, p99, p999, max] = [curve.p50_ns, curve.p99_ns, curve.p999_ns, curve.max_ns].map(time);
     let rate = thousands(RATE);
     format!(
-        "disk alone (plain file, one fdatasync per group) at {rate} a second: p50 {p50}, p99 {p99}, p99.9 {p999}, \
-         max {max}"
+        "disk alone (plain file, one fdatasync per group) at {rate} a second: p50 {p50}, p99 {p99}, p99.9 \
+         {p999}, max {max}"
     )
 }
 

@@ -9,7 +9,8 @@ use rustix::time::{ClockId, clock_gettime};
 pub(super) struct Usage {
     /// Processor time of all threads.
     cpu_ns: u64,
-    /// Bytes given to the operating system, whether or not they are on disk; `None` if it does not report them.
+    /// Bytes given to the operating system, whether or not they are on disk; `None` if it does not report
+    /// them.
     written_bytes: Option<u64>,
 }
 

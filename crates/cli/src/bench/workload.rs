@@ -15,7 +15,8 @@ pub(super) enum Workload {
     Zipf,
     /// Carts of four lines over 10,000 SKUs
     Carts,
-    /// Reserves over 10,000 SKUs; one in four is released, the others are confirmed, shipped and received again
+    /// Reserves over 10,000 SKUs; one in four is released, the others are confirmed, shipped and received
+    /// again
     Churn,
     /// Refused reserves of one sold-out SKU
     SoldOut,

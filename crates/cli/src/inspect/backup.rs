@@ -11,10 +11,10 @@ use crate::output::Stop;
 
 /// Copy a directory that no engine has open into a new one
 ///
-/// The directory is verified first, and not changed. A damaged one is not copied; use `stockhold salvage`. The copy
-/// begins with a checkpoint and contains no older log. It keeps the directory's identity, so ids of holds and stock
-/// keys are the same in it: open the copy in place of the directory, never both. The copy is verified before the
-/// command reports success.
+/// The directory is verified first, and not changed. A damaged one is not copied; use `stockhold salvage`.
+/// The copy begins with a checkpoint and contains no older log. It keeps the directory's identity, so ids of
+/// holds and stock keys are the same in it: open the copy in place of the directory, never both. The copy is
+/// verified before the command reports success.
 ///
 /// A program that has the directory open calls Engine::backup, which copies while sales go on.
 #[derive(clap::Args)]

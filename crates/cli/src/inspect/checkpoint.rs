@@ -13,10 +13,10 @@ use crate::output::Stop;
 
 /// Make a checkpoint in a directory that no engine has open, so that it opens faster the next time
 ///
-/// The next opening then has no log to replay. The directory is verified, opened as a program opens it, given a
-/// checkpoint, closed, and verified again. A damaged directory is left unchanged; use `stockhold salvage`. No hold is
-/// expired and no op key is forgotten: the next program that opens the directory does that by its own settings. The
-/// log is kept back to the checkpoint before this one.
+/// The next opening then has no log to replay. The directory is verified, opened as a program opens it, given
+/// a checkpoint, closed, and verified again. A damaged directory is left unchanged; use `stockhold salvage`.
+/// No hold is expired and no op key is forgotten: the next program that opens the directory does that by its
+/// own settings. The log is kept back to the checkpoint before this one.
 ///
 /// A program that has the directory open calls Engine::checkpoint, which works while sales go on.
 #[derive(clap::Args)]
@@ -60,7 +60,8 @@ pub(crate) fn run(Args { directory }: Args) -> Result<(), Stop> {
     if (report.checkpoint, report.end) != (Some(checkpoint), checkpoint) {
         let (found, end) = (report.checkpoint.unwrap_or_default(), report.end);
         return Err(Stop::Untrue(format!(
-            "a checkpoint was made at position {checkpoint}, but the directory has one at {found} and a log up to {end}"
+            "a checkpoint was made at position {checkpoint}, but there is one at {found} and a log up to \
+             {end}"
         )));
     }
     directory.print(

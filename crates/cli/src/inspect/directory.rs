@@ -9,7 +9,7 @@ use crate::output::{Output, Stop};
 /// The directory to read, and the form of the output.
 #[derive(clap::Args)]
 pub(crate) struct DirectoryArgs {
-    /// The stockhold directory to read; no engine may have it open
+    /// The stockhold directory; no engine may have it open
     #[arg(long)]
     pub(super) dir: PathBuf,
     /// Print JSON instead of text

@@ -11,10 +11,10 @@ use crate::output::Stop;
 
 /// Show every hold that still has units, oldest first; the directory is not changed
 ///
-/// A hold is live (active or paying) until its deadline, by this machine's clock or by the last time in the log,
-/// whichever is later. After its deadline it is shown as overdue: it can no longer be confirmed, and an engine returns
-/// its units to the stock as soon as it runs. A confirmed hold is shown until all of it is shipped or cancelled. A cart
-/// is one hold; the table shows the number of its lines, --json each line.
+/// A hold is live (active or paying) until its deadline, by this machine's clock or by the last time in the
+/// log, whichever is later. After its deadline it is shown as overdue: it can no longer be confirmed, and an
+/// engine returns its units to the stock as soon as it runs. A confirmed hold is shown until all of it is
+/// shipped or cancelled. A cart is one hold; the table shows the number of its lines, --json each line.
 #[derive(clap::Args)]
 #[command(after_long_help = format!("{MORE_HELP}\n\n{CODES}"))]
 pub(crate) struct Args {
@@ -27,8 +27,8 @@ Examples:
   stockhold holds --dir shop
   stockhold holds --dir shop --json | jq 'select(.reference == \"order-17\")'
 
-With --json, JSON lines: one object per hold. A cart has an array `lines` instead of sku and location. An overdue hold
-has the state expired, and overdue is true.";
+With --json, JSON lines: one object per hold. A cart has an array `lines` instead of sku and location. An \
+overdue hold has the state expired, and overdue is true.";
 
 #[derive(Serialize)]
 struct Json<'a> {

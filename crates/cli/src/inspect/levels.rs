@@ -12,9 +12,9 @@ use crate::output::Stop;
 
 /// Show the level of every stock key at the end of the log; the directory is not changed
 ///
-/// available = on hand - held - committed; a number below zero is a shortfall. Held includes every hold that the log
-/// does not show as ended, overdue ones too; `stockhold holds` lists them. A note marks a stock key whose sale is
-/// stopped, or opens later than now by this machine's clock.
+/// available = on hand - held - committed; a number below zero is a shortfall. Held includes every hold that
+/// the log does not show as ended, overdue ones too; `stockhold holds` lists them. A note marks a stock key
+/// whose sale is stopped, or opens later than now by this machine's clock.
 #[derive(clap::Args)]
 #[command(after_long_help = format!("{MORE_HELP}\n\n{CODES}"))]
 pub(crate) struct Args {

@@ -14,9 +14,9 @@ use crate::output::{Output, Stop};
 
 /// Print the log, one record per line; the directory is not changed
 ///
-/// A record's position is the one that its caller received. Positions increase, but are not consecutive. Records before
-/// the older checkpoint are kept only if the directory has a ledger (Config::ledger_kept); `stockhold verify` shows from
-/// which positions ledger and log are kept.
+/// A record's position is the one that its caller received. Positions increase, but are not consecutive.
+/// Records before the older checkpoint are kept only if the directory has a ledger (Config::ledger_kept);
+/// `stockhold verify` shows from which positions ledger and log are kept.
 #[derive(clap::Args)]
 #[command(after_long_help = format!("{MORE_HELP}\n\n{CODES}"))]
 pub(crate) struct Args {
@@ -33,10 +33,10 @@ Examples:
   stockhold log --dir shop --from 4711
   stockhold log --dir shop --json | jq 'select(.kind == \"adjust\")'
 
-With --json, JSON lines: one object per record, with the fields that its kind has. For a record of a cart, the text
-shows the number of its lines, and --json an array `lines` instead of sku and location. If a record contradicts the
-records before it, the log is printed up to that record and the exit code is 1; see `stockhold verify`. A record of a
-hold that was made before the ledger begins does not name the hold.";
+With --json, JSON lines: one object per record, with the fields that its kind has. For a record of a cart, the \
+text shows the number of its lines, and --json an array `lines` instead of sku and location. If a record \
+contradicts the records before it, the log is printed up to that record and the exit code is 1; see `stockhold \
+verify`. A record of a hold that was made before the ledger begins does not name the hold.";
 
 #[derive(Serialize)]
 struct Json<'a> {

@@ -1,5 +1,5 @@
-//! Commands on a directory that no engine has open: `verify`, `levels`, `holds` and `log` change no byte of it, `backup`
-//! and `salvage` write a new one, and `checkpoint` opens it as a program does.
+//! Commands on a directory that no engine has open: `verify`, `levels`, `holds` and `log` change no byte of
+//! it, `backup` and `salvage` write a new one, and `checkpoint` opens it as a program does.
 //!
 //! The flags that they share, and how they print, are in [`directory`].
 

@@ -14,13 +14,13 @@ use crate::output::{Output, Stop};
 
 /// Recover the provably valid part of a damaged directory into a new one
 ///
-/// The damaged directory is not changed. Salvage starts from an undamaged checkpoint or from the beginning of the log,
-/// whichever gets further, and applies the log's groups in order. It ends before the first group that is damaged,
-/// missing, or contradicts the state before it. Later groups that are readable are listed by position and not applied.
-/// The new directory is verified before the command ends.
+/// The damaged directory is not changed. Salvage starts from an undamaged checkpoint or from the beginning of
+/// the log, whichever gets further, and applies the log's groups in order. It ends before the first group
+/// that is damaged, missing, or contradicts the state before it. Later groups that are readable are listed by
+/// position and not applied. The new directory is verified before the command ends.
 ///
-/// The new directory keeps the identity of the damaged one, unless that is lost: then holds have other ids than the ones
-/// their callers received. Open the new directory in place of the damaged one, never both.
+/// The new directory keeps the identity of the damaged one, unless that is lost: then holds have other ids
+/// than the ones their callers received. Open the new directory in place of the damaged one, never both.
 #[derive(clap::Args)]
 #[command(after_long_help = format!("{MORE_HELP}\n\n{CODES}"))]
 pub(crate) struct Args {
@@ -34,6 +34,7 @@ Examples:
   stockhold salvage --dir damaged --out shop --json | jq '.missing'
 
 Exit code 0 means that no acknowledged record is missing, exit code 1 that some are missing, or may be.
+
 With --json, one object.";
 
 #[derive(Serialize)]
@@ -176,7 +177,7 @@ fn show(output: &mut Output, report: &Report) -> Result<(), Stop> {
     }
     for Unapplied { from, until, records, .. } in &report.unapplied {
         output.line(format_args!(
-            "not applied    from position {from} until {until}: {} records, readable, but records before them are missing",
+            "not applied    from position {from} until {until}: {} readable records after the gap",
             thousands(*records)
         ))?;
     }

@@ -9,8 +9,8 @@ pub(super) enum Align {
     Right,
 }
 
-/// Prints a heading and the rows below it, and returns the number of rows. `rows` is called twice, first to measure
-/// the cells, so that no table is held in memory.
+/// Prints a heading and the rows below it, and returns the number of rows. `rows` is called twice, first to
+/// measure the cells, so that no table is held in memory.
 pub(super) fn table<const N: usize, R: Iterator<Item = [String; N]>>(
     output: &mut Output,
     columns: [(&str, Align); N],

@@ -1,4 +1,5 @@
-//! `stockhold verify`: checks that a directory is undamaged, and that its log is consistent from start to end.
+//! `stockhold verify`: checks that a directory is undamaged, and that its log is consistent from start to
+//! end.
 
 use serde::Serialize;
 use stockhold::Position;
@@ -12,15 +13,16 @@ use crate::output::{Output, Stop};
 
 /// Check a directory from its first record to its last; the directory is not changed
 ///
-/// Every chunk of the log must be undamaged and linked to the chunk before it by its hash, up to the last acknowledged
-/// position. Every record must be consistent with the records before it: at every position the units of each stock key
-/// add up, each hold has one outcome, no hold is confirmed at or after its deadline or expires before it, and the held
-/// and committed units of the levels equal those of the holds.
+/// Every chunk of the log must be undamaged and linked to the chunk before it by its hash, up to the last
+/// acknowledged position. Every record must be consistent with the records before it: at every position the
+/// units of each stock key add up, each hold has one outcome, no hold is confirmed at or after its deadline
+/// or expires before it, and the held and committed units of the levels equal those of the holds.
 ///
-/// The ledger, if there is one, is read completely, and must contain every record up to the newest checkpoint.
+/// The ledger, if there is one, is read completely, and must contain every record up to the newest
+/// checkpoint.
 ///
-/// A torn tail is not a failure: a crash cut off a group of records that was never acknowledged, and the next opening
-/// removes it.
+/// A torn tail is not a failure: a crash cut off a group of records that was never acknowledged, and the next
+/// opening removes it.
 #[derive(clap::Args)]
 #[command(after_long_help = format!("{MORE_HELP}\n\n{CODES}"))]
 pub(crate) struct Args {
@@ -33,8 +35,8 @@ Examples:
   stockhold verify --dir shop
   stockhold verify --dir shop --json | jq .verified
 
-If the directory has checkpoints, the check starts from the older one, and the log after it must lead to the state of
-the newer one.
+If the directory has checkpoints, the check starts from the older one, and the log after it must lead to the \
+state of the newer one.
 
 With --json, one object: verified, and either what was found, or bad_position and error.";
 
@@ -215,8 +217,8 @@ fn describe(output: &mut Output, inspection: &Inspection) -> Result<(), Stop> {
     output.line(format_args!("stock keys     {}", thousands(inspection.levels().count() as u64)))?;
     if let Some(tail) = inspection.report().torn_tail {
         output.line(format_args!(
-            "torn tail      from position {} until {}, {} bytes in {} undamaged chunks: never acknowledged, removed \
-             by the next opening",
+            "torn tail      from position {} until {}, {} bytes in {} undamaged chunks: never \
+             acknowledged, removed by the next opening",
             tail.from,
             tail.until,
             thousands(tail.bytes),

@@ -6,22 +6,23 @@ use super::grouping::Grouping;
 
 /// Send a file of orders through the engine, each order exactly once
 ///
-/// Reads a stock file and an order file (CSV), decides every order, and writes the outcomes to a file if --outcomes is
-/// given. Each line of the order file asks for units of one SKU at one location. Neighbouring lines with the same order
-/// id form a cart: all of them are granted (reserved and confirmed), or all are refused. Up to --in-flight lines are
-/// decided before the disk has confirmed them; an outcome is written only when it is durable. Orders that share a SKU
-/// and location are decided in file order, and so are the carts of one order, with any number of --threads.
+/// Reads a stock file and an order file (CSV), decides every order, and writes the outcomes to a file if
+/// --outcomes is given. Each line of the order file asks for units of one SKU at one location. Neighbouring
+/// lines with the same order id form a cart: all of them are granted (reserved and confirmed), or all are
+/// refused. Up to --in-flight lines are decided before the disk has confirmed them; an outcome is written
+/// only when it is durable. Orders that share a SKU and location are decided in file order, and so are the
+/// carts of one order, with any number of --threads.
 ///
-/// Running the same command again grants nothing twice, and continues after a crash. A cart is identified by its order
-/// id and the number of carts of that order before it, and the directory remembers it for ever. A refused cart stays
-/// refused. If the lines of a decided cart have changed, were added, removed or moved, the cart is not decided again: it
-/// is reported as bad, and so are the later, undecided carts of its order. To add lines to an order, put them in a later
-/// part of the file, not next to the first lines.
+/// Running the same command again grants nothing twice, and continues after a crash. A cart is identified by
+/// its order id and the number of carts of that order before it, and the directory remembers it for ever. A
+/// refused cart stays refused. If the lines of a decided cart have changed, were added, removed or moved, the
+/// cart is not decided again: it is reported as bad, and so are the later, undecided carts of its order. To
+/// add lines to an order, put them in a later part of the file, not next to the first lines.
 ///
-/// With --lines separate each line is decided by itself, and identified by its order id, SKU and location and by how
-/// often the order named these before. A directory must always be used with the same --lines, or its orders could be
-/// granted again. The first run stores the choice in the directory before anything is decided, and a run with the other
-/// choice ends without any change.
+/// With --lines separate each line is decided by itself, and identified by its order id, SKU and location and
+/// by how often the order named these before. A directory must always be used with the same --lines, or its
+/// orders could be granted again. The first run stores the choice in the directory before anything is
+/// decided, and a run with the other choice ends without any change.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = FORMATS)]
 pub struct Args {
@@ -41,8 +42,10 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     pub(super) outcomes: Option<PathBuf>,
 
-    /// Number of threads that decide. Orders that share stock keep their file order, and may wait for each other.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    /// Number of threads that decide. Orders that share stock keep their file order, and may wait for each
+    /// other.
+    #[arg(long, value_name = "N", default_value_t = 1,
+          value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(super) threads: u16,
 
     /// Most lines that are decided and not yet durable (at least one cart); 1 waits for the disk after each

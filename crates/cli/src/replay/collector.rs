@@ -71,7 +71,8 @@ impl Collector<'_> {
             FilledSlot::Cart(_, decision) => decision.position,
             FilledSlot::Bad(..) => Position::default(),
         });
-        // One wait for the whole batch. If it fails, some decisions may still be durable: each is waited for below.
+        // One wait for the whole batch. If it fails, some decisions may still be durable: each is waited for
+        // below.
         let all_durable = positions.max().is_none_or(|last| self.engine.wait(last).is_ok());
         for slot in slots {
             match slot {
@@ -129,7 +130,8 @@ impl Collector<'_> {
         if !self.strict {
             self.screen.bad_line(self.name, number, &why);
         } else if self.fatal.is_none() {
-            // Relaxed: a request to end soon, which carries no data. The batches in flight are still collected.
+            // Relaxed: a request to end soon, which carries no data. The batches in flight are still
+            // collected.
             self.stop.store(true, Ordering::Relaxed);
             self.fatal = Some((number, why));
         }

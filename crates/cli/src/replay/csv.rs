@@ -1,11 +1,13 @@
 //! Reads and writes CSV in bounded memory, for any file.
 //!
 //! RFC 4180: commas, optional double quotes, `""` for a quote, lines ended by LF or CRLF, line breaks allowed
-//! between quotes. Two rules differ from those of a general reader, so that one bad line costs only that line:
+//! between quotes. Two rules differ from those of a general reader, so that one bad line costs only that
+//! line:
 //!
-//! - A record has at most [`RECORD_BYTES_MAX`] bytes, so that a stray quote cannot bring the rest of a large file
-//!   into memory.
-//! - A record that cannot be split is skipped up to the end of its *first* line, and reading continues after it.
+//! - A record has at most [`RECORD_BYTES_MAX`] bytes, so that a stray quote cannot bring the rest of a
+//!   large file into memory.
+//! - A record that cannot be split is skipped up to the end of its *first* line, and reading
+//!   continues after it.
 
 use std::io::{self, Read};
 

@@ -1,14 +1,16 @@
 //! Decides one cart: a reserve and a confirm, each with its own op key.
 //!
-//! Why a rerun has the same result as a single run: the same op key returns the same hold, and a confirm that was lost
-//! in a crash is made by the rerun. A worker confirms a cart directly after its reserve, so a crash leaves at most one
-//! unconfirmed cart per worker. Its units stay held for [`UNFINISHED_TTL`]; if the rerun comes later, the confirm takes
-//! the units again. Refusals are remembered, so that a refused cart is not granted by a rerun after holds have expired.
+//! Why a rerun has the same result as a single run: the same op key returns the same hold, and a confirm that
+//! was lost in a crash is made by the rerun. A worker confirms a cart directly after its reserve, so a crash
+//! leaves at most one unconfirmed cart per worker. Its units stay held for [`UNFINISHED_TTL`]; if the rerun
+//! comes later, the confirm takes the units again. Refusals are remembered, so that a refused cart is not
+//! granted by a rerun after holds have expired.
 //!
-//! Why a changed file grants nothing twice: the carts of an order are numbered, and a cart's op key is made from its
-//! order and number. A cart is decided only after all carts of its order with smaller numbers, in the same run, and an
-//! op key that was used with other content decides nothing. So a new cart is decided only if every cart decided before
-//! is in the file unchanged. In a directory of separate lines, a line's op key is made from all its names.
+//! Why a changed file grants nothing twice: the carts of an order are numbered, and a cart's op key is made
+//! from its order and number. A cart is decided only after all carts of its order with smaller numbers, in
+//! the same run, and an op key that was used with other content decides nothing. So a new cart is decided
+//! only if every cart decided before is in the file unchanged. In a directory of separate lines, a line's op
+//! key is made from all its names.
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -26,7 +28,8 @@ use super::cart::Cart;
 use super::mark;
 use super::turns::Board;
 
-/// Time to live of the hold between reserve and confirm, should a crash separate them: the longest that `Config` allows.
+/// Time to live of the hold between reserve and confirm, should a crash separate them: the longest that
+/// `Config` allows.
 const UNFINISHED_TTL: Duration = Duration::from_secs(30 * 86_400);
 
 /// What happens to a granted cart.
@@ -171,8 +174,9 @@ pub fn decide(engine: &Engine, board: &Board, cart: &Cart, mode: Mode) -> Decisi
         }
         Ok(keys) => sell(engine, cart, &keys, mode),
     };
-    // A cart without a record in the log blocks the later carts of its order. The numbers of decided carts must have no
-    // gaps: then a cart that was changed, added, removed or moved meets an op key with other content before any grant.
+    // A cart without a record in the log blocks the later carts of its order. The numbers of decided carts
+    // must have no gaps: then a cart that was changed, added, removed or moved meets an op key with other
+    // content before any grant.
     let has_no_record = |why: &(Reason, _)| matches!(why.0, Reason::UnknownSku | Reason::UnknownLocation);
     let undecided = match &decision.verdict {
         Verdict::Granted { .. } => false,
@@ -213,7 +217,8 @@ fn resolve(engine: &Engine, cart: &Cart) -> Result<Vec<StockKey>, Decision> {
     }
 }
 
-/// Whether the cart was decided before, with any content. If the engine fails here, `true` makes the next call report why.
+/// Whether the cart was decided before, with any content. If the engine fails here, `true` makes the next
+/// call report why.
 fn is_known(engine: &Engine, cart: &Cart) -> bool {
     mark::is_known(engine, cart.keys.reserve).unwrap_or(true)
 }

@@ -1,8 +1,9 @@
 //! Op keys of file lines: the same line has the same key in every run and in every version.
 //!
 //! A key is XXH3-128 over a domain and the line's names, each field after its length, in the form of a UUIDv8
-//! (RFC 9562's form for custom content). The form matters: the engine would read a time from a UUIDv7.
-//! The hash has no secret, because a rerun must make the same keys. The operator trusts the content of order files.
+//! (RFC 9562's form for custom content). The form matters: the engine would read a time from a UUIDv7. The
+//! hash has no secret, because a rerun must make the same keys. The operator trusts the content of order
+//! files.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
@@ -57,8 +58,8 @@ pub struct CartPlace {
 
 /// Makes keys, and counts how often an order id, or an order's line with the same names, was seen.
 ///
-/// It keeps a little more than 16 bytes per line or cart, because the lines of an order need not be neighbours. The
-/// engine keeps more than that for their op keys.
+/// It keeps a little more than 16 bytes per line or cart, because the lines of an order need not be
+/// neighbours. The engine keeps more than that for their op keys.
 #[derive(Debug, Default)]
 pub struct KeyMaker {
     fields: FieldBuffer,
@@ -83,8 +84,8 @@ impl KeyMaker {
         CartKeys { reserve: key("stockhold replay reserve"), confirm: key("stockhold replay confirm") }
     }
 
-    /// The keys of this order's next cart. They are made from its number and not from its lines, so that a changed cart
-    /// has the op key of the original one.
+    /// The keys of this order's next cart. They are made from its number and not from its lines, so that a
+    /// changed cart has the op key of the original one.
     pub fn cart(&mut self, order_id: &str) -> (CartKeys, CartPlace) {
         let order = self.fields.begin("stockhold replay cart").field(order_id.as_bytes()).hash();
         let before = self.occurrence(order);
@@ -123,7 +124,8 @@ pub fn stock_hash(names: Names<'_>) -> u64 {
     xxh3_64(names.sku.as_bytes()).rotate_left(1) ^ xxh3_64(names.location.as_bytes())
 }
 
-/// The worker, out of `workers`, that decides all carts on this stock key alone, so that they keep their order.
+/// The worker, out of `workers`, that decides all carts on this stock key alone, so that they keep their
+/// order.
 pub fn worker_of(stock_hash: u64, workers: usize) -> usize {
     (stock_hash % workers as u64) as usize
 }
@@ -154,8 +156,8 @@ mod tests {
         Names { order_id, sku, location }
     }
 
-    /// These values are stored in users' directories: a change would grant their orders twice. They were computed by an
-    /// independent implementation.
+    /// These values are stored in users' directories: a change would grant their orders twice. They were
+    /// computed by an independent implementation.
     #[test]
     fn keys_never_change() {
         let mut maker = KeyMaker::default();

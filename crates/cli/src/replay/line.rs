@@ -73,7 +73,8 @@ impl fmt::Display for BadLine {
             BadLine::OtherLine(number) => {
                 write!(
                     f,
-                    "line {number} of the same order is bad, and neighbouring lines of an order are decided together"
+                    "line {number} of the same order is bad, and neighbouring lines of an order are \
+                     decided together"
                 )
             }
             BadLine::CartTooLong => write!(
@@ -82,19 +83,20 @@ impl fmt::Display for BadLine {
             ),
             BadLine::CartOverflows(units) => write!(
                 f,
-                "the order's neighbouring lines add up to {units} units; {QUANTITY_MAX} together is the maximum"
+                "the order's neighbouring lines add up to {units} units; {QUANTITY_MAX} together is the \
+                 maximum"
             ),
             BadLine::CartChanged => f.write_str(
-                "an earlier run decided this order with other neighbouring lines or quantities, or another --hold or \
-                 --ttl-ms; a changed order needs a new order id",
+                "an earlier run decided this order with other neighbouring lines or quantities, or another \
+                 --hold or --ttl-ms; a changed order needs a new order id",
             ),
             BadLine::Blocked => f.write_str(
-                "earlier lines of this order are bad, have changed, or name unknown stock, and the lines of an order \
-                 are decided in file order: fix those lines and run again",
+                "earlier lines of this order are bad, have changed, or name unknown stock, and the lines \
+                 of an order are decided in file order: fix those lines and run again",
             ),
             BadLine::LineChanged => f.write_str(
-                "an earlier run decided this order line with another quantity, or another --hold or --ttl-ms; \
-                 a changed order needs a new order id",
+                "an earlier run decided this order line with another quantity, or another --hold or \
+                 --ttl-ms; a changed order needs a new order id",
             ),
         }
     }
@@ -182,8 +184,8 @@ impl Columns {
         }
     }
 
-    /// Order id, SKU and location. Read before the other columns, because a line with a bad quantity still counts as an
-    /// occurrence of its names.
+    /// Order id, SKU and location. Read before the other columns, because a line with a bad quantity still
+    /// counts as an occurrence of its names.
     pub fn names<'f>(&self, fields: &'f Fields) -> Result<Names<'f>, BadLine> {
         Ok(Names {
             order_id: self.order_id(fields)?,

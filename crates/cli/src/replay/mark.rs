@@ -1,7 +1,7 @@
 //! Marks: op keys that are used once, to store a fact in a directory beside orders and stock.
 //!
-//! A mark is a reserve of more units than there can be, whose refusal is remembered under its op key. It is in the log
-//! like any decision, so it is as durable and survives a crash, and it changes no level.
+//! A mark is a reserve of more units than there can be, whose refusal is remembered under its op key. It is
+//! in the log like any decision, so it is as durable and survives a crash, and it changes no level.
 
 use stockhold::error::{HoldError, OpKeyError, ReserveError, SharedError};
 use stockhold::retry::until_answered;
@@ -10,7 +10,8 @@ use stockhold::{Engine, HoldAction, HoldId, OpKey, Position, Reserve, StockKey};
 
 use crate::exit::CommandError;
 
-/// Whether an operation was carried out under `op_key`: tries one that always fails, on a hold that never existed.
+/// Whether an operation was carried out under `op_key`: tries one that always fails, on a hold that never
+/// existed.
 pub fn is_known(engine: &Engine, op_key: OpKey) -> Result<bool, SharedError> {
     let nobody = HoldAction::hold(HoldId::from_u128(0)).op_key(op_key);
     match until_answered(|| engine.release(nobody)) {

@@ -1,10 +1,11 @@
 //! `stockhold replay`: sends an order file through the engine, each order exactly once.
 //!
-//! [`stock`] receives the stock, then the [`pipeline`] decides the orders. The [`reader`] reads lines ([`csv`], [`line`],
-//! [`time`]), groups neighbouring lines of an order ([`open_cart`]) into carts ([`cart`]), and gives each cart its op
-//! keys ([`key`]) and its place in the order of decisions ([`turns`]). Workers [`decide`]. The [`collector`] waits until
-//! decisions are durable and writes them down ([`outcomes`]). The [`summary`] is printed at the end. [`grouping`]
-//! prevents that a directory is used with and without carts.
+//! [`stock`] receives the stock, then the [`pipeline`] decides the orders. The [`reader`] reads lines
+//! ([`csv`], [`line`], [`time`]), groups neighbouring lines of an order ([`open_cart`]) into carts
+//! ([`cart`]), and gives each cart its op keys ([`key`]) and its place in the order of decisions ([`turns`]).
+//! Workers [`decide`]. The [`collector`] waits until decisions are durable and writes them down
+//! ([`outcomes`]). The [`summary`] is printed at the end. [`grouping`] prevents that a directory is used with
+//! and without carts.
 
 mod args;
 mod batch;
@@ -96,7 +97,8 @@ fn replay(args: &Args) -> Result<(), CommandError> {
 }
 
 fn open_engine(dir: &Path) -> Result<Engine, CommandError> {
-    // Op keys are kept for ever, so that any later run finds them. The limits allow as many lines as memory does.
+    // Op keys are kept for ever, so that any later run finds them. The limits allow as many lines as memory
+    // does.
     let config = Config::default()
         .op_key_retention(None)
         .op_keys_max(usize::MAX)

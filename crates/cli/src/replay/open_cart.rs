@@ -17,7 +17,8 @@ pub struct OpenCart {
     /// Number of the first bad line among them.
     first_bad: Option<u64>,
     too_long: bool,
-    /// Lines after them whose order id cannot be read. They belong to the cart if another line of its order follows.
+    /// Lines after them whose order id cannot be read. They belong to the cart if another line of its order
+    /// follows.
     unassigned: Vec<(u64, BadLine)>,
 }
 
@@ -62,7 +63,8 @@ impl OpenCart {
         });
     }
 
-    /// Adds a line whose order is unknown. `false` if there are too many of them to wait for the next line of the order.
+    /// Adds a line whose order is unknown. `false` if there are too many of them to wait for the next line of
+    /// the order.
     pub fn push_unassigned(&mut self, number: u64, why: BadLine) -> bool {
         self.unassigned.push((number, why));
         self.unassigned.len() <= LINES_MAX
@@ -73,8 +75,8 @@ impl OpenCart {
         self.too_long || self.lines.len() > LINES_MAX
     }
 
-    /// Removes the lines of a cart that is too long, and returns why each cannot be used. The cart stays open, so that
-    /// the lines that follow are known to belong to it; they are not kept either.
+    /// Removes the lines of a cart that is too long, and returns why each cannot be used. The cart stays
+    /// open, so that the lines that follow are known to belong to it; they are not kept either.
     pub fn take_too_long(&mut self) -> Vec<(u64, BadLine)> {
         self.too_long = true;
         all_bad(std::mem::take(&mut self.lines), || BadLine::CartTooLong)

@@ -8,11 +8,12 @@
 //!   └──────────────── permit for a batch ◄────────────┘
 //! ```
 //!
-//! Carts are sent in batches, so that passing them between threads costs little per line. The reader takes a permit for
-//! each batch, and the collector returns it when the batch is acknowledged. That bounds the decisions in flight, the
-//! memory of the pipeline, and every channel, so no send ever blocks. Carts on one stock key go to its worker, which
-//! decides them in file order; a cart on stock keys of several workers may have to wait ([`turns`](super::turns)). The
-//! plan lists the workers in file order, so the collector needs no sorting.
+//! Carts are sent in batches, so that passing them between threads costs little per line. The reader takes a
+//! permit for each batch, and the collector returns it when the batch is acknowledged. That bounds the
+//! decisions in flight, the memory of the pipeline, and every channel, so no send ever blocks. Carts on one
+//! stock key go to its worker, which decides them in file order; a cart on stock keys of several workers may
+//! have to wait ([`turns`](super::turns)). The plan lists the workers in file order, so the collector needs
+//! no sorting.
 
 use std::io::Read;
 use std::sync::atomic::AtomicBool;

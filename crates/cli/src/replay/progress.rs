@@ -55,7 +55,8 @@ impl Screen {
         let text = describe(reached, self.total_bytes, seconds);
         if self.terminal {
             let bar = bar(reached.bytes, self.total_bytes);
-            // Return, clear the line, and write without a line break, so that the next display replaces this one.
+            // Return, clear the line, and write without a line break, so that the next display replaces this
+            // one.
             show(format_args!("\r\x1b[2K{bar}{text}"));
             self.bar_shown = true;
         } else {

@@ -1,4 +1,5 @@
-//! The start of the pipeline: reads lines, makes carts with their op keys, and sends them to the workers in batches.
+//! The start of the pipeline: reads lines, makes carts with their op keys, and sends them to the workers in
+//! batches.
 
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -59,7 +60,8 @@ impl<R: Read> Reader<'_, R> {
     /// Reads to the end of the file, or until the run ends.
     pub fn run(mut self) -> io::Result<()> {
         let read = self.read();
-        // The lines before a read failure are decided like all others. If the collector has ended, it reports why.
+        // The lines before a read failure are decided like all others. If the collector has ended, it reports
+        // why.
         let _ = self.send();
         read
     }
@@ -74,8 +76,8 @@ impl<R: Read> Reader<'_, R> {
                     break;
                 }
                 Step::More => {
-                    // The file may be a pipe whose next line comes late, so a partial batch is sent now. An open cart
-                    // has to wait: the next line may belong to it.
+                    // The file may be a pipe whose next line comes late, so a partial batch is sent now. An
+                    // open cart has to wait: the next line may belong to it.
                     if self.send().is_err() {
                         break;
                     }
@@ -110,8 +112,8 @@ impl<R: Read> Reader<'_, R> {
             Ok(names) => names,
             Err(why) => return self.bad(number, why),
         };
-        // The occurrence is counted before the other columns are read, so that a line that is fixed for the next run does
-        // not change the keys of others.
+        // The occurrence is counted before the other columns are read, so that a line that is fixed for the
+        // next run does not change the keys of others.
         let keys = self.keys.order_line(names);
         match self.line(number, fields)? {
             Ok(line) => self.cart(vec![line], keys, None),

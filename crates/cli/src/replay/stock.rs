@@ -1,11 +1,12 @@
 //! The stock file: each line is received once in the life of the directory.
 //!
-//! A line's op key is made from its SKU and location. So the receive of a rerun returns the result of the first one, and
-//! the engine refuses another quantity as a conflict. A line of 0 units receives nothing and makes a [`mark`] under the
-//! same op key, so that a 0 that becomes a 5 is a conflict too.
+//! A line's op key is made from its SKU and location. So the receive of a rerun returns the result of the
+//! first one, and the engine refuses another quantity as a conflict. A line of 0 units receives nothing and
+//! makes a [`mark`] under the same op key, so that a 0 that becomes a 5 is a conflict too.
 //!
-//! All lines are checked before the first one is received, so that a file with a conflict changes nothing. For that, the
-//! lines that are new to the directory are kept in memory, as the engine will keep their stock keys.
+//! All lines are checked before the first one is received, so that a file with a conflict changes nothing.
+//! For that, the lines that are new to the directory are kept in memory, as the engine will keep their stock
+//! keys.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -71,7 +72,8 @@ impl fmt::Display for Conflict {
         match self {
             Conflict::Changed { sku, location, quantity } => write!(
                 f,
-                "{sku:?} at {location:?} was received before with another quantity than {quantity}; stock is received once"
+                "{sku:?} at {location:?} was received with another quantity than {quantity}; stock is \
+                 received once"
             ),
             Conflict::Twice { sku, location, first } => {
                 write!(

@@ -32,7 +32,8 @@ struct SkuCounts {
     refused: Count,
 }
 
-/// Counts durable outcomes. Its memory grows only with the number of known SKUs, not with unknown ones in the order file.
+/// Counts durable outcomes. Its memory grows only with the number of known SKUs, not with unknown ones in the
+/// order file.
 #[derive(Debug, Default)]
 pub struct Tally {
     granted: Count,

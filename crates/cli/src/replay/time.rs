@@ -20,8 +20,8 @@ impl Micros {
     }
 }
 
-/// Computes when a line is due: the first at once, the others after the time difference in the file, divided by the
-/// speed.
+/// Computes when a line is due: the first at once, the others after the time difference in the file, divided
+/// by the speed.
 #[derive(Debug)]
 pub struct Pace {
     speed: f64,

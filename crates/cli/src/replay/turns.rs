@@ -1,12 +1,12 @@
 //! The order of decisions: carts that share a stock key are decided in file order, by any workers.
 //!
-//! A cart may ask for stock keys that belong to several workers. It is sent to one of them, with the number of carts
-//! that each other worker must have decided before: up to the last cart that was sent to it for one of these keys. Each
-//! worker decides its carts in the order in which they were sent. So only such a cart, and later carts on one of its
-//! keys, ever wait.
+//! A cart may ask for stock keys that belong to several workers. It is sent to one of them, with the number
+//! of carts that each other worker must have decided before: up to the last cart that was sent to it for one
+//! of these keys. Each worker decides its carts in the order in which they were sent. So only such a cart,
+//! and later carts on one of its keys, ever wait.
 //!
-//! There is no deadlock: a cart waits only for carts that were sent before it, so the first undecided cart never waits.
-//! A worker that ends early sets a flag, and the workers that wait for it end too.
+//! There is no deadlock: a cart waits only for carts that were sent before it, so the first undecided cart
+//! never waits. A worker that ends early sets a flag, and the workers that wait for it end too.
 
 use std::collections::HashSet;
 use std::hash::BuildHasherDefault;
@@ -17,7 +17,8 @@ use std::time::Duration;
 
 use super::key::{CartPlace, IdentityHasher, worker_of};
 
-/// Number of buckets that store the last cart of a stock key. Keys may share one; then a cart may wait without need.
+/// Number of buckets that store the last cart of a stock key. Keys may share one; then a cart may wait
+/// without need.
 const BUCKETS: usize = 1 << 14;
 
 /// Workers, and the number of carts that each must have decided.
@@ -28,7 +29,8 @@ pub type After = Vec<(usize, u64)>;
 pub struct Turns {
     /// Number of carts sent to each worker.
     sent: Box<[u64]>,
-    /// For the stock keys of each bucket: the worker that received the last cart, and its number of carts by then.
+    /// For the stock keys of each bucket: the worker that received the last cart, and its number of carts by
+    /// then.
     last: Box<[(usize, u64)]>,
 }
 
@@ -38,7 +40,8 @@ impl Turns {
         Turns { sent: vec![0; workers].into(), last: vec![(0, 0); buckets].into() }
     }
 
-    /// The worker of a cart on these stock keys, and the carts that it must wait for. `after_all` = all carts sent before.
+    /// The worker of a cart on these stock keys, and the carts that it must wait for. `after_all` = all carts
+    /// sent before.
     pub fn next(
         &mut self,
         stock_hashes: impl Iterator<Item = u64> + Clone,
@@ -48,8 +51,8 @@ impl Turns {
         if workers == 1 {
             return (0, After::new());
         }
-        // Of the workers of its keys, the one with the lowest number: that makes fewer changes of worker, each of which
-        // is a wait.
+        // Of the workers of its keys, the one with the lowest number: that makes fewer changes of worker,
+        // each of which is a wait.
         let worker = stock_hashes.clone().map(|hash| worker_of(hash, workers)).min().unwrap_or(0);
         let mut after = After::new();
         if after_all {

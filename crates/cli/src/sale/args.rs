@@ -8,17 +8,18 @@ use crate::exit;
 
 /// Run a flash sale on this machine's disk, check it from outside, and survive a kill -9
 ///
-/// The command has two parts and writes a receipt. It exits with 0 only if every check of both parts succeeds.
+/// The command has two parts and writes a receipt. It exits with 0 only if every check of both parts
+/// succeeds.
 ///
-/// Judged sale: simulated shoppers arrive within about three seconds. Each one reserves units, then pays, cancels, or
-/// leaves so that the hold expires. Every call is recorded with its start and end time. A separate checker, which
-/// shares no code with the engine, then searches the recording for oversold units and for false refusals: a refusal is
-/// false if enough units were available during the whole call. Then the engine is closed and reopened from disk, and
-/// every acknowledged hold is looked up. The same shoppers also run against two simple designs (check-then-act and
-/// fixed buckets), and the same checker judges them.
+/// Judged sale: simulated shoppers arrive within about three seconds. Each one reserves units, then pays,
+/// cancels, or leaves so that the hold expires. Every call is recorded with its start and end time. A
+/// separate checker, which shares no code with the engine, then searches the recording for oversold units and
+/// for false refusals: a refusal is false if enough units were available during the whole call. Then the
+/// engine is closed and reopened from disk, and every acknowledged hold is looked up. The same shoppers also
+/// run against two simple designs (check-then-act and fixed buckets), and the same checker judges them.
 ///
-/// Kill test: a child process makes a million decisions and is killed with SIGKILL at a random moment. The directory
-/// is reopened, every acknowledged hold must be found, and the remaining decisions are made.
+/// Kill test: a child process makes a million decisions and is killed with SIGKILL at a random moment. The
+/// directory is reopened, every acknowledged hold must be found, and the remaining decisions are made.
 #[derive(clap::Args)]
 #[command(after_long_help = format!("{MORE_HELP}\n\n{}", exit::CODES))]
 pub(crate) struct Args {
@@ -43,16 +44,16 @@ pub(crate) struct Args {
     /// Number of SKUs; units and shoppers are divided over them
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(super) skus: u32,
-    /// When a decision counts as acknowledged: sync (after an fdatasync), interval:100ms (after the operating system
-    /// has it; synced at this period), or memory (at once; nothing is written)
+    /// When a decision counts as acknowledged: sync (after an fdatasync), interval:100ms (after the operating
+    /// system has it; synced at this period), or memory (at once; nothing is written)
     #[arg(long, default_value_t = DurabilityArg(stockhold::Durability::Sync))]
     pub(super) durability: DurabilityArg,
-    /// Directory for the engine's files, new or empty; it is kept [default: a new one under target/, or under the
-    /// directory for temporary files]
+    /// Directory for the engine's files, new or empty; it is kept [default: a new one under target/, or under
+    /// the directory for temporary files]
     #[arg(long)]
     pub(super) dir: Option<PathBuf>,
-    /// Seed of the random choices: when shoppers arrive, what they do, when the kill comes [default: random; the
-    /// receipt names it]
+    /// Seed of the random choices: when shoppers arrive, what they do, when the kill comes [default: random;
+    /// the receipt names it]
     #[arg(long)]
     pub(super) seed: Option<u64>,
     /// Number of decisions in the kill test; 0 skips it
@@ -74,13 +75,13 @@ Examples:
   stockhold sale --second-act 0 --json | jq .oversold  the judged sale alone, for a script
 
 What the receipt proves:
-  A number above zero in \"oversold\" or \"falsely refused\" is a certain violation. Zero means that none can be
-  proven from outside: a violation that is hidden within the duration of overlapping calls is not seen.
-  The kill ends the process, not the machine: data that the operating system has survives the kill. Loss of
-  power is not tested here.
+  A number above zero in \"oversold\" or \"falsely refused\" is a certain violation. Zero means that
+  none can be proven from outside: a violation within overlapping calls may not be seen.
+  The kill ends the process, not the machine: data that the operating system has survives the kill.
+  Loss of power is not tested here.
 
-The receipt goes to standard output, progress to standard error. The first Ctrl-C ends the sale early, and what was
-decided is still verified. A second Ctrl-C ends the program at once.";
+The receipt goes to standard output, progress to standard error. The first Ctrl-C ends the sale early, and \
+what was decided is still verified. A second Ctrl-C ends the program at once.";
 
 fn fraction(text: &str) -> Result<f64, String> {
     let value: f64 = text.parse().map_err(|_| "it is not a number".to_string())?;

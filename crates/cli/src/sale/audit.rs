@@ -71,8 +71,9 @@ impl Audit {
         }
     }
 
-    /// Compares the level of a key with what the shoppers know, and returns the number of oversold units. `expected` is
-    /// called after the level was read, so that it can include the holds that may have expired by then.
+    /// Compares the level of a key with what the shoppers know, and returns the number of oversold units.
+    /// `expected` is called after the level was read, so that it can include the holds that may have expired
+    /// by then.
     pub(crate) fn level(
         &mut self,
         engine: &Engine,
@@ -110,7 +111,8 @@ impl Audit {
     }
 }
 
-/// The level of one key according to the shoppers, in units: lowest and highest where it is not known exactly.
+/// The level of one key according to the shoppers, in units: lowest and highest where it is not known
+/// exactly.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct ExpectedLevel {
     pub(crate) on_hand: u64,

@@ -1,14 +1,15 @@
 //! Two simple designs that are common in practice, to compare with the engine.
 //!
-//! *Check-then-act*: read the stock; if there is enough, subtract. The time between the two statements is a sleep of
-//! [`ROUND_TRIP`], about one round trip to a database in the same building.
+//! *Check-then-act*: read the stock; if there is enough, subtract. The time between the two statements is a
+//! sleep of [`ROUND_TRIP`], about one round trip to a database in the same building.
 //!
-//! *Fixed buckets*: the stock of a key is divided over [`BUCKETS`] counters, so that shoppers do not contend. A shopper's
-//! number selects the counter, and the shopper is refused if that counter has too few units. Each counter by itself is
-//! exact.
+//! *Fixed buckets*: the stock of a key is divided over [`BUCKETS`] counters, so that shoppers do not contend.
+//! A shopper's number selects the counter, and the shopper is refused if that counter has too few units. Each
+//! counter by itself is exact.
 //!
-//! Both keep holds in a table, and a sweep every [`SWEEP`] returns the units of expired ones (a cron job would run once
-//! a minute). Both give each hold exactly one outcome: the comparison is about stock. Neither writes to a disk.
+//! Both keep holds in a table, and a sweep every [`SWEEP`] returns the units of expired ones (a cron job
+//! would run once a minute). Both give each hold exactly one outcome: the comparison is about stock. Neither
+//! writes to a disk.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -49,7 +50,8 @@ impl CheckThenAct {
     }
 }
 
-// SeqCst in this file: a database or Redis also executes single statements in one order. That is not the fault here.
+// SeqCst in this file: a database or Redis also executes single statements in one order. That is not the
+// fault here.
 impl BaselineStock for CheckThenAct {
     fn take(&self, request: ReserveRequest) -> Result<usize, i64> {
         let counter = request.key as usize;

@@ -1,5 +1,5 @@
-//! The process that the kill test kills. It opens the directory, runs tasks, and reports each batch to the parent through
-//! standard output once the batch is durable, never earlier. It does not end by itself.
+//! The process that the kill test kills. It opens the directory, runs tasks, and reports each batch to the
+//! parent through standard output once the batch is durable, never earlier. It does not end by itself.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};

@@ -1,8 +1,11 @@
-//! The frames that the child sends to the parent through the pipe: one for each batch whose last decision is durable.
+//! The frames that the child sends to the parent through the pipe: one for each batch whose last decision is
+//! durable.
 //!
 //! ```text
-//! batch u32 | entries u32 | decisions u32 | busy u32 | entries x (what u8 | hold u128)      all little-endian
+//! batch u32 | entries u32 | decisions u32 | busy u32 | entries x (outcome u8 | hold u128)
 //! ```
+//! All numbers are little-endian.
+//!
 //! A kill can cut the last frame. The parent ignores a cut frame: its batch was not acknowledged.
 
 use std::io::{self, Read, Write};

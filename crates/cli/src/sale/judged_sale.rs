@@ -1,5 +1,5 @@
-//! The judged sale: the shoppers run against the engine, the judge checks the calls, and an audit checks the disk.
-//! The same shoppers run against the baselines, with the same judge.
+//! The judged sale: the shoppers run against the engine, the judge checks the calls, and an audit checks the
+//! disk. The same shoppers run against the baselines, with the same judge.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -68,7 +68,8 @@ pub(super) fn run(setup: &Setup, plan: &[Shopper], receipt: &mut Receipt) -> Res
     Ok(())
 }
 
-/// Runs the shoppers against both baselines at the same time. They share no thread and take little of the processor.
+/// Runs the shoppers against both baselines at the same time. They share no thread and take little of the
+/// processor.
 pub(super) fn run_baselines(setup: &Setup, plan: &[Shopper]) -> Vec<BaselineTally> {
     let units = shares(setup.units, setup.crowd.skus);
     let counts = [LiveCounts::default(), LiveCounts::default()];

@@ -1,8 +1,10 @@
-//! The kill test: a child process decides as fast as it can and is killed with SIGKILL at a moment drawn from the seed.
-//! Everything that it acknowledged must be found. Then the remaining tasks are run, and everything is checked again.
+//! The kill test: a child process decides as fast as it can and is killed with SIGKILL at a moment drawn from
+//! the seed. Everything that it acknowledged must be found. Then the remaining tasks are run, and everything
+//! is checked again.
 //!
-//! The parent relies only on frames that came through the pipe, and the child sends a frame only when its decisions are
-//! durable. The test does not cover loss of power: what the child gave to the operating system survives the child.
+//! The parent relies only on frames that came through the pipe, and the child sends a frame only when its
+//! decisions are durable. The test does not cover loss of power: what the child gave to the operating system
+//! survives the child.
 
 use std::collections::HashSet;
 use std::io::BufReader;
@@ -141,7 +143,8 @@ impl KillTest<'_> {
         let (mut ready_at, mut broken) = (None, None);
         let (killed_at, status) = std::thread::scope(|scope| {
             let (trigger, triggered) = mpsc::channel::<()>();
-            // A thread of its own: while it sleeps the pipe must be read, or the child would wait instead of work.
+            // A thread of its own: while it sleeps the pipe must be read, or the child would wait instead of
+            // work.
             let killer = scope.spawn(move || {
                 let killed_at = triggered.recv().is_ok().then(|| {
                     std::thread::sleep(delay);
@@ -301,7 +304,8 @@ impl KillTest<'_> {
         }
     }
 
-    /// Checks the levels: exactly if all outcomes are known, otherwise only that they contain what was acknowledged.
+    /// Checks the levels: exactly if all outcomes are known, otherwise only that they contain what was
+    /// acknowledged.
     fn levels(&mut self, engine: &Engine, keys: &[StockKey], audit: &mut Audit, all_known: bool) {
         let units = shares(self.plan.units(), self.plan.skus);
         let mut expected: Vec<ExpectedLevel> = units
@@ -334,8 +338,8 @@ impl KillTest<'_> {
         self.receipt.doubled += doubled as u64;
     }
 
-    /// Counts tasks with two holds, among those that the child may have begun and the parent ran again; there must be
-    /// none.
+    /// Counts tasks with two holds, among those that the child may have begun and the parent ran again; there
+    /// must be none.
     fn judge_retries(&mut self, engine: &Engine, known: u32) {
         let size = u64::from(self.plan.batch_size());
         // A batch that the child had begun is at most this far from the highest batch that it acknowledged.

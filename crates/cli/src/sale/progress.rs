@@ -1,5 +1,5 @@
-//! The progress display: redrawn in place on a terminal, otherwise a plain line every second. It goes to standard error,
-//! so that standard output contains only the receipt.
+//! The progress display: redrawn in place on a terminal, otherwise a plain line every second. It goes to
+//! standard error, so that standard output contains only the receipt.
 
 use std::io::{IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -33,7 +33,8 @@ pub(crate) struct Receipt {
     pub(crate) decisions_per_second: u64,
     pub(crate) ack_p50_us: u64,
     pub(crate) ack_p99_us: u64,
-    /// Whether the engine was closed and reopened from disk before holds and levels were checked; never in memory.
+    /// Whether the engine was closed and reopened from disk before holds and levels were checked; never in
+    /// memory.
     pub(crate) reopened: bool,
     /// Levels add up, every acknowledged hold is found, and the judge found no violation.
     pub(crate) verified: bool,
@@ -174,7 +175,8 @@ impl Receipt {
             [self.engine.decisions, self.decisions_per_second, self.busy].map(thousands);
         writeln!(
             t,
-            "\n  {decisions} decisions ({rate} a second, as fast as shoppers came); {busy} answers \"try again\""
+            "\n  {decisions} decisions ({rate} a second, as fast as shoppers came); {busy} answers \"try \
+             again\""
         )?;
         let (p50, p99) = (latency(self.ack_p50_us), latency(self.ack_p99_us));
         writeln!(t, "  time from a call to its acknowledgement: p50 {p50}, p99 {p99}")?;

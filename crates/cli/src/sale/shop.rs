@@ -1,5 +1,5 @@
-//! The interface that shoppers call, for every design under test, and the engine behind it, with or without a planted
-//! fault. The baselines implement it too.
+//! The interface that shoppers call, for every design under test, and the engine behind it, with or without a
+//! planted fault. The baselines implement it too.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;

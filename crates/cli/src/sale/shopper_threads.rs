@@ -2,11 +2,11 @@
 //!
 //! ```text
 //! shopper threads ── heap of actions by due time ──► shop ──► recorder (one per thread)
-//!        └── positions ──► acknowledging thread (one per thread): waits until durable, measures ──► histogram
+//!        └── positions ──► acknowledging thread (one per thread): waits until durable ──► histogram
 //! ```
 //!
-//! A shopper thread does not wait for acknowledgements: it serves the next shopper while the log is written, as a
-//! gateway would.
+//! A shopper thread does not wait for acknowledgements: it serves the next shopper while the log is written,
+//! as a gateway would.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -157,7 +157,8 @@ struct ShopperThread<'a> {
     opens_ns: u64,
     recorder: Recorder,
     to_acknowledge: mpsc::Sender<Unacknowledged>,
-    /// Due time, shopper, action, and when an action that got a busy answer was first tried (0: not tried yet).
+    /// Due time, shopper, action, and when an action that got a busy answer was first tried (0: not tried
+    /// yet).
     due: BinaryHeap<Reverse<(u64, u32, Action, u64)>>,
     purchases: Vec<(u32, Purchase)>,
     failures: Vec<String>,
@@ -306,7 +307,8 @@ impl<'a> ShopperThread<'a> {
     }
 }
 
-/// Merges the threads' results, waits until the last holds expire, and looks up the holds that no shopper ended.
+/// Merges the threads' results, waits until the last holds expire, and looks up the holds that no shopper
+/// ended.
 fn finish(
     shop: &dyn Shop,
     plan: &[Shopper],

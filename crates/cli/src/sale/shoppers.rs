@@ -1,7 +1,7 @@
 //! The shoppers of a sale: when they arrive and what they do, planned from the seed before anything runs.
 //!
-//! Every compared design gets exactly these shoppers. The answers depend on the design and on the threads' timing: two
-//! runs with one seed make the same requests and may get different answers.
+//! Every compared design gets exactly these shoppers. The answers depend on the design and on the threads'
+//! timing: two runs with one seed make the same requests and may get different answers.
 
 use std::time::Duration;
 

@@ -1,8 +1,8 @@
-//! The workload of the kill test: a million small tasks in pipelined batches. A batch is acknowledged when its last
-//! position is durable.
+//! The workload of the kill test: a million small tasks in pipelined batches. A batch is acknowledged when
+//! its last position is durable.
 //!
-//! Task number n is the same in every process, and its reserve has an op key made from n. So a task whose answer was lost
-//! in the kill is run again: if the engine had decided it, it returns the same hold.
+//! Task number n is the same in every process, and its reserve has an op key made from n. So a task whose
+//! answer was lost in the kill is run again: if the engine had decided it, it returns the same hold.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
@@ -68,8 +68,8 @@ impl TaskPlan {
         (self.decisions / 1_000).clamp(16, 512) as u32
     }
 
-    /// Units in stock: sold out after nine tenths of the tasks, so that the log is busy at the kill and the last tasks
-    /// are refused.
+    /// Units in stock: sold out after nine tenths of the tasks, so that the log is busy at the kill and the
+    /// last tasks are refused.
     pub(crate) fn units(&self) -> u32 {
         (self.decisions * 2 / 5).clamp(u64::from(self.skus), 1 << 30) as u32
     }
@@ -104,8 +104,8 @@ impl TaskPlan {
 }
 
 impl TaskRunner<'_> {
-    /// Runs the batches with the numbers that `next` returns, until it returns none, and passes each batch to `durable`
-    /// when it is durable.
+    /// Runs the batches with the numbers that `next` returns, until it returns none, and passes each batch to
+    /// `durable` when it is durable.
     pub(crate) fn run(
         &self,
         next: impl Fn() -> Option<u32> + Sync,
@@ -209,7 +209,7 @@ fn decided<T, E: OperationError>(
 
 fn failure(error: &impl OperationError) -> String {
     if error.is_transient() {
-        return format!("a task was told to try again for {BUSY_MAX:?}");
+        return format!("a task got only busy answers for {BUSY_MAX:?}");
     }
     error.to_string()
 }
