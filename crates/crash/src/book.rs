@@ -1,6 +1,9 @@
-//! What everything that happened, in the order of its positions, makes of holds and stock.
+//! Holds and stock after everything that happened, in the order of positions.
 //!
-//! Expiries are told to nobody: a hold that is live in the book is over for the engine when its deadline has passed.
+//! No caller is told of an expiry: a hold that is live in the book has ended for the engine once its deadline
+//! has passed.
+//!
+//! Independent of `crates/model`, on purpose: an error in one of the two must not hide the same in the other.
 
 use std::collections::BTreeMap;
 
