@@ -1,7 +1,7 @@
-//! Any operations, restarts, kills and checkpoints, by the engine and by the model that its tests have.
+//! Any operations, restarts, kills and checkpoints, by the engine and by the contract's model.
 //!
-//! The first byte says where: one in sixteen on a directory. Each step takes a few bytes, of which more are there than are
-//! needed: what a step is, its op key, and two numbers.
+//! The first byte says where: one in sixteen on a directory. Each step takes five bytes: its kind, its op
+//! key, and three numbers.
 #![no_main]
 
 #[path = "../../tests/model/client.rs"]

@@ -226,7 +226,8 @@ impl Client<'_> {
     }
 
     fn batch(&self, requests: &[(usize, u32)]) -> Answered {
-        // A batch decides requests that are short at first after the rest; with nothing due that makes no difference.
+        // A batch decides requests that are short at first after the rest; with nothing due that makes no
+        // difference.
         self.engine.sweep();
         let references: [String; KEYS_MAX] = std::array::from_fn(reference);
         let request = |(key, units): &(usize, u32)| {

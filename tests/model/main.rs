@@ -1,8 +1,9 @@
-//! The engine against a model that is obviously right (`crates/model`): maps, a clock that is moved, and no threads.
+//! The engine against a model that is obviously right (`crates/model`): maps, a clock that is moved, and no
+//! threads.
 //!
-//! Every operation is done by both, and their answers are compared. Where the engine may know less than the model, the
-//! model says so: units of holds that are due and not closed yet may still count as held in [`Engine::available`], so such
-//! numbers have a range. Proptest prints the failing case and its seed.
+//! Every operation is done by both, and their answers are compared. Where the engine may know less than the
+//! model, the model says so: units of holds that are due and not closed yet may still count as held in
+//! [`Engine::available`], so such numbers have a range. Proptest prints the failing case and its seed.
 
 mod client;
 #[path = "../common/mod.rs"]
@@ -38,7 +39,7 @@ proptest! {
 proptest! {
     #![proptest_config(cases(500))]
     #[test]
-    fn the_engine_answers_as_the_model_does_with_large_quantities(steps in large_steps(action(), 120)) {
+    fn large_quantities_are_answered_as_the_model_does(steps in large_steps(action(), 120)) {
         Pair::run(&steps, false);
     }
 }
@@ -54,7 +55,7 @@ proptest! {
 proptest! {
     #![proptest_config(cases(20))]
     #[test]
-    fn the_engine_answers_so_with_large_quantities_across_restarts(steps in large_steps(action_on_disk(), 120)) {
+    fn large_quantities_survive_restarts(steps in large_steps(action_on_disk(), 120)) {
         Pair::run(&steps, true);
     }
 }

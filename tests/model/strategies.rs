@@ -45,9 +45,11 @@ pub fn action() -> impl Strategy<Value = Action> {
         2 => (key(), -5..5i64).prop_map(|(key, delta)| Action::Do(Operation::Adjust { key, delta })),
         1 => (key(), switch()).prop_map(|(key, to)| Action::Do(Operation::Switch { key, to })),
         9 => reserve,
-        6 => ([0..4u32, 0..3u32, 0..3u32], ttl(), any::<bool>()).prop_map(|(units, ttl_ms, remember_refusal)| {
-            Action::Do(Operation::Cart { lines: lines(units), ttl_ms, remember_refusal })
-        }),
+        6 => ([0..4u32, 0..3u32, 0..3u32], ttl(), any::<bool>())
+            .prop_map(|(units, ttl_ms, remember_refusal)| (lines(units), ttl_ms, remember_refusal))
+            .prop_map(|(lines, ttl_ms, remember_refusal)| {
+                Action::Do(Operation::Cart { lines, ttl_ms, remember_refusal })
+            }),
         1 => proptest::collection::vec((key(), 1..5u32), 0..6)
             .prop_map(|requests| Action::Do(Operation::Batch { requests })),
         5 => (hold(), other(), proptest::option::weighted(0.3, 1..=TTL_MAX_MS))
@@ -55,7 +57,8 @@ pub fn action() -> impl Strategy<Value = Action> {
         6 => (hold(), selection(), any::<bool>())
             .prop_map(|(hold, selection, retake)| Action::Do(Operation::Confirm { hold, selection, retake })),
         3 => hold().prop_map(|hold| Action::Do(Operation::Release { hold })),
-        3 => (hold(), 1..=TTL_MAX_MS).prop_map(|(hold, ttl_ms)| Action::Do(Operation::Extend { hold, ttl_ms })),
+        3 => (hold(), 1..=TTL_MAX_MS)
+            .prop_map(|(hold, ttl_ms)| Action::Do(Operation::Extend { hold, ttl_ms })),
         2 => hold().prop_map(|hold| Action::Do(Operation::BeginPayment { hold })),
         3 => (hold(), selection())
             .prop_map(|(hold, selection)| Action::Do(Operation::Cancel { hold, selection })),
@@ -86,7 +89,8 @@ pub fn steps(action: impl Strategy<Value = Action>, most: usize) -> impl Strateg
     proptest::collection::vec(step(action), 1..most)
 }
 
-/// Steps whose quantities are about as large as a counter's word has room for (2^14 and 2^20 units), and larger.
+/// Steps whose quantities are about as large as a counter's word has room for (2^14 and 2^20 units), and
+/// larger.
 pub fn large_steps(action: impl Strategy<Value = Action>, most: usize) -> impl Strategy<Value = Vec<Step>> {
     let scale = prop_oneof![Just(1 << 12), Just(1 << 13), Just(1 << 18), Just(1 << 19), Just(1 << 21)];
     let is_large = proptest::bool::weighted(0.8);

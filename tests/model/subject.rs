@@ -84,8 +84,8 @@ impl Subject {
         self.engine = Subject::open(&self.clock, self.directory.as_ref());
     }
 
-    /// A copy of the directory as a kill would leave it when everything is acknowledged. The files that vouch for the log are
-    /// copied before it: they may be behind it, never ahead.
+    /// A copy of the directory as a kill would leave it when everything is acknowledged. The files that vouch
+    /// for the log are copied before it: they may be behind it, never ahead.
     fn as_killed(&self) -> tempfile::TempDir {
         fn copy(from: &Path, to: &Path) {
             if from.is_file() {

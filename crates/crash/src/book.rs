@@ -2,6 +2,8 @@
 //!
 //! No answer reports an expiry: a hold that is live in the book has expired in the engine if its deadline has
 //! passed.
+//!
+//! Independent of `crates/model`, on purpose: an error in one of the two must not hide the same in the other.
 
 use std::collections::BTreeMap;
 

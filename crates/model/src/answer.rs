@@ -1,4 +1,4 @@
-//! What a caller is answered.
+//! Answers to a caller.
 
 use std::ops::RangeInclusive;
 
@@ -73,7 +73,7 @@ pub enum Failure {
     Other(String),
 }
 
-/// What an operation is answered, by an engine or by a [`Model`](crate::Model).
+/// The answer to an operation, by an engine or by a [`Model`](crate::Model).
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[expect(missing_docs, reason = "the fields are those of the engine's answers")]
 pub enum Answer {

@@ -1,4 +1,4 @@
-//! What each operation does.
+//! Does operations.
 
 use crate::{
     Answer, Failure, Grant, Hold, HoldState, KEYS_MAX, Lines, Model, Operation, RefusalReason, Reply,

@@ -1,4 +1,4 @@
-//! What a caller asks for.
+//! Operations of a caller.
 
 /// Stock keys of a model, at most.
 pub const KEYS_MAX: usize = 4;
@@ -38,7 +38,7 @@ pub enum SaleSwitch {
     },
 }
 
-/// An operation. `H` names a hold: its number for a [`Model`](crate::Model), its id or a random pick for others.
+/// An operation. `H` names a hold: by its number for a [`Model`](crate::Model), by its id for an engine.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[expect(missing_docs, reason = "the fields are those of the engine's requests")]
 pub enum Operation<H> {
@@ -157,7 +157,8 @@ impl<H: Copy> Operation<H> {
         })
     }
 
-    /// Whether an op key with it is looked at: some kinds take none, and an impossible reserve is refused before.
+    /// Whether an engine reads the op key of this operation: some kinds take none, and an impossible reserve
+    /// is refused before.
     pub fn uses_op_key(&self) -> bool {
         match *self {
             Operation::Declare { .. }

@@ -1,4 +1,4 @@
-//! What is true, and what can be asked about it.
+//! The state of the model, and questions about it.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -104,7 +104,7 @@ pub struct UsedOpKey {
     pub at_ms: u64,
 }
 
-/// What is true.
+/// The state of all stock keys, holds and op keys.
 #[derive(Clone, Debug)]
 pub struct Model {
     /// The settings.

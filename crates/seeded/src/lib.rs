@@ -1,4 +1,4 @@
-//! The random numbers of tests, benchmarks and tools. A seed repeats them, on every machine and in every version.
+//! The random numbers of tests, benchmarks and tools. A seed repeats them on every machine, in every version.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};

@@ -14,7 +14,7 @@ use crate::index::KeyIndex;
 use crate::log::record::Records;
 use crate::types::HoldId;
 
-/// What an opening found, before anything happens in it: the book of that place in the log, levels and catalogue.
+/// Compares what an opening found, before anything else happens in it: levels and catalogue.
 pub(super) fn found(running: &RunningEngine, book: &Book) -> Result<(), Violation> {
     let RunningEngine { engine, core, .. } = running;
     let keys = engine.keys();
@@ -39,7 +39,7 @@ pub(super) fn found(running: &RunningEngine, book: &Book) -> Result<(), Violatio
     Ok(())
 }
 
-/// An engine that has just opened.
+/// Compares an engine that has just opened.
 pub(super) fn opened(simulator: &mut Simulator) -> Result<(), Violation> {
     let running = simulator.running()?;
     for (index, key) in running.engine.keys().into_iter().enumerate() {
@@ -57,7 +57,7 @@ pub(super) fn opened(simulator: &mut Simulator) -> Result<(), Violation> {
     counters(simulator)
 }
 
-/// An engine whose records are all folded.
+/// Compares an engine whose records are all folded.
 pub(super) fn quiet(simulator: &mut Simulator) -> Result<(), Violation> {
     holds(simulator)?;
     counters(simulator)?;
@@ -90,7 +90,8 @@ pub(super) fn quiet(simulator: &mut Simulator) -> Result<(), Violation> {
     Ok(())
 }
 
-/// After the log has failed reads go on, and levels stay at the last position that was folded, where `then` was true.
+/// After the log has failed reads go on, and levels stay at the last position that was folded, where `then`
+/// was true.
 pub(super) fn stopped(simulator: &Simulator, then: &Book) -> Result<(), Violation> {
     let engine = &simulator.running()?.engine;
     for (index, key) in engine.keys().into_iter().enumerate() {
@@ -106,7 +107,7 @@ pub(super) fn stopped(simulator: &Simulator, then: &Book) -> Result<(), Violatio
     Ok(())
 }
 
-/// Every hold is as it should be, and those that a crash took back are not there.
+/// Compares every hold; those that a crash took back must not be there.
 fn holds(simulator: &mut Simulator) -> Result<(), Violation> {
     if simulator.is_stopped() {
         return Ok(());
@@ -141,7 +142,7 @@ fn holds(simulator: &mut Simulator) -> Result<(), Violation> {
     Ok(())
 }
 
-/// No hold that is due counts, and the counters are as the book says.
+/// Compares the counters, in which no hold that is due may count.
 fn counters(simulator: &mut Simulator) -> Result<(), Violation> {
     if simulator.is_stopped() {
         return Ok(());
@@ -164,7 +165,7 @@ fn counters(simulator: &mut Simulator) -> Result<(), Violation> {
     Ok(())
 }
 
-/// An op key answers what it did.
+/// An op key that was used gets the same answer again.
 pub(super) fn answers_the_same(
     simulator: &mut Simulator,
     key: u64,
@@ -181,7 +182,7 @@ pub(super) fn answers_the_same(
     Ok(())
 }
 
-/// An engine may have forgotten this hold.
+/// Checks that an engine may have forgotten this hold.
 pub(super) fn may_be_unknown(
     simulator: &Simulator,
     id: HoldId,

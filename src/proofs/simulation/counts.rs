@@ -11,7 +11,7 @@ pub(super) struct Counts {
     pub refused: u64,
     pub damaged: u64,
     pub poisoned: u64,
-    /// Crashes that took something back, and those that kept something that nobody had acknowledged.
+    /// Crashes that took something back, and those that kept something that was not acknowledged.
     pub taken_back: u64,
     pub kept_unknown: u64,
     /// Calls to the disk.

@@ -1,12 +1,12 @@
-//! One disk: the log's stores, the checkpoints' folder and the sidecar's two slots, as programs see them (the page cache)
-//! and as a loss of power would leave them.
+//! One disk: the log's stores, the checkpoints' folder and the sidecar's two slots, as programs see them (the
+//! page cache) and as a loss of power would leave them.
 //!
-//! What was written is *dirty* until it is synced. A sync that fails leaves what is read as it was, and nothing dirty:
-//! the kernel calls the pages clean, whether or not they are on the disk, and only what is written again is synced again.
-//! That is how Linux does it, and the worst that any does.
+//! What was written is *dirty* until it is synced. A sync that fails leaves what is read as it was, and
+//! nothing dirty: the kernel calls the pages clean, whether or not they are on the disk, and only what is
+//! written again is synced again. That is how Linux does it, and the worst that any does.
 //!
-//! Every call is counted. At the one that was chosen the power goes, or the process: it and all after it fail, until
-//! [`restart`](Disk::restart).
+//! Every call is counted. At the one that was chosen the power goes, or the process: it and all after it
+//! fail, until [`restart`](Disk::restart).
 
 use std::collections::BTreeMap;
 use std::io;
@@ -20,7 +20,7 @@ const STALE_MAX: usize = 8;
 /// A slot's bytes: more than the sidecar writes.
 const SLOT_BYTES: usize = 64;
 
-/// What is asked of the disk.
+/// A call to the disk.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Call {
     Append,
@@ -41,7 +41,7 @@ pub(super) enum Call {
     Read,
 }
 
-/// Whatever writes, and so may fail.
+/// The calls that write, and so may fail.
 pub(super) const WRITING: [Call; 14] = [
     Call::Append,
     Call::Flush,
@@ -87,7 +87,7 @@ enum Change {
 type Chunks = BTreeMap<u64, Vec<u8>>;
 
 impl Change {
-    /// Makes it; what was there before.
+    /// Makes the change; returns what was there before.
     fn make(self, chunks: &mut Chunks) -> Option<Vec<u8>> {
         match self {
             Change::Put(start, chunk) => chunks.insert(start, chunk),
@@ -122,7 +122,7 @@ impl Chunked {
         self.change(Change::Remove(start));
     }
 
-    /// What is read and what is on the disk, to be damaged; nothing is on its way.
+    /// All places that have chunks, to damage them alike.
     pub(super) fn everywhere(&mut self) -> [&mut Chunks; 3] {
         [&mut self.seen, &mut self.cached, &mut self.kept]
     }
@@ -155,8 +155,8 @@ impl Chunked {
         self.write_back(rng);
     }
 
-    /// Some of what is dirty reaches the disk: nothing, all, a beginning and a part of the next, or any. None is dirty
-    /// after.
+    /// Some of what is dirty reaches the disk: nothing, all, a beginning and a part of the next, or any. None
+    /// is dirty after.
     fn write_back(&mut self, rng: &mut Rng) {
         let (mood, whole) = (rng.index(4), rng.index(self.dirty.len() + 1));
         for (number, change) in self.dirty.drain(..).enumerate() {
@@ -184,7 +184,7 @@ impl Chunked {
     }
 
     fn end(&mut self, end: End, rng: &mut Rng) {
-        // What the process had not handed on is gone from some point on.
+        // Of the changes that the process had not given to the operating system, the last are gone.
         self.buffered.truncate(rng.index(self.buffered.len() + 1));
         self.flush();
         if end == End::Power {
@@ -251,7 +251,7 @@ pub(super) struct State {
     pub calls: u64,
 }
 
-/// How a call goes.
+/// The outcome of a call.
 pub(super) enum Outcome {
     Succeeds,
     /// It fails. What it was to write may be there, in part.
@@ -300,7 +300,7 @@ impl Disk {
         self.state().trouble = Some(trouble);
     }
 
-    /// What the next process finds. No failure is to come any more.
+    /// The next process starts. No failure is planned any more.
     pub(super) fn restart(&self, end: End, seed: u64) {
         let state = &mut *self.state();
         state.rng = Rng::new(seed);
@@ -310,7 +310,7 @@ impl Disk {
         (state.end_in, state.ended, state.trouble, state.full) = (None, false, None, false);
     }
 
-    /// No trouble is to come any more.
+    /// No trouble is planned any more.
     pub(super) fn calm(&self) {
         let state = &mut *self.state();
         (state.trouble, state.full) = (None, false);

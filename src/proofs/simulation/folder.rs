@@ -1,4 +1,4 @@
-//! The checkpoints' folder on the simulated disk: files have bytes, names have files, and each is synced by itself.
+//! The checkpoints' folder on the simulated disk: files and their names, each of which is synced by itself.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +24,7 @@ enum Change {
 type Names = BTreeMap<String, Number>;
 
 impl Change {
-    /// Makes it; false if there is no such name.
+    /// Makes the change; false if there is no such name.
     fn make(&self, names: &mut Names) -> bool {
         match self {
             Change::Link(name, number) => {
@@ -118,7 +118,7 @@ impl Folder {
         self.dirty.truncate(reached);
         self.sync_names();
         (0..self.files.len()).for_each(|number| self.write_back(number, rng));
-        // Nobody has a file open: what has no name is gone.
+        // No process has a file open, so a file without a name is gone.
         let files = std::mem::take(&mut self.files);
         for number in self.kept.values_mut() {
             let kept = files[*number].kept.clone();
@@ -128,7 +128,7 @@ impl Folder {
         self.seen = self.kept.clone();
     }
 
-    // ── damage ───────────────────────────────────────────────────────────────────────────────────────────────
+    // Damage.
 
     /// Flips a bit of a file, wherever it is.
     pub(super) fn flip(&mut self, name: &str, bit: usize) {

@@ -1,4 +1,4 @@
-//! Runs, one after the other. One that fails is repeated with fewer and fewer steps, as long as it still fails.
+//! Runs, one after the other. One that fails is repeated with fewer and fewer steps while it still fails.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
@@ -79,7 +79,7 @@ fn one(seed: u64) -> Result<Counts, String> {
     Err(text)
 }
 
-/// Runs until it is enough; what happened, and how many runs it took.
+/// Runs until `enough`; returns the counts and the number of runs.
 fn runs(first: u64, enough: impl Fn(&Counts) -> bool) -> (Counts, u64) {
     let (mut counts, mut seed) = (Counts::default(), first);
     while !enough(&counts) {
@@ -104,7 +104,8 @@ fn a_seed_is_one_run_and_no_other() {
     }
 }
 
-/// Seeds of runs that failed once, and what was wrong. They say something as long as schedules are drawn as they were.
+/// Seeds of runs that failed once, and what was wrong. They say something as long as schedules are drawn as
+/// they were.
 #[test]
 fn what_failed_once_does_not_fail_again() {
     // An opening counted on a checkpoint's name that the power could still take back.

@@ -1,5 +1,5 @@
-//! From a seed to a plain list of steps. A step says all that it needs, so that any of them can be left out: what it
-//! names (a hold, a key, an op key) is picked from what there is when its turn comes.
+//! Makes a list of steps from a seed. A step says all that it needs, so that any other can be left out: the
+//! hold or stock key that it names is picked from those that there are when its turn comes.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ pub(super) const RULES: Rules = Rules {
     forgets_expired: true,
 };
 
-/// A hold: a number of all that there are, or the last but `u32::MAX - pick` if that is below 8.
+/// A hold: one of the last eight, counted down from `u32::MAX`, or any, by the remainder.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct HoldPick(pub u32);
 
@@ -36,7 +36,7 @@ impl HoldPick {
     }
 }
 
-/// What becomes of the disk before a process opens it.
+/// Damage to the disk before a process opens it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Damage {
     /// A bit of a chunk, of a checkpoint's file, or of a sidecar's slot is another.
@@ -67,7 +67,7 @@ const DAMAGES: [Damage; 8] = [
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Crash {
     pub end: End,
-    /// Decides what became of every write that was not synced.
+    /// Decides which of the writes that were not synced are kept.
     pub seed: u64,
     pub damage: Option<Damage>,
     /// The openings that end at so many calls, and how.
@@ -84,7 +84,7 @@ pub(super) enum Step {
         operation: Operation<HoldPick>,
         op_key: Option<u64>,
     },
-    /// It asks again what was asked with an op key, or something else with that key.
+    /// It repeats an operation with its op key, or does another operation with that key.
     Again {
         client: usize,
         which: u32,
@@ -108,13 +108,13 @@ pub(super) enum Step {
     /// Everything is written and folded, and compared.
     Compare,
     Trouble(Trouble),
-    /// The process or the power ends at so many calls from now.
+    /// The process or the power ends after this number of calls to the disk.
     EndIn {
         calls: u64,
         crash: Crash,
     },
     Crash(Crash),
-    /// An orderly close; what comes after is a crash of a process that is gone.
+    /// An orderly close. The crash after it meets a process that has ended.
     Close(Crash),
 }
 
@@ -137,7 +137,7 @@ pub(super) struct Schedule {
     pub steps: Vec<Step>,
 }
 
-/// Draws steps, and what is in them.
+/// Draws random steps.
 struct StepRng(Rng);
 
 impl StepRng {
@@ -249,7 +249,7 @@ impl Schedule {
             holds_max: rng.pick(&[6, 1_000]),
             copied_bytes_max: rng.pick(&[0, 300, 2_000, 1 << 20]),
         };
-        // How hurried the clients are, the log, the fold.
+        // How often the log, the fold and the checkpoints take a turn.
         let (log, fold, checkpoint) = (rng.pick(&[2, 4, 12]), rng.pick(&[1, 3]), rng.pick(&[2, 6]));
         let crashes = rng.pick(&[6, 10, 25]);
         let mut steps = vec![

@@ -1,4 +1,4 @@
-//! The engine on the disk, in one thread: what its threads would do is done in steps.
+//! Runs the engine on the simulated disk in one thread. The work of its threads is done in steps.
 
 mod crashes;
 mod operations;
@@ -60,7 +60,7 @@ pub(super) struct GivenId {
     pub taken_back: bool,
 }
 
-/// An open engine, and what its threads would have.
+/// An open engine, and what its threads would own.
 pub(super) struct RunningEngine {
     pub engine: Engine,
     pub core: Arc<Core>,
@@ -128,7 +128,7 @@ impl Simulator {
         Ok(simulator)
     }
 
-    /// Runs a schedule; the number of the step that went wrong, and what did.
+    /// Runs a schedule. `Err` has the number of the step that failed, and why.
     pub(super) fn run(schedule: &Schedule) -> Result<Counts, (usize, Violation)> {
         let mut simulator = Simulator::new(schedule.settings).map_err(|wrong| (0, wrong))?;
         for (number, step) in schedule.steps.iter().enumerate() {

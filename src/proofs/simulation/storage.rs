@@ -1,4 +1,4 @@
-//! The disk as the engine sees it: stores, a folder, a file of two slots.
+//! The simulated disk as the engine uses it: stores, a folder, a file of two slots.
 
 use std::io::{self, Cursor, Read, Write};
 
@@ -15,7 +15,7 @@ use stockhold_seeded::Rng;
 const SLOT_DISTANCE: u64 = 4_096;
 
 impl State {
-    /// A call that changes something: `right` is what it does, `wrong` what it may leave when it fails.
+    /// A call that changes something: it does `right`, and `wrong` if it fails.
     fn change<T>(
         &mut self,
         call: Call,
@@ -90,7 +90,7 @@ impl Stores for Disk {
             }
         });
         created.map_err(|error| StoreError::io("simulating", &error))?;
-        Ok(Box::new(OnDisk { disk: self.clone(), store, dead: None }))
+        Ok(Box::new(SimulatedStore { disk: self.clone(), store, dead: None }))
     }
 
     fn remove(&self, store: u32) -> io::Result<()> {
@@ -103,13 +103,13 @@ impl Stores for Disk {
     }
 }
 
-struct OnDisk {
+struct SimulatedStore {
     disk: Disk,
     store: u32,
     dead: Option<StoreError>,
 }
 
-impl OnDisk {
+impl SimulatedStore {
     fn change<T: Default>(
         &mut self,
         call: Call,
@@ -135,7 +135,7 @@ impl OnDisk {
     }
 }
 
-impl Store for OnDisk {
+impl Store for SimulatedStore {
     fn append(&mut self, start: u64, chunk: &[u8]) -> Result<(), StoreError> {
         let put = |store: &mut Chunked| store.put(start, chunk);
         self.change(Call::Append, put, |store, rng| {
@@ -226,7 +226,7 @@ impl Files for Disk {
                 create(state);
             }
         })?;
-        Ok(Box::new(Written { disk: self.clone(), number }))
+        Ok(Box::new(SimulatedFile { disk: self.clone(), number }))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -254,12 +254,12 @@ impl Files for Disk {
     }
 }
 
-struct Written {
+struct SimulatedFile {
     disk: Disk,
     number: usize,
 }
 
-impl Write for Written {
+impl Write for SimulatedFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let number = self.number;
         self.disk.change(
@@ -278,7 +278,7 @@ impl Write for Written {
     }
 }
 
-impl NewFile for Written {
+impl NewFile for SimulatedFile {
     fn sync(&mut self) -> io::Result<()> {
         let number = self.number;
         self.disk.change(

@@ -72,8 +72,8 @@ impl Simulator {
         self.welcome(running, acknowledged)
     }
 
-    /// The directory is damaged, and an opening has to see it or to find everything all the same. Then it is mended, or
-    /// it goes on from what the opening, up to the position returned, has made of it.
+    /// The directory is damaged, and an opening has to see it or to find everything all the same. Then it is
+    /// mended, or it goes on from what the opening, up to the position returned, has made of it.
     fn damaged(&mut self, what: Damage, seed: u64, acknowledged: u64) -> Result<Option<u64>, Violation> {
         let image = self.disk.image();
         let Some(done) = damage::damage(&self.disk, what, seed, self.identity.id) else { return Ok(None) };
@@ -109,7 +109,8 @@ impl Simulator {
         Ok(None)
     }
 
-    /// What an opening has found is a place in the log where an operation ended, and all that was acknowledged.
+    /// What an opening has found is a place in the log where an operation ended, and all that was
+    /// acknowledged.
     fn judge(&self, end: u64, acknowledged: u64) -> Result<&Book, Violation> {
         ensure!(end >= acknowledged, "acknowledged up to {acknowledged}, and found up to {end}");
         let book = self.history.iter().find(|(at, _)| *at == end).map(|(_, book)| book);

@@ -30,7 +30,7 @@ impl Simulator {
             | Operation::Prepare { key }
             | Operation::Reserve { key, .. } => *key %= keys,
             Operation::Cart { lines, .. } => fit(lines),
-            // Each request takes a place before any takes units, so which finds no place is not a matter of the contract.
+            // Each request takes a place before any takes units: the contract does not say which finds none.
             Operation::Batch { .. } if self.book.rules.holds_max < 100 => return None,
             Operation::Batch { requests } => requests.iter_mut().for_each(|(key, _)| *key %= keys),
             Operation::Replace { by: selection, .. }
