@@ -9,7 +9,7 @@
 # dependencies' (dashmap, parking_lot, crossbeam), and how we use them. What it cannot see: an ordering too weak between
 # atomics, which is no race; loom looks for those (tests/loom.sh).
 #
-# It does not understand fences. We have them at five places: `Bell::ring` and `Bell::sleep` (src/log/writer.rs),
+# It does not understand fences. We have them at five places: `Bell::ring` and `Bell::sleep` (src/log/bell.rs),
 # `Slot::taken_over` and `Slot::word_behind` (src/hold/slot.rs), `Chains::add` (src/hold/chains.rs); all order atomics
 # alone, so they raise nothing false. sled's reference counts fence before they free, which it takes for races: whatever
 # has a frame of sled in it is left out. The tests must pass, and nothing else may be reported.
