@@ -219,7 +219,7 @@ pub(crate) struct NotARecord;
 
 impl<'a> Record<'a> {
     /// Encodes into `buffer`; `None` if it does not fit, which no validated request can cause.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn encode<'b>(&self, buffer: &'b mut [u8]) -> Option<&'b [u8]> {
         let length = match fast_codec::encode(self, buffer) {
             Some(length) => length,
