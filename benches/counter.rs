@@ -20,6 +20,11 @@ mod common;
 mod counter;
 #[path = "../src/fault.rs"]
 mod fault;
+mod index {
+    /// As in the engine, whose file needs serde.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub(crate) struct KeyIndex(pub(crate) u32);
+}
 #[path = "../src/stock/reply.rs"]
 mod reply;
 #[path = "../src/stock/shape.rs"]
@@ -62,7 +67,7 @@ fn main() {
             for (kind, width, split) in [(1, 1, false), (2, width.max(2), true), (3, width.max(2), false)] {
                 let (blocks, counter) =
                     (Blocks::new(width, UNITS_PER_CELL_MIN), Counter::new((threads * TAKES) as i64 + 1_000));
-                let lane = |home| Lane { blocks: &blocks, home, key: 0 };
+                let lane = |home| Lane { blocks: &blocks, home, key: index::KeyIndex(0) };
                 if split {
                     counter.split(lane(0)).expect("plenty to split");
                 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  0       4        6       8       12      16      24            28      32              40       48
-//!  | magic | format | flags | epoch | words | start | payload len | crc32 | previous hash | synced | payload ...
+//!  | magic | format | flags | epoch | words | start | payload len | crc32 | previous hash | synced | payload
 //! ```
 //! All numbers are little-endian. The CRC covers the header (with the CRC itself as zero) and the payload, so
 //! a chunk is whole or is not one. `previous` is the hash of the chunk that ends at `start` (0 for the first

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! directory ─► sidecar: what was acknowledged ───┐
-//!              checkpoint: where to go on from ──┼─► verdict ─► replay ─► a fresh store ─► sidecar ─► older stores go
-//!              scan: every whole chunk there is ─┘   (refuse)            what has to be copied into it
+//!              checkpoint: where to go on from ──┼─► verdict ─► replay ─► fresh store ─► sidecar ─► older stores go
+//!              scan: every whole chunk there is ─┘   (refuse)            with what has to be copied
 //! ```
 //! Invariants:
 //! - Up to the fresh store nothing is changed but the lock file. A refused directory stays as it was found.
