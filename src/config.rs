@@ -36,8 +36,8 @@ pub struct ConfigError {
 /// use std::time::Duration;
 /// use stockhold::{Config, Durability};
 ///
-/// let durability = Durability::Interval(Duration::from_millis(100));
-/// let config = Config::default().durability(durability).holds_max(100_000);
+/// let every = Duration::from_millis(100);
+/// let config = Config::default().durability(Durability::Interval(every)).holds_max(100_000);
 /// ```
 #[derive(Clone)]
 pub struct Config {
@@ -375,10 +375,8 @@ impl Config {
             );
         }
         if self.ledger_kept.is_some_and(|kept| kept.is_zero()) {
-            return bad(
-                "ledger_kept",
-                "zero would keep nothing; give a duration, or None for no ledger".into(),
-            );
+            let advice = "zero would keep nothing; give a duration, or None for no ledger";
+            return bad("ledger_kept", advice.into());
         }
         if let Some(bytes) = self.ledger_bytes_max
             && bytes < 8 * self.checkpoint_bytes as u64
@@ -393,10 +391,8 @@ impl Config {
             );
         }
         if self.driver_period.is_some_and(|period| period.is_zero() || period > Duration::from_secs(60)) {
-            return bad(
-                "driver_period",
-                "choose above zero and at most a minute, or None for no thread".into(),
-            );
+            let advice = "choose above zero and at most a minute, or None for no thread";
+            return bad("driver_period", advice.into());
         }
         let now = self.clock.look().wall;
         if !(EPOCH_2020_MS..CLOCK_MAX_MS).contains(&now.0) {
