@@ -4,8 +4,9 @@
 //! kind, so no reader needs a branch a kind.
 
 use super::kind::EntryKind;
-use super::wire::{HoldPlace, Record, Span};
-use super::{NotARecord, Op, fast_codec, words_for};
+use super::place::HoldPlace;
+use super::span::Span;
+use super::{Op, words_for};
 use crate::clock::Timestamp;
 use crate::hold::lines::Line;
 use crate::index::KeyIndex;
@@ -83,15 +84,6 @@ impl<'a> Fact<'a> {
             reference: &[],
             op: None,
             detail: Detail::Nothing,
-        }
-    }
-
-    /// Decodes the record at the start of `bytes`, and says how many it took.
-    #[inline]
-    pub(crate) fn decode(bytes: &'a [u8]) -> Result<(Fact<'a>, usize), NotARecord> {
-        match fast_codec::decode(bytes) {
-            Some(decoded) => Ok(decoded),
-            None => Record::decode(bytes).map(|(record, taken)| (record.fact(), taken)),
         }
     }
 

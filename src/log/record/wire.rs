@@ -7,40 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use super::fact::{Detail, Fact, Subject};
 use super::kind::EntryKind;
+use super::place::HoldPlace;
+use super::span::Span;
 use super::{CODEC, NotARecord, Op};
-use crate::index::{Generation, KeyIndex, SlotIndex};
+use crate::index::KeyIndex;
 use crate::log::lines::LinePair;
 use crate::request::AdjustReason;
-
-/// A duration in few bytes: whole seconds shifted left with bit 0 set, else milliseconds shifted left.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub(crate) struct Span(pub(super) u64);
-
-impl Span {
-    pub(crate) const ZERO: Span = Span(1);
-
-    pub(crate) fn from_millis(ms: u64) -> Span {
-        let ms = ms.min(u64::MAX >> 1);
-        if ms.is_multiple_of(1_000) { Span((ms / 1_000) << 1 | 1) } else { Span(ms << 1) }
-    }
-
-    pub(crate) fn millis(self) -> u64 {
-        if self.0 & 1 == 1 { (self.0 >> 1).saturating_mul(1_000) } else { self.0 >> 1 }
-    }
-}
-
-/// Which use of which slot of the hold table.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
-pub(crate) struct HoldPlace {
-    pub slot: SlotIndex,
-    pub generation: Generation,
-}
-
-impl HoldPlace {
-    pub(crate) const fn new(slot: u32, generation: u32) -> HoldPlace {
-        HoldPlace { slot: SlotIndex(slot), generation: Generation(generation) }
-    }
-}
 
 /// What happened. `at` is in milliseconds since the opening; `key` is an index into the catalogue; lines are packed, see
 /// [`super::lines`]. What happens to one line is written as one key and its units, whether or not its hold has others;
