@@ -20,6 +20,7 @@
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
 
 use super::lines::LINES_BYTES_MAX;
+use super::words::Words;
 
 pub(crate) mod effect;
 pub(crate) mod fact;
@@ -91,8 +92,8 @@ impl Encoded {
         Some(self.long.len())
     }
 
-    pub(crate) fn words(&self) -> u64 {
-        words_for(self.length)
+    pub(crate) fn words(&self) -> Words {
+        Words::of_record(self.length)
     }
 
     /// Puts the answer into the op, if there is one.
@@ -125,11 +126,6 @@ impl<'a> Fact<'a> {
             None => Record::decode(bytes).map(|(record, taken)| (record.fact(), taken)),
         }
     }
-}
-
-/// Words that a record of `bytes` takes in the ring, its 2-byte length included.
-pub(crate) const fn words_for(bytes: usize) -> u64 {
-    (bytes as u64 + 2).div_ceil(8)
 }
 
 #[cfg(all(test, not(stockhold_loom)))]
