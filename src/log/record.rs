@@ -78,7 +78,7 @@ impl Encoded {
         self.long.clear();
         (self.length, self.has_op) = match fast_codec::encode(record, &mut self.short) {
             Some(written) => written,
-            None => (self.put_any(record)?, record.fact().op.is_some()),
+            None => (self.put_any(record)?, record.has_op()),
         };
         (self.length <= RECORD_BYTES_MAX).then_some(())
     }

@@ -158,6 +158,9 @@ fn a_fact_says_which_stock_keys_and_lines_it_is_about() {
         }
         assert!(fact.is_sane(), "{fact:?}");
     }
+    for record in every_kind() {
+        assert_eq!(record.has_op(), record.fact().op.is_some(), "{record:?}");
+    }
     let units = |fact: &Fact<'_>| {
         let (first, second) = fact.lines();
         let sums = [first.map(|line| line.units).sum::<u32>(), second.map(|line| line.units).sum()];

@@ -129,6 +129,37 @@ impl<'a> Record<'a> {
         bincode::serde::borrow_decode_from_slice(bytes, CODEC).map_err(|_| NotARecord)
     }
 
+    /// Whether it ends in an op. As [`fact`](Self::fact) says, without the rest of it.
+    pub(super) fn has_op(&self) -> bool {
+        match self {
+            Record::Reserve { op, .. }
+            | Record::Confirm { op, .. }
+            | Record::Retake { op, .. }
+            | Record::Release { op, .. }
+            | Record::Extend { op, .. }
+            | Record::Pay { op, .. }
+            | Record::Ship { op, .. }
+            | Record::Cancel { op, .. }
+            | Record::Receive { op, .. }
+            | Record::Adjust { op, .. }
+            | Record::ReserveCart { op, .. }
+            | Record::ConfirmCart { op, .. }
+            | Record::RetakeCart { op, .. }
+            | Record::ReleaseCart { op, .. }
+            | Record::ShipCart { op, .. }
+            | Record::CancelCart { op, .. }
+            | Record::Replace { op, .. } => op.is_some(),
+            Record::Refuse { .. } => true,
+            Record::Void { .. }
+            | Record::Opened { .. }
+            | Record::Declare { .. }
+            | Record::Expire { .. }
+            | Record::ExpireCart { .. }
+            | Record::Sale { .. }
+            | Record::Opens { .. } => false,
+        }
+    }
+
     /// What it means.
     pub(crate) fn fact(&self) -> Fact<'a> {
         let one = |key: KeyIndex, first, second| Subject::One(LinePair { target: key.into(), first, second });
