@@ -36,7 +36,7 @@ struct Story {
 impl Story {
     fn tell(&mut self, record: &Record<'_>) {
         let encoded = Encoded::new(record).unwrap();
-        let position = self.window.end.end + encoded.words();
+        let position = self.window.end.end + encoded.words().0;
         let logged = Logged { position, fact: record.fact(), bytes: encoded.as_bytes() };
         self.fold.apply(&logged, &mut |_| self.ops += 1).unwrap();
         self.window.bytes.extend_from_slice(encoded.as_bytes());
@@ -322,7 +322,7 @@ fn one_that_was_given_up_is_gone_before_the_next_is_made() {
     let opened = Record::Opened { epoch: 2, at_unix_ms: EPOCH_2020_MS };
     let encoded = Encoded::new(&opened).unwrap();
     window.push(window.end.end, encoded.as_bytes());
-    window.end.end += encoded.words();
+    window.end.end += encoded.words().0;
     let mut looked = false;
     let durable = |_| {
         looked = !folder.join(damaged.name()).exists();

@@ -17,6 +17,7 @@ use crate::hold::table::HoldTable;
 use crate::index::KeyIndex;
 use crate::log::record::{Encoded, Op, Record, Span};
 use crate::log::ring::{Claim, NoClaim, Share};
+use crate::log::words::Words;
 use crate::log::writer::LogShared;
 use crate::metrics::{Count, Tally};
 use crate::stock::blocks::Lane;
@@ -162,7 +163,7 @@ impl Core {
 
     /// Claims room in the log, before anything changes.
     #[inline]
-    pub(crate) fn claim(&self, words: u64, share: Share) -> Result<Claim<'_>, SharedError> {
+    pub(crate) fn claim(&self, words: Words, share: Share) -> Result<Claim<'_>, SharedError> {
         self.log.ring.claim(words, share).map_err(|no| match no {
             NoClaim::Full => self.busy(Busy::LogBehind),
             NoClaim::Closed => SharedError::Stopped(self.log.poison.cause()),

@@ -68,7 +68,7 @@ impl Core {
     }
 
     /// Reads the hold, takes what it needs in addition, and changes it.
-    #[inline]
+    #[inline(always)]
     fn attempt_replace(
         &self,
         replacement: &Replacement<'_, '_>,

@@ -99,7 +99,7 @@ impl Core {
 
     /// How many units a take may not stay below, or why the reserve is refused before anything is taken. Fewer than asked
     /// for will do only if that was all there was at an instant, with nothing pending and nothing due.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn check_reserve(
         &self,
         wanted: &ValidReserve<'_, '_>,

@@ -94,7 +94,7 @@ impl Core {
     }
 
     /// Checks the counter of one line. If it is short, reclaims what is due before it says so.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn check_stock(
         &self,
         item: Item<'_>,
@@ -119,7 +119,7 @@ impl Core {
     ///
     /// The clock is read after the counter: a hold whose deadline passed before the counter was read is due at a time
     /// read later, however long this thread slept in between.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn settled(
         &self,
         before: &TimerStates,
@@ -160,13 +160,13 @@ impl Core {
     }
 
     /// The refusal of a line of which only `available` units were there.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn out_of_stock(&self, good: Good, available: i64) -> Refusal {
         self.count(Count::OutOfStock);
         self.refusal(good, RefusalReason::OutOfStock, available)
     }
 
-    #[inline]
+    #[inline(always)]
     fn refusal(&self, good: Good, reason: RefusalReason, available: i64) -> Refusal {
         let (key, asked) = (self.stock_key(good.key), good.units);
         Refusal { reason, key, asked, available, position: self.read_position() }

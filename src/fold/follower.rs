@@ -6,7 +6,8 @@
 use crossbeam::channel::Receiver;
 use parking_lot::Mutex;
 
-use super::levels::{KeyLevel, Levels};
+use super::level::KeyLevel;
+use super::levels::Levels;
 use super::references::References;
 use crate::checkpoint::thread::Checkpointer;
 use crate::index::{KeyIndex, SlotIndex};

@@ -1,13 +1,10 @@
 //! Levels by the fold: the book of every stock key at one position.
 
+use super::level::KeyLevel;
 use super::packed::{Packed, Unpacked};
-use crate::clock::Timestamp;
-use crate::fault::{Fault, planted};
 use crate::index::KeyIndex;
 use crate::log::lines::LinePair;
-use crate::log::record::effect::Signs;
-use crate::log::record::{Detail, EntryKind, Fact, Subject};
-use crate::types::ON_HAND_MAX;
+use crate::log::record::{Fact, Subject};
 
 /// A record that contradicts what lies before it.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -18,63 +15,6 @@ pub(crate) struct Contradiction {
 }
 
 const UNDECLARED: &str = "a stock key that was never declared";
-const NOT_THERE: &str = "it leaves the stock key with units that are not there";
-
-/// One stock key.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) struct KeyLevel {
-    pub on_hand: i64,
-    pub held: i64,
-    pub committed: i64,
-    /// Sum of the corrections downwards: how far below zero `available` may lie.
-    pub corrected_down: i64,
-    pub stopped: bool,
-    /// Until when reserves are refused, in Unix milliseconds; 0 = no time was set.
-    pub opens_at_ms: u64,
-}
-
-impl KeyLevel {
-    pub(crate) fn available(&self) -> i64 {
-        self.on_hand.saturating_sub(self.held).saturating_sub(self.committed)
-    }
-
-    pub(crate) fn opens_at(&self) -> Option<Timestamp> {
-        (self.opens_at_ms > 0).then_some(Timestamp(self.opens_at_ms))
-    }
-
-    /// What `fact` does to one of its stock keys, whose quantities in it are `first` and `second`. What was decided is
-    /// applied, never decided again.
-    #[inline(always)]
-    pub(crate) fn apply(&mut self, fact: &Fact<'_>, first: u32, second: u32) {
-        let (first, second) = (i64::from(first), i64::from(second));
-        if planted(Fault::RejudgeInFold) && fact.kind == EntryKind::Reserve && self.available() < first {
-            return;
-        }
-        let Signs { on_hand, held, committed, corrected_down } = &fact.kind.effect().signs;
-        self.on_hand += on_hand[0] * first + on_hand[1] * second;
-        self.held += held[0] * first + held[1] * second;
-        self.committed += committed[0] * first + committed[1] * second;
-        self.corrected_down += corrected_down[0] * first + corrected_down[1] * second;
-        if let Detail::Gate { stopped, opens_at_ms } = fact.detail {
-            (self.stopped, self.opens_at_ms) = (stopped, opens_at_ms);
-        }
-    }
-
-    /// What makes a level one that cannot be.
-    pub(crate) fn check(&self) -> Result<(), &'static str> {
-        if self.on_hand > ON_HAND_MAX || self.available() < -ON_HAND_MAX {
-            return Err("it leaves more units than can be counted");
-        }
-        if self.held < 0 || self.committed < 0 { Err(NOT_THERE) } else { self.covered() }
-    }
-
-    /// Sales alone never take `available` below zero. (`on_hand` may lie there: a warehouse that ships what a count
-    /// had denied is believed.) All of [`check`](Self::check) for a level that can be packed.
-    #[inline]
-    fn covered(&self) -> Result<(), &'static str> {
-        if self.available().saturating_add(self.corrected_down) >= 0 { Ok(()) } else { Err(NOT_THERE) }
-    }
-}
 
 /// Every stock key, by index: 8 bytes each, and 48 more for one whose level has not always fitted them. Those are not
 /// packed again before the next opening.
@@ -162,6 +102,7 @@ impl Levels {
 
 #[cfg(all(test, not(stockhold_loom)))]
 mod tests {
+    use super::super::level::NOT_THERE;
     use super::*;
     use crate::log::record::Record;
 

@@ -7,6 +7,7 @@ pub(crate) mod answers;
 pub(crate) mod follower;
 pub(crate) mod hold;
 pub(crate) mod holds;
+pub(crate) mod level;
 pub(crate) mod levels;
 mod packed;
 pub(crate) mod pages;

@@ -5,7 +5,7 @@
 //! 1 │ where the level stands that does not fit
 //! ```
 
-use super::levels::KeyLevel;
+use super::level::KeyLevel;
 
 const UNITS_BITS: u32 = 14;
 const UNITS_MASK: u64 = (1 << UNITS_BITS) - 1;

@@ -258,7 +258,7 @@ fn written(groups: &[&[Record<'_>]], words_more: u32) -> (tempfile::TempDir, Vec
         for record in *records {
             let mut buffer = [0; RECORD_BYTES_MAX];
             let bytes = record.encode(&mut buffer).unwrap();
-            words += record.fact().words(bytes.len());
+            words += record.fact().words(bytes.len()).0;
             ends.push(log.tip.end + words);
             payload.extend_from_slice(bytes);
         }

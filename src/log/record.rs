@@ -5,6 +5,7 @@
 //! | [`wire`] | the written form of each record, and the codec |
 //! | [`fact`] | what a record means, the same for a single line's and a cart's |
 //! | [`kind`], [`effect`] | the kinds, and the table of what each does to stock and to its hold |
+//! | [`place`], [`span`], [`op`] | parts of records: a hold's place, a duration, an op key with its answer |
 //! | [`records`] | the records of a payload, one behind the other |
 //! | [`fast_codec`] | the most frequent kinds, written and read by hand |
 //!
@@ -19,21 +20,26 @@
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
 
 use super::lines::LINES_BYTES_MAX;
+use super::words::Words;
 
 pub(crate) mod effect;
 pub(crate) mod fact;
 mod fast_codec;
 pub(crate) mod kind;
 mod op;
+mod place;
 mod records;
+mod span;
 mod wire;
 
 pub(crate) use fact::{Detail, Fact, Subject};
 pub use kind::EntryKind;
 pub(crate) use op::Op;
 use op::{ANSWER_BYTES, answer_bytes};
+pub(crate) use place::HoldPlace;
 pub(crate) use records::{Batch, Logged, Records};
-pub(crate) use wire::{HoldPlace, Record, Span};
+pub(crate) use span::Span;
+pub(crate) use wire::Record;
 
 /// The longest record, encoded: a [`Record::Replace`] of the longest lines by the longest.
 pub(crate) const RECORD_BYTES_MAX: usize = 2 * LINES_BYTES_MAX + 128;
@@ -72,7 +78,7 @@ impl Encoded {
         self.long.clear();
         (self.length, self.has_op) = match fast_codec::encode(record, &mut self.short) {
             Some(written) => written,
-            None => (self.put_any(record)?, record.fact().op.is_some()),
+            None => (self.put_any(record)?, record.has_op()),
         };
         (self.length <= RECORD_BYTES_MAX).then_some(())
     }
@@ -86,8 +92,8 @@ impl Encoded {
         Some(self.long.len())
     }
 
-    pub(crate) fn words(&self) -> u64 {
-        words_for(self.length)
+    pub(crate) fn words(&self) -> Words {
+        Words::of_record(self.length)
     }
 
     /// Puts the answer into the op, if there is one.
@@ -111,9 +117,15 @@ impl Encoded {
 #[error("bytes that are not a record of this format")]
 pub(crate) struct NotARecord;
 
-/// Words that a record of `bytes` takes in the ring, its 2-byte length included.
-pub(crate) const fn words_for(bytes: usize) -> u64 {
-    (bytes as u64 + 2).div_ceil(8)
+impl<'a> Fact<'a> {
+    /// Decodes the record at the start of `bytes`, and says how many it took.
+    #[inline]
+    pub(crate) fn decode(bytes: &'a [u8]) -> Result<(Fact<'a>, usize), NotARecord> {
+        match fast_codec::decode(bytes) {
+            Some(decoded) => Ok(decoded),
+            None => Record::decode(bytes).map(|(record, taken)| (record.fact(), taken)),
+        }
+    }
 }
 
 #[cfg(all(test, not(stockhold_loom)))]

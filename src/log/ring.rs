@@ -123,8 +123,7 @@ impl Ring {
 
     /// Claims room for `words`.
     #[inline]
-    pub(crate) fn claim(&self, words: impl Into<Words>, share: Share) -> Result<Claim<'_>, NoClaim> {
-        let words = words.into();
+    pub(crate) fn claim(&self, words: Words, share: Share) -> Result<Claim<'_>, NoClaim> {
         let limit = match share {
             Share::Take => self.capacity_words() - self.reserved,
             Share::Keep => self.capacity_words(),
@@ -149,8 +148,8 @@ impl Ring {
 impl<'r> Claim<'r> {
     /// Draws the position of a record of `words`, at most what was claimed; the rest goes back.
     #[inline]
-    pub(crate) fn draw(mut self, words: impl Into<Words>) -> Drawn<'r> {
-        let words = words.into().min(self.words);
+    pub(crate) fn draw(mut self, words: Words) -> Drawn<'r> {
+        let words = words.min(self.words);
         self.words -= words;
         // AcqRel: passes on what earlier claims acquired of freed words, to this draw and to later ones (rule
         // 2); and pairs with the Acquire in `drawn()`.
@@ -161,10 +160,9 @@ impl<'r> Claim<'r> {
 
 impl<'r> Claim<'r> {
     /// Draws the positions of several records at once, one behind the other; each must be filled.
-    pub(crate) fn draw_all<W: Into<Words> + Copy>(self, words: &[W]) -> impl Iterator<Item = Drawn<'r>> {
-        let Drawn { ring, mut start, .. } = self.draw(words.iter().map(|&words| words.into()).sum::<Words>());
+    pub(crate) fn draw_all(self, words: &[Words]) -> impl Iterator<Item = Drawn<'r>> {
+        let Drawn { ring, mut start, .. } = self.draw(words.iter().copied().sum::<Words>());
         words.iter().map(move |&words| {
-            let words = words.into();
             start += words.0;
             Drawn { ring, start: start - words.0, words }
         })
@@ -297,19 +295,18 @@ impl Reader {
     }
 
     /// Gives `words` that were read back to the writers.
-    pub(crate) fn free(&self, ring: &Ring, words: impl Into<Words>) {
+    pub(crate) fn free(&self, ring: &Ring, words: Words) {
         // Release: hands the zeroed words to the claim that acquires them (rule 2).
-        ring.used.fetch_sub(words.into().0, Ordering::Release);
+        ring.used.fetch_sub(words.0, Ordering::Release);
     }
 }
 
 #[cfg(all(test, not(stockhold_loom)))]
 mod tests {
     use super::*;
-    use crate::log::record::words_for;
 
     fn put(ring: &Ring, record: &[u8]) -> u64 {
-        let words = words_for(record.len());
+        let words = Words::of_record(record.len());
         let drawn = ring.claim(words, Share::Take).unwrap().draw(words);
         let end = drawn.end();
         drawn.fill(record);
@@ -328,7 +325,7 @@ mod tests {
             assert_eq!(found, RingItem::Record { words: Words::of_record(record.len()) });
             assert_eq!(out, record);
             assert_eq!(reader.position(), end);
-            reader.free(&ring, words_for(record.len()));
+            reader.free(&ring, Words::of_record(record.len()));
         }
         assert_eq!(ring.used_words(), 0);
     }
@@ -337,7 +334,7 @@ mod tests {
     fn a_hole_holds_back_what_lies_behind_it() {
         let ring = Ring::new(64, 0);
         let mut reader = Reader::new(0);
-        let hole = ring.claim(1, Share::Take).unwrap().draw(1);
+        let hole = ring.claim(Words(1), Share::Take).unwrap().draw(Words(1));
         put(&ring, b"behind");
         let mut out = Vec::new();
         assert_eq!(reader.next(&ring, &mut out), RingItem::Nothing);
@@ -350,10 +347,10 @@ mod tests {
     #[test]
     fn a_full_ring_reserves_words_for_operations_that_give_back() {
         let ring = Ring::new(16, 0);
-        let takes: Vec<_> = (0..12).map(|_| ring.claim(1, Share::Take).unwrap()).collect();
-        assert_eq!(ring.claim(1, Share::Take).unwrap_err(), NoClaim::Full);
-        let keep = ring.claim(4, Share::Keep).unwrap();
-        assert_eq!(ring.claim(1, Share::Keep).unwrap_err(), NoClaim::Full);
+        let takes: Vec<_> = (0..12).map(|_| ring.claim(Words(1), Share::Take).unwrap()).collect();
+        assert_eq!(ring.claim(Words(1), Share::Take).unwrap_err(), NoClaim::Full);
+        let keep = ring.claim(Words(4), Share::Keep).unwrap();
+        assert_eq!(ring.claim(Words(1), Share::Keep).unwrap_err(), NoClaim::Full);
         drop((takes, keep));
         assert_eq!(ring.used_words(), 0);
     }
@@ -361,14 +358,14 @@ mod tests {
     #[test]
     fn a_closed_ring_refuses_claims_and_lets_those_under_way_finish() {
         let ring = Ring::new(16, 0);
-        let claim = ring.claim(2, Share::Take).unwrap();
+        let claim = ring.claim(Words(2), Share::Take).unwrap();
         ring.close();
-        assert_eq!(ring.claim(1, Share::Keep).unwrap_err(), NoClaim::Closed);
-        claim.draw(1).fill(b"late");
+        assert_eq!(ring.claim(Words(1), Share::Keep).unwrap_err(), NoClaim::Closed);
+        claim.draw(Words(1)).fill(b"late");
         assert_eq!(ring.used_words(), 1, "the word not drawn went back");
         let mut reader = Reader::new(0);
         assert_eq!(reader.next(&ring, &mut Vec::new()), RingItem::Record { words: Words(1) });
-        reader.free(&ring, 1);
+        reader.free(&ring, Words(1));
         assert_eq!(ring.used_words(), 0);
     }
 
@@ -378,11 +375,11 @@ mod tests {
         let mut reader = Reader::new(0);
         put(&ring, &[0xff; 14]); // two words, the second all ones
         assert_eq!(reader.next(&ring, &mut Vec::new()), RingItem::Record { words: Words(2) });
-        reader.free(&ring, 2);
+        reader.free(&ring, Words(2));
         put(&ring, b"");
         reader.next(&ring, &mut Vec::new());
-        reader.free(&ring, 1);
-        let _drawn = (ring.claim(3, Share::Keep).unwrap().draw(3), ());
+        reader.free(&ring, Words(1));
+        let _drawn = (ring.claim(Words(3), Share::Keep).unwrap().draw(Words(3)), ());
         assert_eq!(reader.next(&ring, &mut Vec::new()), RingItem::Nothing);
     }
 }

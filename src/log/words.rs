@@ -10,17 +10,10 @@ pub(crate) struct Words(pub(crate) u64);
 impl Words {
     pub(crate) const ZERO: Words = Words(0);
 
-    /// The words that a record of so many bytes takes in the ring.
+    /// The words that a record of so many bytes takes in the ring, its 2-byte length included.
     #[inline]
-    pub(super) fn of_record(bytes: usize) -> Words {
-        Words(super::record::words_for(bytes))
-    }
-}
-
-impl From<u64> for Words {
-    #[inline]
-    fn from(words: u64) -> Words {
-        Words(words)
+    pub(crate) const fn of_record(bytes: usize) -> Words {
+        Words((bytes as u64 + 2).div_ceil(8))
     }
 }
 

@@ -338,7 +338,7 @@ impl LogWriter {
 #[cfg(all(test, not(stockhold_loom)))]
 mod tests {
     use super::*;
-    use crate::log::record::{RECORD_BYTES_MAX, words_for};
+    use crate::log::record::RECORD_BYTES_MAX;
     use crate::log::recovery::Beginning;
     use crate::log::ring::Share;
     use stockhold_seeded::{Rng, seed};
@@ -354,7 +354,7 @@ mod tests {
                 _ => 1 + rng.index(80),
             };
             let record = vec![number as u8; length];
-            let words = words_for(length);
+            let words = Words::of_record(length);
             shared.ring.claim(words, Share::Take).unwrap().draw(words).fill(&record);
             written.extend(record);
         }
@@ -389,7 +389,7 @@ mod tests {
         let (log, _) =
             OpenLog::open(directory.path(), &mut Beginning(|_: &ChunkHeader, _: &[u8]| Ok(()))).unwrap();
         let shared = Arc::new(LogShared::new(1 << 13, 0, None));
-        let words = words_for(9);
+        let words = Words::of_record(9);
         shared.ring.claim(words, Share::Take).unwrap().draw(words).fill(&[0; 9]);
         // The fold takes the group only after the checkpoint that it waits for was made.
         let (fold, groups) = crossbeam::channel::bounded(0);
@@ -398,11 +398,11 @@ mod tests {
             LogWriter::new(WriterSetup { shared: Arc::clone(&shared), log: Some(log), fold, durability });
         std::thread::scope(|scope| {
             scope.spawn(move || log.turn().unwrap());
-            while shared.durable.position() < words {
+            while shared.durable.position() < words.0 {
                 std::thread::yield_now();
             }
-            assert!(shared.sync_up_to(words));
-            assert_eq!(groups.recv().unwrap().end, words);
+            assert!(shared.sync_up_to(words.0));
+            assert_eq!(groups.recv().unwrap().end, words.0);
         });
     }
 }

@@ -19,6 +19,7 @@ use parking_lot::Mutex;
 
 use crate::answer::RefusalReason;
 use crate::clock::Timestamp;
+use crate::index::Target;
 use crate::segments::Segments;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
@@ -31,7 +32,7 @@ const ABSENT: u32 = 0;
 const ON_SALE: u32 = 1;
 const NOT_ON_SALE: u32 = 2;
 const OVERFLOW: u32 = 3;
-const _: () = assert!(KEYS_MAX <= 1 << VALUE_BITS);
+const _: () = assert!(KEYS_MAX <= 1 << VALUE_BITS && KEYS_MAX <= Target::GOODS);
 
 /// Values of [`Overflow::gate`] that are not a time.
 const OPEN: u64 = 0;

@@ -6,7 +6,7 @@ use crate::checkpoint::entry::{RunEntry, get, put};
 use crate::checkpoint::run_ref::RunKind;
 use crate::clock::Timestamp;
 use crate::fold::hold::{self, Wrong};
-use crate::fold::levels::KeyLevel;
+use crate::fold::level::KeyLevel;
 use crate::index::KeyIndex;
 use crate::log::record::{Detail, Fact};
 

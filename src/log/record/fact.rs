@@ -3,14 +3,16 @@
 //! Readers of the log work with facts. What a fact does to stock and to its hold is in the table of [`super::effect`], by its
 //! kind, so no reader needs a branch a kind.
 
+use super::Op;
 use super::kind::EntryKind;
-use super::wire::{HoldPlace, Record, Span};
-use super::{NotARecord, Op, fast_codec, words_for};
+use super::place::HoldPlace;
+use super::span::Span;
 use crate::clock::Timestamp;
 use crate::hold::lines::Line;
 use crate::index::KeyIndex;
 use crate::log::lines::{self, LinePair};
 use crate::log::record::effect::Required;
+use crate::log::words::Words;
 use crate::request::AdjustReason;
 use crate::types::QUANTITY_MAX;
 
@@ -86,21 +88,12 @@ impl<'a> Fact<'a> {
         }
     }
 
-    /// Decodes the record at the start of `bytes`, and says how many it took.
-    #[inline]
-    pub(crate) fn decode(bytes: &'a [u8]) -> Result<(Fact<'a>, usize), NotARecord> {
-        match fast_codec::decode(bytes) {
-            Some(decoded) => Ok(decoded),
-            None => Record::decode(bytes).map(|(record, taken)| (record.fact(), taken)),
-        }
-    }
-
     /// Words of the log that its record takes, which is how far the position moves on.
     #[inline]
-    pub(crate) fn words(&self, encoded_bytes: usize) -> u64 {
+    pub(crate) fn words(&self, encoded_bytes: usize) -> Words {
         match self.detail {
-            Detail::Words(words) => words.into(),
-            _ => words_for(encoded_bytes),
+            Detail::Words(words) => Words(words.into()),
+            _ => Words::of_record(encoded_bytes),
         }
     }
 

@@ -3,6 +3,7 @@
 use std::hint::black_box;
 
 use super::{Fact, NotARecord};
+use crate::log::words::Words;
 
 /// Records of a [batch](Records::next_batch).
 const BATCH: usize = 32;
@@ -52,12 +53,12 @@ impl<'a> Records<'a> {
     fn decode(&mut self) -> Option<Logged<'a>> {
         let (fact, taken) = Fact::decode(self.rest).ok()?;
         let words = fact.words(taken);
-        if words == 0 {
+        if words == Words::ZERO {
             return None;
         }
         let bytes;
         (bytes, self.rest) = self.rest.split_at_checked(taken)?;
-        self.position = self.position.saturating_add(words);
+        self.position = self.position.saturating_add(words.0);
         Some(Logged { position: self.position, fact, bytes })
     }
 }

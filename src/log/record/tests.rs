@@ -62,7 +62,7 @@ fn every_record_survives_its_bytes() {
     let mut ends = Vec::new();
     for record in every_kind() {
         let encoded = bytes(record);
-        ends.push(ends.last().unwrap_or(&100) + record.fact().words(encoded.len()));
+        ends.push(ends.last().unwrap_or(&100) + record.fact().words(encoded.len()).0);
         payload.extend(encoded);
     }
     let read = Records::new(&payload, 100).map(Result::unwrap);
@@ -115,7 +115,7 @@ fn the_longest_record_fits_the_limit() {
     // The limit of decoding counts what is decoded, which is more than the bytes it takes.
     let (read, length) = Fact::decode(encoded.as_bytes()).unwrap();
     assert_eq!((read.op.unwrap().answer(), length), (-3, encoded.as_bytes().len()));
-    assert_eq!(encoded.words(), words_for(length));
+    assert_eq!(encoded.words(), Words::of_record(length));
     let longer = &[0xff; LINES_BYTES_MAX + 128];
     let too_long = Record::Replace { at: u64::MAX, place, ttl: Span(u64::MAX), before: longer, lines, op };
     assert!(Encoded::new(&too_long).is_none());
@@ -126,7 +126,7 @@ fn the_longest_record_goes_through_the_smallest_ring_into_a_chunk() {
     use crate::log::ring::{Reader, Ring, RingItem, Share};
     let ring = Ring::new(crate::config::RING_BYTES_MIN / 8, 0);
     let longest = vec![0xff; RECORD_BYTES_MAX];
-    let words = words_for(longest.len());
+    let words = Words::of_record(longest.len());
     ring.claim(words, Share::Take).unwrap().draw(words).fill(&longest);
     let mut reader = Reader::new(0);
     assert_eq!(reader.next_bytes(&ring), Some(RECORD_BYTES_MAX));
@@ -135,8 +135,8 @@ fn the_longest_record_goes_through_the_smallest_ring_into_a_chunk() {
     assert_eq!((read, reader.next_bytes(&ring)), (longest, None));
     reader.free(&ring, words);
     // Reserves fill their share, and the largest cart can still be given back.
-    let _full = ring.claim(ring.capacity_words() * 3 / 4, Share::Take).unwrap();
-    let release = words_for(LINES_BYTES_MAX + 128);
+    let _full = ring.claim(Words(ring.capacity_words() * 3 / 4), Share::Take).unwrap();
+    let release = Words::of_record(LINES_BYTES_MAX + 128);
     ring.claim(release, Share::Keep).unwrap().draw(release).void();
     assert_eq!(reader.next_bytes(&ring), Some(VOID_BYTES_MAX));
     assert!(bytes(Record::Void { words: u16::MAX }).len() <= VOID_BYTES_MAX);
@@ -157,6 +157,9 @@ fn a_fact_says_which_stock_keys_and_lines_it_is_about() {
             Subject::Cart { .. } => assert_eq!((&keys[..], fact.stock_key()), (&[300, 301, 1_000][..], None)),
         }
         assert!(fact.is_sane(), "{fact:?}");
+    }
+    for record in every_kind() {
+        assert_eq!(record.has_op(), record.fact().op.is_some(), "{record:?}");
     }
     let units = |fact: &Fact<'_>| {
         let (first, second) = fact.lines();

@@ -7,40 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use super::fact::{Detail, Fact, Subject};
 use super::kind::EntryKind;
+use super::place::HoldPlace;
+use super::span::Span;
 use super::{CODEC, NotARecord, Op};
-use crate::index::{Generation, KeyIndex, SlotIndex};
+use crate::index::KeyIndex;
 use crate::log::lines::LinePair;
 use crate::request::AdjustReason;
-
-/// A duration in few bytes: whole seconds shifted left with bit 0 set, else milliseconds shifted left.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub(crate) struct Span(pub(super) u64);
-
-impl Span {
-    pub(crate) const ZERO: Span = Span(1);
-
-    pub(crate) fn from_millis(ms: u64) -> Span {
-        let ms = ms.min(u64::MAX >> 1);
-        if ms.is_multiple_of(1_000) { Span((ms / 1_000) << 1 | 1) } else { Span(ms << 1) }
-    }
-
-    pub(crate) fn millis(self) -> u64 {
-        if self.0 & 1 == 1 { (self.0 >> 1).saturating_mul(1_000) } else { self.0 >> 1 }
-    }
-}
-
-/// Which use of which slot of the hold table.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
-pub(crate) struct HoldPlace {
-    pub slot: SlotIndex,
-    pub generation: Generation,
-}
-
-impl HoldPlace {
-    pub(crate) const fn new(slot: u32, generation: u32) -> HoldPlace {
-        HoldPlace { slot: SlotIndex(slot), generation: Generation(generation) }
-    }
-}
 
 /// What happened. `at` is in milliseconds since the opening; `key` is an index into the catalogue; lines are packed, see
 /// [`super::lines`]. What happens to one line is written as one key and its units, whether or not its hold has others;
@@ -155,6 +127,37 @@ impl<'a> Record<'a> {
     /// The record at the start of `bytes`, and how many it took.
     pub(crate) fn decode(bytes: &'a [u8]) -> Result<(Record<'a>, usize), NotARecord> {
         bincode::serde::borrow_decode_from_slice(bytes, CODEC).map_err(|_| NotARecord)
+    }
+
+    /// Whether it ends in an op. As [`fact`](Self::fact) says, without the rest of it.
+    pub(super) fn has_op(&self) -> bool {
+        match self {
+            Record::Reserve { op, .. }
+            | Record::Confirm { op, .. }
+            | Record::Retake { op, .. }
+            | Record::Release { op, .. }
+            | Record::Extend { op, .. }
+            | Record::Pay { op, .. }
+            | Record::Ship { op, .. }
+            | Record::Cancel { op, .. }
+            | Record::Receive { op, .. }
+            | Record::Adjust { op, .. }
+            | Record::ReserveCart { op, .. }
+            | Record::ConfirmCart { op, .. }
+            | Record::RetakeCart { op, .. }
+            | Record::ReleaseCart { op, .. }
+            | Record::ShipCart { op, .. }
+            | Record::CancelCart { op, .. }
+            | Record::Replace { op, .. } => op.is_some(),
+            Record::Refuse { .. } => true,
+            Record::Void { .. }
+            | Record::Opened { .. }
+            | Record::Declare { .. }
+            | Record::Expire { .. }
+            | Record::ExpireCart { .. }
+            | Record::Sale { .. }
+            | Record::Opens { .. } => false,
+        }
     }
 
     /// What it means.

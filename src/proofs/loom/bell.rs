@@ -17,7 +17,7 @@ fn shared(words: usize) -> Arc<LogShared> {
 }
 
 fn write(shared: &LogShared) {
-    shared.ring.claim(1, Share::Keep).unwrap().draw(1).fill(b"unit");
+    shared.ring.claim(Words(1), Share::Keep).unwrap().draw(Words(1)).fill(b"unit");
     shared.bell.ring();
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{drain, explore};
 use crate::log::ring::{NoClaim, Reader, Ring, Share};
+use crate::log::words::Words;
 use crate::sync::{thread, yield_now};
 
 /// The ring's size, and where its positions begin: so that records lie across its end.
@@ -13,9 +14,9 @@ const START: u64 = 3;
 /// Writes a record of two words, all its bytes `mark`; where it ends, or `None` if the ring stayed full or closed.
 fn write(ring: &Ring, mark: u8) -> Option<u64> {
     for _ in 0..3 {
-        match ring.claim(2, Share::Keep) {
+        match ring.claim(Words(2), Share::Keep) {
             Ok(claim) => {
-                let drawn = claim.draw(2);
+                let drawn = claim.draw(Words(2));
                 let end = drawn.end();
                 drawn.fill(&[mark; 14]);
                 return Some(end);
@@ -32,7 +33,7 @@ fn write(ring: &Ring, mark: u8) -> Option<u64> {
 pub(super) fn over_a_lap() {
     let ring = Arc::new(Ring::new(WORDS, START));
     let mut written = vec![(write(&ring, 0xa1).unwrap(), 0xa1), (write(&ring, 0xa2).unwrap(), 0xa2)];
-    assert_eq!(ring.claim(1, Share::Keep).unwrap_err(), NoClaim::Full);
+    assert_eq!(ring.claim(Words(1), Share::Keep).unwrap_err(), NoClaim::Full);
     let writers = [0xff, 0xb2].map(|mark| {
         let ring = Arc::clone(&ring);
         thread::spawn(move || (write(&ring, mark), mark))
@@ -60,7 +61,7 @@ fn a_hole() {
     let ring = Arc::new(Ring::new(8, START));
     let other = Arc::clone(&ring);
     let voider = thread::spawn(move || {
-        let drawn = other.claim(2, Share::Keep).unwrap().draw(2);
+        let drawn = other.claim(Words(2), Share::Keep).unwrap().draw(Words(2));
         let end = drawn.end();
         drawn.void();
         end
@@ -87,7 +88,7 @@ fn close_against_claims() {
     let mut reader = Reader::new(START);
     let mut read = drain(&ring, &mut reader).len();
     ring.close();
-    assert_eq!(ring.claim(1, Share::Keep).unwrap_err(), NoClaim::Closed);
+    assert_eq!(ring.claim(Words(1), Share::Keep).unwrap_err(), NoClaim::Closed);
     loop {
         let entries = drain(&ring, &mut reader).len();
         read += entries;
