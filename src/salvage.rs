@@ -11,7 +11,7 @@
 //! A ledger comes along, with what was recovered of the log behind it; of one with a damaged file, what lies behind that.
 //!
 //! The new directory begins with a checkpoint of what was recovered. It has the source's identity, so ids of holds and
-//! stock keys go on to mean the same in it, unless the source has lost it; see [`Report::identity_lost`]. It is opened and
+//! stock keys go on to mean the same in it, unless the source has lost it; see [`SalvageReport::identity_lost`]. It is opened and
 //! judged, as [`Inspection::open`] does, before it is called done.
 //!
 //! ```
@@ -48,7 +48,7 @@ use std::path::Path;
 
 use self::reach::{Reach, Remnant};
 use self::report::Behind;
-pub use self::report::{Missing, Report, Unapplied};
+pub use self::report::{Missing, SalvageReport, Unapplied};
 use crate::checkpoint::full_state::FullState;
 use crate::checkpoint::seed::{self, SeedError};
 use crate::error::{OpenError, SalvageError};
@@ -68,7 +68,7 @@ use crate::types::Position;
 /// [`Exists`](SalvageError::Exists) for a target with something in it, or inside of the source;
 /// [`Nothing`](SalvageError::Nothing) if nothing can be proven; then no target is made. After
 /// [`Failed`](SalvageError::Failed) remove what was written.
-pub fn salvage(source: impl AsRef<Path>, target: impl AsRef<Path>) -> Result<Report, SalvageError> {
+pub fn salvage(source: impl AsRef<Path>, target: impl AsRef<Path>) -> Result<SalvageReport, SalvageError> {
     let (source, target) = (source.as_ref(), target.as_ref());
     let remnant = Remnant::read(source)?;
     seed::check_outside(target, source)?;
@@ -96,7 +96,10 @@ pub fn salvage(source: impl AsRef<Path>, target: impl AsRef<Path>) -> Result<Rep
         Ok::<_, SalvageError>(manifest)
     })?;
     judge(target, &whole)?;
-    Ok(Report { ledger_files_lost, ..Report::of(&remnant, reach, rejected, behind, &whole, &identity) })
+    Ok(SalvageReport {
+        ledger_files_lost,
+        ..SalvageReport::of(&remnant, reach, rejected, behind, &whole, &identity)
+    })
 }
 
 /// Whether the new directory is whole, and has what was to be written into it.

@@ -115,11 +115,11 @@ mod parking {
 
     /// A bit for each armed step: a thread that passes any other step takes no lock.
     static ARMED: AtomicU64 = AtomicU64::new(0);
-    static STALLS: Mutex<Vec<Entry>> = Mutex::new(Vec::new());
+    static STALLS: Mutex<Vec<StallEntry>> = Mutex::new(Vec::new());
     static CHANGED: Condvar = Condvar::new();
 
     #[derive(Debug)]
-    struct Entry {
+    struct StallEntry {
         number: u64,
         thread: String,
         step: Step,
@@ -141,7 +141,7 @@ mod parking {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let mut stalls = STALLS.lock();
-        stalls.push(Entry { number, thread: thread.to_owned(), step, left: passage, parked: false });
+        stalls.push(StallEntry { number, thread: thread.to_owned(), step, left: passage, parked: false });
         ARMED.fetch_or(1 << step as u32, Ordering::SeqCst);
         Stall { number }
     }
@@ -150,8 +150,9 @@ mod parking {
         /// Waits until the thread is parked; `false` if it is not within `patience`.
         pub fn wait(&self, patience: Duration) -> bool {
             let mut stalls = STALLS.lock();
-            let parked =
-                |stalls: &Vec<Entry>| stalls.iter().any(|entry| entry.number == self.number && entry.parked);
+            let parked = |stalls: &Vec<StallEntry>| {
+                stalls.iter().any(|entry| entry.number == self.number && entry.parked)
+            };
             CHANGED.wait_while_for(&mut stalls, |stalls| !parked(stalls), patience);
             parked(&stalls)
         }
@@ -173,7 +174,7 @@ mod parking {
         }
         let thread = std::thread::current();
         let mut stalls = STALLS.lock();
-        let is_due = |entry: &&mut Entry| {
+        let is_due = |entry: &&mut StallEntry| {
             entry.step == step && !entry.parked && thread.name() == Some(entry.thread.as_str())
         };
         let Some(entry) = stalls.iter_mut().find(is_due) else { return };

@@ -12,7 +12,7 @@ use common::damage::{
 use common::{Disk, insist, still};
 use stockhold::error::{OpenError, SalvageError};
 use stockhold::inspect::Inspection;
-use stockhold::salvage::{Report, salvage};
+use stockhold::salvage::{SalvageReport, salvage};
 use stockhold::{Confirm, Durability, Engine, HoldId, OpKey, Position, Reserve};
 use stockhold_seeded::{Rng, seed};
 use tempfile::TempDir;
@@ -121,7 +121,7 @@ impl Past {
 
     /// Salvages, and holds what comes of it against what was acknowledged.
     #[track_caller]
-    fn salvage(&self) -> (Report, TempDir) {
+    fn salvage(&self) -> (SalvageReport, TempDir) {
         let scratch = tempfile::tempdir().unwrap();
         let target = scratch.path().join("new");
         let before = everything(self.disk.directory.path());
@@ -132,7 +132,7 @@ impl Past {
     }
 
     #[track_caller]
-    fn judge(&self, report: &Report, target: &Path) {
+    fn judge(&self, report: &SalvageReport, target: &Path) {
         let found = Inspection::open(target).unwrap();
         assert_eq!((found.drift(), found.report().end), (None, report.end), "{report}");
         let book = self.books.range(..=report.end.0).next_back().unwrap().1;

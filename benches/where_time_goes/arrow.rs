@@ -36,7 +36,7 @@ pub const OF_A_RECORD: [Arrow; 8] = [
 
 /// Path prefixes under the repository's root; the first match counts. Code in other files counts for its
 /// caller.
-const FILES: [(&str, Arrow); 26] = [
+const FILES: [(&str, Arrow); 30] = [
     ("benches/", CALLER),
     ("src/engine/content.rs", "op key"),
     ("src/engine/facade/", "receipt, hold id"),
@@ -53,6 +53,7 @@ const FILES: [(&str, Arrow); 26] = [
     ("src/expiry/", "deadline"),
     ("src/log/record", "record"),
     ("src/log/lines.rs", "record"),
+    ("src/log/words.rs", "ring"),
     ("src/log/ring.rs", "ring"),
     ("src/log/chunk.rs", "chunk: checksum, hash"),
     ("src/log/sled.rs", "store (sled)"),
@@ -60,6 +61,9 @@ const FILES: [(&str, Arrow); 26] = [
     ("src/log/sidecar.rs", "acknowledgement"),
     ("src/log/watch.rs", "acknowledgement"),
     ("src/log/writer.rs", "group, hand-over"),
+    ("src/log/group.rs", "group, hand-over"),
+    ("src/log/shared.rs", "group, hand-over"),
+    ("src/log/bell.rs", "group, hand-over"),
     ("src/metrics.rs", "counts"),
     ("src/fold/", "fold"),
     ("src/checkpoint/", "checkpoint"),

@@ -31,7 +31,7 @@ use crate::log::scan::{FoundChunk, ScannedChunk};
 use crate::log::sidecar::{Durable, Sidecar};
 use crate::log::store::{Store, StoreError};
 use crate::log::stores::Stores;
-use crate::proofs::faulty_store::{Disk, Fate, Plan};
+use crate::proofs::faulty_store::{Fate, FaultyStoreDisk, Plan};
 use crate::request::{Adjust, AdjustReason, Confirm, Extend, HoldAction, Receive, Reserve};
 use crate::types::{HoldId, OpKey, StockKey};
 
@@ -70,7 +70,7 @@ fn on_stores(directory: &Path, stores: Arc<dyn Stores>, config: Config) -> Engin
 /// Five units, of which one is held and one sold, both for sure.
 struct Poisoned {
     directory: tempfile::TempDir,
-    disk: Disk,
+    disk: FaultyStoreDisk,
     clock: Arc<ManualClock>,
     engine: Engine,
     key: StockKey,
@@ -81,7 +81,7 @@ struct Poisoned {
 impl Poisoned {
     fn healthy(durability: Durability) -> Poisoned {
         let directory = tempfile::tempdir().unwrap();
-        let (disk, clock) = (Disk::default(), Arc::new(ManualClock::new(START)));
+        let (disk, clock) = (FaultyStoreDisk::default(), Arc::new(ManualClock::new(START)));
         let config = still(&clock).durability(durability);
         let engine = on_stores(directory.path(), Arc::new(disk.clone()), config);
         let key = engine.declare("poster", "berlin").unwrap();
@@ -548,7 +548,7 @@ impl Stores for Moving {
 #[test]
 fn chunks_that_move_while_they_are_verified_are_no_drift() {
     let (directory, clock) = (tempfile::tempdir().unwrap(), Arc::new(ManualClock::new(START)));
-    let stores = Moving { stores: Arc::new(Disk::default()), moved: Mutex::default() };
+    let stores = Moving { stores: Arc::new(FaultyStoreDisk::default()), moved: Mutex::default() };
     let engine = on_stores(directory.path(), Arc::new(stores), still(&clock));
     let key = engine.declare("poster", "berlin").unwrap();
     for _ in 0..20 {

@@ -1,6 +1,6 @@
 //! A store in memory whose disk fails as a test plans it, for tests of everything above the store.
 //!
-//! The [`Disk`] outlives the store, as a real one outlives the process: a test crashes it, damages it, and
+//! The [`FaultyStoreDisk`] outlives the store, as a real one outlives the process: a test crashes it, damages it, and
 //! opens a new store on it. Synced writes survive a crash; for every other write the test decides.
 
 use std::{
@@ -35,12 +35,12 @@ pub(crate) struct Plan {
 
 /// One store's chunks, by start position.
 #[derive(Debug, Default)]
-struct Chunks {
+struct KeptChunks {
     synced: BTreeMap<u64, Vec<u8>>,
     unsynced: BTreeMap<u64, Vec<u8>>,
 }
 
-impl Chunks {
+impl KeptChunks {
     /// The chunks as they are read: of two writes at one position, the later.
     fn all(&self) -> BTreeMap<u64, &Vec<u8>> {
         self.synced.iter().chain(&self.unsynced).map(|(start, chunk)| (*start, chunk)).collect()
@@ -48,17 +48,17 @@ impl Chunks {
 }
 
 #[derive(Debug, Default)]
-struct State {
-    stores: BTreeMap<u32, Chunks>,
+struct StoreState {
+    stores: BTreeMap<u32, KeptChunks>,
     plan: Plan,
 }
 
 /// A disk, together with what the kernel has not written to it yet.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Disk(Arc<Mutex<State>>);
+pub(crate) struct FaultyStoreDisk(Arc<Mutex<StoreState>>);
 
-impl Disk {
-    fn state(&self) -> MutexGuard<'_, State> {
+impl FaultyStoreDisk {
+    fn state(&self) -> MutexGuard<'_, StoreState> {
         self.0.lock().unwrap()
     }
 
@@ -104,7 +104,7 @@ impl Disk {
     }
 }
 
-impl Stores for Disk {
+impl Stores for FaultyStoreDisk {
     fn list(&self) -> io::Result<Vec<u32>> {
         Ok(self.state().stores.keys().copied().collect())
     }
@@ -129,7 +129,7 @@ impl Stores for Disk {
     }
 
     fn create(&self, store: u32) -> Result<Box<dyn Store>, StoreError> {
-        let before = self.state().stores.insert(store, Chunks::default());
+        let before = self.state().stores.insert(store, KeptChunks::default());
         assert!(before.is_none(), "a store's number is used once");
         Ok(Box::new(MemoryStore { disk: self.clone(), store, dead: None }))
     }
@@ -142,7 +142,7 @@ impl Stores for Disk {
 
 #[derive(Debug)]
 pub(crate) struct MemoryStore {
-    disk: Disk,
+    disk: FaultyStoreDisk,
     store: u32,
     dead: Option<StoreError>,
 }
@@ -150,12 +150,12 @@ pub(crate) struct MemoryStore {
 impl MemoryStore {
     fn writing<T>(
         &mut self,
-        work: impl FnOnce(&mut Chunks, &mut Plan, usize) -> Result<T, StoreError>,
+        work: impl FnOnce(&mut KeptChunks, &mut Plan, usize) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         if let Some(cause) = &self.dead {
             return Err(StoreError::Dead { cause: cause.to_string() });
         }
-        let State { stores, plan } = &mut *self.disk.state();
+        let StoreState { stores, plan } = &mut *self.disk.state();
         let bytes = stores.values().flat_map(|chunks| chunks.all().into_values().map(Vec::len)).sum();
         let result = work(stores.entry(self.store).or_default(), plan, bytes);
         self.dead = result.as_ref().err().cloned();
@@ -227,7 +227,7 @@ mod tests {
 
     #[test]
     fn a_failed_sync_kills_the_store() {
-        let disk = Disk::default();
+        let disk = FaultyStoreDisk::default();
         let mut store = disk.create(1).unwrap();
         disk.plan(Plan { syncs_until_failure: Some(1), ..Plan::default() });
         store.append(0, b"first").unwrap();
@@ -242,7 +242,7 @@ mod tests {
 
     #[test]
     fn a_full_disk_is_called_full() {
-        let disk = Disk::default();
+        let disk = FaultyStoreDisk::default();
         disk.plan(Plan { bytes_max: Some(6), ..Plan::default() });
         let mut store = disk.create(1).unwrap();
         store.append(0, b"first").unwrap();
@@ -251,7 +251,7 @@ mod tests {
 
     #[test]
     fn a_crash_spares_what_was_synced_and_the_test_decides_the_rest() {
-        let disk = Disk::default();
+        let disk = FaultyStoreDisk::default();
         let mut store = disk.create(1).unwrap();
         store.append(0, b"zero").unwrap();
         store.sync().unwrap();

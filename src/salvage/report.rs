@@ -14,7 +14,7 @@ use crate::types::Position;
 /// What was salvaged, and what was not.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
-pub struct Report {
+pub struct SalvageReport {
     /// The new directory's identity: the source's, if that was known.
     pub directory_id: u128,
     /// Why the source's identity could not be read. Then the secret that ids of holds are made with is gone, and the holds
@@ -120,7 +120,7 @@ fn why(lost: &DirectoryError) -> String {
     }
 }
 
-impl Report {
+impl SalvageReport {
     pub(super) fn of(
         remnant: &Remnant,
         reach: Reach,
@@ -128,13 +128,13 @@ impl Report {
         behind: Behind,
         whole: &FullState,
         identity: &Identity,
-    ) -> Report {
+    ) -> SalvageReport {
         let fold = &whole.fold;
         let with_units = fold.holds.values().filter(|hold| {
             let phase = hold.word.phase();
             phase.is_live() || phase == Phase::Confirmed
         });
-        Report {
+        SalvageReport {
             directory_id: u128::from_le_bytes(identity.id),
             identity_lost: remnant.directory.identity.as_ref().err().map(why),
             sidecar_lost: remnant.sidecar.as_ref().err().cloned(),
@@ -162,9 +162,9 @@ impl Report {
     }
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for SalvageReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Report { records, end, stock_keys, holds, op_keys, acknowledged, .. } = self;
+        let SalvageReport { records, end, stock_keys, holds, op_keys, acknowledged, .. } = self;
         write!(
             f,
             "{records} entries recovered up to position {end}: {stock_keys} stock keys, {holds} holds with units, \

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fs::File, path::PathBuf};
 use super::*;
 use crate::log::chunk::ChunkHeader;
 use crate::log::{at_rest::LogAtRest, scan};
-use crate::proofs::faulty_store::{Disk, Fate};
+use crate::proofs::faulty_store::{Fate, FaultyStoreDisk};
 use stockhold_seeded::{Rng, seed};
 
 /// Appends groups as the log's writer does, and remembers them.
@@ -554,7 +554,7 @@ fn damaged_files_are_refused_or_give_a_whole_prefix_not_below_the_sidecar() {
 
 /// What of a log in memory can be recovered.
 fn recovered(
-    disk: &Disk,
+    disk: &FaultyStoreDisk,
     proven: &Durable,
     into: impl FnMut(&ChunkHeader, &[u8]) -> Result<(), String>,
 ) -> Result<RecoveredLog, LogError> {
@@ -564,7 +564,7 @@ fn recovered(
 
 #[test]
 fn a_fold_that_refuses_names_the_position() {
-    let disk = Disk::default();
+    let disk = FaultyStoreDisk::default();
     let mut store = disk.create(1).unwrap();
     let tips = append(&mut *store, Tip::ORIGIN, 1, &[true, true, true]);
     let refused = recovered(&disk, &Durable::default(), |header, _| {
@@ -576,7 +576,7 @@ fn a_fold_that_refuses_names_the_position() {
 
 #[test]
 fn a_chunk_of_a_newer_format_is_never_cut() {
-    let disk = Disk::default();
+    let disk = FaultyStoreDisk::default();
     let mut store = disk.create(1).unwrap();
     let tips = append(&mut *store, Tip::ORIGIN, 1, &[true, true]);
     store.sync().unwrap();
@@ -608,7 +608,7 @@ fn whatever_a_crash_leaves_of_the_last_window_every_synced_group_survives_and_no
     let seed = seed();
     for round in 0..400_u64 {
         let mut rng = Rng::new(seed ^ round << 32);
-        let disk = Disk::default();
+        let disk = FaultyStoreDisk::default();
         let (mut durable_end, mut proven) = (0, Durable { orderly: true, ..Durable::default() });
         let mut ends = vec![0];
         for epoch in 1..6 {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{BEFORE, DEADLINE, Entry, LATER, LINE, at, drain, explore, explore_less};
+use super::{BEFORE, DEADLINE, LATER, LINE, LogEntryBytes, at, drain, explore, explore_less};
 use crate::answer::{HoldState, Refusal, RefusalReason, Reserved, ReservedCart};
 use crate::clock::{EngineTime, ManualClock, Timestamp};
 use crate::config::Config;
@@ -129,7 +129,7 @@ impl Bare {
     }
 
     /// The whole log, once everybody has finished. Every prefix of it is a valid state: what is spent was there.
-    pub(super) fn log(&self, available: &[i64]) -> Vec<Entry> {
+    pub(super) fn log(&self, available: &[i64]) -> Vec<LogEntryBytes> {
         let ring = &self.core.log.ring;
         let mut reader = Reader::new(0);
         let entries = drain(ring, &mut reader);

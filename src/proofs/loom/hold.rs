@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::counter::ManifestSet;
-use super::{BEFORE, DEADLINE, Entry, LATER, LINE, at, drain, explore};
+use super::counter::OneKey;
+use super::{BEFORE, DEADLINE, LATER, LINE, LogEntryBytes, at, drain, explore};
 use crate::clock::Timestamp;
 use crate::engine::pledges::{Returns, Takes};
 use crate::engine::transition::HoldTransition;
@@ -23,7 +23,7 @@ const PLACE: HoldPlace = HoldPlace::new(0, 1);
 /// One hold, the counter of its stock key, and a small ring.
 pub(super) struct Stand {
     pub slot: Slot,
-    pub manifest_set: ManifestSet,
+    pub one_key: OneKey,
     pub ring: Ring,
 }
 
@@ -31,7 +31,7 @@ impl Stand {
     pub(super) fn new(word: Word) -> Arc<Stand> {
         let slot = Slot::new();
         slot.publish(word);
-        Arc::new(Stand { slot, manifest_set: ManifestSet::new(0), ring: Ring::new(8, 6) })
+        Arc::new(Stand { slot, one_key: OneKey::new(0), ring: Ring::new(8, 6) })
     }
 
     /// With a hold that is active until [`DEADLINE`].
@@ -81,7 +81,7 @@ impl Stand {
             let claim = self.ring.claim(record.words(), Share::Keep).unwrap();
             let (mut returns, takes) = (Returns::default(), Takes::default());
             if returned > 0 {
-                returns.announce(&self.manifest_set.counter, self.manifest_set.lane(0), returned).unwrap();
+                returns.announce(&self.one_key.counter, self.one_key.lane(0), returned).unwrap();
             }
             let change = HoldTransition {
                 claim,
@@ -107,17 +107,17 @@ impl Stand {
     }
 
     /// After everybody has finished: the whole log. Nothing is left in the ring, and nothing is pending.
-    pub(super) fn log(&self) -> Vec<Entry> {
+    pub(super) fn log(&self) -> Vec<LogEntryBytes> {
         let mut reader = Reader::new(6);
         let entries = drain(&self.ring, &mut reader);
         assert_eq!(reader.position(), self.ring.drawn(), "a hole");
         assert_eq!(self.ring.used_words(), 0);
-        assert!(!self.manifest_set.reading().pending);
+        assert!(!self.one_key.reading().pending);
         entries
     }
 
     pub(super) fn available(&self) -> i64 {
-        self.manifest_set.reading().available
+        self.one_key.reading().available
     }
 }
 
@@ -202,11 +202,11 @@ pub(super) fn retake_against_reuse() {
     let expired = Word::with_units(Phase::Expired, place.generation.0, 0);
     table.slot(place.slot).unwrap().publish(expired);
     table.retain_expired(place.slot, expired);
-    let manifest_set = Arc::new(ManifestSet::new(1));
+    let one_key = Arc::new(OneKey::new(1));
     let ring = Arc::new(Ring::new(8, 0));
 
     let late = {
-        let (table, manifest_set, ring) = (Arc::clone(&table), Arc::clone(&manifest_set), Arc::clone(&ring));
+        let (table, one_key, ring) = (Arc::clone(&table), Arc::clone(&one_key), Arc::clone(&ring));
         thread::spawn(move || {
             let slot = table.slot(place.slot).unwrap();
             let Ok(next) = decide(expired, LATER, Event::Retake { units: 1 }) else { return false };
@@ -214,7 +214,7 @@ pub(super) fn retake_against_reuse() {
             let record = Encoded::new(&record).unwrap();
             let claim = ring.claim(record.words(), Share::Keep).unwrap();
             let (returns, mut takes) = (Returns::default(), Takes::default());
-            if takes.take(&manifest_set.counter, manifest_set.lane(0), 1).is_err() {
+            if takes.take(&one_key.counter, one_key.lane(0), 1).is_err() {
                 takes.roll_back();
                 return false;
             }
@@ -223,7 +223,7 @@ pub(super) fn retake_against_reuse() {
             change.apply(|| {}).is_ok()
         })
     };
-    let taker = manifest_set.spawn(|manifest_set| manifest_set.take(1, 1));
+    let taker = one_key.spawn(|one_key| one_key.take(1, 1));
     let reused = table.place(0, new).is_ok();
     let (late, taken) = (late.join().unwrap(), taker.join().unwrap());
 
@@ -233,7 +233,7 @@ pub(super) fn retake_against_reuse() {
         assert_ne!(taken, Err(Short::Out { available: 0 }), "a false refusal");
     }
     let left = 1 - i64::from(late) - i64::from(taken.is_ok());
-    assert_eq!(manifest_set.reading(), Reading { available: left, pending: false });
+    assert_eq!(one_key.reading(), Reading { available: left, pending: false });
     let word = table.slot(place.slot).unwrap().word();
     assert_eq!(late, word.phase() == Phase::Confirmed, "{word:?}");
     let mut reader = Reader::new(0);

@@ -135,10 +135,10 @@ fn explore_with(_less: usize, body: impl Fn() + Send + Sync + 'static) {
 }
 
 /// One entry of the log: the bytes of a record, or `None` for a void.
-type Entry = Option<Vec<u8>>;
+type LogEntryBytes = Option<Vec<u8>>;
 
 /// Reads and frees all that is published, without waiting.
-fn drain(ring: &Ring, reader: &mut Reader) -> Vec<Entry> {
+fn drain(ring: &Ring, reader: &mut Reader) -> Vec<LogEntryBytes> {
     let mut entries = Vec::new();
     loop {
         let mut bytes = Vec::new();

@@ -29,7 +29,7 @@ pub(super) fn two_ends_and_a_reader() {
     }
     assert!(log.len() <= 2);
     assert_eq!(stand.available(), i64::from(UNITS));
-    assert!(!stand.manifest_set.reading().pending);
+    assert!(!stand.one_key.reading().pending);
 }
 
 /// The order rule: whoever spends units that were given back draws a position behind the record that gave them back, so
@@ -41,7 +41,7 @@ pub(super) fn spent_behind_the_give_back() {
     let spend =
         Encoded::new(&Record::Ship { at: 0, place, key: KeyIndex(0), quantity: UNITS, op: None }).unwrap();
     let claim = stand.ring.claim(spend.words(), Share::Keep).unwrap();
-    let spent = stand.manifest_set.take(1, UNITS).is_ok().then(|| {
+    let spent = stand.one_key.take(1, UNITS).is_ok().then(|| {
         let drawn = claim.draw(spend.words());
         let end = drawn.end();
         drawn.fill(spend.as_bytes());
@@ -58,7 +58,7 @@ pub(super) fn ended_is_never_sold_out(now: crate::clock::Timestamp, event: Event
     let stand = Stand::active();
     let ending = stand.spawn(move |stand| stand.change(now, event).is_ok());
     let seen_live = stand.slot.word().phase().is_live();
-    let taken = stand.manifest_set.take(1, UNITS);
+    let taken = stand.one_key.take(1, UNITS);
     assert!(ending.join().unwrap());
     if !seen_live {
         assert!(matches!(taken, Ok(_) | Err(Short::Unknown)), "a false refusal: {taken:?}");

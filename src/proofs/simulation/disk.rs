@@ -12,10 +12,11 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use super::ending::Ending;
 use super::folder::Folder;
 use stockhold_seeded::Rng;
 
-/// Chunks that are in no store any more and lie in its file all the same, at most: the newest.
+/// ChunkMap that are in no store any more and lie in its file all the same, at most: the newest.
 const STALE_MAX: usize = 8;
 /// A slot's bytes: more than the sidecar writes.
 const SLOT_BYTES: usize = 64;
@@ -59,15 +60,6 @@ pub(super) const WRITING: [Call; 14] = [
     Call::FolderSync,
 ];
 
-/// How a process ends.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum End {
-    /// It is killed: what the operating system was given stays.
-    Kill,
-    /// The power goes: what was synced stays.
-    Power,
-}
-
 /// A failure to come: of the `after`th call of a kind from now, from 0.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Trouble {
@@ -79,19 +71,19 @@ pub(super) struct Trouble {
 
 /// A change of the store.
 #[derive(Clone, Debug)]
-enum Change {
+enum StoreChange {
     Put(u64, Vec<u8>),
     Remove(u64),
 }
 
-type Chunks = BTreeMap<u64, Vec<u8>>;
+type ChunkMap = BTreeMap<u64, Vec<u8>>;
 
-impl Change {
+impl StoreChange {
     /// Makes the change; returns what was there before.
-    fn make(self, chunks: &mut Chunks) -> Option<Vec<u8>> {
+    fn make(self, chunks: &mut ChunkMap) -> Option<Vec<u8>> {
         match self {
-            Change::Put(start, chunk) => chunks.insert(start, chunk),
-            Change::Remove(start) => chunks.remove(&start),
+            StoreChange::Put(start, chunk) => chunks.insert(start, chunk),
+            StoreChange::Remove(start) => chunks.remove(&start),
         }
     }
 }
@@ -100,34 +92,34 @@ impl Change {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Chunked {
     /// What is read.
-    pub seen: Chunks,
+    pub seen: ChunkMap,
     /// What the operating system was given.
-    cached: Chunks,
+    cached: ChunkMap,
     /// What is on the disk.
-    pub kept: Chunks,
+    pub kept: ChunkMap,
     /// What the operating system was not given yet.
-    buffered: Vec<Change>,
+    buffered: Vec<StoreChange>,
     /// What it was given, and has not synced.
-    dirty: Vec<Change>,
+    dirty: Vec<StoreChange>,
     /// In the store's file and no more in the store: the oldest first.
     pub stale: Vec<Vec<u8>>,
 }
 
 impl Chunked {
     pub(super) fn put(&mut self, start: u64, chunk: &[u8]) {
-        self.change(Change::Put(start, chunk.to_vec()));
+        self.change(StoreChange::Put(start, chunk.to_vec()));
     }
 
     pub(super) fn remove(&mut self, start: u64) {
-        self.change(Change::Remove(start));
+        self.change(StoreChange::Remove(start));
     }
 
     /// All places that have chunks, to damage them alike.
-    pub(super) fn everywhere(&mut self) -> [&mut Chunks; 3] {
+    pub(super) fn everywhere(&mut self) -> [&mut ChunkMap; 3] {
         [&mut self.seen, &mut self.cached, &mut self.kept]
     }
 
-    fn change(&mut self, change: Change) {
+    fn change(&mut self, change: StoreChange) {
         self.buffered.push(change.clone());
         if let Some(stale) = change.make(&mut self.seen) {
             self.stale.push(stale);
@@ -168,11 +160,11 @@ impl Chunked {
             };
             match change {
                 _ if !reaches => {}
-                Change::Put(start, mut chunk) if torn => {
+                StoreChange::Put(start, mut chunk) if torn => {
                     chunk.truncate(rng.index(chunk.len()));
                     self.kept.insert(start, chunk);
                 }
-                Change::Remove(_) if torn => {}
+                StoreChange::Remove(_) if torn => {}
                 change => drop(change.make(&mut self.kept)),
             }
         }
@@ -183,11 +175,11 @@ impl Chunked {
         self.seen.values().chain(&self.stale)
     }
 
-    fn end(&mut self, end: End, rng: &mut Rng) {
+    fn end(&mut self, end: Ending, rng: &mut Rng) {
         // Of the changes that the process had not given to the operating system, the last are gone.
         self.buffered.truncate(rng.index(self.buffered.len() + 1));
         self.flush();
-        if end == End::Power {
+        if end == Ending::Power {
             self.write_back(rng);
             self.cached = self.kept.clone();
         }
@@ -197,15 +189,15 @@ impl Chunked {
 
 /// The sidecar's file.
 #[derive(Clone, Debug)]
-pub(super) struct Slots {
+pub(super) struct SimulatedSlots {
     pub seen: [[u8; SLOT_BYTES]; 2],
     pub kept: [[u8; SLOT_BYTES]; 2],
     dirty: [bool; 2],
 }
 
-impl Slots {
-    fn new() -> Slots {
-        Slots { seen: [[0; SLOT_BYTES]; 2], kept: [[0; SLOT_BYTES]; 2], dirty: [false; 2] }
+impl SimulatedSlots {
+    fn new() -> SimulatedSlots {
+        SimulatedSlots { seen: [[0; SLOT_BYTES]; 2], kept: [[0; SLOT_BYTES]; 2], dirty: [false; 2] }
     }
 
     pub(super) fn write(&mut self, slot: usize, bytes: &[u8]) {
@@ -227,8 +219,8 @@ impl Slots {
         }
     }
 
-    fn end(&mut self, end: End, rng: &mut Rng) {
-        if end == End::Power {
+    fn end(&mut self, end: Ending, rng: &mut Rng) {
+        if end == Ending::Power {
             self.write_back(rng);
             self.seen = self.kept;
         }
@@ -237,9 +229,9 @@ impl Slots {
 
 /// Everything on the disk.
 #[derive(Clone, Debug)]
-pub(super) struct State {
+pub(super) struct DiskState {
     pub stores: BTreeMap<u32, Chunked>,
-    pub slots: Slots,
+    pub slots: SimulatedSlots,
     pub folder: Folder,
     pub rng: Rng,
     /// Calls until everything ends.
@@ -260,13 +252,13 @@ pub(super) enum Outcome {
 
 /// See the module.
 #[derive(Clone, Debug)]
-pub(super) struct Disk(Arc<Mutex<State>>);
+pub(super) struct Disk(Arc<Mutex<DiskState>>);
 
 impl Disk {
     pub(super) fn new(seed: u64) -> Disk {
-        Disk(Arc::new(Mutex::new(State {
+        Disk(Arc::new(Mutex::new(DiskState {
             stores: BTreeMap::new(),
-            slots: Slots::new(),
+            slots: SimulatedSlots::new(),
             folder: Folder::default(),
             rng: Rng::new(seed),
             end_in: None,
@@ -277,7 +269,7 @@ impl Disk {
         })))
     }
 
-    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, DiskState> {
         self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
@@ -301,7 +293,7 @@ impl Disk {
     }
 
     /// The next process starts. No failure is planned any more.
-    pub(super) fn restart(&self, end: End, seed: u64) {
+    pub(super) fn restart(&self, end: Ending, seed: u64) {
         let state = &mut *self.state();
         state.rng = Rng::new(seed);
         state.stores.values_mut().for_each(|store| store.end(end, &mut state.rng));
@@ -317,16 +309,16 @@ impl Disk {
     }
 
     /// All of it as it is now.
-    pub(super) fn image(&self) -> State {
+    pub(super) fn image(&self) -> DiskState {
         self.state().clone()
     }
 
-    pub(super) fn put_back(&self, image: State) {
+    pub(super) fn put_back(&self, image: DiskState) {
         *self.state() = image;
     }
 }
 
-impl State {
+impl DiskState {
     pub(super) fn has_ended(&self) -> bool {
         self.ended
     }

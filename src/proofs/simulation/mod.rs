@@ -30,6 +30,7 @@ mod client;
 mod counts;
 mod damage;
 mod disk;
+mod ending;
 mod folder;
 mod run;
 mod schedule;

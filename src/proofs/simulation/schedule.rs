@@ -6,7 +6,8 @@ use std::time::Duration;
 use stockhold_model::{KEYS_MAX, Lines, Operation, Rules, SaleSwitch, Selection};
 use stockhold_seeded::Rng;
 
-use super::disk::{End, Trouble, WRITING};
+use super::disk::{Trouble, WRITING};
+use super::ending::Ending;
 use crate::config::Durability;
 
 pub(super) const TTL_MAX_MS: u64 = 200;
@@ -66,12 +67,12 @@ const DAMAGES: [Damage; 8] = [
 /// A process ends and the next opens the directory.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Crash {
-    pub end: End,
+    pub end: Ending,
     /// Decides which of the writes that were not synced are kept.
     pub seed: u64,
     pub damage: Option<Damage>,
     /// The openings that end at so many calls, and how.
-    pub openings: Vec<(u64, End)>,
+    pub openings: Vec<(u64, Ending)>,
     /// What fails in the last opening.
     pub trouble: Option<Trouble>,
 }
@@ -216,8 +217,8 @@ impl StepRng {
         }
     }
 
-    fn end(&mut self) -> End {
-        if self.one_in(4) { End::Kill } else { End::Power }
+    fn end(&mut self) -> Ending {
+        if self.one_in(4) { Ending::Kill } else { Ending::Power }
     }
 
     fn trouble(&mut self) -> Trouble {

@@ -15,7 +15,8 @@ use stockhold_model::{Model, Operation, Rules};
 use super::book::Book;
 use super::client::Client;
 use super::counts::Counts;
-use super::disk::{Disk, End};
+use super::disk::Disk;
+use super::ending::Ending;
 use super::schedule::{Crash, RULES, Schedule, Settings, Step, TTL_MAX_MS};
 use super::{COPIED_BYTES_MAX, steer};
 use crate::checkpoint::manifest_set::ManifestSet;
@@ -254,7 +255,7 @@ impl Simulator {
             let running = self.running.as_mut().ok_or("no engine is open")?;
             running.stopped += 1;
             if running.stopped > STOPPED_STEPS {
-                let end = if self.counts.poisoned.is_multiple_of(2) { End::Kill } else { End::Power };
+                let end = if self.counts.poisoned.is_multiple_of(2) { Ending::Kill } else { Ending::Power };
                 let crash = Crash {
                     end,
                     seed: self.counts.crashes,

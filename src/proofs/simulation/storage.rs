@@ -2,7 +2,7 @@
 
 use std::io::{self, Cursor, Read, Write};
 
-use super::disk::{Call, Chunked, Disk, Outcome, State};
+use super::disk::{Call, Chunked, Disk, DiskState, Outcome};
 use crate::checkpoint::files::{Files, NewFile};
 use crate::log::chunk;
 use crate::log::scan::{FoundChunk, ScannedChunk, whole_chunk};
@@ -14,13 +14,13 @@ use stockhold_seeded::Rng;
 /// Bytes between the sidecar's slots.
 const SLOT_DISTANCE: u64 = 4_096;
 
-impl State {
+impl DiskState {
     /// A call that changes something: it does `right`, and `wrong` if it fails.
     fn change<T>(
         &mut self,
         call: Call,
-        right: impl FnOnce(&mut State) -> T,
-        wrong: impl FnOnce(&mut State),
+        right: impl FnOnce(&mut DiskState) -> T,
+        wrong: impl FnOnce(&mut DiskState),
     ) -> io::Result<T> {
         match self.call(call) {
             Outcome::Succeeds => Ok(right(self)),
@@ -32,7 +32,7 @@ impl State {
     }
 
     /// A sync fails. One that its process did not live to see is still to be done.
-    fn in_vain(&mut self, write_back: impl FnOnce(&mut State)) {
+    fn in_vain(&mut self, write_back: impl FnOnce(&mut DiskState)) {
         if !self.has_ended() {
             write_back(self);
         }
@@ -47,8 +47,8 @@ impl Disk {
     fn change<T>(
         &self,
         call: Call,
-        right: impl FnOnce(&mut State) -> T,
-        wrong: impl FnOnce(&mut State),
+        right: impl FnOnce(&mut DiskState) -> T,
+        wrong: impl FnOnce(&mut DiskState),
     ) -> io::Result<T> {
         self.state().change(call, right, wrong)
     }
@@ -80,7 +80,7 @@ impl Stores for Disk {
     }
 
     fn create(&self, store: u32) -> Result<Box<dyn Store>, StoreError> {
-        let create = |state: &mut State| {
+        let create = |state: &mut DiskState| {
             let before = state.stores.insert(store, Chunked::default());
             assert!(before.is_none(), "the number of a store is used once");
         };
@@ -94,7 +94,7 @@ impl Stores for Disk {
     }
 
     fn remove(&self, store: u32) -> io::Result<()> {
-        let remove = |state: &mut State| drop(state.stores.remove(&store));
+        let remove = |state: &mut DiskState| drop(state.stores.remove(&store));
         self.change(Call::RemoveStore, remove, |state| {
             if state.half() {
                 remove(state);
@@ -120,9 +120,9 @@ impl SimulatedStore {
             return Err(StoreError::Dead { cause: cause.to_string() });
         }
         let number = self.store;
-        let right = |state: &mut State| state.stores.get_mut(&number).map(right).unwrap_or_default();
-        let wrong = |state: &mut State| {
-            let State { stores, rng, .. } = state;
+        let right = |state: &mut DiskState| state.stores.get_mut(&number).map(right).unwrap_or_default();
+        let wrong = |state: &mut DiskState| {
+            let DiskState { stores, rng, .. } = state;
             if let Some(store) = stores.get_mut(&number) {
                 wrong(store, rng);
             }
@@ -220,7 +220,7 @@ impl Files for Disk {
     }
 
     fn create(&self, name: &str) -> io::Result<Box<dyn NewFile>> {
-        let create = |state: &mut State| state.folder.create(name);
+        let create = |state: &mut DiskState| state.folder.create(name);
         let number = self.change(Call::Create, create, |state| {
             if state.half() {
                 create(state);
@@ -230,7 +230,7 @@ impl Files for Disk {
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        let rename = |state: &mut State| state.folder.rename(from, to);
+        let rename = |state: &mut DiskState| state.folder.rename(from, to);
         let renamed = self.change(Call::Rename, rename, |state| {
             if state.half() {
                 rename(state);
@@ -240,7 +240,7 @@ impl Files for Disk {
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        let unlink = |state: &mut State| state.folder.unlink(name);
+        let unlink = |state: &mut DiskState| state.folder.unlink(name);
         let removed = self.change(Call::Remove, unlink, |state| {
             if state.half() {
                 unlink(state);

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::Serialize;
 use stockhold::error::SalvageError;
-use stockhold::salvage::{Missing, Report, Unapplied, salvage};
+use stockhold::salvage::{Missing, SalvageReport, Unapplied, salvage};
 
 use super::directory::CopyArgs;
 use super::text::counted;
@@ -103,7 +103,7 @@ pub(crate) fn run(Args { copy: CopyArgs { from, out } }: Args) -> Result<(), Sto
     }
 }
 
-fn lost(report: &Report) -> String {
+fn lost(report: &SalvageReport) -> String {
     let mut lost = Vec::new();
     if report.end < report.acknowledged {
         lost.push(format!(
@@ -121,7 +121,7 @@ fn lost(report: &Report) -> String {
 }
 
 impl<'a> Json<'a> {
-    fn of(out: &Path, report: &'a Report) -> Json<'a> {
+    fn of(out: &Path, report: &'a SalvageReport) -> Json<'a> {
         Json {
             out: out.display().to_string(),
             complete: report.is_complete(),
@@ -148,7 +148,7 @@ impl<'a> Json<'a> {
     }
 }
 
-fn show(output: &mut Output, report: &Report) -> Result<(), Stop> {
+fn show(output: &mut Output, report: &SalvageReport) -> Result<(), Stop> {
     match report.checkpoint {
         Some(position) => output.line(format_args!("from           a checkpoint at position {position}"))?,
         None => output.line(format_args!("from           the beginning of the log"))?,

@@ -5,16 +5,16 @@ use std::collections::VecDeque;
 use super::{RunningEngine, Simulator, Violation, ensure};
 use crate::config::Durability;
 use crate::proofs::simulation::book::Book;
-use crate::proofs::simulation::disk::End;
+use crate::proofs::simulation::ending::Ending;
 use crate::proofs::simulation::schedule::{Crash, Damage};
 use crate::proofs::simulation::{auditor, damage};
 
 impl Simulator {
     /// The position up to which callers were told that it is durable.
-    fn acknowledged(&self, end: End) -> Result<u64, Violation> {
+    fn acknowledged(&self, end: Ending) -> Result<u64, Violation> {
         let log = &self.running()?.core.log;
         Ok(match (self.settings.durability, end) {
-            (Durability::Sync, _) | (_, End::Kill) => log.durable.position(),
+            (Durability::Sync, _) | (_, Ending::Kill) => log.durable.position(),
             _ => log.synced(),
         })
     }
@@ -25,7 +25,7 @@ impl Simulator {
         self.coming = None;
         let mut acknowledged = self.acknowledged(crash.end)?;
         // The position that a loss of power leaves, until an opening has found more.
-        let mut proven = self.acknowledged(End::Power)?;
+        let mut proven = self.acknowledged(Ending::Power)?;
         self.running = None;
         self.counts.crashes += 1;
         self.disk.restart(crash.end, crash.seed);
@@ -50,7 +50,7 @@ impl Simulator {
                 Err(error) => return Err(format!("after a crash the directory does not open: {error}")),
             }
             self.disk.restart(*end, seed);
-            if *end == End::Power {
+            if *end == Ending::Power {
                 acknowledged = proven;
             }
         }
@@ -62,7 +62,7 @@ impl Simulator {
             Err(error) => {
                 // With a disk that fails it may be refused, and then it opens once the disk is mended.
                 ensure!(crash.trouble.is_some(), "after a crash the directory does not open: {error}");
-                self.disk.restart(End::Kill, seed.wrapping_add(1));
+                self.disk.restart(Ending::Kill, seed.wrapping_add(1));
                 self.open()
                     .map_err(|error| format!("after a failed opening the directory does not open: {error}"))?
             }
@@ -100,7 +100,8 @@ impl Simulator {
                     && matches!(what, Damage::FlipNewest | Damage::LoseNewest)
                     && seed.is_multiple_of(2)
                 {
-                    self.disk.restart(if seed.is_multiple_of(4) { End::Kill } else { End::Power }, seed);
+                    self.disk
+                        .restart(if seed.is_multiple_of(4) { Ending::Kill } else { Ending::Power }, seed);
                     return Ok(Some(end));
                 }
             }
