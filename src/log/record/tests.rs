@@ -76,6 +76,8 @@ fn golden_bytes_of_every_record() {
     let hex = |bytes: Vec<u8>| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
     let golden: Vec<String> = every_kind().into_iter().map(|record| hex(bytes(record))).collect();
     assert_eq!(golden.join("\n"), include_str!("../golden/records.txt").trim_end());
+    let next = [[golden.len() as u8].as_slice(), &[0; 60]].concat();
+    assert!(Record::decode(&next).is_err(), "a record of which every_kind() says nothing");
 }
 
 #[test]
@@ -184,6 +186,7 @@ fn a_cart_means_what_a_single_line_does() {
     for kind in carts.iter().filter(|kind| **kind != EntryKind::Replace) {
         assert!(kinds(false).contains(kind), "{kind}");
     }
+    assert!(facts.iter().all(|fact| EntryKind::ALL.contains(&fact.kind)), "a kind that ALL does not have");
     // Every kind has a record: a stop is one of the two forms of a switch.
     for kind in EntryKind::ALL {
         assert!(kind == EntryKind::Resume || facts.iter().any(|fact| fact.kind == kind), "{kind}");
