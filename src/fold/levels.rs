@@ -63,7 +63,7 @@ impl Levels {
             return Err(wrong("it moves a number of units that no operation can"));
         }
         fact.visit(|LinePair { target, first, second }| {
-            let key = target.good().ok_or(wrong(UNDECLARED))?;
+            let key = target.good().ok_or_else(|| wrong(UNDECLARED))?;
             self.change(key, |level| level.apply(fact, first, second)).map_err(wrong)
         })
     }

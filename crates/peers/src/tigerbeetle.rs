@@ -95,9 +95,9 @@ impl Accounts {
         let account = |id, flags| Account { id, ledger: LEDGER, code: CODE, flags, ..Account::default() };
         let others = [accounts.supplier, accounts.buyer()].map(|id| account(id, AccountFlags::empty()));
         let stock = accounts.stock().map(|id| account(id, AccountFlags::DebitsMustNotExceedCredits));
-        let accounts: Vec<Account> = others.into_iter().chain(stock).collect();
-        for accounts in accounts.chunks(BATCH_MAX as usize) {
-            for created in answer(port, client.create_accounts(accounts))? {
+        let opened: Vec<Account> = others.into_iter().chain(stock).collect();
+        for some in opened.chunks(BATCH_MAX as usize) {
+            for created in answer(port, client.create_accounts(some))? {
                 if created.status != CreateAccountStatus::Created {
                     return Err(unexpected(created.status, "a new account"));
                 }
