@@ -4,6 +4,7 @@ use super::effect::Signs;
 use super::wire::ReasonCode;
 use super::*;
 use crate::index::KeyIndex;
+use crate::log::lines::LinePair;
 use crate::request::AdjustReason;
 use stockhold_seeded::{Rng, seed};
 
@@ -133,7 +134,7 @@ fn the_longest_record_goes_through_the_smallest_ring_into_a_chunk() {
     let mut reader = Reader::new(0);
     assert_eq!(reader.next_bytes(&ring), Some(RECORD_BYTES_MAX));
     let mut read = Vec::new();
-    assert_eq!(reader.next(&ring, &mut read), RingItem::Record { words: words.into() });
+    assert_eq!(reader.next(&ring, &mut read), RingItem::Record { words });
     assert_eq!((read, reader.next_bytes(&ring)), (longest, None));
     reader.free(&ring, words);
     // Reserves fill their share, and the largest cart can still be given back.
@@ -149,7 +150,11 @@ fn a_fact_says_which_stock_keys_and_lines_it_is_about() {
     let facts: Vec<_> = every_kind().iter().map(Record::fact).collect();
     for fact in &facts {
         let mut keys = Vec::new();
-        fact.visit(|line| Ok::<_, ()>(keys.push(line.target.number()))).unwrap();
+        let mut visit = |line: LinePair| {
+            keys.push(line.target.number());
+            Ok::<_, ()>(())
+        };
+        fact.visit(&mut visit).unwrap();
         match fact.subject {
             Subject::Nothing => assert_eq!((&keys[..], fact.stock_key()), (&[][..], None)),
             Subject::NewKey { .. } => {
