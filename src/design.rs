@@ -1,10 +1,11 @@
-//! How the engine is built, and why: a chapter a protocol, its terms, orderings, and what a crash can leave. No code.
+//! How the engine is built, and why: a chapter a protocol, its terms, orderings, and what a crash can leave.
+//! No code.
 //!
 //! [`house`] is the first: the whole on one screen, and where a new thing goes. [`where_time_goes`] says what each step
 //! costs, [`growth`] how costs grow, and [`tuning`] what to choose for which machine and sale.
 
-/// Where the chapters' links to each other lead. The pages themselves link to files, for readers of the repository; the
-/// first definition of a link counts, so these come before a page.
+/// Where the chapters' links to each other lead. The pages themselves link to files, for readers of the
+/// repository; the first definition of a link counts, so these come before a page.
 macro_rules! links {
     () => {
         "\

@@ -1,5 +1,5 @@
-//! The engine. Data flows one way: `core` and its reads, then the `take` and the `transition`, then one file an
-//! operation, then the `facade`, whose methods are the public API.
+//! The engine. Data flows one way: `core` and its reads, then the `take` and the `transition`, then one file
+//! an operation, then the `facade`, whose methods are the public API.
 
 // What all operations are made of.
 mod content;

@@ -21,8 +21,8 @@ pub(crate) struct LocalIndex(pub(crate) u32);
 #[serde(transparent)]
 pub(crate) struct Generation(pub(crate) u32);
 
-/// What a line of a hold counts: a stock key, the *good* of the line, or a limit that the hold counts under. Kind and number
-/// share 32 bits. Goods come before limits in every order of targets.
+/// What a line of a hold counts: a stock key, the *good* of the line, or a limit that the hold counts under.
+/// Kind and number share 32 bits. Goods come before limits in every order of targets.
 ///
 /// No limit exists yet, so a line of one is refused wherever lines are read.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]

@@ -1,15 +1,16 @@
-//! A directory at rest, looked into without an engine: is it whole, what is in stock, who holds what, what happened.
+//! A directory at rest, looked into without an engine: is it whole, what is in stock, who holds what, what
+//! happened.
 //!
-//! Nothing under the directory is changed, not even the lock file, so a backup or a directory under suspicion can be
-//! looked at as it is. The log is read out of the store's file directly, because the store's own opening writes; what
-//! of it belongs to the log is decided as an opening decides.
+//! Nothing under the directory is changed, not even the lock file, so a backup or a directory under suspicion
+//! can be looked at as it is. The log is read out of the store's file directly, because the store's own
+//! opening writes; what of it belongs to the log is decided as an opening decides.
 //!
 //! What checkpoints have cut off the log is in the ledger, if the directory has one
 //! ([`Config::ledger_kept`](crate::Config::ledger_kept)); [`Inspection::log`] tells both, in order.
 //!
-//! An [`Inspection`] cannot be had while an engine has the directory open, and keeps engines out as long as it exists.
-//! Its memory is that of the log's end state (stock keys, and the latest hold of each place in the table of holds),
-//! a small entry for each chunk of the log, and one chunk.
+//! An [`Inspection`] cannot be had while an engine has the directory open, and keeps engines out as long as
+//! it exists. Its memory is that of the log's end state (stock keys, and the latest hold of each place in the
+//! table of holds), a small entry for each chunk of the log, and one chunk.
 //!
 //! ```
 //! use stockhold::inspect::Inspection;
@@ -93,7 +94,8 @@ pub struct Report {
     pub epoch: u32,
     /// The last engine closed in order: everything it was asked is in the log.
     pub closed_in_order: bool,
-    /// Where the log begins that is kept: entries before are only in checkpoints, as what they came to, and in the ledger.
+    /// Where the log begins that is kept: entries before are only in checkpoints, as what they came to, and
+    /// in the ledger.
     pub from: Position,
     /// Where the ledger begins; `None` of a directory that has none, or if its first file cannot be read.
     pub ledger_from: Option<Position>,
@@ -101,8 +103,8 @@ pub struct Report {
     pub ledger_files: u64,
     /// Bytes of these files.
     pub ledger_bytes: u64,
-    /// Where the checkpoint ends that an opening would go on from. If the log reaches back before it, it was made again
-    /// from the log and compared.
+    /// Where the checkpoint ends that an opening would go on from. If the log reaches back before it, it was
+    /// made again from the log and compared.
     pub checkpoint: Option<Position>,
     /// Checkpoints that are damaged, and why.
     pub checkpoints_rejected: Vec<String>,
@@ -114,8 +116,8 @@ pub struct Report {
     pub records: u64,
     /// Where the log ends.
     pub end: Position,
-    /// Up to here the directory itself remembers that everything was durable: what was acknowledged, but for the last
-    /// 100 ms of an engine that was not closed in order.
+    /// Up to here the directory itself remembers that everything was durable: what was acknowledged, but for
+    /// the last 100 ms of an engine that was not closed in order.
     pub acknowledged: Position,
     /// The latest time in the log.
     pub time: Timestamp,
@@ -174,10 +176,11 @@ pub struct HoldEntry<'a> {
     /// [`Confirmed`](HoldState::Confirmed) while some of it is neither shipped nor cancelled, and
     /// [`Expired`](HoldState::Expired) when it is overdue.
     pub state: HoldState,
-    /// Its deadline has passed, so it is over: its units go back on sale as soon as an engine runs. Only the log does
-    /// not say so yet.
+    /// Its deadline has passed, so it is over: its units go back on sale as soon as an engine runs. Only the
+    /// log does not say so yet.
     pub overdue: bool,
-    /// Units held, or, once confirmed, units committed and not yet shipped or cancelled; of all lines together.
+    /// Units held, or, once confirmed, units committed and not yet shipped or cancelled; of all lines
+    /// together.
     pub quantity: u32,
     /// When it was made.
     pub born: Timestamp,
@@ -194,9 +197,9 @@ impl Inspection {
     ///
     /// [`Missing`](OpenError::Missing), [`Foreign`](OpenError::Foreign), [`Newer`](OpenError::Newer) and
     /// [`InUse`](OpenError::InUse) as their names say. [`Damaged`](OpenError::Damaged) if an engine would refuse the
-    /// directory because of what its bytes are: then the log does not hold what was acknowledged, and the position up
-    /// to which it can be read is given. A torn tail is no error, it is in the [report](Self::report). Nor is an entry
-    /// that contradicts another: see [`drift`](Self::drift).
+    /// directory because of what its bytes are: then the log does not hold what was acknowledged, and the
+    /// position up to which it can be read is given. A torn tail is no error, it is in the
+    /// [report](Self::report). Nor is an entry that contradicts another: see [`drift`](Self::drift).
     pub fn open(directory: impl AsRef<Path>) -> Result<Inspection, OpenError> {
         let (log, before) = LogAtRest::open(directory.as_ref())?;
         let known = KnownHold::of(&before.base.fold);
@@ -249,9 +252,9 @@ impl Inspection {
 
     /// The first entry of the log that contradicts what lies before it; `None` is what was promised.
     ///
-    /// Judged are: that each entry applies, that time allowed it (no confirm at or after the deadline, no expiry
-    /// before it), one outcome for each hold, books that are valid at every position, and at every position `held` and
-    /// `committed` of each key equal to the sums over its holds.
+    /// Judged are: that each entry applies, that time allowed it (no confirm at or after the deadline, no
+    /// expiry before it), one outcome for each hold, books that are valid at every position, and at every
+    /// position `held` and `committed` of each key equal to the sums over its holds.
     ///
     /// With a drift [`levels`](Self::levels) and [`holds`](Self::holds) are those before it, and
     /// [`log`](Self::log) ends with it.
@@ -278,8 +281,8 @@ impl Inspection {
         })
     }
 
-    /// Every hold that has units, live ones judged by `now` (but no time before the last in the log), the oldest
-    /// first. Their quantities add up to `held` and `committed` of their keys' levels.
+    /// Every hold that has units, live ones judged by `now` (but no time before the last in the log), the
+    /// oldest first. Their quantities add up to `held` and `committed` of their keys' levels.
     ///
     /// Cost: sorts the numbers of these holds.
     pub fn holds(&self, now: Timestamp) -> impl Iterator<Item = HoldEntry<'_>> {
@@ -309,20 +312,23 @@ impl Inspection {
         })
     }
 
-    /// The entries of the ledger and then of the log in their order, beginning with the first at `from` or behind.
+    /// The entries of the ledger and then of the log in their order, beginning with the first at `from` or
+    /// behind.
     ///
-    /// An entry's position is where it ends. Both are read from their beginning, whatever `from` is, because what
-    /// an entry says is short for what lies before it; the ledger only for a `from` before the log. An entry of a hold that
-    /// was made before the ledger begins does not say which hold. Where a part of the ledger cannot be read, the entries
-    /// end with an error that says where to begin to read on. Cost in memory: 24 bytes for each place in the table of holds.
+    /// An entry's position is where it ends. Both are read from their beginning, whatever `from` is, because
+    /// what an entry says is short for what lies before it; the ledger only for a `from` before the log. An
+    /// entry of a hold that was made before the ledger begins does not say which hold. Where a part of the
+    /// ledger cannot be read, the entries end with an error that says where to begin to read on. Cost in
+    /// memory: 24 bytes for each place in the table of holds.
     pub fn log(&self, from: Position) -> Log<'_> {
         Log::new(self, from)
     }
 
-    /// Reads all of the ledger, each byte of which must be what was written and each record one behind the other up to the
-    /// newest checkpoint; how many entries it has. If it begins where the directory did, all that ever happened is judged
-    /// as [`drift`](Self::drift) says, and must come to what the checkpoint and the log come to. An [`Inspection`] does
-    /// not do so by itself. Cost in memory: then as much as an inspection once more, however long the ledger is.
+    /// Reads all of the ledger, each byte of which must be what was written and each record one behind the
+    /// other up to the newest checkpoint; how many entries it has. If it begins where the directory did, all
+    /// that ever happened is judged as [`drift`](Self::drift) says, and must come to what the checkpoint and
+    /// the log come to. An [`Inspection`] does not do so by itself. Cost in memory: then as much as an
+    /// inspection once more, however long the ledger is.
     ///
     /// # Errors
     ///

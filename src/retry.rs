@@ -64,8 +64,8 @@ impl Retry {
         self.call_while(E::is_transient, call)
     }
 
-    /// The same for any error: makes `call` until it succeeds, `is_transient` says no of its error, or the time
-    /// to give up has come. For a call that is made of several operations.
+    /// The same for any error: makes `call` until it succeeds, `is_transient` says no of its error, or the
+    /// time to give up has come. For a call that is made of several operations.
     pub fn call_while<T, E>(
         &self,
         is_transient: impl Fn(&E) -> bool,

@@ -1,18 +1,20 @@
 //! What is left of a damaged directory, brought into a new one.
 //!
-//! Not a byte under the source is changed, not even its lock file. Chunks of the log are read out of its files as they lie
-//! there.
+//! Not a byte under the source is changed, not even its lock file. Chunks of the log are read out of its
+//! files as they lie there.
 //!
-//! Recovered is what can be proven: a checkpoint that is whole, or the log's beginning, and from there whole groups of
-//! the log, each chunk linked to the one before by its hash, up to where the chain ends or an entry contradicts what
-//! lies before. Of several checkpoints the one is taken from which this reaches furthest. What lies behind is told by
-//! position and not applied, since what came before it is not known.
+//! Recovered is what can be proven: a checkpoint that is whole, or the log's beginning, and from there whole
+//! groups of the log, each chunk linked to the one before by its hash, up to where the chain ends or an entry
+//! contradicts what lies before. Of several checkpoints the one is taken from which this reaches furthest.
+//! What lies behind is told by position and not applied, since what came before it is not known.
 //!
-//! A ledger comes along, with what was recovered of the log behind it; of one with a damaged file, what lies behind that.
+//! A ledger comes along, with what was recovered of the log behind it; of one with a damaged file, what lies
+//! behind that.
 //!
-//! The new directory begins with a checkpoint of what was recovered. It has the source's identity, so ids of holds and
-//! stock keys go on to mean the same in it, unless the source has lost it; see [`SalvageReport::identity_lost`]. It is opened and
-//! judged, as [`Inspection::open`] does, before it is called done.
+//! The new directory begins with a checkpoint of what was recovered. It has the source's identity, so ids of
+//! holds and stock keys go on to mean the same in it, unless the source has lost it; see
+//! [`SalvageReport::identity_lost`]. It is opened and judged, as [`Inspection::open`] does, before it is
+//! called done.
 //!
 //! ```
 //! use stockhold::salvage::salvage;
@@ -57,10 +59,11 @@ use crate::log::directory::Identity;
 use crate::log::recovery::LogError;
 use crate::types::Position;
 
-/// Recovers what is provably valid of the directory `source` into a new one at `target`. See the [module](self).
+/// Recovers what is provably valid of the directory `source` into a new one at `target`. See the
+/// [module](self).
 ///
-/// Cost: reads the store's file and each checkpoint, folds the log from one or more of them, and writes the state. Its
-/// memory is that of the state, and a small entry for each chunk of the log.
+/// Cost: reads the store's file and each checkpoint, folds the log from one or more of them, and writes the
+/// state. Its memory is that of the state, and a small entry for each chunk of the log.
 ///
 /// # Errors
 ///

@@ -1,5 +1,5 @@
-//! A wall clock that jumps, a machine that is suspended, and restarts in between: no hold expires early, none lives on for
-//! long after its time, nothing that was told is undone. The rules are in `stockhold::clock`.
+//! A wall clock that jumps, a machine that is suspended, and restarts in between: no hold expires early, none
+//! lives on for long after its time, nothing that was told is undone. The rules are in `stockhold::clock`.
 
 mod common;
 

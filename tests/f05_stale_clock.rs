@@ -1,4 +1,5 @@
-//! A refuser that is descheduled between its look at the clock and its look at the stock must not refuse falsely.
+//! A refuser that is descheduled between its look at the clock and its look at the stock must not refuse
+//! falsely.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};

@@ -1,4 +1,5 @@
-//! Keys that are split over cells, as far as callers can tell. On one core none ever is, and all of this holds too.
+//! Keys that are split over cells, as far as callers can tell. On one core none ever is, and all of this
+//! holds too.
 
 mod common;
 

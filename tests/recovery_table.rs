@@ -682,7 +682,8 @@ fn a_crash_at_any_step_of_an_opening_a_checkpoint_or_a_cut() {
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
         lines.by_ref().find(|line| line == "opening").unwrap();
-        // In the middle of the opening, or some acknowledgements later. What is told until it dies counts too.
+        // In the middle of the opening, or some acknowledgements later. What is told until it dies counts
+        // too.
         let few = rng.below_u32(3) == 0;
         if few {
             thread::sleep(Duration::from_micros(rng.below_u32(20_000).into()));

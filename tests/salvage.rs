@@ -70,7 +70,8 @@ fn past(checkpoints_at: &[usize]) -> Past {
     past
 }
 
-/// Sales that nobody waits for, so that a group has many chunks; the first and the last of them in openings of their own.
+/// Sales that nobody waits for, so that a group has many chunks; the first and the last of them in openings
+/// of their own.
 fn rush() -> Past {
     let disk = Disk::new(Durability::Sync);
     let mut past = Past { books: BTreeMap::new(), holds: Vec::new(), checkpoints: Vec::new(), end: 0, disk };
@@ -452,7 +453,8 @@ fn whatever_is_damaged_what_is_salvaged_is_true() {
         }
         assert!(everything(&source) == before);
 
-        // And an engine opens it with all that was acknowledged, or not at all; as new only where nothing is left.
+        // And an engine opens it with all that was acknowledged, or not at all; as new only where nothing is
+        // left.
         if let Ok(engine) = Engine::open(&source, past.disk.config()) {
             opened += 1;
             if engine.report().created {

@@ -1,4 +1,5 @@
-//! Commitments that nobody ships: kept for as long as was set, then taken for shipped, whatever happens meanwhile.
+//! Commitments that nobody ships: kept for as long as was set, then taken for shipped, whatever happens
+//! meanwhile.
 
 mod common;
 

@@ -1,8 +1,8 @@
-//! Entries: what the runs of a checkpoint are made of, and what a later one means over an earlier one.
+//! Entries: the content of runs, and how a later entry combines with an earlier one.
 //!
-//! An entry says what a stretch of the log did to one thing: to a key's book, to a slot of the table of holds. Of two
-//! stretches, one right behind the other, the two entries of a thing make one, whatever came before them. So a stretch can
-//! be written without a look at what it changes.
+//! An entry says what a part of the log did to one thing: to the level of a key, or to a slot of the table of
+//! holds. The entries of two adjacent parts of the log combine into one, whatever lies before them. So a run
+//! can be written without reading the state that it changes.
 //!
 //! Must survive: any bytes whose checksum holds.
 
@@ -12,36 +12,37 @@ use super::run_ref::RunKind;
 use crate::clock::Timestamp;
 use crate::fold::hold::Wrong;
 
-/// Integers take the bytes they need. No limit: whatever an entry's bytes say, decoding borrows from them alone.
+/// Integers take as many bytes as they need. It needs no limit: decoding only borrows from the bytes of the
+/// entry.
 const CODEC: bincode::config::Configuration = bincode::config::standard();
 
 /// One entry of a run.
 pub(crate) trait RunEntry: Sized {
     const KIND: RunKind;
 
-    /// Entries of a run ascend by it.
+    /// The order of entries in a run.
     fn place(&self) -> u64;
 
     fn encode(&self, out: &mut Vec<u8>);
 
-    /// The entry at the start of `bytes`, and how many it took.
+    /// Decodes the entry at the start of `bytes`; also returns its length.
     fn decode(bytes: &[u8]) -> Option<(Self, usize)>;
 
-    /// What happened according to `older`, and then according to this one.
+    /// Combines `older` with this entry, which comes right behind it.
     fn over(self, older: Self) -> Result<Self, Wrong>;
 
-    /// When it was decided, if it is to be forgotten after a time.
+    /// The time at which it was decided, if it is forgotten after some time.
     fn at(&self) -> Timestamp {
         Timestamp(0)
     }
 
-    /// Whether anybody may ask for it still.
+    /// Whether the entry is still needed.
     fn is_kept(&self, _keep: &KeepUntil) -> bool {
         true
     }
 }
 
-/// What need not be kept.
+/// What decides which entries are still needed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct KeepUntil {
     pub now: Timestamp,

@@ -1,4 +1,4 @@
-//! A checkpoint, read back into the state that the fold goes on from.
+//! Reads a checkpoint back into the state that the fold continues from.
 
 use super::RunError;
 use super::files::Files;
@@ -14,18 +14,18 @@ use crate::fold::state::Fold;
 use crate::join::join;
 use crate::stock::names::Names;
 
-/// What a checkpoint says, but for the operations with op keys.
+/// The content of a checkpoint, without the operations with op keys.
 #[derive(Default)]
 pub(crate) struct Loaded {
     pub fold: Fold,
     pub openings: Openings,
 }
 
-/// Runs of fewer bytes are not worth a thread of their own, and the simulation, which is to run alike every time, has none.
+/// Fewer bytes are not worth a second thread. The simulation has none either, so that it repeats exactly.
 const MANY_BYTES: u64 = 4 << 20;
 
-/// Reads all of a checkpoint, every byte of it checked; hands operations with op keys to `ops`. After an error what was
-/// handed over is worth nothing.
+/// Reads a whole checkpoint and checks every byte; passes operations with op keys to `ops`. After an error
+/// the caller must drop what it was passed.
 pub(crate) fn load(
     files: &dyn Files,
     manifest: &Manifest,
@@ -88,7 +88,7 @@ fn levels(files: &dyn Files, manifest: &Manifest, keys: usize) -> Result<Levels,
 struct LoadedHolds {
     holds: Holds,
     openings: Openings,
-    /// One more than the highest stock key that is held.
+    /// One more than the highest stock key in a hold.
     keys: usize,
 }
 

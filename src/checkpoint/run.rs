@@ -5,9 +5,9 @@
 //!  | magic  | format  | kind | zero | number  | crc32 |  block | block | ...
 //! block:  | length | crc32 | entries ... |
 //! ```
-//! All numbers are little-endian. A block's CRC covers the run's kind and number and the block's own number before its
-//! entries, so that a block of another run, or from another place, is none of this one. How many bytes and entries there
-//! are, and the hash of all, is said by who names the run: a run by itself is not believed.
+//! All numbers are little-endian. A block's CRC also covers the kind and number of the run and the number of
+//! the block, so that a block of another run, or of another place, does not fit. The number of bytes and
+//! entries, and the hash of all bytes, are in the manifest: a run alone proves nothing.
 //!
 //! Must survive: any bytes.
 
@@ -24,9 +24,9 @@ use super::{FORMAT, RunError};
 const MAGIC: [u8; 4] = [0xD6, b'S', b'R', 0x9C];
 const HEADER_BYTES: usize = 20;
 const BLOCK_HEADER_BYTES: usize = 8;
-/// A block is closed when it has so many; a long entry is a block of its own.
+/// A block with this many bytes is closed; a longer entry is a block of its own.
 const BLOCK_BYTES: usize = 64 << 10;
-/// Blocks are read whole: no more memory than this is taken on the word of a length.
+/// A block is read whole, so a length above this is refused before memory is taken.
 const BLOCK_BYTES_MAX: u32 = 1 << 30;
 
 fn header(kind: RunKind, number: u64) -> [u8; HEADER_BYTES] {
@@ -49,7 +49,7 @@ fn block_crc(kind: RunKind, number: u64, block: u64, entries: &[u8]) -> u32 {
     crc.finalize()
 }
 
-/// Any bytes as the blocks of a run, with checksums that hold.
+/// Makes the blocks of a run out of any bytes, with valid checksums.
 #[cfg(fuzzing)]
 pub(crate) fn seal(kind: RunKind, number: u64, blocks: &[&[u8]]) -> Vec<u8> {
     let mut run = header(kind, number).to_vec();
@@ -67,7 +67,7 @@ pub(crate) struct RunWriter<E> {
     name: String,
     file: Box<dyn NewFile>,
     hash: Xxh3Default,
-    /// Entries of the block that is being filled.
+    /// The entries of the unfinished block.
     block: Vec<u8>,
     blocks: u64,
     entry: PhantomData<E>,
@@ -85,7 +85,7 @@ impl<E: RunEntry> RunWriter<E> {
         Ok(writer)
     }
 
-    /// Appends an entry, which comes behind all before it.
+    /// Appends an entry, which must be behind all before it.
     pub(crate) fn put(&mut self, entry: &E) -> Result<(), RunError> {
         entry.encode(&mut self.block);
         self.run.entries += 1;
@@ -118,7 +118,7 @@ impl<E: RunEntry> RunWriter<E> {
         self.file.write_all(bytes).map_err(RunError::io(&self.name, "writing it"))
     }
 
-    /// Makes it durable, but for its name.
+    /// Makes the content durable; the caller syncs the name.
     pub(crate) fn finish(mut self) -> Result<RunRef, RunError> {
         self.close_block()?;
         self.file.sync().map_err(RunError::io(&self.name, "syncing it"))?;
@@ -126,7 +126,7 @@ impl<E: RunEntry> RunWriter<E> {
     }
 }
 
-/// The entries of a run, in order; the first error ends it. Only when it has ended without one was all of it whole.
+/// The entries of a run in order. The first error ends it; the run was whole only if it ends without one.
 pub(crate) struct RunReader<E> {
     run: RunRef,
     name: String,
@@ -135,10 +135,10 @@ pub(crate) struct RunReader<E> {
     bytes_left: u64,
     entries_left: u64,
     block: Vec<u8>,
-    /// Where in the block the next entry starts.
+    /// The offset of the next entry in the block.
     at: usize,
     blocks: u64,
-    /// Of the entry before.
+    /// The place of the entry before.
     last: Option<u64>,
     failed: bool,
     entry: PhantomData<E>,
@@ -211,7 +211,7 @@ impl<E: RunEntry> RunReader<E> {
         }
         let mut block = std::mem::take(&mut self.block);
         block.clear();
-        // Piece by piece: memory is only taken for what is there, whatever the length says.
+        // In pieces, so that memory is taken only for bytes that exist, whatever the length says.
         while block.len() < length as usize {
             let at = block.len();
             block.resize((length as usize).min(at + 4 * BLOCK_BYTES), 0);

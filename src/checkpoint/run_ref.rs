@@ -1,4 +1,4 @@
-//! What a manifest says of a run: its kind, its number, and what its bytes must come to.
+//! A reference to a run, as manifests have it: kind, number, and what its bytes must add up to.
 
 use serde::{Deserialize, Serialize};
 
@@ -28,15 +28,15 @@ impl RunKind {
     }
 }
 
-/// A run as a manifest names it.
+/// A reference to a run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) struct RunRef {
     pub kind: RunKind,
-    /// Twice the number of the checkpoint that it was written for; one more, if it was merged from others.
+    /// Twice the number of the checkpoint that it was written for, or one more if it was merged.
     pub number: u64,
     pub bytes: u64,
     pub entries: u64,
-    /// The latest time of an entry that has one; Unix ms.
+    /// The latest time of an entry that has one (Unix ms).
     pub latest_ms: u64,
     /// Hash of all its bytes.
     pub hash: u64,
@@ -52,10 +52,10 @@ fn name(kind: RunKind, number: u64) -> String {
     format!("{}-{number:016x}", kind.name())
 }
 
-/// Below it are the numbers of all runs and manifests, with room to count on.
+/// All numbers of runs and manifests are below it, with room to count on.
 pub(crate) const NUMBERS: u64 = 1 << 62;
 
-/// The number in the name of a run or manifest, whatever is before it.
+/// The number in the name of a run or manifest.
 pub(crate) fn number_of(name: &str) -> Option<u64> {
     let (_, number) = name.rsplit_once('-')?;
     let number = (number.len() == 16).then(|| u64::from_str_radix(number, 16).ok())?;

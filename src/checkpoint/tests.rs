@@ -1,5 +1,5 @@
-//! Checkpoints on a real folder: what one says is what the fold says, whatever windows the log was cut into, and nothing
-//! that a disk can do to their bytes goes unseen.
+//! Checkpoints on a real folder: what one says is what the fold says, whatever windows the log was cut into,
+//! and nothing that a disk can do to their bytes goes unseen.
 
 use std::fs;
 use std::path::Path;

@@ -1,8 +1,9 @@
 //! Ships commitments that were not shipped within [`commitments_kept`](crate::Config::commitments_kept).
 //!
-//! The driver searches the table of holds in rounds, a few segments at a time: the first round as soon as the directory is
-//! open, so that no restart delays it, each later one spread over a part of that time. A hold that is too old is shipped like
-//! any other, by the same swap, so that it has one outcome whatever else happens to it. It costs the sales path nothing.
+//! The driver searches the table of holds in rounds, a few segments at a time: the first round as soon as the
+//! directory is open, so that no restart delays it, each later one spread over a part of that time. A hold
+//! that is too old is shipped like any other, by the same swap, so that it has one outcome whatever else
+//! happens to it. It costs the sales path nothing.
 
 use super::core::Core;
 use super::lookup::{FoundHold, HoldRead};
@@ -18,7 +19,8 @@ use std::time::Duration;
 
 /// Rounds over the table in the time that commitments are kept.
 const ROUNDS: u128 = 16;
-/// Segments of the table that one call searches, and shipments that it makes: at most some hundred microseconds of work.
+/// Segments of the table that one call searches, and shipments that it makes: at most some hundred
+/// microseconds of work.
 const SEGMENTS_PER_CALL: usize = 16;
 const SHIPMENTS_PER_CALL: usize = 1_024;
 

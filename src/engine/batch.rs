@@ -18,8 +18,8 @@ const RESERVES_PER_DRAW_MAX: usize = 64;
 type Decided = Result<(Reserved, Position), ReserveError>;
 
 impl Core {
-    /// Decides each request by itself, in order; one that comes up short at the first attempt is decided after the others.
-    /// The requests have no op keys.
+    /// Decides each request by itself, in order; one that comes up short at the first attempt is decided
+    /// after the others. The requests have no op keys.
     pub(crate) fn reserve_batch(&self, requests: &[Reserve<'_>]) -> Vec<Decided> {
         requests.chunks(RESERVES_PER_DRAW_MAX).flat_map(|chunk| self.reserve_chunk(chunk)).collect()
     }

@@ -2,16 +2,17 @@
 //!
 //! # Why carts never deadlock, and never keep each other from being sold
 //!
-//! Lines are taken in the order of their keys, each tentatively: counted as pending until all are taken. A cart that comes
-//! up short gives back what it took, and only then tries again. No cart waits for another, so there is no deadlock.
+//! Lines are taken in the order of their keys, each tentatively: counted as pending until all are taken. A
+//! cart that comes up short gives back what it took, and only then tries again. No cart waits for another, so
+//! there is no deadlock.
 //!
-//! Nor do carts make each other retry for ever (livelock). Of all carts that have tentative takes, consider the one that
-//! has come furthest in the order of keys. Its next key is short either for good (then the cart is refused, truly), or
-//! because of a cart that has taken that key and so has come further: there is none. So in every round at least one cart
-//! gets all its lines, or an answer.
+//! Nor do carts make each other retry for ever (livelock). Of all carts that have tentative takes, consider
+//! the one that has come furthest in the order of keys. Its next key is short either for good (then the cart
+//! is refused, truly), or because of a cart that has taken that key and so has come further: there is none.
+//! So in every round at least one cart gets all its lines, or an answer.
 //!
-//! A cart that is about to roll back makes no other call sold out (F14): its units are pending, so a call that wants them
-//! meanwhile is told to try again.
+//! A cart that is about to roll back makes no other call sold out (F14): its units are pending, so a call
+//! that wants them meanwhile is told to try again.
 
 use std::time::Duration;
 
@@ -108,7 +109,8 @@ impl Core {
             self.holds.discard(place);
             return Ok(None);
         };
-        // Nothing that can fail comes after the last take: counters first, then log, then the hold is visible.
+        // Nothing that can fail comes after the last take: counters first, then log, then the hold is
+        // visible.
         let drawn = claim.draw(record.words());
         stall::at(Step::Drawn);
         let position = Position(drawn.end());

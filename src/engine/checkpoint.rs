@@ -8,7 +8,8 @@ use crate::error::{BackupError, CheckpointError};
 use crate::types::Position;
 
 impl Core {
-    /// Makes a checkpoint of everything that was answered before this call, and waits for it; returns its position.
+    /// Makes a checkpoint of everything that was answered before this call, and waits for it; returns its
+    /// position.
     pub(super) fn checkpoint(&self) -> Result<Position, CheckpointError> {
         let checkpointer = self.checkpointer.as_ref().ok_or(CheckpointError::InMemory)?;
         self.stopped()?;
@@ -21,7 +22,8 @@ impl Core {
         }
     }
 
-    /// Copies a checkpoint of everything that was answered before this call into a new directory; returns its position.
+    /// Copies a checkpoint of everything that was answered before this call into a new directory; returns its
+    /// position.
     pub(super) fn backup(&self, target: &Path) -> Result<Position, BackupError> {
         let checkpointer = self.checkpointer.as_ref().ok_or(CheckpointError::InMemory)?;
         seed::check_outside(target, checkpointer.place.layout.path())?;

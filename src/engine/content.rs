@@ -1,4 +1,5 @@
-//! The content of an operation with an op key, as a hash: the same content again is a duplicate, any other is an error.
+//! The content of an operation with an op key, as a hash: the same content again is a duplicate, any other is
+//! an error.
 
 use std::time::Duration;
 
@@ -89,8 +90,8 @@ impl Content {
         self
     }
 
-    /// Adds lines, or nothing if there are none: so a request without lines keeps the hash that it had before there were
-    /// lines.
+    /// Adds lines, or nothing if there are none: so a request without lines keeps the hash that it had before
+    /// there were lines.
     pub(crate) fn maybe_lines(self, core: &Core, lines: Option<&[CartLine]>) -> Content {
         match lines {
             Some(lines) => self.number(1).cart_lines(core, lines),
@@ -98,8 +99,8 @@ impl Content {
         }
     }
 
-    /// Adds lines in the order of their keys, with the quantities on one key added up. Invalid lines are refused before
-    /// the hash is used.
+    /// Adds lines in the order of their keys, with the quantities on one key added up. Invalid lines are
+    /// refused before the hash is used.
     pub(crate) fn cart_lines(self, core: &Core, lines: &[CartLine]) -> Content {
         match core.lines(lines) {
             Ok(lines) => self.lines(&lines),

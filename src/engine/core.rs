@@ -99,7 +99,8 @@ impl Core {
         self.time.now().max(self.opened_at)
     }
 
-    /// Saves engine time for the next opening, unless the log has ended: another engine may have the directory then.
+    /// Saves engine time for the next opening, unless the log has ended: another engine may have the
+    /// directory then.
     pub(crate) fn save_time(&self) {
         if self.stopped().is_ok() {
             self.time.keep();

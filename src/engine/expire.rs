@@ -18,8 +18,8 @@ use crate::stall::{self, Step};
 use crate::sync::AtomicU32;
 use crate::types::Position;
 
-/// Turns of one shard in a row that may make no progress before a sweep leaves it for later. Under loom one is enough to
-/// reach every branch.
+/// Turns of one shard in a row that may make no progress before a sweep leaves it for later. Under loom one
+/// is enough to reach every branch.
 const IDLE_TURNS_MAX: usize = if cfg!(stockhold_loom) { 1 } else { 64 };
 
 /// What the timers of all shards say at one reading.
@@ -126,8 +126,8 @@ impl Core {
         self.timers[shard].turn(&ShardSlots { core: self, shard }, now)
     }
 
-    /// Expires all holds that are due at `now`, a batch at a time; returns how many. A shard that another thread is
-    /// reclaiming is left to it.
+    /// Expires all holds that are due at `now`, a batch at a time; returns how many. A shard that another
+    /// thread is reclaiming is left to it.
     pub(crate) fn sweep(&self, now: Timestamp) -> usize {
         let mut expired = 0;
         for shard in 0..self.timers.len() {
@@ -179,8 +179,8 @@ impl Slots for ShardSlots<'_> {
             let word = item.word();
             let generation = item.fields().generation;
             match decide(word, now, Event::Expire) {
-                // Its units may be taken and its position not drawn, or another thread is changing it: it can neither be
-                // expired yet nor forgotten.
+                // Its units may be taken and its position not drawn, or another thread is changing it: it can
+                // neither be expired yet nor forgotten.
                 Err(No::Phase(Phase::Reserving | Phase::Changing)) | Err(No::NotDue) => {
                     return Fired::Later(word.deadline());
                 }

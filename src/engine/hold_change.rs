@@ -110,8 +110,8 @@ impl From<ChangeError> for HoldError {
 impl Core {
     /// Takes a hold one step on. `admits` is an event that the hold's phase allows if it allows the step's.
     ///
-    /// This loop is not [`retry_until_decided`](super::take::retry_until_decided): it takes no units, and each lost race
-    /// is another call's success on this very hold.
+    /// This loop is not [`retry_until_decided`](super::take::retry_until_decided): it takes no units, and
+    /// each lost race is another call's success on this very hold.
     #[inline]
     pub(super) fn change(
         &self,
@@ -143,8 +143,8 @@ impl Core {
             let HoldStep { event, change, remaining_lines } = step(&hold)?;
             let next = decide(hold.word, now, event).map_err(ChangeError::No)?;
             if next == hold.word && op.is_none() {
-                // Nothing happens, so nothing is written: a swap that changes nothing does not say which of two
-                // records came first.
+                // Nothing happens, so nothing is written: a swap that changes nothing does not say which of
+                // two records came first.
                 self.stopped().map_err(SharedError::from)?;
                 return Ok(Changed { after: next, before: hold, change, position: self.read_position() });
             }
@@ -181,8 +181,8 @@ impl Core {
     }
 }
 
-/// The word that a step swaps a hold to, and the lines to write after the swap: if the hold's lines are in a chain, they
-/// are written while the word says `Changing`, since the word cannot say them.
+/// The word that a step swaps a hold to, and the lines to write after the swap: if the hold's lines are in a
+/// chain, they are written while the word says `Changing`, since the word cannot say them.
 pub(super) fn plan_swap(
     hold: &Hold,
     next: Word,

@@ -106,8 +106,8 @@ impl Core {
         Ok((Extended { hold: request.hold, deadline: after.deadline() }, position))
     }
 
-    /// The last deadline that a live hold may have, if `deadline` is later. A hold that already lives longer is left as
-    /// it is, and that is no error.
+    /// The last deadline that a live hold may have, if `deadline` is later. A hold that already lives longer
+    /// is left as it is, and that is no error.
     pub(crate) fn beyond_life(&self, hold: &Hold, now: Timestamp, deadline: Timestamp) -> Option<Timestamp> {
         let latest = hold.facts.born.plus(self.config.life_max);
         let is_live = hold.word.phase().is_live() && !hold.is_due(now);

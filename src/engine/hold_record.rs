@@ -29,8 +29,8 @@ impl HoldChange {
         }
     }
 
-    /// Encodes the record, for a hold of one line (`is_cart` = false) or of several. `None` if it does not fit, which no
-    /// validated request can cause.
+    /// Encodes the record, for a hold of one line (`is_cart` = false) or of several. `None` if it does not
+    /// fit, which no validated request can cause.
     #[inline]
     pub(crate) fn put(
         &self,

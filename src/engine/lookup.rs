@@ -85,7 +85,8 @@ impl Core {
         }
     }
 
-    /// Reads the hold that a slot has, whichever it is. For queries: waits while another thread is changing it.
+    /// Reads the hold that a slot has, whichever it is. For queries: waits while another thread is changing
+    /// it.
     pub(crate) fn read_any(&self, slot: &Slot) -> Option<Hold> {
         loop {
             let (word, facts) = (slot.word(), slot.fields());
@@ -101,7 +102,8 @@ impl Core {
         }
     }
 
-    /// Reads the hold with this generation, with patience while it is being changed; `None` if the slot does not have it.
+    /// Reads the hold with this generation, with patience while it is being changed; `None` if the slot does
+    /// not have it.
     #[inline]
     pub(crate) fn read(&self, slot: &Slot, generation: Generation) -> Result<Option<Hold>, SharedError> {
         let mut patience = Patience::new();

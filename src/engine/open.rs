@@ -45,7 +45,8 @@ pub struct OpenReport {
     pub cut_bytes: u64,
     /// Bytes of the log written and synced again, because the last close was not an orderly one.
     pub rewritten_bytes: u64,
-    /// The position of the checkpoint that the opening started from; `None` if it read the log from its beginning.
+    /// The position of the checkpoint that the opening started from; `None` if it read the log from its
+    /// beginning.
     pub checkpoint: Option<Position>,
     /// Newer checkpoints that were damaged, and why: an older one and more of the log were read instead.
     pub checkpoints_rejected: Vec<String>,

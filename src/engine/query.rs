@@ -13,11 +13,12 @@ use crate::types::{HoldId, Position, StockKey};
 impl Core {
     pub(crate) fn level(&self, key: StockKey) -> Result<Level, SharedError> {
         self.item(key)?;
-        // Every earlier answer rests on a position below what is drawn now. After a failure of the log the fold stays
-        // where it is, and the level says where.
+        // Every earlier answer rests on a position below what is drawn now. After a failure of the log the
+        // fold stays where it is, and the level says where.
         self.follower.position.wait(self.log.ring.drawn());
         let written = self.follower.level(key.index);
-        // The key is ours, so its declaration was drawn; if the fold lacks it, the log failed before it was written.
+        // The key is ours, so its declaration was drawn; if the fold lacks it, the log failed before it was
+        // written.
         let (level, position) = written.ok_or_else(|| SharedError::Stopped(self.log.poison.cause()))?;
         Ok(Level {
             on_hand: level.on_hand,
@@ -55,7 +56,8 @@ impl Core {
         let read = || self.read(slot, place.generation).map_err(|_| LookupError::Changing);
         let Some(mut hold) = read()? else { return Ok(None) };
         if hold.is_due(now) {
-            // Should the log be full or closed, the hold is shown as it is, with the deadline that has passed.
+            // Should the log be full or closed, the hold is shown as it is, with the deadline that has
+            // passed.
             let _ = self.expire(slot, place, now);
             match read()? {
                 Some(expired) => hold = expired,

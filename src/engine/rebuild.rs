@@ -17,8 +17,8 @@ use crate::stock::book::{Book, Gate, Stock};
 use crate::stock::catalog::Catalog;
 use crate::stock::names::Names;
 
-/// From so many stock keys and records of holds a second thread is worth its cost. The simulation, which must run alike
-/// every time, has fewer.
+/// From so many stock keys and records of holds a second thread is worth its cost. The simulation, which must
+/// run alike every time, has fewer.
 const PARALLEL_MIN: usize = 1 << 16;
 
 /// The parts of an engine that follow from the log.

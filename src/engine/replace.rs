@@ -1,7 +1,7 @@
 //! Replace: other units for a live hold, in one step, so that it never competes with itself (F4).
 //!
-//! The units that the hold needs in addition are taken tentatively, and those that it needs no more are announced; then
-//! one swap of its word decides, and both are committed or undone.
+//! The units that the hold needs in addition are taken tentatively, and those that it needs no more are
+//! announced; then one swap of its word decides, and both are committed or undone.
 
 use super::core::{Core, record_ttl};
 use super::lookup::{Hold, NotFound};

@@ -41,7 +41,8 @@ pub(super) struct ReplayTarget {
     pub manifest_set: Option<ManifestSet>,
     /// The log behind the newest checkpoint.
     pub window: Window,
-    /// The log behind the checkpoint was too long to keep in `window`: it is read once more, when it is durable.
+    /// The log behind the checkpoint was too long to keep in `window`: it is read once more, when it is
+    /// durable.
     is_long: bool,
     pub replay_start: ReplayStart,
     /// Checkpoints that were damaged, and why.
@@ -88,7 +89,8 @@ impl ReplayTarget {
         }
     }
 
-    /// Removes files that no checkpoint needs. Only when nothing else of the opening can fail because of them.
+    /// Removes files that no checkpoint needs. Only when nothing else of the opening can fail because of
+    /// them.
     pub(super) fn remove_leftovers(&self) -> Result<u64, OpenError> {
         let tidied = self.manifest_set.as_ref().map_or(Ok(0), ManifestSet::tidy);
         tidied.map_err(|error| LogError::from(error).into())

@@ -69,7 +69,8 @@ impl Core {
         Ok(granted)
     }
 
-    /// Looks, takes the units and makes the hold. With one counter the take is for good: nothing that can fail follows it.
+    /// Looks, takes the units and makes the hold. With one counter the take is for good: nothing that can
+    /// fail follows it.
     #[inline]
     fn attempt_reserve(
         &self,
@@ -97,8 +98,9 @@ impl Core {
         Ok(Some(granted))
     }
 
-    /// How many units a take may not stay below, or why the reserve is refused before anything is taken. Fewer than asked
-    /// for will do only if that was all there was at an instant, with nothing pending and nothing due.
+    /// How many units a take may not stay below, or why the reserve is refused before anything is taken.
+    /// Fewer than asked for will do only if that was all there was at an instant, with nothing pending and
+    /// nothing due.
     #[inline(always)]
     pub(crate) fn check_reserve(
         &self,
@@ -122,8 +124,8 @@ impl Core {
         }
     }
 
-    /// Everything that can fail before the take: a slot in the table, the record. The slot must become a hold or be
-    /// discarded.
+    /// Everything that can fail before the take: a slot in the table, the record. The slot must become a hold
+    /// or be discarded.
     #[inline]
     pub(crate) fn prepare_reserve<'c>(
         &'c self,
@@ -163,7 +165,8 @@ impl Core {
         Record::Reserve { at, place, key, quantity, ttl, reference, op }
     }
 
-    /// The take itself; `None` if it came up short, and the slot was discarded. Room in the log was claimed before.
+    /// The take itself; `None` if it came up short, and the slot was discarded. Room in the log was claimed
+    /// before.
     #[inline]
     pub(crate) fn take_units(
         &self,
@@ -197,7 +200,8 @@ impl Core {
         })
     }
 
-    /// Makes the hold visible, then its record. The order: counter, position, hold, record; nothing here can fail.
+    /// Makes the hold visible, then its record. The order: counter, position, hold, record; nothing here can
+    /// fail.
     #[inline]
     pub(crate) fn publish(
         &self,

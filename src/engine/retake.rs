@@ -43,8 +43,8 @@ impl Core {
         Ok(confirmed)
     }
 
-    /// Reads the hold, takes its units again, and confirms it. The take is tentative: should another call change the hold
-    /// meanwhile, the units go back.
+    /// Reads the hold, takes its units again, and confirms it. The take is tentative: should another call
+    /// change the hold meanwhile, the units go back.
     fn attempt_retake(
         &self,
         retake: &Retake<'_, '_>,

@@ -17,7 +17,8 @@ use crate::stock::book::{Gate, Item, Stock};
 use crate::types::{ON_HAND_MAX, Position, StockKey};
 
 impl Core {
-    /// The key of a name, made and logged if it is new. Its record lies before every other record with the key.
+    /// The key of a name, made and logged if it is new. Its record lies before every other record with the
+    /// key.
     pub(crate) fn declare(&self, sku: &str, location: &str) -> Result<StockKey, NameError> {
         let index = self.catalog.declare(sku, location, |key| {
             let record = self.encode(&Record::Declare { key, sku, location })?;
@@ -64,7 +65,8 @@ impl Core {
         Ok(corrected)
     }
 
-    /// Changes what is on hand. Upwards: position first, then counter. Downwards: counter first, then position.
+    /// Changes what is on hand. Upwards: position first, then counter. Downwards: counter first, then
+    /// position.
     fn correct(
         &self,
         item: Item<'_>,

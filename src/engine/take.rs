@@ -1,17 +1,18 @@
 //! The take: looks at stock, reclaims what is due, takes units, and tries again until there is an answer.
 //!
-//! Every operation that needs units is a series of attempts: a reserve, a batch, a cart, a replacement, a late confirm, an
-//! exact query. An attempt has four steps.
+//! Every operation that needs units is a series of attempts: a reserve, a batch, a cart, a replacement, a
+//! late confirm, an exact query. An attempt has four steps.
 //!
-//! 1. **Check** all counters, before anything is taken. Out of stock is answered here and nowhere else, and only if at
-//!    one instant a counter had too few units with nothing pending and no hold due.
+//! 1. **Check** all counters, before anything is taken. Out of stock is answered here and nowhere else, and
+//!    only if at one instant a counter had too few units with nothing pending and no hold due.
 //! 2. **Prepare** everything that can fail: a slot or a chain of lines, the record, room in the log.
-//! 3. **Take** from each counter in the order of the keys. An operation with one counter takes for good; one with several
-//!    takes [tentatively](super::pledges::Takes), so that it can roll back.
+//! 3. **Take** from each counter in the order of the keys. An operation with one counter takes for good; one
+//!    with several takes [tentatively](super::pledges::Takes), so that it can roll back.
 //! 4. **Finish**: draw the position, make the change visible, fill the record. Nothing can fail here.
 //!
-//! An attempt that another thread has overtaken undoes what it did and returns `None`. [`retry_until_decided`] then
-//! makes the next one. The [`Effort`] of all attempts together is bounded; once it is spent, the answer is `Busy`.
+//! An attempt that another thread has overtaken undoes what it did and returns `None`.
+//! [`retry_until_decided`] then makes the next one. The [`Effort`] of all attempts together is bounded; once
+//! it is spent, the answer is `Busy`.
 
 use super::core::Core;
 use super::expire::{Horizon, TimerStates};
@@ -71,7 +72,8 @@ pub(crate) fn retry_until_decided<T, E>(
 impl Core {
     // ── checking ─────────────────────────────────────────────────────────────────────────────────────────────
 
-    /// Checks the counters of all lines. `Err(refused(..))` is a refusal of one of them, `None` means try again.
+    /// Checks the counters of all lines. `Err(refused(..))` is a refusal of one of them, `None` means try
+    /// again.
     pub(crate) fn check_lines<E: From<SharedError>>(
         &self,
         lines: &[Line],
@@ -114,11 +116,11 @@ impl Core {
         })
     }
 
-    /// What was available at the instant of `reading`, if nothing was pending and no hold was due then; `None` means read
-    /// again. `before` was taken before the reading. Reclaims holds that are due.
+    /// What was available at the instant of `reading`, if nothing was pending and no hold was due then;
+    /// `None` means read again. `before` was taken before the reading. Reclaims holds that are due.
     ///
-    /// The clock is read after the counter: a hold whose deadline passed before the counter was read is due at a time
-    /// read later, however long this thread slept in between.
+    /// The clock is read after the counter: a hold whose deadline passed before the counter was read is due
+    /// at a time read later, however long this thread slept in between.
     #[inline(always)]
     pub(crate) fn settled(
         &self,
@@ -174,8 +176,8 @@ impl Core {
 
     // ── taking ───────────────────────────────────────────────────────────────────────────────────────────────
 
-    /// Takes all lines tentatively, in the order of their keys; or none. Whether coming up short is a refusal, the check
-    /// of the next attempt decides.
+    /// Takes all lines tentatively, in the order of their keys; or none. Whether coming up short is a
+    /// refusal, the check of the next attempt decides.
     pub(crate) fn take_tentatively<'c>(&'c self, lines: &[Line]) -> Option<Takes<'c>> {
         let mut takes = Takes::default();
         for line in lines {
@@ -193,8 +195,8 @@ impl Core {
 
     // ── room in the table of holds ───────────────────────────────────────────────────────────────────────────
 
-    /// Answers a reserve that found no room in the table. It is full only if no hold is due that takes the room; `None`
-    /// means try again.
+    /// Answers a reserve that found no room in the table. It is full only if no hold is due that takes the
+    /// room; `None` means try again.
     pub(crate) fn no_room<T>(
         &self,
         full: Full,

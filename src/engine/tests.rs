@@ -518,7 +518,8 @@ fn a_counter_that_is_off_is_drift_whichever_way() {
     }
 }
 
-/// Stores that move their chunks about: none is where a reading has found it, when it is first looked for there.
+/// Stores that move their chunks about: none is where a reading has found it, when it is first looked for
+/// there.
 struct Moving {
     stores: Arc<dyn Stores>,
     moved: Mutex<BTreeSet<u64>>,

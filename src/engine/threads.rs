@@ -98,8 +98,8 @@ impl Threads {
         // The lock is held while joining, so that a second shutdown returns only when all have ended.
         let mut running = self.running.lock();
         for thread in running.drain(..) {
-            // The last handle may be dropped by a waker, on one of these threads, which ends by itself. A panic of the
-            // log thread has poisoned the engine; the other threads have nothing to lose.
+            // The last handle may be dropped by a waker, on one of these threads, which ends by itself. A
+            // panic of the log thread has poisoned the engine; the other threads have nothing to lose.
             if thread.thread().id() != thread::current().id() {
                 let _ = thread.join();
             }

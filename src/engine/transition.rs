@@ -2,16 +2,16 @@
 //!
 //! # Ground rules
 //!
-//! 1. Load the word, draw a log position, compare-and-swap, then fill the position, or void it if the swap failed.
-//!    So the log has one hold's records in the order in which they happened.
+//! 1. Load the word, draw a log position, compare-and-swap, then fill the position, or void it if the swap
+//!    failed. So the log has one hold's records in the order in which they happened.
 //! 2. Give back: position first, then counter. Any record that spends the freed units lies behind the record
 //!    that freed them, so every prefix of the log is a valid state (O13).
-//! 3. Between the hold's death and the counter's growth the units are announced in the counter, from before the
-//!    swap until the swap that returns them (F11). Units that a transition needs are taken tentatively before the swap,
-//!    and settled or rolled back after it.
+//! 3. Between the hold's death and the counter's growth the units are announced in the counter, from before
+//!    the swap until the swap that returns them (F11). Units that a transition needs are taken tentatively
+//!    before the swap, and settled or rolled back after it.
 //!
-//! The race to survive: confirm, release and expire of one hold at once. Each draws; one swap wins; the losers
-//! void their positions and withdraw what they announced.
+//! The race to survive: confirm, release and expire of one hold at once. Each draws; one swap wins; the
+//! losers void their positions and withdraw what they announced.
 
 use super::core::Core;
 use super::pledges::{Returns, Takes};
@@ -43,8 +43,8 @@ pub(crate) struct HoldTransition<'c, 's> {
 }
 
 impl HoldTransition<'_, '_> {
-    /// Makes the change, or undoes what was pending for it; returns the position behind its record. `write_fields`
-    /// writes what the word cannot say, and has returned before the record can be read.
+    /// Makes the change, or undoes what was pending for it; returns the position behind its record.
+    /// `write_fields` writes what the word cannot say, and has returned before the record can be read.
     #[inline]
     pub(crate) fn apply(mut self, write_fields: impl FnOnce()) -> Result<u64, LostRace> {
         if planted(Fault::GiveBeforeDraw) {

@@ -1,5 +1,5 @@
-//! Verifies a running engine: folds the log on disk from one checkpoint to the next and compares, then compares every
-//! counter with the book.
+//! Verifies a running engine: folds the log on disk from one checkpoint to the next and compares, then
+//! compares every counter with the book.
 
 use std::fmt;
 use std::thread;
@@ -27,8 +27,8 @@ const READS: usize = 64;
 /// How often a key that other threads are taking from is compared, and the pause in between.
 const ROUNDS: usize = 200;
 const ROUND_PAUSE: Duration = Duration::from_millis(5);
-/// How often the files are read: the store moves its pages meanwhile, so one reading may miss a chunk, or find it where it
-/// no longer is.
+/// How often the files are read: the store moves its pages meanwhile, so one reading may miss a chunk, or
+/// find it where it no longer is.
 const READINGS: usize = 5;
 
 /// What was verified.
@@ -37,8 +37,8 @@ const READINGS: usize = 5;
 pub struct Verified {
     /// The log was folded from this position.
     pub from: Position,
-    /// The log was folded up to this position, and agrees with the checkpoint there. Equal to `from` in memory, where there
-    /// is no log to fold.
+    /// The log was folded up to this position, and agrees with the checkpoint there. Equal to `from` in
+    /// memory, where there is no log to fold.
     pub position: Position,
     /// Entries that were folded.
     pub records: u64,
@@ -93,7 +93,8 @@ impl Core {
                     verifier.chunk(&found.header, &chunk[HEADER_BYTES..])?;
                     (at, readings) = (at + 1, 1);
                 }
-                // The chunk was moved, and so may those behind it: the chain is the same, since hashes link it.
+                // The chunk was moved, and so may those behind it: the chain is the same, since hashes link
+                // it.
                 Err(LogError::Unreadable { .. }) if readings < READINGS => {
                     chain = self::chain(&*stores, from, newest.frontier.tip())?;
                     readings += 1;
@@ -138,8 +139,8 @@ impl Core {
         Ok(())
     }
 
-    /// Compares the counters of some keys, each given with its difference at the last comparison. Puts the keys to be
-    /// compared once more into `again`.
+    /// Compares the counters of some keys, each given with its difference at the last comparison. Puts the
+    /// keys to be compared once more into `again`.
     fn compare(
         &self,
         keys: &[(KeyIndex, Option<i64>)],
@@ -156,7 +157,8 @@ impl Core {
                 Some(0) => verified.keys += 1,
                 // Units that are taken and not yet in the log can only make the counter lower.
                 Some(more) if more > 0 => return Err(self.drift(*key, more).into()),
-                // A difference that stays the same, whatever happens meanwhile, is not of operations under way.
+                // A difference that stays the same, whatever happens meanwhile, is not of operations under
+                // way.
                 now => again.push((*key, if is_first || now == *off { now } else { Some(0) })),
             }
         }

@@ -10,8 +10,8 @@
 //! | [`OpenError`], [`CheckpointError`], [`BackupError`] | open a directory; checkpoint it; back it up |
 //! | [`VerifyError`], [`SalvageError`] | verify a directory; salvage it |
 //!
-//! All but the last two rows are [`OperationError`]s: [`kind`](OperationError::kind) says what a caller can do,
-//! [`is_transient`](OperationError::is_transient) whether to make the same call again, and
+//! All but the last two rows are [`OperationError`]s: [`kind`](OperationError::kind) says what a caller can
+//! do, [`is_transient`](OperationError::is_transient) whether to make the same call again, and
 //! [`shared`](OperationError::shared) gives the cause if any operation can have it. [`retry`](crate::retry)
 //! makes a call until it is answered.
 

@@ -1,4 +1,4 @@
-//! What an operation was answered, from its record: so that an op key is answered the same after a restart.
+//! The answer of an operation, made from its record, so that an op key gets the same answer after a restart.
 
 use crate::answer::{
     Adjusted, Confirmed, Extended, Moved, Refusal, RefusalReason, Remaining, Replaced, Reserved, ReservedCart,
@@ -10,7 +10,7 @@ use crate::log::record::effect::AnswerForm;
 use crate::log::record::{Detail, Fact, Subject};
 use crate::types::{Position, StockKey};
 
-/// Puts a [`Remaining`] into a record's answer.
+/// Encodes a [`Remaining`] as the number in a record's op.
 pub(crate) fn remaining_to_answer(left: Remaining) -> i64 {
     match left {
         Remaining::Exact(units) => units << 1 | 1,
@@ -22,17 +22,17 @@ fn remaining_from_answer(answer: i64) -> Remaining {
     if answer & 1 == 1 { Remaining::Exact(answer >> 1) } else { Remaining::AtLeast(answer >> 1) }
 }
 
-/// Puts a refusal that is to be remembered into a record's answer.
+/// Encodes a remembered refusal as the number in a record's op.
 pub(crate) fn refusal_to_answer(refusal: &Refusal) -> i64 {
     refusal.available << 1 | i64::from(refusal.reason == RefusalReason::Stopped)
 }
 
-/// The reason and `available` of a refusal that was remembered.
+/// Decodes the reason and `available` of a remembered refusal.
 pub(crate) fn refusal_from_answer(answer: i64) -> (RefusalReason, i64) {
     (if answer & 1 == 1 { RefusalReason::Stopped } else { RefusalReason::OutOfStock }, answer >> 1)
 }
 
-/// What the directory's answers are made with.
+/// What answers are made with: the ids and the tag of the directory.
 #[derive(Clone, Debug)]
 pub(crate) struct Answers {
     pub ids: HoldIds,
@@ -41,8 +41,8 @@ pub(crate) struct Answers {
 }
 
 impl Answers {
-    /// The answer that the operation behind `fact` was given; `at` is the fact's time, `epoch` the opening that made its
-    /// hold.
+    /// The answer to the operation that wrote `fact`. `at` is the time of the fact, and `epoch` the opening
+    /// that made its hold.
     pub(crate) fn of(
         &self,
         fact: &Fact<'_>,
@@ -86,7 +86,7 @@ impl Answers {
     }
 }
 
-/// The answer to a physical movement.
+/// The answer to a receive or an adjust.
 pub(crate) fn adjusted(available: i64) -> Adjusted {
     Adjusted { available, shortfall: available.min(0).saturating_neg() }
 }

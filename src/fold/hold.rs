@@ -1,4 +1,4 @@
-//! What a record does to its hold. Pure: one hold, one record.
+//! Applies a fact to its hold. Pure: one hold, one fact.
 
 use crate::clock::{TIME_MAX, Timestamp};
 use crate::hold::lines::{Line, Lines};
@@ -10,39 +10,39 @@ use crate::log::record::effect::HoldEffect;
 use crate::log::record::{Fact, HoldPlace, Span};
 use crate::types::Reference;
 
-/// Slots of the table of holds at most.
+/// The most slots that a table of holds has.
 pub(crate) const SLOTS_MAX: u32 = 1 << 30;
 
-/// A hold, as the log says.
+/// A hold, as the log gives it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct FoldedHold {
     pub generation: Generation,
     /// The opening that made it.
     pub epoch: u32,
-    /// What it holds, or, confirmed, what of it is committed; of a hold that has ended, what it had last.
+    /// The lines held; once confirmed, the lines still committed; of a hold that has ended, its last lines.
     pub lines: Lines,
     pub born: Timestamp,
     pub reference: Reference,
     pub word: Word,
 }
 
-/// Why a record cannot have happened to its hold.
+/// Why a fact cannot have happened to its hold.
 pub(crate) type Wrong = &'static str;
 
-/// Refuses a place that no table has.
+/// Refuses a place that no table of holds can have.
 pub(crate) fn check(place: HoldPlace) -> Result<(), Wrong> {
     let is_one = place.slot.0 < SLOTS_MAX && (1..=USES_MAX).contains(&place.generation.0);
     if is_one { Ok(()) } else { Err("a hold in a place that cannot be") }
 }
 
-/// Refuses a time that no hold's word can carry.
+/// Refuses a time that does not fit into a hold's word.
 pub(crate) fn check_time(at: Timestamp) -> Result<(), Wrong> {
     if at <= TIME_MAX { Ok(()) } else { Err("a time that cannot be") }
 }
 
 impl FoldedHold {
-    /// The hold that `fact` makes at `born`, in the opening `epoch`, in a slot that had `before`; `None` for a fact that
-    /// makes none.
+    /// The hold that `fact` makes at `born` in the opening `epoch`, in a slot that had the hold `before`;
+    /// `None` if the fact makes no hold.
     pub(crate) fn made(
         fact: &Fact<'_>,
         born: Timestamp,
@@ -67,14 +67,14 @@ impl FoldedHold {
         Ok(Some(hold))
     }
 
-    /// Whether its slot could be had after `before` was in it.
+    /// Whether this hold can have got the slot of `before`.
     fn may_follow(&self, before: &FoldedHold) -> bool {
         let phase = before.word.phase();
         before.generation < self.generation && !phase.is_live() && phase != Phase::Confirmed
     }
 
-    /// What `fact`, which was decided at `at` and makes no hold, does to this one. What was decided is applied, never
-    /// decided again.
+    /// Applies `fact`, decided at `at`, to this hold, which it does not make. It applies what the engine
+    /// decided, and never decides again.
     pub(crate) fn apply(&mut self, fact: &Fact<'_>, at: Option<Timestamp>) -> Result<(), Wrong> {
         let (first, second) = fact.lines();
         let Some(place) = fact.place else { return Ok(()) };
@@ -129,8 +129,8 @@ impl FoldedHold {
             }
             extend @ (HoldEffect::Extend | HoldEffect::Pay) => {
                 let pay = extend == HoldEffect::Pay;
-                // An extension that changed nothing is logged for its op key alone, and may lie behind the record of
-                // the outcome that came right after it.
+                // An extension that changes nothing is logged only if it has an op key, and its record may
+                // lie behind the record of an outcome that followed at once.
                 let changed_nothing = is_it && !pay && fact.op.is_some();
                 if !changed_nothing {
                     live("an extension of a hold that is not live")?;
@@ -162,7 +162,7 @@ impl FoldedHold {
         Ok(())
     }
 
-    /// Its word in `phase`, with the deadline `ttl` after `at`, unless the one it has is later.
+    /// The word in `phase` with the deadline `ttl` after `at`, or the present deadline if that is later.
     fn later(&self, phase: Phase, at: Option<Timestamp>, ttl: Span) -> Word {
         let deadline = Timestamp(at.unwrap_or_default().0.saturating_add(ttl.millis()));
         Word::with_deadline(phase, self.generation.0, deadline.max(self.word.deadline()))

@@ -1,10 +1,10 @@
-//! Folded holds by slot.
+//! The folded holds, by slot.
 
 use super::hold::FoldedHold;
 use super::pages::Pages;
 use crate::index::SlotIndex;
 
-/// See the module. A hold stays until its slot is used again, as in the live table.
+/// The folded holds. A hold stays until its slot is used again, as in the live table.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Holds(Pages<Option<FoldedHold>, 512>);
 
@@ -21,12 +21,12 @@ impl Holds {
         self.0.set(slot.0, Some(hold));
     }
 
-    /// About how many there are, or more.
+    /// An upper bound of their number.
     pub(crate) fn len_max(&self) -> usize {
         self.0.room()
     }
 
-    /// All of them, in the order of their slots.
+    /// All holds in the order of their slots.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (SlotIndex, &FoldedHold)> {
         self.0.iter().filter_map(|(slot, hold)| Some((SlotIndex(slot), hold.as_ref()?)))
     }

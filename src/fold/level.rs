@@ -8,16 +8,16 @@ use crate::types::ON_HAND_MAX;
 
 pub(super) const NOT_THERE: &str = "it leaves the stock key with units that are not there";
 
-/// One stock key.
+/// The level of one stock key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct KeyLevel {
     pub on_hand: i64,
     pub held: i64,
     pub committed: i64,
-    /// Sum of the corrections downwards: how far below zero `available` may lie.
+    /// Sum of all corrections downwards: `available` may be below zero by this much.
     pub corrected_down: i64,
     pub stopped: bool,
-    /// Until when reserves are refused, in Unix milliseconds; 0 = no time was set.
+    /// Reserves are refused before this time (Unix ms); 0 if no time was set.
     pub opens_at_ms: u64,
 }
 
@@ -30,8 +30,8 @@ impl KeyLevel {
         (self.opens_at_ms > 0).then_some(Timestamp(self.opens_at_ms))
     }
 
-    /// What `fact` does to one of its stock keys, whose quantities in it are `first` and `second`. What was decided is
-    /// applied, never decided again.
+    /// Applies `fact` to one of its stock keys, whose two quantities are `first` and `second`. It applies
+    /// what the engine decided, and never decides again.
     #[inline(always)]
     pub(crate) fn apply(&mut self, fact: &Fact<'_>, first: u32, second: u32) {
         let (first, second) = (i64::from(first), i64::from(second));
@@ -48,7 +48,7 @@ impl KeyLevel {
         }
     }
 
-    /// What makes a level one that cannot be.
+    /// Checks that the level is possible; the error says why it is not.
     pub(crate) fn check(&self) -> Result<(), &'static str> {
         if self.on_hand > ON_HAND_MAX || self.available() < -ON_HAND_MAX {
             return Err("it leaves more units than can be counted");
@@ -56,8 +56,9 @@ impl KeyLevel {
         if self.held < 0 || self.committed < 0 { Err(NOT_THERE) } else { self.covered() }
     }
 
-    /// Sales alone never take `available` below zero. (`on_hand` may lie there: a warehouse that ships what a count
-    /// had denied is believed.) All of [`check`](Self::check) for a level that can be packed.
+    /// Checks that sales alone did not take `available` below zero. `on_hand` may be below zero: a warehouse
+    /// may ship units that a count did not find. For a level that can be packed this is all of
+    /// [`check`](Self::check).
     #[inline]
     pub(super) fn covered(&self) -> Result<(), &'static str> {
         if self.available().saturating_add(self.corrected_down) >= 0 { Ok(()) } else { Err(NOT_THERE) }

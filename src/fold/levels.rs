@@ -1,4 +1,4 @@
-//! Levels by the fold: the book of every stock key at one position.
+//! The levels of all stock keys at one position.
 
 use super::level::KeyLevel;
 use super::packed::{Packed, Unpacked};
@@ -6,7 +6,7 @@ use crate::index::KeyIndex;
 use crate::log::lines::LinePair;
 use crate::log::record::{Fact, Subject};
 
-/// A record that contradicts what lies before it.
+/// A record that contradicts the records before it.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("the record that ends at position {position} contradicts the log before it: {what}")]
 pub(crate) struct Contradiction {
@@ -16,8 +16,8 @@ pub(crate) struct Contradiction {
 
 const UNDECLARED: &str = "a stock key that was never declared";
 
-/// Every stock key, by index: 8 bytes each, and 48 more for one whose level has not always fitted them. Those are not
-/// packed again before the next opening.
+/// The level of every stock key, by index. A key takes 8 bytes, and 48 more once its level did not fit in
+/// them; such a level is packed again only at the next opening.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Levels {
     keys: Vec<Packed>,
@@ -25,7 +25,7 @@ pub(crate) struct Levels {
 }
 
 impl Levels {
-    /// Of so many keys, all empty.
+    /// Empty levels of so many keys.
     pub(crate) fn of(keys: usize) -> Levels {
         Levels { keys: vec![Packed::default(); keys], large: Vec::new() }
     }
@@ -38,7 +38,8 @@ impl Levels {
         }
     }
 
-    /// Reads a word of the level that `fact` touches first, so that it is in the cache when the fact is applied.
+    /// Reads a word of the level that `fact` touches first, so that it is in the cache when the fact is
+    /// applied.
     #[inline]
     pub(crate) fn prefetch(&self, fact: &Fact<'_>) -> u64 {
         let packed = fact.stock_key().and_then(|key| self.keys.get(key.as_usize()));
@@ -68,7 +69,7 @@ impl Levels {
         })
     }
 
-    /// Changes one level, and says what makes it one that cannot be.
+    /// Changes one level; the error says why the result is impossible.
     #[inline]
     pub(crate) fn change(
         &mut self,

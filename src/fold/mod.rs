@@ -1,7 +1,7 @@
-//! The fold: the only definition of what a record means.
+//! The fold: the only code that turns records into state.
 //!
-//! [`state`] applies records one by one; recovery runs it over the log, [`follower`] runs the part of it that
-//! answers for levels and references while sales go on, and [`verify`] runs it over a log at rest and judges it.
+//! [`state`] applies facts one by one. Recovery runs it over the log; [`follower`] runs the part of it that answers for
+//! levels and references while sales go on; [`verify`] runs it over a log at rest and checks every step.
 
 pub(crate) mod answers;
 pub(crate) mod follower;

@@ -1,56 +1,57 @@
-//! Which slots carry a reference: an extendible hash table of slot numbers, some 13 bytes a slot.
+//! Which slots have a reference: an extendible hash table of slot numbers, about 13 bytes for each slot.
 //!
-//! It may name slots whose hold has another reference with the same hash; whoever asks compares.
+//! It may return slots whose hold has another reference with the same hash, so callers compare the
+//! references.
 //!
-//! The fold comes by here for every hold, so what it does is appending: to one of so few buckets that their ends stay in
-//! the processor's cache, where a chain through all slots would be a miss a link. What a slot carried before stays behind
-//! in its bucket until much of that is such, and is swept out then. No step is longer than a bucket, however many slots there
-//! are: a bucket that is full of what counts splits into two, and the others are left alone (Fagin, Nievergelt, Pippenger
-//! and Strong, "Extendible hashing", 1979).
+//! The fold updates it for every hold, so an update only appends to a bucket. Buckets are few, so their ends
+//! stay in the processor's cache; a chain through all slots would miss the cache at each link. The entry of a
+//! slot's former reference stays in its bucket as a stale entry until a sweep removes it. No step is longer
+//! than one bucket: a full bucket with few stale entries splits into two, and no other bucket changes (Fagin,
+//! Nievergelt, Pippenger and Strong, "Extendible hashing", 1979).
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::pages::Pages;
 use crate::index::SlotIndex;
 
-/// Entries at which a bucket is swept if many of them no longer count, and split if they do: to look for a reference is to
-/// read one bucket. One that cannot be split, since its entries have the same hash, becomes as long as they are many.
+/// The length at which a bucket is full: then it is swept if many entries are stale, otherwise it is split. A
+/// lookup reads one bucket. A bucket whose entries all have the same hash cannot be split, and grows.
 const BUCKET: usize = 4_096;
-/// The share of a bucket that no longer counts, at least, is swept out rather than split: to sweep is a look at each
-/// slot, wherever it is.
+/// A full bucket is swept, not split, if at least one entry in so many is stale. A sweep reads each slot of
+/// its entries.
 const SWEPT: usize = 4;
-/// Entries that no longer count, from which on a bucket is swept once they are half of it, full or not: what many slots
-/// carried alike may fill a bucket to which nothing comes any more.
+/// A bucket with so many stale entries is swept once they are half of it, full or not: a bucket may be full
+/// of stale entries and never get another one.
 const STALE: usize = BUCKET / 2;
-/// Bits of the hash that say which bucket: enough for a hundred million slots.
+/// The most bits of a hash that choose a bucket: enough for a hundred million slots.
 const DEPTH_MAX: u32 = 16;
 
-/// See the module.
+/// The index of references.
 #[derive(Debug)]
 pub(crate) struct References {
-    /// What each slot carries, by its hash; 0 = nothing.
+    /// The hash of each slot's reference; 0 = none.
     hashes: Pages<u32, 4_096>,
-    /// By the first bits of a hash: its bucket.
+    /// The bucket of each value of the first bits of a hash.
     directory: Vec<u32>,
-    /// How many bits that are.
+    /// The number of those bits.
     depth: u32,
     buckets: Vec<Bucket>,
-    /// So that references which are chosen to be in one bucket here are in many elsewhere.
+    /// Drawn at random, so that no caller can choose references that fall into one bucket.
     seed: u64,
 }
 
 #[derive(Debug)]
 struct Bucket {
-    /// Bits that its entries' hashes begin with alike.
+    /// The number of first bits that the hashes of its entries share.
     depth: u32,
-    /// Entries at which it is full.
+    /// The length at which it is full.
     full_at: usize,
-    /// About how many of them no longer count.
+    /// About how many entries are stale.
     stale: usize,
     entries: Vec<SlotHash>,
 }
 
-/// A slot that carries a reference of this hash, or did.
+/// A slot that has a reference with this hash, or had one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct SlotHash {
     hash: u32,
@@ -101,7 +102,7 @@ impl References {
         let number = self.number(hash);
         let Bucket { full_at, entries, .. } = &mut self.buckets[number];
         if entries.len() == entries.capacity() {
-            // By a quarter: doubled, half of it would stay empty, and a bucket is copied soon.
+            // By a quarter: after doubling, half of it would stay empty until the bucket is copied.
             entries.reserve_exact((entries.len() / 4).max(8));
         }
         entries.push(SlotHash { hash, slot });
@@ -110,7 +111,7 @@ impl References {
         }
     }
 
-    /// Never 0, and odd, so that [`sweep`](Self::sweep) has a bit to mark with.
+    /// Never 0, and odd: [`sweep`](Self::sweep) marks with the lowest bit.
     fn hash(&self, reference: &[u8]) -> u32 {
         xxh3_64_with_seed(reference, self.seed) as u32 | 1
     }
@@ -123,7 +124,7 @@ impl References {
         self.directory[first_bits(hash, self.depth)] as usize
     }
 
-    /// A bucket is full: it is swept or split, or becomes a longer one.
+    /// Sweeps or splits a full bucket, or lets it grow.
     #[cold]
     fn make_room(&mut self, number: usize) {
         let bucket = &self.buckets[number];
@@ -136,13 +137,13 @@ impl References {
         }
     }
 
-    /// Leaves in a bucket what counts, each slot once.
+    /// Removes stale entries and duplicates from a bucket.
     fn sweep(&mut self, number: usize) {
         let References { hashes, buckets, .. } = self;
         let Bucket { depth, entries, .. } = &mut buckets[number];
         entries.retain(|SlotHash { hash, slot }| match hashes.get_mut(slot.0) {
             Some(carried) if carried == hash => {
-                *carried = hash & !1; // whoever comes again finds another hash
+                *carried = hash & !1; // a second entry of the slot finds another hash
                 true
             }
             _ => false,
@@ -175,7 +176,7 @@ impl References {
         self.buckets.push(Bucket::new(depth, stale, second));
     }
 
-    /// Slots whose hold may carry `reference`.
+    /// The slots whose hold may have this reference.
     pub(crate) fn slots(&self, reference: &[u8]) -> Vec<SlotIndex> {
         let hash = self.hash(reference);
         let entries = self.buckets[self.number(hash)].entries.iter();

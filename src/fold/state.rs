@@ -1,4 +1,4 @@
-//! The whole state of an engine, as its log says: what recovery puts back.
+//! The whole state of an engine, as its log gives it. Recovery puts it back into an engine.
 
 use super::hold::{self, FoldedHold};
 use super::holds::Holds;
@@ -7,37 +7,37 @@ use crate::clock::Timestamp;
 use crate::log::record::{Batch, Detail, Fact, Logged, Records, Subject};
 use crate::stock::names::Names;
 
-/// An operation with an op key, as the log says.
+/// An operation with an op key.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FoldedOp<'a> {
     pub fact: &'a Fact<'a>,
-    /// Its record, encoded.
+    /// Its encoded record.
     pub bytes: &'a [u8],
     pub position: u64,
     pub at: Timestamp,
-    /// The opening that made the record's hold, or that wrote the record.
+    /// The opening that made the hold; without a hold, the opening that wrote the record.
     pub epoch: u32,
 }
 
-/// See the module. Holds are kept by slot until the slot is used again, as the live table does.
+/// The state after a position. A hold stays until its slot is used again, as in the live table.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Fold {
     pub levels: Levels,
     pub names: Names,
     pub holds: Holds,
-    /// Behind the last record.
+    /// The position behind the last record.
     pub position: u64,
     pub records: u64,
     /// The latest time in the log.
     pub now: Timestamp,
     /// The opening that wrote the last record.
     pub epoch: u32,
-    /// Of that opening: times of records count from here.
+    /// The time of that opening: the times of its records count from here.
     pub opened_at: Timestamp,
 }
 
 impl Fold {
-    /// Applies every record of a chunk's payload, handing those with an op key to `ops`.
+    /// Applies every record of a chunk's payload, and passes those with an op key to `ops`.
     pub(crate) fn payload(
         &mut self,
         start: u64,
@@ -63,7 +63,7 @@ impl Fold {
         self.levels.prefetch(fact).wrapping_add(hold.map_or(0, |hold| hold.word.0))
     }
 
-    /// Applies the next record. What was decided is applied, never decided again.
+    /// Applies the next record. It applies what the engine decided, and never decides again.
     pub(crate) fn apply(
         &mut self,
         logged: &Logged<'_>,
@@ -106,7 +106,7 @@ impl Fold {
         Ok(())
     }
 
-    /// When the next entry, `fact`, was decided.
+    /// The time at which the next entry, `fact`, was decided.
     pub(crate) fn time_of(&self, fact: &Fact<'_>) -> Option<Timestamp> {
         fact.time(self.opened_at)
     }

@@ -1,16 +1,16 @@
-//! Verify: the fold, and beside it a judge of everything that the fold takes on trust.
+//! Verify: folds a log, and checks everything that the fold takes for granted.
 //!
-//! Of each record it is asked, at its position:
-//! - does it apply: its key declared, its hold there and in a state that allows it;
-//! - did time allow it: an expiry not before its hold's deadline, any other outcome before it, one outcome a hold,
-//!   by the same pure [`decide`] that the engine decided with;
-//! - is the book valid behind it: nothing below zero that no correction took there;
-//! - do both books agree: `held` and `committed` of a key, which records move, and the sums over its holds, which the
-//!   holds' words say.
+//! It checks of each record, at its position:
+//! - that it can be applied: its key is declared, and its hold exists in a state that allows it;
+//! - that time allowed it: an expiry comes at or after the deadline, any other outcome before it, and a hold
+//!   has one outcome. The check uses the same pure [`decide`] that the engine decided with;
+//! - that the level behind it is valid: nothing is below zero unless a correction took it there;
+//! - that two sums agree: `held` and `committed` of a key as the records move them, and the sums over the
+//!   words of its holds.
 //!
-//! And of each chunk, whether its records fill it exactly and belong to the opening that wrote it.
+//! It checks of each chunk that its records fill it exactly and belong to the opening that wrote it.
 //!
-//! The first answer that is no ends it. Cost: 16 bytes a stock key beside the fold.
+//! The first failed check ends it. Cost: 16 bytes for each stock key, beside the fold.
 
 use super::hold::FoldedHold;
 use super::levels::Contradiction;
@@ -35,7 +35,7 @@ fn drift(position: u64, what: impl Into<String>) -> Drift {
     Drift { position: Position(position), what: what.into() }
 }
 
-/// Units of a key in holds.
+/// The units of a stock key in holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 struct UnitsInHolds {
     held: i64,
@@ -43,7 +43,7 @@ struct UnitsInHolds {
 }
 
 impl UnitsInHolds {
-    /// What a line counts as, in a hold that is in `phase`.
+    /// The units of a line of a hold in `phase`.
     fn of(line: Line, phase: Phase) -> UnitsInHolds {
         match phase {
             phase if phase.is_live() => UnitsInHolds { held: line.units.into(), committed: 0 },
@@ -53,7 +53,7 @@ impl UnitsInHolds {
     }
 }
 
-/// See the module.
+/// A fold with its checks.
 #[derive(Debug, Default)]
 pub(crate) struct Verifier {
     pub(crate) fold: Fold,
@@ -62,7 +62,7 @@ pub(crate) struct Verifier {
 }
 
 impl Verifier {
-    /// Goes on from what is said to lie before the log.
+    /// Continues from a state that lies before the log.
     pub(crate) fn from(fold: Fold) -> Result<Self, Drift> {
         let mut verifier = Verifier { in_holds: vec![UnitsInHolds::default(); fold.names.len()], fold };
         for hold in verifier.fold.holds.values() {
@@ -80,7 +80,7 @@ impl Verifier {
         Ok(verifier)
     }
 
-    /// Whether another way to the same position came to the same.
+    /// Compares with the state that another way to the same position gave.
     pub(crate) fn same_as(&self, other: &Fold) -> Result<(), Drift> {
         let differs =
             |what: String| Err(drift(self.fold.position, format!("the checkpoint there has {what}")));
@@ -107,7 +107,7 @@ impl Verifier {
         }
     }
 
-    /// Folds records, which begin at `start`; where they end.
+    /// Folds records, the first of which begins at `start`; returns where they end.
     pub(crate) fn records(&mut self, start: u64, payload: &[u8]) -> Result<u64, Drift> {
         let mut behind = start;
         for record in Records::new(payload, start) {
@@ -118,7 +118,7 @@ impl Verifier {
         Ok(behind)
     }
 
-    /// Folds the records of the log's next chunk.
+    /// Folds the records of the next chunk of the log.
     pub(crate) fn chunk(&mut self, header: &ChunkHeader, payload: &[u8]) -> Result<(), Drift> {
         let behind = self.records(header.start, payload)?;
         if behind != header.end() {
@@ -135,7 +135,7 @@ impl Verifier {
         let place = fact.place;
         let before = place.and_then(|place| self.fold.holds.get(place.slot)).cloned();
         let decided = before.as_ref().map_or(Ok(None), |hold| self.decided(hold, fact));
-        // A record that the fold cannot apply at all is better told by the fold.
+        // If the fold cannot apply the record at all, its own error is the better one.
         self.fold.apply(logged, &mut |_| {})?;
         let decided = decided.map_err(|what| drift(position, what))?;
         let after = place.and_then(|place| self.fold.holds.get(place.slot));
@@ -164,13 +164,13 @@ impl Verifier {
         of_holds.into_iter().try_for_each(|line| self.agree(position, line.target))
     }
 
-    /// The word that a fact leads its hold to, decided again; `None` for a fact that is no transition.
+    /// Decides again what a fact does to the word of its hold; `None` if the fact is no transition.
     fn decided(&self, hold: &FoldedHold, fact: &Fact<'_>) -> Result<Option<Word>, String> {
         let at = self.fold.time_of(fact).unwrap_or_default();
         let effect = fact.kind.effect().hold;
         let Some(event) = event(effect, fact, at) else { return Ok(None) };
         if effect == HoldEffect::Extend && fact.op.is_some() && !hold.word.phase().is_live() {
-            // It changed nothing, and may lie behind the outcome that came right after it, as the fold knows.
+            // It changed nothing, and its record may lie behind that of an outcome that followed at once.
             return Ok(None);
         }
         decide(hold.word, at, event).map(Some).map_err(|no| match no {
@@ -181,7 +181,7 @@ impl Verifier {
         })
     }
 
-    /// Whether the book of a key and its holds say the same.
+    /// Checks that the level of a key and the sums over its holds agree.
     fn agree(&self, position: u64, target: Target) -> Result<(), Drift> {
         let key = target.good().unwrap_or(KeyIndex(u32::MAX));
         let (Some(level), Some(units)) = (self.fold.levels.get(key), self.in_holds.get(key.as_usize()))
@@ -202,7 +202,7 @@ impl Verifier {
     }
 }
 
-/// The event that a fact, decided at `at`, says happened to a hold that was there before it.
+/// The event of a fact, decided at `at`, for a hold that existed before it.
 fn event(effect: HoldEffect, fact: &Fact<'_>, at: Timestamp) -> Option<Event> {
     let deadline = Timestamp(at.0.saturating_add(fact.ttl.millis()));
     let (units, _) = fact.units();
@@ -212,7 +212,7 @@ fn event(effect: HoldEffect, fact: &Fact<'_>, at: Timestamp) -> Option<Event> {
         HoldEffect::Retake => Event::Retake { units },
         HoldEffect::End(Phase::Expired) => Event::Expire,
         HoldEffect::End(_) => Event::Release,
-        // Other lines change nothing of a hold's state but its deadline.
+        // Of the word, a replacement changes only the deadline.
         HoldEffect::Extend | HoldEffect::Replace => Event::Extend { deadline },
         HoldEffect::Pay => Event::Pay { deadline },
         HoldEffect::MoveCommitted(Phase::Shipped) => Event::Ship { units: Some(units) },

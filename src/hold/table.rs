@@ -199,8 +199,8 @@ impl HoldTable {
         drop_lines(&self.chains, fields.lines);
     }
 
-    /// Gives each line of a hold the units that `units` says for its target, under the next word `word`. Called
-    /// by the thread that made the hold `Changing`, with the fields that the hold had before.
+    /// Gives each line of a hold the units that `units` says for its target, under the next word `word`.
+    /// Called by the thread that made the hold `Changing`, with the fields that the hold had before.
     pub(crate) fn change_units(
         &self,
         slot: &Slot,

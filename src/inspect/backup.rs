@@ -12,10 +12,10 @@ use crate::log::at_rest::LogAtRest;
 use crate::types::Position;
 
 impl Inspection {
-    /// Copies all that the directory has into a new one, which then begins with a checkpoint and an empty log; says up to
-    /// where it goes. As with [`Engine::backup`](crate::Engine::backup) the copy has the directory's identity: open it in
-    /// the place of the directory, never beside it. A ledger comes along, with the log behind it; of one with a damaged file,
-    /// what lies behind that.
+    /// Copies all that the directory has into a new one, which then begins with a checkpoint and an empty
+    /// log; says up to where it goes. As with [`Engine::backup`](crate::Engine::backup) the copy has the
+    /// directory's identity: open it in the place of the directory, never beside it. A ledger comes along,
+    /// with the log behind it; of one with a damaged file, what lies behind that.
     ///
     /// Cost: reads the newest checkpoint and the log behind it again, and writes all of the state.
     ///

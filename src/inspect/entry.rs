@@ -1,4 +1,5 @@
-//! One entry of the log, as people and other programs read it: names instead of numbers, moments instead of spans.
+//! One entry of the log, as people and other programs read it: names instead of numbers, moments instead of
+//! spans.
 
 use crate::clock::Timestamp;
 use crate::index::KeyIndex;
@@ -15,7 +16,8 @@ pub struct LineEntry<'a> {
     pub sku: &'a str,
     /// Where.
     pub location: &'a str,
-    /// How many units: held, asked for, taken, paid for, given back, moved. 0 if all of a line was returned or replaced.
+    /// How many units: held, asked for, taken, paid for, given back, moved. 0 if all of a line was returned
+    /// or replaced.
     pub quantity: u32,
     /// Units of a part confirm that went back on sale.
     pub returned: Option<u32>,
@@ -50,8 +52,8 @@ pub struct LogEntry<'a> {
     pub lines: Vec<LineEntry<'a>>,
     /// To which hold.
     pub hold: Option<HoldId>,
-    /// How many units: asked for, taken, paid for, given back, moved; of an adjust how many more, or, below zero,
-    /// fewer; of a cart all lines together.
+    /// How many units: asked for, taken, paid for, given back, moved; of an adjust how many more, or, below
+    /// zero, fewer; of a cart all lines together.
     pub quantity: Option<i64>,
     /// Units of a part confirm that went back on sale.
     pub returned: Option<u32>,

@@ -544,8 +544,8 @@ fn a_cart_that_time_or_its_lines_contradict_is_seen() {
     }
 }
 
-/// Threads that race for few units with holds so short that time, holders and sweepers race for their ends: whatever
-/// won, what is in the log was allowed.
+/// Threads that race for few units with holds so short that time, holders and sweepers race for their ends:
+/// whatever won, what is in the log was allowed.
 #[test]
 fn a_log_that_threads_raced_for_has_no_drift() {
     let scratch = tempfile::tempdir().unwrap();

@@ -1,10 +1,11 @@
 //! Lines of a cart, packed: how records carry them.
 //!
-//! For each line, in the order of the keys: the key's difference to the key before (the first line's key itself; later
-//! ones differ by at least 1), then its units; both as little-endian base-128 numbers (LEB128) of as few bytes as can
-//! be. A line takes 2 bytes where keys lie close together, 9 at most.
+//! For each line, in the order of the keys: the key's difference to the key before (the first line's key
+//! itself; later ones differ by at least 1), then its units; both as little-endian base-128 numbers (LEB128)
+//! of as few bytes as can be. A line takes 2 bytes where keys lie close together, 9 at most.
 //!
-//! Must survive: any bytes at all. What is not packed exactly so is refused ([`check`]), and reading it ends early.
+//! Must survive: any bytes at all. What is not packed exactly so is refused ([`check`]), and reading it ends
+//! early.
 
 use crate::hold::lines::Line;
 #[cfg(any(fuzzing, all(test, not(stockhold_loom))))]
@@ -12,13 +13,13 @@ use crate::hold::lines::Lines;
 use crate::index::Target;
 use crate::types::{LINES_MAX, QUANTITY_MAX};
 
-/// The longest lines, packed. Targets ascend below [`Target::END`], and the units of all lines come to [`QUANTITY_MAX`] at
-/// most, so only some of either can be so large that they take a fourth byte.
+/// The longest lines, packed. Targets ascend below [`Target::END`], and the units of all lines come to
+/// [`QUANTITY_MAX`] at most, so only some of either can be so large that they take a fourth byte.
 pub(crate) const LINES_BYTES_MAX: usize =
     2 * 3 * LINES_MAX + four_bytes(Target::END) + four_bytes(QUANTITY_MAX as u64);
 
-/// How many of [`LINES_MAX`] numbers with a sum below `end` can take four bytes while all others take three. A fifth byte
-/// costs more than it adds.
+/// How many of [`LINES_MAX`] numbers with a sum below `end` can take four bytes while all others take three.
+/// A fifth byte costs more than it adds.
 const fn four_bytes(end: u64) -> usize {
     let (least_of_four, least_of_three) = (1 << 21, 1 << 14);
     let count = (end - least_of_three * LINES_MAX as u64) / (least_of_four - least_of_three);
@@ -71,7 +72,8 @@ pub(crate) fn check(packed: &[u8]) -> Option<LinesSummary> {
     lines.rest.is_empty().then_some(LinesSummary { count, units })
 }
 
-/// The lines one by one, without memory of their own: up to the first that is none, if they were not [checked](check).
+/// The lines one by one, without memory of their own: up to the first that is none, if they were not
+/// [checked](check).
 pub(crate) fn iter(packed: &[u8]) -> Iter<'_> {
     Iter { rest: packed, before: None }
 }

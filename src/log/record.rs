@@ -9,13 +9,15 @@
 //! | [`records`] | the records of a payload, one behind the other |
 //! | [`fast_codec`] | the most frequent kinds, written and read by hand |
 //!
-//! A record is decoded under a size limit, and only from bytes whose checksum held. Its version is the chunk's format,
-//! outside the payload; golden bytes in the tests pin it. Record size is throughput, so times are milliseconds since the
-//! opening that wrote the record, a whole-second TTL is stored in seconds, and quantities take the bytes they need: a hold
-//! with an 8-byte reference takes 23 to 31 bytes, and its share of the chunk's header comes to less than one.
+//! A record is decoded under a size limit, and only from bytes whose checksum held. Its version is the
+//! chunk's format, outside the payload; golden bytes in the tests pin it. Record size is throughput, so times
+//! are milliseconds since the opening that wrote the record, a whole-second TTL is stored in seconds, and
+//! quantities take the bytes they need: a hold with an 8-byte reference takes 23 to 31 bytes, and its share
+//! of the chunk's header comes to less than one.
 //!
-//! A record says what was decided and what moved, so that a reader of levels needs no table of holds. The lines of a
-//! cart are packed ([`super::lines`]), so its record can be long: the longest takes nearly a whole chunk.
+//! A record says what was decided and what moved, so that a reader of levels needs no table of holds. The
+//! lines of a cart are packed ([`super::lines`]), so its record can be long: the longest takes nearly a whole
+//! chunk.
 
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
 
@@ -43,7 +45,8 @@ pub(crate) use wire::Record;
 
 /// The longest record, encoded: a [`Record::Replace`] of the longest lines by the longest.
 pub(crate) const RECORD_BYTES_MAX: usize = 2 * LINES_BYTES_MAX + 128;
-/// The longest record of a hold on one stock key, encoded; longer ones are kept on the heap until they are written.
+/// The longest record of a hold on one stock key, encoded; longer ones are kept on the heap until they are
+/// written.
 pub(crate) const SHORT_BYTES_MAX: usize = 128;
 /// The longest [`Record::Void`], encoded.
 pub(crate) const VOID_BYTES_MAX: usize = 4;

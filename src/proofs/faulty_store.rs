@@ -1,7 +1,7 @@
 //! A store in memory whose disk fails as a test plans it, for tests of everything above the store.
 //!
-//! The [`FaultyStoreDisk`] outlives the store, as a real one outlives the process: a test crashes it, damages it, and
-//! opens a new store on it. Synced writes survive a crash; for every other write the test decides.
+//! The [`FaultyStoreDisk`] outlives the store, as a real one outlives the process: a test crashes it, damages
+//! it, and opens a new store on it. Synced writes survive a crash; for every other write the test decides.
 
 use std::{
     collections::BTreeMap,

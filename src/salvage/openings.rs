@@ -1,8 +1,9 @@
 //! What is known of the openings that wrote a log.
 //!
-//! An opening cuts what it does not take for the log, and appends there; positions only rise in it. So wherever it is
-//! known to have been under way, the log has nothing of an earlier opening that reaches further; what lies there all
-//! the same is a leftover of a cut. And of what one opening wrote, no two chunks are at one position.
+//! An opening cuts what it does not take for the log, and appends there; positions only rise in it. So
+//! wherever it is known to have been under way, the log has nothing of an earlier opening that reaches
+//! further; what lies there all the same is a leftover of a cut. And of what one opening wrote, no two chunks
+//! are at one position.
 
 use std::collections::{BTreeMap, HashMap};
 

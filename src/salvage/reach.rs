@@ -1,7 +1,8 @@
 //! What is left, and how far each start reaches in it.
 //!
-//! The log's end is not decided as an opening does, which refuses where something is amiss; but by the same rules: hashes
-//! link chunks, epochs tell a log from what an older opening has left behind a cut, the commit mark ends a group.
+//! The log's end is not decided as an opening does, which refuses where something is amiss; but by the same
+//! rules: hashes link chunks, epochs tell a log from what an older opening has left behind a cut, the commit
+//! mark ends a group.
 
 use std::path::Path;
 

@@ -17,9 +17,9 @@ use crate::types::Position;
 pub struct SalvageReport {
     /// The new directory's identity: the source's, if that was known.
     pub directory_id: u128,
-    /// Why the source's identity could not be read. Then the secret that ids of holds are made with is gone, and the holds
-    /// have other ids than their callers were given; find them by their references. If a backup has the file `stockhold`,
-    /// copy the source, put the file into the copy, and salvage that instead.
+    /// Why the source's identity could not be read. Then the secret that ids of holds are made with is gone,
+    /// and the holds have other ids than their callers were given; find them by their references. If a backup
+    /// has the file `stockhold`, copy the source, put the file into the copy, and salvage that instead.
     pub identity_lost: Option<String>,
     /// Why the file `durable` could not be read. Then it is not known how much was acknowledged.
     pub sidecar_lost: Option<String>,
@@ -29,8 +29,8 @@ pub struct SalvageReport {
     pub checkpoints_rejected: Vec<String>,
     /// Up to here everything was recovered, and nothing behind.
     pub end: Position,
-    /// Up to here the source vouches that everything was durable: what was acknowledged, but for the last 100 ms of an
-    /// engine that was not closed in order. A lower bound, if the sidecar is lost.
+    /// Up to here the source vouches that everything was durable: what was acknowledged, but for the last 100
+    /// ms of an engine that was not closed in order. A lower bound, if the sidecar is lost.
     pub acknowledged: Position,
     /// The entry behind the end that contradicts what lies before it, if that is why there is no more.
     pub contradiction: Option<Drift>,
@@ -48,7 +48,8 @@ pub struct SalvageReport {
     pub op_keys: u64,
     /// The latest time in what was recovered.
     pub time: Timestamp,
-    /// Files of the ledger that are damaged, or lie before one that is: what the ledger said there is not in the new one.
+    /// Files of the ledger that are damaged, or lie before one that is: what the ledger said there is not in
+    /// the new one.
     pub ledger_files_lost: u64,
 }
 
@@ -154,8 +155,8 @@ impl SalvageReport {
         }
     }
 
-    /// Whether nothing that was acknowledged is missing: all of it was recovered, it is known to be all, and ids of holds
-    /// are the ones that were given.
+    /// Whether nothing that was acknowledged is missing: all of it was recovered, it is known to be all, and
+    /// ids of holds are the ones that were given.
     pub fn is_complete(&self) -> bool {
         let has_all = self.end >= self.acknowledged && self.contradiction.is_none();
         has_all && self.sidecar_lost.is_none() && self.identity_lost.is_none()

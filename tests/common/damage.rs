@@ -55,7 +55,8 @@ pub fn flip(path: &Path) {
     });
 }
 
-/// Damages every copy of the chunks that hold a position in `from..until`; where the first and the last of them lie.
+/// Damages every copy of the chunks that hold a position in `from..until`; where the first and the last of
+/// them lie.
 pub fn damage_chunks(db: &Path, from: u64, until: u64) -> (u64, u64) {
     let mut hit: Option<(u64, u64)> = None;
     change(db, |bytes| {
@@ -75,7 +76,8 @@ pub fn damage_chunks(db: &Path, from: u64, until: u64) -> (u64, u64) {
 
 /// A chunk of the log behind what a directory vouches for, with the records given.
 pub fn chunk_behind(dir: &Path, format: u16, commit: bool, words: u32, records: &[u8]) -> (u64, Vec<u8>) {
-    // Of the two slots of `durable` the one with the higher sequence number is the newer: its opening, end and hash.
+    // Of the two slots of `durable` the one with the higher sequence number is the newer: its opening, end
+    // and hash.
     let durable = fs::read(dir.join("durable")).unwrap();
     let number = |at: usize| u64::from_le_bytes(durable[at..at + 8].try_into().unwrap());
     let slot = if number(8) > number(4_096 + 8) { 0 } else { 4_096 };

@@ -381,8 +381,8 @@ fn insist<'e, T, E: OperationError>(call: impl FnMut() -> Result<Receipt<'e, T>,
     answer.unwrap_or_else(|error| panic!("{error}")).not_yet_durable()
 }
 
-/// Opens the directory without trouble: everything `told` was acknowledged is there, and what is asked again has
-/// happened once.
+/// Opens the directory without trouble: everything `told` was acknowledged is there, and what is asked again
+/// has happened once.
 #[track_caller]
 pub fn judge(directory: &Path, told: &[&Told]) {
     let orders: Vec<(u64, Order)> =

@@ -85,7 +85,8 @@ pub struct Case {
     pub elsewhere: Answer,
     /// Carts and replaces.
     pub lines: Answer,
-    /// Of a scarce key: the units that others get while the thread is parked, and those on sale when it is through.
+    /// Of a scarce key: the units that others get while the thread is parked, and those on sale when it is
+    /// through.
     pub granted: u32,
     pub after: i64,
     pub scarce: bool,

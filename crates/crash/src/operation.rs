@@ -256,8 +256,8 @@ impl<E: OperationError> From<E> for Not {
     fn from(error: E) -> Not {
         match error.shared() {
             _ if error.is_busy() => Not::Now,
-            // An error that all operations share means here that the engine failed: the load sends no malformed
-            // request.
+            // An error that all operations share means here that the engine failed: the load sends no
+            // malformed request.
             Some(_) => Not::Answered(error.to_string()),
             None => Not::Done(error.to_string()),
         }

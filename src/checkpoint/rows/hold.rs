@@ -1,4 +1,4 @@
-//! What a stretch of the log did in a slot of the table of holds.
+//! What a part of the log did in a slot of the table of holds.
 
 use serde::{Deserialize, Serialize};
 
@@ -23,9 +23,9 @@ pub(crate) struct HoldRow {
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum HoldDelta {
-    /// The last hold that was made there, as it became.
+    /// The last hold that was made there, in its last state.
     Made(FoldedHold),
-    /// Records, of a hold that was made before them; see [`push_step`].
+    /// Records of a hold that was made before; see [`push_step`].
     Steps(Vec<u8>),
 }
 
@@ -35,7 +35,7 @@ pub(crate) fn push_step(steps: &mut Vec<u8>, record: &[u8], at: Option<Timestamp
     steps.extend_from_slice(record);
 }
 
-/// The first of the records, and what is left of them.
+/// Takes the first record off; also returns the rest.
 fn pull_step(steps: &[u8]) -> Option<(Fact<'_>, Option<Timestamp>, &[u8])> {
     let (at, bytes) = get::<Option<u64>>(steps)?;
     let steps = steps.get(bytes..)?;
@@ -43,7 +43,7 @@ fn pull_step(steps: &[u8]) -> Option<(Fact<'_>, Option<Timestamp>, &[u8])> {
     Some((fact, at.map(Timestamp), steps.get(bytes..)?))
 }
 
-/// What records in a row do to a hold.
+/// Applies records to a hold.
 fn apply_steps(hold: &mut FoldedHold, mut steps: &[u8]) -> Result<(), Wrong> {
     while !steps.is_empty() {
         let (fact, at, rest) = pull_step(steps).ok_or("bytes that are not a record")?;
@@ -70,11 +70,12 @@ enum HoldWire<'a> {
     },
 }
 
-/// The longest [`HoldWire::Made`] that is written by hand.
+/// The longest [`HoldWire::Made`] that [`HoldWire::write`] writes.
 const MADE_BYTES_MAX: usize = 128;
 
 impl<'a> HoldWire<'a> {
-    /// Writes a hold that was made by hand: they are most of what a checkpoint is full of. `None` says nothing about it.
+    /// Writes a made hold without the general codec: most of a checkpoint consists of them. `None` if it
+    /// cannot.
     fn write(&self, buffer: &mut [u8; MADE_BYTES_MAX]) -> Option<usize> {
         let HoldWire::Made { slot, generation, epoch, word, born, reference, lines } = *self else {
             return None;
@@ -89,7 +90,7 @@ impl<'a> HoldWire<'a> {
         Some(out.length())
     }
 
-    /// The same for reading; how many bytes it took.
+    /// Reads what [`write`](Self::write) writes; also returns its length.
     fn read(bytes: &'a [u8]) -> Option<(Self, usize)> {
         let mut rest = VarintReader(bytes);
         let [0] = rest.array()? else { return None };
@@ -152,7 +153,7 @@ impl RunEntry for HoldRow {
     fn over(self, older: Self) -> Result<Self, Wrong> {
         let what = match (older.what, self.what) {
             (HoldDelta::Made(before), HoldDelta::Made(hold)) => {
-                // How the one before ended is left out of a stretch that has both.
+                // A part of the log that has both does not tell how the first one ended.
                 if before.generation >= hold.generation {
                     return Err("a slot is used again before its hold has ended");
                 }
@@ -202,7 +203,7 @@ mod tests {
                 assert_eq!(varint[..length], by_codec[..]);
             }
             assert_eq!(HoldWire::read(&by_codec), Some((wire, by_codec.len())));
-            // Whatever becomes of the bytes, the codec says the same if it is read at all.
+            // Damaged bytes that are read at all are read alike by the codec.
             let at = rng.index(by_codec.len());
             by_codec[at] = rng.next() as u8;
             if let Some(read) = HoldWire::read(&by_codec) {

@@ -1,4 +1,4 @@
-//! What a stretch of the log did to the level of a stock key.
+//! What a part of the log did to the level of a stock key.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,13 +10,13 @@ use crate::fold::level::KeyLevel;
 use crate::index::KeyIndex;
 use crate::log::record::{Detail, Fact};
 
-/// What happened to a key's book: numbers to be added, and the switch of its sale if that was set.
+/// What happened to a key's level: quantities to be added, and the gate if it was set.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct LevelRow {
     pub key: KeyIndex,
-    /// As if the book had been empty before.
+    /// The sum of the changes, starting from an empty level.
     pub level: KeyLevel,
-    /// The switch, or the time of opening, was set.
+    /// Whether the gate was set: the stop switch, or the time of opening.
     pub gated: bool,
 }
 

@@ -1,4 +1,5 @@
-//! The rows of a checkpoint, one kind of run a file. A new kind is a file here and a variant of [`RunKind`].
+//! The rows of a checkpoint, a file for each kind of run. A new kind is a file here and a variant of
+//! [`RunKind`].
 //!
 //! [`RunKind`]: super::run_ref::RunKind
 

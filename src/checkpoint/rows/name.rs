@@ -9,7 +9,7 @@ use crate::index::KeyIndex;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct NameRow {
     pub key: KeyIndex,
-    /// The SKU, and behind it the location.
+    /// The SKU followed by the location.
     text: Box<str>,
     sku_bytes: usize,
 }

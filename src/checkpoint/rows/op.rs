@@ -1,4 +1,4 @@
-//! An operation with an op key, so that asking again is answered alike.
+//! An operation with an op key, kept so that a repeated call gets the same answer.
 
 use crate::checkpoint::entry::{KeepUntil, RunEntry, get, put};
 use crate::checkpoint::run_ref::RunKind;
@@ -9,18 +9,18 @@ use crate::hold::op_keys;
 use crate::log::record::Fact;
 use crate::types::OpKey;
 
-/// An operation with an op key: its record, from which it is answered again.
+/// An operation with an op key: its record, from which the answer is made.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct OpRow {
     pub position: u64,
     pub at: Timestamp,
-    /// The opening that made the record's hold, or that wrote the record; its low bits.
+    /// The low bits of the opening that made the hold; without a hold, of the one that wrote the record.
     pub epoch: u32,
     pub record: Box<[u8]>,
 }
 
 impl OpRow {
-    /// What the fold has come upon.
+    /// The row of an operation that the fold has met.
     pub(crate) fn of(op: &FoldedOp<'_>) -> OpRow {
         OpRow { position: op.position, at: op.at, epoch: op.epoch, record: op.bytes.into() }
     }

@@ -19,8 +19,8 @@ use crate::{checkpoint::manifest_set::ManifestSet, engine::core::Core, log::reco
 impl Engine {
     /// Opens the directory: creates it, recovers it, or says why not.
     ///
-    /// Recovery reads the newest checkpoint and replays the log behind it: its time grows with what is held and in
-    /// stock, not with what has happened. The report says what was found and done.
+    /// Recovery reads the newest checkpoint and replays the log behind it: its time grows with what is held
+    /// and in stock, not with what has happened. The report says what was found and done.
     ///
     /// ```no_run
     /// use stockhold::{Config, Engine};
@@ -67,9 +67,9 @@ impl Engine {
         (Engine { inner: Arc::new(inner) }, core, log, manifest_set)
     }
 
-    /// Makes a checkpoint of everything that was answered before this call, and waits for it; says where it is. The engine
-    /// makes them by itself ([`Config::checkpoint_bytes`]), so this is for who wants the next opening to be quick. Sales
-    /// go on meanwhile.
+    /// Makes a checkpoint of everything that was answered before this call, and waits for it; says where it
+    /// is. The engine makes them by itself ([`Config::checkpoint_bytes`]), so this is for who wants the next
+    /// opening to be quick. Sales go on meanwhile.
     ///
     /// Cost: writes what has changed since the last one, and now and then all of the state.
     ///
@@ -80,12 +80,12 @@ impl Engine {
         self.inner.core.checkpoint()
     }
 
-    /// Copies everything that was answered before this call into a new directory, while sales go on; says up to where it
-    /// goes. The copy has the directory's identity, so ids of holds and stock keys mean the same in it: open it in the
-    /// place of the directory, never beside it.
+    /// Copies everything that was answered before this call into a new directory, while sales go on; says up
+    /// to where it goes. The copy has the directory's identity, so ids of holds and stock keys mean the same
+    /// in it: open it in the place of the directory, never beside it.
     ///
-    /// What it has is the state and the [ledger](Config::ledger_kept), if there is one; not the log before it. Cost: reads and
-    /// writes all of both.
+    /// What it has is the state and the [ledger](Config::ledger_kept), if there is one; not the log before
+    /// it. Cost: reads and writes all of both.
     ///
     /// ```
     /// # use stockhold::{Config, Engine, Receive};
@@ -109,13 +109,14 @@ impl Engine {
         self.inner.core.backup(directory.as_ref())
     }
 
-    /// Looks whether everything still is what it should be, while sales go on: makes a checkpoint, folds the log on the disk
-    /// from the checkpoint before up to there, judging each entry, and compares; then compares every counter with the
-    /// book, each at a position at which nothing was drawn. The same as `stockhold verify` does for a directory at rest.
+    /// Looks whether everything still is what it should be, while sales go on: makes a checkpoint, folds the
+    /// log on the disk from the checkpoint before up to there, judging each entry, and compares; then
+    /// compares every counter with the book, each at a position at which nothing was drawn. The same as
+    /// `stockhold verify` does for a directory at rest.
     ///
-    /// Cost: reads the log's files and both checkpoints, in memory what a recovery takes; holds the fold back for
-    /// microseconds at a time; gathers split keys for an instant. A second more for each key that is never left
-    /// alone.
+    /// Cost: reads the log's files and both checkpoints, in memory what a recovery takes; holds the fold back
+    /// for microseconds at a time; gathers split keys for an instant. A second more for each key that is
+    /// never left alone.
     ///
     /// ```
     /// # use stockhold::{Config, Engine, Receive};
@@ -130,8 +131,8 @@ impl Engine {
     /// # Errors
     ///
     /// [`VerifyError::Drift`] names the first entry, or the counter, that contradicts the rest. A counter that has fewer
-    /// units than the book, always as many, for a second is called drift: so it is if a thread was stopped in the
-    /// middle of a reserve for so long.
+    /// units than the book, always as many, for a second is called drift: so it is if a thread was stopped in
+    /// the middle of a reserve for so long.
     pub fn verify(&self) -> Result<Verified, VerifyError> {
         self.inner.core.verify()
     }
@@ -141,9 +142,9 @@ impl Engine {
         &self.inner.report
     }
 
-    /// Takes no more operations, makes everything durable, and closes the directory. Later calls of any handle answer
-    /// [`Stopped::ShutDown`](crate::error::Stopped::ShutDown). Blocks until operations under way have finished; called
-    /// again it says the same.
+    /// Takes no more operations, makes everything durable, and closes the directory. Later calls of any
+    /// handle answer [`Stopped::ShutDown`](crate::error::Stopped::ShutDown). Blocks until operations under
+    /// way have finished; called again it says the same.
     ///
     /// # Errors
     ///

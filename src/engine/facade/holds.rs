@@ -20,8 +20,8 @@ fn extended(answer: Answer) -> Result<Extended, HoldError> {
 impl Engine {
     /// A hold is paid for, whole or in part; the rest goes back on sale. Final. Lock-free without an op key.
     ///
-    /// At or after the deadline it loses, unless [`Confirm::retake_if_expired`] finds the units still there (and the
-    /// key's sale not stopped).
+    /// At or after the deadline it loses, unless [`Confirm::retake_if_expired`] finds the units still there
+    /// (and the key's sale not stopped).
     ///
     /// # Errors
     ///
@@ -64,8 +64,9 @@ impl Engine {
         .map(|released| self.receipt(released))
     }
 
-    /// A hold gets more time. It never gets less, nor more in all than [`Config::life_max`](crate::Config::life_max); a
-    /// failed call extends nothing, and an expired hold does not come back.
+    /// A hold gets more time. It never gets less, nor more in all than
+    /// [`Config::life_max`](crate::Config::life_max); a failed call extends nothing, and an expired hold does
+    /// not come back.
     ///
     /// # Errors
     ///
@@ -83,8 +84,8 @@ impl Engine {
         .map(|extended| self.receipt(extended))
     }
 
-    /// Payment is in flight: the hold lives [`Config::payment_extension`](crate::Config::payment_extension) longer, once,
-    /// within [`Config::life_max`](crate::Config::life_max).
+    /// Payment is in flight: the hold lives [`Config::payment_extension`](crate::Config::payment_extension)
+    /// longer, once, within [`Config::life_max`](crate::Config::life_max).
     ///
     /// # Errors
     ///

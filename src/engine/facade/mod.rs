@@ -1,5 +1,5 @@
-//! The [`Engine`]: a handle, and its operations by what they are about, each reading like the diagram on the crate's front
-//! page.
+//! The [`Engine`]: a handle, and its operations by what they are about, each reading like the diagram on the
+//! crate's front page.
 
 // In the order in which the documentation shows them.
 mod directory;
@@ -22,8 +22,8 @@ use crate::types::Position;
 
 /// The engine: a cheap handle, `Clone + Send + Sync`. The last one dropped shuts down in order.
 ///
-/// Every operation takes its time from the engine's [`Clock`](crate::Clock), once, at its start, steered towards the wall
-/// by [these rules](crate::clock).
+/// Every operation takes its time from the engine's [`Clock`](crate::Clock), once, at its start, steered
+/// towards the wall by [these rules](crate::clock).
 #[derive(Clone)]
 pub struct Engine {
     pub(super) inner: Arc<Inner>,

@@ -11,7 +11,8 @@ use crate::types::StockKey;
 impl Engine {
     /// The key of a SKU at a location, made if it is new. Declaring again is free and gives the same key.
     ///
-    /// Names are any text of 1 to 255 bytes. A new key becomes durable with the first operation on it that does.
+    /// Names are any text of 1 to 255 bytes. A new key becomes durable with the first operation on it that
+    /// does.
     ///
     /// # Errors
     ///

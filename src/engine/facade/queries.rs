@@ -11,7 +11,8 @@ use crate::types::{HoldId, StockKey};
 
 /// # Questions
 impl Engine {
-    /// When the sale of a key opens, if it has a time for that: one load. `None` once it was opened or stopped by the switch.
+    /// When the sale of a key opens, if it has a time for that: one load. `None` once it was opened or
+    /// stopped by the switch.
     ///
     /// # Errors
     ///
@@ -20,8 +21,8 @@ impl Engine {
         Ok(self.inner.core.item(key)?.opens_at())
     }
 
-    /// About what is on sale now: one load, or one for each cell of a hot key, which are added up while sales go on. Holds
-    /// that are due and not yet swept count as held in it. Writes nothing, so it can be polled.
+    /// About what is on sale now: one load, or one for each cell of a hot key, which are added up while sales
+    /// go on. Holds that are due and not yet swept count as held in it. Writes nothing, so it can be polled.
     ///
     /// # Errors
     ///
@@ -31,8 +32,9 @@ impl Engine {
         Ok(core.item(key)?.counter.approximate(core.lane(key.index)))
     }
 
-    /// Exactly what is on sale, at one instant of this call: with nothing due left unswept, and nothing on its way back.
-    /// Gathers a hot key's cells for an instant and spreads them again, which costs its buyers some hundred nanoseconds.
+    /// Exactly what is on sale, at one instant of this call: with nothing due left unswept, and nothing on
+    /// its way back. Gathers a hot key's cells for an instant and spreads them again, which costs its buyers
+    /// some hundred nanoseconds.
     ///
     /// # Errors
     ///
@@ -51,8 +53,8 @@ impl Engine {
         Ok(self.inner.core.level(key)?)
     }
 
-    /// A hold, as it is. A deadline that has passed closes it first; if the log is full or has failed, the hold is shown as
-    /// it was, with the deadline that has passed.
+    /// A hold, as it is. A deadline that has passed closes it first; if the log is full or has failed, the
+    /// hold is shown as it was, with the deadline that has passed.
     ///
     /// # Errors
     ///
@@ -62,14 +64,15 @@ impl Engine {
         core.status(hold, core.now())
     }
 
-    /// The holds, live or remembered, that carry a reference. Waits for the log as [`level`](Self::level) does.
+    /// The holds, live or remembered, that carry a reference. Waits for the log as [`level`](Self::level)
+    /// does.
     pub fn holds_of(&self, reference: impl AsRef<[u8]>) -> Vec<HoldStatus> {
         let core = &self.inner.core;
         core.holds_of(reference.as_ref(), core.now())
     }
 
-    /// What stands in the way of a refused reserve: "try again in 40 s". Read now, after the refusal. Cost: looks at
-    /// every hold.
+    /// What stands in the way of a refused reserve: "try again in 40 s". Read now, after the refusal. Cost:
+    /// looks at every hold.
     ///
     /// # Errors
     ///
@@ -84,8 +87,8 @@ impl Engine {
         self.inner.core.metrics()
     }
 
-    /// What the driver thread does: expires what is due, says how many holds that were, forgets op keys past their
-    /// retention window, and takes commitments past
+    /// What the driver thread does: expires what is due, says how many holds that were, forgets op keys past
+    /// their retention window, and takes commitments past
     /// [`commitments_kept`](crate::Config::commitments_kept) for shipped, up to 1,024 a call.
     pub fn sweep(&self) -> usize {
         let core = &self.inner.core;
@@ -96,12 +99,14 @@ impl Engine {
         core.sweep(now)
     }
 
-    /// The wall clock is right: engine time becomes what it says, at once, if that is later; by how much it stepped ahead.
+    /// The wall clock is right: engine time becomes what it says, at once, if that is later; by how much it
+    /// stepped ahead.
     ///
-    /// For an operator who has looked, after [`Metrics::clock_unbelieved`](crate::Metrics) was seen: the machine was paused
-    /// in a way that its clocks did not count, or the wall was wrong before. Every hold whose deadline has passed by
-    /// the wall expires, the ones made since it jumped too, whose deadlines were reckoned from the time before. A wall
-    /// that is behind changes nothing: engine time never falls, and runs slower until the wall has caught up.
+    /// For an operator who has looked, after [`Metrics::clock_unbelieved`](crate::Metrics) was seen: the
+    /// machine was paused in a way that its clocks did not count, or the wall was wrong before. Every hold
+    /// whose deadline has passed by the wall expires, the ones made since it jumped too, whose deadlines were
+    /// reckoned from the time before. A wall that is behind changes nothing: engine time never falls, and
+    /// runs slower until the wall has caught up.
     pub fn accept_clock(&self) -> Duration {
         let core = &self.inner.core;
         let stepped = core.time.accept();

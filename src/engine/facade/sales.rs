@@ -14,9 +14,9 @@ use crate::types::{OpKey, Position};
 impl Engine {
     /// Takes units and holds them: the decision who gets the last one.
     ///
-    /// Lock-free without an op key. Cost: one compare-and-swap on the counter, one on the free list of
-    /// slots, two additions on the log. A refusal writes nothing but its own count; if holds are past their deadline it
-    /// expires them first, 256 at a time, up to a million before it answers `Busy`.
+    /// Lock-free without an op key. Cost: one compare-and-swap on the counter, one on the free list of slots,
+    /// two additions on the log. A refusal writes nothing but its own count; if holds are past their deadline
+    /// it expires them first, 256 at a time, up to a million before it answers `Busy`.
     ///
     /// # Errors
     ///
@@ -48,9 +48,10 @@ impl Engine {
 
     /// A hold on several stock keys, all or nothing: one id, one deadline, one confirm or release.
     ///
-    /// Lock-free without an op key. Cost: as [`reserve`](Self::reserve), and two swaps a line. A cart that comes up short
-    /// gives back what it took before anybody is told sold out because of it, and carts that want the same lines in
-    /// different orders never block each other: lines are taken in one order, and nobody waits.
+    /// Lock-free without an op key. Cost: as [`reserve`](Self::reserve), and two swaps a line. A cart that
+    /// comes up short gives back what it took before anybody is told sold out because of it, and carts that
+    /// want the same lines in different orders never block each other: lines are taken in one order, and
+    /// nobody waits.
     ///
     /// # Errors
     ///
@@ -119,10 +120,10 @@ impl Engine {
         }
     }
 
-    /// Many independent reserves in one call: each is granted or refused by itself, and the results are in the order of
-    /// the requests. Cheaper than as many calls: up to 64 at a time share their claim and their draw of the log. One that
-    /// comes up short at the first go is decided again after the others of its 64. If any request has an op key, all are
-    /// decided one by one.
+    /// Many independent reserves in one call: each is granted or refused by itself, and the results are in
+    /// the order of the requests. Cheaper than as many calls: up to 64 at a time share their claim and their
+    /// draw of the log. One that comes up short at the first go is decided again after the others of its 64.
+    /// If any request has an op key, all are decided one by one.
     ///
     /// ```
     /// # use stockhold::{Config, Engine, Receive, Reserve};
@@ -149,9 +150,10 @@ impl Engine {
         decided.into_iter().map(|one| one.map(|granted| self.receipt(granted))).collect()
     }
 
-    /// Another quantity, or other lines, for a live hold, in one step: it keeps its id, and its deadline unless a later
-    /// one is asked for. Only what it needs in addition is taken, so it never competes with itself; what it needs no more
-    /// goes back on sale. Lock-free without an op key. At most 65,535 times a hold.
+    /// Another quantity, or other lines, for a live hold, in one step: it keeps its id, and its deadline
+    /// unless a later one is asked for. Only what it needs in addition is taken, so it never competes with
+    /// itself; what it needs no more goes back on sale. Lock-free without an op key. At most 65,535 times a
+    /// hold.
     ///
     /// # Errors
     ///

@@ -66,7 +66,8 @@ impl Engine {
     }
 
     /// The stop switch of a key: from now on reserves are refused with
-    /// [`RefusalReason::Stopped`](crate::answer::RefusalReason::Stopped), everything else goes on. Survives a restart.
+    /// [`RefusalReason::Stopped`](crate::answer::RefusalReason::Stopped), everything else goes on. Survives a
+    /// restart.
     ///
     /// # Errors
     ///
@@ -76,12 +77,12 @@ impl Engine {
     }
 
     /// Opens the sale of a key at a moment of engine time: until then reserves are refused with
-    /// [`RefusalReason::NotOpen`](crate::answer::RefusalReason::NotOpen), from then on no reserve is refused for that
-    /// reason; nobody has to be there to open it. A moment that has passed opens it now; one beyond 2089 is 2089.
-    /// Survives a restart.
+    /// [`RefusalReason::NotOpen`](crate::answer::RefusalReason::NotOpen), from then on no reserve is refused
+    /// for that reason; nobody has to be there to open it. A moment that has passed opens it now; one beyond
+    /// 2089 is 2089. Survives a restart.
     ///
-    /// It takes the place of the stop switch, and [`stop_sale`](Self::stop_sale) takes its place: who stops a sale that has
-    /// not opened, and resumes it, opens it at once. Give the moment again instead.
+    /// It takes the place of the stop switch, and [`stop_sale`](Self::stop_sale) takes its place: who stops a
+    /// sale that has not opened, and resumes it, opens it at once. Give the moment again instead.
     ///
     /// # Errors
     ///
@@ -90,11 +91,11 @@ impl Engine {
         self.inner.core.switch(key, Gate::OpensAt(opens_at)).map(|set| self.receipt(set))
     }
 
-    /// Splits a key's counter in advance, for a sale whose first moment will be its hottest; says whether it is split now.
-    /// It is not if it has fewer than 64 units or more than 8 million for each core (up to 16), if 256 other keys are
-    /// split, or on a machine with one core: none of which makes an answer wrong. A key is otherwise split by contention
-    /// alone, within microseconds. Prepared, it stays split until it has been used and then been idle for a second. Changes
-    /// no number; not remembered over a restart.
+    /// Splits a key's counter in advance, for a sale whose first moment will be its hottest; says whether it
+    /// is split now. It is not if it has fewer than 64 units or more than 8 million for each core (up to 16),
+    /// if 256 other keys are split, or on a machine with one core: none of which makes an answer wrong. A key
+    /// is otherwise split by contention alone, within microseconds. Prepared, it stays split until it has
+    /// been used and then been idle for a second. Changes no number; not remembered over a restart.
     ///
     /// # Errors
     ///

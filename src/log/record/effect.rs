@@ -1,8 +1,9 @@
-//! The table of effects: for each kind of entry, what it does to stock and to its hold. The only place that says so.
+//! The table of effects: for each kind of entry, what it does to stock and to its hold. The only place that
+//! says so.
 //!
-//! Stock is in one of three pools, `available`, `held` and `committed`, or it is outside. `on_hand` is the sum of the three.
-//! An entry has one or two quantities for each stock key that it names; each of them moves from one pool to another. So an
-//! entry of any kind keeps `on_hand = available + held + committed`.
+//! Stock is in one of three pools, `available`, `held` and `committed`, or it is outside. `on_hand` is the
+//! sum of the three. An entry has one or two quantities for each stock key that it names; each of them moves
+//! from one pool to another. So an entry of any kind keeps `on_hand = available + held + committed`.
 
 use super::kind::EntryKind;
 use crate::hold::state::Phase;
@@ -159,7 +160,8 @@ impl EntryKind {
     pub(crate) const fn effect(self) -> &'static Effect {
         use HoldEffect::*;
         match self {
-            //                            name       quantities        first        second      hold            answer
+            //                            name       quantities        first        second      hold
+            //                            answer
             EntryKind::Void    => &const { row("void",    Nothing,          STAYS,       STAYS,      NoHold,         Answered::Nothing) },
             EntryKind::Opened  => &const { row("opened",  Nothing,          STAYS,       STAYS,      NoHold,         Answered::Nothing) },
             EntryKind::Declare => &const { row("declare", Nothing,          STAYS,       STAYS,      NoHold,         Answered::Nothing) },

@@ -1,7 +1,7 @@
 //! A fact: what a record means, the same for a record of one stock key and for a cart's.
 //!
-//! Readers of the log work with facts. What a fact does to stock and to its hold is in the table of [`super::effect`], by its
-//! kind, so no reader needs a branch a kind.
+//! Readers of the log work with facts. What a fact does to stock and to its hold is in the table of
+//! [`super::effect`], by its kind, so no reader needs a branch a kind.
 
 use super::Op;
 use super::kind::EntryKind;

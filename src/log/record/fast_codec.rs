@@ -1,8 +1,9 @@
 //! Writing and reading the kinds of records that a sale is full of by hand.
 //!
-//! bincode says what bytes mean; this writes the same bytes and reads the same from them, several times faster. Writing is
-//! a good part of a decision, and reading is what the fold, an opening and a checkpoint spend most of their time on. What
-//! it does not know at once, another kind or anything irregular, it leaves to bincode.
+//! bincode says what bytes mean; this writes the same bytes and reads the same from them, several times
+//! faster. Writing is a good part of a decision, and reading is what the fold, an opening and a checkpoint
+//! spend most of their time on. What it does not know at once, another kind or anything irregular, it leaves
+//! to bincode.
 
 use crate::index::{Generation, KeyIndex, SlotIndex};
 use crate::varint::{VarintReader, VarintWriter};
@@ -99,8 +100,8 @@ impl VarintWriter<'_> {
     }
 }
 
-/// Writes the record to the start of `buffer`; how many bytes it took, and whether it has an op. `None` says nothing about
-/// it.
+/// Writes the record to the start of `buffer`; how many bytes it took, and whether it has an op. `None` says
+/// nothing about it.
 #[inline]
 pub(super) fn encode(record: &Record<'_>, buffer: &mut [u8]) -> Option<(usize, bool)> {
     let mut out = VarintWriter::new(buffer);

@@ -1,4 +1,5 @@
-//! The kinds of entries, without the form they are written in: a cart's entry is of the same kind as a single line's.
+//! The kinds of entries, without the form they are written in: a cart's entry is of the same kind as a single
+//! line's.
 
 use std::fmt;
 

@@ -8,8 +8,8 @@ pub(crate) struct Op {
     pub key: [u8; 16],
     /// Hash of what was asked: the same key with another hash is an error.
     pub content: [u8; 8],
-    /// The number in the first answer (see [`Op::answer`]), 48 bits. The last bytes of every record that has an op:
-    /// written when the answer is known, after the record's place was claimed by its size.
+    /// The number in the first answer (see [`Op::answer`]), 48 bits. The last bytes of every record that has
+    /// an op: written when the answer is known, after the record's place was claimed by its size.
     pub(super) answer: [u8; ANSWER_BYTES],
 }
 

@@ -38,8 +38,9 @@ impl<'a> Records<'a> {
         Records { rest: payload, position: start }
     }
 
-    /// Puts the next few in the place of what is in `batch`, and lets `look` have a look at what each will touch, so that
-    /// this memory comes all at once and not piece by piece while they are applied. False if there are no more.
+    /// Puts the next few in the place of what is in `batch`, and lets `look` have a look at what each will
+    /// touch, so that this memory comes all at once and not piece by piece while they are applied. False if
+    /// there are no more.
     #[inline]
     pub(crate) fn next_batch(&mut self, batch: &mut Batch<'a>, look: impl Fn(&Fact<'a>) -> u64) -> bool {
         batch.clear();

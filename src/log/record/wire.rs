@@ -1,7 +1,8 @@
 //! The written form of a record, and the one codec for it.
 //!
-//! A record is a serde enum in bincode's variable-length form. A kind of entry may have two forms: one for a single stock key,
-//! and one with packed lines for a cart. [`Record::fact`] says what either means; nothing else reads this form.
+//! A record is a serde enum in bincode's variable-length form. A kind of entry may have two forms: one for a
+//! single stock key, and one with packed lines for a cart. [`Record::fact`] says what either means; nothing
+//! else reads this form.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,9 +15,9 @@ use crate::index::KeyIndex;
 use crate::log::lines::LinePair;
 use crate::request::AdjustReason;
 
-/// What happened. `at` is in milliseconds since the opening; `key` is an index into the catalogue; lines are packed, see
-/// [`super::lines`]. What happens to one line is written as one key and its units, whether or not its hold has others;
-/// a reader takes it packed as well.
+/// What happened. `at` is in milliseconds since the opening; `key` is an index into the catalogue; lines are
+/// packed, see [`super::lines`]. What happens to one line is written as one key and its units, whether or not
+/// its hold has others; a reader takes it packed as well.
 ///
 /// The order of the variants is part of the format: append, never insert.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -76,14 +77,16 @@ pub(crate) enum Record<'a> {
     ShipCart { at: u64, place: HoldPlace, lines: &'a [u8], op: Option<Op> },
     /// Committed units of a cart went back on sale.
     CancelCart { at: u64, place: HoldPlace, lines: &'a [u8], op: Option<Op> },
-    /// A live hold has other lines now: `before` is what it had, `lines` what it has; it lives until `at + ttl`.
+    /// A live hold has other lines now: `before` is what it had, `lines` what it has; it lives until `at +
+    /// ttl`.
     Replace { at: u64, place: HoldPlace, ttl: Span, before: &'a [u8], lines: &'a [u8], op: Option<Op> },
-    /// Sale of a key opens at `opens_at_ms` (Unix milliseconds); until then reserves are refused. It overrides `Sale`,
-    /// and `Sale` overrides it.
+    /// Sale of a key opens at `opens_at_ms` (Unix milliseconds); until then reserves are refused. It
+    /// overrides `Sale`, and `Sale` overrides it.
     Opens { at: u64, key: KeyIndex, opens_at_ms: u64 },
 }
 
-/// Why a quantity was corrected, as it is written. The order of the variants is part of the format: append, never insert.
+/// Why a quantity was corrected, as it is written. The order of the variants is part of the format: append,
+/// never insert.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) enum ReasonCode {
     Count,

@@ -468,7 +468,8 @@ fn a_loss_of_power_in_the_middle_of_a_group_spares_every_group_before_it() {
         writer.log.store.flush().unwrap();
         let unsynced = fs::read(data(scratch.path())).unwrap();
         for image in 0..5 {
-            // Of what was not synced, the disk may have taken any blocks, and the new length of the file or not.
+            // Of what was not synced, the disk may have taken any blocks, and the new length of the file or
+            // not.
             let mut bytes = unsynced.clone();
             if rng.index(2) == 0 {
                 bytes.truncate(synced.len());

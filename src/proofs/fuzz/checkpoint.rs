@@ -26,8 +26,8 @@ use crate::log::scan::Tip;
 
 const ID: [u8; 16] = [7; 16];
 
-/// Checkpoints of what the input says are read, merged and written on: what is accepted means the same whichever way, and
-/// an engine goes on from it, or it is told to be damaged.
+/// Checkpoints of what the input says are read, merged and written on: what is accepted means the same
+/// whichever way, and an engine goes on from it, or it is told to be damaged.
 pub fn checkpoint(bytes: &[u8]) {
     let mut input = Input(bytes);
     let files = Memory::default();

@@ -1,5 +1,5 @@
-//! Doors for the fuzz targets, built only by them (`--cfg fuzzing`): each takes any bytes, and panics where a promise is
-//! broken. Checksums are made to hold, so that what lies behind them is reached.
+//! Doors for the fuzz targets, built only by them (`--cfg fuzzing`): each takes any bytes, and panics where a
+//! promise is broken. Checksums are made to hold, so that what lies behind them is reached.
 
 mod checkpoint;
 mod chunks;
@@ -14,9 +14,9 @@ use crate::log::lines::{pack, unpack};
 use crate::log::record::{Encoded, Fact, Logged, Record, Records, Subject};
 use crate::log::sidecar::{self, RECORD_BYTES, SLOT_BYTES};
 
-/// A payload: the fast codec and the general one read it alike, a decoded record encodes to bytes that decode alike, and
-/// well packed lines are packed so again. Then it is folded: a contradiction is an error, not a crash, a checkpoint of it
-/// says the same, and an engine can go on from it.
+/// A payload: the fast codec and the general one read it alike, a decoded record encodes to bytes that decode
+/// alike, and well packed lines are packed so again. Then it is folded: a contradiction is an error, not a
+/// crash, a checkpoint of it says the same, and an engine can go on from it.
 pub fn records(payload: &[u8]) {
     for at in 0..payload.len().min(64) {
         let by_codec = Record::decode(&payload[at..]).map(|(record, taken)| (record.fact(), taken));

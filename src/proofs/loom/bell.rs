@@ -1,5 +1,5 @@
-//! The log thread's sleep: nothing published is slept over. A nap never ends by itself here, so a wake-up that is missed is
-//! a deadlock.
+//! The log thread's sleep: nothing published is slept over. A nap never ends by itself here, so a wake-up
+//! that is missed is a deadlock.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,7 +51,8 @@ pub(super) fn never_slept_over(writers: usize) {
     assert_eq!(shared.ring.used_words(), 0);
 }
 
-/// The real log thread, keeping nothing: it hands on every record that was published and ends once the ring is closed.
+/// The real log thread, keeping nothing: it hands on every record that was published and ends once the ring
+/// is closed.
 fn the_log_thread() {
     let shared = shared(8);
     let (fold, groups) = crossbeam::channel::unbounded();

@@ -23,8 +23,8 @@ fn busy<T>(answer: &Result<T, ReserveError>) -> bool {
     matches!(answer, Err(error) if error.is_busy())
 }
 
-/// Two carts that want the same two last units, named in different orders: one gets both, or somebody is told to try
-/// again; nobody gets one of them, and they never both go without for good.
+/// Two carts that want the same two last units, named in different orders: one gets both, or somebody is told
+/// to try again; nobody gets one of them, and they never both go without for good.
 fn cart_against_cart() {
     let bare = Bare::with(1, &[1, 1], 2);
     let other = bare.spawn(|bare| bare.reserve_cart(&[1, 0], (at(0), DEADLINE)));
@@ -38,8 +38,8 @@ fn cart_against_cart() {
     assert_eq!(bare.log(&[1, 1]).len(), granted);
 }
 
-/// A cart whose second line is short takes the first and gives it back, while somebody wants the first: granted or
-/// busy, never sold out (F14).
+/// A cart whose second line is short takes the first and gives it back, while somebody wants the first:
+/// granted or busy, never sold out (F14).
 pub(super) fn rollback_against_reserve() {
     let bare = Bare::with(1, &[1, 0], 2);
     let cart = bare.spawn(|bare| bare.core.take_tentatively(&LINES).map(|takes| takes.settle()).is_none());
@@ -62,8 +62,8 @@ fn rollback_across_a_reshape() {
     assert_eq!(bare.counter_of(KeyIndex(0)), Reading { available: left, pending: false });
 }
 
-/// A cart, and somebody who takes its second line in between: whoever wants the first line is refused only if the cart
-/// got it.
+/// A cart, and somebody who takes its second line in between: whoever wants the first line is refused only if
+/// the cart got it.
 fn a_cart_that_comes_up_short() {
     let bare = Bare::with(1, &[1, 1], 3);
     let cart = bare.spawn(|bare| bare.reserve_cart(&[0, 1], (at(0), DEADLINE)));
@@ -78,8 +78,8 @@ fn a_cart_that_comes_up_short() {
     assert!(!refused(&cart) || stolen || asked.is_ok(), "a false refusal: {cart:?} {asked:?}");
 }
 
-/// An expiry of a hold against its replacement by another quantity that began in time: the units go where the winner
-/// says, and nobody gets them twice.
+/// An expiry of a hold against its replacement by another quantity that began in time: the units go where the
+/// winner says, and nobody gets them twice.
 fn replace_against_sweep() {
     let (bare, hold) = held();
     let replace = bare.spawn(move |bare| bare.core.replace(Replace::quantity(hold, 2), BEFORE, None));
@@ -97,8 +97,8 @@ fn replace_against_sweep() {
     bare.log(&[2]);
 }
 
-/// A confirm against a replacement by more units: the confirm is of what the hold had or of what it has, and the log
-/// says which; or it is busy.
+/// A confirm against a replacement by more units: the confirm is of what the hold had or of what it has, and
+/// the log says which; or it is busy.
 pub(super) fn replace_against_confirm() {
     let (bare, hold) = held();
     let replace = bare.spawn(move |bare| bare.core.replace(Replace::quantity(hold, 2), BEFORE, None));
@@ -186,7 +186,8 @@ pub(super) fn lines_on_one_key() {
     bare.log(&[1]);
 }
 
-/// A correction downwards against a reserve: whichever record comes first, the log and the counter agree on the shortfall.
+/// A correction downwards against a reserve: whichever record comes first, the log and the counter agree on
+/// the shortfall.
 pub(super) fn correction_against_reserve() {
     let bare = Bare::with(1, &[1], 1);
     let reserve = bare.spawn(|bare| bare.reserve(at(0), DEADLINE));

@@ -92,7 +92,8 @@ fn big_and_small() {
     assert_eq!(one_key.reading(), settled(i64::from(small.is_ok())));
 }
 
-/// An announced give-back makes nobody sold out: a taker gets the unit, or is told that it cannot be known yet.
+/// An announced give-back makes nobody sold out: a taker gets the unit, or is told that it cannot be known
+/// yet.
 pub(super) fn take_against_give() {
     let one_key = Arc::new(OneKey::new(0));
     let pledge = one_key.announce(0).unwrap();

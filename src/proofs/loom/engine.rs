@@ -128,7 +128,8 @@ impl Bare {
         self.core.holds.slot(HoldIds::place(hold).slot).unwrap().word().phase()
     }
 
-    /// The whole log, once everybody has finished. Every prefix of it is a valid state: what is spent was there.
+    /// The whole log, once everybody has finished. Every prefix of it is a valid state: what is spent was
+    /// there.
     pub(super) fn log(&self, available: &[i64]) -> Vec<LogEntryBytes> {
         let ring = &self.core.log.ring;
         let mut reader = Reader::new(0);
@@ -262,7 +263,8 @@ pub(super) fn late_confirm_against_reserve() {
     bare.log(&[1]);
 }
 
-/// An extension that began in time against the sweep: the hold lives on or has expired, and the extender knows which.
+/// An extension that began in time against the sweep: the hold lives on or has expired, and the extender
+/// knows which.
 fn extend_against_sweep() {
     let bare = Bare::new(1, 1);
     let hold = bare.reserve(at(0), DEADLINE).unwrap().hold;

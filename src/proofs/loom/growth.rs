@@ -1,4 +1,5 @@
-//! Tables that grow: nobody waits for who grows one, is told full because of it, or sees a part of what is made.
+//! Tables that grow: nobody waits for who grows one, is told full because of it, or sees a part of what is
+//! made.
 
 use std::sync::Arc;
 
@@ -13,8 +14,8 @@ fn new(reference: &'static [u8]) -> NewHold<'static> {
     NewHold { lines: &LINE, born: at(0), deadline: DEADLINE, reference, epoch: 1 }
 }
 
-/// Two want the first two slots of a table that has none yet, by way of holds with this reference: each gets one, or is
-/// told that the table is growing; no slot is lost.
+/// Two want the first two slots of a table that has none yet, by way of holds with this reference: each gets
+/// one, or is told that the table is growing; no slot is lost.
 fn two_first_holds(reference: &'static [u8]) {
     let table = Arc::new(HoldTable::new(1, 2, 8, 0, 0));
     let other = Arc::clone(&table);

@@ -39,7 +39,8 @@ impl Stand {
         Stand::new(Word::with_deadline(Phase::Active, 1, DEADLINE))
     }
 
-    /// What the engine does with a hold: load, decide, draw, swap, fill or void; once more if another was first.
+    /// What the engine does with a hold: load, decide, draw, swap, fill or void; once more if another was
+    /// first.
     pub(super) fn change(&self, now: Timestamp, event: Event) -> Result<u64, No> {
         loop {
             let word = self.slot.word();
@@ -121,8 +122,8 @@ impl Stand {
     }
 }
 
-/// Confirm, release and expire of one hold, each begun at its own time: one of them wins, and the units go where it
-/// says.
+/// Confirm, release and expire of one hold, each begun at its own time: one of them wins, and the units go
+/// where it says.
 pub(super) fn three_outcomes() {
     let stand = Stand::active();
     let confirm = stand.spawn(|stand| stand.change(BEFORE, Event::Confirm { units: 1 }).is_ok());
@@ -151,7 +152,8 @@ pub(super) fn confirm_at_the_deadline() {
     stand.log();
 }
 
-/// An extension that began in time against an expiry: one of them wins, and the hold is what the winner made it.
+/// An extension that began in time against an expiry: one of them wins, and the hold is what the winner made
+/// it.
 fn extend_against_expire() {
     let stand = Stand::active();
     let extend = stand.spawn(|stand| stand.change(BEFORE, Event::Extend { deadline: LATER }).is_ok());
@@ -192,8 +194,8 @@ fn cancel_against_ship(cancelled: u32, shipped: u32) {
     stand.log();
 }
 
-/// An expired hold's slot goes to the late confirm or to a new hold, and a late confirm that loses rolls back without
-/// making anybody sold out.
+/// An expired hold's slot goes to the late confirm or to a new hold, and a late confirm that loses rolls back
+/// without making anybody sold out.
 pub(super) fn retake_against_reuse() {
     // It is remembered, so that the new hold has to reclaim it while it may be retaken.
     let table = Arc::new(HoldTable::new(1, 1, 8, 1, 0));

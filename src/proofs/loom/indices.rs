@@ -30,8 +30,8 @@ fn once_each(out: impl IntoIterator<Item = u32>, rest: impl FnMut() -> Option<u3
     assert_eq!(all, expected, "lost");
 }
 
-/// One pops while another pops two and puts the first back on top of another below: the first one's pop does not take
-/// the stack for the one it saw.
+/// One pops while another pops two and puts the first back on top of another below: the first one's pop does
+/// not take the stack for the one it saw.
 pub(super) fn a_stack_that_changes_back() {
     let stack = stack(&[2, 1, 0]);
     let other = Arc::clone(&stack);

@@ -1,8 +1,8 @@
 //! Models of the small protocols, on the real code, in every interleaving of up to two preemptions.
 //!
-//! A model is one short body with two to four threads. Under `--cfg stockhold_loom` loom explores its interleavings and the
-//! values that each load may see; under plain `cargo test` the same bodies run as ordinary threads, some hundred
-//! times. `tests/loom.sh` does the former, here and in CI.
+//! A model is one short body with two to four threads. Under `--cfg stockhold_loom` loom explores its
+//! interleavings and the values that each load may see; under plain `cargo test` the same bodies run as
+//! ordinary threads, some hundred times. `tests/loom.sh` does the former, here and in CI.
 //!
 //! # Properties
 //!
@@ -42,16 +42,17 @@
 //!
 //! # What is not explored
 //!
-//! - Locks (op keys, the catalogue, a key's physical lock): loom does not see them, so threads neither wait at them nor
-//!   learn anything from them.
-//! - Those who wait for a durable position ([`watch`](crate::log::watch)): it rests on the one order of SeqCst accesses,
-//!   which loom does not know. It has them as AcqRel, and what is explored here holds even so.
-//! - Time: a nap never ends by itself here, so the models show more than is needed, that no nap has to end. One does:
-//!   a claim that is refused while the ring is being closed may make the log thread see the ring in use, and rings no
-//!   bell, so that a shutdown takes one nap longer.
+//! - Locks (op keys, the catalogue, a key's physical lock): loom does not see them, so threads neither wait
+//!   at them nor learn anything from them.
+//! - Those who wait for a durable position ([`watch`](crate::log::watch)): it rests on the one order of
+//!   SeqCst accesses, which loom does not know. It has them as AcqRel, and what is explored here holds even
+//!   so.
+//! - Time: a nap never ends by itself here, so the models show more than is needed, that no nap has to end.
+//!   One does: a claim that is refused while the ring is being closed may make the log thread see the ring in
+//!   use, and rings no bell, so that a shutdown takes one nap longer.
 //! - Expiry under a clock that moves on within a call: each call has its own time from the start.
-//! - More than so many preemptions in one execution (two unless asked for more, one less in the longest models), and a compare-and-swap that fails for
-//!   no reason: loom's never does.
+//! - More than so many preemptions in one execution (two unless asked for more, one less in the longest
+//!   models), and a compare-and-swap that fails for no reason: loom's never does.
 
 mod bell;
 mod cart;

@@ -10,8 +10,8 @@ fn settled(available: i64) -> Reading {
     Reading { available, pending: false }
 }
 
-/// The last unit of a key that is split over two or three cells: one of the takers gets it, whichever cell it lies in, and
-/// the others are refused.
+/// The last unit of a key that is split over two or three cells: one of the takers gets it, whichever cell it
+/// lies in, and the others are refused.
 fn last_unit(cells: usize, takers: usize) {
     // One unit a cell; all but one are gone.
     let one_key = OneKey::split(cells, cells as i64);
@@ -29,7 +29,8 @@ fn last_unit(cells: usize, takers: usize) {
     assert_eq!(one_key.reading(), settled(0));
 }
 
-/// Two who want both units, which lie in two cells: neither gets half of them and both give up, one gets them (F13).
+/// Two who want both units, which lie in two cells: neither gets half of them and both give up, one gets them
+/// (F13).
 pub(super) fn two_who_want_both() {
     let one_key = OneKey::split(2, 2);
     let other = one_key.spawn(|one_key| one_key.take(1, 2));
@@ -49,8 +50,8 @@ pub(super) fn both_against_one() {
     assert_eq!(one_key.reading(), settled(i64::from(one)), "units were made or lost");
 }
 
-/// A give-back that was announced while the key was split, gathered and split again meanwhile by others: nobody is told
-/// sold out, no unit is lost, and what was pending is settled.
+/// A give-back that was announced while the key was split, gathered and split again meanwhile by others:
+/// nobody is told sold out, no unit is lost, and what was pending is settled.
 pub(super) fn give_during_a_reshape() {
     let one_key = OneKey::split(2, 2);
     let pledge = one_key.announce(1).unwrap();
@@ -76,7 +77,8 @@ pub(super) fn rollback_across_a_reshape() {
     assert_eq!(one_key.reading(), settled(if taken.is_ok() { 0 } else { 2 }));
 }
 
-/// Two who split one key at once, over two blocks, while somebody takes: one split counts, and no unit is lost.
+/// Two who split one key at once, over two blocks, while somebody takes: one split counts, and no unit is
+/// lost.
 fn two_splits() {
     let one_key = Arc::new(OneKey::with_cells(2, 3));
     let other = one_key.spawn(|one_key| one_key.counter.split(one_key.lane(1)));
@@ -99,8 +101,8 @@ fn split_against_gather() {
     assert_eq!(one_key.reading(), settled(1));
 }
 
-/// A helper that sleeps while the block it gathers is put back and used for another key, and for its own again, once or
-/// more: it changes nothing of either.
+/// A helper that sleeps while the block it gathers is put back and used for another key, and for its own
+/// again, once or more: it changes nothing of either.
 pub(super) fn a_late_helper(uses: u32) {
     let one_key = OneKey::split(2, 4);
     let other = Arc::new(Counter::new(6));
@@ -118,8 +120,8 @@ pub(super) fn a_late_helper(uses: u32) {
     assert_eq!(other.exactly(one_key.lane(0)), settled(6), "the other key's units were changed");
 }
 
-/// A correction into debt, and a gift that pays some of it, while the key is split: the debt is exact, and a key in debt
-/// is not split.
+/// A correction into debt, and a gift that pays some of it, while the key is split: the debt is exact, and a
+/// key in debt is not split.
 fn debt() {
     let one_key = OneKey::split(2, 2);
     let pledge = one_key.announce(1).unwrap();
@@ -132,8 +134,8 @@ fn debt() {
     assert_eq!(one_key.take(0, 1), Err(Short::Out { available: -1 }));
 }
 
-/// Cooled while it is used: a key that is gathered because nobody seemed to use it loses nothing, and its block goes to
-/// another key without confusing the two.
+/// Cooled while it is used: a key that is gathered because nobody seemed to use it loses nothing, and its
+/// block goes to another key without confusing the two.
 fn demotion_and_promotion() {
     let one_key = OneKey::split(2, 2);
     let taker = one_key.spawn(|one_key| one_key.take(1, 1).is_ok());

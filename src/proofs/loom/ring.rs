@@ -11,7 +11,8 @@ use crate::sync::{thread, yield_now};
 const WORDS: usize = 4;
 const START: u64 = 3;
 
-/// Writes a record of two words, all its bytes `mark`; where it ends, or `None` if the ring stayed full or closed.
+/// Writes a record of two words, all its bytes `mark`; where it ends, or `None` if the ring stayed full or
+/// closed.
 fn write(ring: &Ring, mark: u8) -> Option<u64> {
     for _ in 0..3 {
         match ring.claim(Words(2), Share::Keep) {
@@ -28,8 +29,8 @@ fn write(ring: &Ring, mark: u8) -> Option<u64> {
     None
 }
 
-/// Two writers fill a ring that is full already while it is read, over more than a lap: every record that was written
-/// comes out once, whole, and in the order of positions.
+/// Two writers fill a ring that is full already while it is read, over more than a lap: every record that was
+/// written comes out once, whole, and in the order of positions.
 pub(super) fn over_a_lap() {
     let ring = Arc::new(Ring::new(WORDS, START));
     let mut written = vec![(write(&ring, 0xa1).unwrap(), 0xa1), (write(&ring, 0xa2).unwrap(), 0xa2)];
@@ -78,7 +79,8 @@ fn a_hole() {
     assert_eq!(ring.used_words(), 0);
 }
 
-/// Whoever has closed the ring, found nothing more in it and then sees it unused has read all that was ever claimed.
+/// Whoever has closed the ring, found nothing more in it and then sees it unused has read all that was ever
+/// claimed.
 fn close_against_claims() {
     let ring = Arc::new(Ring::new(8, START));
     let writers = [0xff, 0xb2].map(|mark| {

@@ -1,13 +1,13 @@
-//! The timers through the engine's own calls: what is due is reclaimed before anyone is refused, and nothing live is
-//! forgotten.
+//! The timers through the engine's own calls: what is due is reclaimed before anyone is refused, and nothing
+//! live is forgotten.
 
 use super::engine::{Bare, sold_out};
 use super::{BEFORE, DEADLINE, LATER, at, explore, explore_less};
 use crate::hold::state::Phase;
 use crate::stock::counter::Reading;
 
-/// The last unit is in a hold that is due. A sweeper expires it while somebody asks for it: granted or busy, never sold
-/// out.
+/// The last unit is in a hold that is due. A sweeper expires it while somebody asks for it: granted or busy,
+/// never sold out.
 pub(super) fn sweep_against_refuser() {
     let bare = Bare::new(1, 2);
     let hold = bare.reserve(at(0), DEADLINE).unwrap().hold;
@@ -19,7 +19,8 @@ pub(super) fn sweep_against_refuser() {
     bare.log(&[1]);
 }
 
-/// A reserve that is still being made when its deadline passes: who asks then gets the unit, or is told to come again.
+/// A reserve that is still being made when its deadline passes: who asks then gets the unit, or is told to
+/// come again.
 pub(super) fn a_reserve_that_is_late() {
     let bare = Bare::new(1, 2);
     let maker = bare.spawn(|bare| bare.reserve(BEFORE, DEADLINE));
@@ -30,8 +31,8 @@ pub(super) fn a_reserve_that_is_late() {
     bare.log(&[1]);
 }
 
-/// A hold is registered while the wheel is turned and another expires: afterwards the horizon is not beyond it, and the
-/// next turn finds it.
+/// A hold is registered while the wheel is turned and another expires: afterwards the horizon is not beyond
+/// it, and the next turn finds it.
 pub(super) fn register_against_turn() {
     let bare = Bare::new(2, 2);
     bare.reserve(at(0), DEADLINE).unwrap();
@@ -61,7 +62,8 @@ fn register_turn_and_refuser() {
     bare.log(&[1]);
 }
 
-/// A release while somebody asks: sold out is a true answer only if the hold was live at some instant of the call.
+/// A release while somebody asks: sold out is a true answer only if the hold was live at some instant of the
+/// call.
 pub(super) fn release_against_refuser() {
     let bare = Bare::new(1, 2);
     let hold = bare.reserve(at(0), DEADLINE).unwrap().hold;

@@ -8,8 +8,8 @@ use crate::log::record::{Encoded, EntryKind, Fact, HoldPlace, Record};
 use crate::log::ring::{Reader, Share};
 use crate::stock::counter::Short;
 
-/// Two ends of one hold race while the log is being read: one record and one void or one record alone, no hole, every
-/// word freed, the counter exact and nothing pending.
+/// Two ends of one hold race while the log is being read: one record and one void or one record alone, no
+/// hole, every word freed, the counter exact and nothing pending.
 pub(super) fn two_ends_and_a_reader() {
     let stand = Stand::active();
     let release = stand.spawn(|stand| stand.change(BEFORE, Event::Release));
@@ -32,8 +32,8 @@ pub(super) fn two_ends_and_a_reader() {
     assert!(!stand.one_key.reading().pending);
 }
 
-/// The order rule: whoever spends units that were given back draws a position behind the record that gave them back, so
-/// every prefix of the log is a valid state.
+/// The order rule: whoever spends units that were given back draws a position behind the record that gave
+/// them back, so every prefix of the log is a valid state.
 pub(super) fn spent_behind_the_give_back() {
     let stand = Stand::active();
     let release = stand.spawn(|stand| stand.change(BEFORE, Event::Release).unwrap());
