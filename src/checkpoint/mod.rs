@@ -28,11 +28,12 @@
 //!
 //! 1. A manifest is committed only when everything that it names is durable, and the log is durable up to its
 //!    position.
-//! 2. Two manifests are kept. The log is removed only below the older one, so that the younger one may be lost.
+//! 2. Two manifests are kept. The log is removed only below the older one, so that the younger one may be
+//!    lost.
 //! 3. An opening syncs the names that it has found before it relies on them: a killed process may have left a
 //!    name that a loss of power would undo.
-//! 4. Nothing that a kept manifest names is changed or removed. A file that no manifest names is a leftover, and
-//!    is removed.
+//! 4. Nothing that a kept manifest names is changed or removed. A file that no manifest names is a leftover,
+//!    and is removed.
 
 pub(crate) mod entry;
 pub(crate) mod files;

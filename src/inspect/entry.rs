@@ -1,5 +1,4 @@
-//! One entry of the log, as people and other programs read it: names instead of numbers, moments instead of
-//! spans.
+//! One entry of the log as people and other programs read it: with names and times.
 
 use crate::clock::Timestamp;
 use crate::index::KeyIndex;
@@ -8,18 +7,18 @@ use crate::request::AdjustReason;
 use crate::stock::names::Names;
 use crate::types::{HoldId, OpKey, Position, Reference};
 
-/// Units of one stock key, where there are several.
+/// Units of one stock key in an entry of several.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct LineEntry<'a> {
-    /// Of what.
+    /// The SKU.
     pub sku: &'a str,
-    /// Where.
+    /// The location.
     pub location: &'a str,
-    /// How many units: held, asked for, taken, paid for, given back, moved. 0 if all of a line was returned
-    /// or replaced.
+    /// The units that were held, asked for, taken, paid for, given back or moved. 0 if the whole line was
+    /// returned or replaced.
     pub quantity: u32,
-    /// Units of a part confirm that went back on sale.
+    /// Units that a partial confirm returned to sale.
     pub returned: Option<u32>,
     /// Units that the hold had before its lines were replaced.
     pub before: Option<u32>,
@@ -32,41 +31,41 @@ impl<'a> LineEntry<'a> {
     }
 }
 
-/// One entry of the log. What its kind does not have is `None`.
+/// One entry of the log. Fields that its kind does not have are `None`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct LogEntry<'a> {
-    /// Where it ends: what a caller who was answered with it was told.
+    /// Where the entry ends: the position that its caller got with the answer.
     pub position: Position,
-    /// When it was decided.
+    /// The time at which it was decided.
     pub at: Option<Timestamp>,
-    /// Which opening of the directory wrote it.
+    /// The number of the opening that wrote it.
     pub epoch: u32,
-    /// What happened.
+    /// The kind of entry.
     pub kind: EntryKind,
-    /// To stock of what, unless to a cart's.
+    /// The SKU, unless it is an entry of a cart.
     pub sku: Option<&'a str>,
-    /// Where.
+    /// The location.
     pub location: Option<&'a str>,
-    /// To these lines of a cart. Empty for an entry of one stock key.
+    /// The lines of a cart. Empty for an entry of one stock key.
     pub lines: Vec<LineEntry<'a>>,
-    /// To which hold.
+    /// The hold that it is about.
     pub hold: Option<HoldId>,
-    /// How many units: asked for, taken, paid for, given back, moved; of an adjust how many more, or, below
-    /// zero, fewer; of a cart all lines together.
+    /// The units that were asked for, taken, paid for, given back or moved; of an adjust the correction,
+    /// which may be below zero; of a cart the sum of all lines.
     pub quantity: Option<i64>,
-    /// Units of a part confirm that went back on sale.
+    /// Units that a partial confirm returned to sale.
     pub returned: Option<u32>,
-    /// Until when the hold lives now.
+    /// The deadline of the hold after the entry.
     pub deadline: Option<Timestamp>,
-    /// When sale opens.
+    /// The time at which sale opens.
     pub opens_at: Option<Timestamp>,
-    /// Why it was corrected.
+    /// The reason of an adjust.
     pub reason: Option<AdjustReason>,
-    /// What the caller calls it, if he calls it anything.
+    /// The caller's reference.
     pub reference: Option<Reference>,
-    /// The operation's identity, if it was given one.
+    /// The operation's op key.
     pub op_key: Option<OpKey>,
-    /// What a remembered refusal found available.
+    /// What was available to a remembered refusal.
     pub available: Option<i64>,
 }

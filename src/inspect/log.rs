@@ -1,4 +1,4 @@
-//! The log as an iterator of entries.
+//! The ledger and the log as an iterator of entries.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -25,13 +25,13 @@ use crate::types::{OpKey, Position, Reference};
 pub struct Log<'a> {
     inspection: &'a Inspection,
     from: Position,
-    /// Until it is read.
+    /// The ledger, until it is read.
     ledger: Option<Ledger<'a>>,
-    /// The next chunk, by its number.
+    /// The number of the next chunk.
     next: usize,
-    /// What is left of the chunk before it.
+    /// The remaining entries of the chunk before it.
     entries: vec::IntoIter<LogEntry<'a>>,
-    /// Told behind the entries.
+    /// An error, returned after the entries.
     failed: Option<OpenError>,
     before: KnownHold,
 }
@@ -39,15 +39,15 @@ pub struct Log<'a> {
 /// The ledger, which is read before the log.
 struct Ledger<'a> {
     stretches: Stretches<'a>,
-    /// It is read up to here.
+    /// The end of the part that is read.
     until: u64,
-    /// Behind the last record that was read.
+    /// The position behind the last record that was read.
     reached: Option<u64>,
-    /// What could not be read behind it.
+    /// Why the part behind it could not be read.
     trouble: Option<String>,
 }
 
-/// What entries are short for: the part of the state that makes them readable.
+/// The part of the state that entries rely on.
 #[derive(Clone, Debug, Default)]
 pub(super) struct KnownHold {
     opened_at: Timestamp,
@@ -56,12 +56,12 @@ pub(super) struct KnownHold {
     holds: HashMap<SlotIndex, MadeHold>,
 }
 
-/// The hold that a slot has.
+/// The last hold of a slot.
 #[derive(Clone, Copy, Debug)]
 struct MadeHold {
     generation: Generation,
     epoch: u32,
-    /// Of one line; of a cart's there is no one key.
+    /// The stock key, if it has one good.
     key: Option<KeyIndex>,
     deadline: Timestamp,
 }
@@ -73,7 +73,7 @@ impl<'a> Log<'a> {
         Log { ledger, ..Log::all(inspection, from) }
     }
 
-    /// The ledger alone, and all of it.
+    /// The whole ledger, without the log.
     pub(super) fn of_ledger(inspection: &'a Inspection) -> Self {
         let until = inspection.log.newest.as_ref().map_or(0, |newest| newest.frontier.position);
         Log { ledger: Some(Ledger::of(inspection, until)), ..Log::all(inspection, Position(0)) }
@@ -84,7 +84,7 @@ impl<'a> Log<'a> {
         Log { inspection, from, ledger: None, next: 0, entries, failed: None, before }
     }
 
-    /// How many entries the ledger has, if all of it can be read.
+    /// The number of entries in the ledger, if all of it can be read.
     pub(super) fn count_ledger(mut self) -> Result<u64, OpenError> {
         let mut entries = 0;
         while self.stretch() {
@@ -96,13 +96,13 @@ impl<'a> Log<'a> {
         Ok(entries)
     }
 
-    /// Makes entries of the next stretch of the ledger; false if there is none.
+    /// Reads the next stretch of the ledger; false if there is none.
     fn stretch(&mut self) -> bool {
         self.entries = Vec::new().into_iter();
         let Some(ledger) = &mut self.ledger else { return false };
         let next = match ledger.stretches.next() {
             Some(Ok(stretch)) if stretch.start < ledger.until => Some(stretch),
-            // What the log has too.
+            // The log has this stretch too.
             Some(Ok(_)) => None,
             Some(Err(error)) => {
                 ledger.trouble.get_or_insert(error.to_string());
@@ -158,7 +158,7 @@ impl<'a> Log<'a> {
         }
     }
 
-    /// Makes entries of the next chunk; false if there is none.
+    /// Reads the next chunk of the log; false if there is none.
     fn chunk(&mut self) -> bool {
         let log = &self.inspection.log;
         let Some(found) = log.chain.get(self.next) else { return false };
@@ -179,7 +179,7 @@ impl<'a> Log<'a> {
             if entry.position >= self.from {
                 entries.push(entry);
             }
-            // What contradicts the log before it is shown, and nothing behind it.
+            // An entry that contradicts those before it is shown, and nothing behind it.
             if drift.is_some_and(|drift| readable >= drift.position.0) {
                 break;
             }
@@ -198,12 +198,12 @@ impl<'a> Log<'a> {
         (self.ledger, self.next) = (None, usize::MAX);
     }
 
-    /// `None` for a record that cannot be read without what it should have before it.
+    /// `None` for a record that relies on one that is missing.
     fn entry(&mut self, logged: &Logged<'_>) -> Option<LogEntry<'a>> {
         let Logged { position, ref fact, .. } = *logged;
         let at = self.before.learn(fact);
         let hold = match fact.place.map(|place| self.before.hold(place)) {
-            // It may have been made before the ledger begins.
+            // The hold may have been made before the ledger begins.
             Some(None) if self.ledger.is_none() => return None,
             hold => hold.flatten(),
         };
@@ -285,7 +285,7 @@ impl<'a> Ledger<'a> {
 }
 
 impl KnownHold {
-    /// What is known where a checkpoint ends.
+    /// What is known at the end of a checkpoint.
     pub(super) fn of(fold: &Fold) -> KnownHold {
         let made = |hold: &FoldedHold| MadeHold {
             generation: hold.generation,
@@ -300,7 +300,7 @@ impl KnownHold {
         }
     }
 
-    /// Takes in the next fact; returns when it was decided.
+    /// Follows the next fact; returns the time at which it was decided.
     fn learn(&mut self, fact: &Fact<'_>) -> Option<Timestamp> {
         if let Some((epoch, opened_at)) = fact.opening() {
             (self.epoch, self.opened_at) = (epoch, opened_at);
@@ -337,7 +337,7 @@ fn only_good(mut lines: impl Iterator<Item = Line>) -> Option<KeyIndex> {
     lines.next().is_none().then(|| first.target.good())?
 }
 
-/// What a cart's entry says of each of its stock keys; `None` if one of them has no name.
+/// The lines of a cart's entry; `None` if one of its stock keys has no name.
 fn lines_of<'a>(fact: &Fact<'_>, names: &'a Names) -> Option<Vec<LineEntry<'a>>> {
     let Subject::Cart { first, second } = fact.subject else { return Some(Vec::new()) };
     let line = |LinePair { target, first, second }| {

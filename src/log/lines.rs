@@ -1,11 +1,12 @@
-//! Lines of a cart, packed: how records carry them.
+//! The packed lines of a cart, as records have them.
 //!
-//! For each line, in the order of the keys: the key's difference to the key before (the first line's key
-//! itself; later ones differ by at least 1), then its units; both as little-endian base-128 numbers (LEB128)
-//! of as few bytes as can be. A line takes 2 bytes where keys lie close together, 9 at most.
+//! For each line, in the order of the targets: the difference of its target to the one before (the first
+//! one's target itself; later differences are at least 1), then its units. Both are little-endian base-128
+//! numbers (LEB128) of as few bytes as possible. A line takes 2 bytes if targets lie close together, and 9 at
+//! most.
 //!
-//! Must survive: any bytes at all. What is not packed exactly so is refused ([`check`]), and reading it ends
-//! early.
+//! Must survive: any bytes. Bytes that are not packed exactly like this are refused ([`check`]); reading them
+//! ends early.
 
 use crate::hold::lines::Line;
 #[cfg(any(fuzzing, all(test, not(stockhold_loom))))]
@@ -26,7 +27,7 @@ const fn four_bytes(end: u64) -> usize {
     if count < LINES_MAX as u64 { count as usize } else { LINES_MAX }
 }
 
-/// Packs lines, which are in the order of their keys, each key once.
+/// Packs lines, which are in the order of their targets, each target once.
 pub(crate) fn pack(lines: &[Line]) -> Vec<u8> {
     let mut packed = Vec::with_capacity(lines.len() * 4);
     let mut before = 0;
@@ -42,7 +43,7 @@ pub(crate) fn pack(lines: &[Line]) -> Vec<u8> {
     packed
 }
 
-/// The lines; `None` for bytes that are not packed lines. No bytes are no lines.
+/// Unpacks lines; `None` for bytes that are not packed lines. No bytes are no lines.
 #[cfg(any(fuzzing, all(test, not(stockhold_loom))))]
 pub(crate) fn unpack(packed: &[u8]) -> Option<Lines> {
     let LinesSummary { count, .. } = check(packed)?;
@@ -51,15 +52,16 @@ pub(crate) fn unpack(packed: &[u8]) -> Option<Lines> {
     Some(Lines::many(lines))
 }
 
-/// What is known of lines that were checked.
+/// What is known of checked lines.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct LinesSummary {
     pub count: usize,
-    /// Of all lines together.
+    /// The units of all lines together.
     pub units: u32,
 }
 
-/// Whether the bytes are packed lines: keys ascending, each with units, lines and units no more than can be.
+/// Checks that the bytes are packed lines: targets ascend, each has units, and there are not too many of
+/// either.
 pub(crate) fn check(packed: &[u8]) -> Option<LinesSummary> {
     let mut lines = iter(packed);
     let (mut count, mut units) = (0, 0_u32);
@@ -72,8 +74,7 @@ pub(crate) fn check(packed: &[u8]) -> Option<LinesSummary> {
     lines.rest.is_empty().then_some(LinesSummary { count, units })
 }
 
-/// The lines one by one, without memory of their own: up to the first that is none, if they were not
-/// [checked](check).
+/// Iterates over packed lines without allocating. Bytes that were not [checked](check) end it early.
 pub(crate) fn iter(packed: &[u8]) -> Iter<'_> {
     Iter { rest: packed, before: None }
 }
@@ -103,7 +104,7 @@ impl Iterator for Iter<'_> {
     }
 }
 
-/// A key that two lists of lines have between them, and its units in each; 0 in one that does not have it.
+/// The units of one target in two lists; 0 in a list that does not have it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct LinePair {
     pub target: Target,
@@ -111,7 +112,7 @@ pub(crate) struct LinePair {
     pub second: u32,
 }
 
-/// Two lists, both in the order of their keys, as one.
+/// Joins two lists, both in the order of their targets.
 pub(crate) fn join_lines(
     first: impl Iterator<Item = Line>,
     second: impl Iterator<Item = Line>,
@@ -140,7 +141,7 @@ fn push(packed: &mut Vec<u8>, mut number: u32) {
     packed.push(number as u8);
 }
 
-/// The number at the start of `rest`, if it is one, and has no more bytes than it needs.
+/// Takes the number at the start of `rest` off, if it is one and takes no more bytes than it needs.
 fn pull(rest: &mut &[u8]) -> Option<u32> {
     let mut number = 0_u64;
     for (at, &byte) in rest.iter().enumerate().take(5) {

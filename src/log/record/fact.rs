@@ -1,7 +1,7 @@
-//! A fact: what a record means, the same for a record of one stock key and for a cart's.
+//! A fact: the meaning of a record, the same for a record of one stock key and for a cart.
 //!
-//! Readers of the log work with facts. What a fact does to stock and to its hold is in the table of
-//! [`super::effect`], by its kind, so no reader needs a branch a kind.
+//! Readers of the log work with facts. The table in [`super::effect`] says what a fact of each kind does to
+//! stock and to its hold, so no reader needs a branch for each kind.
 
 use super::Op;
 use super::kind::EntryKind;
@@ -16,19 +16,19 @@ use crate::log::words::Words;
 use crate::request::AdjustReason;
 use crate::types::QUANTITY_MAX;
 
-/// What a record says happened.
+/// The meaning of a record.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Fact<'a> {
     pub kind: EntryKind,
-    /// When it was decided, in milliseconds since the opening; `None` for entries that carry no such time.
+    /// The time of the decision in milliseconds since the opening; `None` for kinds without one.
     pub at: Option<u64>,
     /// The hold that it names.
     pub place: Option<HoldPlace>,
-    /// What it says of which stock keys.
+    /// The stock keys that it names, and their quantities.
     pub subject: Subject<'a>,
-    /// How long the hold lives from `at` on; 0 in an entry that gives it no time.
+    /// How long the hold lives from `at` on; 0 for kinds that give it no time.
     pub ttl: Span,
-    /// What the caller calls it; empty if it has no name.
+    /// The caller's reference; may be empty.
     pub reference: &'a [u8],
     pub op: Option<Op>,
     pub detail: Detail,
@@ -37,28 +37,28 @@ pub(crate) struct Fact<'a> {
 /// The stock keys that a fact names, with the first and the second quantity of each (see [`super::effect`]).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Subject<'a> {
-    /// None.
+    /// No stock key.
     Nothing,
-    /// One, with its quantities; 0 for one that there is not.
+    /// One stock key with its quantities; a missing quantity is 0.
     One(LinePair),
-    /// Those of a cart: two lists of packed lines, of which the second may be empty.
+    /// The stock keys of a cart: two lists of packed lines; the second may be empty.
     Cart { first: &'a [u8], second: &'a [u8] },
-    /// One that comes into being.
+    /// A stock key that is declared.
     NewKey { key: KeyIndex, sku: &'a str, location: &'a str },
 }
 
-/// What only some kinds say.
+/// Content that only some kinds have.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Detail {
     Nothing,
-    /// The words of the log that nothing is written in.
+    /// The number of words that a void takes.
     Words(u16),
     /// An opening; the times of the records behind it count from `at_unix_ms`.
     Opening {
         epoch: u32,
         at_unix_ms: u64,
     },
-    /// A correction, which may be more than the quantities can say: then no operation wrote it.
+    /// A correction. If it is too large for the quantities, no operation wrote it.
     Correction {
         delta: i64,
         reason: AdjustReason,
@@ -73,7 +73,7 @@ pub(crate) enum Detail {
 }
 
 impl<'a> Fact<'a> {
-    /// A fact of this kind that says nothing else.
+    /// A fact of this kind without any content.
     #[inline]
     pub(crate) const fn new(kind: EntryKind) -> Fact<'a> {
         Fact {
@@ -88,7 +88,7 @@ impl<'a> Fact<'a> {
         }
     }
 
-    /// Words of the log that its record takes, which is how far the position moves on.
+    /// The words of the log that its record takes.
     #[inline]
     pub(crate) fn words(&self, encoded_bytes: usize) -> Words {
         match self.detail {
@@ -97,7 +97,7 @@ impl<'a> Fact<'a> {
         }
     }
 
-    /// The opening that it tells of.
+    /// The number and the time of the opening, if it is one.
     pub(crate) fn opening(&self) -> Option<(u32, Timestamp)> {
         match self.detail {
             Detail::Opening { epoch, at_unix_ms } => Some((epoch, Timestamp(at_unix_ms))),
@@ -114,7 +114,7 @@ impl<'a> Fact<'a> {
         }
     }
 
-    /// Its stock key, unless it is a cart's.
+    /// Its stock key, unless it is a fact of a cart.
     #[inline]
     pub(crate) fn stock_key(&self) -> Option<KeyIndex> {
         match self.subject {
@@ -148,7 +148,7 @@ impl<'a> Fact<'a> {
         }
     }
 
-    /// Visits each stock key whose level it touches, once and in ascending order.
+    /// Calls `visit` for each target, once and in ascending order.
     #[inline]
     pub(crate) fn visit<E>(&self, mut visit: impl FnMut(LinePair) -> Result<(), E>) -> Result<(), E> {
         match self.subject {
@@ -160,7 +160,7 @@ impl<'a> Fact<'a> {
         }
     }
 
-    /// Whether its quantities are ones that an operation of its kind can move.
+    /// Whether an operation of its kind can move these quantities.
     #[inline]
     pub(crate) fn is_sane(&self) -> bool {
         let required = self.kind.effect().required;
@@ -198,5 +198,5 @@ fn is_quantity(units: u32) -> bool {
     (1..=QUANTITY_MAX).contains(&units)
 }
 
-/// Lines of a fact: one by itself, or packed ones.
+/// The lines of a fact: a single one, or packed ones.
 pub(crate) type FactLines<'a> = std::iter::Chain<std::option::IntoIter<Line>, lines::Iter<'a>>;

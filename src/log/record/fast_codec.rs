@@ -1,9 +1,8 @@
-//! Writing and reading the kinds of records that a sale is full of by hand.
+//! Writes and reads the most frequent kinds of records without the general codec.
 //!
-//! bincode says what bytes mean; this writes the same bytes and reads the same from them, several times
-//! faster. Writing is a good part of a decision, and reading is what the fold, an opening and a checkpoint
-//! spend most of their time on. What it does not know at once, another kind or anything irregular, it leaves
-//! to bincode.
+//! bincode defines the bytes; this module writes and reads the same bytes several times faster. Writing is a
+//! good part of a decision, and reading is most of the time of the fold, an opening and a checkpoint. Other
+//! kinds, and anything irregular, are left to bincode.
 
 use crate::index::{Generation, KeyIndex, SlotIndex};
 use crate::varint::{VarintReader, VarintWriter};
@@ -11,10 +10,10 @@ use crate::varint::{VarintReader, VarintWriter};
 use super::{ANSWER_BYTES, EntryKind, Fact, HoldPlace, Op, Record, Span, Subject};
 use crate::log::lines::LinePair;
 
-/// A longer reference is left to bincode, which knows the limits.
+/// A longer reference is left to bincode, which checks the limits.
 const REFERENCE_BYTES_MAX: usize = 128;
 
-/// The codec's numbers of the kinds that are written and read here.
+/// The codec's numbers of the kinds that this module knows.
 const RESERVE: u8 = 3;
 const CONFIRM: u8 = 4;
 const RELEASE: u8 = 6;
@@ -43,7 +42,8 @@ impl<'a> VarintReader<'a> {
     }
 }
 
-/// What the record at the start of `bytes` means, and how many it took; `None` says nothing about them.
+/// Decodes the record at the start of `bytes` into a fact; also returns its length. `None` leaves it to
+/// bincode.
 #[inline]
 pub(super) fn decode(bytes: &[u8]) -> Option<(Fact<'_>, usize)> {
     let mut rest = VarintReader(bytes);
@@ -100,8 +100,8 @@ impl VarintWriter<'_> {
     }
 }
 
-/// Writes the record to the start of `buffer`; how many bytes it took, and whether it has an op. `None` says
-/// nothing about it.
+/// Writes a record to the start of `buffer`; returns its length, and whether it has an op. `None` leaves it
+/// to bincode.
 #[inline]
 pub(super) fn encode(record: &Record<'_>, buffer: &mut [u8]) -> Option<(usize, bool)> {
     let mut out = VarintWriter::new(buffer);

@@ -1,15 +1,15 @@
-//! The op of a record: the caller's op key, and what answers it again.
+//! The op of a record: the op key, and what is needed to repeat the answer.
 
 use serde::{Deserialize, Serialize};
 
-/// The caller's op key, and what is needed to answer it again.
+/// The caller's op key, and what is needed to repeat the answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) struct Op {
     pub key: [u8; 16],
-    /// Hash of what was asked: the same key with another hash is an error.
+    /// The hash of the request: the same key with another hash is an error.
     pub content: [u8; 8],
-    /// The number in the first answer (see [`Op::answer`]), 48 bits. The last bytes of every record that has
-    /// an op: written when the answer is known, after the record's place was claimed by its size.
+    /// The number in the first answer (see [`Op::answer`]), 48 bits. These are the last bytes of every record
+    /// with an op: they are written when the answer is known, after the record was sized.
     pub(super) answer: [u8; ANSWER_BYTES],
 }
 

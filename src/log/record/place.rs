@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::index::{Generation, SlotIndex};
 
-/// Which use of which slot of the hold table.
+/// The place of a hold: a slot of the table, and which of its holds.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub(crate) struct HoldPlace {
     pub slot: SlotIndex,

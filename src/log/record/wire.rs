@@ -1,4 +1,4 @@
-//! The written form of a record, and the one codec for it.
+//! The written form of a record, and its codec.
 //!
 //! A record is a serde enum in bincode's variable-length form. A kind of entry may have two forms: one for a
 //! single stock key, and one with packed lines for a cart. [`Record::fact`] says what either means; nothing
@@ -15,18 +15,18 @@ use crate::index::KeyIndex;
 use crate::log::lines::LinePair;
 use crate::request::AdjustReason;
 
-/// What happened. `at` is in milliseconds since the opening; `key` is an index into the catalogue; lines are
-/// packed, see [`super::lines`]. What happens to one line is written as one key and its units, whether or not
-/// its hold has others; a reader takes it packed as well.
+/// The written form of what happened. `at` is in milliseconds since the opening; `key` is an index into the
+/// catalogue; lines are packed, see [`super::lines`]. A change of one line is written as one key and its
+/// units, whether or not the hold has other lines; a reader also takes it packed.
 ///
 /// The order of the variants is part of the format: append, never insert.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) enum Record<'a> {
-    /// A position was drawn and nothing happened: its hold had another outcome first.
+    /// A position was drawn, and then the hold had another outcome first.
     Void { words: u16 },
     /// The directory was opened: times count from `at_unix_ms`.
     Opened { epoch: u32, at_unix_ms: u64 },
-    /// A stock key came into being.
+    /// A stock key was declared.
     Declare { key: KeyIndex, sku: &'a str, location: &'a str },
     /// Units were taken and are held.
     Reserve {
@@ -39,19 +39,19 @@ pub(crate) enum Record<'a> {
         reference: &'a [u8],
         op: Option<Op>,
     },
-    /// `taken` of a hold were paid for, `returned` went back.
+    /// `taken` units of a hold were paid for, and `returned` went back on sale.
     Confirm { at: u64, place: HoldPlace, key: KeyIndex, taken: u32, returned: u32, op: Option<Op> },
-    /// An expired hold's units were taken again and paid for.
+    /// The units of an expired hold were taken again and paid for.
     Retake { at: u64, place: HoldPlace, key: KeyIndex, taken: u32, op: Option<Op> },
-    /// A hold was given back by its holder.
+    /// The holder gave a hold back.
     Release { at: u64, place: HoldPlace, key: KeyIndex, quantity: u32, op: Option<Op> },
-    /// A hold was given back by time.
+    /// A hold ended at its deadline.
     Expire { at: u64, place: HoldPlace, key: KeyIndex, quantity: u32 },
     /// A hold lives until `at + ttl`.
     Extend { at: u64, place: HoldPlace, ttl: Span, op: Option<Op> },
     /// Payment began, and the hold lives until `at + ttl`.
     Pay { at: u64, place: HoldPlace, ttl: Span, op: Option<Op> },
-    /// Committed units left the building.
+    /// Committed units were shipped.
     Ship { at: u64, place: HoldPlace, key: KeyIndex, quantity: u32, op: Option<Op> },
     /// Committed units went back on sale.
     Cancel { at: u64, place: HoldPlace, key: KeyIndex, quantity: u32, op: Option<Op> },
@@ -61,27 +61,26 @@ pub(crate) enum Record<'a> {
     Adjust { at: u64, key: KeyIndex, delta: i64, reason: ReasonCode, reference: &'a [u8], op: Option<Op> },
     /// The stop switch of a key was set or cleared.
     Sale { at: u64, key: KeyIndex, stopped: bool },
-    /// A refusal that the caller wanted remembered.
+    /// A refusal that is remembered under an op key.
     Refuse { at: u64, key: KeyIndex, asked: u32, op: Op },
-    /// A cart's units were taken, all lines of it, and are held.
+    /// The units of all lines of a cart were taken and are held.
     ReserveCart { at: u64, place: HoldPlace, ttl: Span, lines: &'a [u8], reference: &'a [u8], op: Option<Op> },
-    /// A cart was paid for: `taken` of its lines, `returned` (no lines, if nothing did) went back.
+    /// A cart was paid for: `taken` of its lines, while `returned` (perhaps no lines) went back on sale.
     ConfirmCart { at: u64, place: HoldPlace, taken: &'a [u8], returned: &'a [u8], op: Option<Op> },
-    /// An expired cart's units were taken again and paid for.
+    /// The units of an expired cart were taken again and paid for.
     RetakeCart { at: u64, place: HoldPlace, taken: &'a [u8], op: Option<Op> },
-    /// A cart was given back by its holder.
+    /// The holder gave a cart back.
     ReleaseCart { at: u64, place: HoldPlace, lines: &'a [u8], op: Option<Op> },
-    /// A cart was given back by time.
+    /// A cart ended at its deadline.
     ExpireCart { at: u64, place: HoldPlace, lines: &'a [u8] },
-    /// Committed units of a cart left the building.
+    /// Committed units of a cart were shipped.
     ShipCart { at: u64, place: HoldPlace, lines: &'a [u8], op: Option<Op> },
     /// Committed units of a cart went back on sale.
     CancelCart { at: u64, place: HoldPlace, lines: &'a [u8], op: Option<Op> },
-    /// A live hold has other lines now: `before` is what it had, `lines` what it has; it lives until `at +
-    /// ttl`.
+    /// A live hold got other lines: `lines` in place of `before`. It lives until `at + ttl`.
     Replace { at: u64, place: HoldPlace, ttl: Span, before: &'a [u8], lines: &'a [u8], op: Option<Op> },
-    /// Sale of a key opens at `opens_at_ms` (Unix milliseconds); until then reserves are refused. It
-    /// overrides `Sale`, and `Sale` overrides it.
+    /// Sale of a key opens at `opens_at_ms` (Unix ms); reserves before it are refused. It overrides `Sale`,
+    /// and `Sale` overrides it.
     Opens { at: u64, key: KeyIndex, opens_at_ms: u64 },
 }
 
@@ -127,12 +126,12 @@ impl<'a> Record<'a> {
         buffer.get(..length)
     }
 
-    /// The record at the start of `bytes`, and how many it took.
+    /// Decodes the record at the start of `bytes`; also returns its length.
     pub(crate) fn decode(bytes: &'a [u8]) -> Result<(Record<'a>, usize), NotARecord> {
         bincode::serde::borrow_decode_from_slice(bytes, CODEC).map_err(|_| NotARecord)
     }
 
-    /// Whether it ends in an op. As [`fact`](Self::fact) says, without the rest of it.
+    /// Whether the record ends in an op: as [`fact`](Self::fact) says, without making the rest of it.
     pub(super) fn has_op(&self) -> bool {
         match self {
             Record::Reserve { op, .. }
@@ -163,7 +162,7 @@ impl<'a> Record<'a> {
         }
     }
 
-    /// What it means.
+    /// What the record means.
     pub(crate) fn fact(&self) -> Fact<'a> {
         let one = |key: KeyIndex, first, second| Subject::One(LinePair { target: key.into(), first, second });
         let cart = |first, second| Subject::Cart { first, second };
