@@ -60,8 +60,14 @@ impl Lines {
 
     /// The lines of goods. Lines of limits come behind them.
     pub(crate) fn goods(&self) -> &[Line] {
-        let goods = self.iter().rposition(|line| line.target.good().is_some()).map_or(0, |last| last + 1);
-        &self[..goods]
+        match self {
+            Lines::None => &[],
+            Lines::One(one) => one, // the only line of a hold is a good
+            Lines::Many(many) => {
+                let limits = many.iter().rev().take_while(|line| line.target.good().is_none()).count();
+                &many[..many.len() - limits]
+            }
+        }
     }
 
     /// The units of the hold: those of its goods together.
