@@ -1,5 +1,5 @@
-//! The log thread's sleep: nothing published is slept over. A nap never ends by itself here, so a wake-up
-//! that is missed is a deadlock.
+//! The sleep of the log thread: it never sleeps while a record is published. A nap never ends by itself here,
+//! so a missed wake-up is a deadlock.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +21,7 @@ fn write(shared: &LogShared) {
     shared.bell.ring();
 }
 
-/// Each of so many writers publishes one record and rings; the sleeper gets them all.
+/// Each of several writers publishes one record and rings the bell; the sleeping thread gets them all.
 pub(super) fn never_slept_over(writers: usize) {
     let shared = shared(4);
     let sleeper = {
@@ -51,8 +51,8 @@ pub(super) fn never_slept_over(writers: usize) {
     assert_eq!(shared.ring.used_words(), 0);
 }
 
-/// The real log thread, keeping nothing: it hands on every record that was published and ends once the ring
-/// is closed.
+/// The real log thread with a store that keeps nothing: it passes on every published record, and ends once
+/// the ring is closed.
 fn the_log_thread() {
     let shared = shared(8);
     let (fold, groups) = crossbeam::channel::unbounded();

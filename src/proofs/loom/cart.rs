@@ -1,4 +1,4 @@
-//! Carts and other lines for a hold, through the engine's own calls.
+//! Carts and replacements, through the engine's own calls.
 
 use std::sync::Arc;
 
@@ -23,8 +23,8 @@ fn busy<T>(answer: &Result<T, ReserveError>) -> bool {
     matches!(answer, Err(error) if error.is_busy())
 }
 
-/// Two carts that want the same two last units, named in different orders: one gets both, or somebody is told
-/// to try again; nobody gets one of them, and they never both go without for good.
+/// Two carts want the same two last units, named in different orders: one gets both, or a caller is told to
+/// try again. No cart gets only one of them, and not both are refused for good.
 fn cart_against_cart() {
     let bare = Bare::with(1, &[1, 1], 2);
     let other = bare.spawn(|bare| bare.reserve_cart(&[1, 0], (at(0), DEADLINE)));
@@ -38,8 +38,8 @@ fn cart_against_cart() {
     assert_eq!(bare.log(&[1, 1]).len(), granted);
 }
 
-/// A cart whose second line is short takes the first and gives it back, while somebody wants the first:
-/// granted or busy, never sold out (F14).
+/// A cart whose second line is short takes the first and gives it back, while another thread wants the first
+/// line: that thread is granted it or busy, never sold out (F14).
 pub(super) fn rollback_against_reserve() {
     let bare = Bare::with(1, &[1, 0], 2);
     let cart = bare.spawn(|bare| bare.core.take_tentatively(&LINES).map(|takes| takes.settle()).is_none());
@@ -49,7 +49,7 @@ pub(super) fn rollback_against_reserve() {
     bare.log(&[1, 0]);
 }
 
-/// The same on a key that is split, with somebody who wants both of its units and so gathers it meanwhile.
+/// The same on a split key, while a thread that wants both of its units gathers it.
 fn rollback_across_a_reshape() {
     let bare = Bare::with(2, &[2, 0], 2);
     assert!(bare.core.book.prepare(KeyIndex(0)));
@@ -62,7 +62,7 @@ fn rollback_across_a_reshape() {
     assert_eq!(bare.counter_of(KeyIndex(0)), Reading { available: left, pending: false });
 }
 
-/// A cart, and somebody who takes its second line in between: whoever wants the first line is refused only if
+/// A thread takes the second line of a cart in between: a thread that wants the first line is refused only if
 /// the cart got it.
 fn a_cart_that_comes_up_short() {
     let bare = Bare::with(1, &[1, 1], 3);
@@ -78,8 +78,8 @@ fn a_cart_that_comes_up_short() {
     assert!(!refused(&cart) || stolen || asked.is_ok(), "a false refusal: {cart:?} {asked:?}");
 }
 
-/// An expiry of a hold against its replacement by another quantity that began in time: the units go where the
-/// winner says, and nobody gets them twice.
+/// A hold expires while a replacement by another quantity, which began in time, is under way: the units go
+/// where the winner says, and are never given back twice.
 fn replace_against_sweep() {
     let (bare, hold) = held();
     let replace = bare.spawn(move |bare| bare.core.replace(Replace::quantity(hold, 2), BEFORE, None));
@@ -97,8 +97,8 @@ fn replace_against_sweep() {
     bare.log(&[2]);
 }
 
-/// A confirm against a replacement by more units: the confirm is of what the hold had or of what it has, and
-/// the log says which; or it is busy.
+/// A confirm against a replacement by more units: the confirm is of the lines before or of the lines after,
+/// and the log says which; or it is busy.
 pub(super) fn replace_against_confirm() {
     let (bare, hold) = held();
     let replace = bare.spawn(move |bare| bare.core.replace(Replace::quantity(hold, 2), BEFORE, None));
@@ -120,7 +120,7 @@ pub(super) fn replace_against_confirm() {
     bare.log(&[2]);
 }
 
-/// Two replacements of one hold: one after the other, whichever comes first.
+/// Two replacements of one hold: they happen one after the other, in either order.
 fn replace_against_replace() {
     let (bare, hold) = held();
     let more = bare.spawn(move |bare| bare.core.replace(Replace::quantity(hold, 2), BEFORE, None));
@@ -141,7 +141,7 @@ fn held() -> (Arc<Bare>, HoldId) {
     (bare, hold)
 }
 
-/// Part of a cart is confirmed while its deadline passes: the rest goes back once, or all of it does.
+/// Part of a cart is confirmed while its deadline passes: the rest is given back once, or all of it is.
 fn part_confirm_against_sweep() {
     let bare = Bare::with(1, &[1, 1], 1);
     let hold = bare.reserve_cart(&[0, 1], (at(0), DEADLINE)).unwrap().hold;
@@ -164,7 +164,7 @@ fn part_confirm_against_sweep() {
     bare.log(&[1, 1]);
 }
 
-/// A release of a cart while its slot and lines may be handed to a new cart: each cart has its own lines.
+/// A cart is released while its slot and lines may be given to a new cart: each cart has its own lines.
 fn release_against_a_new_cart() {
     let bare = Bare::with(1, &[2, 2], 1);
     let old = bare.reserve_cart(&[0, 1], (at(0), DEADLINE)).unwrap().hold;
@@ -178,7 +178,7 @@ fn release_against_a_new_cart() {
     bare.log(&[2, 2]);
 }
 
-/// The same stock key on two lines of a cart, each of which it could fill, but not both.
+/// A cart names one stock key on two lines. It could fill either line, but not both.
 pub(super) fn lines_on_one_key() {
     let bare = Bare::with(1, &[1], 1);
     let cart = bare.reserve_cart(&[0, 0], (at(0), DEADLINE));
@@ -186,8 +186,8 @@ pub(super) fn lines_on_one_key() {
     bare.log(&[1]);
 }
 
-/// A correction downwards against a reserve: whichever record comes first, the log and the counter agree on
-/// the shortfall.
+/// A correction downwards against a reserve: the log and the counter agree on the shortfall, in either order
+/// of the records.
 pub(super) fn correction_against_reserve() {
     let bare = Bare::with(1, &[1], 1);
     let reserve = bare.spawn(|bare| bare.reserve(at(0), DEADLINE));

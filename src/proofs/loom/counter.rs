@@ -1,4 +1,4 @@
-//! The counter alone: takes, gives, and what is pending between them.
+//! The counter alone: takes, gives, and pending units between them.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ pub(super) struct OneKey {
 }
 
 impl OneKey {
-    /// On one cell, for good.
+    /// On one cell, never split.
     pub(super) fn new(available: i64) -> OneKey {
         OneKey::with_cells(1, available)
     }
@@ -69,7 +69,7 @@ fn settled(available: i64) -> Reading {
     Reading { available, pending: false }
 }
 
-/// Of so many takers of the last unit exactly one gets it, and the others are told the truth.
+/// Of several threads that take the last unit exactly one gets it, and the others get a true answer.
 fn last_unit(takers: usize) {
     let one_key = Arc::new(OneKey::new(1));
     let threads: Vec<_> =
@@ -82,7 +82,7 @@ fn last_unit(takers: usize) {
     assert_eq!(one_key.reading(), settled(0));
 }
 
-/// Somebody who takes one unit while another takes two of two: never both, and one of them at least.
+/// One thread takes one unit while another takes two of two: never both succeed, and at least one does.
 fn big_and_small() {
     let one_key = Arc::new(OneKey::new(2));
     let big = one_key.spawn(|one_key| one_key.take(1, 2));
@@ -92,8 +92,7 @@ fn big_and_small() {
     assert_eq!(one_key.reading(), settled(i64::from(small.is_ok())));
 }
 
-/// An announced give-back makes nobody sold out: a taker gets the unit, or is told that it cannot be known
-/// yet.
+/// While a give-back is announced no taker is sold out: it gets the unit, or the answer is not known yet.
 pub(super) fn take_against_give() {
     let one_key = Arc::new(OneKey::new(0));
     let pledge = one_key.announce(0).unwrap();
@@ -104,7 +103,7 @@ pub(super) fn take_against_give() {
     assert_eq!(one_key.reading(), settled(i64::from(taken.is_err())));
 }
 
-/// A give and two takes that meet neither make nor lose a unit.
+/// A give and two takes at once neither make nor lose a unit.
 fn a_give_and_two_takes() {
     let one_key = Arc::new(OneKey::new(1));
     let pledge = one_key.announce(0).unwrap();
@@ -115,7 +114,7 @@ fn a_give_and_two_takes() {
     assert_eq!(one_key.reading(), settled(2 - taken));
 }
 
-/// A tentative take that rolls back makes nobody sold out.
+/// While a tentative take rolls back no taker is sold out.
 pub(super) fn rollback_against_take() {
     let one_key = Arc::new(OneKey::new(1));
     let cart = one_key.spawn(|one_key| {
@@ -129,7 +128,7 @@ pub(super) fn rollback_against_take() {
     assert_eq!(one_key.reading(), settled(i64::from(taken.is_err())));
 }
 
-/// A physical correction, a give-back and a take that meet: nothing is lost, and a shortfall is paid first.
+/// A physical correction, a give-back and a take at once: nothing is lost, and a shortfall is paid first.
 fn a_correction_in_between() {
     let one_key = Arc::new(OneKey::new(1));
     let pledge = one_key.announce(0).unwrap();

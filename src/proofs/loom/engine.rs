@@ -1,4 +1,4 @@
-//! The engine's own calls, all steps of them, without its threads.
+//! The engine's own calls with all their steps, without its threads.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -82,7 +82,7 @@ impl Bare {
         })
     }
 
-    /// One unit until `deadline`, asked for at `now`.
+    /// Reserves one unit until `deadline`, at the time `now`.
     pub(super) fn reserve(&self, now: Timestamp, deadline: Timestamp) -> Result<Reserved, ReserveError> {
         let clock = ManualClock::new(now);
         let (item, request, ttl) = (self.item(), Reserve::units(KEY, 1), deadline.since(now));
@@ -90,7 +90,7 @@ impl Bare {
         self.core.reserve(&wanted, None).map(|(reserved, _)| reserved)
     }
 
-    /// One unit of each key until `deadline`, asked for at `now`.
+    /// Reserves one unit of each key until `deadline`, at the time `now`.
     pub(super) fn reserve_cart(
         &self,
         keys: &[u32],
@@ -128,8 +128,8 @@ impl Bare {
         self.core.holds.slot(HoldIds::place(hold).slot).unwrap().word().phase()
     }
 
-    /// The whole log, once everybody has finished. Every prefix of it is a valid state: what is spent was
-    /// there.
+    /// The whole log, after all threads have finished. It checks that every prefix is a valid state: units
+    /// are there before they are spent.
     pub(super) fn log(&self, available: &[i64]) -> Vec<LogEntryBytes> {
         let ring = &self.core.log.ring;
         let mut reader = Reader::new(0);
@@ -166,7 +166,7 @@ fn busy(answer: &Result<Reserved, ReserveError>) -> bool {
     matches!(answer, Err(error) if error.is_busy())
 }
 
-/// Two reserves of the last unit: one is granted, the other refused, and the log has the one.
+/// Two reserves of the last unit: one is granted, the other refused, and the log has the granted one.
 fn last_unit() {
     let bare = Bare::new(1, 2);
     let other = bare.spawn(|bare| bare.reserve(at(0), DEADLINE));
@@ -177,7 +177,7 @@ fn last_unit() {
     assert_eq!(bare.log(&[1]).len(), 1);
 }
 
-/// A confirm at the deadline loses to the sweep through the real calls, too, whoever comes first.
+/// A confirm at the deadline loses to the sweep, through the real calls too, in either order.
 pub(super) fn confirm_against_sweep() {
     let bare = Bare::new(1, 2);
     let hold = bare.reserve(at(0), DEADLINE).unwrap().hold;
@@ -189,7 +189,7 @@ pub(super) fn confirm_against_sweep() {
     assert_eq!(bare.log(&[1]).iter().flatten().count(), 2);
 }
 
-/// A confirm and a release of one hold, through the real calls: one of them wins, and the other is told so.
+/// A confirm and a release of one hold, through the real calls: one wins, and the other gets a true error.
 fn confirm_against_release() {
     let bare = Bare::new(1, 2);
     let hold = bare.reserve(at(0), DEADLINE).unwrap().hold;
@@ -263,8 +263,8 @@ pub(super) fn late_confirm_against_reserve() {
     bare.log(&[1]);
 }
 
-/// An extension that began in time against the sweep: the hold lives on or has expired, and the extender
-/// knows which.
+/// An extension that began in time against the sweep: the hold lives on or has expired, and the caller of the
+/// extension knows which.
 fn extend_against_sweep() {
     let bare = Bare::new(1, 1);
     let hold = bare.reserve(at(0), DEADLINE).unwrap().hold;

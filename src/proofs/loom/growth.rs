@@ -1,5 +1,5 @@
-//! Tables that grow: nobody waits for who grows one, is told full because of it, or sees a part of what is
-//! made.
+//! Tables that grow: no other thread waits for the growing one, is answered full because of it, or sees a
+//! part of the new memory.
 
 use std::sync::Arc;
 
@@ -14,8 +14,8 @@ fn new(reference: &'static [u8]) -> NewHold<'static> {
     NewHold { lines: &LINE, born: at(0), deadline: DEADLINE, reference, epoch: 1 }
 }
 
-/// Two want the first two slots of a table that has none yet, by way of holds with this reference: each gets
-/// one, or is told that the table is growing; no slot is lost.
+/// Two threads want the first two slots of a table that has none yet, for holds with this reference: each
+/// gets one, or is told that the table is growing; no slot is lost.
 fn two_first_holds(reference: &'static [u8]) {
     let table = Arc::new(HoldTable::new(1, 2, 8, 0, 0));
     let other = Arc::clone(&table);
@@ -45,7 +45,7 @@ fn two_first_holds(reference: &'static [u8]) {
     }
 }
 
-/// Who looks at a slot while it comes into being, and finds a hold there, finds all of it.
+/// A thread that reads a slot while it is made, and finds a hold in it, finds all of the hold.
 fn a_look_while_it_grows() {
     let table = Arc::new(HoldTable::new(1, 1, 8, 0, 0));
     let other = Arc::clone(&table);

@@ -1,4 +1,4 @@
-//! The hold's word: one outcome, whoever meets.
+//! The word of a hold: one outcome, whichever threads meet.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::log::ring::{Reader, Ring, Share};
 use crate::stock::counter::{Reading, Short};
 use crate::sync::thread;
 
-/// Units of the models' hold.
+/// The units of the models' hold.
 pub(super) const UNITS: u32 = 3;
 const PLACE: HoldPlace = HoldPlace::new(0, 1);
 
@@ -34,13 +34,13 @@ impl Stand {
         Arc::new(Stand { slot, one_key: OneKey::new(0), ring: Ring::new(8, 6) })
     }
 
-    /// With a hold that is active until [`DEADLINE`].
+    /// A hold that is active until [`DEADLINE`].
     pub(super) fn active() -> Arc<Stand> {
         Stand::new(Word::with_deadline(Phase::Active, 1, DEADLINE))
     }
 
-    /// What the engine does with a hold: load, decide, draw, swap, fill or void; once more if another was
-    /// first.
+    /// The steps of the engine for a hold: load, decide, draw, swap, fill or void; again if another thread
+    /// was first.
     pub(super) fn change(&self, now: Timestamp, event: Event) -> Result<u64, No> {
         loop {
             let word = self.slot.word();
@@ -107,7 +107,7 @@ impl Stand {
         thread::spawn(move || work(&stand))
     }
 
-    /// After everybody has finished: the whole log. Nothing is left in the ring, and nothing is pending.
+    /// The whole log, after all threads have finished. Checks that the ring is empty and nothing is pending.
     pub(super) fn log(&self) -> Vec<LogEntryBytes> {
         let mut reader = Reader::new(6);
         let entries = drain(&self.ring, &mut reader);
@@ -122,8 +122,8 @@ impl Stand {
     }
 }
 
-/// Confirm, release and expire of one hold, each begun at its own time: one of them wins, and the units go
-/// where it says.
+/// Confirm, release and expire of one hold, each with its own time: one of them wins, and the units go where
+/// the winner says.
 pub(super) fn three_outcomes() {
     let stand = Stand::active();
     let confirm = stand.spawn(|stand| stand.change(BEFORE, Event::Confirm { units: 1 }).is_ok());
@@ -140,7 +140,7 @@ pub(super) fn three_outcomes() {
     assert_eq!(stand.log().iter().flatten().count(), 1, "one record took effect");
 }
 
-/// At the deadline confirm loses to the expiry, whoever comes first.
+/// At the deadline a confirm loses to the expiry, in either order.
 pub(super) fn confirm_at_the_deadline() {
     let stand = Stand::active();
     let confirm = stand.spawn(|stand| stand.change(DEADLINE, Event::Confirm { units: 1 }));
@@ -152,7 +152,7 @@ pub(super) fn confirm_at_the_deadline() {
     stand.log();
 }
 
-/// An extension that began in time against an expiry: one of them wins, and the hold is what the winner made
+/// An extension that began in time against an expiry: one of them wins, and the hold is as the winner made
 /// it.
 fn extend_against_expire() {
     let stand = Stand::active();
@@ -194,8 +194,8 @@ fn cancel_against_ship(cancelled: u32, shipped: u32) {
     stand.log();
 }
 
-/// An expired hold's slot goes to the late confirm or to a new hold, and a late confirm that loses rolls back
-/// without making anybody sold out.
+/// The slot of an expired hold goes to the late confirm or to a new hold. A late confirm that loses rolls
+/// back, and no other thread is sold out because of it.
 pub(super) fn retake_against_reuse() {
     // It is remembered, so that the new hold has to reclaim it while it may be retaken.
     let table = Arc::new(HoldTable::new(1, 1, 8, 1, 0));
@@ -243,7 +243,7 @@ pub(super) fn retake_against_reuse() {
     assert_eq!((reader.position(), ring.used_words()), (ring.drawn(), 0));
 }
 
-/// Slots that are freed and handed out by two threads at once: nobody gets the slot of another.
+/// Two threads free slots and get slots at once: no slot is given to both.
 fn free_list() {
     let table = Arc::new(HoldTable::new(1, 3, 8, 0, 0));
     let new = NewHold { lines: &LINE, born: at(0), deadline: DEADLINE, reference: &[], epoch: 1 };

@@ -1,4 +1,4 @@
-//! Split counters: one cell becomes many and many one, while others take and give.
+//! Split counters: one cell becomes many and many become one, while other threads take and give.
 
 use std::sync::Arc;
 
@@ -10,8 +10,8 @@ fn settled(available: i64) -> Reading {
     Reading { available, pending: false }
 }
 
-/// The last unit of a key that is split over two or three cells: one of the takers gets it, whichever cell it
-/// lies in, and the others are refused.
+/// The last unit of a key that is split over two or three cells: one of the takers gets it, whichever cell
+/// has it, and the others are refused.
 fn last_unit(cells: usize, takers: usize) {
     // One unit a cell; all but one are gone.
     let one_key = OneKey::split(cells, cells as i64);
@@ -29,7 +29,7 @@ fn last_unit(cells: usize, takers: usize) {
     assert_eq!(one_key.reading(), settled(0));
 }
 
-/// Two who want both units, which lie in two cells: neither gets half of them and both give up, one gets them
+/// Two threads want both units, which are in two cells: one gets both; they never take half each and give up
 /// (F13).
 pub(super) fn two_who_want_both() {
     let one_key = OneKey::split(2, 2);
@@ -40,7 +40,7 @@ pub(super) fn two_who_want_both() {
     assert_eq!(one_key.reading(), settled(0));
 }
 
-/// Somebody who wants both units of two cells, and one who wants one: exactly one of them is served.
+/// One thread wants both units of two cells, and another wants one: exactly one of them gets what it wants.
 pub(super) fn both_against_one() {
     let one_key = OneKey::split(2, 2);
     let both = one_key.spawn(|one_key| one_key.take(0, 2).is_ok());
@@ -50,8 +50,8 @@ pub(super) fn both_against_one() {
     assert_eq!(one_key.reading(), settled(i64::from(one)), "units were made or lost");
 }
 
-/// A give-back that was announced while the key was split, gathered and split again meanwhile by others:
-/// nobody is told sold out, no unit is lost, and what was pending is settled.
+/// A give-back was announced while the key was split, and other threads gather and split it meanwhile: no
+/// taker is sold out, no unit is lost, and nothing stays pending.
 pub(super) fn give_during_a_reshape() {
     let one_key = OneKey::split(2, 2);
     let pledge = one_key.announce(1).unwrap();
@@ -63,7 +63,7 @@ pub(super) fn give_during_a_reshape() {
     assert_eq!(one_key.reading(), settled(if taken.is_ok() { 0 } else { 3 }));
 }
 
-/// A tentative take that rolls back across a reshape makes nobody sold out.
+/// A tentative take that rolls back across a reshape makes no taker sold out.
 pub(super) fn rollback_across_a_reshape() {
     let one_key = OneKey::split(2, 2);
     let cart = one_key.spawn(|one_key| {
@@ -77,7 +77,7 @@ pub(super) fn rollback_across_a_reshape() {
     assert_eq!(one_key.reading(), settled(if taken.is_ok() { 0 } else { 2 }));
 }
 
-/// Two who split one key at once, over two blocks, while somebody takes: one split counts, and no unit is
+/// Two threads split one key at once, over two blocks, while a third takes: one split counts, and no unit is
 /// lost.
 fn two_splits() {
     let one_key = Arc::new(OneKey::with_cells(2, 3));
@@ -89,7 +89,7 @@ fn two_splits() {
     assert_eq!(one_key.reading(), settled(2));
 }
 
-/// One splits what another gathers, while a third takes two of three units.
+/// One thread splits while another gathers, and a third takes two of three units.
 fn split_against_gather() {
     let one_key = OneKey::split(2, 3);
     let splitter = one_key.spawn(|one_key| one_key.counter.split(one_key.lane(1)));
@@ -101,12 +101,12 @@ fn split_against_gather() {
     assert_eq!(one_key.reading(), settled(1));
 }
 
-/// A helper that sleeps while the block it gathers is put back and used for another key, and for its own
-/// again, once or more: it changes nothing of either.
+/// A helper sleeps while the block that it gathers is put back and used for another key, and for its own key
+/// again, once or more: it changes neither.
 pub(super) fn a_late_helper(uses: u32) {
     let one_key = OneKey::split(2, 4);
     let other = Arc::new(Counter::new(6));
-    // It may be in the middle of this gather through all that follows.
+    // The helper may be in the middle of this gather through all that follows.
     let helper = one_key.spawn(|one_key| one_key.counter.gather_from(one_key.lane(1), 0));
     assert!(one_key.take(0, 4).is_ok());
     for _ in 0..uses {
@@ -120,7 +120,7 @@ pub(super) fn a_late_helper(uses: u32) {
     assert_eq!(other.exactly(one_key.lane(0)), settled(6), "the other key's units were changed");
 }
 
-/// A correction into debt, and a gift that pays some of it, while the key is split: the debt is exact, and a
+/// A correction into debt, and a give that pays some of it, while the key is split: the debt is exact, and a
 /// key in debt is not split.
 fn debt() {
     let one_key = OneKey::split(2, 2);
@@ -134,8 +134,8 @@ fn debt() {
     assert_eq!(one_key.take(0, 1), Err(Short::Out { available: -1 }));
 }
 
-/// Cooled while it is used: a key that is gathered because nobody seemed to use it loses nothing, and its
-/// block goes to another key without confusing the two.
+/// A key is gathered as idle while it is used: it loses nothing, and its block goes to another key without
+/// mixing up the two.
 fn demotion_and_promotion() {
     let one_key = OneKey::split(2, 2);
     let taker = one_key.spawn(|one_key| one_key.take(1, 1).is_ok());
@@ -148,7 +148,7 @@ fn demotion_and_promotion() {
     assert_eq!(other.exactly(one_key.lane(0)), settled(1));
 }
 
-/// Fewer units than asked for, but all there are: two who take what is left take it all between them.
+/// Two threads ask for more units than there are, and take fewer: together they take all.
 fn what_is_left() {
     let one_key = OneKey::split(2, 3);
     let other = one_key.spawn(|one_key| {

@@ -1,4 +1,4 @@
-//! Draw, swap, fill or void: what the log and the refusers see of a hold that ends.
+//! Draw, swap, fill or void: what the log and refused callers see of a hold that ends.
 
 use super::hold::{Stand, UNITS};
 use super::{BEFORE, DEADLINE, drain, explore};
@@ -8,8 +8,8 @@ use crate::log::record::{Encoded, EntryKind, Fact, HoldPlace, Record};
 use crate::log::ring::{Reader, Share};
 use crate::stock::counter::Short;
 
-/// Two ends of one hold race while the log is being read: one record and one void or one record alone, no
-/// hole, every word freed, the counter exact and nothing pending.
+/// Two outcomes of one hold race while the log is being read: one record and one void, or one record alone;
+/// no hole, every word freed, the counter exact and nothing pending.
 pub(super) fn two_ends_and_a_reader() {
     let stand = Stand::active();
     let release = stand.spawn(|stand| stand.change(BEFORE, Event::Release));
@@ -32,8 +32,8 @@ pub(super) fn two_ends_and_a_reader() {
     assert!(!stand.one_key.reading().pending);
 }
 
-/// The order rule: whoever spends units that were given back draws a position behind the record that gave
-/// them back, so every prefix of the log is a valid state.
+/// The order rule: a taker of returned units draws a position behind the record that gave them back, so every
+/// prefix of the log is a valid state.
 pub(super) fn spent_behind_the_give_back() {
     let stand = Stand::active();
     let release = stand.spawn(|stand| stand.change(BEFORE, Event::Release).unwrap());
@@ -53,7 +53,7 @@ pub(super) fn spent_behind_the_give_back() {
     }
 }
 
-/// A refuser who has seen the hold ended is never told sold out: its units are back, or pending.
+/// A caller that has seen the hold ended is never sold out: its units are back, or pending.
 pub(super) fn ended_is_never_sold_out(now: crate::clock::Timestamp, event: Event) {
     let stand = Stand::active();
     let ending = stand.spawn(move |stand| stand.change(now, event).is_ok());
