@@ -29,7 +29,7 @@ impl Pending<'_> {
     #[inline]
     fn end(self) {
         stall::at(Step::Settling);
-        self.counter.forgo(self.lane, self.pledge);
+        self.counter.clear_pending(self.lane, self.pledge);
     }
 }
 

@@ -222,7 +222,7 @@ impl Counter {
     // ── giving back ────────────────────────────────────────────────────────────────────────────────────────
 
     /// Announces a give-back, before the hold that owns the units ends. [`give`](Self::give) or
-    /// [`forgo`](Self::forgo) ends the announcement.
+    /// [`clear_pending`](Self::clear_pending) ends the announcement.
     #[inline]
     pub(crate) fn announce(&self, lane: Lane<'_>) -> Result<Pledge, PendingFull> {
         loop {
@@ -278,7 +278,7 @@ impl Counter {
 
     /// Withdraws an announced give-back, or settles a tentative take: the pending change ends and no unit
     /// moves.
-    pub(crate) fn forgo(&self, lane: Lane<'_>, pledge: Pledge) {
+    pub(crate) fn clear_pending(&self, lane: Lane<'_>, pledge: Pledge) {
         self.give(lane, pledge, 0);
     }
 
