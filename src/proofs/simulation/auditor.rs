@@ -2,7 +2,7 @@
 
 use stockhold_model::{KEYS_MAX, UsedOpKey};
 
-use super::book::Book;
+use super::book::ModelBook;
 use super::client::{reference, state};
 use super::simulator::{EPOCHS, RunningEngine, Simulator, Violation, client, ensure, name};
 use crate::checkpoint::RunError;
@@ -15,7 +15,7 @@ use crate::log::record::Records;
 use crate::types::HoldId;
 
 /// Compares what an opening found, before anything else happens in it: levels and catalogue.
-pub(super) fn found(running: &RunningEngine, book: &Book) -> Result<(), Violation> {
+pub(super) fn found(running: &RunningEngine, book: &ModelBook) -> Result<(), Violation> {
     let RunningEngine { engine, core, .. } = running;
     let keys = engine.keys();
     ensure!(keys.len() == book.stock.len(), "{} keys, and should be {}", keys.len(), book.stock.len());
@@ -92,7 +92,7 @@ pub(super) fn quiet(simulator: &mut Simulator) -> Result<(), Violation> {
 
 /// After the log has failed reads go on, and levels stay at the last position that was folded, where `then`
 /// was true.
-pub(super) fn stopped(simulator: &Simulator, then: &Book) -> Result<(), Violation> {
+pub(super) fn stopped(simulator: &Simulator, then: &ModelBook) -> Result<(), Violation> {
     let engine = &simulator.running()?.engine;
     for (index, key) in engine.keys().into_iter().enumerate() {
         let available = engine.available(key).map_err(|error| error.to_string())?;

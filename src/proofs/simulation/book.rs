@@ -8,15 +8,15 @@ use crate::types::HoldId;
 
 /// See the module.
 #[derive(Clone, Debug)]
-pub(super) struct Book {
+pub(super) struct ModelBook {
     model: Model,
     /// Ids of holds, by their numbers.
     pub ids: Vec<HoldId>,
 }
 
-impl Book {
-    pub(super) fn new(model: Model) -> Book {
-        Book { model, ids: Vec::new() }
+impl ModelBook {
+    pub(super) fn new(model: Model) -> ModelBook {
+        ModelBook { model, ids: Vec::new() }
     }
 
     /// The number of a hold.
@@ -30,7 +30,7 @@ impl Book {
     }
 }
 
-impl Deref for Book {
+impl Deref for ModelBook {
     type Target = Model;
 
     fn deref(&self) -> &Model {
@@ -38,7 +38,7 @@ impl Deref for Book {
     }
 }
 
-impl DerefMut for Book {
+impl DerefMut for ModelBook {
     fn deref_mut(&mut self) -> &mut Model {
         &mut self.model
     }

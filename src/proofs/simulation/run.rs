@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use super::counts::Counts;
-use super::schedule::{Crash, Schedule, Step};
+use super::schedule::{Crash, Schedule, ScheduleStep};
 use super::simulator::{Simulator, Violation};
 use stockhold_seeded::seed;
 
@@ -50,7 +50,8 @@ fn shrunk(schedule: &Schedule, patience: Duration) -> (Schedule, Failure) {
     }
     for at in 0..best.steps.len() {
         let mut simple = best.clone();
-        let (Step::Crash(crash) | Step::Close(crash) | Step::EndIn { crash, .. }) = &mut simple.steps[at]
+        let (ScheduleStep::Crash(crash) | ScheduleStep::Close(crash) | ScheduleStep::EndIn { crash, .. }) =
+            &mut simple.steps[at]
         else {
             continue;
         };

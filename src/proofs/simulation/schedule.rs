@@ -78,7 +78,7 @@ pub(super) struct Crash {
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum Step {
+pub(super) enum ScheduleStep {
     /// A client does something.
     Do {
         client: usize,
@@ -135,7 +135,7 @@ pub(super) struct Settings {
 #[derive(Clone, Debug)]
 pub(super) struct Schedule {
     pub settings: Settings,
-    pub steps: Vec<Step>,
+    pub steps: Vec<ScheduleStep>,
 }
 
 /// Draws random steps.
@@ -254,8 +254,12 @@ impl Schedule {
         let (log, fold, checkpoint) = (rng.pick(&[2, 4, 12]), rng.pick(&[1, 3]), rng.pick(&[2, 6]));
         let crashes = rng.pick(&[6, 10, 25]);
         let mut steps = vec![
-            Step::Do { client: 0, operation: Operation::Declare { name: 0 }, op_key: None },
-            Step::Do { client: 0, operation: Operation::Receive { key: 0, quantity: 6 }, op_key: None },
+            ScheduleStep::Do { client: 0, operation: Operation::Declare { name: 0 }, op_key: None },
+            ScheduleStep::Do {
+                client: 0,
+                operation: Operation::Receive { key: 0, quantity: 6 },
+                op_key: None,
+            },
         ];
         // Now and then one that is long and quiet, so that checkpoints are many.
         let (length, crashes) =
@@ -265,36 +269,38 @@ impl Schedule {
             if rng.one_in(crashes) {
                 let crash = rng.crash();
                 steps.push(match rng.below(8) {
-                    0 => Step::Close(crash),
-                    1 | 2 => Step::Crash(crash),
-                    _ => Step::EndIn { calls: rng.below(30) as u64, crash },
+                    0 => ScheduleStep::Close(crash),
+                    1 | 2 => ScheduleStep::Crash(crash),
+                    _ => ScheduleStep::EndIn { calls: rng.below(30) as u64, crash },
                 });
             }
             if rng.one_in(log) {
-                steps.push(Step::Log { vouch: rng.one_in(4), sync: rng.one_in(3) });
+                steps.push(ScheduleStep::Log { vouch: rng.one_in(4), sync: rng.one_in(3) });
             }
             if rng.one_in(fold) {
-                steps.push(Step::Fold);
+                steps.push(ScheduleStep::Fold);
             }
             if rng.one_in(checkpoint) {
-                steps.push(Step::Checkpoint { forced: rng.one_in(6) });
+                steps.push(ScheduleStep::Checkpoint { forced: rng.one_in(6) });
             }
             steps.push(match rng.below(40) {
                 0..=3 => {
                     let ms = 1 + rng.below(60) as u64;
-                    Step::Advance { ms: if rng.one_in(20) { ms * RULES.op_keys_kept_ms / 8 } else { ms } }
+                    ScheduleStep::Advance {
+                        ms: if rng.one_in(20) { ms * RULES.op_keys_kept_ms / 8 } else { ms },
+                    }
                 }
-                4 => Step::Sweep { client },
-                5 => Step::Compare,
-                6 if rng.one_in(4) => Step::Trouble(rng.trouble()),
-                7..=9 => Step::Again { client, which: rng.0.next() as u32, other: rng.one_in(5) },
+                4 => ScheduleStep::Sweep { client },
+                5 => ScheduleStep::Compare,
+                6 if rng.one_in(4) => ScheduleStep::Trouble(rng.trouble()),
+                7..=9 => ScheduleStep::Again { client, which: rng.0.next() as u32, other: rng.one_in(5) },
                 _ => {
                     let op_key = rng.one_in(3).then_some(number);
-                    Step::Do { client, operation: rng.operation(), op_key }
+                    ScheduleStep::Do { client, operation: rng.operation(), op_key }
                 }
             });
         }
-        steps.push(Step::Compare);
+        steps.push(ScheduleStep::Compare);
         Schedule { settings, steps }
     }
 }

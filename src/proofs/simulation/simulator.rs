@@ -12,12 +12,12 @@ use crossbeam::channel::{Receiver, unbounded};
 
 use stockhold_model::{Model, Operation, Rules};
 
-use super::book::Book;
+use super::book::ModelBook;
 use super::client::Client;
 use super::counts::Counts;
 use super::disk::Disk;
 use super::ending::Ending;
-use super::schedule::{Crash, RULES, Schedule, Settings, Step, TTL_MAX_MS};
+use super::schedule::{Crash, RULES, Schedule, ScheduleStep, Settings, TTL_MAX_MS};
 use super::{COPIED_BYTES_MAX, steer};
 use crate::checkpoint::manifest_set::ManifestSet;
 use crate::clock::{ManualClock, Timestamp};
@@ -78,7 +78,7 @@ pub(super) fn name(number: usize) -> (String, &'static str) {
     (format!("poster {number}"), "berlin")
 }
 
-pub(super) fn client<'e>(engine: &'e Engine, book: &'e Book) -> Client<'e> {
+pub(super) fn client<'e>(engine: &'e Engine, book: &'e ModelBook) -> Client<'e> {
     Client { engine, waits: false, keys: engine.keys(), holds: &book.ids, name }
 }
 
@@ -89,9 +89,9 @@ pub(super) struct Simulator {
     clock: Arc<ManualClock>,
     identity: Identity,
     pub running: Option<RunningEngine>,
-    pub book: Book,
+    pub book: ModelBook,
     /// The book behind each place in the log where an operation ended, from the last opening on.
-    history: VecDeque<(u64, Book)>,
+    history: VecDeque<(u64, ModelBook)>,
     /// What was asked with each op key.
     asked: Vec<(u64, Operation<HoldId>)>,
     /// Every id that a hold was given.
@@ -110,7 +110,7 @@ impl Simulator {
         Stores::create(&disk, 1).map_err(|error| error.to_string())?;
         COPIED_BYTES_MAX.set(Some(settings.copied_bytes_max));
         let rules = Rules { holds_max: settings.holds_max as usize, ..RULES };
-        let book = Book::new(Model::new(rules, START.0));
+        let book = ModelBook::new(Model::new(rules, START.0));
         let mut simulator = Simulator {
             settings,
             disk,
@@ -203,45 +203,45 @@ impl Simulator {
         self.running.as_ref().is_none_or(|running| running.core.log.ring.is_closed())
     }
 
-    fn step(&mut self, step: &Step) -> Result<(), Violation> {
+    fn step(&mut self, step: &ScheduleStep) -> Result<(), Violation> {
         match step {
-            Step::Do { client, operation, op_key } => {
+            ScheduleStep::Do { client, operation, op_key } => {
                 steer(Some(*client));
                 if let Some(operation) = self.resolved(operation) {
                     self.operate(&operation, *op_key)?;
                 }
             }
-            Step::Again { client, which, other } => {
+            ScheduleStep::Again { client, which, other } => {
                 steer(Some(*client));
                 self.again(*which, *other)?;
             }
-            Step::Advance { ms } => {
+            ScheduleStep::Advance { ms } => {
                 self.clock.advance(Duration::from_millis(*ms));
                 let now = self.running()?.engine.now();
                 self.book.advance_to(now.0);
             }
-            Step::Sweep { client } => {
+            ScheduleStep::Sweep { client } => {
                 steer(Some(*client));
                 self.running()?.engine.sweep();
                 if !self.is_stopped() {
                     self.book.see_all();
                 }
             }
-            Step::Log { vouch, sync } => {
+            ScheduleStep::Log { vouch, sync } => {
                 self.log_turn(*vouch, *sync)?;
             }
-            Step::Fold => {
+            ScheduleStep::Fold => {
                 self.fold_turn()?;
             }
-            Step::Checkpoint { forced } => self.checkpoint(*forced)?,
-            Step::Compare => self.compare()?,
-            Step::Trouble(trouble) => self.disk.trouble(*trouble),
-            Step::EndIn { calls, crash } => {
+            ScheduleStep::Checkpoint { forced } => self.checkpoint(*forced)?,
+            ScheduleStep::Compare => self.compare()?,
+            ScheduleStep::Trouble(trouble) => self.disk.trouble(*trouble),
+            ScheduleStep::EndIn { calls, crash } => {
                 self.disk.end_in(*calls);
                 self.coming = Some(crash.clone());
             }
-            Step::Crash(crash) => self.crash(crash)?,
-            Step::Close(crash) => {
+            ScheduleStep::Crash(crash) => self.crash(crash)?,
+            ScheduleStep::Close(crash) => {
                 self.close()?;
                 self.crash(crash)?;
             }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::{RunningEngine, Simulator, Violation, ensure};
 use crate::config::Durability;
-use crate::proofs::simulation::book::Book;
+use crate::proofs::simulation::book::ModelBook;
 use crate::proofs::simulation::ending::Ending;
 use crate::proofs::simulation::schedule::{Crash, Damage};
 use crate::proofs::simulation::{auditor, damage};
@@ -112,7 +112,7 @@ impl Simulator {
 
     /// What an opening has found is a place in the log where an operation ended, and all that was
     /// acknowledged.
-    fn judge(&self, end: u64, acknowledged: u64) -> Result<&Book, Violation> {
+    fn judge(&self, end: u64, acknowledged: u64) -> Result<&ModelBook, Violation> {
         ensure!(end >= acknowledged, "acknowledged up to {acknowledged}, and found up to {end}");
         let book = self.history.iter().find(|(at, _)| *at == end).map(|(_, book)| book);
         book.ok_or_else(|| format!("found up to {end}, where no operation ended"))
