@@ -1,4 +1,4 @@
-//! Copies of a directory, taken while sales go on and at rest.
+//! Backups of a directory, made while sales go on and at rest.
 
 mod common;
 

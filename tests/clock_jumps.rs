@@ -1,5 +1,6 @@
-//! A wall clock that jumps, a machine that is suspended, and restarts in between: no hold expires early, none
-//! lives on for long after its time, nothing that was told is undone. The rules are in `stockhold::clock`.
+//! The wall clock jumps, the machine is suspended, the engine restarts in between: no hold expires early,
+//! none lives much longer than it should, and nothing acknowledged is undone. `stockhold::clock` has the
+//! rules.
 
 mod common;
 

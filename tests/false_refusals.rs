@@ -1,4 +1,4 @@
-//! "Sold out" when it is not: every cause that the field has seen, and that it is not ours.
+//! False refusals: for every cause that is known in the field, a test that the engine does not have it.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! Keys that are split over cells, as far as callers can tell. On one core none ever is, and all of this
+//! Keys that are split over cells, as callers see them. On one core no key is ever split, and all of this
 //! holds too.
 
 mod common;

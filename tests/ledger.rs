@@ -1,4 +1,5 @@
-//! The ledger: what checkpoints cut off the log, kept for as long as was set, and in nobody's way.
+//! The ledger: records that checkpoints remove from the log are kept for the set time, and disturb nothing
+//! else.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! Closing and opening again: what comes back, and what is refused.
+//! A directory is closed and opened again: what comes back, and what is refused.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! What an opening can find, and what it does: a test for each row of the table in the design chapter.
+//! What an opening can find, and what it does: one test for each row of the table in the design chapter.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! Other units for a live hold, in one step.
+//! Replacing the units of a live hold in one step.
 
 mod common;
 

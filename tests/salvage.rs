@@ -1,4 +1,4 @@
-//! Directories damaged in many ways, and what of them is brought into a new one.
+//! Directories are damaged in many ways, and salvaged into new ones.
 
 mod common;
 

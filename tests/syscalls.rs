@@ -1,8 +1,8 @@
-//! What the operating system is asked: the log is synced before anybody is told.
+//! System calls: the log is synced before a caller is acknowledged.
 //!
-//! A child process works on a directory under strace and writes a mark after every acknowledgement. In the
-//! trace, between what was written to the log's file and the mark, there must be an fdatasync of that file
-//! that began after the write and had returned.
+//! A child process works on a directory under strace, and writes a mark after every acknowledgement. Between
+//! the write to the log's file and the mark, the trace must have an fdatasync of that file that began after
+//! the write and had returned.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,4 +1,4 @@
-//! Commitments that nobody ships: kept for as long as was set, then taken for shipped, whatever happens
+//! Commitments that are never shipped are kept for the set time, and then count as shipped, whatever happens
 //! meanwhile.
 
 mod common;

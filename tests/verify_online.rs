@@ -1,4 +1,4 @@
-//! `Engine::verify`: a running engine says whether everything still is what it should be.
+//! `Engine::verify`: a running engine checks its log, checkpoints and counters.
 
 mod common;
 

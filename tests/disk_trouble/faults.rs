@@ -1,5 +1,5 @@
-//! A system call of the engine fails, by strace: the first of its kind in a thread, the second, and so on to
-//! the last.
+//! A system call of the engine fails, by strace: in each thread the first call of a kind, then the second, up
+//! to the last.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,4 +1,4 @@
-//! The sale that meets the trouble, in a process of its own; and the judge of what it leaves.
+//! The sale that meets the trouble, in a process of its own, and the judge of the directory that it leaves.
 
 use std::collections::BTreeMap;
 use std::fs::File;

@@ -1,5 +1,5 @@
-//! File systems of a few megabytes, mounted where nobody else sees them: in a mount namespace, with which
-//! they go.
+//! File systems of a few megabytes, in a mount namespace of their own: no other process sees them, and they
+//! go with it.
 
 use std::cell::RefCell;
 use std::fs::{self, File};

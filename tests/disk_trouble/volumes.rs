@@ -1,4 +1,4 @@
-//! Real file systems that are full, may not be written, or whose disk fails under them.
+//! Real file systems that are full, that may not be written, or whose disk fails.
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};

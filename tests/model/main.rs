@@ -1,9 +1,9 @@
-//! The engine against a model that is obviously right (`crates/model`): maps, a clock that is moved, and no
-//! threads.
+//! The engine against a model that is simple enough to be right (`crates/model`): maps, a clock that the test
+//! moves, and no threads.
 //!
-//! Every operation is done by both, and their answers are compared. Where the engine may know less than the
-//! model, the model says so: units of holds that are due and not closed yet may still count as held in
-//! [`Engine::available`], so such numbers have a range. Proptest prints the failing case and its seed.
+//! Both do every operation, and their answers are compared. Where the engine may know less than the model,
+//! the model gives a range: units of holds that are due and not yet closed may still count as held in
+//! [`Engine::available`]. Proptest prints the failing case and its seed.
 
 mod client;
 #[path = "../common/mod.rs"]

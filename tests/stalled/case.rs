@@ -1,4 +1,4 @@
-//! Who is parked where, and what the others are answered meanwhile.
+//! A case: which thread is parked where, and what the others are answered.
 
 use stockhold::error::Busy;
 use stockhold::stall::Step;

@@ -1,9 +1,9 @@
-//! One thread is parked at each step of the sales path, and the others go on: never a hang, never a false
-//! refusal.
+//! One thread is parked at each step of the sales path while the others go on: no call hangs, and none is
+//! refused falsely.
 //!
-//! Run by `tests/stalled.sh`, which builds the failpoints in. What the others are answered while a thread is
-//! parked, on the stock keys that it touches; on all others every decision is made at once, but for what is
-//! said here:
+//! `tests/stalled.sh` builds the failpoints in and runs it. The tests state the answers of other threads
+//! while one is parked, on the stock keys that it touches. On all other keys every decision is made at once,
+//! with these exceptions:
 //!
 //! | parked | who would be refused is answered |
 //! |---|---|

@@ -1,4 +1,4 @@
-//! A case, from its first thread to its last.
+//! Runs a case.
 
 use std::thread;
 use std::time::Instant;

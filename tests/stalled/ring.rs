@@ -1,4 +1,4 @@
-//! The ring, when nothing leaves it.
+//! A ring that is not emptied.
 
 use std::thread;
 use std::time::Instant;

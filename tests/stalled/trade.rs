@@ -1,4 +1,4 @@
-//! What the others ask for meanwhile, and must be answered.
+//! The calls of the other threads meanwhile, and the answers that they must get.
 
 use stockhold::error::Busy;
 use stockhold::types::QUANTITY_MAX;

@@ -1,4 +1,4 @@
-//! Why there was no answer.
+//! The reason why a call has no answer.
 
 use stockhold::RefusalReason;
 use stockhold::error::{Busy, OperationError, ReserveError, SharedError};
