@@ -1,20 +1,20 @@
-//! What a checkpoint of many changed stock keys costs the sale that goes on meanwhile.
+//! The cost of a checkpoint of many changed stock keys for the sale that goes on meanwhile.
 //!
-//! `cargo bench --bench checkpoint`; `STOCKHOLD_BENCH_KEYS` sets how many keys change (Default = 1,000,000; the goal is
-//! stated for 10,000,000), `STOCKHOLD_BENCH_DIR` where it writes (Default = under the build's folder). Every key gets a
-//! movement after the last checkpoint; two buyers reserve and release under random ones at `Durability::Sync`, with
-//! 16,384 decisions in flight each, first with no checkpoint under way and then until one that was asked for is made.
+//! `cargo bench -p stockhold-benches --bench checkpoint`; `STOCKHOLD_BENCH_KEYS` sets how many keys change
+//! (Default = 1,000,000; the goal is stated for 10,000,000), `STOCKHOLD_BENCH_DIR` where it writes (Default =
+//! under the build's folder). Every key gets a movement after the last checkpoint; two buyers reserve and
+//! release under random ones at `Durability::Sync`, with 16,384 decisions in flight each, first without a
+//! checkpoint and then during a requested one.
 
-#[allow(dead_code)]
 mod common;
 
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{insist, machine};
 use stockhold::{Config, Engine, Position, Receive, Reserve, StockKey};
+use stockhold_seeded::Rng;
 
 const BUYERS: u64 = 2;
 const IN_FLIGHT: u64 = 16_384;
@@ -23,16 +23,14 @@ const QUIET: Duration = Duration::from_secs(3);
 fn main() {
     let keys = std::env::var("STOCKHOLD_BENCH_KEYS").ok();
     let keys: u64 = keys.and_then(|text| text.replace('_', "").parse().ok()).unwrap_or(1_000_000);
-    let scratch = std::env::var("STOCKHOLD_BENCH_DIR")
-        .map_or_else(|_| PathBuf::from(env!("CARGO_TARGET_TMPDIR")), PathBuf::from)
-        .join(format!("bench-checkpoint-{}", std::process::id()));
+    let scratch = common::scratch("checkpoint");
     machine();
     println!(
         "{:>12} {:>16} {:>16} {:>7} {:>9} {:>12}",
         "keys changed", "reserves/s", "meanwhile", "ratio", "took", "checkpoint"
     );
     for keys in [keys / 100, keys / 10, keys] {
-        // No checkpoint but those that are asked for, as long as a window can be.
+        // Only requested checkpoints, with the longest window.
         let config = Config::default().checkpoint_bytes(512 << 20);
         let engine = Engine::open(&scratch, config).unwrap();
         run(&engine, keys.max(1));
@@ -76,10 +74,10 @@ fn run(engine: &Engine, count: u64) {
 }
 
 fn buy(engine: &Engine, keys: &[StockKey], buyer: u64, reserves: &AtomicU64, over: &AtomicBool) {
-    let mut random = 0x9E37_79B9_7F4A_7C15 ^ buyer;
+    let mut rng = Rng::new(buyer);
     let (mut made, mut mark) = (0_u64, Position::default());
     while !over.load(Ordering::Relaxed) {
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let random = rng.next();
         let key = keys[((random >> 33) % keys.len() as u64) as usize];
         let reference = random.to_le_bytes();
         let held = insist(|| engine.reserve(Reserve::units(key, 1).reference(&reference)));
@@ -92,7 +90,7 @@ fn buy(engine: &Engine, keys: &[StockKey], buyer: u64, reserves: &AtomicU64, ove
             reserves.fetch_add(256, Ordering::Relaxed);
         }
         if made.is_multiple_of(IN_FLIGHT / 2) {
-            engine.wait(std::mem::replace(&mut mark, position)).expect("the disk takes it");
+            engine.wait(std::mem::replace(&mut mark, position)).expect("the log is durable");
         }
     }
 }

@@ -1,12 +1,13 @@
-//! One hot key, in memory, on one thread and on more: what contention costs, beside the two things one writes by hand.
+//! The cost of contention: one hot key in memory, on one and on more threads, beside two hand-written stocks.
 //!
-//! `cargo bench --bench contention` measures 1 and 2 threads; `-- --threads 1,2,4,8,16` measures these, and its last
-//! table is then the engine's scaling. `--rounds` says how often (Default = 7).
+//! `cargo bench -p stockhold-benches --bench contention` measures 1 and 2 threads; `-- --threads 1,2,4,8,16`
+//! measures these, and its last table then shows the engine's scaling. `--rounds` sets the number of rounds
+//! (Default = 7).
 //!
-//! The machine is noisy, so each round measures every contender once, one after the other, and the figures are medians
-//! over the rounds; a ratio is taken within each round, and shown with the lowest and the highest. A lap of the engine
-//! shares the cores with its log thread and its fold. Holds do not pile up: what a lap took it gives back before the
-//! next, and slots and table entries are used again.
+//! The machine is noisy, so each round measures every contender once, one after the other, and the figures
+//! are medians over the rounds; a ratio is taken within each round, and shown with the lowest and the
+//! highest. A lap of the engine shares the cores with its log thread and its fold. Holds do not pile up: each
+//! lap returns its units before the next, and slots and table entries are used again.
 
 mod common;
 #[path = "contention/contenders.rs"]
@@ -28,18 +29,18 @@ fn main() {
         match argument.as_str() {
             "--threads" => threads = value().split(',').map(number).collect(),
             "--rounds" => rounds = number(&value()),
-            "--bench" => {} // cargo says so
+            "--bench" => {} // cargo's own flag
             other => panic!("{other:?} is neither --threads 1,2,4 nor --rounds 7"),
         }
     }
-    threads.push(1); // the others are held against it
+    threads.push(1); // the others are compared with it
     threads.sort_unstable();
     threads.dedup();
 
     common::machine();
     let cores = thread::available_parallelism().map_or(1, usize::from) as u64;
     if threads.iter().any(|count| *count > cores) {
-        println!("rows of more than {cores} threads measure the scheduler too: there are no more cores");
+        println!("rows of more than {cores} threads also measure the scheduler: there are no more cores");
     }
     let figures = Figures::measure(threads, rounds);
     SCENARIOS.iter().for_each(|scenario| figures.print(*scenario));
@@ -47,7 +48,7 @@ fn main() {
 }
 
 fn number(text: &str) -> u64 {
-    text.trim().parse().ok().filter(|number| *number > 0).unwrap_or_else(|| panic!("{text:?} is no count"))
+    text.trim().parse().ok().filter(|number| *number > 0).unwrap_or_else(|| panic!("{text:?} is not a count"))
 }
 
 struct Figures {
@@ -75,7 +76,7 @@ impl Figures {
         Figures { threads, rounds }
     }
 
-    /// Over the rounds, what `figure` makes of a round's throughputs.
+    /// The spread over the rounds of a figure that `figure` computes from a round's throughputs.
     fn spread(&self, figure: impl Fn(&dyn Fn(Scenario, u64, usize) -> f64) -> f64) -> Spread {
         let mut values: Vec<f64> = self
             .rounds
@@ -127,11 +128,11 @@ impl Figures {
         };
         let busy: u64 = self.rounds.iter().map(busy).sum();
         if busy > 0 {
-            println!("\n({busy} times Busy, asked again)");
+            println!("\n({busy} times Busy, retried)");
         }
     }
 
-    /// The goal, and whether the median reaches it; the hand-made ones have none.
+    /// The goal, and whether the median reaches it; hand-written stocks have none.
     fn goal(&self, scenario: Scenario, threads: u64, contender: usize, ns: f64) -> String {
         let plentiful = || {
             self.spread(|rate| {

@@ -1,15 +1,18 @@
-//! One hot counter by itself: one cell, cells, and a key that splits itself, beside a lock around a number.
+//! Measures one hot counter by itself: one cell, several cells, and a key that splits itself, beside a number
+//! in a lock.
 //!
-//! This is what the splitting policy rests on: how much a cell for each thread gains over one cell for all, and what it
-//! costs a thread that is alone. Each thread takes one unit at a time. The engine around it does more than ten times as much
-//! a decision, so on few cores the gain hardly shows there; see `--bench contention`.
+//! The policy of splitting is based on it: the gain of a cell for each thread over one cell for all, and its
+//! cost for a lone thread. Each thread takes one unit at a time. A decision of the engine does more than ten
+//! times as much, so on few cores the gain hardly shows there; see `--bench contention`.
 //!
-//! Run: `cargo bench --bench counter [-- --threads 1,2,4]`
+//! Run: `cargo bench -p stockhold-benches --bench counter [-- --threads 1,2,4]`
 
-#![allow(dead_code, unused_imports, missing_docs)] // the engine's own files, of which this uses a part
+#![allow(dead_code, unused_imports, missing_docs)] // the engine's own files, of which the bench uses a part
 
 #[path = "../src/stock/blocks.rs"]
 mod blocks;
+#[path = "../src/stock/cells.rs"]
+mod cells;
 #[path = "../src/clock/timestamp.rs"]
 mod clock;
 mod common;
@@ -17,6 +20,13 @@ mod common;
 mod counter;
 #[path = "../src/fault.rs"]
 mod fault;
+mod index {
+    /// As in the engine, whose file needs serde.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub(crate) struct KeyIndex(pub(crate) u32);
+}
+#[path = "../src/stock/reply.rs"]
+mod reply;
 #[path = "../src/stock/shape.rs"]
 mod shape;
 #[path = "../src/stall.rs"]
@@ -57,7 +67,7 @@ fn main() {
             for (kind, width, split) in [(1, 1, false), (2, width.max(2), true), (3, width.max(2), false)] {
                 let (blocks, counter) =
                     (Blocks::new(width, UNITS_PER_CELL_MIN), Counter::new((threads * TAKES) as i64 + 1_000));
-                let lane = |home| Lane { blocks: &blocks, home, key: 0 };
+                let lane = |home| Lane { blocks: &blocks, home, key: index::KeyIndex(0) };
                 if split {
                     counter.split(lane(0)).expect("plenty to split");
                 }

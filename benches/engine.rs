@@ -1,21 +1,23 @@
-//! What the engine does on this machine, beside what a careful engineer would write first, in the same run.
+//! The throughput and latency of the engine on this machine, beside a careful hand-written baseline, in the
+//! same run.
 //!
-//! `cargo bench --bench engine`; `STOCKHOLD_BENCH_HOLDS` sets the size (Default = 2,000,000 holds a row), and
-//! `STOCKHOLD_BENCH_DIR` where the durable rows write (Default = a fresh directory under the build's).
-//! Not in any figure: a network, replication. The baseline is a `Mutex<HashMap>` of stock and holds and, where
-//! durable, a plain file with one `fdatasync` a group.
+//! `cargo bench -p stockhold-benches --bench engine`; `STOCKHOLD_BENCH_HOLDS` sets the size (Default =
+//! 2,000,000 holds a row), and `STOCKHOLD_BENCH_DIR` where the durable rows write (Default = a fresh
+//! directory under the build's). Not in any figure: a network, replication. The baseline is a
+//! `Mutex<HashMap>` of stock and holds and, where durable, a plain file with one `fdatasync` a group.
 
 mod common;
 
 use std::fs::{self, File};
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{baseline, machine, sale};
+use stockhold::retry::Retry;
 use stockhold::{Config, Durability, Engine, Reserve, StockKey};
 
 fn holds() -> u64 {
@@ -23,11 +25,9 @@ fn holds() -> u64 {
 }
 
 fn main() {
-    let scratch = std::env::var("STOCKHOLD_BENCH_DIR")
-        .map_or_else(|_| PathBuf::from(env!("CARGO_TARGET_TMPDIR")), PathBuf::from)
-        .join(format!("bench-engine-{}", std::process::id()));
+    let scratch = common::scratch("engine");
     machine();
-    bytes_a_hold(); // first: memory that another row has freed would not count
+    bytes_a_hold(); // first: memory that another row has freed would hide the growth
     println!("\n{:<58} {:>14} {:>14} {:>7}", "", "stockhold", "baseline", "better");
     memory_reserve(1);
     memory_reserve(2);
@@ -39,7 +39,7 @@ fn main() {
 }
 
 fn row(what: &str, ours: f64, baseline: f64, unit: &str) {
-    // How many times better, whichever way the unit runs; below 1 we lose.
+    // How many times better; below 1 the engine loses.
     let better = if unit == "ns" { baseline / ours } else { ours / baseline };
     println!("{what:<58} {:>14} {:>14} {better:>6.1}x", figure(ours, unit), figure(baseline, unit));
 }
@@ -54,20 +54,15 @@ fn figure(value: f64, unit: &str) -> String {
 
 fn reserve(engine: &Engine, key: StockKey, number: u64) -> stockhold::Position {
     let reference = number.to_le_bytes();
-    loop {
-        match engine.reserve(Reserve::units(key, 1).reference(&reference)) {
-            Ok(receipt) => {
-                let position = receipt.position();
-                let _ = receipt.not_yet_durable();
-                return position;
-            }
-            Err(error) if error.is_busy() => thread::yield_now(),
-            Err(error) => panic!("{error}"),
-        }
-    }
+    let request = Reserve::units(key, 1).reference(&reference);
+    let receipt =
+        Retry::yielding().call(|| engine.reserve(request)).unwrap_or_else(|error| panic!("{error}"));
+    let position = receipt.position();
+    let _ = receipt.not_yet_durable();
+    position
 }
 
-/// Runs `work(thread, index)` on every thread; decisions a second.
+/// Runs `work(thread, index)` on every thread, and returns the decisions per second.
 fn rate(threads: u64, count: u64, work: impl Fn(u64, u64) + Sync) -> f64 {
     let began = Instant::now();
     thread::scope(|scope| {
@@ -110,8 +105,8 @@ fn refusals(threads: u64) {
     row(&format!("refusal at sold-out, ns a thread, {threads} thread(s)"), ours, theirs, "ns");
 }
 
-/// Half of the decisions of a thread that may wait for their acknowledgement at once: it waits for the mark before the
-/// last.
+/// Half of the decisions of a thread that may wait for their acknowledgement at once: it waits for the mark
+/// before the last.
 const IN_FLIGHT: u64 = 32_768;
 
 fn durable(scratch: &Path, threads: u64) {
@@ -156,7 +151,8 @@ fn durable(scratch: &Path, threads: u64) {
     }
 }
 
-/// The same work with a plain file: decide under the lock, append, one `fdatasync` for all that gathered meanwhile.
+/// The same work with a plain file: decide under the lock, append, one `fdatasync` for all that gathered
+/// meanwhile.
 fn durable_baseline(path: &Path, threads: u64, count: u64) -> f64 {
     let plain = baseline(count);
     let queue: Mutex<Vec<u8>> = Mutex::default();
@@ -202,7 +198,8 @@ fn durable_baseline(path: &Path, threads: u64, count: u64) -> f64 {
     count as f64 / began.elapsed().as_secs_f64()
 }
 
-/// 100,000 reserves a second arrive whether or not the engine keeps up; each is timed from when it should have come.
+/// 100,000 reserves a second arrive whether or not the engine keeps up; each is timed from when it should
+/// have come.
 fn open_loop(scratch: &Path) {
     const RATE: u64 = 100_000;
     let count = RATE * 3;

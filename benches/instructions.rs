@@ -1,12 +1,12 @@
-//! How many instructions a decision takes on the thread that asks for it, counted by valgrind: the gate against
-//! regressions that a clock on a shared machine would not show.
+//! Counts the instructions of a decision on the calling thread, by valgrind: a check for regressions that a
+//! clock on a shared machine would not show.
 //!
-//! Run by `benches/instructions.sh`, which brings what it needs, has what was counted split by where it went
+//! Run by `benches/instructions.sh`, which installs the tools, divides the counts by step
 //! (`benches/where_time_goes`), and compares with `benches/instructions.txt`.
 //!
-//! Counted is what the calling thread does inside the benchmark's function; the log thread and the fold are not.
+//! Only the calling thread's work inside the benchmark's function counts, not the log thread and the fold.
 
-#![allow(missing_docs)] // what gungraun's macros make is public
+#![allow(missing_docs)] // gungraun's macros make public items
 
 #[path = "common/quiet.rs"]
 #[allow(dead_code)]
@@ -19,7 +19,7 @@ use quiet::Quiet;
 use stockhold::inspect::Inspection;
 use stockhold::{Config, Engine, HoldId};
 
-/// Operations a benchmark: enough that what happens once does not count.
+/// The operations of a benchmark: so many that one-time work does not matter.
 const OPERATIONS: u64 = 1_000;
 
 fn plentiful() -> Quiet {
@@ -117,7 +117,7 @@ fn sweep(sale: Quiet) -> Quiet {
     sale
 }
 
-/// A directory whose log has so many reserves.
+/// Makes a directory whose log has `OPERATIONS` reserves.
 fn log() -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     let sale = Quiet::new(Config::default(), |config| Engine::open(directory.path(), config).unwrap());
@@ -153,7 +153,7 @@ library_benchmark_group!(
     ]
 );
 
-// By instruction: what is inlined is found by its address.
+// Counted by instruction: inlined code is found by its address.
 main!(
     config = LibraryBenchmarkConfig::default().tool(Callgrind::with_args(["--dump-instr=yes"])),
     library_benchmark_groups = decisions

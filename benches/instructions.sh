@@ -1,15 +1,19 @@
 #!/usr/bin/env bash
-# Counts instructions with valgrind and compares them with benches/instructions.txt: the same by hand and in CI. The design's
-# page of where time goes says them step by step.
+# Counts instructions with valgrind and compares them with benches/instructions.txt, by hand and in CI. The
+# design's page on where time goes shows them step by step.
 #
-#   benches/instructions.sh            fails if a benchmark takes more than what was accepted and the tolerance, or if the
-#                                      page has other sums than what was accepted
-#   benches/instructions.sh --accept   writes what it counted into the file, and the page's tables (a minute more)
+#   benches/instructions.sh            fails if a benchmark takes more than the accepted count and the
+#                                      tolerance, or if the page has other sums
+#   benches/instructions.sh --accept   writes the counts into the file, and the page's tables (a minute more)
 #
-# Brings valgrind and strace (by apt-get) and gungraun's runner (into the target directory) if they are not there.
+# Installs valgrind and strace (by apt-get) and gungraun's runner (into the target directory) if they are
+# missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 accepted=benches/instructions.txt
+# Cargo starts a bench in its package's folder, so a relative path would lead elsewhere.
+export CARGO_TARGET_DIR
+CARGO_TARGET_DIR=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 tolerance_percent=5
 
 if ! command -v valgrind >/dev/null || ! command -v strace >/dev/null; then
@@ -17,32 +21,33 @@ if ! command -v valgrind >/dev/null || ! command -v strace >/dev/null; then
     $sudo apt-get update -qq && $sudo apt-get install -y -qq valgrind strace >/dev/null
 fi
 
-# The runner must be of the library's version. Unoptimised: it only starts valgrind and reads what that wrote.
-version=$(sed -n 's/^gungraun = "=\(.*\)"/\1/p' Cargo.toml)
-tools=${CARGO_TARGET_DIR:-target}/tools/gungraun-$version
+# The runner must have the library's version. Unoptimised: it only starts valgrind and reads its output.
+version=$(sed -n 's/^gungraun = "=\(.*\)"/\1/p' benches/Cargo.toml)
+tools=$CARGO_TARGET_DIR/tools/gungraun-$version
 if [ ! -x "$tools/bin/gungraun-runner" ]; then
     env -u CARGO_TARGET_DIR CARGO_PROFILE_DEV_DEBUG=0 \
         cargo install --quiet --debug --locked gungraun-runner --version "$version" --root "$tools" --no-track
 fi
-export GUNGRAUN_RUNNER=$PWD/$tools/bin/gungraun-runner
-case $tools in /*) GUNGRAUN_RUNNER=$tools/bin/gungraun-runner ;; esac
+export GUNGRAUN_RUNNER=$tools/bin/gungraun-runner
 
-# The engine has as many shards as cores: everywhere two, so that counts are comparable.
+# The engine has as many shards as cores: always two, so that counts are comparable.
 cpus=$(sed -n 's/^Cpus_allowed_list:\s*//p' /proc/self/status | tr , '\n' |
     while IFS=- read -r first last; do seq "$first" "${last:-$first}"; done | sed -n 1,2p | paste -sd,)
 
 output=$(mktemp)
 trap 'rm -f "$output"' EXIT
-if ! taskset -c "$cpus" cargo bench --locked --bench instructions >"$output" 2>&1; then
+if ! taskset -c "$cpus" cargo bench --locked -p stockhold-benches --bench instructions >"$output" 2>&1; then
     cat "$output"
     exit 1
 fi
 counted=$(awk '/^instructions::/ { split($1, path, "::"); name = path[3] }
     $1 == "Instructions:" { split($2, count, "|"); print name, count[1] }' "$output")
 [ -n "$counted" ] || { cat "$output"; echo "no counts in gungraun's output: has its format changed?"; exit 1; }
-where_time_goes() { taskset -c "$cpus" cargo bench --quiet --locked --bench where_time_goes -- "$@"; }
+where_time_goes() {
+    taskset -c "$cpus" cargo bench --quiet --locked -p stockhold-benches --bench where_time_goes -- "$@"
+}
 if [ "${1:-}" = --accept ]; then
-    behind=$(where_time_goes write "${CARGO_TARGET_DIR:-$PWD/target}/gungraun/stockhold/instructions/decisions")
+    behind=$(where_time_goes write "$CARGO_TARGET_DIR/gungraun/stockhold-benches/instructions/decisions")
 else
     behind=$(where_time_goes counts)
 fi
@@ -65,7 +70,7 @@ awk -v tolerance="$tolerance_percent" -v file="$accepted" '
             printf "%-16s %9d              not in %s\n", $1, $2, file; failed = 1; next
         }
         change = 100 * ($2 / accepted[$1] - 1)
-        verdict = change > tolerance ? "MORE" : change < -tolerance ? "fewer: accept it, or the gain can be lost unseen" : ""
+        verdict = change > tolerance ? "MORE" : change < -tolerance ? "fewer: accept it, or the gain can be lost unnoticed" : ""
         printf "%-16s %9d  accepted %9d  %+6.1f %%  %s\n", $1, $2, accepted[$1], change, verdict
         if (change > tolerance) failed = 1
     }
@@ -73,7 +78,7 @@ awk -v tolerance="$tolerance_percent" -v file="$accepted" '
         for (name in accepted) if (!(name in seen)) { printf "%-16s is in %s and was not counted\n", name, file; failed = 1 }
         if (failed) {
             printf "Instruction counts are not what was accepted, by more than %d %%.\n", tolerance
-            print "If that is the price of something worth it: benches/instructions.sh --accept, and say in the commit what it buys."
+            print "If the cost is justified: benches/instructions.sh --accept, and give the reason in the commit."
             exit 1
         }
     }' "$accepted" <(echo "$counted")

@@ -1,19 +1,19 @@
-//! What a cold stock key costs: memory, and time to open.
+//! The cost of a cold stock key: memory, and time of an opening.
 //!
-//! `cargo bench --bench keys [-- 1_000_000,10_000_000]` (Default = 1,000,000 keys); `STOCKHOLD_BENCH_DIR` sets where it
-//! writes (Default = under the build's folder; 100 million keys take some 12 GB there for a while). Each row is a directory
-//! with so many stock keys, each with a SKU of 13 digits, at one of ten locations, and some units received, none of them
-//! held. It is closed in order, with a checkpoint made before, and opened by a process of its own, the file cache warm.
+//! `cargo bench -p stockhold-benches --bench keys [-- 1_000_000,10_000_000]` (Default = 1,000,000 keys);
+//! `STOCKHOLD_BENCH_DIR` sets where it writes (Default = under the build's folder; 100 million keys take some
+//! 12 GB there for a while). Each row is a directory with so many stock keys, each with a SKU of 13 digits,
+//! at one of ten locations, and some units received, none of them held. It is closed in order, with a
+//! checkpoint made before, and opened by a process of its own, the file cache warm.
 //!
-//! Memory is what the process has resident beyond one that has opened a directory without keys. Of it, the names are
-//! computed: a SKU's text, kept once for the ten keys in a row that have it, and 12 bytes a key. What a *cold key* takes is
-//! the rest: counter, stock and gate; the fold's level; the catalogue's index.
+//! Memory is what the process has resident beyond one that has opened a directory without keys. Of it, the
+//! names are computed: a SKU's text, kept once for the ten keys in a row that have it, and 12 bytes a key. A
+//! *cold key* takes the rest: counter, stock and gate; the fold's level; the catalogue's index.
 
-#[allow(dead_code)]
 mod common;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -32,9 +32,7 @@ fn main() {
     let rows =
         std::env::args().skip(1).find(|argument| argument.starts_with(|first: char| first.is_ascii_digit()));
     let rows = rows.unwrap_or_else(|| "1_000_000".into()).replace('_', "");
-    let scratch = std::env::var("STOCKHOLD_BENCH_DIR")
-        .map_or_else(|_| PathBuf::from(env!("CARGO_TARGET_TMPDIR")), PathBuf::from)
-        .join(format!("bench-keys-{}", std::process::id()));
+    let scratch = common::scratch("keys");
     machine();
     make(&scratch, 0);
     let without = opened(&scratch);
@@ -73,9 +71,9 @@ fn main() {
 
 const MIB: f64 = 1024.0 * 1024.0;
 
-/// A directory with so many stock keys; the bytes of its checkpoint.
+/// Makes a directory with this many stock keys. Returns the bytes of its checkpoint.
 fn make(directory: &Path, keys: u32) -> u64 {
-    // What is lost in a crash would be made again.
+    // A loss in a crash would not matter.
     let durability = Durability::Interval(Duration::from_secs(1));
     let engine = Engine::open(directory, Config::default().durability(durability)).unwrap();
     for number in 0..keys {
@@ -96,14 +94,14 @@ struct Opened {
     resident: f64,
 }
 
-/// What it takes a process of its own to open a directory.
+/// Opens a directory in a process of its own, and measures it.
 fn opened(directory: &Path) -> Opened {
     let itself = std::env::current_exe().unwrap();
     let output = Command::new(itself).env(OPENS, directory).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let told = String::from_utf8(output.stdout).unwrap();
-    let told: Vec<f64> = told.split_whitespace().map(|number| number.parse().unwrap()).collect();
-    Opened { seconds: told[0], peak: told[1], resident: told[2] }
+    let output = String::from_utf8(output.stdout).unwrap();
+    let numbers: Vec<f64> = output.split_whitespace().map(|number| number.parse().unwrap()).collect();
+    Opened { seconds: numbers[0], peak: numbers[1], resident: numbers[2] }
 }
 
 fn open(directory: &Path) {

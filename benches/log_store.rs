@@ -1,10 +1,11 @@
-//! How fast records become durable through chunks and the store, for the segment sizes that were in the running,
-//! beside the same bytes appended to a plain file.
+//! The rate at which records become durable through chunks and the store, for a few segment sizes, beside the
+//! same bytes appended to a plain file.
 //!
-//! `cargo bench --bench log_store`; `STOCKHOLD_BENCH_MIB` sets how much each row writes (Default = 192).
-//! It does not contain: drawing positions, encoding records, waking waiters, a fold, deletion of old chunks.
+//! `cargo bench -p stockhold-benches --bench log_store`; `STOCKHOLD_BENCH_MIB` sets how much each row writes
+//! (Default = 192). Not included: drawing positions, encoding records, waking waiters, a fold, deletion of
+//! old chunks.
 
-// The library does not show these modules; the bench compiles the very same files.
+// These modules are private in the library; the bench compiles the same files.
 #[allow(dead_code, unused_imports)]
 #[path = "../src/log/chunk.rs"]
 mod chunk;
@@ -23,6 +24,7 @@ use std::{
 };
 
 use chunk::{ChunkHeader, HEADER_BYTES};
+use stockhold_seeded::Rng;
 use store::{Store, StoreError};
 
 const RECORD_BYTES: usize = 28;
@@ -67,7 +69,7 @@ fn run(
     chunk_bytes_max: usize,
     open: impl FnOnce(&Path) -> Box<dyn Store>,
 ) {
-    // Small groups are bound by the disk's latency: less data says the same.
+    // Small groups are limited by the disk's latency: less data gives the same figure.
     let mib = mib.min(group_kib * 4);
     let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a scratch directory");
     let mut store = open(directory.path());
@@ -78,7 +80,7 @@ fn run(
     let (mut start, mut previous, mut synced) = (0, 0, 0);
     let (mut payload, mut chunk) = (Vec::new(), Vec::new());
     let mut latencies = Vec::with_capacity(groups);
-    let mut random = 0x9E37_79B9_7F4A_7C15_u64;
+    let mut rng = Rng::new(1);
     let began = Instant::now();
     for _ in 0..groups {
         let group_began = Instant::now();
@@ -88,9 +90,7 @@ fn run(
             left -= records;
             payload.clear();
             for _ in 0..records {
-                random =
-                    random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                payload.extend_from_slice(&[random.to_le_bytes(); 4].as_flattened()[..RECORD_BYTES]);
+                payload.extend_from_slice(&[rng.next().to_le_bytes(); 4].as_flattened()[..RECORD_BYTES]);
             }
             let words = records as u32 * 4;
             chunk.clear();
@@ -119,7 +119,7 @@ fn run(
     );
 }
 
-/// The least a log can do: append and fdatasync. The file grows as it is written, as sled's does.
+/// The minimal log: append and fdatasync. The file grows as it is written, like sled's.
 struct PlainFile(File);
 
 impl Store for PlainFile {

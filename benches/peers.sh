@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# The engine beside Redis, PostgreSQL, TigerBeetle and code of one's own, in one run: installs the first two (by apt-get)
-# if they are not there, starts each on loopback with a directory of its own, measures, and stops and removes all of it
-# again. TigerBeetle takes part if there is a `tigerbeetle` on the PATH, 0.17.9 or later, and takes 1.6 GB of memory and
-# about a kilobyte of disk a hold.
+# Compares the engine with Redis, PostgreSQL, TigerBeetle and hand-written code, in one run: installs the
+# first two (by apt-get) if they are missing, starts each on loopback with a directory of its own, measures,
+# and removes all of it. TigerBeetle takes part if there is a `tigerbeetle` on the PATH, 0.17.9 or later, and
+# takes 1.6 GB of memory and about a kilobyte of disk a hold.
 #
 #   benches/peers.sh                    every row, for 3 s each
-#   benches/peers.sh --seconds 1        arguments are the program's: --only NAME, --json FILE, ... (--help)
+#   benches/peers.sh --seconds 1        the program's arguments: --only NAME, --json FILE, ... (--help)
 #
-# Everything is written in a scratch directory in the build's, or in $STOCKHOLD_BENCH_DIR: one disk for all. Servers of
-# the machine, and what apt-get starts by itself on its usual port, are not touched.
+# All data is in a scratch directory of the build's folder, or in $STOCKHOLD_BENCH_DIR: one disk for all.
+# Servers that run on the machine already, or that apt-get starts on their usual ports, are not touched.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export CARGO_TERM_COLOR=never
@@ -20,8 +20,8 @@ if ! command -v redis-server >/dev/null || ! command -v initdb >/dev/null || ! c
     sudo=$([ "$(id -u)" = 0 ] || echo sudo)
     if ! { $sudo apt-get update -qq &&
         $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq redis-server postgresql >/dev/null; }; then
-        echo "Redis or PostgreSQL is not there and cannot be installed; nothing was measured"
-        exit 77 # which tells whoever runs all checks that this one was left out
+        echo "Redis or PostgreSQL is missing and cannot be installed; nothing was measured"
+        exit 77 # tells the caller that this check was skipped
     fi
     find_postgres
 fi
@@ -37,7 +37,8 @@ scratch=$(mktemp -d "$(cd "$into" && pwd)/peers.XXXXXX")
 started=()
 clean_up() {
     trap '' INT TERM # once is enough
-    # Newest first: who asks, then who is asked. QUIT is PostgreSQL's immediate end; Redis and the program end at TERM.
+    # Newest first: clients, then servers. QUIT is PostgreSQL's immediate end; Redis and the program end at
+    # TERM.
     for ((i = ${#started[@]} - 1; i >= 0; i--)); do
         read -r signal pid <<<"${started[i]}"
         kill "-$signal" "$pid" 2>/dev/null || continue
@@ -51,7 +52,7 @@ trap clean_up EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-# PostgreSQL refuses to be root; so the servers are somebody who owns nothing but their directories.
+# PostgreSQL refuses to run as root, so the servers run as a user that owns only their directories.
 as=()
 if [ "$(id -u)" = 0 ]; then
     user=$(id -un postgres 2>/dev/null || echo nobody)
@@ -114,7 +115,7 @@ if [ -n "$tigerbeetle" ]; then
     ports+=(--tigerbeetle "$port")
 fi
 
-# Not in the foreground: bash heeds signals while it waits, and not while a program runs.
+# In the background: bash handles signals while it waits, but not while a program runs in the foreground.
 "$target/release/stockhold-peers" --dir "$scratch" "${ports[@]}" "$@" &
 started+=("TERM $!")
 wait $!

@@ -1,14 +1,14 @@
-//! How long an opening takes: for what is live, not for what has happened.
+//! The time of an opening, which depends on the live holds and keys and not on the history.
 //!
-//! `cargo bench --bench recovery`; `STOCKHOLD_BENCH_HOLDS` sets the largest number of live holds and of stock keys
-//! (Default = 1,000,000; the goal is stated for 10,000,000), `STOCKHOLD_BENCH_DIR` where it writes. Each row is a
-//! directory with so many stock keys and as many live holds, with an 8-byte reference and no op key; then the same after
-//! ten times as many holds have come and gone. Closed in order, with a checkpoint made before; the file cache is warm.
+//! `cargo bench -p stockhold-benches --bench recovery`; `STOCKHOLD_BENCH_HOLDS` sets the largest number of
+//! live holds and of stock keys (Default = 1,000,000; the goal is stated for 10,000,000),
+//! `STOCKHOLD_BENCH_DIR` where it writes. Each row is a directory with so many stock keys and as many live
+//! holds, with an 8-byte reference and no op key; then the same after ten times as many holds have come and
+//! gone. Closed in order, with a checkpoint made before; the file cache is warm.
 
-#[allow(dead_code)]
 mod common;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use common::{insist, machine};
@@ -19,9 +19,7 @@ fn main() {
         .ok()
         .and_then(|text| text.replace('_', "").parse().ok())
         .unwrap_or(1_000_000);
-    let scratch = std::env::var("STOCKHOLD_BENCH_DIR")
-        .map_or_else(|_| PathBuf::from(env!("CARGO_TARGET_TMPDIR")), PathBuf::from)
-        .join(format!("bench-recovery-{}", std::process::id()));
+    let scratch = common::scratch("recovery");
     machine();
     println!(
         "{:>12} {:>12} {:>14} {:>10} {:>12}",

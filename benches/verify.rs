@@ -1,16 +1,17 @@
-//! How long a verification takes, and how much memory: for what is live, however long the history is.
+//! The time and the memory of a verification. The memory depends on the live holds and not on the length of
+//! the history.
 //!
-//! `cargo bench --bench verify`; `STOCKHOLD_BENCH_RECORDS` sets how many records the longest history has (Default =
-//! 10,000,000; the goal is stated for 100,000,000), `STOCKHOLD_BENCH_DIR` where it writes (Default = under the build's
-//! folder). Each row is a directory that keeps all of its ledger: units are reserved under 10,000 keys, confirmed, shipped
-//! and received again, and 10,000 holds are live at the end. A process of its own then judges every entry from the first
-//! on and compares with the checkpoints, as `stockhold verify` does; the peak of its memory is what is told.
+//! `cargo bench -p stockhold-benches --bench verify`; `STOCKHOLD_BENCH_RECORDS` sets how many records the
+//! longest history has (Default = 10,000,000; the goal is stated for 100,000,000), `STOCKHOLD_BENCH_DIR`
+//! where it writes (Default = under the build's folder). Each row is a directory that keeps all of its
+//! ledger: units are reserved under 10,000 keys, confirmed, shipped and received again, and 10,000 holds are
+//! live at the end. A process of its own then judges every entry from the first on and compares with the
+//! checkpoints, as `stockhold verify` does; the peak of its memory is reported.
 
-#[allow(dead_code)]
 mod common;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -28,9 +29,7 @@ fn main() {
     }
     let records = std::env::var("STOCKHOLD_BENCH_RECORDS").ok();
     let records: u64 = records.and_then(|text| text.replace('_', "").parse().ok()).unwrap_or(10_000_000);
-    let scratch = std::env::var("STOCKHOLD_BENCH_DIR")
-        .map_or_else(|_| PathBuf::from(env!("CARGO_TARGET_TMPDIR")), PathBuf::from)
-        .join(format!("bench-verify-{}", std::process::id()));
+    let scratch = common::scratch("verify");
     machine();
     println!("{:>12} {:>12} {:>10} {:>12}", "records", "ledger", "verified in", "peak memory");
     for records in [records / 100, records / 10, records] {

@@ -1,7 +1,8 @@
 //! A drop: 300 posters go on sale at a moment, 1,000 buyers wait for it.
 //!
-//! The key is split in advance, so that the first rush meets many cells and not one; the sale opens by the clock, for all
-//! who wait at once; each refusal is answered by its reason; a poster comes with a tube, or not at all.
+//! The counters are split in advance, so that the first buyers take from many cells and not from one. The
+//! sale opens by the clock, for all waiting buyers at once. A refusal is handled by its reason. A poster is
+//! sold with a tube, or not at all.
 //!
 //! Run: `cargo run --release --example drop`
 
@@ -10,14 +11,15 @@ use std::thread;
 use std::time::Duration;
 
 use stockhold::error::ReserveError;
+use stockhold::retry::until_answered;
 use stockhold::{CartLine, Config, Engine, Receive, RefusalReason, ReserveCart, StockKey};
 
 const BUYERS: usize = 1_000;
 const THREADS: usize = 8;
 
-/// What a thread's buyers were told.
+/// How many buyers of a thread got which answer.
 #[derive(Default)]
-struct Told {
+struct Answers {
     got_one: usize,
     sold_out: usize,
     came_early: usize,
@@ -34,17 +36,17 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (posters, tubes) = (engine.prepare(poster)?, engine.prepare(tube)?);
     println!("opens at {opens_at}; split in advance: posters {posters}, tubes {tubes}");
 
-    let told = thread::scope(|scope| {
+    let answers = thread::scope(|scope| {
         let engine = &engine;
         let buyers = || scope.spawn(move || buy(engine, poster, tube, BUYERS / THREADS));
         let threads: Vec<_> = (0..THREADS).map(|_| buyers()).collect();
         threads.into_iter().map(|thread| thread.join().expect("a thread of buyers")).collect::<Vec<_>>()
     });
-    let sum = |what: fn(&Told) -> usize| told.iter().map(what).sum::<usize>();
-    let (got_one, sold_out) = (sum(|told| told.got_one), sum(|told| told.sold_out));
+    let sum = |what: fn(&Answers) -> usize| answers.iter().map(what).sum::<usize>();
+    let (got_one, sold_out) = (sum(|answers| answers.got_one), sum(|answers| answers.sold_out));
     println!(
         "{got_one} got one, {sold_out} were told sold out, asked {} times too early",
-        sum(|told| told.came_early)
+        sum(|answers| answers.came_early)
     );
     assert_eq!((got_one, sold_out), (300, BUYERS - 300));
     assert_eq!(engine.available_exactly(poster)?, 0);
@@ -52,33 +54,32 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Each buyer asks until there is an answer: a poster and its tube, or "sold out".
-fn buy(engine: &Engine, poster: StockKey, tube: StockKey, buyers: usize) -> Told {
+/// Each buyer repeats the reserve until the answer is final: a poster and its tube, or sold out.
+fn buy(engine: &Engine, poster: StockKey, tube: StockKey, buyers: usize) -> Answers {
     let lines = [CartLine::units(poster, 1), CartLine::units(tube, 1)];
-    let mut told = Told::default();
+    let mut answers = Answers::default();
     for _ in 0..buyers {
         loop {
-            match engine.reserve_cart(ReserveCart::lines(&lines)) {
+            match until_answered(|| engine.reserve_cart(ReserveCart::lines(&lines))) {
                 Ok(cart) => {
-                    let hold = cart.not_yet_durable().hold; // kept in memory: there is nothing to wait for
+                    let hold = cart.not_yet_durable().hold; // the engine is in memory: there is nothing to wait for
                     engine.confirm(hold).expect("just reserved").not_yet_durable();
-                    told.got_one += 1;
+                    answers.got_one += 1;
                 }
                 Err(ReserveError::Refused(refusal)) => match refusal.reason {
-                    RefusalReason::OutOfStock => told.sold_out += 1,
+                    RefusalReason::OutOfStock => answers.sold_out += 1,
                     RefusalReason::NotOpen => {
-                        told.came_early += 1;
+                        answers.came_early += 1;
                         let opens_at = engine.opens_at(refusal.key).expect("our key").unwrap_or(engine.now());
                         thread::sleep(opens_at.since(engine.now()));
                         continue;
                     }
                     reason => panic!("nobody stops this sale: {reason:?}"),
                 },
-                Err(error) if error.is_busy() => continue,
                 Err(error) => panic!("{error}"),
             }
             break;
         }
     }
-    told
+    answers
 }

@@ -1,16 +1,18 @@
 //! A flash-sale gateway in one file: HTTP/1.1 on std's TCP, one thread a core, no framework.
 //!
 //! ```text
-//! POST /reserve?sku=S&quantity=N&order=ID   201 hold | 409 refused | 503 busy, try again
+//! POST /reserve?sku=S&quantity=N&order=ID   201 hold | 409 refused
 //! POST /confirm?hold=H                      200      | 409 expired or ended before
 //! POST /release?hold=H                      200      | 409
 //! GET  /level?sku=S                         200
+//!                                    any:   400 invalid | 404 unknown | 503 busy, try again
 //! ```
-//! `cargo run --release --example gateway -- 127.0.0.1:8080` serves; with `--requests 10000` it serves itself as many
-//! from client threads, checks that nothing was oversold or falsely refused, and ends.
+//! `cargo run --release --example gateway -- 127.0.0.1:8080` serves. With `--requests 10000`, client threads
+//! of the same process send so many requests; the program checks that nothing was oversold or falsely
+//! refused, and ends.
 //!
-//! A thread answers once the decision is durable, so its rate is the log's groups a second; a gateway with more
-//! connections than cores would `.await` the receipt.
+//! A thread answers once the decision is durable, so it answers as often a second as the log writes groups. A
+//! gateway with more connections than cores would `.await` the receipt.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -18,7 +20,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
-use stockhold::error::{ConfirmError, HoldError, NameError, ReserveError, SharedError};
+use stockhold::error::{ErrorKind, OperationError, ReserveError};
 use stockhold::{Config, Engine, HoldId, Receive, Reserve};
 
 const UNITS: u32 = 1_000;
@@ -53,7 +55,7 @@ fn main() -> Result<(), Failure> {
         let requests = requests.next_multiple_of(cores as u64);
         let outcome = crowd(&address.to_string(), requests, cores as u64);
         stop.store(true, Ordering::Release);
-        // A connection each wakes the threads that wait for one.
+        // One connection for each thread wakes the threads that wait for one.
         (0..cores).for_each(|_| drop(TcpStream::connect(address)));
         outcome
     })?;
@@ -71,7 +73,7 @@ fn main() -> Result<(), Failure> {
 fn serve(listener: &TcpListener, engine: &Engine, stop: &AtomicBool) {
     while !stop.load(Ordering::Acquire) {
         if let Ok((stream, _)) = listener.accept() {
-            // A client that breaks off or talks nonsense costs its own connection only.
+            // A client that breaks off or sends nonsense loses its own connection only.
             let _ = converse(stream, engine, stop);
         }
     }
@@ -114,27 +116,36 @@ fn answer(engine: &Engine, request: &str) -> (&'static str, String) {
         ("POST", "/confirm") => confirm(engine, &query),
         ("POST", "/release") => release(engine, &query),
         ("GET", "/level") => level(engine, &query),
-        _ => Ok(("404 Not Found", error("no such path"))),
+        _ => Ok(("404 Not Found", message("no such path"))),
     };
-    outcome.unwrap_or_else(|failure| ("500 Internal Server Error", error(&failure.to_string())))
+    outcome.unwrap_or_else(|failure| ("500 Internal Server Error", message(&failure.to_string())))
 }
 
-fn error(message: &str) -> String {
-    format!("{{\"error\":\"{}\"}}", message.replace(['"', '\\'], "'"))
+fn message(text: &str) -> String {
+    format!("{{\"error\":\"{}\"}}", text.replace(['"', '\\'], "'"))
 }
 
 type Answer = Result<(&'static str, String), Failure>;
 
-const BUSY: &str = "503 Service Unavailable";
+/// The answer to a call that failed: one status for each kind of error, whichever operation it was.
+fn failed(error: &impl OperationError) -> Answer {
+    let status = match error.kind() {
+        ErrorKind::InvalidInput => "400 Bad Request",
+        ErrorKind::NotFound => "404 Not Found",
+        ErrorKind::Refused | ErrorKind::Conflict | ErrorKind::Expired => "409 Conflict",
+        ErrorKind::Busy | ErrorKind::InProgress | ErrorKind::Full => "503 Service Unavailable",
+        _ => "500 Internal Server Error",
+    };
+    Ok((status, message(&error.to_string())))
+}
 
 fn reserve(engine: &Engine, query: &HashMap<&str, &str>) -> Answer {
     let key = match engine.key(query.get("sku").copied().unwrap_or(""), "web") {
-        Err(NameError::Shared(SharedError::Stopped(stopped))) => return Err(stopped.into()),
-        Err(unknown) => return Ok(("404 Not Found", error(&unknown.to_string()))),
+        Err(error) => return failed(&error),
         Ok(key) => key,
     };
     let Some(quantity) = query.get("quantity").unwrap_or(&"1").parse().ok() else {
-        return Ok(("400 Bad Request", error("quantity is not a number")));
+        return Ok(("400 Bad Request", message("quantity is not a number")));
     };
     let order = query.get("order").copied().unwrap_or("");
     match engine.reserve(Reserve::units(key, quantity).reference(order)) {
@@ -146,10 +157,7 @@ fn reserve(engine: &Engine, query: &HashMap<&str, &str>) -> Answer {
         Err(ReserveError::Refused(refusal)) => {
             Ok(("409 Conflict", format!("{{\"refused\":\"{refusal}\",\"available\":{}}}", refusal.available)))
         }
-        Err(busy) if busy.is_busy() => Ok((BUSY, error(&busy.to_string()))),
-        Err(full @ ReserveError::HoldsFull { .. }) => Ok((BUSY, error(&full.to_string()))),
-        Err(ReserveError::Shared(SharedError::Stopped(stopped))) => Err(stopped.into()),
-        Err(bad) => Ok(("400 Bad Request", error(&bad.to_string()))),
+        Err(error) => failed(&error),
     }
 }
 
@@ -158,28 +166,24 @@ fn hold(query: &HashMap<&str, &str>) -> Option<HoldId> {
 }
 
 fn confirm(engine: &Engine, query: &HashMap<&str, &str>) -> Answer {
-    let Some(hold) = hold(query) else { return Ok(("400 Bad Request", error("hold is not an id"))) };
+    let Some(hold) = hold(query) else { return Ok(("400 Bad Request", message("hold is not an id"))) };
     match engine.confirm(hold) {
         Ok(receipt) => Ok(("200 OK", format!("{{\"confirmed\":{}}}", receipt.wait()?.quantity))),
-        Err(busy) if busy.is_busy() => Ok((BUSY, error(&busy.to_string()))),
-        Err(ConfirmError::Shared(cause)) => Err(cause.into()),
-        Err(lost) => Ok(("409 Conflict", error(&lost.to_string()))),
+        Err(error) => failed(&error),
     }
 }
 
 fn release(engine: &Engine, query: &HashMap<&str, &str>) -> Answer {
-    let Some(hold) = hold(query) else { return Ok(("400 Bad Request", error("hold is not an id"))) };
+    let Some(hold) = hold(query) else { return Ok(("400 Bad Request", message("hold is not an id"))) };
     match engine.release(hold) {
         Ok(receipt) => Ok(("200 OK", format!("{{\"released\":{}}}", receipt.wait()?.quantity))),
-        Err(busy) if busy.is_busy() => Ok((BUSY, error(&busy.to_string()))),
-        Err(HoldError::Shared(cause)) => Err(cause.into()),
-        Err(lost) => Ok(("409 Conflict", error(&lost.to_string()))),
+        Err(error) => failed(&error),
     }
 }
 
 fn level(engine: &Engine, query: &HashMap<&str, &str>) -> Answer {
     match engine.key(query.get("sku").copied().unwrap_or(""), "web") {
-        Err(unknown) => Ok(("404 Not Found", error(&unknown.to_string()))),
+        Err(error) => failed(&error),
         Ok(key) => {
             let level = engine.level(key)?;
             let (held, committed, available) = (level.held, level.committed, level.available);
@@ -188,7 +192,7 @@ fn level(engine: &Engine, query: &HashMap<&str, &str>) -> Answer {
     }
 }
 
-/// Clients: each order reserves, and confirms what it got.
+/// Runs the clients. Each order reserves a unit, and confirms the hold if it gets one.
 fn crowd(address: &str, requests: u64, clients: u64) -> Result<(), Failure> {
     let [granted, refused, busy] = [const { AtomicU64::new(0) }; 3];
     thread::scope(|scope| -> Result<(), Failure> {

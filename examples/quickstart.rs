@@ -1,6 +1,6 @@
-//! The life of a unit: received, reserved, confirmed, sold out.
+//! The life of a unit: it is received, reserved and confirmed, until all are sold.
 //!
-//! `cargo run --release --example quickstart [directory]`
+//! Run: `cargo run --release --example quickstart [directory]`
 
 use std::time::Duration;
 
@@ -15,20 +15,20 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let engine = Engine::open(&directory, Config::default())?;
     println!("{}: {}", directory.display(), engine.report());
 
-    // Resolve the name once; the key keeps string hashing off the hot path.
+    // Resolve a name once: a decision takes the key and hashes no string.
     let poster = engine.declare("poster", "berlin")?;
     engine.receive(Receive::units(poster, 2).reference("delivery-1"))?.wait()?;
 
-    // wait() returns when the decision would survive a loss of power.
+    // wait() returns once the decision survives a loss of power.
     let ada = engine.reserve(Reserve::units(poster, 1).reference("order-ada"))?.wait()?;
     let bob = engine.reserve(Reserve::units(poster, 1).reference("order-bob"))?.wait()?;
     println!("ada holds {}, bob holds {}, left {:?}", ada.hold, bob.hold, bob.remaining);
 
-    // A refusal is a value: which limit bound, and how much there was.
+    // A refusal is a value: its reason, and how many units were available.
     match engine.reserve(Reserve::units(poster, 1).ttl(Duration::from_secs(60))) {
         Err(ReserveError::Refused(refusal)) => {
-            let way = engine.blocking_holds(poster)?;
-            let at = way.earliest_deadline.map_or_else(|| "any moment".into(), |at| at.to_string());
+            let blocking = engine.blocking_holds(poster)?;
+            let at = blocking.earliest_deadline.map_or_else(|| "any moment".into(), |at| at.to_string());
             println!("cleo is refused: {refusal}; the first hold comes back by itself at {at}");
         }
         other => panic!("two units cannot be held three times: {other:?}"),

@@ -1,16 +1,17 @@
-//! What the engine answers: values, never strings.
+//! The values that the engine returns.
 
 use crate::clock::Timestamp;
 use crate::request::CartLine;
 use crate::types::{HoldId, Position, Reference, StockKey};
 
-/// What is left of a stock key after a decision.
+/// How many units of a stock key are available after a decision.
 ///
-/// Exact on a key that is on one cell, as every scarce one is, with nothing due. On a hot, plentiful key it is what the
-/// taker's own cell has left, so it may be far too low: show "in stock", not a number.
+/// Exact if the key's counter has one cell, as that of every scarce key has, and no hold is due. On a hot,
+/// plentiful key it is what is left in the cell of the calling thread, so it may be far too low: show "in
+/// stock", not a number.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Remaining {
-    /// `available` at the instant of the decision.
+    /// `available` was this at the instant of the decision.
     Exact(i64),
     /// `available` was this or more.
     AtLeast(i64),
@@ -32,7 +33,7 @@ pub struct Reserved {
     pub hold: HoldId,
     /// Units held.
     pub quantity: u32,
-    /// When it ends unless it is confirmed, released or extended.
+    /// When it expires unless it is confirmed, released or extended.
     pub deadline: Timestamp,
     /// What is left for others.
     pub remaining: Remaining,
@@ -45,60 +46,60 @@ pub struct ReservedCart {
     pub hold: HoldId,
     /// Units held, of all lines together.
     pub quantity: u32,
-    /// When it ends unless it is confirmed, released or extended.
+    /// When it expires unless it is confirmed, released or extended.
     pub deadline: Timestamp,
 }
 
-/// A live hold has other lines now.
+/// A hold whose lines were replaced.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Replaced {
-    /// Which one.
+    /// The hold.
     pub hold: HoldId,
     /// Units it holds now, of all lines together.
     pub quantity: u32,
-    /// When it ends now: never earlier than before.
+    /// Its deadline now: never earlier than before.
     pub deadline: Timestamp,
 }
 
-/// A hold was paid for.
+/// A hold that was confirmed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Confirmed {
-    /// Which one.
+    /// The hold.
     pub hold: HoldId,
     /// Units sold.
     pub quantity: u32,
-    /// Units of a part confirm that went back on sale.
+    /// Units that were not confirmed and went back on sale.
     pub returned: u32,
-    /// The hold had expired, and its units were taken again.
+    /// Whether the hold had expired, and its units were taken again.
     pub retaken: bool,
 }
 
-/// A hold lives until `deadline`.
+/// A hold whose deadline was moved.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Extended {
-    /// Which one.
+    /// The hold.
     pub hold: HoldId,
-    /// When it ends now.
+    /// Its deadline now.
     pub deadline: Timestamp,
 }
 
-/// Units left a hold: released, cancelled or shipped.
+/// Units that left a hold: released, cancelled or shipped.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Moved {
-    /// Which hold.
+    /// The hold.
     pub hold: HoldId,
-    /// How many units moved.
+    /// Units that left it.
     pub quantity: u32,
     /// Units of the hold that are still committed.
     pub remaining: u32,
 }
 
-/// Stock was received or corrected.
+/// Stock that was received or corrected.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Adjusted {
     /// `available` right after; below zero it is a shortfall.
     pub available: i64,
-    /// Units promised that are not there: 0, or `-available`.
+    /// Units that are held or committed and not on hand: 0, or `-available`.
     pub shortfall: i64,
 }
 
@@ -110,23 +111,24 @@ pub enum RefusalReason {
     OutOfStock,
     /// Sale of this stock key is stopped.
     Stopped,
-    /// Sale of this stock key has not opened yet; [`Engine::opens_at`](crate::Engine::opens_at) says when it does.
+    /// Sale of this stock key has not opened yet; [`Engine::opens_at`](crate::Engine::opens_at) says when it
+    /// does.
     NotOpen,
 }
 
-/// A refusal that was true, and what it rests on.
+/// A refusal that was true when it was decided, with its reason.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Refusal {
-    /// The limit that bound.
+    /// Why.
     pub reason: RefusalReason,
     /// The stock key asked for.
     pub key: StockKey,
-    /// Units asked for: the fewest that would have done; of a cart, all on that key; of a replaced hold, those that it
-    /// would have needed in addition.
+    /// Units asked for. With [`or_at_least`](crate::Reserve::or_at_least), the fewest that were acceptable;
+    /// of a cart, all on that key; of a replaced hold, those that it would have needed in addition.
     pub asked: u32,
-    /// What was available: for [`RefusalReason::OutOfStock`] exact at the deciding read, else about.
+    /// Units available: for [`RefusalReason::OutOfStock`] exact at the deciding read, else approximate.
     pub available: i64,
-    /// The log position it rests on; can be awaited with [`Engine::wait`](crate::Engine::wait).
+    /// The log position that the refusal rests on. Await it with [`Engine::wait`](crate::Engine::wait).
     pub position: Position,
 }
 
@@ -142,31 +144,31 @@ impl std::fmt::Display for Refusal {
     }
 }
 
-/// What stands in the way of a refused reserve, read after the refusal.
+/// The live holds of a stock key, which can explain a refusal. Read after the refusal.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct BlockingHolds {
     /// Units in live holds of the key.
     pub held: i64,
-    /// The first moment at which one of them comes back by itself.
+    /// The earliest deadline of them: when units come back without a release.
     pub earliest_deadline: Option<Timestamp>,
 }
 
-/// Where in its life a hold is.
+/// The state of a hold.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum HoldState {
-    /// Claimed, unpaid.
+    /// Units are held; not paid.
     Active,
-    /// Claimed, payment under way.
+    /// Units are held; the payment is under way.
     Paying,
-    /// Paid, in part not yet shipped or cancelled.
+    /// Paid; not all units are shipped or cancelled.
     Confirmed,
-    /// All that was confirmed has left.
+    /// All confirmed units were shipped.
     Shipped,
-    /// Given back by its holder.
+    /// Released before its deadline.
     Released,
-    /// Given back by time.
+    /// Ended by its deadline.
     Expired,
-    /// All that was confirmed and not shipped was given back.
+    /// All units that were confirmed and not shipped were cancelled.
     Cancelled,
 }
 
@@ -187,38 +189,38 @@ impl std::fmt::Display for HoldState {
 /// One hold, as it is now.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct HoldStatus {
-    /// Which one.
+    /// The hold.
     pub hold: HoldId,
-    /// What it holds, in the order of the stock keys. A cart, or a hold whose lines were replaced, that has been released,
-    /// shipped or cancelled shows none any more.
+    /// Its lines, in the order of the stock keys. A cart, or a hold whose lines were replaced, that has been
+    /// released, shipped or cancelled shows none any more.
     pub lines: Vec<CartLine>,
-    /// What the caller calls it.
+    /// The caller's reference.
     pub reference: Reference,
-    /// Where in its life.
+    /// Its state.
     pub state: HoldState,
-    /// Units of all lines: held (or that were, until it was released or expired); once confirmed, units committed and not
-    /// yet shipped or cancelled.
+    /// Units of all lines. Before a confirm: units held, also after a release or expiry. After a confirm:
+    /// units not yet shipped or cancelled.
     pub quantity: u32,
-    /// When a hold that is active or paying ends; `None` in any other state.
+    /// The deadline of a hold that is active or paying; `None` in any other state.
     pub deadline: Option<Timestamp>,
 }
 
-/// The book of one stock key at one log position. The terms always add up:
+/// The levels of one stock key at one log position. They always add up:
 /// `on_hand = available + held + committed`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Level {
-    /// Physically present.
+    /// Units physically present.
     pub on_hand: i64,
-    /// In holds not yet seen to end.
+    /// Units in live holds; a hold past its deadline counts until its expiry is in the log.
     pub held: i64,
-    /// Confirmed, not yet shipped.
+    /// Units confirmed and not yet shipped.
     pub committed: i64,
     /// `on_hand - held - committed`; below zero it is a shortfall.
     pub available: i64,
     /// Whether reserves are refused by the stop switch.
     pub stopped: bool,
-    /// Until when reserves are refused because sale has not opened, if a time was ever set; it may have passed.
+    /// When sale opens, if a time was ever set; it may have passed.
     pub opens_at: Option<Timestamp>,
-    /// Where in the log all of this is true.
+    /// The log position at which all of this holds.
     pub position: Position,
 }

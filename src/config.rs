@@ -1,22 +1,22 @@
-//! Settings, each with its default, validated in one place with sentences that say what to change.
+//! Settings, each with a default. One function validates them all; its messages say what to change.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::clock::{Clock, EPOCH_2020_MS, SystemClock, millis_ceil};
+use crate::clock::{CLOCK_MAX_MS, Clock, EPOCH_2020_MS, SystemClock, millis_ceil};
 use crate::types::LINES_MAX;
 
-/// When a decision counts as acknowledged.
+/// When a decision counts as durable, so that its receipt is acknowledged.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Durability {
-    /// After its records have survived an fdatasync: it outlives a loss of power. The default.
+    /// Once its records have survived an fdatasync: the decision survives a loss of power. The default.
     #[default]
     Sync,
-    /// After its records were handed to the operating system, which is synced at least this often:
-    /// it outlives the process; a loss of power can take back this much time. 1 ms to one hour.
+    /// Once its records were handed to the operating system, which is synced at least this often: the
+    /// decision survives the process; a loss of power can lose the last interval. 1 ms to one hour.
     Interval(Duration),
-    /// At once. Nothing is kept on disk.
+    /// At once. Nothing is written to disk.
     Memory,
 }
 
@@ -24,19 +24,20 @@ pub enum Durability {
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{setting}: {advice}")]
 pub struct ConfigError {
-    /// Name of the setter.
+    /// The name of the setter.
     pub setting: &'static str,
     /// What to change.
     pub advice: String,
 }
 
-/// How an engine is opened. Every setting has a default that works.
+/// The settings of an engine. Every setting has a default that works.
 ///
 /// ```
 /// use std::time::Duration;
 /// use stockhold::{Config, Durability};
 ///
-/// let config = Config::default().durability(Durability::Interval(Duration::from_millis(100))).holds_max(100_000);
+/// let every = Duration::from_millis(100);
+/// let config = Config::default().durability(Durability::Interval(every)).holds_max(100_000);
 /// ```
 #[derive(Clone)]
 pub struct Config {
@@ -115,94 +116,94 @@ impl fmt::Debug for Config {
 /// The longest TTL or life that can be set: ten years.
 const DURATION_MAX: Duration = Duration::from_secs(3_653 * 86_400);
 
-/// The smallest ring: the longest record finds room in it beside the share that is kept for giving back, and the
-/// release of the largest cart in that share.
+/// The smallest ring. The longest record fits beside the share that is reserved for operations which give
+/// units back, and the release of the largest cart fits into that share.
 pub(crate) const RING_BYTES_MIN: usize = 64 << 10;
 
-/// 2020-01-01 and 2079-01-01: with the longest life, every deadline fits a hold's word.
-const CLOCK_MIN_MS: u64 = EPOCH_2020_MS;
-pub(crate) const CLOCK_MAX_MS: u64 = 3_439_756_800_000;
-
 impl Config {
-    /// When a decision counts as acknowledged. Default = [`Durability::Sync`].
+    /// Sets when a decision counts as durable. Default = [`Durability::Sync`].
     #[must_use]
     pub fn durability(mut self, durability: Durability) -> Self {
         self.durability = durability;
         self
     }
 
-    /// The most holds that exist at once: live, confirmed and not yet shipped (see
-    /// [`commitments_kept`](Self::commitments_kept)), and expired ones that are still remembered. Past it, reserves answer `HoldsFull`. Memory is taken as they appear. 1 to 2^30. A directory that
-    /// has more is opened all the same and keeps them. Default = 16,777,216.
+    /// Sets the most holds that exist at once: live ones, confirmed ones that are not yet shipped (see
+    /// [`commitments_kept`](Self::commitments_kept)), and expired ones that are still remembered. Beyond it,
+    /// reserves fail with `HoldsFull`. Memory is allocated as holds are made. 1 to 2^30. A directory that has
+    /// more is opened anyway and keeps them. Default = 16,777,216.
     #[must_use]
     pub fn holds_max(mut self, holds: u32) -> Self {
         self.holds_max = holds;
         self
     }
 
-    /// The most lines that all carts have at once, and holds whose lines were replaced; past it, carts answer
-    /// `LinesFull`. 16 bytes each, taken as they appear. 2,048 to 2^31 - 1. A directory that has more is opened all the
-    /// same. Default = 67,108,864.
+    /// Sets the most lines that all carts, and all holds whose lines were replaced, have at once. Beyond it,
+    /// carts fail with `LinesFull`. A line takes 16 bytes, allocated as lines are made. 2,048 to 2^31 - 1. A
+    /// directory that has more is opened anyway. Default = 67,108,864.
     #[must_use]
     pub fn lines_max(mut self, lines: u32) -> Self {
         self.lines_max = lines;
         self
     }
 
-    /// How many expired holds are remembered, for a late confirm or a question; one more, and the oldest is forgotten.
-    /// Fewer are once new holds need their room (`holds_max`, `lines_max`). Default = 65,536.
+    /// Sets how many expired holds are remembered, for a late confirm or a query. With one more, the oldest
+    /// is forgotten. Fewer are remembered when new holds need their room (`holds_max`, `lines_max`). Default
+    /// = 65,536.
     #[must_use]
     pub fn expired_kept(mut self, holds: u32) -> Self {
         self.expired_kept = holds;
         self
     }
 
-    /// How long a confirmed hold is kept that nobody ships or cancels, counted from its reserve; `None` = until somebody
-    /// does. Then what is left of it counts as shipped: its units leave `on_hand` and `committed`, so that `available`
-    /// stays, its slot is free, and the log has the record of a shipment. For shops that never tell of their shipments: a
-    /// ticket drop, say.
+    /// Sets how long a confirmed hold is kept that is not shipped or cancelled, counted from its reserve;
+    /// `None` = until it is. After that, its remaining units count as shipped: they leave `on_hand` and
+    /// `committed`, so that `available` stays, its slot is free, and the log has the record of a shipment.
+    /// For shops that do not report their shipments, for instance of tickets.
     ///
-    /// Longer than `life_max`, so that a hold that is confirmed while it lives is kept for the difference at least (one
-    /// that is confirmed late may count as shipped at once), and at most ten years. It is never cut short, and may be
-    /// late by a sixteenth of it: the driver thread looks for such holds in rounds of that length. Without a driver
-    /// thread they are looked for by [`Engine::sweep`](crate::Engine::sweep) alone. Default = `None`.
+    /// Longer than `life_max`, so that a hold that is confirmed while it lives is kept at least for the
+    /// difference (one that is confirmed late may count as shipped at once), and at most ten years. The time
+    /// is never cut short. It can be exceeded by a sixteenth: the driver thread looks for such holds in
+    /// rounds of that length. Without a driver thread, only [`Engine::sweep`](crate::Engine::sweep) looks for
+    /// them. Default = `None`.
     #[must_use]
     pub fn commitments_kept(mut self, kept: Option<Duration>) -> Self {
         self.commitments_kept = kept;
         self
     }
 
-    /// How long a hold lives when the reserve does not say. Default = 10 minutes.
+    /// Sets how long a hold lives if the reserve names no TTL. Default = 10 minutes.
     #[must_use]
     pub fn ttl_default(mut self, ttl: Duration) -> Self {
         self.ttl_default = ttl;
         self
     }
 
-    /// The bounds of what a reserve or an extension may ask for, from 1 ms to ten years (3,653 days). Default = 1 ms to 30 days.
+    /// Sets the bounds of the TTL in a reserve, a replace or an extension, within 1 ms to ten years (3,653
+    /// days). Default = 1 ms to 30 days.
     #[must_use]
     pub fn ttl_bounds(mut self, min: Duration, max: Duration) -> Self {
         (self.ttl_min, self.ttl_max) = (min, max);
         self
     }
 
-    /// The longest that a hold can live unpaid, however often it is extended: at least the longest TTL,
-    /// at most ten years. Default = 60 days.
+    /// Sets how long a hold can live without being confirmed, however often it is extended: at least the
+    /// longest TTL, at most ten years. Default = 60 days.
     #[must_use]
     pub fn life_max(mut self, life: Duration) -> Self {
         self.life_max = life;
         self
     }
 
-    /// How much longer a hold lives, once, when its payment begins: above zero, at most the longest TTL.
-    /// Default = 5 minutes.
+    /// Sets by how much a hold's deadline moves, once, when its payment begins: above zero, at most the
+    /// longest TTL. Default = 5 minutes.
     #[must_use]
     pub fn payment_extension(mut self, extension: Duration) -> Self {
         self.payment_extension = extension;
         self
     }
 
-    /// The most op keys that are remembered at once; past it, an operation with a new one is `Busy`.
+    /// Sets the most op keys that are remembered at once. Beyond it, an operation with a new one is `Busy`.
     /// Default = 16,777,216.
     #[must_use]
     pub fn op_keys_max(mut self, keys: usize) -> Self {
@@ -210,38 +211,40 @@ impl Config {
         self
     }
 
-    /// How long op keys are remembered; `None` = for the directory's life. Default = 24 hours.
+    /// Sets how long op keys are remembered; `None` = for the life of the directory. Default = 24 hours.
     #[must_use]
     pub fn op_key_retention(mut self, retention: Option<Duration>) -> Self {
         self.op_key_retention = retention;
         self
     }
 
-    /// Room for decisions that the log thread has not yet taken up; full, operations answer `Busy`.
-    /// A power of two, 64 KiB to 1 GiB. Default = 8 MiB.
+    /// Sets the size of the ring, which has the decisions that the log thread has not yet taken. When it is
+    /// full, operations are `Busy`. A power of two, 64 KiB to 1 GiB. Default = 8 MiB.
     #[must_use]
     pub fn ring_bytes(mut self, bytes: usize) -> Self {
         self.ring_bytes = bytes;
         self
     }
 
-    /// Bytes of log after which the engine makes a checkpoint, in the background. The log is kept back to the last
-    /// checkpoint but one, so an opening replays between none and about twice as much; memory for as much is taken now and
-    /// then, four times as much when the disk is slow. 64 KiB to 512 MiB. Default = 64 MiB.
+    /// Sets the bytes of log after which the engine makes a checkpoint, in the background. The log is kept
+    /// back to the last checkpoint but one, so an opening replays between nothing and about twice this. A
+    /// checkpoint takes memory of about this size for a while, four times as much when the disk is slow. 64
+    /// KiB to 512 MiB. Default = 64 MiB.
     #[must_use]
     pub fn checkpoint_bytes(mut self, bytes: usize) -> Self {
         self.checkpoint_bytes = bytes;
         self
     }
 
-    /// How long the log's entries are kept that checkpoints have made superfluous, for [`Inspection::log`] and
-    /// `stockhold log`: the ledger. `None` = not at all. Entries go by whole files, once the last of one is older than that at the
-    /// latest time in the log; so they are kept for that time, and up to an eighth of it or a checkpoint longer. No opening
-    /// reads the ledger, and a damaged file of it stops nothing.
+    /// Sets how long the ledger keeps log entries that no opening needs any more, for [`Inspection::log`] and
+    /// `stockhold log`. `None` = no ledger. A file is removed once its last entry is older than this at the
+    /// latest time in the log, so entries are kept for this time, and for up to an eighth of it or a
+    /// checkpoint longer. An opening does not read the ledger, and a damaged file of it does not stop one.
     ///
-    /// Set where it was not, the ledger begins with the next checkpoint; taken back, its files go with the two next ones.
-    /// Cost: each byte of the log is written once more, some 24 to 60 bytes an operation; small checkpoints, up to 16 MiB, a
-    /// few times more. At most 16,384 files: 1 TiB at the default `checkpoint_bytes`. Above zero. Default = `None`.
+    /// If this is set on an existing directory, the ledger begins with the next checkpoint; if it is unset,
+    /// the files are removed with the next two. Cost: each byte of the log is written once more, some 24 to
+    /// 60 bytes an operation; with small checkpoints, up to 16 MiB, a few times more. At most 16,384 files: 1
+    /// TiB at the default `checkpoint_bytes`. Above zero. Default = `None`.
     ///
     /// [`Inspection::log`]: crate::inspect::Inspection::log
     #[must_use]
@@ -250,43 +253,44 @@ impl Config {
         self
     }
 
-    /// The most bytes of the ledger: past it, its oldest entries go before [`ledger_kept`](Self::ledger_kept) says so.
-    /// The disk has up to two checkpoints' worth more. At least eight times `checkpoint_bytes`; `None` = no such limit.
-    /// Default = `None`.
+    /// Sets the most bytes of the ledger. Beyond it, the oldest entries are removed before
+    /// [`ledger_kept`](Self::ledger_kept) is over. The disk has up to two checkpoints' worth more. At least
+    /// eight times `checkpoint_bytes`; `None` = no such limit. Default = `None`.
     #[must_use]
     pub fn ledger_bytes_max(mut self, bytes: Option<u64>) -> Self {
         self.ledger_bytes_max = bytes;
         self
     }
 
-    /// How often a thread looks for holds past their deadline; `None` = no such thread: the engine stays exact,
-    /// since whoever would be refused reclaims what is due first, but an idle engine expires nothing. Above zero, at most
-    /// a minute.
-    /// Default = 10 ms.
+    /// Sets how often the driver thread expires holds past their deadline; `None` = no such thread. Then the
+    /// engine stays exact, since a call reclaims the holds that are due before it refuses, but an idle engine
+    /// expires nothing. Above zero, at most a minute. Default = 10 ms.
     #[must_use]
     pub fn driver_period(mut self, period: Option<Duration>) -> Self {
         self.driver_period = period;
         self
     }
 
-    /// Where time comes from. Default = [`SystemClock`].
+    /// Sets the clock. Default = [`SystemClock`].
     #[must_use]
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
         self
     }
 
-    /// How far the wall clock may be ahead of engine time and still be followed; slowly, 1 ms a second. Further ahead it is
-    /// not believed: engine time goes on with the steady clock, [`Metrics::clock_unbelieved`](crate::Metrics) says so, and
-    /// [`Engine::accept_clock`](crate::Engine::accept_clock) accepts it. A wall that is behind is always followed, by
-    /// running slower. See [the rules](crate::clock). `Duration::MAX` = follow whatever it says. Default = 1 minute.
+    /// Sets how far the wall clock may be ahead of engine time and still be followed, at about 1 ms a second.
+    /// A wall clock further ahead is not believed: engine time goes on with the steady clock,
+    /// [`Metrics::clock_unbelieved`](crate::Metrics) says so, and
+    /// [`Engine::accept_clock`](crate::Engine::accept_clock) accepts it. A wall clock that is behind is
+    /// always followed, by running slower. See [the rules](crate::clock). `Duration::MAX` = always follow.
+    /// Default = 1 minute.
     #[must_use]
     pub fn clock_jump_max(mut self, ahead: Duration) -> Self {
         self.clock_jump_max = ahead;
         self
     }
 
-    /// Refuses settings that cannot work. Called by every way to open an engine.
+    /// Checks that the settings can work together. Opening an engine calls this. Reads the clock.
     pub fn validate(&self) -> Result<(), ConfigError> {
         let bad = |setting, advice: String| Err(ConfigError { setting, advice });
         if self.holds_max == 0 || self.holds_max > 1 << 30 {
@@ -331,8 +335,8 @@ impl Config {
             return bad(
                 "commitments_kept",
                 format!(
-                    "{kept:?} must be longer than the longest life ({:?}) and at most ten years; lower life_max, or \
-                     give None to keep them until they are shipped",
+                    "{kept:?} must be longer than the longest life ({:?}) and at most ten years; lower life_max, \
+                     or give None to keep them until they are shipped",
                     self.life_max
                 ),
             );
@@ -371,10 +375,8 @@ impl Config {
             );
         }
         if self.ledger_kept.is_some_and(|kept| kept.is_zero()) {
-            return bad(
-                "ledger_kept",
-                "zero would keep nothing; give a duration, or None for no ledger".into(),
-            );
+            let advice = "zero would keep nothing; give a duration, or None for no ledger";
+            return bad("ledger_kept", advice.into());
         }
         if let Some(bytes) = self.ledger_bytes_max
             && bytes < 8 * self.checkpoint_bytes as u64
@@ -382,20 +384,18 @@ impl Config {
             return bad(
                 "ledger_bytes_max",
                 format!(
-                    "{bytes} is less than eight times checkpoint_bytes ({}), so one checkpoint might fill it; raise it, or \
-                     lower checkpoint_bytes",
+                    "{bytes} is less than eight times checkpoint_bytes ({}), so one checkpoint might fill it; raise it, \
+                     or lower checkpoint_bytes",
                     self.checkpoint_bytes
                 ),
             );
         }
         if self.driver_period.is_some_and(|period| period.is_zero() || period > Duration::from_secs(60)) {
-            return bad(
-                "driver_period",
-                "choose above zero and at most a minute, or None for no thread".into(),
-            );
+            let advice = "choose above zero and at most a minute, or None for no thread";
+            return bad("driver_period", advice.into());
         }
         let now = self.clock.look().wall;
-        if !(CLOCK_MIN_MS..CLOCK_MAX_MS).contains(&now.0) {
+        if !(EPOCH_2020_MS..CLOCK_MAX_MS).contains(&now.0) {
             return bad(
                 "clock",
                 format!("says {} ms since 1970, which is not in 2020 to 2078; set it right", now.0),

@@ -1,17 +1,17 @@
-//! Seeded faults: bugs planted on purpose, to show that the tests which should catch them do.
+//! Planted faults: bugs made on purpose, to show that the tests which should catch them do.
 //!
-//! In an ordinary build [`planted`] is the constant `false` and nothing of this is left. Under
-//! `--cfg stockhold_loom` a model plants a fault for its own thread; under `--cfg stockhold_faults` the environment
+//! In an ordinary build [`planted`] is the constant `false` and compiles to nothing. Under `--cfg
+//! stockhold_loom` a model plants a fault for its own thread; under `--cfg stockhold_faults` the environment
 //! variable `STOCKHOLD_FAULT` plants one for the process, by its name below.
 
-/// A bug that somebody could write.
+/// A bug that a programmer could write.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Fault {
     /// The counter does not count what is pending: announced give-backs and tentative takes look settled.
     ForgetPending,
-    /// Who gathers a split key adds up its cells without freezing them.
+    /// A thread that gathers a split key adds up its cells without freezing them.
     SkipFreeze,
-    /// A split key's taker believes its own cell when it is short.
+    /// A thread that takes from a split key refuses because its own cell has too few units.
     RefuseOnSplit,
     /// Lines of a cart on the same stock key are not added up.
     LinesApart,
@@ -23,21 +23,21 @@ pub(crate) enum Fault {
     NarrowVersion,
     /// A transition gives units back before it draws its position.
     GiveBeforeDraw,
-    /// A transition that lost the swap gives the units back all the same.
+    /// A transition that lost the swap gives the units back anyway.
     ReleaseTwice,
     /// A transition that lost the swap leaves its record in the log, as one does that fills before it swaps.
     FillTheLoser,
-    /// Nobody looks at the deadline: no hold is ever due.
+    /// No thread checks deadlines: no hold is ever due.
     ForgetDeadline,
     /// The ring's reader leaves what it read in place.
     SkipZeroing,
-    /// The log thread says that it sleeps and sleeps, without looking once more.
+    /// The log thread announces that it sleeps, and sleeps without checking the ring once more.
     SkipSecondLook,
     /// A reserve registers its deadline without queueing its slot for the wheel.
     SkipIntake,
     /// A turn of the wheel does not say that it is under way.
     TurnUnseen,
-    /// A slot of an expired hold is handed out without asking its word.
+    /// A slot of an expired hold is handed out without checking its word.
     TakeExpiredSlot,
     /// The stack of free slots has no tag.
     ForgetTag,
@@ -49,11 +49,11 @@ pub(crate) enum Fault {
     SkipSync,
     /// Receipts are released before the store has what they rest on.
     AckEarly,
-    /// Recovery believes what the page cache says after a disorderly close, and does not write it again.
+    /// After a disorderly close, recovery trusts the page cache and does not write its contents again.
     TrustCache,
-    /// Recovery does not ask whether an opening that copied a chunk came to its end.
+    /// Recovery does not check whether an opening that copied a chunk was completed.
     BelieveCopies,
-    /// Recovery does not ask in which opening a chunk was written.
+    /// Recovery does not check in which opening a chunk was written.
     KeepLeftover,
 }
 

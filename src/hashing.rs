@@ -1,17 +1,17 @@
-//! Hashers that suit what they hash better than the default one, which recovery would spend most of its time in.
+//! Hashers for particular keys. With the default one, recovery would spend most of its time in hashing.
 
 use std::hash::{BuildHasher, BuildHasherDefault, Hasher};
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-/// For maps whose keys are small numbers that nobody chooses to our harm: indices of our own.
+/// For maps whose keys are indices of our own: small numbers that no caller can choose so that they collide.
 pub(crate) type ByNumber = BuildHasherDefault<NumberHasher>;
 
-/// A multiplication spreads them well enough.
+/// One multiplication a number, which spreads small ones well enough.
 #[derive(Clone, Default)]
 pub(crate) struct NumberHasher(u64);
 
-/// Goes on from a hash.
+/// Continues from a hash.
 impl From<u64> for NumberHasher {
     fn from(hash: u64) -> Self {
         NumberHasher(hash)
@@ -32,8 +32,8 @@ impl Hasher for NumberHasher {
     }
 }
 
-/// For maps whose keys are names that callers choose, op keys among them. Seeded, so that those which collide in one
-/// process do not in another.
+/// For maps whose keys callers choose: names and op keys. Seeded, so that keys which collide in one process
+/// do not in another.
 #[derive(Clone, Debug)]
 pub(crate) struct ByName(u64);
 
@@ -62,6 +62,6 @@ impl Hasher for NameHasher {
         self.0 = xxh3_64_with_seed(bytes, self.0);
     }
 
-    /// The mark behind a text, which adds nothing to one alone.
+    /// The byte that `str` writes behind its text. It adds nothing, since a key is one text alone.
     fn write_u8(&mut self, _: u8) {}
 }

@@ -1,15 +1,15 @@
-//! A directory at rest, looked into without an engine: is it whole, what is in stock, who holds what, what happened.
+//! Reads a directory at rest, without an engine: whether it is whole, the levels, the holds, and the log.
 //!
-//! Nothing under the directory is changed, not even the lock file, so a backup or a directory under suspicion can be
-//! looked at as it is. The log is read out of the store's file directly, because the store's own opening writes; what
-//! of it belongs to the log is decided as an opening decides.
+//! Nothing under the directory is changed, not even the lock file, so a backup or a suspicious directory can
+//! be read as it is. The log is read from the store's file directly, because the store's own opening writes.
+//! Which chunks belong to the log is decided by the rules of an opening.
 //!
-//! What checkpoints have cut off the log is in the ledger, if the directory has one
-//! ([`Config::ledger_kept`](crate::Config::ledger_kept)); [`Inspection::log`] tells both, in order.
+//! Records that checkpoints have removed from the log are in the ledger, if the directory has one
+//! ([`Config::ledger_kept`](crate::Config::ledger_kept)); [`Inspection::log`] returns both, in order.
 //!
-//! An [`Inspection`] cannot be had while an engine has the directory open, and keeps engines out as long as it exists.
-//! Its memory is that of the log's end state (stock keys, and the latest hold of each place in the table of holds),
-//! a small entry for each chunk of the log, and one chunk.
+//! An [`Inspection`] cannot be opened while an engine has the directory open, and no engine can open it while
+//! the inspection exists. It takes memory for the state at the end of the log (stock keys, and the last hold
+//! of each slot), a small entry for each chunk of the log, and one chunk.
 //!
 //! ```
 //! use stockhold::inspect::Inspection;
@@ -49,30 +49,32 @@ mod log;
 use std::fmt;
 use std::path::Path;
 
-pub use self::entry::{EntryKind, LineEntry, LogEntry};
+pub use self::entry::{LineEntry, LogEntry};
 use self::log::KnownHold;
 pub use self::log::Log;
 use crate::answer::{HoldState, Level};
 use crate::checkpoint::files::DirFiles;
 use crate::checkpoint::ledger::Stretches;
-use crate::checkpoint::run::Kind;
+use crate::checkpoint::run_ref::RunKind;
 use crate::clock::Timestamp;
+pub use crate::error::Drift;
 use crate::error::OpenError;
-pub use crate::fold::verify::Drift;
 use crate::fold::verify::Verifier;
 use crate::hold::id::HoldIds;
 use crate::hold::lines::Line;
+use crate::index::SlotIndex;
 use crate::log::at_rest::LogAtRest;
+pub use crate::log::record::EntryKind;
 use crate::log::record::HoldPlace;
 use crate::log::recovery::LogError;
 use crate::log::verdict::Cut;
 use crate::types::{HoldId, Position, Reference};
 
-/// What a directory's log says, folded up to its end. See the [module](self).
+/// The folded log of a directory. See the [module](self).
 pub struct Inspection {
     log: LogAtRest,
     files: DirFiles,
-    /// Before the first entry that is kept.
+    /// The state before the first entry that is kept.
     known: KnownHold,
     state: Verifier,
     drift: Option<Drift>,
@@ -80,58 +82,59 @@ pub struct Inspection {
     report: Report,
 }
 
-/// What was found. Everything counted here is a fact of the bytes; whether they make sense is
-/// [`Inspection::drift`]'s to say.
+/// What was found in the bytes. Whether the entries make sense is in [`Inspection::drift`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Report {
     /// The directory's identity.
     pub directory_id: u128,
-    /// The number of the last opening by an engine that left something behind.
+    /// The number of the last opening by an engine that has written something.
     pub epoch: u32,
-    /// The last engine closed in order: everything it was asked is in the log.
+    /// Whether the last engine shut down in order: then everything it answered is in the log.
     pub closed_in_order: bool,
-    /// Where the log begins that is kept: entries before are only in checkpoints, as what they came to, and in the ledger.
+    /// The position at which the kept log begins. Earlier entries are in the ledger, and their result is in
+    /// the checkpoints.
     pub from: Position,
-    /// Where the ledger begins; `None` of a directory that has none, or if its first file cannot be read.
+    /// The position at which the ledger begins; `None` if there is none, or if its first file cannot be read.
     pub ledger_from: Option<Position>,
-    /// Files of the ledger.
+    /// The number of ledger files.
     pub ledger_files: u64,
-    /// Bytes of these files.
+    /// The bytes of these files.
     pub ledger_bytes: u64,
-    /// Where the checkpoint ends that an opening would go on from. If the log reaches back before it, it was made again
-    /// from the log and compared.
+    /// The position of the checkpoint that an opening would continue from. If the log reaches back before it,
+    /// it was made again from the log and compared.
     pub checkpoint: Option<Position>,
-    /// Checkpoints that are damaged, and why.
+    /// Damaged checkpoints, and why they are damaged.
     pub checkpoints_rejected: Vec<String>,
-    /// Chunks of the log, each linked to the one before by its hash.
+    /// The number of chunks of the log, each linked to the one before by its hash.
     pub chunks: u64,
-    /// Bytes of these chunks.
+    /// The bytes of these chunks.
     pub bytes: u64,
-    /// Entries since the directory was created: all, unless one is in [drift](Inspection::drift).
+    /// The number of entries since the directory was created, up to a [drift](Inspection::drift) if there is
+    /// one.
     pub records: u64,
-    /// Where the log ends.
+    /// The position at which the log ends.
     pub end: Position,
-    /// Up to here the directory itself remembers that everything was durable: what was acknowledged, but for the last
-    /// 100 ms of an engine that was not closed in order.
+    /// The directory itself says that everything up to this position was durable: all that was acknowledged,
+    /// but for the last 100 ms of an engine that did not shut down in order.
     pub acknowledged: Position,
     /// The latest time in the log.
     pub time: Timestamp,
-    /// What behind the end is no part of the log, and goes when an engine opens the directory.
+    /// The torn tail behind the end. It is no part of the log, and the next opening removes it.
     pub torn_tail: Option<TornTail>,
 }
 
-/// A group that a crash tore while it was written. Nothing of it was acknowledged.
+/// A group that a crash tore while it was written. None of it was acknowledged.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct TornTail {
-    /// Where it begins: the end of the log.
+    /// The position at which it begins: the end of the log.
     pub from: Position,
-    /// How far its last whole chunk reaches.
+    /// The end of its last whole chunk.
     pub until: Position,
-    /// Its whole chunks. Damaged ones cannot be counted.
+    /// The number of its whole chunks. Damaged ones cannot be counted.
     pub chunks: u64,
-    /// Bytes of its whole chunks.
+    /// The bytes of its whole chunks.
     pub bytes: u64,
 }
 
@@ -146,15 +149,15 @@ impl From<Cut> for TornTail {
     }
 }
 
-/// The book of one stock key at the log's end.
+/// The level of one stock key at the end of the log.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct LevelEntry<'a> {
-    /// Of what.
+    /// The SKU.
     pub sku: &'a str,
-    /// Where.
+    /// The location.
     pub location: &'a str,
-    /// How much. Holds that are overdue count as held in it: the log does not know of their end yet.
+    /// The quantities. Overdue holds count as held: the log does not have their end yet.
     pub level: Level,
 }
 
@@ -162,39 +165,39 @@ pub struct LevelEntry<'a> {
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct HoldEntry<'a> {
-    /// Which one.
+    /// The id of the hold.
     pub hold: HoldId,
-    /// Of what: one line, or those of a cart, in the order in which their stock keys were declared.
+    /// Its lines: one, or those of a cart in the order in which their stock keys were declared.
     pub lines: Vec<LineEntry<'a>>,
-    /// What the caller calls it.
+    /// The caller's reference.
     pub reference: Reference,
     /// [`Active`](HoldState::Active) or [`Paying`](HoldState::Paying) while it is live,
     /// [`Confirmed`](HoldState::Confirmed) while some of it is neither shipped nor cancelled, and
     /// [`Expired`](HoldState::Expired) when it is overdue.
     pub state: HoldState,
-    /// Its deadline has passed, so it is over: its units go back on sale as soon as an engine runs. Only the log does
-    /// not say so yet.
+    /// Whether the deadline has passed. Then the hold is over, and an engine returns its units at once; the
+    /// log does not have the expiry yet.
     pub overdue: bool,
-    /// Units held, or, once confirmed, units committed and not yet shipped or cancelled; of all lines together.
+    /// The units of all lines: held, or once confirmed, committed and not yet shipped or cancelled.
     pub quantity: u32,
-    /// When it was made.
+    /// The time at which it was made.
     pub born: Timestamp,
-    /// When it ends or, overdue, ended; `None` once confirmed.
+    /// Its deadline; `None` once confirmed.
     pub deadline: Option<Timestamp>,
 }
 
 impl Inspection {
-    /// Reads the directory and folds its log, judging each entry on the way.
+    /// Reads a directory, folds its log, and checks each entry.
     ///
-    /// Cost: reads the store's file twice, from its beginning to its end.
+    /// Cost: reads the store's file twice, from beginning to end.
     ///
     /// # Errors
     ///
     /// [`Missing`](OpenError::Missing), [`Foreign`](OpenError::Foreign), [`Newer`](OpenError::Newer) and
     /// [`InUse`](OpenError::InUse) as their names say. [`Damaged`](OpenError::Damaged) if an engine would refuse the
-    /// directory because of what its bytes are: then the log does not hold what was acknowledged, and the position up
-    /// to which it can be read is given. A torn tail is no error, it is in the [report](Self::report). Nor is an entry
-    /// that contradicts another: see [`drift`](Self::drift).
+    /// directory because of what its bytes are: then the log does not hold what was acknowledged, and the
+    /// position up to which it can be read is given. A torn tail is no error, it is in the
+    /// [report](Self::report). Nor is an entry that contradicts another: see [`drift`](Self::drift).
     pub fn open(directory: impl AsRef<Path>) -> Result<Inspection, OpenError> {
         let (log, before) = LogAtRest::open(directory.as_ref())?;
         let known = KnownHold::of(&before.base.fold);
@@ -215,7 +218,7 @@ impl Inspection {
             }
         }
         let files = DirFiles::at(log.layout().checkpoint());
-        let ledger = log.newest.as_ref().map(|newest| newest.of(Kind::Ledger)).unwrap_or_default();
+        let ledger = log.newest.as_ref().map(|newest| newest.of(RunKind::Ledger)).unwrap_or_default();
         let first = Stretches::of(&files, ledger.clone()).next();
         let ledger_from = first.and_then(|first| Some(Position(first.ok()?.start)));
         let report = Report {
@@ -240,24 +243,24 @@ impl Inspection {
         Ok(Inspection { log, files, known, state, drift, ids, report })
     }
 
-    /// What was found.
+    /// What was found in the bytes.
     pub fn report(&self) -> &Report {
         &self.report
     }
 
-    /// The first entry of the log that contradicts what lies before it; `None` is what was promised.
+    /// The first entry that contradicts those before it; `None` if there is none, as there should be.
     ///
-    /// Judged are: that each entry applies, that time allowed it (no confirm at or after the deadline, no expiry
-    /// before it), one outcome for each hold, books that are valid at every position, and at every position `held` and
-    /// `committed` of each key equal to the sums over its holds.
+    /// Checked are: that each entry can be applied; that time allowed it (no confirm at or after the
+    /// deadline, no expiry before it); that each hold has one outcome; that the levels are valid at every
+    /// position; and that `held` and `committed` of each key equal the sums over its holds at every position.
     ///
-    /// With a drift [`levels`](Self::levels) and [`holds`](Self::holds) are those before it, and
+    /// With a drift, [`levels`](Self::levels) and [`holds`](Self::holds) are those before it, and
     /// [`log`](Self::log) ends with it.
     pub fn drift(&self) -> Option<&Drift> {
         self.drift.as_ref()
     }
 
-    /// The level of every stock key, in the order in which they were declared.
+    /// The levels of all stock keys, in the order in which they were declared.
     pub fn levels(&self) -> impl Iterator<Item = LevelEntry<'_>> {
         let fold = &self.state.fold;
         let position = Position(fold.position);
@@ -276,8 +279,9 @@ impl Inspection {
         })
     }
 
-    /// Every hold that has units, live ones judged by `now` (but no time before the last in the log), the oldest
-    /// first. Their quantities add up to `held` and `committed` of their keys' levels.
+    /// All holds that have units, the oldest first. Whether a hold is overdue is judged at `now`, or at the
+    /// last time in the log if that is later. Their quantities add up to `held` and `committed` of the
+    /// levels.
     ///
     /// Cost: sorts the numbers of these holds.
     pub fn holds(&self, now: Timestamp) -> impl Iterator<Item = HoldEntry<'_>> {
@@ -285,11 +289,12 @@ impl Inspection {
         let now = now.max(fold.now);
         let with_units =
             fold.holds.iter().filter(|(_, hold)| hold.word.phase().is_live() || hold.word.units() > 0);
-        let mut slots: Vec<(Timestamp, u32)> = with_units.map(|(slot, hold)| (hold.born, slot)).collect();
+        let mut slots: Vec<(Timestamp, SlotIndex)> =
+            with_units.map(|(slot, hold)| (hold.born, slot)).collect();
         slots.sort_unstable();
         slots.into_iter().filter_map(move |(_, slot)| {
             let hold = fold.holds.get(slot)?;
-            let line = |line: &Line| LineEntry::of(&fold.names, line.key, line.units);
+            let line = |line: &Line| LineEntry::of(&fold.names, line.target.good()?, line.units);
             let (phase, live) = (hold.word.phase(), hold.word.phase().is_live());
             let deadline = live.then(|| hold.word.deadline());
             let overdue = deadline.is_some_and(|deadline| deadline <= now);
@@ -306,25 +311,28 @@ impl Inspection {
         })
     }
 
-    /// The entries of the ledger and then of the log in their order, beginning with the first at `from` or behind.
+    /// The entries of the ledger and then of the log, in order, from the first one that ends at `from` or
+    /// later.
     ///
-    /// An entry's position is where it ends. Both are read from their beginning, whatever `from` is, because what
-    /// an entry says is short for what lies before it; the ledger only for a `from` before the log. An entry of a hold that
-    /// was made before the ledger begins does not say which hold. Where a part of the ledger cannot be read, the entries
-    /// end with an error that says where to begin to read on. Cost in memory: 24 bytes for each place in the table of holds.
+    /// The position of an entry is where it ends. Ledger and log are read from their beginning, whatever
+    /// `from` is, because entries rely on those before them; the ledger is read only if `from` lies before
+    /// the log. An entry of a hold that was made before the ledger begins has no hold id. Where a part of the
+    /// ledger cannot be read, the iterator ends with an error that says where to continue. It takes 24 bytes
+    /// for each slot of the table of holds.
     pub fn log(&self, from: Position) -> Log<'_> {
         Log::new(self, from)
     }
 
-    /// Reads all of the ledger, each byte of which must be what was written and each record one behind the other up to the
-    /// newest checkpoint; how many entries it has. If it begins where the directory did, all that ever happened is judged
-    /// as [`drift`](Self::drift) says, and must come to what the checkpoint and the log come to. An [`Inspection`] does
-    /// not do so by itself. Cost in memory: then as much as an inspection once more, however long the ledger is.
+    /// Reads the whole ledger and returns the number of its entries. Every byte must be as it was written,
+    /// and the records must continue one another up to the newest checkpoint. If the ledger begins with the
+    /// directory, its entries are checked as [`drift`](Self::drift) says, and must lead to the state of the
+    /// checkpoint and the log. Opening an [`Inspection`] does not do this. Then it takes as much memory as
+    /// another inspection, however long the ledger is.
     ///
     /// # Errors
     ///
-    /// [`Damaged`](OpenError::Damaged) with the position from which on it cannot be read, or of the first entry that
-    /// contradicts what lies before it. The directory opens all the same.
+    /// [`Damaged`](OpenError::Damaged) with the position from which the ledger cannot be read, or with that of the first
+    /// entry that contradicts those before it. The directory can be opened all the same.
     pub fn verify_ledger(&self) -> Result<u64, OpenError> {
         let entries = Log::of_ledger(self).count_ledger()?;
         if self.report.ledger_from == Some(Position(0)) && self.drift.is_none() {
@@ -340,7 +348,7 @@ impl Inspection {
             readable: Some(drift.position),
             message: format!("from the ledger's beginning on: {drift}"),
         };
-        for stretch in Stretches::of(&self.files, newest.of(Kind::Ledger)) {
+        for stretch in Stretches::of(&self.files, newest.of(RunKind::Ledger)) {
             let stretch = stretch.map_err(LogError::from)?;
             if stretch.start < until {
                 judge.records(stretch.start, &stretch.records).map_err(contradicts)?;

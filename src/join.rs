@@ -1,8 +1,8 @@
-//! Two pieces of an opening at once, where that is worth a thread.
+//! Runs two parts of an opening at once, where that is worth a thread.
 
 use std::{panic, thread};
 
-/// What both come to; `one` in a thread of its own if `is_worth_it` and there can be one.
+/// The results of both; `one` runs in a thread of its own if `is_worth_it` and a thread can be started.
 pub(crate) fn join<A: Send, B>(
     is_worth_it: bool,
     one: impl Fn() -> A + Sync,

@@ -1,11 +1,13 @@
 //! stockhold decides, exactly and at memory speed, who gets the last unit.
 //!
-//! A flash-sale gateway links it, calls [`Engine::reserve`], and gets either a hold with a time to live or a refusal
-//! that was true. Two guarantees, at every instant and after every crash:
+//! A program links it and calls [`Engine::reserve`]. It gets either a *hold*, units set aside until a
+//! deadline, or a *refusal*, which was true when it was decided. Two guarantees, at every instant and after
+//! every crash:
 //!
 //! - **No oversell**: sales never take `available` below zero.
-//! - **No false refusal**: out-of-stock is answered only if, at some instant during the call, fewer units were
-//!   available than asked for. A hold past its deadline never counts against anybody, swept or not.
+//! - **No false refusal**: out-of-stock is answered only if, at some instant during the call, fewer units
+//!   were available than asked for. A hold past its deadline never causes a refusal, whether it was swept or
+//!   not.
 //!
 //! ```
 //! use stockhold::{Config, Engine, Receive, Reserve, error::ReserveError};
@@ -16,7 +18,7 @@
 //! let poster = engine.declare("poster", "berlin")?;
 //! engine.receive(Receive::units(poster, 1))?.wait()?;
 //!
-//! let reserved = engine.reserve(Reserve::units(poster, 1).reference("order-1"))?.wait()?; // durable from here on
+//! let reserved = engine.reserve(Reserve::units(poster, 1).reference("order-1"))?.wait()?; // now durable
 //! match engine.reserve(Reserve::units(poster, 1)) {
 //!     Err(ReserveError::Refused(refusal)) => assert_eq!(refusal.available, 0), // true when it was read
 //!     other => panic!("one unit cannot be held twice: {other:?}"),
@@ -28,30 +30,32 @@
 //! # It is
 //!
 //! - a library in your process: a decision is a few atomic operations, not a round trip;
-//! - exact: what is refused could not have been granted, what is granted is there;
-//! - durable: a [`Receipt`] is acknowledged after an `fdatasync` ([`Durability`] says what else there is);
+//! - exact: a refused reserve could not have been granted, and granted units are there;
+//! - durable: a [`Receipt`] is acknowledged after an `fdatasync` (see [`Durability`] for other levels);
 //! - for 64-bit Linux.
 //!
 //! # It is not
 //!
-//! - a server: bring your own protocol (`examples/gateway.rs` is one in a file);
-//! - replicated: one process is exact, two on two copies are two truths;
-//! - a database of orders: it knows quantities, holds and who may have them.
+//! - a server: write your own protocol (`examples/gateway.rs` is one in a file);
+//! - replicated: one process decides, on one machine;
+//! - a database of orders: it has quantities and holds, and no customers or prices.
 //!
-//! # The way of a request
+//! # The path of a request
 //!
 //! ```text
-//! reserve ─► limits ─► stock counter ─► log position ─► hold table ─► receipt      memory, lock-free
-//!                                          │
-//!                                 log writer (one thread)
-//!                        groups ─► sled chunks ─► fdatasync ─► durable position ─► waiters
-//!                                          │
-//!                                 fold (one state machine)
-//!                              levels · recovery · inspection
+//! reserve ─► validate ─► take: stock counter ─► log position ─► hold table ─► receipt      memory, lock-free
+//!                                                    │
+//!                                           log thread, one: groups
+//!                                  ┌─────────────────┴──────────────────┐
+//!                    chunks ─► store ─► fdatasync             fold: facts ─► levels, holds, references
+//!                                           │                           │
+//!                              durable position ─► waiters       checkpointer ─► runs, manifest
 //! ```
 //!
-//! Every arrow is one call or one queue, and data flows one way. [`design`] explains the house, and
+//! Every arrow is one call or one queue, and data flows one way. [`design::house`] shows the whole on one
+//! screen and says where a new thing goes; a chapter a protocol follows it in [`design`].
 //! [`design::where_time_goes`] says what each arrow costs, [`design::tuning`] what to set for which sale.
+//! An operation that is busy is repeated with [`retry`].
 
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
 compile_error!("stockhold runs on 64-bit Linux only: its durability rests on how Linux syncs files.");
@@ -68,6 +72,7 @@ mod fault;
 mod fold;
 mod hashing;
 mod hold;
+mod index;
 pub mod inspect;
 mod join;
 mod log;
@@ -78,6 +83,7 @@ mod poison;
 pub mod proofs;
 mod receipt;
 mod request;
+pub mod retry;
 pub mod salvage;
 mod segments;
 #[cfg(not(stockhold_faults))]
@@ -101,7 +107,12 @@ pub use request::{
 };
 pub use types::{HoldId, OpKey, Position, StockKey};
 
-/// The examples of the README are compiled with the documentation's.
+/// Compiles the examples of the README with those of the documentation.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// The same for the longer example.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/checkout.md")]
+struct Checkout;

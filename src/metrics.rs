@@ -1,4 +1,4 @@
-//! Plain counters, padded so that counting never makes two threads share a line.
+//! Counters, padded so that threads that count do not share a cache line.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,7 +8,7 @@ use crossbeam::utils::CachePadded;
 
 use crate::types::Position;
 
-/// What is counted by the deciding threads.
+/// The counters of the deciding threads.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(usize)]
 pub(crate) enum Count {
@@ -41,10 +41,10 @@ pub(crate) enum Count {
 
 const COUNTS: usize = Count::Voided as usize + 1;
 
-/// Counters of the deciding threads, a line a shard.
+/// The counts of the deciding threads, in shards on cache lines of their own.
 #[derive(Debug)]
 pub(crate) struct Tally {
-    /// A power of two of them.
+    /// Their number is a power of two.
     shards: Box<[CachePadded<[AtomicU64; COUNTS]>]>,
 }
 
@@ -71,7 +71,7 @@ impl Tally {
 /// Buckets of the sync latency histogram: powers of two of microseconds, the last one open.
 pub const SYNC_BUCKETS: usize = 24;
 
-/// What the log thread counts.
+/// The counters of the log thread.
 #[derive(Debug)]
 pub(crate) struct LogMetrics {
     began: Instant,
@@ -97,9 +97,9 @@ impl LogMetrics {
         }
     }
 
-    /// A group of `records` was taken from the ring.
+    /// Counts a group of `records` that was taken from the ring.
     pub(crate) fn group(&self, records: u64, bytes: u64) {
-        // Relaxed: one writer, and counts order nothing.
+        // Relaxed: one thread writes, and counts order nothing.
         self.groups.fetch_add(1, Ordering::Relaxed);
         self.records.fetch_add(records, Ordering::Relaxed);
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
@@ -107,27 +107,28 @@ impl LogMetrics {
         self.progressed_us.store(self.began.elapsed().as_micros() as u64, Ordering::Relaxed);
     }
 
-    /// Nothing waits: there is no hole.
+    /// Notes that no drawn position waits to be filled.
     pub(crate) fn idle(&self) {
         self.progressed_us.store(self.began.elapsed().as_micros() as u64, Ordering::Relaxed);
     }
 
-    /// A sync took this long.
+    /// Counts a sync that took this long.
     pub(crate) fn sync(&self, took: Duration) {
         let bucket = (u128::BITS - took.as_micros().leading_zeros()) as usize;
         self.sync_latency[bucket.min(SYNC_BUCKETS - 1)].fetch_add(1, Ordering::Relaxed);
     }
 }
 
-/// How long syncs took.
+/// A histogram of how long syncs took.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct SyncLatency {
-    /// `buckets[i]` syncs took less than 2^i microseconds and not less than half of that; the last bucket is open.
+    /// `buckets[i]` syncs took less than 2^i microseconds and not less than half of that; the last bucket is
+    /// open.
     pub buckets: [u64; SYNC_BUCKETS],
 }
 
 impl SyncLatency {
-    /// How many syncs.
+    /// The number of syncs.
     pub fn count(&self) -> u64 {
         self.buckets.iter().sum()
     }
@@ -146,20 +147,20 @@ impl SyncLatency {
     }
 }
 
-/// A snapshot of everything the engine counts since it was opened. Got from
-/// [`Engine::metrics`](crate::Engine::metrics); the numbers are read one after the other, while sales go on.
+/// What the engine has counted since it was opened, as [`Engine::metrics`](crate::Engine::metrics) returns
+/// it. The numbers are read one after the other, while sales go on.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
 pub struct Metrics {
     /// Reserves granted.
     pub granted: u64,
-    /// Reserves refused because stock was out.
+    /// Reserves refused because too few units were available.
     pub refused_out_of_stock: u64,
     /// Reserves refused by the stop switch.
     pub refused_stopped: u64,
     /// Reserves refused because the sale had not opened.
     pub refused_not_open: u64,
-    /// Reserves turned away at `holds_max`.
+    /// Reserves that failed because `holds_max` was reached.
     pub holds_full: u64,
     /// `Busy`: units were on their way back.
     pub busy_pending: u64,
@@ -169,11 +170,11 @@ pub struct Metrics {
     pub busy_log_behind: u64,
     /// `Busy`: the table of op keys was full.
     pub busy_op_keys_full: u64,
-    /// `Busy`: another thread was taking memory for more holds or stock keys.
+    /// `Busy`: another thread was allocating memory for more holds or stock keys.
     pub busy_growing: u64,
     /// `Busy`: another call was changing the hold.
     pub busy_changing: u64,
-    /// Operations answered from their op key.
+    /// Operations that were repetitions and returned the first result of their op key.
     pub duplicates: u64,
     /// Holds confirmed, late ones included.
     pub confirmed: u64,
@@ -185,36 +186,37 @@ pub struct Metrics {
     pub expired: u64,
     /// Deadlines moved.
     pub extended: u64,
-    /// Holds that got other lines.
+    /// Holds whose lines were replaced.
     pub replaced: u64,
     /// Payments begun.
     pub payments_begun: u64,
     /// Cancellations of confirmed units.
     pub cancelled: u64,
-    /// Shipments, those by time included.
+    /// Shipments, automatic ones included.
     pub shipped: u64,
-    /// Commitments that nobody shipped or cancelled, and that count as shipped since
+    /// Commitments that were not shipped or cancelled in time, and count as shipped by
     /// [`Config::commitments_kept`](crate::Config::commitments_kept).
     pub shipped_by_time: u64,
     /// Receipts of stock.
     pub received: u64,
     /// Corrections of stock.
     pub adjusted: u64,
-    /// Positions drawn for a transition that another one beat.
+    /// Positions voided because another transition of the hold won.
     pub voided: u64,
     /// Live holds now.
     pub holds_live: u64,
     /// Live holds past their deadline, not yet swept.
     pub holds_overdue: u64,
-    /// How far the wheels are behind engine time, in milliseconds; 0 when nothing is due.
+    /// How far the timer wheels are behind engine time, in milliseconds; 0 when nothing is due.
     pub horizon_lag_ms: u64,
-    /// Behind the last position drawn.
+    /// The position behind the last one drawn.
     pub position_drawn: Position,
-    /// Acknowledged up to here.
+    /// Decisions are durable up to here.
     pub position_durable: Position,
-    /// The book reflects the log up to here.
+    /// [`Engine::level`](crate::Engine::level) reflects the log up to here, without waiting.
     pub position_folded: Position,
-    /// How long the log has waited for a drawn position to be filled, in microseconds; 0 when it does not.
+    /// How long the log has waited for a drawn position to be filled, in microseconds; 0 when it does not
+    /// wait.
     pub oldest_hole_us: u64,
     /// Bytes of the ring in use.
     pub ring_used_bytes: u64,
@@ -234,28 +236,30 @@ pub struct Metrics {
     pub op_keys: u64,
     /// Checkpoints made.
     pub checkpoints: u64,
-    /// Where the last one is: what lies behind is replayed by the next opening.
+    /// The position of the last checkpoint: the next opening replays the log from there.
     pub position_checkpoint: Position,
-    /// Bytes of the last one, what it shares with earlier ones included, without the ledger.
+    /// Bytes of the last checkpoint, including files that it shares with earlier ones, without the ledger.
     pub checkpoint_bytes: u64,
-    /// Bytes of the ledger, as the last one names it.
+    /// Bytes of the ledger, as of the last checkpoint.
     pub ledger_bytes: u64,
-    /// One is being written.
+    /// Whether a checkpoint is being written.
     pub checkpoint_under_way: bool,
-    /// Why the last attempt at one has failed, if it has: the log grows until one succeeds, or, if it has gone on failing for
-    /// four times [`checkpoint_bytes`](crate::Config::checkpoint_bytes), until the directory is opened again.
+    /// Why the last attempt at a checkpoint failed, if it did. The log grows until one succeeds; if attempts
+    /// have failed for four times [`checkpoint_bytes`](crate::Config::checkpoint_bytes), until the directory
+    /// is opened again.
     pub checkpoint_failure: Option<Arc<str>>,
     /// How far engine time is ahead of the wall clock, in milliseconds; below zero it is behind.
     pub clock_ahead_ms: i64,
     /// Times the wall clock moved by 128 ms or more against the time that passed.
     pub clock_jumps: u64,
-    /// The wall clock is further ahead than [`Config::clock_jump_max`](crate::Config::clock_jump_max) and is not followed.
-    /// Worth an alert: set it right, or [accept it](crate::Engine::accept_clock).
+    /// Whether the wall clock is further ahead than
+    /// [`Config::clock_jump_max`](crate::Config::clock_jump_max), so that it is not followed. Worth an alert:
+    /// set the clock right, or [accept it](crate::Engine::accept_clock).
     pub clock_unbelieved: bool,
 }
 
 impl Metrics {
-    /// Every `Busy`.
+    /// All answers of `Busy` together.
     pub fn busy(&self) -> u64 {
         self.busy_pending
             + self.busy_reclaiming

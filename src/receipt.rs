@@ -1,4 +1,4 @@
-//! Receipts: a decision is made at once and acknowledged when it is durable.
+//! Receipts: a decision is made at once, and acknowledged when it is durable.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -8,10 +8,10 @@ use crate::engine::Engine;
 use crate::error::OutcomeUnknown;
 use crate::types::Position;
 
-/// A decision that has been made, and that the log may not have made durable yet.
+/// A decision that was made and may not be durable yet.
 ///
-/// [`wait`](Receipt::wait) for it, or `.await` it, before you tell anybody. Dropping it does not undo the
-/// decision.
+/// [`wait`](Receipt::wait) for it, or `.await` it, before you tell your customer. Dropping it does not undo
+/// the decision.
 #[must_use = "the decision is made but may not be durable yet: wait() or .await before telling anybody"]
 #[derive(Debug)]
 pub struct Receipt<'e, T> {
@@ -31,13 +31,13 @@ impl<'e, T> Receipt<'e, T> {
         Ok(self.value)
     }
 
-    /// The decision, not waited for: it may be lost in a crash. To await many at once, keep the
+    /// Returns the decision without waiting: a crash may lose it. To wait for many at once, keep the
     /// [`position`](Receipt::position) of the last and give it to [`Engine::wait`].
     pub fn not_yet_durable(self) -> T {
         self.value
     }
 
-    /// The log position that the decision rests on.
+    /// The log position of the decision.
     pub fn position(&self) -> Position {
         self.position
     }

@@ -1,15 +1,42 @@
-//! What callers ask for: one small builder an operation, so that same-typed arguments cannot be swapped.
+//! Requests: one small builder for each operation, so that arguments of the same type cannot be swapped.
 
 use std::time::Duration;
 
 use crate::types::{HoldId, OpKey, StockKey};
 
-/// Gives a request its op key setter.
-macro_rules! op_key_setter {
-    () => {
-        /// Makes the operation happen once, however often it is sent. Default = none.
+/// Defines the setters that several requests have: those of the fields named.
+macro_rules! setters {
+    ($($field:ident),+) => { $(setters!(@$field);)+ };
+    (@op_key) => {
+        /// Makes the operation happen once, however often it is sent with this key: a repetition returns the
+        /// first result. See [`OpKey`]. Default = none.
         pub fn op_key(mut self, key: OpKey) -> Self {
             self.op_key = Some(key);
+            self
+        }
+    };
+    (@ttl) => {
+        /// Sets how long the hold lives, rounded up to a millisecond, within
+        /// [`Config::ttl_bounds`](crate::Config::ttl_bounds).
+        /// Default = [`Config::ttl_default`](crate::Config::ttl_default).
+        pub fn ttl(mut self, ttl: Duration) -> Self {
+            self.ttl = Some(ttl);
+            self
+        }
+    };
+    (@reference) => {
+        /// Sets the caller's own name for it: an order id or the number of a delivery note, up to 40 bytes.
+        /// Default = empty.
+        pub fn reference(mut self, reference: &'a (impl AsRef<[u8]> + ?Sized)) -> Self {
+            self.reference = reference.as_ref();
+            self
+        }
+    };
+    (@remember_refusal) => {
+        /// Remembers a refusal under the op key too: a repetition is refused again, even if stock has come
+        /// back. Default = only grants are remembered.
+        pub fn remember_refusal(mut self) -> Self {
+            self.remember_refusal = true;
             self
         }
     };
@@ -43,52 +70,33 @@ pub struct Reserve<'a> {
 }
 
 impl<'a> Reserve<'a> {
-    /// `quantity` units, 1 to [`QUANTITY_MAX`](crate::types::QUANTITY_MAX).
+    /// Asks for `quantity` units of `key`, 1 to [`QUANTITY_MAX`](crate::types::QUANTITY_MAX).
     pub fn units(key: StockKey, quantity: u32) -> Self {
         let at_least = quantity;
         Reserve { key, quantity, at_least, ttl: None, reference: &[], op_key: None, remember_refusal: false }
     }
 
-    /// If there are fewer units than asked for, takes what is left, but not fewer than `units`: 1 to the quantity.
-    /// [`Reserved::quantity`](crate::Reserved::quantity) says how many it took. Default = all or nothing.
+    /// Also accepts fewer units, if fewer are available, but at least `units`: 1 to the quantity.
+    /// [`Reserved::quantity`](crate::Reserved::quantity) says how many were taken. Default = all or nothing.
     pub fn or_at_least(mut self, units: u32) -> Self {
         self.at_least = units;
         self
     }
 
-    /// How long the hold lives, rounded up to a millisecond. Default = [`Config::ttl_default`](crate::Config::ttl_default).
-    pub fn ttl(mut self, ttl: Duration) -> Self {
-        self.ttl = Some(ttl);
-        self
-    }
-
-    /// What the caller calls the hold: an order id, up to 40 bytes. Default = empty.
-    pub fn reference(mut self, reference: &'a (impl AsRef<[u8]> + ?Sized)) -> Self {
-        self.reference = reference.as_ref();
-        self
-    }
-
-    op_key_setter!();
-
-    /// Remembers a refusal under the op key too: repeated, it stays refused even if stock has come back.
-    /// Default = only grants are remembered.
-    pub fn remember_refusal(mut self) -> Self {
-        self.remember_refusal = true;
-        self
-    }
+    setters!(ttl, reference, op_key, remember_refusal);
 }
 
 /// Units of one stock key in a cart.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct CartLine {
-    /// Of what.
+    /// The stock key.
     pub key: StockKey,
-    /// How many, 1 to [`QUANTITY_MAX`](crate::types::QUANTITY_MAX).
+    /// Units of it, 1 to [`QUANTITY_MAX`](crate::types::QUANTITY_MAX).
     pub quantity: u32,
 }
 
 impl CartLine {
-    /// `quantity` units of `key`.
+    /// A line of `quantity` units of `key`.
     pub fn units(key: StockKey, quantity: u32) -> Self {
         CartLine { key, quantity }
     }
@@ -96,7 +104,7 @@ impl CartLine {
 
 /// A request for one hold on units of several stock keys: all of them or none.
 ///
-/// Lines on the same stock key are added up first.
+/// Lines of the same stock key are added up first.
 ///
 /// ```
 /// # use stockhold::{Config, Engine, Receive};
@@ -122,35 +130,16 @@ pub struct ReserveCart<'a> {
 }
 
 impl<'a> ReserveCart<'a> {
-    /// 1 to [`LINES_MAX`](crate::types::LINES_MAX) lines, of at most [`QUANTITY_MAX`](crate::types::QUANTITY_MAX) units
-    /// together.
+    /// Asks for all of `lines`: 1 to [`LINES_MAX`](crate::types::LINES_MAX) of them, of at most
+    /// [`QUANTITY_MAX`](crate::types::QUANTITY_MAX) units together.
     pub fn lines(lines: &'a [CartLine]) -> Self {
         ReserveCart { lines, ttl: None, reference: &[], op_key: None, remember_refusal: false }
     }
 
-    /// How long the hold lives, rounded up to a millisecond. Default = [`Config::ttl_default`](crate::Config::ttl_default).
-    pub fn ttl(mut self, ttl: Duration) -> Self {
-        self.ttl = Some(ttl);
-        self
-    }
-
-    /// What the caller calls the hold: an order id, up to 40 bytes. Default = empty.
-    pub fn reference(mut self, reference: &'a (impl AsRef<[u8]> + ?Sized)) -> Self {
-        self.reference = reference.as_ref();
-        self
-    }
-
-    op_key_setter!();
-
-    /// Remembers a refusal under the op key too: repeated, it stays refused even if stock has come back.
-    /// Default = only grants are remembered.
-    pub fn remember_refusal(mut self) -> Self {
-        self.remember_refusal = true;
-        self
-    }
+    setters!(ttl, reference, op_key, remember_refusal);
 }
 
-/// Other units for a live hold, in one step: it never competes with itself.
+/// A request to change what a live hold holds, in one step: units that it keeps are never on sale in between.
 ///
 /// ```
 /// # use stockhold::{Config, Engine, Receive, Reserve};
@@ -181,26 +170,27 @@ pub(crate) enum ReplaceBy<'a> {
 }
 
 impl<'a> Replace<'a> {
-    /// `hold`, on one stock key, shall have `quantity` units of it, more or fewer.
+    /// Sets a hold of one stock key to `quantity` units of it, more or fewer than before.
     pub fn quantity(hold: HoldId, quantity: u32) -> Self {
         Replace { hold, by: ReplaceBy::Quantity(quantity), ttl: None, op_key: None }
     }
 
-    /// `hold` shall have these lines, whatever it had before: all of them or no change.
+    /// Sets a hold to these lines, whatever it had before: all of them, or no change.
     pub fn lines(hold: HoldId, lines: &'a [CartLine]) -> Self {
         Replace { hold, by: ReplaceBy::Lines(lines), ttl: None, op_key: None }
     }
 
-    /// It shall live for `ttl` from now, if that is longer. Default = the deadline stays.
+    /// Moves the deadline to `ttl` from now, if that is later. Default = the deadline stays.
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl);
         self
     }
 
-    op_key_setter!();
+    setters!(op_key);
 }
 
-/// Payment of a hold, whole or in part. What is not taken goes back on sale; the confirm is final.
+/// A request to confirm a hold, whole or in part: it was paid for. The units that are not confirmed go back
+/// on sale. A confirm is final.
 #[derive(Clone, Copy, Debug)]
 #[must_use = "a request does nothing until it is given to Engine::confirm"]
 pub struct Confirm<'a> {
@@ -212,31 +202,33 @@ pub struct Confirm<'a> {
 }
 
 impl<'a> Confirm<'a> {
-    /// All units of `hold`.
+    /// Confirms all units of `hold`.
     pub fn hold(hold: HoldId) -> Self {
         Confirm { hold, quantity: None, lines: None, retake: false, op_key: None }
     }
 
-    /// Of a cart, only these lines and quantities; the rest goes back. Takes the place of a quantity.
+    /// Confirms only these lines and quantities of a cart; the rest goes back on sale. Replaces a quantity
+    /// set before.
     pub fn lines(mut self, lines: &'a [CartLine]) -> Self {
         (self.lines, self.quantity) = (Some(lines), None);
         self
     }
 
-    /// Only `units` of them, 1 to what is held; the rest goes back. For a hold on one stock key. Takes the place of lines.
+    /// Confirms only `units`, 1 to what is held, of a hold of one stock key; the rest goes back on sale.
+    /// Replaces lines set before.
     pub fn quantity(mut self, units: u32) -> Self {
         (self.quantity, self.lines) = (Some(units), None);
         self
     }
 
-    /// If the hold has expired, takes its units again and confirms in one step, if they are there.
-    /// Default = a late confirm is refused.
+    /// If the hold has expired, takes its units again and confirms in one step, provided they are still
+    /// available. Default = the confirm of an expired hold fails.
     pub fn retake_if_expired(mut self) -> Self {
         self.retake = true;
         self
     }
 
-    op_key_setter!();
+    setters!(op_key);
 }
 
 impl From<HoldId> for Confirm<'_> {
@@ -245,7 +237,7 @@ impl From<HoldId> for Confirm<'_> {
     }
 }
 
-/// More life for a hold.
+/// A request to move the deadline of a hold.
 #[derive(Clone, Copy, Debug)]
 #[must_use = "a request does nothing until it is given to Engine::extend"]
 pub struct Extend {
@@ -255,15 +247,15 @@ pub struct Extend {
 }
 
 impl Extend {
-    /// `hold` shall live for `ttl` from now. One that already lives longer is left as it is.
+    /// Moves the deadline of `hold` to `ttl` from now. A later deadline is left as it is.
     pub fn hold(hold: HoldId, ttl: Duration) -> Self {
         Extend { hold, ttl, op_key: None }
     }
 
-    op_key_setter!();
+    setters!(op_key);
 }
 
-/// An operation on a hold, or on part of what was confirmed: release, begin payment, cancel, ship.
+/// A request to release a hold, begin its payment, or cancel or ship what was confirmed of it.
 #[derive(Clone, Copy, Debug)]
 #[must_use = "a request does nothing until it is given to the engine"]
 pub struct HoldAction<'a> {
@@ -274,24 +266,26 @@ pub struct HoldAction<'a> {
 }
 
 impl<'a> HoldAction<'a> {
-    /// All of `hold`.
+    /// Acts on all of `hold`.
     pub fn hold(hold: HoldId) -> Self {
         HoldAction { hold, quantity: None, lines: None, op_key: None }
     }
 
-    /// Of a cart, only these lines and quantities. For cancel and ship alone. Takes the place of a quantity.
+    /// Acts on only these lines and quantities of a cart. For cancel and ship alone. Replaces a quantity set
+    /// before.
     pub fn lines(mut self, lines: &'a [CartLine]) -> Self {
         (self.lines, self.quantity) = (Some(lines), None);
         self
     }
 
-    /// Only `units` of it. For cancel and ship alone: a release gives back everything, a payment is of everything.
+    /// Acts on only `units` of a hold of one stock key. For cancel and ship alone: a release and a payment
+    /// are of the whole hold. Replaces lines set before.
     pub fn quantity(mut self, units: u32) -> Self {
         (self.quantity, self.lines) = (Some(units), None);
         self
     }
 
-    op_key_setter!();
+    setters!(op_key);
 }
 
 impl From<HoldId> for HoldAction<'_> {
@@ -300,7 +294,7 @@ impl From<HoldId> for HoldAction<'_> {
     }
 }
 
-/// Units that arrive.
+/// A request to add units that have arrived to `on_hand`.
 #[derive(Clone, Copy, Debug)]
 #[must_use = "a request does nothing until it is given to Engine::receive"]
 pub struct Receive<'a> {
@@ -311,22 +305,16 @@ pub struct Receive<'a> {
 }
 
 impl<'a> Receive<'a> {
-    /// `quantity` units, 1 to [`QUANTITY_MAX`](crate::types::QUANTITY_MAX).
+    /// Receives `quantity` units of `key`, 1 to [`QUANTITY_MAX`](crate::types::QUANTITY_MAX).
     pub fn units(key: StockKey, quantity: u32) -> Self {
         Receive { key, quantity, reference: &[], op_key: None }
     }
 
-    /// The document behind it: a delivery note, up to 40 bytes. Default = empty.
-    pub fn reference(mut self, reference: &'a (impl AsRef<[u8]> + ?Sized)) -> Self {
-        self.reference = reference.as_ref();
-        self
-    }
-
-    op_key_setter!();
+    setters!(reference, op_key);
 }
 
 /// Why a quantity was corrected.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum AdjustReason {
     /// A count found another quantity than the book.
@@ -341,7 +329,7 @@ pub enum AdjustReason {
     Other,
 }
 
-/// A correction of what is on hand, up or down.
+/// A request to correct `on_hand`, up or down.
 #[derive(Clone, Copy, Debug)]
 #[must_use = "a request does nothing until it is given to Engine::adjust"]
 pub struct Adjust<'a> {
@@ -353,17 +341,11 @@ pub struct Adjust<'a> {
 }
 
 impl<'a> Adjust<'a> {
-    /// `delta` units more (or, below zero, fewer); not zero, at most
+    /// Adds `delta` units to `on_hand`, or takes units off if `delta` is below zero. Not zero, and at most
     /// [`QUANTITY_MAX`](crate::types::QUANTITY_MAX) either way.
     pub fn by(key: StockKey, delta: i64, reason: AdjustReason) -> Self {
         Adjust { key, delta, reason, reference: &[], op_key: None }
     }
 
-    /// The document behind it, up to 40 bytes. Default = empty.
-    pub fn reference(mut self, reference: &'a (impl AsRef<[u8]> + ?Sized)) -> Self {
-        self.reference = reference.as_ref();
-        self
-    }
-
-    op_key_setter!();
+    setters!(reference, op_key);
 }

@@ -1,18 +1,21 @@
-//! What is left of a damaged directory, brought into a new one.
+//! Recovers what can be proven of a damaged directory into a new one.
 //!
-//! Not a byte under the source is changed, not even its lock file. Chunks of the log are read out of its files as they lie
-//! there.
+//! Nothing under the source is changed, not even its lock file. The chunks of the log are read from its files
+//! directly.
 //!
-//! Recovered is what can be proven: a checkpoint that is whole, or the log's beginning, and from there whole groups of
-//! the log, each chunk linked to the one before by its hash, up to where the chain ends or an entry contradicts what
-//! lies before. Of several checkpoints the one is taken from which this reaches furthest. What lies behind is told by
-//! position and not applied, since what came before it is not known.
+//! A salvage starts from a whole checkpoint, or from the beginning of the log, and adds whole groups of the
+//! log. Each chunk must be linked to the one before by its hash. It ends where the chain ends, or at an entry
+//! that contradicts those before it. Of several checkpoints it takes the one from which it gets furthest.
+//! Chunks behind the end are reported by position and not applied, because what came before them is not
+//! known.
 //!
-//! A ledger comes along, with what was recovered of the log behind it; of one with a damaged file, what lies behind that.
+//! The ledger is copied too, with the recovered log behind it; if a file of it is damaged, only what lies
+//! behind that file.
 //!
-//! The new directory begins with a checkpoint of what was recovered. It has the source's identity, so ids of holds and
-//! stock keys go on to mean the same in it, unless the source has lost it; see [`Report::identity_lost`]. It is opened and
-//! judged, as [`Inspection::open`] does, before it is called done.
+//! The new directory begins with a checkpoint of the recovered state. It has the identity of the source, so
+//! that ids of holds and stock keys stay valid, unless the source has lost it; see
+//! [`SalvageReport::identity_lost`]. Before the salvage succeeds, the new directory is opened and checked as
+//! [`Inspection::open`] does.
 //!
 //! ```
 //! use stockhold::salvage::salvage;
@@ -48,7 +51,7 @@ use std::path::Path;
 
 use self::reach::{Reach, Remnant};
 use self::report::Behind;
-pub use self::report::{Missing, Report, Unapplied};
+pub use self::report::{Missing, SalvageReport, Unapplied};
 use crate::checkpoint::full_state::FullState;
 use crate::checkpoint::seed::{self, SeedError};
 use crate::error::{OpenError, SalvageError};
@@ -57,18 +60,19 @@ use crate::log::directory::Identity;
 use crate::log::recovery::LogError;
 use crate::types::Position;
 
-/// Recovers what is provably valid of the directory `source` into a new one at `target`. See the [module](self).
+/// Recovers what is provably valid of the directory `source` into a new one at `target`. See the
+/// [module](self).
 ///
-/// Cost: reads the store's file and each checkpoint, folds the log from one or more of them, and writes the state. Its
-/// memory is that of the state, and a small entry for each chunk of the log.
+/// Cost: reads the store's file and each checkpoint, folds the log from one or more of them, and writes the
+/// state. It takes memory for the state, and a small entry for each chunk of the log.
 ///
 /// # Errors
 ///
-/// [`Source`](SalvageError::Source) if the source is none, in use, of a newer format, or cannot be read;
-/// [`Exists`](SalvageError::Exists) for a target with something in it, or inside of the source;
+/// [`Source`](SalvageError::Source) if the source is not a directory of ours, is in use, has a newer format, or cannot
+/// be read; [`Exists`](SalvageError::Exists) if the target is not empty, or lies inside of the source;
 /// [`Nothing`](SalvageError::Nothing) if nothing can be proven; then no target is made. After
-/// [`Failed`](SalvageError::Failed) remove what was written.
-pub fn salvage(source: impl AsRef<Path>, target: impl AsRef<Path>) -> Result<Report, SalvageError> {
+/// [`Failed`](SalvageError::Failed) remove the target.
+pub fn salvage(source: impl AsRef<Path>, target: impl AsRef<Path>) -> Result<SalvageReport, SalvageError> {
     let (source, target) = (source.as_ref(), target.as_ref());
     let remnant = Remnant::read(source)?;
     seed::check_outside(target, source)?;
@@ -81,7 +85,7 @@ pub fn salvage(source: impl AsRef<Path>, target: impl AsRef<Path>) -> Result<Rep
     let whole = remnant.fold(&reach)?;
     let identity = match &remnant.directory.identity {
         Ok(identity) => *identity,
-        // What is written under an id goes on under it. Only the secret is gone.
+        // The new directory keeps the id. Only the secret is lost.
         Err(_) => match &reach.manifest {
             Some(manifest) => Identity { id: manifest.directory, ..Identity::random() },
             None => Identity::random(),
@@ -96,10 +100,13 @@ pub fn salvage(source: impl AsRef<Path>, target: impl AsRef<Path>) -> Result<Rep
         Ok::<_, SalvageError>(manifest)
     })?;
     judge(target, &whole)?;
-    Ok(Report { ledger_files_lost, ..Report::of(&remnant, reach, rejected, behind, &whole, &identity) })
+    Ok(SalvageReport {
+        ledger_files_lost,
+        ..SalvageReport::of(&remnant, reach, rejected, behind, &whole, &identity)
+    })
 }
 
-/// Whether the new directory is whole, and has what was to be written into it.
+/// Checks that the new directory is whole, and has what was written into it.
 fn judge(target: &Path, whole: &FullState) -> Result<(), SalvageError> {
     let failed = |what: String| Err(SalvageError::Failed(format!("the new directory is not right: {what}")));
     let found = match Inspection::open(target) {

@@ -1,24 +1,25 @@
-//! An array that grows without moving: readers hold references while others grow it, and nobody waits for who grows it.
+//! An array that grows without moving: readers hold references while other threads grow it, and no thread
+//! waits for the one that grows it.
 //!
 //! Cost: one load to find a segment.
 //!
 //! # Ground rules
 //!
-//! 1. One thread at a time grows an array; a lock that is only ever tried says who. Another that needs a new segment
-//!    meanwhile is told so ([`NoRoom::Growing`]), also if it needs another one.
-//! 2. A segment is published once it is whole, by the one that has the lock: so publishing meets nobody and waits
-//!    for nobody, and a reader finds the segment or does not.
+//! 1. One thread at a time grows an array: the one that has the lock, which is only ever tried. Another
+//!    thread that needs a new segment meanwhile gets [`NoRoom::Growing`], also if it needs a different one.
+//! 2. A segment is published once it is complete, by the thread that has the lock: so no two threads publish
+//!    at a time, none waits, and a reader finds the complete segment or none.
 
 use crate::stall::{self, Step};
 use crate::sync::{OnceLock, TryMutex};
 
-/// Items a segment. Few under loom, which makes every atomic anew for every execution.
+/// Items in a segment. Few under loom, which makes every atomic anew for every execution.
 pub(crate) const SEGMENT_ITEMS: usize = if cfg!(stockhold_loom) { 4 } else { 4_096 };
 
-/// Why there is no such item.
+/// Why an item cannot be had.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum NoRoom {
-    /// It would be beyond the last one.
+    /// Its index is beyond the last segment.
     Full,
     /// Another thread is taking memory for the array; there may be room in a moment.
     Growing,
@@ -44,36 +45,36 @@ impl<T> Segments<T> {
         self.get_in(index / SEGMENT_ITEMS, index % SEGMENT_ITEMS)
     }
 
-    /// The item at a place of one segment.
+    /// The item at an offset in one segment.
     #[inline]
     pub(crate) fn get_in(&self, segment: usize, at: usize) -> Option<&T> {
         self.segments.get(segment)?.get()?.get(at)
     }
 
-    /// The items of all segments that there are, each with its index.
+    /// The items of all segments that exist, each with its index.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, &T)> {
-        let there = (0..).step_by(SEGMENT_ITEMS).zip(&self.segments);
-        there.flat_map(|(first, segment)| (first..).zip(segment.get().into_iter().flatten()))
+        let present = (0..).step_by(SEGMENT_ITEMS).zip(&self.segments);
+        present.flat_map(|(first, segment)| (first..).zip(segment.get().into_iter().flatten()))
     }
 
-    /// Segments that there may be.
+    /// The most segments that there can be.
     pub(crate) fn segments(&self) -> usize {
         self.segments.len()
     }
 
-    /// The items of one segment, each with its index; `None` if it is not there.
+    /// The items of one segment, each with its index; `None` if it does not exist.
     pub(crate) fn segment(&self, number: usize) -> Option<impl Iterator<Item = (usize, &T)>> {
         let items = self.segments.get(number)?.get()?;
         Some((number * SEGMENT_ITEMS..).zip(items.iter()))
     }
 
-    /// The first index whose segment is not there; the end, if all are.
+    /// The first index whose segment does not exist; the end of the array, if all do.
     pub(crate) fn gap(&self) -> usize {
-        let there = self.segments.iter().take_while(|segment| segment.get().is_some());
-        there.count() * SEGMENT_ITEMS
+        let present = self.segments.iter().take_while(|segment| segment.get().is_some());
+        present.count() * SEGMENT_ITEMS
     }
 
-    /// The item, made by `new` with its whole segment if need be.
+    /// The item. If its segment does not exist, makes it, each item by `new`.
     #[inline]
     pub(crate) fn get_or_grow(&self, index: usize, new: impl Fn() -> T) -> Result<&T, NoRoom> {
         match self.get(index) {
@@ -87,16 +88,17 @@ impl<T> Segments<T> {
         let segment = self.segments.get(index / SEGMENT_ITEMS).ok_or(NoRoom::Full)?;
         if segment.get().is_none() {
             let _alone = self.growing.try_lock().ok_or(NoRoom::Growing)?;
-            // Whoever had the lock before may have made it: seen here, since the lock was theirs.
+            // The thread that had the lock before may have made it. Taking the lock pairs with its release of
+            // it.
             if segment.get().is_none() {
                 stall::at(Step::Growing);
-                let _ = segment.set((0..SEGMENT_ITEMS).map(|_| new()).collect()); // nobody else sets
+                let _ = segment.set((0..SEGMENT_ITEMS).map(|_| new()).collect()); // only the thread with the lock sets
             }
         }
         segment.get().and_then(|items| items.get(index % SEGMENT_ITEMS)).ok_or(NoRoom::Full)
     }
 
-    /// As if another thread were growing the array, and parked in the middle of it.
+    /// Takes the lock, as if another thread were parked in the middle of growing the array.
     #[cfg(all(test, not(stockhold_loom)))]
     pub(crate) fn grow_elsewhere(&self) -> impl Sized {
         self.growing.try_lock().expect("nobody grows it")
@@ -122,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn who_needs_what_another_is_making_is_told_so() {
+    fn a_thread_that_needs_a_segment_while_another_grows_is_told_so() {
         let array: Segments<u8> = Segments::new(2 * SEGMENT_ITEMS);
         array.get_or_grow(0, || 1).unwrap();
         let elsewhere = array.grow_elsewhere();

@@ -1,12 +1,15 @@
-//! Failpoints: a test parks one thread at a step of the sales path, and sees what the others are answered.
+//! Failpoints: a test parks one thread at a step of the sales path and checks what the other threads are
+//! answered.
 //!
-//! In an ordinary build [`at`] is empty and nothing of this is left. Under `--cfg stockhold_faults` a test arms a step
-//! for the thread of a name; that thread parks there until the test lets it go.
+//! In an ordinary build [`at`] is empty and compiles to nothing. Under `--cfg stockhold_faults` a test arms a
+//! step for the thread of a given name; that thread parks there until the test releases it.
 
-/// Where a thread can be parked: behind what the name says, unless it says before.
+/// A step at which a thread can be parked: right after what is described, unless the description says
+/// "before".
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Step {
-    // ── reserve ──────────────────────────────────────────────────────────────────────────────────────────────
+    // ── reserve
+    // ──────────────────────────────────────────────────────────────────────────────────────────────
     /// A slot was allocated, and the record encoded.
     Allocated,
     /// Room in the ring was claimed.
@@ -19,25 +22,27 @@ pub enum Step {
     Taken,
     /// The take came up short, before the slot goes back.
     Short,
-    /// The position was drawn, before the hold is seen.
+    /// The position was drawn, before the hold is published.
     Drawn,
     /// The hold was published, before the position is filled.
     Published,
     /// The position was filled.
     Filled,
-    // ── several keys ─────────────────────────────────────────────────────────────────────────────────────────
+    // ── several keys
+    // ─────────────────────────────────────────────────────────────────────────────────────────
     /// One line was taken tentatively.
     LineTaken,
     /// Before one key's tentative take is settled, or its announcement withdrawn.
     Settling,
     /// Before one key's units are given back, or rolled back.
     Giving,
-    // ── transitions ──────────────────────────────────────────────────────────────────────────────────────────
-    /// All that will be pending is.
+    // ── transitions
+    // ──────────────────────────────────────────────────────────────────────────────────────────
+    /// All pending units of the change were announced.
     Announced,
     /// The position of the change was drawn.
     ChangeDrawn,
-    /// Another change was first, before the position is voided.
+    /// Another change won, before the position is voided.
     Beaten,
     /// The hold's word was swapped, maybe to `Changing`.
     Swapped,
@@ -45,12 +50,13 @@ pub enum Step {
     Changing,
     /// The change is in the log, before anything goes back.
     ChangeFilled,
-    /// All went back, before the slot does.
+    /// All units went back, before the slot is freed.
     Ended,
-    // ── counter ──────────────────────────────────────────────────────────────────────────────────────────────
+    // ── counter
+    // ──────────────────────────────────────────────────────────────────────────────────────────────
     /// One cell was frozen.
     Frozen,
-    /// All cells were, before the sum is published.
+    /// All cells were frozen, before the sum is published.
     Summed,
     /// The sum was published, before the block goes back.
     Gathered,
@@ -58,14 +64,16 @@ pub enum Step {
     Loaded,
     /// A correction that adds has drawn its position, before it adds.
     Correcting,
-    // ── tables ───────────────────────────────────────────────────────────────────────────────────────────────
+    // ── tables
+    // ───────────────────────────────────────────────────────────────────────────────────────────────
     /// An array is being grown.
     Growing,
     /// The top of a stack of free slots was read, before the swap.
     Popping,
     /// A place in the queue of expired holds was drawn, before the index is in.
     Burying,
-    // ── timers ───────────────────────────────────────────────────────────────────────────────────────────────
+    // ── timers
+    // ───────────────────────────────────────────────────────────────────────────────────────────────
     /// A slot was marked as queued, before it is in the intake.
     Marked,
     /// It is in the intake, before `earliest` is lowered.
@@ -76,7 +84,8 @@ pub enum Step {
     Firing,
     /// Before a turn ends.
     TurnEnding,
-    // ── the engine's own threads ─────────────────────────────────────────────────────────────────────────────
+    // ── the engine's own threads
+    // ─────────────────────────────────────────────────────────────────────────────
     /// The log thread has read records, before it frees their words.
     LogFreeing,
     /// It has freed them, before it writes them.
@@ -104,13 +113,13 @@ mod parking {
 
     use super::Step;
 
-    /// A bit for each step that is armed: who passes another takes no lock.
+    /// A bit for each armed step: a thread that passes any other step takes no lock.
     static ARMED: AtomicU64 = AtomicU64::new(0);
-    static STALLS: Mutex<Vec<Entry>> = Mutex::new(Vec::new());
+    static STALLS: Mutex<Vec<StallEntry>> = Mutex::new(Vec::new());
     static CHANGED: Condvar = Condvar::new();
 
     #[derive(Debug)]
-    struct Entry {
+    struct StallEntry {
         number: u64,
         thread: String,
         step: Step,
@@ -119,19 +128,20 @@ mod parking {
         parked: bool,
     }
 
-    /// An armed step. Dropped, it lets go of whoever is parked there.
+    /// An armed step. Dropping it releases the thread that is parked there.
     #[derive(Debug)]
-    #[must_use = "dropped, it stalls nobody"]
+    #[must_use = "a dropped stall parks no thread"]
     pub struct Stall {
         number: u64,
     }
 
-    /// Arms `step` for the thread of that name: it parks when it comes there for the `passage`th time, from 1.
+    /// Arms `step` for the thread of that name: it parks when it reaches the step for the `passage`th time,
+    /// counted from 1.
     pub fn arm(thread: &str, step: Step, passage: u32) -> Stall {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let mut stalls = STALLS.lock();
-        stalls.push(Entry { number, thread: thread.to_owned(), step, left: passage, parked: false });
+        stalls.push(StallEntry { number, thread: thread.to_owned(), step, left: passage, parked: false });
         ARMED.fetch_or(1 << step as u32, Ordering::SeqCst);
         Stall { number }
     }
@@ -140,8 +150,9 @@ mod parking {
         /// Waits until the thread is parked; `false` if it is not within `patience`.
         pub fn wait(&self, patience: Duration) -> bool {
             let mut stalls = STALLS.lock();
-            let parked =
-                |stalls: &Vec<Entry>| stalls.iter().any(|entry| entry.number == self.number && entry.parked);
+            let parked = |stalls: &Vec<StallEntry>| {
+                stalls.iter().any(|entry| entry.number == self.number && entry.parked)
+            };
             CHANGED.wait_while_for(&mut stalls, |stalls| !parked(stalls), patience);
             parked(&stalls)
         }
@@ -163,10 +174,10 @@ mod parking {
         }
         let thread = std::thread::current();
         let mut stalls = STALLS.lock();
-        let here = |entry: &&mut Entry| {
+        let is_due = |entry: &&mut StallEntry| {
             entry.step == step && !entry.parked && thread.name() == Some(entry.thread.as_str())
         };
-        let Some(entry) = stalls.iter_mut().find(here) else { return };
+        let Some(entry) = stalls.iter_mut().find(is_due) else { return };
         entry.left -= 1;
         if entry.left > 0 {
             return;

@@ -1,5 +1,5 @@
-//! One door to atomics: std's in earnest, loom's when every interleaving is explored
-//! (`RUSTFLAGS="--cfg stockhold_loom"`). Protocol code takes its atomics from here and nowhere else.
+//! The atomics of all protocol code: std's, or loom's when every interleaving is explored
+//! (`RUSTFLAGS="--cfg stockhold_loom"`). Protocol code imports its atomics from here alone.
 
 #[cfg(stockhold_loom)]
 mod explored;
@@ -26,22 +26,22 @@ pub(crate) use {
     },
 };
 
-/// Sleeps until somebody unparks this thread, at most for `nap`.
+/// Sleeps until another thread unparks this one, at most for `nap`.
 #[cfg(not(stockhold_loom))]
 pub(crate) fn park_timeout(nap: std::time::Duration) {
     thread::park_timeout(nap);
 }
 
-/// Loom knows no time: a nap never ends by itself, so that a wake-up that is missed is a deadlock, which it reports.
+/// Loom has no time: a nap never ends by itself, so a missed wake-up is a deadlock, which loom reports.
 #[cfg(stockhold_loom)]
 pub(crate) fn park_timeout(_nap: std::time::Duration) {
     thread::park();
 }
 
-/// How long a decision puts up with an answer that cannot be known yet, before it is `Busy`.
+/// How long a decision retries while its answer cannot be known yet, before it returns `Busy`.
 ///
-/// First it spins, for what another core finishes in nanoseconds; then it yields, for a thread that was
-/// descheduled on this core. Either way it ends: a decision never waits for another thread.
+/// First it spins, for a change that another core finishes in nanoseconds; then it yields, for a thread that
+/// was descheduled on this core. The number of rounds is bounded: a decision never waits for another thread.
 pub(crate) struct Patience {
     rounds: u32,
 }
@@ -56,7 +56,7 @@ impl Patience {
         Patience { rounds: 0 }
     }
 
-    /// Passes a moment; `false` once patience is spent.
+    /// Waits one round; `false` once all rounds are used.
     pub(crate) fn spin_once(&mut self) -> bool {
         if self.rounds == ROUNDS_MAX {
             return false;

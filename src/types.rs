@@ -1,4 +1,6 @@
-//! The nouns that every part of the engine shares.
+//! Types and limits that every part of the engine shares.
+
+use crate::index::KeyIndex;
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,7 +13,7 @@ pub const LINES_MAX: usize = 2_048;
 
 /// The most units that one stock key may have on hand: 2^40 - 1.
 ///
-/// Far below what the counter's word can carry, so that no sum of legal operations overflows it.
+/// Far below what the counter's word can carry, so that no sum of allowed operations overflows it.
 pub const ON_HAND_MAX: i64 = (1 << 40) - 1;
 
 /// The longest SKU or location name, in bytes.
@@ -20,20 +22,21 @@ pub const NAME_BYTES_MAX: usize = 255;
 /// The longest reference (an order id, say), in bytes.
 pub const REFERENCE_BYTES_MAX: usize = 40;
 
-/// A resolved (SKU, location): what the hot path takes instead of strings.
+/// A resolved (SKU, location), which operations take instead of two strings.
 ///
-/// Got from [`Engine::declare`](crate::Engine::declare) or [`Engine::key`](crate::Engine::key); it stays valid
-/// for the life of the directory, across restarts. A key of another directory is refused, not mistaken.
+/// Returned by [`Engine::declare`](crate::Engine::declare) or [`Engine::key`](crate::Engine::key); it stays
+/// valid for the life of the directory, across restarts. A key of another directory is refused with
+/// [`SharedError::ForeignKey`](crate::error::SharedError::ForeignKey).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct StockKey {
-    pub(crate) index: u32,
+    pub(crate) index: KeyIndex,
     /// Part of the directory's identity.
     pub(crate) tag: u32,
 }
 
-/// A place in the log: everything up to and including one record.
+/// A position in the log: behind one record, and so behind all records before it.
 ///
-/// Positions are ordered as the decisions were, and count 8-byte words; they are not contiguous.
+/// Positions have the order of the decisions. They count 8-byte words, so they are not contiguous.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
 pub struct Position(pub u64);
 
@@ -43,7 +46,8 @@ impl fmt::Display for Position {
     }
 }
 
-/// The name of one hold: cannot be guessed, is never given again once it was acknowledged, and locates the hold without a lookup.
+/// The id of one hold. It cannot be guessed, is never used again once it was acknowledged, and locates the
+/// hold without a lookup.
 ///
 /// Its text form is 32 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -55,7 +59,7 @@ impl HoldId {
         self.0
     }
 
-    /// The id back from [`HoldId::to_u128`]. Whether it names a hold is judged by the engine.
+    /// The id from [`HoldId::to_u128`]. Any number is accepted; the engine checks whether a hold has this id.
     pub fn from_u128(id: u128) -> Self {
         HoldId(id)
     }
@@ -73,7 +77,7 @@ impl fmt::Debug for HoldId {
     }
 }
 
-/// A text is not a [`HoldId`] or an [`OpKey`].
+/// The text is not a [`HoldId`] or an [`OpKey`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("expected 32 hexadecimal digits (dashes are allowed)")]
 pub struct ParseIdError;
@@ -102,13 +106,14 @@ impl FromStr for HoldId {
 
 /// The caller's 128-bit identity of one operation (an idempotency key).
 ///
-/// The same op key with the same content is answered with the first result. A UUIDv7 is recommended: it
-/// carries its time, so that one older than the retention window is refused rather than taken for new.
+/// A repetition with the same content returns the first result; with other content it fails. A UUIDv7 is
+/// recommended: it carries its time, so that a key older than the retention window is refused rather than
+/// taken for new.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct OpKey(pub u128);
 
 impl OpKey {
-    /// The time in it, in Unix milliseconds, when it is a UUIDv7.
+    /// The time in it, in Unix milliseconds, if it is a UUIDv7.
     pub(crate) fn uuid_v7_ms(self) -> Option<u64> {
         let version = (self.0 >> 76) & 0xf;
         let variant = (self.0 >> 62) & 0b11;
@@ -124,7 +129,7 @@ impl FromStr for OpKey {
     }
 }
 
-/// What the caller calls a hold: an order id, a cart id; up to [`REFERENCE_BYTES_MAX`] bytes.
+/// The caller's own name for a hold: an order id, a cart id; up to [`REFERENCE_BYTES_MAX`] bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Reference {
     bytes: [u8; REFERENCE_BYTES_MAX],
@@ -135,14 +140,14 @@ impl Reference {
     /// No reference.
     pub const EMPTY: Reference = Reference { bytes: [0; REFERENCE_BYTES_MAX], length: 0 };
 
-    /// `None` when it is longer than [`REFERENCE_BYTES_MAX`].
+    /// A reference of these bytes; `None` if there are more than [`REFERENCE_BYTES_MAX`].
     pub fn new(bytes: &[u8]) -> Option<Self> {
         let mut reference = Reference { length: u8::try_from(bytes.len()).ok()?, ..Reference::EMPTY };
         reference.bytes.get_mut(..bytes.len())?.copy_from_slice(bytes);
         Some(reference)
     }
 
-    /// The bytes as given.
+    /// The bytes, as the caller gave them.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..usize::from(self.length)]
     }

@@ -1,10 +1,11 @@
-//! Numbers and bytes as bincode writes them, read and written by hand where that is most of what a thread does.
+//! Reads and writes numbers and byte strings in bincode's format, faster than bincode, for the threads that
+//! do little else.
 //!
-//! A number up to 250 is one byte; of a larger one the first byte says how many follow: 251 two, 252 four, 253 eight,
-//! little-endian. Whoever uses this tests it against bincode, and leaves to it what is not read or written here: `None`
-//! says nothing about the bytes.
+//! A number up to 250 is one byte. A larger one has a first byte that says how many follow, little-endian:
+//! 251 two, 252 four, 253 eight. Each user is tested against bincode and falls back to it: `None` means that
+//! this code does not handle the case, not that the bytes are wrong.
 
-/// What is left to be read.
+/// The bytes that are left to read.
 pub(crate) struct VarintReader<'a>(pub(crate) &'a [u8]);
 
 impl<'a> VarintReader<'a> {
@@ -20,7 +21,7 @@ impl<'a> VarintReader<'a> {
         Some(*taken)
     }
 
-    /// A number of two bytes or more, by the mark before it.
+    /// A number of two bytes or more, of the length that `mark` says.
     fn wide(&mut self, mark: u8) -> Option<u64> {
         match mark {
             251 => self.array().map(|bytes| u16::from_le_bytes(bytes).into()),
@@ -47,7 +48,7 @@ impl<'a> VarintReader<'a> {
         }
     }
 
-    /// Bytes with their number before them.
+    /// A byte string with its length before it.
     #[inline]
     pub(crate) fn slice(&mut self) -> Option<&'a [u8]> {
         let length = self.long()?;
@@ -55,7 +56,7 @@ impl<'a> VarintReader<'a> {
     }
 }
 
-/// What is written to.
+/// Writes into a buffer of fixed size.
 pub(crate) struct VarintWriter<'b> {
     buffer: &'b mut [u8],
     length: usize,
@@ -66,7 +67,7 @@ impl<'b> VarintWriter<'b> {
         VarintWriter { buffer, length: 0 }
     }
 
-    /// How many bytes were written.
+    /// Bytes written.
     pub(crate) fn length(&self) -> usize {
         self.length
     }
@@ -99,7 +100,7 @@ impl<'b> VarintWriter<'b> {
             0x1_0000..=0xffff_ffff => (252, 4),
             _ => (253, 8),
         };
-        // All eight, of which the next field overwrites what is not the number's.
+        // Writes all eight bytes; the next field overwrites those beyond the number's length.
         let all = self.buffer.get_mut(self.length..self.length + 9)?;
         all[0] = mark;
         all[1..].copy_from_slice(&number.to_le_bytes());
@@ -112,7 +113,7 @@ impl<'b> VarintWriter<'b> {
         self.long(number.into())
     }
 
-    /// Bytes, with their number before them.
+    /// A byte string, with its length before it.
     #[inline]
     pub(crate) fn slice(&mut self, bytes: &[u8]) -> Option<()> {
         self.long(bytes.len() as u64)?;

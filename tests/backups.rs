@@ -1,4 +1,4 @@
-//! Copies of a directory, taken while sales go on and at rest.
+//! Backups of a directory, made while sales go on and at rest.
 
 mod common;
 
@@ -8,10 +8,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use common::damage::{everything, files_under, flip};
-use common::{Dice, Disk, ON_DISK, insist};
+use common::{Disk, ON_DISK, insist};
 use stockhold::error::{BackupError, CheckpointError, OpenError};
 use stockhold::inspect::Inspection;
 use stockhold::{Confirm, Durability, Engine, HoldId, HoldState, OpKey, Position, Receive, Reserve};
+use stockhold_seeded::{Rng, seed};
 
 const THREADS: usize = 3;
 const COPIES: usize = 4;
@@ -27,7 +28,7 @@ struct Sale {
 
 #[test]
 fn a_copy_taken_while_sales_go_on_has_what_was_acknowledged_before_it_and_whole_operations_after() {
-    let dice = Dice::new();
+    let rng = Rng::new(seed());
     for durability in ON_DISK {
         let disk = Disk::new(durability);
         let scratch = tempfile::tempdir().unwrap();
@@ -36,24 +37,24 @@ fn a_copy_taken_while_sales_go_on_has_what_was_acknowledged_before_it_and_whole_
         let (engine, key) = (&shop.engine, shop.key);
         let (over, sold) = (&AtomicBool::new(false), &AtomicUsize::new(0));
         let sell = |thread: usize| {
-            let (mut dice, mut sales) = (dice.of(thread), Vec::new());
+            let (mut rng, mut sales) = (rng.fork(thread), Vec::new());
             for number in 0_u128.. {
                 if over.load(Ordering::Relaxed) {
                     break;
                 }
                 let op = OpKey((thread as u128) << 64 | number);
-                let reserve = Reserve::units(key, 1 + dice.roll(3)).op_key(op).reference("order");
+                let reserve = Reserve::units(key, 1 + rng.below_u32(3)).op_key(op).reference("order");
                 let reserved = insist(|| engine.reserve(reserve)).unwrap();
                 let mut position = reserved.position();
                 let hold = reserved.not_yet_durable().hold;
-                let confirmed = dice.roll(2) == 0;
+                let confirmed = rng.below_u32(2) == 0;
                 if confirmed {
                     position = insist(|| engine.confirm(Confirm::hold(hold))).unwrap().position();
                 }
                 sales.push(Sale { op, hold, confirmed, position });
                 sold.fetch_add(1, Ordering::Relaxed);
                 // Now and then what was sold is waited for, so that groups of all sizes are written.
-                if dice.roll(8) == 0 {
+                if rng.below_u32(8) == 0 {
                     engine.wait(position).unwrap();
                 }
             }

@@ -1,4 +1,4 @@
-//! Every typed error, reached; and that it changes nothing.
+//! Every typed error is reached, and changes nothing.
 
 mod common;
 

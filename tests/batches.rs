@@ -1,4 +1,4 @@
-//! Many reserves in one call, and reserves that take what is left.
+//! Several reserves in one call, and reserves that take fewer units if there are not enough.
 
 mod common;
 

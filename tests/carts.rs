@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Dice, Disk, ON_DISK, SECOND, Shop, cart, insist, out_of_stock};
+use common::{Disk, ON_DISK, SECOND, Shop, cart, insist, out_of_stock};
 use stockhold::error::{
     ConfirmError, HoldError, LookupError, OpKeyError, QuantityError, ReserveError, SharedError,
 };
@@ -12,6 +12,7 @@ use stockhold::{
     CartLine, Confirm, Engine, Extend, HoldAction, HoldId, HoldState, OpKey, RefusalReason, Reserve,
     ReserveCart, StockKey,
 };
+use stockhold_seeded::{Rng, seed};
 
 /// A shop with so many units of each of three stock keys.
 fn stocked(units: [u32; 3]) -> (Shop, [StockKey; 3]) {
@@ -193,13 +194,13 @@ fn lines_of_carts_have_room_for_so_many_and_find_it_again_however_carts_end() {
     shop.receive(b, 1_000_000);
     let full = ReserveError::Shared(SharedError::LinesFull { lines_max: LINES_MAX as u32 });
     let fill = || (0..LINES_MAX / 2).map(|_| shop.cart(&[(a, 1), (b, 1)])).collect::<Vec<_>>();
-    let mut dice = Dice::new();
+    let mut rng = Rng::new(seed());
     for _ in 0..20 {
         let live = fill();
         assert_eq!(shop.try_cart(&[(a, 1), (b, 1)]), Err(full.clone()));
         shop.engine.release(shop.cart(&[(a, 1)])).unwrap().wait().unwrap();
         for hold in live {
-            match dice.roll(6) {
+            match rng.below_u32(6) {
                 0 => drop(shop.engine.release(hold).unwrap()),
                 1 => {
                     shop.engine.confirm(hold).unwrap().not_yet_durable();
@@ -258,7 +259,7 @@ fn a_part_of_a_cart_is_named_by_lines() {
 
 #[test]
 fn a_cart_ships_and_is_cancelled_part_by_part_in_any_order_over_restarts() {
-    let mut dice = Dice::new();
+    let mut rng = Rng::new(seed());
     for durability in ON_DISK {
         let disk = Disk::new(durability);
         let mut shop = disk.open();
@@ -267,17 +268,17 @@ fn a_cart_ships_and_is_cancelled_part_by_part_in_any_order_over_restarts() {
         shop.engine.confirm(hold).unwrap().wait().unwrap();
         let (mut committed, mut on_hand) = ([6_u32; 3], [9_i64; 3]);
         while committed.iter().sum::<u32>() > 0 {
-            let number = dice.roll(3) as usize;
+            let number = rng.below_u32(3) as usize;
             let mut take = [0; 3];
-            take[number] = committed[number].min(1 + dice.roll(3));
+            take[number] = committed[number].min(1 + rng.below_u32(3));
             let other = (number + 1) % 3;
-            take[other] = committed[other].min(dice.roll(2));
+            take[other] = committed[other].min(rng.below_u32(2));
             let named: Vec<_> =
                 (0..3).filter(|key| take[*key] > 0).map(|key| (keys[key], take[key])).collect();
             if named.is_empty() {
                 continue;
             }
-            let (named, ships) = (cart(&named), dice.roll(2) == 0);
+            let (named, ships) = (cart(&named), rng.below_u32(2) == 0);
             let request = ship(hold, &named);
             let moved = if ships { shop.engine.ship(request) } else { shop.engine.cancel(request) };
             let moved = moved.unwrap().wait().unwrap();
@@ -291,7 +292,7 @@ fn a_cart_ships_and_is_cancelled_part_by_part_in_any_order_over_restarts() {
             if !left.is_empty() {
                 assert_eq!(shop.lines(hold), (HoldState::Confirmed, left));
             }
-            if dice.roll(2) == 0 {
+            if rng.below_u32(2) == 0 {
                 drop(shop);
                 shop = disk.open();
             }

@@ -1,5 +1,6 @@
-//! A wall clock that jumps, a machine that is suspended, and restarts in between: no hold expires early, none lives on for
-//! long after its time, nothing that was told is undone. The rules are in `stockhold::clock`.
+//! The wall clock jumps, the machine is suspended, the engine restarts in between: no hold expires early,
+//! none lives much longer than it should, and nothing acknowledged is undone. `stockhold::clock` has the
+//! rules.
 
 mod common;
 
@@ -8,10 +9,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
-use common::{Dice, SECOND, START, out_of_stock};
+use common::{SECOND, START, out_of_stock};
 use stockhold::clock::{Look, Uptime};
 use stockhold::error::ConfirmError;
 use stockhold::{Clock, Config, Engine, HoldId, HoldState, Receive, Reserve, StockKey, Timestamp};
+use stockhold_seeded::{Rng, seed};
 use tempfile::TempDir;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -326,24 +328,26 @@ fn expired_stays_expired_and_its_units_stay_sold() {
 /// Holds live from `ttl * 1024/1025` to `ttl * 16/15`, in time that truly passed.
 #[test]
 fn whatever_the_wall_does_a_hold_lives_as_long_as_was_asked_for() {
-    let mut dice = Dice::new();
+    let mut rng = Rng::new(seed());
     for _ in 0..30 {
         let mut shop = Shop::open();
         let mut holds: Vec<(HoldId, u64, u64, bool)> = Vec::new();
         let mut told = Timestamp(0);
         for _ in 0..120 {
-            match dice.roll(20) {
-                0 => shop.machine.set_wall(i64::from(dice.roll(600_000)) - 300_000),
-                1 => shop.machine.set_wall(i64::from(dice.roll(400_000_000)) - 200_000_000),
+            match rng.below_u32(20) {
+                0 => shop.machine.set_wall(i64::from(rng.below_u32(600_000)) - 300_000),
+                1 => shop.machine.set_wall(i64::from(rng.below_u32(400_000_000)) - 200_000_000),
                 2 => shop.machine.set_wall(0),
-                3 => shop.machine.pass(Duration::from_millis(dice.roll(7_200_000).into())), // suspended, or quiet
-                4 => shop.restart(|machine| machine.pass(Duration::from_millis(dice.roll(600_000).into()))),
+                3 => shop.machine.pass(Duration::from_millis(rng.below_u32(7_200_000).into())), // suspended, or quiet
+                4 => {
+                    shop.restart(|machine| machine.pass(Duration::from_millis(rng.below_u32(600_000).into())))
+                }
                 5..10 => {
-                    let ttl_ms = 1 + u64::from(dice.roll(1_200_000));
+                    let ttl_ms = 1 + u64::from(rng.below_u32(1_200_000));
                     let hold = shop.reserve(Duration::from_millis(ttl_ms));
                     holds.push((hold, shop.machine.passed_ms(), ttl_ms, true));
                 }
-                _ => shop.machine.pass(Duration::from_millis(dice.roll(60_000).into())),
+                _ => shop.machine.pass(Duration::from_millis(rng.below_u32(60_000).into())),
             }
             let now = shop.engine().now();
             assert!(now >= told, "{now} after {told}");

@@ -1,4 +1,4 @@
-//! Deadlines: they decide, whoever sweeps; and what a holder can do about them.
+//! Deadlines decide, whichever thread sweeps; and what a holder can do about them.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! A refuser that is descheduled between its look at the clock and its look at the stock must not refuse falsely.
+//! A thread is descheduled between reading the clock and reading the stock: it must not refuse falsely.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};

@@ -1,4 +1,4 @@
-//! "Sold out" when it is not: every cause that the field has seen, and that it is not ours.
+//! False refusals: for every cause that is known in the field, a test that the engine does not have it.
 
 mod common;
 
@@ -286,8 +286,8 @@ thread_local! {
     static MEANWHILE: Cell<u32> = const { Cell::new(0) };
 }
 
-/// A clock that lets another buyer take the last unit of a key, or give it back, while it is asked for the time: one who
-/// wants a cart sees that unit, and then it is gone.
+/// A clock that lets another buyer take the last unit of a key, or give it back, while it is asked for the
+/// time: one who wants a cart sees that unit, and then it is gone.
 struct Snatching {
     time: ManualClock,
     shop: OnceLock<(Engine, StockKey)>,
@@ -319,8 +319,8 @@ impl Clock for Snatching {
     }
 }
 
-/// One wants all there is of a key, and many other things, and a last one that it never gets; so all the time it gives
-/// back what it took. Nobody else is refused what it never had.
+/// One wants all there is of a key, and many other things, and a last one that it never gets; so all the time
+/// it gives back what it took. Nobody else is refused what it never had.
 fn f14(prepared: bool, other: impl Fn(&Shop, &ManualClock) + Sync) {
     let clock = Snatching { time: ManualClock::new(START), shop: OnceLock::new(), taken: Mutex::new(None) };
     let clock = Arc::new(clock);

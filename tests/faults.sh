@@ -1,21 +1,23 @@
-# Sourced by the scripts beside it: from here on cargo builds what src/fault.rs and src/stall.rs plant, which no ordinary
-# build has. Beside that build, so that neither throws the other's artefacts away.
+# Sourced by the scripts beside it: from here on cargo builds with the faults of src/fault.rs and the
+# failpoints of src/stall.rs, which no ordinary build has. In a target directory of its own, so that both
+# builds keep their artefacts.
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/faults"
 export RUSTFLAGS="${RUSTFLAGS:-} --cfg stockhold_faults"
 export CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_DEBUG=false
 
-# What the last judge said.
+# The output of the last check.
 output=$(mktemp)
 trap 'rm -f "$output"' EXIT
 
-# not_caught WHAT: tells the end of what the judge said, and fails.
+# not_caught WHAT: prints the end of the output, and fails.
 not_caught() {
     echo "$1"
     tail -n 20 "$output"
     exit 1
 }
 
-# must_catch FAULT JUDGE...: with the bug planted the judge must leave with code 1, as one does that has seen it.
+# must_catch FAULT COMMAND...: with the fault planted, the command must exit with code 1, which means that it
+# was found.
 must_catch() {
     local code=0
     STOCKHOLD_FAULT=$1 "${@:2}" >"$output" 2>&1 || code=$?

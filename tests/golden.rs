@@ -1,8 +1,8 @@
-//! Directories that earlier builds have written, and every build since must open and read alike.
+//! Directories written by earlier builds: every later build must open them, and read the same.
 //!
-//! `tests/golden/<name>` is a directory as it was left, with what it says in `expected.txt`. None of them is ever changed or
-//! removed: a build that writes another format adds its own. `cargo test --test golden -- --ignored` writes those that
-//! are missing, with the build at hand.
+//! `tests/golden/<name>` is such a directory, and its `expected.txt` says what it contains. None of them is
+//! ever changed or removed: a build that writes another format adds its own. `cargo test --test golden --
+//! --ignored` writes the missing ones with the present build.
 
 mod common;
 

@@ -1,12 +1,14 @@
-//! Keys that are split over cells, as far as callers can tell. On one core none ever is, and all of this holds too.
+//! Keys that are split over cells, as callers see them. On one core no key is ever split, and all of this
+//! holds too.
 
 mod common;
 
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 
-use common::{Dice, Disk, ON_DISK, SECOND, Shop, at_once, insist, out_of_stock};
+use common::{Disk, ON_DISK, SECOND, Shop, at_once, insist, out_of_stock};
 use stockhold::types::QUANTITY_MAX;
 use stockhold::{Adjust, AdjustReason, Confirm, HoldAction, Receive, Reserve};
+use stockhold_seeded::{Rng, seed};
 
 const THREADS: usize = 4;
 
@@ -16,16 +18,16 @@ fn adjust(shop: &Shop, delta: i64) {
 
 #[test]
 fn a_prepared_key_sells_out_exactly_and_refuses_only_what_is_not_there() {
-    let dice = Dice::new();
+    let rng = Rng::new(seed());
     for units in [1_u32, 500, 20_011] {
         let shop = Shop::with_units(units);
         shop.engine.prepare(shop.key).unwrap();
         let left = AtomicI64::new(units.into());
         at_once(THREADS, |thread| {
-            let mut dice = dice.of(thread);
+            let mut rng = rng.fork(thread);
             let mut wanted = 5;
             while wanted > 0 {
-                let asked = 1 + dice.roll(wanted);
+                let asked = 1 + rng.below_u32(wanted);
                 let answer = insist(|| shop.engine.reserve(Reserve::units(shop.key, asked)));
                 match answer {
                     Ok(granted) => {

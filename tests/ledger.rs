@@ -1,4 +1,5 @@
-//! The ledger: what checkpoints cut off the log, kept for as long as was set, and in nobody's way.
+//! The ledger: records that checkpoints remove from the log are kept for the set time, and disturb nothing
+//! else.
 
 mod common;
 
@@ -7,11 +8,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use common::damage::{change, copied, flip};
-use common::{Dice, Disk, Shop, cart, insist};
+use common::{Disk, Shop, cart, insist};
 use stockhold::error::OpenError;
 use stockhold::inspect::{EntryKind, Inspection};
 use stockhold::salvage::salvage;
 use stockhold::{Adjust, AdjustReason, Config, Durability, HoldId, Position, Receive, Reserve, ReserveCart};
+use stockhold_seeded::{Rng, seed};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -33,11 +35,11 @@ struct Said {
 }
 
 /// Does `operations` by chance.
-fn trade(shop: &Shop, dice: &mut Dice, operations: usize, said: &mut Vec<Said>) {
+fn trade(shop: &Shop, rng: &mut Rng, operations: usize, said: &mut Vec<Said>) {
     let [poster, frame] = shop.keys();
     let mut say = |position, kind, hold, units| said.push(Said { position, kind, hold, units });
     for _ in 0..operations {
-        match dice.roll(5) {
+        match rng.below_u32(5) {
             0 => {
                 let receipt = insist(|| shop.engine.receive(Receive::units(frame, 9))).unwrap();
                 say(receipt.position(), EntryKind::Receive, None, 9);
@@ -97,7 +99,7 @@ fn ledger_files(directory: &Path) -> Vec<PathBuf> {
 }
 
 /// A shop whose every opening is `configure`d, and what happened in it.
-fn history(disk: &Disk, dice: &mut Dice, lives: u32, configure: fn(Config) -> Config) -> Vec<Said> {
+fn history(disk: &Disk, rng: &mut Rng, lives: u32, configure: fn(Config) -> Config) -> Vec<Said> {
     let mut said = Vec::new();
     for life in 0..lives {
         let shop = disk.open_with(configure);
@@ -105,14 +107,14 @@ fn history(disk: &Disk, dice: &mut Dice, lives: u32, configure: fn(Config) -> Co
             let position = shop.engine.receive(Receive::units(shop.key, 1 << 20)).unwrap().position();
             said.push(Said { position, kind: EntryKind::Receive, hold: None, units: 1 << 20 });
         }
-        for _ in 0..1 + dice.roll(4) {
-            let operations = 1 + dice.roll(3_000) as usize;
-            trade(&shop, dice, operations, &mut said);
-            if dice.roll(2) == 0 {
+        for _ in 0..1 + rng.below_u32(4) {
+            let operations = 1 + rng.below_u32(3_000) as usize;
+            trade(&shop, rng, operations, &mut said);
+            if rng.below_u32(2) == 0 {
                 shop.engine.checkpoint().unwrap();
             }
         }
-        if dice.roll(2) == 0 {
+        if rng.below_u32(2) == 0 {
             shop.engine.shutdown().unwrap();
         }
     }
@@ -121,10 +123,10 @@ fn history(disk: &Disk, dice: &mut Dice, lives: u32, configure: fn(Config) -> Co
 
 #[test]
 fn ledger_and_log_have_every_entry_ever_written_once() {
-    let mut dice = Dice::new();
+    let mut rng = Rng::new(seed());
     for _ in 0..3 {
         let disk = disk();
-        let said = history(&disk, &mut dice, 4, for_a_day);
+        let said = history(&disk, &mut rng, 4, for_a_day);
         // A last checkpoint cuts the log behind the others.
         let shop = disk.open_with(for_a_day);
         shop.engine.checkpoint().unwrap();
@@ -147,12 +149,12 @@ fn ledger_and_log_have_every_entry_ever_written_once() {
 #[test]
 fn what_is_older_than_was_set_goes_and_nothing_else() {
     let disk = disk();
-    let mut dice = Dice::new();
-    let mut said = history(&disk, &mut dice, 1, for_a_day);
+    let mut rng = Rng::new(seed());
+    let mut said = history(&disk, &mut rng, 1, for_a_day);
     let shop = disk.open_with(for_a_day);
     for _ in 0..6 {
         disk.clock.advance(DAY / 4);
-        trade(&shop, &mut dice, 20_000, &mut said);
+        trade(&shop, &mut rng, 20_000, &mut said);
         shop.engine.checkpoint().unwrap();
     }
     drop(shop);
@@ -178,11 +180,11 @@ fn a_limit_in_bytes_holds_whatever_the_time_says() {
     const BYTES_MAX: u64 = 1 << 20;
     let disk = disk();
     let limited = |config| for_a_day(config).ledger_bytes_max(Some(BYTES_MAX));
-    let (mut dice, mut said) = (Dice::new(), Vec::new());
+    let (mut rng, mut said) = (Rng::new(seed()), Vec::new());
     let shop = disk.open_with(limited);
     shop.receive(shop.key, 1 << 20);
     for _ in 0..12 {
-        trade(&shop, &mut dice, 4_000, &mut said);
+        trade(&shop, &mut rng, 4_000, &mut said);
         shop.engine.checkpoint().unwrap();
         assert!(shop.engine.metrics().ledger_bytes <= BYTES_MAX);
     }
@@ -194,18 +196,18 @@ fn a_limit_in_bytes_holds_whatever_the_time_says() {
 
 #[test]
 fn a_damaged_or_missing_file_stops_nothing_and_verify_names_it() {
-    let mut dice = Dice::new();
+    let mut rng = Rng::new(seed());
     let harms: [fn(&Path); 3] = [
         flip,
         |path| fs::remove_file(path).unwrap(),
         |path| change(path, |bytes| bytes.truncate(bytes.len() / 2)),
     ];
     let disk = disk();
-    let mut said = history(&disk, &mut dice, 1, for_a_day);
+    let mut said = history(&disk, &mut rng, 1, for_a_day);
     for _ in 0..4 {
         disk.clock.advance(DAY / 7);
         let shop = disk.open_with(for_a_day);
-        trade(&shop, &mut dice, 2_000, &mut said);
+        trade(&shop, &mut rng, 2_000, &mut said);
         shop.engine.checkpoint().unwrap();
     }
     let (whole, named) = (disk.directory.path().to_owned(), disk.inspect().report().ledger_files);
@@ -233,7 +235,7 @@ fn a_damaged_or_missing_file_stops_nothing_and_verify_names_it() {
             let (shop, mut said) = (disk.open_with(for_a_day), said.clone());
             assert_eq!(shop.engine.report().checkpoints_rejected, [""; 0]);
             for _ in 0..3 {
-                trade(&shop, &mut dice, 300, &mut said);
+                trade(&shop, &mut rng, 300, &mut said);
                 shop.engine.checkpoint().unwrap();
             }
             shop.engine.verify().unwrap();
@@ -246,16 +248,16 @@ fn a_damaged_or_missing_file_stops_nothing_and_verify_names_it() {
 #[test]
 fn a_copy_has_the_ledger_too() {
     let disk = disk();
-    let mut dice = Dice::new();
-    let mut said = history(&disk, &mut dice, 2, for_a_day);
+    let mut rng = Rng::new(seed());
+    let mut said = history(&disk, &mut rng, 2, for_a_day);
     let scratch = tempfile::tempdir().unwrap();
     let [online, offline, damaged, salvaged] =
         ["online", "offline", "damaged", "salvaged"].map(|name| scratch.path().join(name));
     let shop = disk.open_with(for_a_day);
-    trade(&shop, &mut dice, 1_000, &mut said);
+    trade(&shop, &mut rng, 1_000, &mut said);
     shop.engine.backup(&online).unwrap();
     let before = said.clone();
-    trade(&shop, &mut dice, 1_000, &mut said);
+    trade(&shop, &mut rng, 1_000, &mut said);
     drop(shop);
     disk.inspect().backup(&offline).unwrap();
     copied(disk.directory.path(), &damaged);
@@ -272,7 +274,7 @@ fn a_copy_has_the_ledger_too() {
     let engine = stockhold::Engine::open(&offline, config).unwrap();
     let shop = Shop { key: engine.key("poster", "berlin").unwrap(), engine, clock: disk.clock.clone() };
     for _ in 0..3 {
-        trade(&shop, &mut dice, 300, &mut said);
+        trade(&shop, &mut rng, 300, &mut said);
         shop.engine.checkpoint().unwrap();
     }
     drop(shop);
@@ -282,8 +284,8 @@ fn a_copy_has_the_ledger_too() {
 #[test]
 fn a_salvage_leaves_behind_what_lies_before_a_damaged_file() {
     let disk = disk();
-    let mut dice = Dice::new();
-    let said = history(&disk, &mut dice, 2, for_a_day);
+    let mut rng = Rng::new(seed());
+    let said = history(&disk, &mut rng, 2, for_a_day);
     disk.open_with(for_a_day).engine.checkpoint().unwrap();
     // The oldest that the newest checkpoint names: the one before may name another, which is past its day.
     let files = ledger_files(disk.directory.path());
@@ -302,16 +304,16 @@ fn a_salvage_leaves_behind_what_lies_before_a_damaged_file() {
 #[test]
 fn it_begins_when_it_is_set_and_its_files_go_when_it_is_not() {
     let disk = disk();
-    let mut dice = Dice::new();
+    let mut rng = Rng::new(seed());
     let short = |config: Config| config.checkpoint_bytes(64 << 10);
-    let mut said = history(&disk, &mut dice, 2, short);
+    let mut said = history(&disk, &mut rng, 2, short);
     disk.open_with(short).engine.checkpoint().unwrap();
     assert_eq!(ledger_files(disk.directory.path()).len(), 0);
     let begun = disk.inspect().report().checkpoint.unwrap();
 
     let shop = disk.open_with(for_a_day);
     for _ in 0..3 {
-        trade(&shop, &mut dice, 500, &mut said);
+        trade(&shop, &mut rng, 500, &mut said);
         shop.engine.checkpoint().unwrap();
     }
     drop(shop);
@@ -323,7 +325,7 @@ fn it_begins_when_it_is_set_and_its_files_go_when_it_is_not() {
 
     let shop = disk.open_with(short);
     for _ in 0..2 {
-        trade(&shop, &mut dice, 10, &mut said);
+        trade(&shop, &mut rng, 10, &mut said);
         shop.engine.checkpoint().unwrap();
     }
     drop(shop);

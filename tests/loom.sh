@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Explores the models in src/proofs/loom with loom: the same by hand and in CI.
+# Explores the models in src/proofs/loom with loom, by hand and in CI.
 #
 #   tests/loom.sh            every model with up to 2 preemptions, and every planted bug
-#   tests/loom.sh 3          the same with up to 3: takes many minutes
+#   tests/loom.sh 3          with up to 3 preemptions: takes many minutes
 #   tests/loom.sh 2 ring     only the models whose name has "ring" in it
 #
 # A model that fails is explored again, verbosely, with
@@ -13,7 +13,7 @@ cd "$(dirname "$0")/.."
 preemptions=${1:-2}
 only=${2:-proofs::loom}
 export RUSTFLAGS="${RUSTFLAGS:-} --cfg stockhold_loom"
-# Beside the ordinary build, so that neither throws the other's artefacts away.
+# A target directory of its own, so that this and the ordinary build keep their artefacts.
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/loom"
 export CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_DEBUG=false
 export RUST_BACKTRACE=0 CARGO_TERM_COLOR=never

@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
-# The library's pure parts under Miri, which looks for undefined behaviour and, from run to run, tries other
-# interleavings and other values that weak memory allows. By hand, not in CI: it needs a nightly toolchain with Miri.
+# Runs the library's pure parts under Miri, which looks for undefined behaviour and tries in each run other
+# interleavings and other values that weak memory allows. By hand, not in CI: it needs a nightly toolchain
+# with Miri.
 #
 #   tests/miri.sh               64 seeds of the counter, the table of holds, the ring and the timers
 #   tests/miri.sh 8 stock::     8 seeds of the tests whose name has "stock::" in it
 #
-# Known limits: it runs some hundred times slower, so engines of many thousand holds take hours. It knows no mmap of
-# files, no fdatasync and no flock of another process: whatever opens sled or a directory stops it, so `log::sled`,
-# `log::recovery`, `log::directory`, `inspect` and every engine on disk are left out. Threads and fences it knows, but not all
-# that C11 lets SeqCst fences do: it explores some executions, loom explores all of a model (tests/loom.sh). Time is
-# virtual, so the clocks' tests say nothing.
+# Known limits: it runs some hundred times slower, so engines of many thousand holds take hours. It does not
+# support mmap of files, fdatasync and flock of another process: a test that opens sled or a directory stops
+# it, so `log::sled`, `log::recovery`, `log::directory`, `inspect` and every engine on disk are left out. It
+# supports threads and fences, but not every effect of C11 SeqCst fences: it explores some executions, loom
+# explores all of a model (tests/loom.sh). Time is virtual, so the clocks' tests show nothing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -18,7 +19,7 @@ if ! cargo +nightly miri --version >/dev/null 2>&1; then
   exit 2
 fi
 seeds=${1:-64}
-# Beside the ordinary build, so that neither throws the other's artefacts away.
+# A target directory of its own, so that this and the ordinary build keep their artefacts.
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/miri" CARGO_TERM_COLOR=never
 export MIRIFLAGS="${MIRIFLAGS:-} -Zmiri-many-seeds=0..$seeds -Zmiri-disable-isolation"
 only=("${@:2}")

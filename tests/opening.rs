@@ -1,4 +1,4 @@
-//! Sales that open at a moment.
+//! Sales that open at a set time.
 
 mod common;
 

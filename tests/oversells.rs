@@ -1,4 +1,4 @@
-//! Units sold twice: every cause that the field has seen, and that it is not ours.
+//! Oversells: for every cause that is known in the field, a test that the engine does not have it.
 
 mod common;
 

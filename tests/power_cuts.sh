@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Records the system calls of a load, cuts its power after some of them, and judges what a disk may have kept: the same
-# by hand and in CI. Then the same with a bug planted, which must be seen. Needs strace.
+# Records the system calls of a load, cuts the power after some of them, and judges what a disk may have kept,
+# by hand and in CI. Then the same with a planted bug, which must be found. Needs strace.
 #
 #   tests/power_cuts.sh          1000 images
-#   tests/power_cuts.sh 150      so many
+#   tests/power_cuts.sh 150      150 images
 #
-# STOCKHOLD_SEED repeats the choices, though not the order in which the load's threads run. An image that fails is told
-# with a command that makes it again; what it is made of is kept in target/power-cuts.
+# STOCKHOLD_SEED repeats the choices, but not the order in which the load's threads run. A failed image is
+# reported with a command that makes it again; its recording is kept in target/power-cuts.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export CARGO_TERM_COLOR=never
@@ -17,7 +17,7 @@ cuts=${CARGO_TARGET_DIR:-target}/release/stockhold-crash
 
 . tests/faults.sh
 cargo build --release --locked --quiet -p stockhold-crash
-# On each kind of disk that can show it: one that writes in order, or keeps its cache, forgives more.
+# On each kind of disk that can show the bug.
 for fault in SkipSync AckEarly; do
     for disk in protected volatile ordered; do
         must_catch "$fault" "$cuts" power-cuts --images 400 --disk "$disk" --into "$CARGO_TARGET_DIR/power-cuts" \

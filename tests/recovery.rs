@@ -1,4 +1,4 @@
-//! Closing and opening again: what comes back, and what is refused.
+//! A directory is closed and opened again: what comes back, and what is refused.
 
 mod common;
 
@@ -98,7 +98,8 @@ const STEPS: [Step; 21] = [
 
 #[test]
 fn after_each_operation_everything_comes_back() {
-    // Without checkpoints, with one after each operation, and with what is left of older ones and the log between them.
+    // Without checkpoints, with one after each operation, and with what is left of older ones and the log
+    // between them.
     for (durability, checkpoint_every) in
         ON_DISK.into_iter().flat_map(|level| [0, 1, 2, 5].map(|every| (level, every)))
     {

@@ -1,4 +1,4 @@
-//! What an opening can find, and what it does: a test for each row of the table in the design chapter.
+//! What an opening can find, and what it does: one test for each row of the table in the design chapter.
 
 mod common;
 
@@ -12,11 +12,12 @@ use std::thread;
 use std::time::Duration;
 
 use common::damage::{change, chunk_behind, copied, damage_chunks, files_under, flip, newest_store, store};
-use common::{Dice, Disk, insist};
+use common::{Disk, insist};
 use stockhold::error::{LookupError, OpenError};
 use stockhold::inspect::Inspection;
 use stockhold::salvage::salvage;
 use stockhold::{Config, Durability, Engine, HoldState, OpKey, OpenReport, Position, Reserve};
+use stockhold_seeded::{Rng, seed};
 
 /// A directory that is closed, with `held` units held, and what the test needs to know of it.
 struct Closed {
@@ -662,7 +663,7 @@ fn child_that_is_killed() {
 
 #[test]
 fn a_crash_at_any_step_of_an_opening_a_checkpoint_or_a_cut() {
-    let mut dice = Dice::new();
+    let mut rng = Rng::new(seed());
     let directory = tempfile::tempdir().unwrap();
     let engine = Engine::open(directory.path(), hasty()).unwrap();
     let key = engine.declare("poster", "berlin").unwrap();
@@ -681,12 +682,13 @@ fn a_crash_at_any_step_of_an_opening_a_checkpoint_or_a_cut() {
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
         lines.by_ref().find(|line| line == "opening").unwrap();
-        // In the middle of the opening, or some acknowledgements later. What is told until it dies counts too.
-        let few = dice.roll(3) == 0;
+        // In the middle of the opening, or some acknowledgements later. What is told until it dies counts
+        // too.
+        let few = rng.below_u32(3) == 0;
         if few {
-            thread::sleep(Duration::from_micros(dice.roll(20_000).into()));
+            thread::sleep(Duration::from_micros(rng.below_u32(20_000).into()));
         }
-        let mut left = if few { 0 } else { 1 + dice.roll(60) };
+        let mut left = if few { 0 } else { 1 + rng.below_u32(60) };
         while left > 0 {
             let line = lines.next().unwrap();
             left -= u32::from(line.starts_with("ack "));

@@ -1,10 +1,10 @@
-//! Other units for a live hold, in one step.
+//! Replacing the units of a live hold in one step.
 
 mod common;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use common::{Dice, Disk, ON_DISK, SECOND, Shop, at_once, cart, insist};
+use common::{Disk, ON_DISK, SECOND, Shop, at_once, cart, insist};
 use stockhold::answer::Replaced;
 use stockhold::error::{
     ConfirmError, HoldError, LookupError, QuantityError, ReplaceError, SharedError, StockError,
@@ -14,6 +14,7 @@ use stockhold::{
     Adjust, AdjustReason, Confirm, Extend, HoldAction, HoldId, HoldState, OpKey, Receive, RefusalReason,
     Replace, Reserve, StockKey,
 };
+use stockhold_seeded::{Rng, seed};
 
 fn replace(shop: &Shop, request: Replace<'_>) -> Result<Replaced, ReplaceError> {
     Ok(shop.engine.replace(request)?.wait().unwrap())
@@ -184,7 +185,7 @@ fn a_hold_is_replaced_so_often_and_can_still_be_paid_for() {
 
 #[test]
 fn other_lines_outlive_restarts_and_ids_stay_apart() {
-    let mut dice = Dice::new();
+    let mut rng = Rng::new(seed());
     let disk = Disk::new(ON_DISK[1]);
     let mut shop = disk.open();
     let keys = shop.keys::<3>();
@@ -197,7 +198,7 @@ fn other_lines_outlive_restarts_and_ids_stay_apart() {
         let mut lines = Vec::new();
         for _ in 0..4 {
             for _ in 0..20 {
-                lines = keys.iter().map(|key| (*key, dice.roll(4))).filter(|line| line.1 > 0).collect();
+                lines = keys.iter().map(|key| (*key, rng.below_u32(4))).filter(|line| line.1 > 0).collect();
                 if lines.is_empty() {
                     lines.push((keys[1], 9));
                 }
@@ -296,7 +297,7 @@ fn a_hold_is_found_by_its_reference_while_it_is_being_replaced() {
 /// Threads replace, confirm, release, extend, ship and let expire the same few holds.
 #[test]
 fn whatever_races_with_a_replacement_no_unit_is_lost_or_made() {
-    let dice = Dice::new();
+    let rng = Rng::new(seed());
     let disk = Disk::new(ON_DISK[1]);
     let shop = disk.open();
     let keys = shop.keys::<3>();
@@ -307,13 +308,13 @@ fn whatever_races_with_a_replacement_no_unit_is_lost_or_made() {
             insist(|| shop.try_cart(&lines)).unwrap().hold
         });
         at_once(4, |thread| {
-            let mut dice = dice.of(round * 4 + thread);
+            let mut rng = rng.fork(round * 4 + thread);
             for _ in 0..60 {
-                let hold = holds[dice.roll(4) as usize];
-                let mut lines: Vec<_> = keys.iter().map(|key| (*key, dice.roll(7))).collect();
+                let hold = holds[rng.below_u32(4) as usize];
+                let mut lines: Vec<_> = keys.iter().map(|key| (*key, rng.below_u32(7))).collect();
                 lines.retain(|line| line.1 > 0);
                 let lines = cart(&lines);
-                match dice.roll(40) {
+                match rng.below_u32(40) {
                     0 => drop(shop.engine.release(hold)),
                     1 => drop(shop.engine.confirm(hold)),
                     2 => drop(shop.engine.confirm(Confirm::hold(hold).lines(&lines).retake_if_expired())),

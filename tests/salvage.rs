@@ -1,4 +1,4 @@
-//! Directories damaged in many ways, and what of them is brought into a new one.
+//! Directories are damaged in many ways, and salvaged into new ones.
 
 mod common;
 
@@ -9,11 +9,12 @@ use std::path::{Path, PathBuf};
 use common::damage::{
     change, chunk_behind, copied, damage_chunks, everything, files_under, flip, newest_store, store,
 };
-use common::{Dice, Disk, insist, still};
+use common::{Disk, insist, still};
 use stockhold::error::{OpenError, SalvageError};
 use stockhold::inspect::Inspection;
-use stockhold::salvage::{Report, salvage};
+use stockhold::salvage::{SalvageReport, salvage};
 use stockhold::{Confirm, Durability, Engine, HoldId, OpKey, Position, Reserve};
+use stockhold_seeded::{Rng, seed};
 use tempfile::TempDir;
 
 const UNITS: i64 = 10_000;
@@ -69,7 +70,8 @@ fn past(checkpoints_at: &[usize]) -> Past {
     past
 }
 
-/// Sales that nobody waits for, so that a group has many chunks; the first and the last of them in openings of their own.
+/// Sales that nobody waits for, so that a group has many chunks; the first and the last of them in openings
+/// of their own.
 fn rush() -> Past {
     let disk = Disk::new(Durability::Sync);
     let mut past = Past { books: BTreeMap::new(), holds: Vec::new(), checkpoints: Vec::new(), end: 0, disk };
@@ -120,7 +122,7 @@ impl Past {
 
     /// Salvages, and holds what comes of it against what was acknowledged.
     #[track_caller]
-    fn salvage(&self) -> (Report, TempDir) {
+    fn salvage(&self) -> (SalvageReport, TempDir) {
         let scratch = tempfile::tempdir().unwrap();
         let target = scratch.path().join("new");
         let before = everything(self.disk.directory.path());
@@ -131,7 +133,7 @@ impl Past {
     }
 
     #[track_caller]
-    fn judge(&self, report: &Report, target: &Path) {
+    fn judge(&self, report: &SalvageReport, target: &Path) {
         let found = Inspection::open(target).unwrap();
         assert_eq!((found.drift(), found.report().end), (None, report.end), "{report}");
         let book = self.books.range(..=report.end.0).next_back().unwrap().1;
@@ -402,7 +404,7 @@ fn the_new_directory_is_made_where_nothing_is_and_never_in_the_source() {
 
 #[test]
 fn whatever_is_damaged_what_is_salvaged_is_true() {
-    let mut dice = Dice::new();
+    let mut rng = Rng::new(seed());
     let pasts = [past(&[]), past(&[30]), past(&[30, 90]), past(&[20, 50, 59, 61, 110]), rush()];
     let (mut salvaged, mut whole, mut opened) = (0, 0, 0);
     for round in 0..40 {
@@ -410,10 +412,10 @@ fn whatever_is_damaged_what_is_salvaged_is_true() {
         let scratch = tempfile::tempdir().unwrap();
         let (source, target) = (scratch.path().join("source"), scratch.path().join("new"));
         copied(past.disk.directory.path(), &source);
-        for _ in 0..1 + dice.roll(4) {
+        for _ in 0..1 + rng.below_u32(4) {
             let files: Vec<_> = files_under(&source).into_iter().filter(|path| path.is_file()).collect();
-            let file = &files[dice.roll(files.len() as u32) as usize];
-            let what = dice.roll(8);
+            let file = &files[rng.below_u32(files.len() as u32) as usize];
+            let what = rng.below_u32(8);
             if what == 0 {
                 fs::remove_file(file).unwrap();
                 continue;
@@ -424,15 +426,15 @@ fn whatever_is_damaged_what_is_salvaged_is_true() {
                     return;
                 }
                 // Most of the store's file is empty.
-                let sides = if dice.roll(2) == 0 { length } else { length.min(40_000) };
-                let at = dice.roll(sides) as usize;
+                let sides = if rng.below_u32(2) == 0 { length } else { length.min(40_000) };
+                let at = rng.below_u32(sides) as usize;
                 match what {
                     1 => bytes.truncate(at),
                     2 => {
-                        let until = (at + dice.roll(4_096) as usize).min(bytes.len());
+                        let until = (at + rng.below_u32(4_096) as usize).min(bytes.len());
                         bytes[at..until].fill(0);
                     }
-                    _ => bytes[at] ^= 1 << dice.roll(8),
+                    _ => bytes[at] ^= 1 << rng.below_u32(8),
                 }
             });
         }
@@ -451,7 +453,8 @@ fn whatever_is_damaged_what_is_salvaged_is_true() {
         }
         assert!(everything(&source) == before);
 
-        // And an engine opens it with all that was acknowledged, or not at all; as new only where nothing is left.
+        // And an engine opens it with all that was acknowledged, or not at all; as new only where nothing is
+        // left.
         if let Ok(engine) = Engine::open(&source, past.disk.config()) {
             opened += 1;
             if engine.report().created {

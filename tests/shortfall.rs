@@ -1,4 +1,4 @@
-//! A correction below what is promised: applied, reported, paid by what comes next, and never clamped.
+//! A correction below what is promised is applied, reported, never clamped, and paid by the next units.
 
 mod common;
 

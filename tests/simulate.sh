@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
-# The engine in one thread on a disk that tears, drops, flips, misplaces and refuses; it crashes between any two calls to
-# it, and after each opening everything that was acknowledged is looked for: the same by hand and in CI.
+# Runs the engine in one thread on a disk that tears, drops, flips, misplaces and refuses writes. It crashes
+# between any two calls to the disk, and after each opening everything acknowledged must be there. By hand and
+# in CI.
 #
 #   tests/simulate.sh             without end, from a seed that it prints
 #   tests/simulate.sh 10          for ten minutes
-#   tests/simulate.sh seed N      one seed again: what failed, and the fewest steps in which it still does
+#   tests/simulate.sh seed N      one seed again: the failure, and the fewest steps that still show it
 #   tests/simulate.sh faults      planted bugs, each of which must be caught
 #
-# A slice of it is one of the tests; STOCKHOLD_SEED sets its first seed, STOCKHOLD_SIMULATE_CRASHES how long it is.
+# One of the ordinary tests runs a part of it; STOCKHOLD_SEED sets its first seed, STOCKHOLD_SIMULATE_CRASHES
+# its length.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export CARGO_TERM_COLOR=never RUST_BACKTRACE=0
@@ -22,7 +24,7 @@ seed)
     ;;
 faults)
     . tests/faults.sh
-    # Some bugs show once in a hundred thousand crashes.
+    # Some bugs appear once in a hundred thousand crashes.
     export STOCKHOLD_SEED=5000001 STOCKHOLD_SIMULATE_CRASHES=1500000
     cargo test --release --locked --quiet --lib --no-run
     for fault in SkipSync AckEarly TrustCache BelieveCopies KeepLeftover CheckpointAhead CutUnderTheYounger ForgetDeadline LinesApart; do

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# More threads than cores reserve, release, let expire, receive, correct, replace and reshape, and every round of it is
-# judged: the same by hand and in CI.
+# More threads than cores reserve, release, let expire, receive, correct, replace and split, and every round
+# is judged, by hand and in CI.
 #
 #   tests/stress.sh              300 million calls
-#   tests/stress.sh 3000000      so many
+#   tests/stress.sh 3000000      3 million calls
 #   tests/stress.sh faults       planted bugs, each of which must be caught
 #
-# Every round prints its seed; `--seed N --calls 1` makes its choices again. STOCKHOLD_SEED sets the first.
+# Every round prints its seed; `--seed N --calls 1` repeats its choices. STOCKHOLD_SEED sets the first seed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export CARGO_TERM_COLOR=never
@@ -17,10 +17,12 @@ fi
 
 . tests/faults.sh
 cargo build --release --locked --quiet -p stockhold-stress
-# Those that a crowd meets by itself. The others need an interleaving that loom has to look for (tests/loom.sh).
+# The bugs that many threads meet by themselves. The others need an interleaving that only loom finds
+# (tests/loom.sh).
 for fault in SkipFreeze RefuseOnSplit ForgetPending ForgetDeadline LinesApart ReleaseTwice GiveBeforeDraw FillTheLoser \
     SkipIntake TurnUnseen TakeExpiredSlot; do
-    # Seed 3 begins with a short round: some of these bugs, met for longer, hang the threads before they are judged.
+    # Seed 3 begins with a short round: in a long one, some of these bugs hang the threads before they are
+    # judged.
     must_catch "$fault" "$CARGO_TARGET_DIR/release/stockhold-stress" --calls 20000000 --seed 3 --round-s 10
     echo "$fault: caught $(grep -E '^after|has not ended' "$output")"
 done

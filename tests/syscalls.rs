@@ -1,7 +1,7 @@
-//! What the operating system is asked: the log is synced before anybody is told.
+//! System calls: the log is synced before a caller is acknowledged.
 //!
-//! A child process works on a directory under strace and writes a mark after every acknowledgement. In the trace,
-//! between what was written to the log's file and the mark, there must be an fdatasync of that file that began after
+//! A child process works on a directory under strace, and writes a mark after every acknowledgement. Between
+//! the write to the log's file and the mark, the trace must have an fdatasync of that file that began after
 //! the write and had returned.
 
 use std::collections::BTreeMap;
@@ -123,7 +123,8 @@ fn each_group_is_followed_by_a_sync_of_the_logs_file_before_its_receipts_are_rel
 
     for pair in marks.windows(2) {
         let [before, mark] = [pair[0], pair[1]];
-        // Nothing else is under way in the child, so what was written since the last mark was acknowledged by this one.
+        // Nothing else is under way in the child, so what was written since the last mark was acknowledged by
+        // this one.
         let last = writes.iter().rfind(|write| write.returned < mark.began);
         let last = last.expect("something was written");
         assert!(

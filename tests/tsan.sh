@@ -1,18 +1,20 @@
 #!/usr/bin/env bash
-# The library's own tests and those with many threads under ThreadSanitizer. By hand, not in CI: it needs a nightly
-# toolchain with rust-src (`rustup component add rust-src --toolchain nightly`), and builds std anew.
+# Runs the library's own tests and those with many threads under ThreadSanitizer. By hand, not in CI: it needs
+# a nightly toolchain with rust-src (`rustup component add rust-src --toolchain nightly`), and builds std
+# again.
 #
 #   tests/tsan.sh               all of them
 #   tests/tsan.sh stock::       only the library's tests whose name has "stock::" in it
 #
-# What it can see: races on plain memory, by code with `unsafe` in it. Ours has none, so these are std's and our
-# dependencies' (dashmap, parking_lot, crossbeam), and how we use them. What it cannot see: an ordering too weak between
-# atomics, which is no race; loom looks for those (tests/loom.sh).
+# It finds races on plain memory, which only code with `unsafe` can have. Ours has none, so this checks std,
+# our dependencies (dashmap, parking_lot, crossbeam), and our use of them. It does not find an ordering that
+# is too weak between atomics, which is not a race; loom looks for those (tests/loom.sh).
 #
-# It does not understand fences. We have them at five places: `Bell::ring` and `Bell::sleep` (src/log/writer.rs),
-# `Slot::taken_over` and `Slot::word_behind` (src/hold/slot.rs), `Chains::add` (src/hold/chains.rs); all order atomics
-# alone, so they raise nothing false. sled's reference counts fence before they free, which it takes for races: whatever
-# has a frame of sled in it is left out. The tests must pass, and nothing else may be reported.
+# It does not understand fences. The library has them at five places: `Bell::ring` and `Bell::sleep`
+# (src/log/writer.rs), `Slot::taken_over` and `Slot::word_behind` (src/hold/slot.rs), `Chains::add`
+# (src/hold/chains.rs); all order only atomics, so they cause no false reports. sled's reference counts use a
+# fence before they free, which looks like a race: reports with a frame of sled are left out. The tests must
+# pass, and there must be no other report.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -23,7 +25,7 @@ if [ ! -d "$sysroot/lib/rustlib/src/rust/library" ]; then
 fi
 target=$(rustc +nightly -vV | sed -n 's/^host: //p')
 export RUSTFLAGS="${RUSTFLAGS:-} -Zsanitizer=thread --cfg stockhold_faults"
-# Beside the ordinary build, so that neither throws the other's artefacts away.
+# A target directory of its own, so that this and the ordinary build keep their artefacts.
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/tsan"
 export CARGO_PROFILE_RELEASE_LTO=off CARGO_TERM_COLOR=never
 left_out=$(mktemp)

@@ -1,4 +1,5 @@
-//! Commitments that nobody ships: kept for as long as was set, then taken for shipped, whatever happens meanwhile.
+//! Commitments that are never shipped are kept for the set time, and then count as shipped, whatever happens
+//! meanwhile.
 
 mod common;
 
@@ -7,9 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use common::{Dice, Disk, ON_DISK, SECOND, Shop, at_once, cart, insist};
+use common::{Disk, ON_DISK, SECOND, Shop, at_once, cart, insist};
 use stockhold::error::{ConfirmError, HoldError, LookupError, ReserveError};
 use stockhold::{Config, Confirm, HoldAction, HoldId, HoldState, Reserve};
+use stockhold_seeded::{Rng, seed};
 
 const MS: Duration = Duration::from_millis(1);
 const KEPT: Duration = Duration::from_secs(86_400);
@@ -185,7 +187,7 @@ fn an_idle_engine_ships_them_by_its_driver_and_one_without_the_setting_never_doe
 #[test]
 fn whatever_else_happens_to_a_hold_meanwhile_has_one_outcome() {
     const SALES: usize = 3_000;
-    let dice = Dice::new();
+    let rng = Rng::new(seed());
     // A ring that is often full.
     let shop = Shop::with(4 * SALES as u32, |config| for_a_day(config).ring_bytes(64 << 10));
     let [poster, frame] = shop.keys();
@@ -210,10 +212,10 @@ fn whatever_else_happens_to_a_hold_meanwhile_has_one_outcome() {
             }
         });
         let moved = at_once(2, |thread| {
-            let mut dice = dice.of(thread);
+            let mut rng = rng.fork(thread);
             let (mut shipped, mut cancelled) = (0, 0);
             for hold in &holds {
-                let ship = dice.roll(2) == 0;
+                let ship = rng.below_u32(2) == 0;
                 let moved = insist(|| if ship { shop.engine.ship(*hold) } else { shop.engine.cancel(*hold) });
                 match moved {
                     Ok(moved) => {

@@ -1,4 +1,4 @@
-//! `Engine::verify`: a running engine says whether everything still is what it should be.
+//! `Engine::verify`: a running engine checks its log, checkpoints and counters.
 
 mod common;
 
@@ -7,24 +7,25 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use common::{Dice, Disk, SECOND, Shop, insist};
+use common::{Disk, SECOND, Shop, insist};
 use stockhold::error::VerifyError;
 use stockhold::{CartLine, Confirm, Durability, Engine, Receive, Reserve, ReserveCart, StockKey};
+use stockhold_seeded::{Rng, seed};
 
 /// Everything a hold can go through, by one thread, until it is told to stop.
-fn churn(engine: &Engine, keys: &[StockKey], mut dice: Dice, over: &AtomicBool) {
+fn churn(engine: &Engine, keys: &[StockKey], mut rng: Rng, over: &AtomicBool) {
     while !over.load(Ordering::Relaxed) {
         thread::sleep(Duration::from_micros(20));
-        let key = keys[dice.roll(keys.len() as u32) as usize];
+        let key = keys[rng.below_u32(keys.len() as u32) as usize];
         let lines = [CartLine::units(key, 1), CartLine::units(keys[0], 2)];
-        let hold = match dice.roll(3) {
+        let hold = match rng.below_u32(3) {
             0 => insist(|| engine.reserve_cart(ReserveCart::lines(&lines)))
                 .map(|cart| cart.not_yet_durable().hold),
             _ => insist(|| engine.reserve(Reserve::units(key, 3)))
                 .map(|reserved| reserved.not_yet_durable().hold),
         };
         let Ok(hold) = hold else { continue };
-        match dice.roll(4) {
+        match rng.below_u32(4) {
             0 => drop(insist(|| engine.release(hold)).map(|released| released.not_yet_durable())),
             1 => drop(insist(|| engine.confirm(Confirm::hold(hold))).map(|paid| paid.not_yet_durable())),
             2 => {
@@ -33,7 +34,7 @@ fn churn(engine: &Engine, keys: &[StockKey], mut dice: Dice, over: &AtomicBool) 
             }
             _ => {}
         }
-        if dice.roll(20) == 0 {
+        if rng.below_u32(20) == 0 {
             insist(|| engine.receive(Receive::units(key, 50))).unwrap().not_yet_durable();
         }
     }
@@ -46,11 +47,11 @@ fn what_is_whole_is_verified_while_sales_go_on() {
     let keys: [StockKey; 12] = shop.keys();
     keys.iter().for_each(|key| shop.receive(*key, 5_000));
     shop.engine.prepare(keys[0]).unwrap();
-    let (dice, over) = (Dice::new(), AtomicBool::new(false));
+    let (rng, over) = (Rng::new(seed()), AtomicBool::new(false));
     thread::scope(|scope| {
         for number in 0..3 {
-            let (engine, dice, keys, over) = (shop.engine.clone(), dice.of(number), &keys, &over);
-            scope.spawn(move || churn(&engine, keys, dice, over));
+            let (engine, rng, keys, over) = (shop.engine.clone(), rng.fork(number), &keys, &over);
+            scope.spawn(move || churn(&engine, keys, rng, over));
         }
         let mut position = Default::default();
         for _ in 0..5 {

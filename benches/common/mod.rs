@@ -1,18 +1,35 @@
-//! What the benchmarks share: the machine's name, a sale to measure, and what one writes first instead.
+//! Shared by the benches: the machine's description, scratch directories, a sale to measure, and a
+//! hand-written baseline.
+
+#![allow(dead_code)] // each bench uses a part of it
 
 use std::collections::HashMap;
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use stockhold::{Engine, Receive, StockKey};
 
+/// Resolves a path that the caller gave, against the repository's root: cargo starts a bench in its package's
+/// folder.
+pub fn resolve(path: impl AsRef<Path>) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a folder above").join(path)
+}
+
+/// A fresh path to write under: in `STOCKHOLD_BENCH_DIR`, or else in the build's folder.
+pub fn scratch(bench: &str) -> PathBuf {
+    let parent = std::env::var("STOCKHOLD_BENCH_DIR");
+    let parent = parent.map_or_else(|_| PathBuf::from(env!("CARGO_TARGET_TMPDIR")), resolve);
+    parent.join(format!("bench-{bench}-{}", std::process::id()))
+}
+
 pub fn machine() {
     println!("machine: {}", this_machine());
 }
 
-/// Cores, their model, and the kernel.
+/// The number of cores, their model, and the kernel.
 pub fn this_machine() -> String {
     let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or(" : unknown");
@@ -21,8 +38,7 @@ pub fn this_machine() -> String {
     format!("{cores} cores of {}, Linux {}", model.trim_start_matches([' ', '\t', ':']), kernel.trim())
 }
 
-/// Asks again as long as the answer is an error that another try may not have: while the log is behind, say.
-#[allow(dead_code)] // not by every benchmark
+/// Retries until there is an answer: for errors that pass, like a full ring.
 pub fn insist<T, E>(mut ask: impl FnMut() -> Result<T, E>) -> T {
     loop {
         match ask() {
@@ -32,7 +48,7 @@ pub fn insist<T, E>(mut ask: impl FnMut() -> Result<T, E>) -> T {
     }
 }
 
-/// A key with so many units on sale.
+/// Declares a key with this many units on sale.
 pub fn sale(engine: &Engine, units: u64) -> StockKey {
     let key = engine.declare("hot", "here").unwrap();
     for _ in 0..units.div_ceil(2_000_000_000) {
@@ -41,15 +57,14 @@ pub fn sale(engine: &Engine, units: u64) -> StockKey {
     key
 }
 
-/// What one writes first: everything behind one lock, without expiry, log order or op keys.
+/// A hand-written stock: everything behind one lock, without expiry, log order or op keys.
 #[derive(Default)]
 pub struct Baseline {
     pub available: HashMap<u64, i64>,
     pub holds: HashMap<u64, BaselineHold>,
 }
 
-/// A hold as one writes it first.
-#[allow(dead_code)] // kept for whoever would ask; nobody here does
+/// A hold of the hand-written stock.
 pub struct BaselineHold {
     pub key: u64,
     pub quantity: u32,
@@ -65,7 +80,7 @@ impl BaselineHold {
     }
 }
 
-/// The key that is sold.
+/// The hot key.
 pub const HOT: u64 = 7;
 
 impl Baseline {

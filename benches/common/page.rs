@@ -1,9 +1,9 @@
-//! Tables in pages of the documentation that a benchmark writes.
+//! Writes tables into pages of the documentation.
 
 use std::fs;
 use std::path::Path;
 
-/// Puts `text` between `<!-- NAME: ... -->` and the next `<!-- end -->` of a page.
+/// Writes `text` between `<!-- NAME: ... -->` and the next `<!-- end -->` of a page.
 pub fn write(page: &Path, name: &str, text: &str) {
     let old = fs::read_to_string(page).unwrap_or_else(|error| panic!("{}: {error}", page.display()));
     let missing = || panic!("{} has no <!-- {name}: ... --> before an <!-- end -->", page.display());

@@ -1,32 +1,32 @@
-//! Small multiples as one SVG: panels of lines, each with its own axes, readable on light and dark pages alike.
+//! Draws panels of lines as one SVG, each with its own axes, readable on light and dark pages.
 
-/// How far apart numbers stand on an axis.
+/// The scale of an axis.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[allow(dead_code)] // not all by every benchmark
 pub enum Scale {
-    /// From zero.
+    /// Linear, from zero.
     Linear,
     Log,
-    /// As `Log`, with powers of two beside it.
+    /// Logarithmic, with powers of two as ticks.
     Doublings,
 }
 
 pub struct Line {
-    /// Beside the panel's other lines; empty if it is the only one.
+    /// The label; empty if it is the panel's only line.
     pub name: &'static str,
     pub colour: &'static str,
     pub points: Vec<(f64, f64)>,
 }
 
 pub struct Panel {
-    /// What the lines say, and its unit.
+    /// The meaning of the lines, and the unit.
     pub title: String,
-    /// What they say it of, and its unit; empty if the panel below says so.
+    /// The meaning of the horizontal axis, and its unit; empty if the panel below has it.
     pub across: &'static str,
     pub x: Scale,
     pub y: Scale,
     pub lines: Vec<Line>,
-    /// What is worth a mark across, and its name.
+    /// A position with a vertical mark, and its name.
     pub mark: Option<(f64, String)>,
 }
 
@@ -37,7 +37,7 @@ const LEFT: f64 = 62.0;
 const RIGHT: f64 = 20.0;
 const TOP: f64 = 42.0;
 
-/// Panels in rows of so many, each of that width and height in pixels, with `caption` below.
+/// Draws panels in rows of `columns`, each of this width and height in pixels, with `caption` below.
 pub fn draw(panels: &[Panel], columns: usize, (width, height): (f64, f64), caption: &str) -> String {
     let rows = panels.len().div_ceil(columns);
     let (whole_width, whole_height) = (width * columns as f64, height * rows as f64 + 34.0);
@@ -131,7 +131,7 @@ impl Panel {
                 line.colour,
                 drawn.join(" ")
             );
-            // A few points are worth a dot each; many are a line.
+            // Dots only if there are few points.
             for (x, y) in at.iter().filter(|_| at.len() <= 16) {
                 *svg +=
                     &format!("<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"2.6\" fill=\"{}\"/>\n", line.colour);
@@ -140,7 +140,7 @@ impl Panel {
     }
 }
 
-/// Numbers between two of them, on pixels between two others.
+/// Maps a range of numbers to a range of pixels.
 struct Axis {
     scale: Scale,
     least: f64,
@@ -195,7 +195,7 @@ fn power(value: f64) -> f64 {
     10f64.powf((value.max(1e-9) * 1.000_001).log10().floor())
 }
 
-/// The next of 1, 2 and 5 with zeros above, and below.
+/// The next power of ten, times 1, 2 or 5, above; and below.
 fn above(value: f64) -> f64 {
     let power = power(value);
     STEPS.into_iter().map(|step| step * power).find(|step| *step * 1.000_001 >= value).unwrap_or(value)

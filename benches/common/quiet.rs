@@ -1,5 +1,5 @@
-//! A sale in which nothing happens by itself, so that what is counted is what was asked for: time stands still, nobody
-//! sweeps, and there are two shards, as on two cores.
+//! A sale without background activity, so that only the requested work is counted: time stands still, there
+//! is no driver, and there are two shards, as on two cores.
 
 use std::sync::Arc;
 use std::thread;
@@ -10,14 +10,14 @@ use stockhold::{
     StockKey, Timestamp,
 };
 
-/// Keys on sale: as many as the longest cart here has lines.
+/// The number of keys: as many as the lines of the longest cart.
 const KEYS: usize = 64;
 
 pub struct Quiet {
     pub engine: Engine,
-    /// The first is the hot one.
+    /// The first one is hot.
     pub keys: Vec<StockKey>,
-    /// A unit of each.
+    /// One unit of each key.
     lines: Vec<CartLine>,
     clock: Arc<ManualClock>,
 }
@@ -34,8 +34,8 @@ impl Quiet {
         Quiet { engine, keys, lines, clock }
     }
 
-    /// In memory, with so many units, and with every path gone before by twice as many as will be counted, so that slots
-    /// and memory are used again.
+    /// A sale in memory with this many units. Every operation has been run twice as often as will be counted,
+    /// so that slots and memory are used again.
     pub fn with(units: u64, operations: u64) -> Quiet {
         let sale = Quiet::new(Config::default(), |config| Engine::in_memory(config).unwrap());
         sale.receive(operations as u32 * 4);
@@ -49,7 +49,7 @@ impl Quiet {
         sale
     }
 
-    /// The same, every key with units for so many carts.
+    /// Like `with`, and every key has units for this many carts.
     pub fn with_carts(lines: usize, operations: u64) -> Quiet {
         let sale = Quiet::with(operations * 2, operations);
         for key in &sale.keys {
@@ -62,7 +62,7 @@ impl Quiet {
         sale
     }
 
-    /// Returns when the log thread and the fold have nothing to do.
+    /// Waits until the log thread and the fold have nothing to do.
     pub fn settle(&self) {
         self.engine.level(self.keys[0]).unwrap();
     }
@@ -84,7 +84,7 @@ impl Quiet {
         self.engine.reserve(request).unwrap().not_yet_durable().hold
     }
 
-    /// Of a sale that is sold out.
+    /// Makes a request that is refused, since the sale is sold out.
     pub fn refuse(&self, name: u64) -> bool {
         let reference = name.to_le_bytes();
         self.engine.reserve(Reserve::units(self.keys[0], 1).reference(&reference)).is_err()
@@ -104,7 +104,7 @@ impl Quiet {
         let _ = self.engine.release(hold).unwrap().not_yet_durable();
     }
 
-    /// A unit more.
+    /// Replaces one unit by two.
     pub fn replace(&self, hold: HoldId) {
         let _ = self.engine.replace(Replace::quantity(hold, 2)).unwrap().not_yet_durable();
     }
@@ -113,7 +113,7 @@ impl Quiet {
         let _ = self.engine.receive(Receive::units(self.keys[0], units)).unwrap().not_yet_durable();
     }
 
-    /// Past every deadline, and nobody has swept.
+    /// Moves the time past every deadline, without a sweep.
     pub fn sleep(&self) {
         self.settle();
         self.clock.advance(Duration::from_secs(601));

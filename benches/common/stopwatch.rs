@@ -1,5 +1,5 @@
-//! How long something takes: by the clock, and of the calling thread's time on a processor, which others on the machine
-//! disturb less.
+//! Measures durations by the clock and by the processor time of the calling thread, which other load disturbs
+//! less.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ pub struct Stopwatch {
     cpu_began: Duration,
 }
 
-/// Nanoseconds each.
+/// The nanoseconds of one operation.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Took {
     pub wall_ns: f64,
@@ -22,7 +22,7 @@ impl Stopwatch {
         Stopwatch { began: Instant::now(), cpu_began: cpu() }
     }
 
-    /// Each of so many.
+    /// The time of each of `count` operations.
     pub fn each(&self, count: usize) -> Took {
         let cpu = cpu() - self.cpu_began;
         let wall = self.began.elapsed();

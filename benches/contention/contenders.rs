@@ -1,27 +1,27 @@
-//! Who is measured: the engine, and the two things one writes by hand.
+//! The measured stocks: the engine, and two hand-written ones.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
-use std::thread;
 use std::time::Instant;
 
 use dashmap::DashMap;
 use stockhold::error::ReserveError;
+use stockhold::retry::Retry;
 use stockhold::{Config, Engine, HoldId, Receive, Reserve, StockKey};
 
 use crate::common::{Baseline, BaselineHold, HOT, baseline, sale};
 use crate::job::{Job, Sample};
 
-/// One way to keep the stock of the hot key.
+/// An implementation of the stock of the hot key.
 pub trait Stock: Sync {
     type Hold: Copy + Send;
-    /// One unit, or nothing if none is there. `name` is the caller's, of 8 bytes, and unique among live holds.
+    /// Reserves one unit, if one is available. `name` is the caller's reference, unique among live holds.
     fn reserve(&self, name: u64) -> Option<Self::Hold>;
     fn confirm(&self, hold: Self::Hold);
     fn ship(&self, hold: Self::Hold);
     fn release(&self, hold: Self::Hold);
     fn receive(&self, units: u32);
-    /// Work that was put off is done before the next lap is timed.
+    /// Completes deferred work, before the next lap is timed.
     fn settle(&self) {}
 }
 
@@ -30,10 +30,10 @@ pub struct Contender {
     pub run: fn(Job) -> Sample,
 }
 
-/// The one that the others are held against.
+/// The one that the others are compared with.
 pub const BASELINE: usize = 0;
 
-/// Another way to set up the engine is one more line here.
+/// Add a line here for another setup of the engine.
 pub const CONTENDERS: &[Contender] = &[
     Contender { name: "Mutex<HashMap>", run: |job| job.run(&baseline(job.units())) },
     Contender { name: "DashMap", run: |job| job.run(&Sharded::new(job.units())) },
@@ -48,7 +48,7 @@ struct Stockhold {
 
 impl Stockhold {
     fn run(job: Job, prepare: impl FnOnce(&Engine, StockKey)) -> Sample {
-        // Twice what is needed: each thread has slots of its own at home, however threads fall on shards.
+        // Twice the need: each thread takes slots from its own shard first, and shards are not used evenly.
         let holds_max = job.count as u32 * 2 + 65_536;
         let engine = Engine::in_memory(Config::default().holds_max(holds_max)).unwrap();
         let key = sale(&engine, job.units());
@@ -56,19 +56,6 @@ impl Stockhold {
         let stock = Stockhold { engine, key };
         let sample = job.run(&stock);
         Sample { busy: stock.engine.metrics().busy(), ..sample }
-    }
-
-    /// `Busy` is not an answer: it costs time, and is asked again.
-    fn until_known<T, E>(
-        mut ask: impl FnMut() -> Result<T, E>,
-        is_busy: impl Fn(&E) -> bool,
-    ) -> Result<T, E> {
-        loop {
-            match ask() {
-                Err(error) if is_busy(&error) => thread::yield_now(),
-                answer => return answer,
-            }
-        }
     }
 }
 
@@ -78,7 +65,7 @@ impl Stock for Stockhold {
     fn reserve(&self, name: u64) -> Option<HoldId> {
         let reference = name.to_le_bytes();
         let request = Reserve::units(self.key, 1).reference(&reference);
-        match Self::until_known(|| self.engine.reserve(request), ReserveError::is_busy) {
+        match Retry::yielding().call(|| self.engine.reserve(request)) {
             Ok(receipt) => Some(receipt.not_yet_durable().hold),
             Err(ReserveError::Refused(_)) => None,
             Err(error) => panic!("{error}"),
@@ -86,21 +73,20 @@ impl Stock for Stockhold {
     }
 
     fn confirm(&self, hold: HoldId) {
-        let _ = Self::until_known(|| self.engine.confirm(hold), |e| e.is_busy()).unwrap().not_yet_durable();
+        let _ = Retry::yielding().call(|| self.engine.confirm(hold)).unwrap().not_yet_durable();
     }
 
     fn ship(&self, hold: HoldId) {
-        let _ = Self::until_known(|| self.engine.ship(hold), |e| e.is_busy()).unwrap().not_yet_durable();
+        let _ = Retry::yielding().call(|| self.engine.ship(hold)).unwrap().not_yet_durable();
     }
 
     fn release(&self, hold: HoldId) {
-        let _ = Self::until_known(|| self.engine.release(hold), |e| e.is_busy()).unwrap().not_yet_durable();
+        let _ = Retry::yielding().call(|| self.engine.release(hold)).unwrap().not_yet_durable();
     }
 
     fn receive(&self, units: u32) {
         let request = Receive::units(self.key, units);
-        let _ =
-            Self::until_known(|| self.engine.receive(request), |e| e.is_busy()).unwrap().not_yet_durable();
+        let _ = Retry::yielding().call(|| self.engine.receive(request)).unwrap().not_yet_durable();
     }
 
     fn settle(&self) {
@@ -137,7 +123,7 @@ impl Stock for Mutex<Baseline> {
     }
 }
 
-/// The same without one lock around it: the stock is an entry, the holds are others.
+/// A stock without a global lock: the stock is an entry of a concurrent map, the holds are others.
 struct Sharded {
     available: DashMap<u64, i64>,
     holds: DashMap<u64, BaselineHold>,

@@ -1,4 +1,4 @@
-//! What is measured: one scenario on so many threads, once.
+//! One measurement: a scenario on a number of threads.
 
 use std::sync::Barrier;
 use std::thread;
@@ -23,14 +23,14 @@ pub const SCENARIOS: [Scenario; 5] = [
     Scenario::Edge,
 ];
 
-/// What we want to reach, whether or not we have.
+/// A goal, reached or not.
 #[derive(Clone, Copy)]
 pub enum Goal {
-    /// Nanoseconds of a decision or cycle.
+    /// At most these nanoseconds of a decision or cycle.
     NsBelow(f64),
-    /// Throughput against that of one thread.
+    /// The throughput, as a multiple of that of one thread.
     OneThread(f64),
-    /// Time against the same with plenty of units.
+    /// The time, as a multiple of that with plenty of units.
     Plentiful(f64),
 }
 
@@ -57,8 +57,8 @@ impl Scenario {
         }
     }
 
-    /// Decisions, or cycles, of all threads together in one lap. The reserves outgrow the engine's ring, so that its
-    /// log cannot put them off until the clock has stopped.
+    /// Decisions, or cycles, of all threads together in one lap. The reserves need more than the engine's
+    /// ring, so that its log cannot defer them until the clock has stopped.
     fn count(self) -> u64 {
         match self {
             Scenario::Reserve => 300_000,
@@ -80,12 +80,12 @@ pub struct Job {
 pub struct Sample {
     /// Decisions, or cycles, a second of all threads together.
     pub per_second: f64,
-    /// Times that the answer was to try again, in laps that were not timed too.
+    /// The number of `Busy` answers, also in laps that were not timed.
     pub busy: u64,
 }
 
-/// Laps of a measurement; the last one is timed. Before it tables have grown, memory has been touched, and slots have
-/// been used.
+/// Laps of a measurement; only the last one is timed, after tables have grown, and memory and slots have been
+/// used.
 const LAPS: usize = 2;
 
 impl Job {
@@ -97,7 +97,7 @@ impl Job {
     pub fn units(&self) -> u64 {
         match self.scenario {
             Scenario::Refusal => 0,
-            // Nobody has more than one, so whoever asks finds one: a refusal would be false.
+            // No thread holds more than one, so every request finds one: a refusal would be false.
             Scenario::Edge => self.threads,
             _ => self.count * 2,
         }
@@ -150,7 +150,7 @@ impl Job {
         }
     }
 
-    /// Everything as it was before the lap.
+    /// Restores the state before the lap.
     fn clear<S: Stock>(self, stock: &S, held: &mut Vec<S::Hold>) {
         if self.scenario == Scenario::ReserveConfirm {
             stock.receive(held.len() as u32);

@@ -1,19 +1,18 @@
-//! The figures that the engine is to reach, each measured, and whether it was; for what is missed, which thread took the
-//! time.
+//! Measures each goal of the engine, and says whether it is reached; for durable rows, with the processor
+//! time of each thread.
 //!
-//! `cargo bench --bench goals`: a minute; `STOCKHOLD_BENCH_DIR` says where the durable rows write (Default = a fresh
-//! directory under the build's). The figures are the best of three rounds, since whatever others do on the machine only
-//! makes them worse. Not in any figure: a network, replication. The goals of latency at an offered rate are in `stockhold bench`, beside the disk alone; those of
-//! cold keys in `--bench keys`, those of openings in `--bench recovery`.
+//! `cargo bench -p stockhold-benches --bench goals`: a minute; `STOCKHOLD_BENCH_DIR` says where the durable
+//! rows write (Default = a fresh directory under the build's). The figures are the best of three rounds,
+//! since other load on the machine only makes them worse. Not in any figure: a network, replication. The
+//! goals of latency at an offered rate are in `stockhold bench`, beside the disk alone; those of cold keys in
+//! `--bench keys`, those of openings in `--bench recovery`.
 
-#[allow(dead_code)] // what others measure against
 #[path = "../common/mod.rs"]
 mod common;
 mod storm;
 mod threads;
 
 use std::fs;
-use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -24,10 +23,10 @@ use threads::Threads;
 const ROUNDS: usize = 3;
 /// Decisions that may wait for their acknowledgement at once.
 const IN_FLIGHT: u64 = 131_072;
-/// Names a client makes: thread and number.
+/// The bits of a name for its number; the bits above are the client.
 const OF_THREAD: u32 = 40;
 
-/// What clients do with each hold.
+/// The calls of a client for each hold.
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
     Hold,
@@ -39,9 +38,7 @@ enum Kind {
 
 fn main() {
     machine();
-    let dir = std::env::var("STOCKHOLD_BENCH_DIR")
-        .map_or_else(|_| PathBuf::from(env!("CARGO_TARGET_TMPDIR")), PathBuf::from)
-        .join(format!("bench-goals-{}", std::process::id()));
+    let dir = common::scratch("goals");
     let rows = [
         ("durable holds of one hot key", Kind::Hold, 6_000_000, 5.0),
         ("the same, each with an op key", Kind::Once, 2_000_000, 3.0),
@@ -66,7 +63,7 @@ fn main() {
     let storm = storms.min_by(|one, other| one.worse().total_cmp(&other.worse())).unwrap();
     println!("{storm}");
     verdict(
-        "reserve p99 while a million holds expire, to before",
+        "reserve p99 while a million holds expire, against before",
         storm.worse(),
         "x",
         2.0,
@@ -83,7 +80,7 @@ fn verdict(what: &str, seen: f64, unit: &str, goal: f64, reached: bool) {
     println!("{what:<54} {seen:>8.2} {unit:<4} goal {goal:>5} {verdict}");
 }
 
-/// Two threads, pipelined: millions a second, and where the time went.
+/// Two pipelined threads. Returns millions of holds per second, and the processor time of each thread.
 fn durable(engine: &Engine, kind: Kind, count: u64) -> (f64, Threads) {
     let key = sale(engine, 2 * count);
     let before = Threads::now();
@@ -105,7 +102,7 @@ fn work(engine: &Engine, key: StockKey, kind: Kind, client: u64, count: u64) {
         let reference = name.to_le_bytes();
         let mut request = Reserve::units(key, 1).reference(&reference);
         if kind == Kind::Once {
-            // Spread as random ones are, and none that says when it was made.
+            // Spread like random ones, and never with a time in it.
             request = request.op_key(OpKey(name.wrapping_mul(0x9e37_79b9_7f4a_7c15).into()));
         }
         let receipt = insist(|| engine.reserve(request));
@@ -121,10 +118,10 @@ fn work(engine: &Engine, key: StockKey, kind: Kind, client: u64, count: u64) {
         }
     }
     engine.wait(newest).unwrap();
-    threads::add_this(); // it is gone when the others are looked at
+    threads::add_this(); // this thread has ended when the others are read
 }
 
-/// Nanoseconds of a reserve, slots and memory being used again, and of a refusal.
+/// The nanoseconds of a reserve with used slots and memory, and of a refusal.
 fn in_memory() -> (f64, f64) {
     const LAP: u64 = 200_000;
     let engine = Engine::in_memory(config()).unwrap();
@@ -144,7 +141,7 @@ fn in_memory() -> (f64, f64) {
             for hold in holds {
                 let _ = insist(|| engine.release(hold)).not_yet_durable();
             }
-            engine.level(key).unwrap(); // log and fold have caught up
+            engine.level(key).unwrap(); // waits for the log and the fold
             each_ns
         })
         .collect();

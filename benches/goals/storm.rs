@@ -1,4 +1,4 @@
-//! A million holds that expire in the same millisecond, while somebody reserves.
+//! A million holds that expire in the same millisecond, while a thread reserves.
 
 use std::fmt;
 use std::thread;
@@ -10,14 +10,14 @@ use crate::common::{insist, sale};
 use crate::config;
 
 const HOLDS: u64 = 1_000_000;
-/// Until they are due: time to make them.
+/// The time until the holds are due: enough to make them.
 const DUE_IN: Duration = Duration::from_secs(3);
-/// How long is measured before that.
+/// How long reserves are measured before that.
 const BEFORE: Duration = Duration::from_secs(1);
-/// Between two reserves.
+/// The pause between two reserves.
 const PAUSE: Duration = Duration::from_micros(4);
 
-/// Nanoseconds of the reserves, and how long it took until all units were back.
+/// The nanoseconds of the reserves (p50, p99, p99.9), and the time until all units were returned.
 pub struct Storm {
     before: [u64; 3],
     during: [u64; 3],
@@ -25,7 +25,7 @@ pub struct Storm {
 }
 
 impl Storm {
-    /// The p99 during it to the one before.
+    /// The p99 during the expiries, as a multiple of the p99 before.
     pub fn worse(&self) -> f64 {
         self.during[1] as f64 / self.before[1] as f64
     }
@@ -67,7 +67,7 @@ pub fn measure() -> Storm {
             let _ = insist(|| engine.release(hold)).not_yet_durable();
         }
         calls += 1;
-        // The counter alone says it: nobody waits for the book.
+        // The metric is enough, without waiting for the fold.
         if now >= due && calls.is_multiple_of(256) && engine.metrics().expired >= HOLDS {
             back_ms = Some(engine.now().0 - due.0);
         }

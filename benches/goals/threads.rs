@@ -1,4 +1,4 @@
-//! What each thread of the process has had of a processor.
+//! The processor time of each thread of the process.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,10 +6,10 @@ use std::fs;
 use std::path::Path;
 use std::sync::Mutex;
 
-/// Of threads that have ended.
+/// The times of threads that have ended.
 static GONE: Mutex<Vec<(String, f64)>> = Mutex::new(Vec::new());
 
-/// By name, in nanoseconds.
+/// Nanoseconds of processor time, by thread name.
 pub struct Threads(BTreeMap<String, f64>);
 
 impl Threads {
@@ -21,7 +21,7 @@ impl Threads {
         Threads(threads)
     }
 
-    /// What came since, of each of so many.
+    /// The time since `before`, divided by `count`.
     pub fn since(mut self, before: &Threads, count: u64) -> Threads {
         for (name, ns) in &mut self.0 {
             *ns = (*ns - before.0.get(name).unwrap_or(&0.0)) / count as f64;
@@ -39,7 +39,7 @@ impl fmt::Display for Threads {
     }
 }
 
-/// By a thread that ends.
+/// Adds the time of the calling thread, which is about to end.
 pub fn add_this() {
     GONE.lock().unwrap().extend(one(Path::new("/proc/thread-self")));
 }
@@ -49,6 +49,6 @@ fn one(task: &Path) -> Option<(String, f64)> {
     let ns = text("schedstat")?.split_whitespace().next()?.parse().ok()?;
     let name = text("comm")?;
     let name = name.trim().trim_start_matches("stockhold-");
-    // sled has several, alike.
+    // sled has several threads.
     Some((if name.starts_with("sled") { "sled" } else { name }.to_string(), ns))
 }

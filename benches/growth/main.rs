@@ -1,15 +1,15 @@
-//! How costs grow: with stock keys, live holds, threads, lines of a cart, and the rate that is offered.
+//! How costs grow: with stock keys, live holds, threads, lines of a cart, and the offered rate.
 //!
-//! `cargo bench --bench growth` prints a table with a verdict a row, and fails if a cost grows faster than its order and the slack
-//! that is said beside it; `-- --plot FILE` draws it; `-- --write` rewrites the table of `src/design/growth.md` and draws
-//! `benches/growth.svg`. `STOCKHOLD_BENCH_KEYS` and `STOCKHOLD_BENCH_HOLDS` set the largest sizes (Default = 10,000,000 each:
-//! 8 GiB of memory, 3 GiB of disk, two to five minutes), `STOCKHOLD_BENCH_DIR` where it writes (Default = under the build's folder).
+//! `cargo bench -p stockhold-benches --bench growth` prints a table with a verdict for each row, and fails if
+//! a cost grows faster than its order and its slack allow; `-- --plot FILE` draws it; `-- --write` rewrites
+//! the table of `src/design/growth.md` and draws `src/design/growth.svg`. `STOCKHOLD_BENCH_KEYS` and
+//! `STOCKHOLD_BENCH_HOLDS` set the largest sizes (Default = 10,000,000 each: 8 GiB of memory, 3 GiB of disk,
+//! two to five minutes), `STOCKHOLD_BENCH_DIR` where it writes (Default = under the build's folder).
 //!
-//! Each point is measured in a process of its own. Times of an operation are the calling thread's on a processor, the
-//! middle of seven laps, where not said otherwise.
+//! Each point is measured in a process of its own. Times of an operation are processor time of the calling
+//! thread, the median of seven laps, unless stated otherwise.
 
 #[path = "../common/mod.rs"]
-#[allow(dead_code)]
 mod common;
 #[path = "../common/page.rs"]
 mod page;
@@ -21,15 +21,15 @@ mod series;
 #[path = "../common/stopwatch.rs"]
 mod stopwatch;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
 use series::Series;
 
-const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/design/growth.md");
-const PICTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/growth.svg");
+const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../src/design/growth.md");
+const PICTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../src/design/growth.svg");
 
-/// Everything, by what grows: sizes, and what was measured at each.
+/// All figures by what grows: the sizes, and the figures at each.
 pub struct Measured {
     keys: Vec<(f64, Vec<f64>)>,
     holds: Vec<(f64, Vec<f64>)>,
@@ -69,7 +69,7 @@ fn main() -> ExitCode {
     let series = all(&measured);
     let mut table = format!("On {}:\n\n{}\n", common::this_machine(), Series::HEAD);
     series.iter().for_each(|series| table += &format!("{}\n", series.row()));
-    table += "\n| offered a second | acknowledged a second | p50 | p99 |\n|--:|--:|--:|--:|\n";
+    table += "\n| offered per second | acknowledged per second | p50 | p99 |\n|--:|--:|--:|--:|\n";
     for (offered, figures) in &measured.rates {
         let offered = if *offered == 0.0 { "65,536 in flight".into() } else { series::figure(*offered) };
         let [per_second, p50, p99] = figures[..] else { panic!("a rate has three figures") };
@@ -77,7 +77,8 @@ fn main() -> ExitCode {
     }
     println!("{table}");
     if let Some(file) = plot {
-        std::fs::write(file, picture::draw(&measured)).expect("the plot's file can be written");
+        std::fs::write(common::resolve(file), picture::draw(&measured))
+            .expect("the plot's file can be written");
         println!("drawn in {file}");
     }
     if write {
@@ -87,15 +88,13 @@ fn main() -> ExitCode {
 }
 
 fn measure() -> Measured {
-    let scratch = std::env::var("STOCKHOLD_BENCH_DIR")
-        .map_or_else(|_| PathBuf::from(env!("CARGO_TARGET_TMPDIR")), PathBuf::from)
-        .join(format!("bench-growth-{}", std::process::id()));
+    let scratch = common::scratch("growth");
     let largest = |name: &str| {
         let set = std::env::var(name).ok().and_then(|text| text.replace('_', "").parse::<u64>().ok());
         set.unwrap_or(10_000_000)
     };
     let sizes = |largest: u64| (3..).map(|power| 10_u64.pow(power)).take_while(move |size| *size <= largest);
-    // What one leaves, another opens.
+    // The first process leaves a directory, the second opens it.
     let kept = |what: &str, size| {
         let mut figures = point(what, size, &scratch);
         figures.extend(point("opening", size, &scratch));
@@ -108,7 +107,7 @@ fn measure() -> Measured {
         let _ = std::fs::remove_dir_all(&scratch);
         (size as f64, figures)
     };
-    // A disk that others use as well hesitates: the middle of three.
+    // The median of three, since other programs use the disk too.
     let middle = |what: &str, size| {
         let mut all: Vec<_> = (0..3).map(|_| alone(what, size)).collect();
         all.sort_unstable_by(|a, b| a.1[1].total_cmp(&b.1[1]));
@@ -130,7 +129,7 @@ fn point(what: &str, size: u64, directory: &Path) -> Vec<f64> {
         .arg(directory)
         .stderr(Stdio::inherit())
         .output()
-        .expect("it can be run again");
+        .expect("this program can be started");
     assert!(child.status.success(), "{what} of {size} failed");
     let said = String::from_utf8_lossy(&child.stdout);
     let figures: Vec<f64> = said.lines().map(|line| line.parse().expect("a number")).collect();
@@ -138,12 +137,12 @@ fn point(what: &str, size: u64, directory: &Path) -> Vec<f64> {
     figures
 }
 
-/// The figure at so many of each size.
+/// One figure at each size.
 fn column(points: &[(f64, Vec<f64>)], at: usize) -> Vec<(f64, f64)> {
     points.iter().map(|(size, figures)| (*size, figures[at])).collect()
 }
 
-/// From where what is there once for all no longer counts.
+/// Only sizes at which fixed costs no longer matter.
 fn many(points: Vec<(f64, f64)>) -> Vec<(f64, f64)> {
     points.into_iter().filter(|point| point.0 >= 100_000.0).collect()
 }

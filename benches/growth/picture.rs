@@ -1,4 +1,4 @@
-//! The panels of `benches/growth.svg`.
+//! The panels of `src/design/growth.svg`.
 
 use std::thread;
 
@@ -10,7 +10,7 @@ type Points = Vec<(f64, f64)>;
 pub fn draw(measured: &Measured) -> String {
     use Scale::{Doublings, Linear, Log};
     let Measured { keys, holds, threads, carts, rates } = measured;
-    // Of all together, from a cost in nanoseconds each.
+    // The total in milliseconds, from nanoseconds for each.
     let all_ms = |points: Points| points.into_iter().map(|(x, y)| (x, x * y / 1e6)).collect();
     let by = |points: Points, by: f64| points.into_iter().map(|(x, y)| (x, y / by)).collect();
     let carried = |at: usize| {
@@ -36,7 +36,7 @@ pub fn draw(measured: &Measured) -> String {
             vec![("a key", many(column(keys, 5))), ("a hold", many(column(holds, 5)))],
         ),
         panel(
-            "one hot key in memory, millions a second",
+            "one hot key in memory, millions per second",
             "threads",
             (Doublings, Linear),
             vec![("reserves", by(column(threads, 2), 1e6)), ("refusals", by(column(threads, 3), 1e6))],
@@ -44,7 +44,7 @@ pub fn draw(measured: &Measured) -> String {
         panel("a cart, µs", "lines", (Doublings, Log), vec![("", by(column(carts, 0), 1e3))]),
         panel(
             "acknowledged after, ms (Sync)",
-            "acknowledged a second",
+            "acknowledged per second",
             (Log, Log),
             vec![("p50", carried(1)), ("p99", carried(2))],
         ),
@@ -55,7 +55,8 @@ pub fn draw(measured: &Measured) -> String {
         &panels,
         2,
         (430.0, 240.0),
-        "time of the calling thread on a processor, but where by the clock: cargo bench --bench growth",
+        "processor time of the calling thread, unless by the clock: \
+         cargo bench -p stockhold-benches --bench growth",
     )
 }
 

@@ -1,40 +1,33 @@
-//! One point each, in a process of its own, so that no memory or cache of another is counted.
+//! The measurement of each point, in a process of its own, so that memory and caches of other points do not
+//! count.
 
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use stockhold::{CartLine, Config, Engine, HoldId, Receive, Reserve, ReserveCart, StockKey};
+use stockhold_seeded::Rng;
 
 use crate::common::insist;
 use crate::stopwatch::{Stopwatch, Took, median};
 
-/// Operations a lap at most, and laps of which the middle one is told; one before them warms up.
+/// The most operations of a lap, and the number of laps for the median; one lap before them warms up.
 const LAP: usize = 20_000;
 const LAPS: usize = 7;
-/// Stock keys where holds are many, and units of each.
+/// The number of stock keys for many holds, and the units of each.
 const KEYS_OF_MANY_HOLDS: u64 = 1_000;
 const UNITS: u32 = 1_000_000;
-/// Reserves of all threads in a lap, and refusals.
+/// The reserves of all threads in a lap, and the refusals.
 const SHARED: usize = 800_000;
 const SHARED_REFUSALS: usize = 4_000_000;
-/// Decisions in flight where as many are made as it takes, and of how many one is timed.
+/// Decisions in flight at an unlimited rate; one of `TIMED` is timed.
 const IN_FLIGHT: usize = 65_536;
 const TIMED: usize = 16;
 
-/// Long-lived holds, and no checkpoint but those that are asked for.
+/// Long-lived holds, and only requested checkpoints.
 fn config() -> Config {
     let day = Duration::from_secs(86_400);
     Config::default().ttl_default(day).holds_max(1 << 30).checkpoint_bytes(512 << 20).ring_bytes(64 << 20)
-}
-
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        ((u128::from(self.0) * bound as u128) >> 64) as usize
-    }
 }
 
 fn reserve(engine: &Engine, key: StockKey, name: u64) -> HoldId {
@@ -56,20 +49,20 @@ fn declared(engine: &Engine, keys: u64) -> Vec<StockKey> {
     keys
 }
 
-/// More units than any point takes of one key.
+/// Receives more units than any point takes of one key.
 fn stock(engine: &Engine, key: StockKey) {
     for _ in 0..20 {
         insist(|| engine.receive(Receive::units(key, UNITS))).not_yet_durable();
     }
 }
 
-/// Until log and fold have nothing to do.
+/// Waits until the log and the fold have nothing to do.
 fn settle(engine: &Engine, key: StockKey) {
-    engine.wait(engine.metrics().position_drawn).expect("the disk takes it");
-    engine.level(key).expect("the fold goes on");
+    engine.wait(engine.metrics().position_drawn).expect("the log is durable");
+    engine.level(key).expect("the fold runs");
 }
 
-/// The middle of so many laps.
+/// The median of the laps.
 fn laps(mut lap: impl FnMut() -> Took) -> Took {
     lap();
     let all: Vec<Took> = (0..LAPS).map(|_| lap()).collect();
@@ -79,16 +72,16 @@ fn laps(mut lap: impl FnMut() -> Took) -> Took {
     }
 }
 
-/// So many keys: a reserve and a refusal of random ones, and the checkpoint that they all were changed for.
+/// Many keys: a reserve and a refusal of random ones, and a checkpoint after all have changed.
 pub fn keys(directory: &Path, count: u64) -> Vec<f64> {
     let engine = Engine::open(directory, config()).expect("a fresh directory opens");
     let keys = declared(&engine, count);
     let began = Instant::now();
-    engine.checkpoint().expect("the disk takes it");
+    engine.checkpoint().expect("the log is durable");
     let checkpoint_ns = began.elapsed().as_nanos() as f64 / count as f64;
-    let mut dice = Dice(1);
+    let mut rng = Rng::new(1);
     let reserves = laps(|| {
-        let chosen: Vec<StockKey> = (0..LAP).map(|_| keys[dice.below(keys.len())]).collect();
+        let chosen: Vec<StockKey> = (0..LAP).map(|_| keys[rng.index(keys.len())]).collect();
         let mut holds = Vec::with_capacity(LAP);
         let watch = Stopwatch::start();
         holds.extend(chosen.iter().zip(0..).map(|(key, name)| reserve(&engine, *key, name)));
@@ -98,34 +91,34 @@ pub fn keys(directory: &Path, count: u64) -> Vec<f64> {
         took
     });
     let refusals = laps(|| {
-        let chosen: Vec<StockKey> = (0..LAP).map(|_| keys[dice.below(keys.len())]).collect();
+        let chosen: Vec<StockKey> = (0..LAP).map(|_| keys[rng.index(keys.len())]).collect();
         let watch = Stopwatch::start();
         for key in chosen {
             assert!(engine.reserve(Reserve::units(key, UNITS + 1)).is_err());
         }
         watch.each(LAP)
     });
-    engine.checkpoint().expect("the disk takes it");
+    engine.checkpoint().expect("the log is durable");
     engine.shutdown().expect("it closes");
     vec![reserves.cpu_ns, reserves.wall_ns, refusals.cpu_ns, checkpoint_ns]
 }
 
-/// So many live holds: a reserve beside them, a release of a random one, and the checkpoint that they are new to.
+/// Many live holds: a reserve beside them, a release of a random one, and their first checkpoint.
 pub fn holds(directory: &Path, count: u64) -> Vec<f64> {
     let engine = Engine::open(directory, config()).expect("a fresh directory opens");
     let keys = declared(&engine, KEYS_OF_MANY_HOLDS);
-    let mut dice = Dice(1);
-    let mut one = |name| reserve(&engine, keys[dice.below(keys.len())], name);
+    let mut rng = Rng::new(1);
+    let mut one = |name| reserve(&engine, keys[rng.index(keys.len())], name);
     let mut holds: Vec<HoldId> = (0..count).map(&mut one).collect();
     settle(&engine, keys[0]);
     let began = Instant::now();
-    engine.checkpoint().expect("the disk takes it");
+    engine.checkpoint().expect("the log is durable");
     let checkpoint_ns = began.elapsed().as_nanos() as f64 / count as f64;
-    let mut which = Dice(2);
+    let mut which = Rng::new(2);
     let lap = LAP.min(holds.len());
     let mut releases = Vec::new();
     let reserves = laps(|| {
-        let at = which.below(holds.len());
+        let at = which.index(holds.len());
         let chosen: Vec<usize> =
             (0..lap).map(|step| (at + step * (holds.len() / lap)) % holds.len()).collect();
         let watch = Stopwatch::start();
@@ -138,12 +131,12 @@ pub fn holds(directory: &Path, count: u64) -> Vec<f64> {
         settle(&engine, keys[0]);
         took
     });
-    engine.checkpoint().expect("the disk takes it");
+    engine.checkpoint().expect("the log is durable");
     engine.shutdown().expect("it closes");
     vec![reserves.cpu_ns, reserves.wall_ns, median(releases.iter().map(|took| took.cpu_ns)), checkpoint_ns]
 }
 
-/// An opening of what one of those has left.
+/// An opening of the directory that one of those has left.
 pub fn opening(directory: &Path, count: u64) -> Vec<f64> {
     let began = Instant::now();
     let engine = Engine::open(directory, config()).expect("it opens again");
@@ -152,9 +145,9 @@ pub fn opening(directory: &Path, count: u64) -> Vec<f64> {
     vec![each]
 }
 
-/// Memory of an entry, by an engine in memory that gets so many: keys, or holds of one.
+/// The memory of one entry, by an engine in memory with many: keys, or holds of one key.
 pub fn memory(of_holds: bool, count: u64) -> Vec<f64> {
-    // A ring that is small, so that it is all in use before.
+    // A small ring, which is all in use before the measurement.
     let engine = Engine::in_memory(config().ring_bytes(64 << 10)).expect("an engine in memory opens");
     let hot = declared(&engine, 1)[0];
     stock(&engine, hot);
@@ -165,7 +158,7 @@ pub fn memory(of_holds: bool, count: u64) -> Vec<f64> {
         for name in 0..count {
             reserve(&engine, hot, name);
             if name % 65_536 == 0 {
-                engine.sweep(); // deadlines go into the wheel
+                engine.sweep(); // moves deadlines into the wheel
             }
         }
     } else {
@@ -184,7 +177,8 @@ fn resident_bytes() -> f64 {
     statm.split_whitespace().nth(1).and_then(|pages| pages.parse::<f64>().ok()).unwrap_or(0.0) * 4_096.0
 }
 
-/// So many threads on one hot key in memory: processor time of a reserve and a refusal, and both a second together.
+/// Many threads on one hot key in memory: processor time of a reserve and a refusal, and the total rates of
+/// both.
 pub fn threads(count: u64) -> Vec<f64> {
     let engine = Engine::in_memory(config()).expect("an engine in memory opens");
     let keys = declared(&engine, 2);
@@ -213,13 +207,13 @@ pub fn threads(count: u64) -> Vec<f64> {
     vec![reserves.cpu_ns, refusals.cpu_ns, 1e9 / reserves.wall_ns, 1e9 / refusals.wall_ns]
 }
 
-/// A cart of so many lines, in memory: processor time of one, its lines in any order.
+/// A cart of many lines in any order, in memory: its processor time, and that of a line.
 pub fn cart(lines: u64) -> Vec<f64> {
     let engine = Engine::in_memory(config()).expect("an engine in memory opens");
     let keys = declared(&engine, lines);
-    let mut dice = Dice(1);
+    let mut rng = Rng::new(1);
     let mut of: Vec<CartLine> = keys.iter().map(|key| CartLine::units(*key, 1)).collect();
-    (1..of.len()).for_each(|at| of.swap(at, dice.below(at + 1)));
+    (1..of.len()).for_each(|at| of.swap(at, rng.index(at + 1)));
     let carts = (LAP * 4 / lines as usize).clamp(20, LAP);
     let took = laps(|| {
         let mut holds = Vec::with_capacity(carts);
@@ -236,8 +230,9 @@ pub fn cart(lines: u64) -> Vec<f64> {
     vec![took.cpu_ns, took.cpu_ns / lines as f64]
 }
 
-/// So many reserves a second offered at `Durability::Sync`, 0 for as many as it takes with 65,536 in flight: how many were
-/// acknowledged a second, and when, from the moment that each was due (p50, p99, in milliseconds). Every sixteenth is timed.
+/// A rate of reserves offered at `Durability::Sync`, or 0 for an unlimited rate with 65,536 in flight.
+/// Returns the acknowledged rate, and the latency since each was due (p50, p99, in milliseconds). Every
+/// sixteenth is timed.
 pub fn rate(directory: &Path, offered: u64) -> Vec<f64> {
     let engine = Engine::open(directory, config().ring_bytes(8 << 20)).expect("a fresh directory opens");
     let key = declared(&engine, 1)[0];
@@ -249,7 +244,7 @@ pub fn rate(directory: &Path, offered: u64) -> Vec<f64> {
         let waiter = scope.spawn(|| {
             let mut waits_ms = Vec::new();
             for (due, position) in receiver {
-                engine.wait(position).expect("the disk takes it");
+                engine.wait(position).expect("the log is durable");
                 waits_ms.push(Instant::now().duration_since(due).as_nanos() as f64 / 1e6);
             }
             waits_ms
@@ -263,7 +258,7 @@ pub fn rate(directory: &Path, offered: u64) -> Vec<f64> {
             let reference = name.to_le_bytes();
             let receipt = insist(|| engine.reserve(Reserve::units(key, 1).reference(&reference)));
             if name as usize % TIMED == TIMED - 1 {
-                sender.send((due, receipt.position())).expect("somebody waits");
+                sender.send((due, receipt.position())).expect("the waiter runs");
             }
             let _ = receipt.not_yet_durable();
         }
@@ -276,7 +271,7 @@ pub fn rate(directory: &Path, offered: u64) -> Vec<f64> {
     vec![per_second, at(0.5), at(0.99)]
 }
 
-/// Leaves the processor to others where there is time for it.
+/// Sleeps or yields until the given time.
 fn wait_until(due: Instant) {
     loop {
         let left = due.saturating_duration_since(Instant::now());

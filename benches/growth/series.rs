@@ -1,21 +1,22 @@
-//! What was measured across one thing that grows, and whether it grows as it is said to.
+//! One cost over a size, and the verdict on its growth.
 
-/// A cost across what grows.
+/// A cost over a size.
 pub struct Series {
-    /// What costs, and the unit.
+    /// The cost, and its unit.
     pub cost: &'static str,
-    /// What grows.
+    /// The size that grows.
     pub across: &'static str,
-    /// How the cost is said to grow.
+    /// The promised order of growth.
     pub order: &'static str,
-    /// How many times the least cost that of the largest size may be, all the same: caches end, sorts have a logarithm.
+    /// The allowed multiple of the lowest cost at the largest size: for the ends of caches, and the logarithm
+    /// of sorts.
     pub slack: f64,
-    /// Size and cost; where the order is of all, the cost of each.
+    /// Sizes and costs; for an order of the total, the cost of each entry.
     pub points: Vec<(f64, f64)>,
 }
 
 impl Series {
-    /// The cost of the largest size against the least of any.
+    /// The cost at the largest size, as a multiple of the lowest.
     pub fn growth(&self) -> f64 {
         let least = self.points.iter().map(|point| point.1).fold(f64::INFINITY, f64::min);
         self.points.last().map_or(f64::NAN, |point| point.1 / least)
@@ -44,7 +45,8 @@ impl Series {
         )
     }
 
-    pub const HEAD: &'static str = "| what grows | cost | order | at first | at last | against the least | |\n\
+    pub const HEAD: &'static str = "| what grows | cost | order | at the smallest | at the largest | \
+                                    against the lowest | |\n\
                                     |---|---|---|--:|--:|--:|---|";
 }
 

@@ -1,24 +1,23 @@
-//! A sale that never ends: whether disk, memory and latency stay flat while checkpoints come and go.
+//! A long sale: checks that disk, memory and latency stay flat over many checkpoints.
 //!
-//! `cargo bench --bench steady`; `STOCKHOLD_BENCH_OPERATIONS` sets how many (Default = 20,000,000), `-- --plot FILE`
-//! draws what it saw as SVG, and `STOCKHOLD_BENCH_DIR` is where it writes (Default = under the build's folder).
+//! `cargo bench -p stockhold-benches --bench steady`; `STOCKHOLD_BENCH_OPERATIONS` sets how many (Default =
+//! 20,000,000), `-- --plot FILE` draws the samples as SVG, and `STOCKHOLD_BENCH_DIR` sets where it writes
+//! (Default = under the build's folder).
 //!
-//! Each buyer reserves a unit under one of 100,000 keys, confirms three of four and ships what is confirmed, but for one in
-//! sixteen, which count as shipped after five seconds; and gives back or forgets the others, which expire. A sixteenth of
-//! the reserves carry an op key, remembered for ten seconds, and the ledger is kept for twenty. What is shipped is received
-//! again. All of it at `Durability::Sync`, with as many decisions in flight as the sale's bench
-//! has. Beside it one thread reserves 10,000 times a second and notes how long each took: while a checkpoint is being
-//! written, and while none is.
+//! Each buyer reserves a unit under one of 100,000 keys, confirms three of four and ships what is confirmed,
+//! but for one in sixteen, which count as shipped after five seconds; and releases the others or lets them
+//! expire. A sixteenth of the reserves carry an op key, remembered for ten seconds, and the ledger is kept
+//! for twenty. Shipped units are received again. All at `Durability::Sync`, with 16,384 decisions in flight.
+//! Another thread reserves 10,000 times a second and measures each call, during checkpoints and between them.
 
 #[path = "../common/mod.rs"]
-#[allow(dead_code)]
 mod common;
 #[path = "../common/plot.rs"]
 mod lines;
 mod plot;
 mod sample;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -26,6 +25,7 @@ use std::time::{Duration, Instant};
 use common::insist;
 use sample::{Latencies, Sample};
 use stockhold::{Config, Engine, OpKey, Position, Receive, Reserve, StockKey};
+use stockhold_seeded::Rng;
 
 const KEYS: u64 = 100_000;
 const BUYERS: u64 = 2;
@@ -39,14 +39,12 @@ const LIFE_MAX: Duration = Duration::from_secs(2);
 fn main() {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.replace('_', "").parse().ok());
     let operations: u64 = number("STOCKHOLD_BENCH_OPERATIONS").unwrap_or(20_000_000);
-    let scratch = std::env::var("STOCKHOLD_BENCH_DIR")
-        .map_or_else(|_| PathBuf::from(env!("CARGO_TARGET_TMPDIR")), PathBuf::from)
-        .join(format!("bench-steady-{}", std::process::id()));
+    let scratch = common::scratch("steady");
     let mut args = std::env::args().skip_while(|arg| arg != "--plot").skip(1);
     common::machine();
     let samples = run(&scratch, operations);
     if let Some(file) = args.next() {
-        std::fs::write(&file, plot::plot(&samples)).expect("the plot's file can be written");
+        std::fs::write(common::resolve(&file), plot::plot(&samples)).expect("the plot's file can be written");
         println!("drawn in {file}");
     }
     let began = Instant::now();
@@ -109,22 +107,22 @@ fn run(directory: &Path, operations: u64) -> Vec<Sample> {
 }
 
 fn buy(engine: &Engine, keys: &[StockKey], buyer: u64, operations: u64, done: &AtomicU64) {
-    let mut random = 0x9E37_79B9_7F4A_7C15 ^ buyer;
+    let mut rng = Rng::new(buyer);
     let (mut made, mut mark) = (0, Position::default());
     let mut told = 0;
     while made < operations {
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        let dice = random >> 33;
-        let key = keys[(dice % KEYS) as usize];
+        let random = rng.next();
+        let chosen = random >> 33;
+        let key = keys[(chosen % KEYS) as usize];
         let reference = random.to_le_bytes();
         let mut reserve = Reserve::units(key, 1).reference(&reference).ttl(TTL);
-        if dice & 0xF == 0 {
+        if chosen & 0xF == 0 {
             reserve = reserve.op_key(OpKey(u128::from(random) << 1 | u128::from(buyer)));
         }
         let receipt = insist(|| engine.reserve(reserve));
         let (mut position, hold) = (receipt.position(), receipt.not_yet_durable().hold);
         made += 1;
-        match dice >> 4 & 15 {
+        match chosen >> 4 & 15 {
             0 | 1 => {}
             2 => {
                 if let Ok(confirmed) = engine.confirm(hold) {
@@ -161,7 +159,7 @@ fn buy(engine: &Engine, keys: &[StockKey], buyer: u64, operations: u64, done: &A
     engine.wait(mark).expect("the disk takes it");
 }
 
-/// Notes how long reserves take, at 10,000 a second, whatever the sale does.
+/// Measures reserves at 10,000 a second, beside the sale.
 fn watch(engine: &Engine, key: StockKey, over: &AtomicBool, latencies: &Latencies) {
     let every = Duration::from_micros(100);
     let mut next = Instant::now();

@@ -1,4 +1,4 @@
-//! The samples as small multiples: what should be flat, over the operations that were done.
+//! Draws the samples, over the number of operations.
 
 use super::lines::{Line, Panel, Scale, draw};
 use super::sample::Sample;

@@ -1,4 +1,4 @@
-//! What is seen once a second.
+//! A sample of the sale, taken once a second.
 
 use std::path::Path;
 use std::sync::Mutex;
@@ -10,10 +10,10 @@ use stockhold::Engine;
 /// Buckets of a sixteenth of a power of two of nanoseconds.
 const BUCKETS: usize = 64 * 16;
 
-/// How long reserves took, while a checkpoint was under way and while none was.
+/// The latencies of reserves, during checkpoints and between them.
 pub struct Latencies {
     buckets: [Box<[AtomicU64]>; 2],
-    /// Since the last sample.
+    /// Latencies since the last sample.
     recent: Mutex<Vec<u64>>,
 }
 

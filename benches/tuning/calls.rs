@@ -1,4 +1,4 @@
-//! Ways to ask for the same: in memory, on one thread.
+//! Several ways to reserve the same units, in memory on one thread.
 
 use std::path::Path;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::{count, head, row};
 
 const LINES: usize = 4;
 const BATCH: usize = 64;
-/// Calls a lap, and laps.
+/// The calls of a lap, and the number of laps.
 const LAP: usize = 5_000;
 const LAPS: usize = 9;
 
@@ -21,7 +21,7 @@ fn opened() -> Engine {
     Engine::in_memory(config).expect("an engine in memory opens")
 }
 
-/// Processor time of four units of four keys, by each way to have them.
+/// The processor time of each way to reserve units.
 pub fn calls(_: &Path) -> String {
     let engine = opened();
     let keys = stocked(&engine, LINES);

@@ -1,4 +1,4 @@
-//! What a checkpoint's length is worth: to the sale, on disk, and to the opening after a kill.
+//! The effect of `checkpoint_bytes` on the sale, on the disk, and on the opening after a kill.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -10,11 +10,11 @@ use crate::common::insist;
 use crate::load::{settle, stocked};
 use crate::{bytes, count, head, ms, row};
 
-/// Reserves, each released: some 130 MB of log.
+/// The number of reserves, each released: some 130 MB of log.
 const CYCLES: usize = 3_000_000;
 const IN_FLIGHT: usize = 16_384;
 
-/// Length of a checkpoint in MiB, and whether a ledger is kept.
+/// `checkpoint_bytes` in MiB, and whether a ledger is kept.
 const SETTINGS: [(usize, bool); 5] = [(1, false), (16, false), (64, false), (64, true), (256, false)];
 
 fn config(which: usize) -> Config {
@@ -33,7 +33,7 @@ pub fn checkpoints(scratch: &Path) -> String {
             .arg(which.to_string())
             .stderr(Stdio::null())
             .output()
-            .expect("it can be run again");
+            .expect("this program can be started");
         let per_second: f64 =
             String::from_utf8_lossy(&killed.stdout).trim().parse().expect("the killed child says its rate");
         let disk = bytes_under(&directory);
@@ -50,7 +50,7 @@ pub fn checkpoints(scratch: &Path) -> String {
     table
 }
 
-/// Sells, says how fast, and ends as a killed process does.
+/// Sells, prints the rate, and ends like a killed process.
 pub fn be_killed(directory: &Path, which: usize) -> ! {
     let engine = Engine::open(directory, config(which).ttl_default(Duration::from_secs(86_400)))
         .expect("a fresh directory opens");
@@ -65,7 +65,7 @@ pub fn be_killed(directory: &Path, which: usize) -> ! {
         let position = released.position();
         let _ = released.not_yet_durable();
         if number % IN_FLIGHT == 0 {
-            engine.wait(std::mem::replace(&mut mark, position)).expect("the disk takes it");
+            engine.wait(std::mem::replace(&mut mark, position)).expect("the log is durable");
         }
     }
     settle(&engine, keys[0]);

@@ -1,4 +1,4 @@
-//! How often the driver looks for what is due: what that costs an idle engine, and what it spares the buyers.
+//! The driver's period: its cost for an idle engine, and its effect on buyers.
 
 use std::path::Path;
 use std::thread;
@@ -11,10 +11,10 @@ use crate::common::insist;
 use crate::load::settle;
 use crate::{head, ms, row};
 
-/// Holds of everything there is, due at once.
+/// The number of holds, which hold all units and are due at once.
 const HOLDS: u32 = 100_000;
 const DUE_IN: Duration = Duration::from_millis(1_500);
-/// How long an idle engine is watched, and a sale after its holds were due.
+/// How long an idle engine is measured, and a sale after its holds were due.
 const IDLE: Duration = Duration::from_millis(500);
 const AFTER: Duration = Duration::from_millis(300);
 
@@ -30,7 +30,7 @@ pub fn driver(_: &Path) -> String {
     table
 }
 
-/// Part of a core that an idle engine takes, and the longest of the reserves once holds of all units are due.
+/// The part of a core that an idle engine uses, and the longest reserve once the holds of all units are due.
 fn once(period: Option<Duration>) -> (f64, f64) {
     let config = Config::default().driver_period(period);
     let engine = Engine::in_memory(config).expect("an engine in memory opens");

@@ -1,4 +1,4 @@
-//! The memory of what is kept, each kind of it in a process of its own.
+//! The memory of each kind of kept entry, measured in a process of its own.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -11,7 +11,7 @@ use crate::common::insist;
 use crate::load::{settle, stocked};
 use crate::{count, head, row};
 
-/// How many, and how many before them, so that what is there once for all is there.
+/// The number of measured entries, and of entries before them, after which fixed memory is allocated.
 const KEPT: u64 = 500_000;
 const BEFORE: u64 = 20_000;
 
@@ -45,7 +45,7 @@ pub fn kept(_: &Path) -> String {
             .args(["kept", &number.to_string()])
             .stderr(Stdio::inherit())
             .output()
-            .expect("it can be run again");
+            .expect("this program can be started");
         let each: f64 = String::from_utf8_lossy(&child.stdout).trim().parse().expect("the child says bytes");
         table +=
             &row(&[kind.to_string(), count(each), format!("{:.0} MiB", each * 1e6 / f64::from(1 << 20))]);
@@ -53,7 +53,7 @@ pub fn kept(_: &Path) -> String {
     table
 }
 
-/// What the child does: keeps so many, and says how many bytes each takes.
+/// Runs in the child: makes the entries, and prints the bytes of each.
 pub fn child(number: usize) {
     let (_, keep) = KINDS[number];
     let config = Config::default().ttl_default(Duration::from_secs(86_400)).ring_bytes(64 << 10);
@@ -65,7 +65,7 @@ pub fn child(number: usize) {
     for name in 0..KEPT {
         keep(&engine, key, name);
         if name % 65_536 == 0 {
-            engine.sweep(); // deadlines go into the wheel
+            engine.sweep(); // moves deadlines into the wheel
         }
     }
     settle(&engine, key);

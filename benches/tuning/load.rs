@@ -1,4 +1,4 @@
-//! Buyers who reserve as fast as they can, with so many reserves in flight.
+//! Buyers that reserve as fast as they can, with a limit of reserves in flight.
 
 use std::collections::VecDeque;
 use std::thread;
@@ -14,22 +14,23 @@ const LASTS: Duration = Duration::from_millis(500);
 #[derive(Clone, Copy)]
 pub struct Load {
     pub threads: usize,
-    /// Of all threads together: a thread that has its share waits for the oldest. 0 if each is acknowledged at once.
+    /// The reserves in flight of all threads: a thread with its share waits for the oldest. 0 = acknowledged
+    /// at once.
     pub in_flight: usize,
 }
 
-/// What came of it.
+/// The measured figures.
 #[derive(Clone, Copy, Debug)]
 pub struct Seen {
     pub per_second: f64,
-    /// From the call to the acknowledgement.
+    /// The time from the call to its acknowledgement.
     pub p50_ms: f64,
     pub p99_ms: f64,
-    /// Answers of `Busy`, of 1,000.
+    /// The `Busy` answers in a thousand calls.
     pub busy_permille: f64,
 }
 
-/// Keys with more units than any load takes.
+/// Declares keys with more units than any load takes.
 pub fn stocked(engine: &Engine, count: usize) -> Vec<StockKey> {
     let keys: Vec<_> =
         (0..count).map(|number| insist(|| engine.declare(&format!("sku-{number}"), "here"))).collect();
@@ -40,13 +41,13 @@ pub fn stocked(engine: &Engine, count: usize) -> Vec<StockKey> {
     keys
 }
 
-/// Until log and fold have nothing to do.
+/// Waits until the log and the fold have nothing to do.
 pub fn settle(engine: &Engine, key: StockKey) {
-    engine.wait(engine.metrics().position_drawn).expect("the disk takes it");
-    engine.level(key).expect("the fold goes on");
+    engine.wait(engine.metrics().position_drawn).expect("the log is durable");
+    engine.level(key).expect("the fold runs");
 }
 
-/// Reserves under one key after the other.
+/// Runs buyers that reserve from one key after another.
 pub fn run(engine: &Engine, keys: &[StockKey], load: Load) -> Seen {
     let busy = engine.metrics().busy();
     let until = Instant::now() + LASTS;
@@ -68,7 +69,7 @@ pub fn run(engine: &Engine, keys: &[StockKey], load: Load) -> Seen {
     Seen { per_second, p50_ms: at(0.5), p99_ms: at(0.99), busy_permille: 1e3 * busy / (busy + made as f64) }
 }
 
-/// One of 16 is timed, or each of a few.
+/// One call in 16 is timed, or each of a few.
 fn buy(
     engine: &Engine,
     keys: &[StockKey],
@@ -102,7 +103,7 @@ fn buy(
         } else if made % timed == 0 {
             flying.push_back((called, position));
             if flying.len() * timed >= in_flight {
-                engine.wait(flying[0].1).expect("the disk takes it");
+                engine.wait(flying[0].1).expect("the log is durable");
                 land(&mut flying, &mut waits_ms);
             } else if made % 64 == 0 {
                 land(&mut flying, &mut waits_ms);
@@ -110,7 +111,7 @@ fn buy(
         }
     }
     if let Some((_, last)) = flying.back() {
-        engine.wait(*last).expect("the disk takes it");
+        engine.wait(*last).expect("the log is durable");
         land(&mut flying, &mut waits_ms);
     }
     (made, waits_ms)

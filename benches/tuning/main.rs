@@ -1,12 +1,12 @@
-//! What settings and ways of calling are worth on this machine.
+//! Measures the effect of settings and of ways to call on this machine.
 //!
-//! `cargo bench --bench tuning` prints the tables of `src/design/tuning.md`, in a minute or two; `-- --write` puts them there.
-//! `STOCKHOLD_BENCH_DIR` is where it writes (Default = under the build's folder).
+//! `cargo bench -p stockhold-benches --bench tuning` prints the tables of `src/design/tuning.md`, in a minute
+//! or two; `-- --write` writes them there. `STOCKHOLD_BENCH_DIR` sets where it writes (Default = under the
+//! build's folder).
 
 mod calls;
 mod checkpoints;
 #[path = "../common/mod.rs"]
-#[allow(dead_code)]
 mod common;
 mod expiry;
 mod kept;
@@ -18,11 +18,11 @@ mod settings;
 #[allow(dead_code)]
 mod stopwatch;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/design/tuning.md");
+const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../src/design/tuning.md");
 
-/// A table's name in the page, and how it is made.
+/// A table's name in the page, and its function.
 type Table = (&'static str, fn(&Path) -> String);
 
 const TABLES: [Table; 10] = [
@@ -50,9 +50,7 @@ fn main() {
         _ => panic!("{args:?}: --write or nothing"),
     };
     common::machine();
-    let scratch = std::env::var("STOCKHOLD_BENCH_DIR")
-        .map_or_else(|_| PathBuf::from(env!("CARGO_TARGET_TMPDIR")), PathBuf::from)
-        .join(format!("bench-tuning-{}", std::process::id()));
+    let scratch = common::scratch("tuning");
     for (name, table) in TABLES {
         std::fs::create_dir_all(&scratch).expect("a folder can be made");
         let text = table(&scratch);
@@ -68,7 +66,7 @@ fn machine(_: &Path) -> String {
     format!("The tables are of {}.\n", common::this_machine())
 }
 
-/// A table's head; its numbers to the right.
+/// The head of a table, with right-aligned numbers.
 fn head(names: &[&str]) -> String {
     format!("| {} |\n|---|{}\n", names.join(" | "), "--:|".repeat(names.len() - 1))
 }
@@ -77,7 +75,7 @@ fn row(cells: &[String]) -> String {
     format!("| {} |\n", cells.join(" | "))
 }
 
-/// 3.7 M, 131 k, 4.2.
+/// Formats a number as 3.7 M, 131 k or 4.2.
 fn count(value: f64) -> String {
     match value {
         _ if value >= 1e6 => format!("{:.1} M", value / 1e6),

@@ -1,4 +1,4 @@
-//! Loads of reserves under one setting after the other.
+//! Loads of reserves with one setting after another.
 
 use std::fs::File;
 use std::io::Write;
@@ -14,7 +14,7 @@ fn config() -> Config {
     Config::default().ttl_default(Duration::from_secs(86_400))
 }
 
-/// One load on an engine of its own.
+/// Runs one load on an engine of its own.
 fn once(scratch: &Path, level: Durability, config: Config, keys: usize, load: Load) -> Seen {
     let directory = scratch.join("once");
     let engine = match level {
@@ -98,7 +98,7 @@ pub fn keys(scratch: &Path) -> String {
     table
 }
 
-/// What the disk does by itself: 4 KiB written behind the end of a file, and synced.
+/// The disk by itself: 4 KiB are appended to a file and synced.
 pub fn disk(scratch: &Path) -> String {
     let mut table = head(&["where", "4 KiB and `fdatasync`, p50 / p99", "one hold at a time, `Sync`"]);
     let mut places = vec![(filesystem(scratch), scratch.to_path_buf())];

@@ -1,8 +1,8 @@
-//! Sums of what callgrind has counted, by step.
+//! Sums the counts of callgrind by step.
 //!
-//! Each instruction counts for the innermost line of ours that it was made from, inlined or not, which the debug
-//! information knows by its address; what code of others costs (the standard library, allocator, sled), for the line of
-//! ours that called it.
+//! Each instruction counts for the innermost line of ours that it comes from, inlined or not, by the debug
+//! information of its address. Other code (the standard library, allocator, sled) counts for the line of ours
+//! that called it.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
@@ -54,9 +54,9 @@ pub fn total(costs: &Costs) -> Cost {
 /// One dump: a thread's counts.
 pub struct Dump {
     binary: String,
-    /// Address and cost of what was executed, by function of the binary.
+    /// Function of the binary, address, and cost of the instruction.
     own: Vec<(usize, u64, Cost)>,
-    /// Function, address in it, function called, cost of all that happened there.
+    /// Function, address in it, called function, and cost of the whole call.
     calls: Vec<(usize, u64, usize, Cost)>,
     /// (object, function)
     functions: HashMap<(String, String), usize>,
@@ -86,7 +86,7 @@ impl Dump {
                 let address = fields.next().map_or(0, |hex| u64::from_str_radix(&hex[2..], 16).unwrap());
                 let cost = cost(fields.skip(1));
                 if std::mem::take(&mut counts_call) {
-                    let called = called.take().expect("a call says whom");
+                    let called = called.take().expect("a call has a target");
                     dump.calls.push((function, address, called, cost));
                 } else {
                     dump.own.push((function, address, cost));
@@ -125,7 +125,7 @@ impl Dump {
         self.functions.iter().filter_map(of).collect()
     }
 
-    /// Adds which source lines of ours its addresses come from.
+    /// Adds the source lines of ours for its addresses.
     pub fn lines(&self, lines: &mut Lines) {
         let ours = self.in_binary();
         let own = self.own.iter().map(|(function, address, _)| (function, address));
@@ -138,19 +138,19 @@ impl Dump {
         resolve(&self.binary, &addresses, lines);
     }
 
-    /// The thread's costs by step. `decides` says that it is a caller's thread.
+    /// The thread's costs by step. `decides` is true for a caller's thread.
     pub fn by_arrow(&self, lines: &Lines, decides: bool) -> Costs {
         let in_binary = self.in_binary();
         let at = |function: &usize, address: &u64| {
             let paths = lines.get(address).filter(|_| in_binary.contains(function))?;
             paths.iter().find_map(|path| arrow::of(path, decides))
         };
-        // A function is ours if any of it was made from our lines.
+        // A function is ours if any of it comes from our lines.
         let own = self.own.iter().map(|(function, address, _)| (function, address));
         let calls = self.calls.iter().map(|(function, address, ..)| (function, address));
         let ours: HashSet<usize> =
             own.chain(calls).filter(|(f, a)| at(f, a).is_some()).map(|(function, _)| *function).collect();
-        // Code of others calls us back sometimes (a closure): that part counts where it is.
+        // Other code sometimes calls back into ours (a closure): that part counts where it is.
         let mut into: HashMap<usize, f64> = HashMap::new();
         let mut back: HashMap<usize, f64> = HashMap::new();
         for (function, _, called, cost) in &self.calls {
@@ -159,7 +159,7 @@ impl Dump {
                 *back.entry(*function).or_default() += cost.instructions;
             }
         }
-        // Of a function that is ours, what no line of ours is named for counts with most of the rest.
+        // In a function of ours, instructions without a line of ours count for the step with the most.
         let mut within: HashMap<usize, Costs> = HashMap::new();
         for (function, address, cost) in &self.own {
             if let Some(arrow) = at(function, address) {
@@ -213,13 +213,13 @@ fn resolve(binary: &str, addresses: &HashSet<u64>, lines: &mut Lines) {
     let asking = thread::spawn(move || input.write_all(asked.as_bytes()).expect("addr2line listens"));
     let said = child.wait_with_output().expect("addr2line answers").stdout;
     asking.join().unwrap();
-    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/");
+    let root = format!("{}/", Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().display());
     let mut at = 0;
     for line in String::from_utf8_lossy(&said).lines() {
         if let Some(hex) = line.strip_prefix("0x") {
             at = u64::from_str_radix(hex, 16).unwrap();
             lines.entry(at).or_default();
-        } else if let Some(path) = line.strip_prefix(root) {
+        } else if let Some(path) = line.strip_prefix(&root) {
             let path = path.split(':').next().unwrap_or_default();
             lines.entry(at).or_default().push(path.to_owned());
         }

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// Groups that are traced.
+/// The number of traced groups.
 const GROUPS: u64 = 50;
 
 /// What the child writes before the first group and after the last.
 const MARK: &str = "\"mark";
 
-/// System calls a group, by thread and name; what is called in one group of ten or less is left out.
+/// The system calls of a group, by thread and name; those in at most one of ten groups are left out.
 pub fn measure(scratch: &Path) -> BTreeMap<String, Vec<(String, f64)>> {
     let trace = scratch.join("calls");
     let status = Command::new("strace")
@@ -32,8 +32,8 @@ pub fn measure(scratch: &Path) -> BTreeMap<String, Vec<(String, f64)>> {
         let Some((_, thread)) = thread.split_once('<') else { continue };
         let thread = match thread.strip_prefix("stockhold-") {
             Some(ours) => ours,
-            None if thread.starts_with("sled-io") => "sled's own, together",
-            None => "who waits",
+            None if thread.starts_with("sled-io") => "sled's threads, together",
+            None => "waiting thread",
         };
         if let Some((name, _)) = call.trim_start().split_once('(') {
             *counts.entry(thread).or_default().entry(name).or_default() += 1;

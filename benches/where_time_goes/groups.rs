@@ -1,8 +1,9 @@
-//! What the threads behind a decision do: for a group of the log, and for each record more in it.
+//! The work of the threads behind a decision: for a group of the log, and for each further record in it.
 //!
-//! A child reserves at `Durability::Sync` in a fresh directory, so many at a time, waits for each lot, and makes a checkpoint at
-//! the end. Three such runs differ in groups and in records; so what a group and a record cost is what their threads'
-//! counts differ by, and what an opening or a sleeping thread costs falls out.
+//! A child reserves at `Durability::Sync` in a fresh directory, so many at a time, waits for each lot, and
+//! makes a checkpoint at the end. Three such runs differ in groups and in records; so the costs of a group
+//! and of a record follow from the differences of the counts, without the cost of an opening or of a sleeping
+//! thread.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,14 +14,14 @@ use stockhold::{Config, Engine};
 use super::callgrind::{Cost, Costs, Dump, Lines};
 use crate::quiet::Quiet;
 
-/// Lots, and records a lot.
+/// The number of lots, and the records of each.
 const RUNS: [(u64, u64); 3] = [(50, 1), (150, 1), (50, 400)];
 
-/// The threads, by the step that is only theirs.
+/// The threads, each with a step that only it does.
 pub const THREADS: [(&str, &str); 3] =
     [("log", "chunk: checksum, hash"), ("fold", "fold"), ("checkpoint", "checkpoint")];
 
-/// What the child did and saw, as it says it.
+/// The counts that the child prints.
 #[derive(Clone, Copy)]
 struct Done {
     groups: f64,
@@ -37,12 +38,13 @@ pub struct Behind {
 
 pub struct Groups {
     pub threads: BTreeMap<&'static str, Behind>,
-    /// What a record takes of the log's store, its share of a full chunk's header included, and what a group does besides.
+    /// The bytes of a record in the log's store, with its share of a full chunk's header, and the extra bytes
+    /// of a group.
     pub record_bytes: f64,
     pub group_bytes: f64,
 }
 
-/// What the child does.
+/// Runs in the child.
 pub fn child(lots: u64, records: u64) {
     let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let sale = Quiet::new(Config::default(), |config| Engine::open(directory.path(), config).unwrap());
@@ -91,7 +93,7 @@ fn run(
         .args(["groups", &lots.to_string(), &records.to_string()])
         .stderr(Stdio::null())
         .output()
-        .expect("valgrind is there: benches/instructions.sh brings it");
+        .expect("valgrind is installed: benches/instructions.sh does it");
     let said = String::from_utf8_lossy(&child.stdout);
     let mut said = said.split_whitespace().map(|number| number.parse().expect("a number"));
     let mut next = || said.next().expect("the counted child says what it did");
@@ -102,7 +104,7 @@ fn run(
         .take_while(|file| file.exists())
         .map(|file| Dump::read(&file))
         .collect();
-    // The same addresses in each run.
+    // The addresses are the same in each run.
     let lines = lines.get_or_insert_default();
     dumps.iter().for_each(|dump| dump.lines(lines));
     let costs: Vec<Costs> = dumps.iter().map(|dump| dump.by_arrow(lines, false)).collect();

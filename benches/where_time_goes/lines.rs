@@ -1,9 +1,9 @@
 //! The cache lines that an operation touches, from valgrind's trace of every access to memory.
 //!
-//! A child under `valgrind --tool=lackey` writes the number of each operation to one word before it begins, so that the
-//! trace can be cut. Lines of 64 bytes are counted, those of the thread's stack apart. The trace does not say which thread
-//! made an access; threads take turns under valgrind, so almost all operations are one thread's alone, and the middle
-//! one of all is told.
+//! A child under `valgrind --tool=lackey` writes the number of each operation to one word before it begins,
+//! so that the trace can be cut. Lines of 64 bytes are counted, those of the thread's stack apart. The trace
+//! does not say which thread made an access; threads take turns under valgrind, so almost all operations are
+//! one thread's alone, and the median of all is reported.
 
 use std::collections::HashSet;
 use std::hint::black_box;
@@ -13,25 +13,25 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::workload::{OPERATIONS, Workload};
 
-/// What is written before each operation.
+/// Written before each operation.
 static MARK: AtomicU64 = AtomicU64::new(0);
 
 /// How far the stack reaches around one of its variables.
 const STACK_BYTES: u64 = 1 << 20;
 
-/// The middle operation of all, off the stack.
+/// The accesses of the median operation, without the stack.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Touched {
     pub lines: u64,
-    /// Of them, those that the operation before has not touched.
+    /// Those of them that the previous operation has not touched.
     pub fresh: u64,
     pub bytes_read: u64,
     pub bytes_written: u64,
-    /// Of the log.
+    /// Bytes of log.
     pub log_bytes: u64,
 }
 
-/// What the traced child does: says where its marks are, then works.
+/// Runs in the traced child: prints the addresses of its marks, then works.
 pub fn child(name: &str) {
     let workload = Workload::set(name);
     let on_stack = 0u64;
@@ -43,12 +43,12 @@ pub fn child(name: &str) {
     }
     MARK.store(0, Ordering::Relaxed);
     println!("{}", (workload.words() - before) * 8 / OPERATIONS);
-    // Nothing is to be cleaned up, and every instruction of it would be traced.
+    // Exits without cleaning up, since every instruction of that would be traced.
     std::process::exit(0);
 }
 
 pub fn measure(name: &str) -> Touched {
-    // Under valgrind addresses are the same each time: a quick run says them before the one that is traced.
+    // Under valgrind addresses are the same in each run: a quick run prints them before the traced one.
     let told = run(&["--tool=none", "-q"], name).wait_with_output().expect("valgrind runs").stdout;
     let told = String::from_utf8_lossy(&told);
     let mut told = told.split_whitespace();
@@ -96,7 +96,7 @@ fn run(tool: &[&str], name: &str) -> std::process::Child {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .expect("valgrind is there: benches/instructions.sh brings it")
+        .expect("valgrind is installed: benches/instructions.sh does it")
 }
 
 #[derive(Default)]

@@ -1,8 +1,9 @@
 //! Where time goes: instructions, cache lines, bytes and system calls of each step of the data flow.
 //!
-//! Run by `benches/instructions.sh`: `counts` prints what the threads behind a decision do for 1,000 records, for its gate;
-//! `check` fails if the page (`src/design/where_time_goes.md`) does not say what was accepted; `write FOLDER` counts all and
-//! writes the page's tables, with what `benches/instructions.rs` has left in the folder.
+//! Run by `benches/instructions.sh`: `counts` prints the instructions of the threads behind a decision for
+//! 1,000 records; `check` fails if the page (`src/design/where_time_goes.md`) differs from the accepted
+//! counts; `write FOLDER` counts everything and writes the page's tables, with the files that
+//! `benches/instructions.rs` has left in the folder.
 
 #[path = "../common/quiet.rs"]
 #[allow(dead_code)]
@@ -35,11 +36,11 @@ fn main() -> ExitCode {
         ["lines", name] => lines::child(name),
         ["groups", lots, records] => groups::child(number(lots), number(records)),
         ["counts"] => {
-            let scratch = tempfile::tempdir().expect("a folder for what is counted");
+            let scratch = tempfile::tempdir().expect("a folder for the counts");
             counts(&groups::measure(scratch.path()));
         }
         ["write", counted] => {
-            let scratch = tempfile::tempdir().expect("a folder for what is counted");
+            let scratch = tempfile::tempdir().expect("a folder for the counts");
             let groups = groups::measure(scratch.path());
             counts(&groups);
             let calls = calls::measure(scratch.path());
@@ -60,7 +61,7 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// As `benches/instructions.txt` has them: of 1,000 records.
+/// Prints counts of 1,000 records, as in `benches/instructions.txt`.
 fn counts(groups: &groups::Groups) {
     for (thread, _) in groups::THREADS {
         println!("{thread}_record {:.0}", total(&groups.threads[thread].record).instructions * 1e3);
@@ -79,7 +80,7 @@ fn decisions(counted: &Path) -> BTreeMap<&'static str, callgrind::Costs> {
     WORKLOADS.iter().map(of).collect()
 }
 
-/// Two at a time, on two cores: the tracing of all is what takes longest.
+/// Traces two at a time on two cores, since tracing takes longest.
 fn touched() -> BTreeMap<&'static str, lines::Touched> {
     let names: Vec<&str> = WORKLOADS.iter().map(|(name, _)| *name).filter(|name| *name != "sweep").collect();
     let (some, others) = names.split_at(names.len() / 2);

@@ -1,4 +1,4 @@
-//! The page's tables, and whether they are still true.
+//! Writes the page's tables, and checks them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,14 +10,14 @@ use super::groups::{Groups, THREADS};
 use super::lines::Touched;
 use crate::page;
 
-const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/design/where_time_goes.md");
-const ACCEPTED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/instructions.txt");
+const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../src/design/where_time_goes.md");
+const ACCEPTED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/instructions.txt");
 const TOTAL: &str = "instructions";
 
 /// Operations that are counted together.
 const OPERATIONS: f64 = 1_000.0;
 
-/// Columns of decisions, by the benchmark's name; the last but one is what each line more costs a cart.
+/// The columns of decisions, by the benchmark's name; `cart_line` is the cost of one more line of a cart.
 const COLUMNS: [(&str, &str); 9] = [
     ("reserve", "reserve"),
     ("reserve_once", "with op key"),
@@ -30,7 +30,7 @@ const COLUMNS: [(&str, &str); 9] = [
     ("sweep", "expiry"),
 ];
 
-/// What a column of the benchmark's counts has of one operation.
+/// A value of a column, from the values of the benchmarks.
 fn column<T: Copy>(name: &str, of: impl Fn(&str) -> T, line: impl Fn(T, T) -> T) -> T {
     if name == "cart_line" { line(of("cart_of_4"), of("cart_of_64")) } else { of(name) }
 }
@@ -78,7 +78,7 @@ impl Counted {
             })
         };
         row(&mut text, "lines touched", touched(|touched| touched.lines));
-        row(&mut text, "not by the one before", touched(|touched| touched.fresh));
+        row(&mut text, "not touched by the previous", touched(|touched| touched.fresh));
         row(&mut text, "bytes read", touched(|touched| touched.bytes_read));
         row(&mut text, "bytes written", touched(|touched| touched.bytes_written));
         row(&mut text, "bytes of log", touched(|touched| touched.log_bytes));
@@ -104,8 +104,8 @@ impl Counted {
         row(&mut text, "cache misses", both(&|costs| format!("{:.1}", total(costs).misses)));
 
         text += &format!(
-            "\nOf the log a record takes {:.0} bytes in a full chunk; a group takes {:.0} besides, its first record \
-             included.\n\n| thread | system calls a group |\n|---|---|\n",
+            "\nA record takes {:.0} bytes of log in a full chunk; a group takes {:.0} more, with its first record.\n\n\
+             | thread | system calls a group |\n|---|---|\n",
             self.groups.record_bytes, self.groups.group_bytes
         );
         for (thread, calls) in &self.calls {
@@ -121,7 +121,7 @@ impl Counted {
     }
 }
 
-/// Whether the page's sums are those that were accepted; says which are not.
+/// Checks that the page's sums are the accepted ones; the error lists those that are not.
 pub fn check() -> Result<(), String> {
     let accepted = fs::read_to_string(ACCEPTED).expect("counts were accepted");
     let accepted: BTreeMap<&str, f64> = accepted
@@ -156,7 +156,7 @@ pub fn check() -> Result<(), String> {
         return Ok(());
     }
     Err(format!(
-        "{PAGE} does not say what was accepted; run benches/instructions.sh --accept\n{}",
+        "{PAGE} differs from the accepted counts; run benches/instructions.sh --accept\n{}",
         differ.join("\n")
     ))
 }

@@ -1,10 +1,10 @@
-//! What the page has a column for, and one of each at a time.
+//! The operations with a column on the page, run one at a time.
 
 use stockhold::HoldId;
 
 use crate::quiet::Quiet;
 
-/// The operations of one thread: the benchmark of `benches/instructions.rs`, and its folder's name there.
+/// The operations of one thread: the benchmark in `benches/instructions.rs`, and the name of its case.
 pub const WORKLOADS: [(&str, &str); 9] = [
     ("reserve", "plentiful"),
     ("reserve_once", "plentiful"),
@@ -17,10 +17,10 @@ pub const WORKLOADS: [(&str, &str); 9] = [
     ("sweep", "of_1000"),
 ];
 
-/// Operations of which each is looked at.
+/// The number of operations, each measured by itself.
 pub const OPERATIONS: u64 = 32;
 
-/// A sale in which one operation after the other can be done.
+/// A sale in which one operation after another can be run.
 pub struct Workload {
     sale: Quiet,
     holds: Vec<HoldId>,
@@ -53,11 +53,11 @@ impl Workload {
             "replace" => sale.replace(hold()),
             "cart_of_4" => _ = sale.cart(4, step),
             "cart_of_64" => _ = sale.cart(64, step),
-            other => panic!("{other} is no workload"),
+            other => panic!("{other} is not a workload"),
         }
     }
 
-    /// Words of the log so far.
+    /// The words of the log so far.
     pub fn words(&self) -> u64 {
         self.sale.position().0
     }

@@ -1,5 +1,5 @@
-//! A directory that was killed, spoiled as the input says: what it vouches for is there, or it is refused. And what an
-//! engine opens an inspection opens, before and after, without a drift.
+//! A directory that was killed, spoiled as the input says: what it vouches for is there, or it is refused.
+//! And what an engine opens an inspection opens, before and after, without a drift.
 //!
 //! An edit takes eight bytes: what, which file, where (three bytes), how much (two), and a byte.
 #![no_main]
@@ -53,7 +53,8 @@ fn config() -> Config {
 }
 
 impl Base {
-    /// Two checkpoints, log between and behind them, three openings, carts, op keys, and an end that was not orderly.
+    /// Two checkpoints, log between and behind them, three openings, carts, op keys, and an end that was not
+    /// orderly.
     fn make() -> Base {
         let scratch = tempfile::tempdir().unwrap();
         let mut base = Base { files: BTreeMap::new(), keys: vec![], holds: vec![], told: BTreeMap::new() };

@@ -1,26 +1,27 @@
-//! What checkpoints need of a file system: a folder of files that are written once, and renamed into being.
+//! The interface to the file system: a folder of files that are written once and then renamed.
 
 use std::fs::{self, DirEntry, File};
 use std::io::{self, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 
-/// A folder. A file is durable after its [`sync`](NewFile::sync), its name after the folder's.
+/// A folder. The content of a file is durable after its [`sync`](NewFile::sync), its name after the sync of
+/// the folder.
 pub(crate) trait Files: Send + Sync {
-    /// The names of all files; none if there is no folder.
+    /// The names of all files; none if the folder does not exist.
     fn list(&self) -> io::Result<Vec<String>>;
     fn open(&self, name: &str) -> io::Result<Box<dyn Read + Send>>;
-    /// An empty file, in the place of one that has the name.
+    /// Creates an empty file, in place of one with the same name.
     fn create(&self, name: &str) -> io::Result<Box<dyn NewFile>>;
-    /// In the place of a file that has the name `to`, in one step.
+    /// Renames a file, in place of one that has the name `to`, in one step.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
     fn remove(&self, name: &str) -> io::Result<()>;
-    /// Makes what was created, renamed and removed durable.
+    /// Makes all creations, renames and removals durable.
     fn sync(&self) -> io::Result<()>;
 }
 
 /// A file that is being written.
 pub(crate) trait NewFile: Write + Send {
-    /// Makes its bytes durable.
+    /// Makes its content durable.
     fn sync(&mut self) -> io::Result<()>;
 }
 
@@ -30,7 +31,7 @@ impl NewFile for File {
     }
 }
 
-/// A folder on disk, made when the first file is.
+/// A folder on disk, created with its first file.
 #[derive(Debug)]
 pub(crate) struct DirFiles(PathBuf);
 
@@ -58,7 +59,7 @@ impl Files for DirFiles {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             entries => entries?,
         };
-        // A name that is no text is none of ours, nor is a folder.
+        // A name that is not UTF-8 is not one of ours; nor is a folder.
         let name = |entry: DirEntry| {
             Ok(if entry.file_type()?.is_dir() { None } else { entry.file_name().into_string().ok() })
         };
@@ -83,7 +84,7 @@ impl Files for DirFiles {
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.make()?; // of an empty state nothing was written before
+        self.make()?; // an empty state has written nothing before
         sync_folder(&self.0)
     }
 }

@@ -1,37 +1,40 @@
 //! A full checkpoint: a whole state, written at once into an empty folder.
 
 use super::RunError;
-use super::entry::{HoldDelta, HoldRow, LevelRow, NameRow, OpRow, RunEntry};
+use super::entry::RunEntry;
 use super::files::Files;
 use super::load::load;
 use super::manifest::{Frontier, Manifest};
-use super::run::{RunRef, RunWriter};
+use super::rows::{HoldDelta, HoldRow, LevelRow, NameRow, OpRow};
+use super::run::RunWriter;
+use super::run_ref::RunRef;
 use crate::fold::levels::Contradiction;
 use crate::fold::state::Fold;
+use crate::index::KeyIndex;
 use crate::log::scan::FoundChunk;
 
-/// Of the only checkpoint in its folder.
+/// The number of the only checkpoint in its folder.
 const NUMBER: u64 = 1;
 
-/// All that a checkpoint says, in memory.
+/// The whole content of a checkpoint, in memory.
 #[derive(Default)]
 pub(crate) struct FullState {
     pub fold: Fold,
-    /// By position.
+    /// In the order of positions.
     pub ops: Vec<OpRow>,
-    /// Of the chunk that ends where the fold does.
+    /// The hash of the chunk at the end of the fold.
     hash: u64,
 }
 
 impl FullState {
-    /// What a checkpoint says.
+    /// Loads a checkpoint.
     pub(crate) fn load(files: &dyn Files, manifest: &Manifest) -> Result<FullState, RunError> {
         let mut ops = Vec::new();
         let loaded = load(files, manifest, &mut |op| ops.push(op))?;
         Ok(FullState { fold: loaded.fold, ops, hash: manifest.frontier.hash })
     }
 
-    /// Takes in the log's next chunk.
+    /// Adds the next chunk of the log.
     pub(crate) fn chunk(&mut self, found: &FoundChunk, payload: &[u8]) -> Result<(), Contradiction> {
         let FullState { fold, ops, hash } = self;
         fold.payload(found.header.start, payload, &mut |op| ops.push(OpRow::of(&op)))?;
@@ -39,11 +42,12 @@ impl FullState {
         Ok(())
     }
 
-    /// Writes it into a folder of the directory with the identity `directory`, to be committed.
+    /// Writes it into a folder of the directory with the identity `directory`. The caller commits it.
     pub(crate) fn write(&self, files: &dyn Files, directory: [u8; 16]) -> Result<Manifest, RunError> {
         let fold = &self.fold;
-        let names =
-            (0..).zip(fold.names.iter()).map(|(key, (sku, location))| NameRow::new(key, sku, location));
+        let names = (0..)
+            .zip(fold.names.iter())
+            .map(|(key, (sku, location))| NameRow::new(KeyIndex(key), sku, location));
         let levels = fold.levels.iter().map(|(key, level)| LevelRow { key, level, gated: true });
         let holds =
             fold.holds.iter().map(|(slot, hold)| HoldRow { slot, what: HoldDelta::Made(hold.clone()) });
@@ -66,7 +70,7 @@ impl FullState {
     }
 }
 
-/// One run of entries in their order; none of no entries.
+/// Writes one run of entries, which are in order; none if there are no entries.
 fn write<E: RunEntry>(
     files: &dyn Files,
     entries: impl Iterator<Item = E>,

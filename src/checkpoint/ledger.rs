@@ -1,48 +1,51 @@
-//! The ledger: the log's records that checkpoints have made superfluous, kept for who wants to know what happened.
+//! The ledger: records that checkpoints have removed from the log, kept for reports and audits.
 //!
-//! A run of it is of stretches of the log, each the records of a chunk as they are, so that writing one takes a copy and a
-//! checksum and no decoding. A checkpoint names the runs of its ledger as it names others, with one difference: no opening
-//! reads them, so a damaged or missing one harms nothing but the ledger.
+//! A run of it consists of stretches of the log. Each has the records of one chunk as they are, so that
+//! writing one takes a copy and a checksum and no decoding. A checkpoint names the runs of its ledger like
+//! others, with one difference: no opening reads them, so a damaged or missing run harms only the ledger.
 //!
 //! # Invariants
 //!
-//! 1. The ledger of a checkpoint ends where the checkpoint does, and has no gap: one stretch begins where the one before has
-//!    ended. So what the log has behind the checkpoint comes right behind it.
-//! 2. It is cut at its beginning alone, whole runs at a time.
+//! 1. The ledger of a checkpoint ends where the checkpoint does, and has no gap: each stretch begins where
+//!    the one before ends. So the log behind the checkpoint continues the ledger.
+//! 2. It is removed only from its beginning, whole runs at a time.
 
 use super::RunError;
 use super::entry::{KeepUntil, RunEntry, get, put};
 use super::files::Files;
 use super::manifest::{Frontier, Manifest};
 use super::merge::{merge, stay};
-use super::run::{Kind, RunReader, RunRef, RunWriter};
+use super::run::{RunReader, RunWriter};
+use super::run_ref::{RunKind, RunRef};
 use super::seed::{SeedError, copy_run};
 use super::window::Window;
 use crate::clock::{Timestamp, millis_ceil};
 use crate::config::Config;
 use crate::fold::hold::{self, Wrong};
-use crate::log::record::Record;
+use crate::log::record::Fact;
 use std::time::Duration;
 
-/// Runs that are shorter than this are merged with others: frequent checkpoints make few files all the same.
+/// Shorter runs are merged, so that frequent checkpoints do not make many files.
 const RUN_BYTES: u64 = 16 << 20;
-/// Parts of the time that the ledger is kept; only runs of one are merged, so that none stays for long because of others.
+/// The time of the ledger is divided into so many parts. Only runs of one part are merged, so that none is
+/// kept much too long because of younger ones.
 const PARTS: u64 = 8;
-/// Runs at most; a manifest that names them is read whole.
+/// The most runs: a manifest that names them is read whole.
 pub(crate) const RUNS_MAX: usize = 16_384;
 
-/// Records of the log in a row.
+/// The records of one chunk of the log.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Stretch {
     pub start: u64,
-    /// The opening that went on before it, and its time: what the records' times count from, until one tells of another.
+    /// The opening in force before the first record, and its time: the times of records count from it until
+    /// another opening's record.
     pub epoch: u32,
     pub opened_at: Timestamp,
     pub records: Box<[u8]>,
 }
 
 impl RunEntry for Stretch {
-    const KIND: Kind = Kind::Ledger;
+    const KIND: RunKind = RunKind::Ledger;
 
     fn place(&self) -> u64 {
         self.start
@@ -66,7 +69,7 @@ impl RunEntry for Stretch {
     }
 }
 
-/// What is kept of the ledger.
+/// How much of the ledger is kept.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LedgerKept {
     pub time: Duration,
@@ -74,18 +77,18 @@ pub(crate) struct LedgerKept {
 }
 
 impl LedgerKept {
-    /// `None` of nothing.
+    /// `None` if no ledger is kept.
     pub(crate) fn of(config: &Config) -> Option<LedgerKept> {
         let bytes_max = config.ledger_bytes_max.unwrap_or(u64::MAX);
         config.ledger_kept.map(|time| LedgerKept { time, bytes_max })
     }
 
-    /// In which part of time it is.
+    /// The part of time that a moment lies in.
     fn part(&self, at_ms: u64) -> u64 {
         at_ms / (millis_ceil(self.time) / PARTS).max(1)
     }
 
-    /// How many of the runs, the oldest first, need not be kept at `now`.
+    /// How many of the runs, from the oldest, are no longer kept at `now`.
     fn past(&self, runs: &[RunRef], now: Timestamp) -> usize {
         let mut bytes = 0_u64;
         let kept = runs.iter().rev().take(RUNS_MAX).take_while(|run| {
@@ -96,7 +99,7 @@ impl LedgerKept {
     }
 }
 
-/// A run that is being written.
+/// A run of the ledger that is being written.
 struct Archive {
     writer: RunWriter<Stretch>,
     epoch: u32,
@@ -104,19 +107,19 @@ struct Archive {
 }
 
 impl Archive {
-    /// Goes on behind `before`.
+    /// Creates a run that continues behind `before`.
     fn create(files: &dyn Files, number: u64, before: &Frontier) -> Result<Archive, RunError> {
         let writer = RunWriter::create(files, number)?;
         Ok(Archive { writer, epoch: before.epoch, opened_at: Timestamp(before.opened_at_ms) })
     }
 
-    /// The records of the next chunk.
+    /// Appends the records of the next chunk.
     fn put(&mut self, start: u64, records: &[u8]) -> Result<(), RunError> {
         let Archive { epoch, opened_at, .. } = *self;
         self.writer.put(&Stretch { start, epoch, opened_at, records: records.into() })?;
-        // An opening is told by its first record, with which a chunk begins.
-        if let Ok((Record::Opened { epoch, at_unix_ms }, _)) = Record::decode(records) {
-            (self.epoch, self.opened_at) = (epoch, Timestamp(at_unix_ms));
+        // An opening is announced by its first record, with which a chunk begins.
+        if let Some(opening) = Fact::decode(records).ok().and_then(|(fact, _)| fact.opening()) {
+            (self.epoch, self.opened_at) = opening;
         }
         Ok(())
     }
@@ -126,8 +129,8 @@ impl Archive {
     }
 }
 
-/// The ledger of the checkpoint with the number `number`, whose window begins at `before` and has `latest_ms` as its latest
-/// time: `older`, that window, and nothing that need not be kept.
+/// Makes the ledger of checkpoint `number`: the runs `older` and the window, which begins at `before` and
+/// whose latest time is `latest_ms`, without what is no longer kept.
 pub(crate) fn next(
     files: &dyn Files,
     (older, kept): (Vec<RunRef>, &LedgerKept),
@@ -158,30 +161,30 @@ pub(crate) fn next(
                 runs.extend(merged.map(|run| RunRef { latest_ms, ..run }));
             }
             Err(RunError::Stopped) => return Err(RunError::Stopped),
-            // A checkpoint is made all the same. Whoever reads the ledger is told.
+            // The checkpoint is made all the same; a reader of the ledger gets the error.
             Err(_) => {}
         }
     }
     Ok(runs)
 }
 
-/// What was brought into a new directory.
+/// The part of a ledger that was copied into a new directory.
 #[derive(Debug, Default)]
 pub(crate) struct Carried {
     pub runs: Vec<RunRef>,
-    /// Runs that were not, since they or later ones are damaged.
+    /// The number of runs that were left out, because they or later ones are damaged.
     pub lost: u64,
 }
 
-/// Copies the ledger of a checkpoint and adds to it the chunks behind, which end at a time of `latest_ms`. What lies before
-/// a run that is damaged stays behind with it. Nothing, where there was no ledger.
+/// Copies the ledger of a checkpoint, and adds the chunks behind it, whose latest time is `latest_ms`. Runs
+/// before a damaged one are left out with it. Copies nothing if there is no ledger.
 pub(crate) fn carry<E: From<SeedError>>(
     from: &dyn Files,
     manifest: &Manifest,
     (chunks, latest_ms): (impl Iterator<Item = Result<(u64, Vec<u8>), E>>, u64),
     to: &dyn Files,
 ) -> Result<Carried, E> {
-    let runs = manifest.of(Kind::Ledger);
+    let runs = manifest.of(RunKind::Ledger);
     let Some(last) = runs.last() else { return Ok(Carried::default()) };
     let whole = |run: &&RunRef| {
         let read = RunReader::<Stretch>::open(from, **run);
@@ -206,7 +209,7 @@ pub(crate) fn carry<E: From<SeedError>>(
     Ok(carried)
 }
 
-/// The stretches of a checkpoint's ledger, in their order. After an error it goes on with the next run.
+/// The stretches of a ledger in their order. After an error it continues with the next run.
 pub(crate) struct Stretches<'f> {
     files: &'f dyn Files,
     runs: std::vec::IntoIter<RunRef>,

@@ -1,11 +1,11 @@
-//! A checkpoint, read back into the state that the fold goes on from.
+//! Reads a checkpoint back into the state that the fold continues from.
 
 use super::RunError;
-use super::entry::{HoldDelta, HoldRow, LevelRow, NameRow, OpRow};
 use super::files::Files;
 use super::manifest::Manifest;
 use super::merge::Merged;
-use super::run::Kind;
+use super::rows::{HoldDelta, HoldRow, LevelRow, NameRow, OpRow};
+use super::run_ref::RunKind;
 use super::window::Openings;
 use crate::clock::Timestamp;
 use crate::fold::holds::Holds;
@@ -14,18 +14,18 @@ use crate::fold::state::Fold;
 use crate::join::join;
 use crate::stock::names::Names;
 
-/// What a checkpoint says, but for the operations with op keys.
+/// The content of a checkpoint, without the operations with op keys.
 #[derive(Default)]
 pub(crate) struct Loaded {
     pub fold: Fold,
     pub openings: Openings,
 }
 
-/// Runs of fewer bytes are not worth a thread of their own, and the simulation, which is to run alike every time, has none.
+/// Fewer bytes are not worth a second thread. The simulation has none either, so that it repeats exactly.
 const MANY_BYTES: u64 = 4 << 20;
 
-/// Reads all of a checkpoint, every byte of it checked; hands operations with op keys to `ops`. After an error what was
-/// handed over is worth nothing.
+/// Reads a whole checkpoint and checks every byte; passes operations with op keys to `ops`. After an error
+/// the caller must drop what it was passed.
 pub(crate) fn load(
     files: &dyn Files,
     manifest: &Manifest,
@@ -39,7 +39,7 @@ pub(crate) fn load(
     };
     let rest = || {
         let holds = holds(files, manifest)?;
-        for entry in Merged::<OpRow>::open(files, &manifest.of(Kind::Ops))? {
+        for entry in Merged::<OpRow>::open(files, &manifest.of(RunKind::Ops))? {
             ops(entry?);
         }
         Ok(holds)
@@ -65,9 +65,9 @@ pub(crate) fn load(
 
 fn names(files: &dyn Files, manifest: &Manifest) -> Result<Names, RunError> {
     let mut names = Names::default();
-    for entry in Merged::<NameRow>::open(files, &manifest.of(Kind::Names))? {
+    for entry in Merged::<NameRow>::open(files, &manifest.of(RunKind::Names))? {
         let entry = entry?;
-        if entry.key as usize != names.len() {
+        if entry.key.as_usize() != names.len() {
             return Err(RunError::damaged(&manifest.name(), "a stock key has no names"));
         }
         names.push(entry.sku(), entry.location());
@@ -78,7 +78,7 @@ fn names(files: &dyn Files, manifest: &Manifest) -> Result<Names, RunError> {
 fn levels(files: &dyn Files, manifest: &Manifest, keys: usize) -> Result<Levels, RunError> {
     let wrong = |what: &str| RunError::damaged(&manifest.name(), what);
     let mut levels = Levels::of(keys);
-    for entry in Merged::<LevelRow>::open(files, &manifest.of(Kind::Levels))? {
+    for entry in Merged::<LevelRow>::open(files, &manifest.of(RunKind::Levels))? {
         let entry = entry?;
         levels.change(entry.key, |level| *level = entry.level).map_err(wrong)?;
     }
@@ -88,19 +88,20 @@ fn levels(files: &dyn Files, manifest: &Manifest, keys: usize) -> Result<Levels,
 struct LoadedHolds {
     holds: Holds,
     openings: Openings,
-    /// One more than the highest stock key that is held.
+    /// One more than the highest stock key in a hold.
     keys: usize,
 }
 
 fn holds(files: &dyn Files, manifest: &Manifest) -> Result<LoadedHolds, RunError> {
     let mut held = LoadedHolds { holds: Holds::default(), openings: Openings::default(), keys: 0 };
-    for entry in Merged::<HoldRow>::open(files, &manifest.of(Kind::Holds))? {
+    for entry in Merged::<HoldRow>::open(files, &manifest.of(RunKind::Holds))? {
         let entry = entry?;
         let HoldDelta::Made(hold) = entry.what else {
             let what = "something happened to a hold that was never made";
             return Err(RunError::damaged(&manifest.name(), what));
         };
-        held.keys = hold.lines.iter().map(|line| line.key as usize + 1).fold(held.keys, usize::max);
+        held.keys =
+            hold.lines.iter().map(|line| line.target.number() as usize + 1).fold(held.keys, usize::max);
         held.openings.set(entry.slot, hold.epoch);
         held.holds.insert(entry.slot, hold);
     }

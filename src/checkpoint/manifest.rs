@@ -1,8 +1,8 @@
-//! The manifest: what a checkpoint consists of. Its rename into place is the only commit.
+//! The manifest: the list of what a checkpoint consists of. Renaming it into place is the only commit.
 //!
 //! ```text
 //!  0        4         6      8        12      16
-//!  | magic  | format  | zero | length | crc32 |  what it says, in bincode
+//!  | magic  | format  | zero | length | crc32 |  content, in bincode
 //! ```
 //!
 //! Must survive: any bytes.
@@ -12,7 +12,7 @@ use std::io::Read;
 use serde::{Deserialize, Serialize};
 
 use super::files::Files;
-use super::run::{Kind, NUMBERS, RunRef};
+use super::run_ref::{NUMBERS, RunKind, RunRef};
 use super::{FORMAT, RunError};
 use crate::clock::Timestamp;
 use crate::fold::hold;
@@ -20,7 +20,7 @@ use crate::log::scan::Tip;
 
 const MAGIC: [u8; 4] = [0xD6, b'S', b'M', 0x9C];
 const HEADER_BYTES: usize = 16;
-/// Far above what the few runs take.
+/// Far more than a manifest with few runs takes.
 const BYTES_MAX: usize = 1 << 20;
 const CODEC: bincode::config::Configuration<
     bincode::config::LittleEndian,
@@ -28,24 +28,24 @@ const CODEC: bincode::config::Configuration<
     bincode::config::Limit<BYTES_MAX>,
 > = bincode::config::standard().with_limit::<BYTES_MAX>();
 
-/// Far above how many of a kind are left unmerged: all of them are read at once.
+/// Far more runs of a kind than are left unmerged: all of them are read at once.
 const RUNS_MAX: usize = 64;
 
 const UNFINISHED: &str = "manifest.unfinished";
 
-/// How far the log was folded, and what is known there beside books and holds.
+/// The position up to which the log was folded, and what is known there beside levels and holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Frontier {
-    /// Behind the last record: the end of a group.
+    /// The position behind the last record: the end of a group.
     pub position: u64,
-    /// Of the chunk that ends there.
+    /// The hash of the chunk that ends there.
     pub hash: u64,
-    /// The opening that wrote the last record, and its time, from which times of records count.
+    /// The opening that wrote the last record, and its time: the times of records count from it.
     pub epoch: u32,
     pub opened_at_ms: u64,
     /// The latest time in the log.
     pub now_ms: u64,
-    /// Records since the directory was created.
+    /// The number of records since the directory was created.
     pub records: u64,
 }
 
@@ -58,24 +58,24 @@ impl Frontier {
 /// One checkpoint.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) struct Manifest {
-    /// Counts the directory's checkpoints.
+    /// The number of this checkpoint of the directory.
     pub number: u64,
     /// The directory's identity.
     pub directory: [u8; 16],
     pub frontier: Frontier,
-    /// Of each kind the oldest first.
+    /// Of each kind, the oldest first.
     pub runs: Vec<RunRef>,
 }
 
 impl Manifest {
     /// The runs of a kind, the oldest first.
-    pub(crate) fn of(&self, kind: Kind) -> Vec<RunRef> {
+    pub(crate) fn of(&self, kind: RunKind) -> Vec<RunRef> {
         self.runs.iter().filter(|run| run.kind == kind).copied().collect()
     }
 
-    /// The bytes of the state, and those of the ledger.
+    /// The bytes of the state, and the bytes of the ledger.
     pub(crate) fn bytes(&self) -> (u64, u64) {
-        let (ledger, state): (Vec<_>, Vec<_>) = self.runs.iter().partition(|run| run.kind == Kind::Ledger);
+        let (ledger, state): (Vec<_>, Vec<_>) = self.runs.iter().partition(|run| run.kind == RunKind::Ledger);
         let sum = |runs: Vec<&RunRef>| runs.iter().fold(0, |sum: u64, run| sum.saturating_add(run.bytes));
         (sum(state), sum(ledger))
     }
@@ -84,16 +84,16 @@ impl Manifest {
         format!("manifest-{:016x}", self.number)
     }
 
-    /// Whether a file's name is a manifest's.
+    /// Whether this is the name of a manifest.
     pub(crate) fn is_name(name: &str) -> bool {
         name.starts_with("manifest-")
     }
 
-    /// Writes it and makes it the newest, durably. Everything that it names is durable.
+    /// Writes the manifest and makes it the newest, durably. Everything that it names must be durable before.
     pub(crate) fn commit(&self, files: &dyn Files) -> Result<(), RunError> {
         let name = self.name();
         let io = |doing| RunError::io(&name, doing);
-        // The names of the runs, before the name that vouches for them.
+        // First the names of the runs, then the name of the manifest that lists them.
         files.sync().map_err(io("syncing the folder"))?;
         let mut file = files.create(UNFINISHED).map_err(io("creating it"))?;
         file.write_all(&self.encode()).map_err(io("writing it"))?;
@@ -103,7 +103,7 @@ impl Manifest {
         files.sync().map_err(io("syncing the folder"))
     }
 
-    /// Reads the manifest with a name.
+    /// Reads the manifest with this name.
     pub(crate) fn read(files: &dyn Files, name: &str) -> Result<Manifest, RunError> {
         let io = |doing| RunError::io(name, doing);
         let mut bytes = Vec::new();
@@ -124,7 +124,7 @@ impl Manifest {
         Manifest::seal(&bincode::serde::encode_to_vec(self, CODEC).unwrap_or_default())
     }
 
-    /// What a manifest says, with a header that fits.
+    /// Decodes a manifest whose header fits.
     pub(crate) fn seal(said: &[u8]) -> Vec<u8> {
         let mut out = Vec::with_capacity(HEADER_BYTES + said.len());
         out.extend_from_slice(&MAGIC);
@@ -139,14 +139,14 @@ impl Manifest {
         out
     }
 
-    /// Refuses what no engine has counted to.
+    /// Refuses numbers that no engine can have reached.
     fn check(self) -> Result<Manifest, &'static str> {
         let Frontier { position, opened_at_ms, now_ms, records, .. } = self.frontier;
         let counts = [self.number.saturating_mul(2), position, records];
         if counts.into_iter().any(|count| count >= NUMBERS) {
             return Err("it counts further than can be");
         }
-        if Kind::STATE.into_iter().any(|kind| self.of(kind).len() > RUNS_MAX) {
+        if RunKind::STATE.into_iter().any(|kind| self.of(kind).len() > RUNS_MAX) {
             return Err("it names more runs than can be");
         }
         [opened_at_ms, now_ms].into_iter().try_for_each(|at| hold::check_time(Timestamp(at)))?;
@@ -164,7 +164,8 @@ impl Manifest {
         let mut crc = crc32fast::Hasher::new();
         crc.update(&header[..12]);
         crc.update(said);
-        // First: a format that a disk has made up is damage, which the manifest before this one makes good.
+        // The checksum first: a format number that a disk has made up is damage, and the manifest before this
+        // one helps.
         if length as usize != said.len() || crc.finalize().to_le_bytes() != header[12..] || format == 0 {
             return Err(damaged("its checksum does not match its bytes"));
         }

@@ -1,4 +1,4 @@
-//! The manifest set: the two manifests that are kept, and everything that they name.
+//! The manifest set: the two manifests that are kept, and the files that they name.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -7,13 +7,14 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::RunError;
-use super::entry::{HoldRow, KeepUntil, LevelRow, NameRow, OpRow};
+use super::entry::KeepUntil;
 use super::files::Files;
 use super::ledger::{self, Stretch};
 use super::load::{Loaded, load};
 use super::manifest::{Frontier, Manifest};
 use super::merge::{is_past, merge, stay};
-use super::run::{Kind, RunRef, number_of};
+use super::rows::{HoldRow, LevelRow, NameRow, OpRow};
+use super::run_ref::{RunKind, RunRef, number_of};
 use super::window::{Digested, Openings, Window, digest};
 use crate::config::Config;
 use crate::fault::{Fault, planted};
@@ -22,10 +23,10 @@ use crate::log::scan::Tip;
 /// Manifests kept.
 const KEPT: usize = 2;
 
-/// How long checkpoints keep what is no part of the state at their end.
+/// How long checkpoints keep what is not part of the state.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Retention {
-    /// `None` = for ever.
+    /// `None` = without a limit.
     pub op_keys: Option<Duration>,
     pub ledger: Option<ledger::LedgerKept>,
 }
@@ -36,7 +37,7 @@ impl Retention {
     }
 }
 
-/// The manifests that nothing may be taken from: those in the set, and those that somebody is reading.
+/// The manifests whose files must not be removed: those in the set, and those that a caller is reading.
 #[derive(Debug, Default)]
 pub(crate) struct Pins {
     /// The oldest first.
@@ -44,14 +45,14 @@ pub(crate) struct Pins {
     pinned: Vec<Manifest>,
 }
 
-/// See the module.
+/// The manifest set of a directory.
 pub(crate) struct ManifestSet {
     pub files: Arc<dyn Files>,
     /// The directory's identity.
     directory: [u8; 16],
     /// The oldest first.
     kept: Vec<Manifest>,
-    /// Given up, and perhaps still in the folder.
+    /// Manifests that were dropped, and may still be in the folder.
     has_rejected: bool,
     next_number: u64,
     openings: Openings,
@@ -59,13 +60,13 @@ pub(crate) struct ManifestSet {
 }
 
 impl ManifestSet {
-    /// Finds the manifests of a directory; changes nothing. Those that are damaged are told, and why.
+    /// Finds the manifests of a directory; changes nothing. Also returns which are damaged, and why.
     pub(crate) fn open(
         files: Arc<dyn Files>,
         directory: [u8; 16],
     ) -> Result<(ManifestSet, Vec<String>), RunError> {
         let names = files.list().map_err(RunError::io("checkpoint", "listing it"))?;
-        // Above every number that was ever used, so that a leftover is never taken for what is written next.
+        // Above every number ever used, so that a leftover is never mistaken for a new file.
         let numbers = names.iter().filter_map(|name| {
             let number = number_of(name)?;
             Some(if Manifest::is_name(name) { number } else { number / 2 })
@@ -81,7 +82,7 @@ impl ManifestSet {
             }
         }
         kept.sort_unstable_by_key(|manifest| manifest.number);
-        // A crash may have kept the one that was to be removed.
+        // A crash may have kept the one that was about to be removed.
         kept.drain(..kept.len().saturating_sub(KEPT));
         let (openings, pins) = (Openings::default(), Arc::default());
         let has_rejected = false;
@@ -92,19 +93,19 @@ impl ManifestSet {
         self.kept.last()
     }
 
-    /// The older of two that are kept.
+    /// The older of the two manifests.
     #[cfg(all(test, not(stockhold_loom)))]
     pub(crate) fn before_newest(&self) -> Option<&Manifest> {
         self.kept.len().checked_sub(2).map(|older| &self.kept[older])
     }
 
-    /// Gives up the newest, which cannot be used.
+    /// Drops the newest manifest, which cannot be used.
     pub(crate) fn reject_newest(&mut self) {
         self.has_rejected |= self.kept.pop().is_some();
     }
 
-    /// Reads the newest that is whole; those that are not are given up, and told. `ops` gets its operations with op keys;
-    /// `None` takes back what it got before.
+    /// Loads the newest manifest whose files are whole. Drops the others, and reports them. `ops` gets the
+    /// operations with op keys; `None` tells it to forget what it got before.
     pub(crate) fn load_newest(
         &mut self,
         rejected: &mut Vec<String>,
@@ -124,8 +125,8 @@ impl ManifestSet {
         Ok(None)
     }
 
-    /// Makes what an opening has found durable: a process that was killed may have left names that the disk does not have
-    /// yet, and from here on the log is cut below the older of them.
+    /// Syncs what an opening has found: a killed process may have left names that are not on the disk yet,
+    /// and from here on the log is removed below the older manifest.
     pub(crate) fn sync(&self) -> Result<(), RunError> {
         if self.kept.is_empty() {
             return Ok(());
@@ -133,7 +134,7 @@ impl ManifestSet {
         self.files.sync().map_err(RunError::io("checkpoint", "syncing it"))
     }
 
-    /// In which openings the holds were made, at the newest's end.
+    /// The openings in which the holds were made, at the end of the newest manifest.
     pub(crate) fn start_from(&mut self, openings: Openings) {
         self.openings = openings;
         self.pins.lock().kept.clone_from(&self.kept);
@@ -143,12 +144,12 @@ impl ManifestSet {
         Arc::clone(&self.pins)
     }
 
-    /// Where the next window begins.
+    /// The position at which the next window begins.
     pub(crate) fn frontier(&self) -> Frontier {
         self.newest().map(|manifest| manifest.frontier).unwrap_or_default()
     }
 
-    /// Where the log begins that the older of the two would need.
+    /// The position from which the older manifest would need the log.
     pub(crate) fn older_tip(&self) -> Tip {
         match &self.kept[..] {
             [older, _] => older.frontier.tip(),
@@ -156,7 +157,7 @@ impl ManifestSet {
         }
     }
 
-    /// Below this the log is not needed any more.
+    /// The log is not needed below this position.
     pub(crate) fn log_from(&self) -> u64 {
         if self.kept.len() < KEPT {
             return 0;
@@ -167,8 +168,8 @@ impl ManifestSet {
         needed.min().unwrap_or(0)
     }
 
-    /// Writes the next checkpoint: the newest, and then `window`. Before it is committed, `durable` waits until the log
-    /// is durable up to there, or says that it never will be.
+    /// Writes the next checkpoint: the newest one and `window`. Before the commit, `durable` waits until the
+    /// log is durable up to its position; it returns false if the log never will be.
     pub(crate) fn write(
         &mut self,
         window: &Window,
@@ -176,14 +177,14 @@ impl ManifestSet {
         stopped: &dyn Fn() -> bool,
         durable: impl FnOnce(u64) -> bool,
     ) -> Result<(), RunError> {
-        // Else, after a crash, one that was given up would count as the older of the two that are kept.
+        // Otherwise, after a crash, a dropped manifest would count as the older one.
         if self.has_rejected {
             self.tidy()?;
             self.has_rejected = false;
         }
         let files = Arc::clone(&self.files);
         let number = self.next_number;
-        // A number is used once, whatever becomes of it.
+        // A number is used once, also if the checkpoint fails.
         self.next_number += 1;
         let mut openings = self.openings.clone();
         let before = self.frontier();
@@ -191,7 +192,7 @@ impl ManifestSet {
             digest(window, &before, &mut openings, &*files, 2 * number, stopped)?;
         let keep = KeepUntil { now: crate::clock::Timestamp(frontier.now_ms), op_keys: retention.op_keys };
         let mut runs = Vec::new();
-        for kind in Kind::STATE {
+        for kind in RunKind::STATE {
             let mut of = self.newest().map(|manifest| manifest.of(kind)).unwrap_or_default();
             of.retain(|run| !is_past(run, &keep));
             of.extend(written.iter().filter(|run| run.kind == kind));
@@ -204,7 +205,7 @@ impl ManifestSet {
             runs.extend(of);
         }
         if let Some(kept) = &retention.ledger {
-            let older = self.newest().map(|manifest| manifest.of(Kind::Ledger)).unwrap_or_default();
+            let older = self.newest().map(|manifest| manifest.of(RunKind::Ledger)).unwrap_or_default();
             let said = (window, &before, frontier.now_ms);
             runs.extend(ledger::next(&*files, (older, kept), said, number, stopped)?);
         }
@@ -217,16 +218,16 @@ impl ManifestSet {
         self.kept.push(manifest);
         self.kept.drain(..self.kept.len().saturating_sub(KEPT));
         self.pins.lock().kept.clone_from(&self.kept);
-        // It is made, whether or not what it does not need can be removed: the next one tries again.
+        // The checkpoint is made, whether or not old files can be removed: the next one tries again.
         let _ = self.tidy();
         Ok(())
     }
 
-    /// Removes every file that nobody needs; how many that were.
+    /// Removes every file that is not needed; returns how many.
     pub(crate) fn tidy(&self) -> Result<u64, RunError> {
         let files = &*self.files;
         let mut needed = HashSet::new();
-        // Held until all is removed: what is pinned meanwhile is one that is kept.
+        // Held until all is removed: a manifest that is pinned meanwhile is one that is kept.
         let pins = self.pins.lock();
         for manifest in self.kept.iter().chain(&pins.pinned) {
             needed.insert(manifest.name());
@@ -234,7 +235,7 @@ impl ManifestSet {
         }
         let names = files.list().map_err(RunError::io("checkpoint", "listing it"))?;
         let mut removed = 0;
-        // Manifests first: none may be left that names what is gone.
+        // Manifests first: none may be left that names a removed file.
         let (manifests, others): (Vec<_>, Vec<_>) =
             names.iter().filter(|name| !needed.contains(*name)).partition(|name| Manifest::is_name(name));
         for names in [manifests, others] {
@@ -251,8 +252,8 @@ impl ManifestSet {
 }
 
 impl Pins {
-    /// The checkpoints that are kept, the oldest first; they and the log behind them stay until they are given
-    /// [back](Self::unpin).
+    /// Pins the checkpoints that are kept, the oldest first. They and the log behind them stay until
+    /// [`unpin`](Self::unpin).
     pub(crate) fn pin(&mut self) -> Vec<Manifest> {
         self.pinned.extend_from_slice(&self.kept);
         self.kept.clone()
@@ -268,7 +269,7 @@ impl Pins {
 }
 
 fn merge_kind(
-    kind: Kind,
+    kind: RunKind,
     files: &dyn Files,
     runs: &[RunRef],
     number: u64,
@@ -276,10 +277,10 @@ fn merge_kind(
     stopped: &dyn Fn() -> bool,
 ) -> Result<Option<RunRef>, RunError> {
     match kind {
-        Kind::Levels => merge::<LevelRow>(files, runs, number, keep, stopped),
-        Kind::Names => merge::<NameRow>(files, runs, number, keep, stopped),
-        Kind::Holds => merge::<HoldRow>(files, runs, number, keep, stopped),
-        Kind::Ops => merge::<OpRow>(files, runs, number, keep, stopped),
-        Kind::Ledger => merge::<Stretch>(files, runs, number, keep, stopped),
+        RunKind::Levels => merge::<LevelRow>(files, runs, number, keep, stopped),
+        RunKind::Names => merge::<NameRow>(files, runs, number, keep, stopped),
+        RunKind::Holds => merge::<HoldRow>(files, runs, number, keep, stopped),
+        RunKind::Ops => merge::<OpRow>(files, runs, number, keep, stopped),
+        RunKind::Ledger => merge::<Stretch>(files, runs, number, keep, stopped),
     }
 }

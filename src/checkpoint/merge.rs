@@ -1,17 +1,18 @@
-//! Several runs of one kind as one.
+//! Merges several runs of one kind into one.
 
 use super::RunError;
 use super::entry::{KeepUntil, RunEntry};
 use super::files::Files;
-use super::run::{Kind, RunReader, RunRef, RunWriter};
+use super::run::{RunReader, RunWriter};
+use super::run_ref::{RunKind, RunRef};
 use crate::clock::Timestamp;
 
-/// A run of which there are more than this is merged, however large the one before it.
+/// With more runs than this the youngest are merged, however large the one before them is.
 const RUNS_MAX: usize = 12;
 
-/// The entries of several runs, the oldest first, merged: what all of them say of each thing.
+/// The combined entries of several runs, the oldest first.
 pub(crate) struct Merged<E: RunEntry> {
-    /// Each with the entry that comes next in it.
+    /// Each run with its next entry.
     runs: Vec<(RunReader<E>, Option<E>)>,
 }
 
@@ -51,7 +52,7 @@ impl<E: RunEntry> Iterator for Merged<E> {
     }
 }
 
-/// How many of the runs, the oldest first, stay as they are; the others are to be one.
+/// How many of the runs, from the oldest, stay as they are; the others are merged.
 pub(crate) fn stay(runs: &[RunRef]) -> usize {
     let mut stay = runs.len().saturating_sub(1);
     let mut bytes = runs.last().map_or(0, |run| run.bytes);
@@ -62,15 +63,15 @@ pub(crate) fn stay(runs: &[RunRef]) -> usize {
     stay
 }
 
-/// Whether all of a run's entries are past what is kept.
+/// Whether no entry of the run is needed any more.
 pub(crate) fn is_past(run: &RunRef, keep: &KeepUntil) -> bool {
-    // Twice: an op key whose maker's clock is ahead is kept for another window.
-    run.kind == Kind::Ops
+    // Twice: the op key of a maker whose clock is ahead is kept for another window.
+    run.kind == RunKind::Ops
         && keep.op_keys.is_some_and(|kept| Timestamp(run.latest_ms).plus(kept).plus(kept) < keep.now)
 }
 
-/// Writes what several runs say, the oldest first, as one with the number `number`; `None` if that is nothing.
-/// `stopped` is asked now and then.
+/// Merges runs, the oldest first, into one with the number `number`; `None` if no entry is left. Stops with
+/// an error when `stopped` returns true.
 pub(crate) fn merge<E: RunEntry>(
     files: &dyn Files,
     runs: &[RunRef],

@@ -5,91 +5,31 @@
 //!  | magic  | format  | kind | zero | number  | crc32 |  block | block | ...
 //! block:  | length | crc32 | entries ... |
 //! ```
-//! All numbers are little-endian. A block's CRC covers the run's kind and number and the block's own number before its
-//! entries, so that a block of another run, or from another place, is none of this one. How many bytes and entries there
-//! are, and the hash of all, is said by who names the run: a run by itself is not believed.
+//! All numbers are little-endian. A block's CRC also covers the kind and number of the run and the number of
+//! the block, so that a block of another run, or of another place, does not fit. The number of bytes and
+//! entries, and the hash of all bytes, are in the manifest: a run alone proves nothing.
 //!
 //! Must survive: any bytes.
 
 use std::io::{self, Read, Write};
 use std::marker::PhantomData;
 
-use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3Default;
 
 use super::entry::RunEntry;
 use super::files::{Files, NewFile};
+use super::run_ref::{RunKind, RunRef};
 use super::{FORMAT, RunError};
 
 const MAGIC: [u8; 4] = [0xD6, b'S', b'R', 0x9C];
 const HEADER_BYTES: usize = 20;
 const BLOCK_HEADER_BYTES: usize = 8;
-/// A block is closed when it has so many; a long entry is a block of its own.
+/// A block with this many bytes is closed; a longer entry is a block of its own.
 const BLOCK_BYTES: usize = 64 << 10;
-/// Blocks are read whole: no more memory than this is taken on the word of a length.
+/// A block is read whole, so a length above this is refused before memory is taken.
 const BLOCK_BYTES_MAX: u32 = 1 << 30;
 
-/// What a run's entries are of.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
-pub(crate) enum Kind {
-    Levels,
-    Names,
-    Holds,
-    Ops,
-    /// No part of the state.
-    Ledger,
-}
-
-impl Kind {
-    /// Those that the state is made of.
-    pub(crate) const STATE: [Kind; 4] = [Kind::Levels, Kind::Names, Kind::Holds, Kind::Ops];
-
-    fn name(self) -> &'static str {
-        match self {
-            Kind::Levels => "levels",
-            Kind::Names => "names",
-            Kind::Holds => "holds",
-            Kind::Ops => "ops",
-            Kind::Ledger => "ledger",
-        }
-    }
-}
-
-/// A run as a manifest names it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub(crate) struct RunRef {
-    pub kind: Kind,
-    /// Twice the number of the checkpoint that it was written for; one more, if it was merged from others.
-    pub number: u64,
-    pub bytes: u64,
-    pub entries: u64,
-    /// The latest time of an entry that has one; Unix ms.
-    pub latest_ms: u64,
-    /// Of all its bytes.
-    pub hash: u64,
-}
-
-impl RunRef {
-    pub(crate) fn name(&self) -> String {
-        name(self.kind, self.number)
-    }
-}
-
-fn name(kind: Kind, number: u64) -> String {
-    format!("{}-{number:016x}", kind.name())
-}
-
-/// Below it are the numbers of all runs and manifests, with room to count on.
-pub(crate) const NUMBERS: u64 = 1 << 62;
-
-/// The number in the name of a run or manifest, whatever is before it.
-pub(crate) fn number_of(name: &str) -> Option<u64> {
-    let (_, number) = name.rsplit_once('-')?;
-    let number = (number.len() == 16).then(|| u64::from_str_radix(number, 16).ok())?;
-    number.filter(|number| *number < NUMBERS)
-}
-
-fn header(kind: Kind, number: u64) -> [u8; HEADER_BYTES] {
+fn header(kind: RunKind, number: u64) -> [u8; HEADER_BYTES] {
     let mut out = [0; HEADER_BYTES];
     out[0..4].copy_from_slice(&MAGIC);
     out[4..6].copy_from_slice(&FORMAT.to_le_bytes());
@@ -100,7 +40,7 @@ fn header(kind: Kind, number: u64) -> [u8; HEADER_BYTES] {
     out
 }
 
-fn block_crc(kind: Kind, number: u64, block: u64, entries: &[u8]) -> u32 {
+fn block_crc(kind: RunKind, number: u64, block: u64, entries: &[u8]) -> u32 {
     let mut crc = crc32fast::Hasher::new();
     crc.update(&[kind as u8]);
     crc.update(&number.to_le_bytes());
@@ -109,9 +49,9 @@ fn block_crc(kind: Kind, number: u64, block: u64, entries: &[u8]) -> u32 {
     crc.finalize()
 }
 
-/// Any bytes as the blocks of a run, with checksums that hold.
+/// Makes the blocks of a run out of any bytes, with valid checksums.
 #[cfg(fuzzing)]
-pub(crate) fn seal(kind: Kind, number: u64, blocks: &[&[u8]]) -> Vec<u8> {
+pub(crate) fn seal(kind: RunKind, number: u64, blocks: &[&[u8]]) -> Vec<u8> {
     let mut run = header(kind, number).to_vec();
     for (at, block) in (0..).zip(blocks) {
         run.extend_from_slice(&(block.len() as u32).to_le_bytes());
@@ -127,7 +67,7 @@ pub(crate) struct RunWriter<E> {
     name: String,
     file: Box<dyn NewFile>,
     hash: Xxh3Default,
-    /// Entries of the block that is being filled.
+    /// The entries of the unfinished block.
     block: Vec<u8>,
     blocks: u64,
     entry: PhantomData<E>,
@@ -145,7 +85,7 @@ impl<E: RunEntry> RunWriter<E> {
         Ok(writer)
     }
 
-    /// Appends an entry, which comes behind all before it.
+    /// Appends an entry, which must be behind all before it.
     pub(crate) fn put(&mut self, entry: &E) -> Result<(), RunError> {
         entry.encode(&mut self.block);
         self.run.entries += 1;
@@ -178,7 +118,7 @@ impl<E: RunEntry> RunWriter<E> {
         self.file.write_all(bytes).map_err(RunError::io(&self.name, "writing it"))
     }
 
-    /// Makes it durable, but for its name.
+    /// Makes the content durable; the caller syncs the name.
     pub(crate) fn finish(mut self) -> Result<RunRef, RunError> {
         self.close_block()?;
         self.file.sync().map_err(RunError::io(&self.name, "syncing it"))?;
@@ -186,7 +126,7 @@ impl<E: RunEntry> RunWriter<E> {
     }
 }
 
-/// The entries of a run, in order; the first error ends it. Only when it has ended without one was all of it whole.
+/// The entries of a run in order. The first error ends it; the run was whole only if it ends without one.
 pub(crate) struct RunReader<E> {
     run: RunRef,
     name: String,
@@ -195,10 +135,10 @@ pub(crate) struct RunReader<E> {
     bytes_left: u64,
     entries_left: u64,
     block: Vec<u8>,
-    /// Where in the block the next entry starts.
+    /// The offset of the next entry in the block.
     at: usize,
     blocks: u64,
-    /// Of the entry before.
+    /// The place of the entry before.
     last: Option<u64>,
     failed: bool,
     entry: PhantomData<E>,
@@ -271,7 +211,7 @@ impl<E: RunEntry> RunReader<E> {
         }
         let mut block = std::mem::take(&mut self.block);
         block.clear();
-        // Piece by piece: memory is only taken for what is there, whatever the length says.
+        // In pieces, so that memory is taken only for bytes that exist, whatever the length says.
         while block.len() < length as usize {
             let at = block.len();
             block.resize((length as usize).min(at + 4 * BLOCK_BYTES), 0);

@@ -1,6 +1,7 @@
-//! A new directory that begins with a checkpoint and no log: what a backup and a salvage write.
+//! Makes a new directory with a checkpoint and no log: the result of a backup or a salvage.
 //!
-//! Its identity is written last, so a directory that was not finished is refused, and never taken for an empty one.
+//! Its identity is written last, so that an unfinished directory is refused, and never mistaken for an empty
+//! one.
 
 use std::io::{self, Read, Write};
 use std::path::Path;
@@ -11,7 +12,8 @@ use xxhash_rust::xxh3::Xxh3Default;
 use super::RunError;
 use super::files::{DirFiles, Files};
 use super::manifest::Manifest;
-use super::run::{Kind, RunRef};
+use super::run_ref::{RunKind, RunRef};
+use crate::error::{BackupError, SalvageError};
 use crate::log::directory::{Directory, DirectoryError, Identity};
 use crate::log::sidecar::{Durable, Sidecar};
 use crate::log::store::StoreError;
@@ -35,11 +37,29 @@ pub(crate) enum SeedError {
     Io(#[from] io::Error),
 }
 
-/// Refuses a place inside of `source`, of which no byte is to change.
+impl From<SeedError> for BackupError {
+    fn from(error: SeedError) -> Self {
+        match error {
+            SeedError::Exists(_) | SeedError::Inside(_) => BackupError::Exists(error.to_string()),
+            _ => BackupError::Failed(error.to_string()),
+        }
+    }
+}
+
+impl From<SeedError> for SalvageError {
+    fn from(error: SeedError) -> Self {
+        match error {
+            SeedError::Exists(_) | SeedError::Inside(_) => SalvageError::Exists(error.to_string()),
+            _ => SalvageError::Failed(error.to_string()),
+        }
+    }
+}
+
+/// Refuses a target inside of `source`, which must not change.
 pub(crate) fn check_outside(target: &Path, source: &Path) -> Result<(), SeedError> {
     let source = source.canonicalize()?;
     let target = std::path::absolute(target)?;
-    // What is there of the way to it.
+    // The part of the path that exists.
     let there = target.ancestors().find_map(|way| way.canonicalize().ok());
     if there.is_some_and(|there| there.starts_with(&source)) {
         return Err(SeedError::Inside(format!("{target:?}")));
@@ -47,7 +67,7 @@ pub(crate) fn check_outside(target: &Path, source: &Path) -> Result<(), SeedErro
     Ok(())
 }
 
-/// Refuses a place that has something in it.
+/// Refuses a target that is not empty.
 pub(crate) fn check(target: &Path) -> Result<(), SeedError> {
     match std::fs::read_dir(target) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -59,8 +79,8 @@ pub(crate) fn check(target: &Path) -> Result<(), SeedError> {
     }
 }
 
-/// Makes a directory at `target` with an identity and the checkpoint that `fill` writes into it. Its openings are counted
-/// on from `epoch`.
+/// Makes a directory at `target`, with an identity and the checkpoint that `fill` writes into it. Its
+/// openings count on from `epoch`.
 pub(crate) fn seed<E: From<SeedError>>(
     target: &Path,
     identity: &Identity,
@@ -90,10 +110,10 @@ pub(crate) fn seed<E: From<SeedError>>(
     finish().map_err(E::from)
 }
 
-/// Copies everything that a manifest names. What is missing or damaged of the ledger is so in the copy.
+/// Copies everything that a manifest names. What is missing or damaged in the ledger stays so in the copy.
 pub(crate) fn copy(from: &dyn Files, manifest: &Manifest, to: &dyn Files) -> Result<(), SeedError> {
     for run in &manifest.runs {
-        let is_ledger = run.kind == Kind::Ledger;
+        let is_ledger = run.kind == RunKind::Ledger;
         match copy_run(from, run, to) {
             Err(SeedError::Io(error)) if is_ledger && error.kind() == io::ErrorKind::NotFound => {}
             Err(SeedError::Checkpoint(RunError::Damaged { .. })) if is_ledger => {}
@@ -103,7 +123,7 @@ pub(crate) fn copy(from: &dyn Files, manifest: &Manifest, to: &dyn Files) -> Res
     Ok(())
 }
 
-/// Copies one file of a checkpoint, and sees that it is what was written.
+/// Copies one file of a checkpoint, and checks the copy.
 pub(crate) fn copy_run(from: &dyn Files, run: &RunRef, to: &dyn Files) -> Result<(), SeedError> {
     let (name, mut block) = (run.name(), vec![0; 1 << 20]);
     let mut source = from.open(&name)?;

@@ -1,5 +1,5 @@
-//! Checkpoints on a real folder: what one says is what the fold says, whatever windows the log was cut into, and nothing
-//! that a disk can do to their bytes goes unseen.
+//! Checkpoints on a real folder: what one says is what the fold says, whatever windows the log was cut into,
+//! and nothing that a disk can do to their bytes goes unseen.
 
 use std::fs;
 use std::path::Path;
@@ -9,18 +9,19 @@ use super::files::{DirFiles, Files, NewFile};
 use super::load::{Loaded, load};
 use super::manifest::{Frontier, Manifest};
 use super::manifest_set::{ManifestSet, Retention};
-use super::run::{Kind, RunRef};
+use super::run_ref::{RunKind, RunRef};
 use super::window::Window;
 use super::*;
 use crate::clock::EPOCH_2020_MS;
 use crate::fold::state::Fold;
 use crate::fold::verify::Verifier;
-use crate::hold::lines::Line;
+use crate::hold::lines::{Good, Line};
 use crate::hold::state::Phase;
+use crate::index::{Generation, KeyIndex, SlotIndex, Target};
 use crate::log::lines::pack;
 use crate::log::record::{Encoded, HoldPlace, Logged, Op, Record, Records, Span};
 use crate::log::scan::Tip;
-use crate::log::tests::{Random, seed};
+use stockhold_seeded::{Rng, seed};
 
 const ID: [u8; 16] = [7; 16];
 
@@ -35,38 +36,48 @@ struct Story {
 impl Story {
     fn tell(&mut self, record: &Record<'_>) {
         let encoded = Encoded::new(record).unwrap();
-        let position = self.window.end.end + encoded.words();
-        self.fold.apply(position, record, &mut |_| self.ops += 1).unwrap();
+        let position = self.window.end.end + encoded.words().0;
+        let logged = Logged { position, fact: record.fact(), bytes: encoded.as_bytes() };
+        self.fold.apply(&logged, &mut |_| self.ops += 1).unwrap();
         self.window.bytes.extend_from_slice(encoded.as_bytes());
         self.window.end = Tip { end: position, hash: position * 31 };
     }
 
     /// A shop, and what a thousand and more random steps do in it.
-    fn random(random: &mut Random, steps: usize) -> Story {
+    fn random(rng: &mut Rng, steps: usize) -> Story {
         let mut story = Story::default();
         story.tell(&Record::Opened { epoch: 1, at_unix_ms: EPOCH_2020_MS });
         for (key, sku) in (0..).zip(["poster", "mug", "shirt"]) {
-            story.tell(&Record::Declare { key, sku, location: "berlin" });
-            story.tell(&Record::Receive { at: 0, key, quantity: 1 << 30, reference: b"", op: None });
+            story.tell(&Record::Declare { key: KeyIndex(key), sku, location: "berlin" });
+            story.tell(&Record::Receive {
+                at: 0,
+                key: KeyIndex(key),
+                quantity: 1 << 30,
+                reference: b"",
+                op: None,
+            });
         }
         for _ in 0..steps {
-            story.step(random);
+            story.step(rng);
         }
         story
     }
 
-    fn step(&mut self, random: &mut Random) {
-        let slot = random.below(40) as u32;
-        let at = self.fold.now.0 - self.fold.opened_at.0 + random.below(3) as u64;
-        let op = (random.below(4) == 0).then(|| Op::new(u128::from(random.next()), random.next(), 5));
-        let Some(hold) = self.fold.holds.get(slot).cloned() else { return self.reserve(random, slot, 1, at) };
-        let place = HoldPlace { slot, generation: hold.generation };
+    fn step(&mut self, rng: &mut Rng) {
+        let slot = rng.index(40) as u32;
+        let at = self.fold.now.0 - self.fold.opened_at.0 + rng.index(3) as u64;
+        let op = (rng.index(4) == 0).then(|| Op::new(u128::from(rng.next()), rng.next(), 5));
+        let Some(hold) = self.fold.holds.get(SlotIndex(slot)).cloned() else {
+            return self.reserve(rng, slot, 1, at);
+        };
+        let place = HoldPlace { slot: SlotIndex(slot), generation: hold.generation };
         let lines = pack(&hold.lines);
         let of_one = if let [line] = *hold.lines { Some(line) } else { None };
-        let Line { key, units: quantity } = of_one.unwrap_or(Line { key: 0, units: 1 });
-        let ttl = Span::from_millis(random.below(5_000) as u64);
+        let none = Good { key: KeyIndex(0), units: 1 };
+        let Good { key, units: quantity } = of_one.and_then(Line::good).unwrap_or(none);
+        let ttl = Span::from_millis(rng.index(5_000) as u64);
         let (one, lines) = (of_one.is_some(), &lines[..]);
-        let record = match (hold.word.phase(), random.below(6)) {
+        let record = match (hold.word.phase(), rng.index(6)) {
             (phase, 0) if phase.is_live() => Record::Extend { at, place, ttl, op },
             (phase, 1) if phase.is_live() => Record::Pay { at, place, ttl, op },
             (phase, 2) if phase.is_live() => Record::Replace {
@@ -74,7 +85,7 @@ impl Story {
                 place,
                 ttl,
                 before: lines,
-                lines: &pack(&[Line { key: 1, units: 9 }]),
+                lines: &pack(&[Line { target: Target::of(1), units: 9 }]),
                 op,
             },
             (phase, 3) if phase.is_live() && one => {
@@ -87,28 +98,36 @@ impl Story {
             (phase, 4) if phase.is_live() => Record::ReleaseCart { at, place, lines, op },
             (phase, _) if phase.is_live() && one => Record::Expire { at, place, key, quantity },
             (phase, _) if phase.is_live() => Record::ExpireCart { at, place, lines },
-            (Phase::Confirmed, 0..3) => Record::Ship { at, place, key: hold.lines[0].key, quantity: 1, op },
+            (Phase::Confirmed, 0..3) => {
+                Record::Ship { at, place, key: hold.lines[0].target.good().unwrap(), quantity: 1, op }
+            }
             (Phase::Confirmed, 3) => Record::CancelCart { at, place, lines, op },
-            (Phase::Confirmed, _) => Record::Sale { at, key, stopped: random.below(2) == 0 },
+            (Phase::Confirmed, _) => Record::Sale { at, key, stopped: rng.index(2) == 0 },
             (Phase::Expired, 0) => Record::RetakeCart { at, place, taken: lines, op },
             (_, 1) => {
                 return self
                     .tell(&Record::Opened { epoch: self.fold.epoch + 1, at_unix_ms: self.fold.now.0 + 5 });
             }
-            _ => return self.reserve(random, slot, hold.generation + 1, at),
+            _ => return self.reserve(rng, slot, hold.generation.0 + 1, at),
         };
         self.tell(&record);
     }
 
-    fn reserve(&mut self, random: &mut Random, slot: u32, generation: u32, at: u64) {
-        let (place, ttl) = (HoldPlace { slot, generation }, Span::from_millis(random.below(9_000) as u64));
-        let reference = &random.next().to_le_bytes()[..random.below(9)];
-        let quantity = 1 + random.below(9) as u32;
-        let lines = pack(&[Line { key: 0, units: quantity }, Line { key: 2, units: 7 }]);
-        let op = (random.below(4) == 0).then(|| Op::new(u128::from(random.next()), 1, 2));
-        self.tell(&match random.below(3) {
+    fn reserve(&mut self, rng: &mut Rng, slot: u32, generation: u32, at: u64) {
+        let (place, ttl) = (
+            HoldPlace { slot: SlotIndex(slot), generation: Generation(generation) },
+            Span::from_millis(rng.index(9_000) as u64),
+        );
+        let reference = &rng.next().to_le_bytes()[..rng.index(9)];
+        let quantity = 1 + rng.index(9) as u32;
+        let lines = pack(&[
+            Line { target: Target::of(0), units: quantity },
+            Line { target: Target::of(2), units: 7 },
+        ]);
+        let op = (rng.index(4) == 0).then(|| Op::new(u128::from(rng.next()), 1, 2));
+        self.tell(&match rng.index(3) {
             0 => Record::ReserveCart { at, place, ttl, lines: &lines, reference, op },
-            _ => Record::Reserve { at, place, key: slot % 3, quantity, ttl, reference, op },
+            _ => Record::Reserve { at, place, key: KeyIndex(slot % 3), quantity, ttl, reference, op },
         });
     }
 }
@@ -133,7 +152,7 @@ fn write(manifest_set: &mut ManifestSet, window: &Window) -> Result<(), RunError
 }
 
 /// Cuts a story's log into windows, and makes a checkpoint of each.
-fn checkpoints(scratch: &Path, story: &Story, windows: usize, random: &mut Random) {
+fn checkpoints(scratch: &Path, story: &Story, windows: usize, rng: &mut Rng) {
     let mut manifest_set = manifest_set(scratch);
     let mut window = Window::default();
     let all = story.window.bytes.len();
@@ -141,10 +160,10 @@ fn checkpoints(scratch: &Path, story: &Story, windows: usize, random: &mut Rando
         let Logged { position: end, bytes, .. } = record.unwrap();
         window.bytes.extend_from_slice(bytes);
         window.end = Tip { end, hash: end * 31 };
-        if random.below(story.fold.records as usize) < windows || end == story.window.end.end {
+        if rng.index(story.fold.records as usize) < windows || end == story.window.end.end {
             write(&mut manifest_set, &window).unwrap();
             window.bytes.clear();
-            if random.below(4) == 0 {
+            if rng.index(4) == 0 {
                 manifest_set = self::manifest_set(scratch);
             }
         }
@@ -154,11 +173,11 @@ fn checkpoints(scratch: &Path, story: &Story, windows: usize, random: &mut Rando
 
 #[test]
 fn whatever_the_windows_a_checkpoint_says_what_the_fold_says() {
-    let mut random = Random(seed());
+    let mut rng = Rng::new(seed());
     for windows in [1, 3, 12, 80] {
-        let story = Story::random(&mut random, 1_500);
+        let story = Story::random(&mut rng, 1_500);
         let scratch = tempfile::tempdir().unwrap();
-        checkpoints(scratch.path(), &story, windows, &mut random);
+        checkpoints(scratch.path(), &story, windows, &mut rng);
         let manifest_set = manifest_set(scratch.path());
         let mut ops = 0;
         let loaded = load(&*manifest_set.files, manifest_set.newest().unwrap(), &mut |_| ops += 1).unwrap();
@@ -171,9 +190,9 @@ fn whatever_the_windows_a_checkpoint_says_what_the_fold_says() {
 
 #[test]
 fn a_run_that_is_missing_is_damage() {
-    let mut random = Random(seed());
+    let mut rng = Rng::new(seed());
     let scratch = tempfile::tempdir().unwrap();
-    checkpoints(scratch.path(), &Story::random(&mut random, 50), 1, &mut random);
+    checkpoints(scratch.path(), &Story::random(&mut rng, 50), 1, &mut rng);
     let manifest_set = manifest_set(scratch.path());
     let newest = manifest_set.newest().unwrap();
     fs::remove_file(scratch.path().join("checkpoint").join(newest.runs[0].name())).unwrap();
@@ -195,7 +214,7 @@ fn numbers_that_cannot_be_counted_on_from_are_damage_or_no_numbers() {
         frontier(Frontier { now_ms: u64::MAX, ..Frontier::default() }),
         frontier(Frontier { opened_at_ms: u64::MAX, ..Frontier::default() }),
     ];
-    let run = RunRef { kind: Kind::Ops, number: 2, bytes: 20, entries: 0, latest_ms: 0, hash: 0 };
+    let run = RunRef { kind: RunKind::Ops, number: 2, bytes: 20, entries: 0, latest_ms: 0, hash: 0 };
     let crowded = Manifest { runs: vec![run; 10_000], ..usual.clone() };
     for manifest in hostile.into_iter().chain([crowded]) {
         manifest.commit(&*files).unwrap();
@@ -222,10 +241,10 @@ fn nothing_but_an_opening_makes_a_checkpoint() {
 
 #[test]
 fn a_flipped_bit_or_a_lost_end_anywhere_is_damage() {
-    let mut random = Random(seed());
-    let story = Story::random(&mut random, 300);
+    let mut rng = Rng::new(seed());
+    let story = Story::random(&mut rng, 300);
     let scratch = tempfile::tempdir().unwrap();
-    checkpoints(scratch.path(), &story, 3, &mut random);
+    checkpoints(scratch.path(), &story, 3, &mut rng);
     let newest = manifest_set(scratch.path()).newest().unwrap().clone();
     let mut names: Vec<String> = newest.runs.iter().map(|run| run.name()).collect();
     names.push(newest.name());
@@ -234,10 +253,10 @@ fn a_flipped_bit_or_a_lost_end_anywhere_is_damage() {
         let whole = fs::read(&path).unwrap();
         for _ in 0..200 {
             let mut broken = whole.clone();
-            match random.below(4) {
-                0 => broken.truncate(random.below(whole.len())),
+            match rng.index(4) {
+                0 => broken.truncate(rng.index(whole.len())),
                 1 => broken.push(0),
-                _ => broken[random.below(whole.len())] ^= 1 << random.below(8),
+                _ => broken[rng.index(whole.len())] ^= 1 << rng.index(8),
             }
             fs::write(&path, broken).unwrap();
             let files = Arc::new(DirFiles::at(scratch.path().join("checkpoint")));
@@ -255,9 +274,9 @@ fn a_flipped_bit_or_a_lost_end_anywhere_is_damage() {
 
 #[test]
 fn a_checkpoint_of_another_directory_is_none_of_this_one() {
-    let mut random = Random(seed());
+    let mut rng = Rng::new(seed());
     let scratch = tempfile::tempdir().unwrap();
-    checkpoints(scratch.path(), &Story::random(&mut random, 20), 1, &mut random);
+    checkpoints(scratch.path(), &Story::random(&mut rng, 20), 1, &mut rng);
     let files = Arc::new(DirFiles::at(scratch.path().join("checkpoint")));
     let (manifest_set, rejected) = ManifestSet::open(files, [8; 16]).unwrap();
     assert!(manifest_set.newest().is_none() && rejected[0].contains("another directory"), "{rejected:?}");
@@ -265,9 +284,9 @@ fn a_checkpoint_of_another_directory_is_none_of_this_one() {
 
 #[test]
 fn two_checkpoints_are_kept_and_the_log_is_needed_from_the_older_on() {
-    let mut random = Random(seed());
+    let mut rng = Rng::new(seed());
     let scratch = tempfile::tempdir().unwrap();
-    let (mut manifest_set, mut story) = (manifest_set(scratch.path()), Story::random(&mut random, 50));
+    let (mut manifest_set, mut story) = (manifest_set(scratch.path()), Story::random(&mut rng, 50));
     let mut ends = vec![0, 0];
     for _ in 0..6 {
         write(&mut manifest_set, &story.window).unwrap();
@@ -278,19 +297,19 @@ fn two_checkpoints_are_kept_and_the_log_is_needed_from_the_older_on() {
             .filter(|entry| entry.as_ref().unwrap().file_name().to_str().unwrap().starts_with("manifest-"));
         assert_eq!(manifests.count(), (ends.len() - 2).min(2));
         story.window.bytes.clear();
-        (0..50).for_each(|_| story.step(&mut random));
+        (0..50).for_each(|_| story.step(&mut rng));
     }
 }
 
 #[test]
 fn one_that_was_given_up_is_gone_before_the_next_is_made() {
-    let mut random = Random(seed());
+    let mut rng = Rng::new(seed());
     let scratch = tempfile::tempdir().unwrap();
-    let (mut made, mut story) = (manifest_set(scratch.path()), Story::random(&mut random, 50));
+    let (mut made, mut story) = (manifest_set(scratch.path()), Story::random(&mut rng, 50));
     for _ in 0..2 {
         write(&mut made, &story.window).unwrap();
         story.window.clear();
-        (0..50).for_each(|_| story.step(&mut random));
+        (0..50).for_each(|_| story.step(&mut rng));
     }
     // Its log would not reach back to the one before, were it to count as one of two after a crash.
     let damaged = made.newest().unwrap().clone();
@@ -303,7 +322,7 @@ fn one_that_was_given_up_is_gone_before_the_next_is_made() {
     let opened = Record::Opened { epoch: 2, at_unix_ms: EPOCH_2020_MS };
     let encoded = Encoded::new(&opened).unwrap();
     window.push(window.end.end, encoded.as_bytes());
-    window.end.end += encoded.words();
+    window.end.end += encoded.words().0;
     let mut looked = false;
     let durable = |_| {
         looked = !folder.join(damaged.name()).exists();
@@ -339,15 +358,15 @@ impl Files for Sticky {
 
 #[test]
 fn leftovers_that_cannot_be_removed_stop_no_checkpoint() {
-    let mut random = Random(seed());
+    let mut rng = Rng::new(seed());
     let scratch = tempfile::tempdir().unwrap();
     let folder = || DirFiles::at(scratch.path().join("checkpoint"));
     let (mut manifest_set, _) = ManifestSet::open(Arc::new(Sticky(folder())), ID).unwrap();
-    let mut story = Story::random(&mut random, 50);
+    let mut story = Story::random(&mut rng, 50);
     for _ in 0..4 {
         write(&mut manifest_set, &story.window).unwrap();
         story.window.bytes.clear();
-        (0..50).for_each(|_| story.step(&mut random));
+        (0..50).for_each(|_| story.step(&mut rng));
     }
     let (manifest_set, _) = ManifestSet::open(Arc::new(folder()), ID).unwrap();
     assert!(manifest_set.tidy().unwrap() > 0, "they are removed once they can be");
@@ -356,15 +375,15 @@ fn leftovers_that_cannot_be_removed_stop_no_checkpoint() {
 
 #[test]
 fn what_is_being_copied_stays_until_it_is_copied() {
-    let mut random = Random(seed());
+    let mut rng = Rng::new(seed());
     let scratch = tempfile::tempdir().unwrap();
-    let (mut manifest_set, mut story) = (manifest_set(scratch.path()), Story::random(&mut random, 50));
+    let (mut manifest_set, mut story) = (manifest_set(scratch.path()), Story::random(&mut rng, 50));
     write(&mut manifest_set, &story.window).unwrap();
     let pinned = manifest_set.pins().lock().pin();
     let from = story.window.end.end;
     for _ in 0..5 {
         story.window.bytes.clear();
-        (0..50).for_each(|_| story.step(&mut random));
+        (0..50).for_each(|_| story.step(&mut rng));
         write(&mut manifest_set, &story.window).unwrap();
     }
     load(&*manifest_set.files, &pinned[0], &mut |_| {}).unwrap();
@@ -379,8 +398,14 @@ fn a_manifest_has_room_for_the_longest_ledger() {
     let scratch = tempfile::tempdir().unwrap();
     let files = DirFiles::at(scratch.path().join("checkpoint"));
     let most = u64::MAX;
-    let run =
-        RunRef { kind: Kind::Ledger, number: most, bytes: most, entries: most, latest_ms: most, hash: most };
+    let run = RunRef {
+        kind: RunKind::Ledger,
+        number: most,
+        bytes: most,
+        entries: most,
+        latest_ms: most,
+        hash: most,
+    };
     let runs = vec![run; ledger::RUNS_MAX + 100];
     let manifest = Manifest { number: 1, directory: ID, frontier: Frontier::default(), runs };
     manifest.commit(&files).unwrap();
@@ -389,42 +414,42 @@ fn a_manifest_has_room_for_the_longest_ledger() {
 
 #[test]
 fn a_ledger_says_what_its_windows_did_however_often_they_were_merged() {
-    let random = &mut Random(seed());
+    let rng = &mut Rng::new(seed());
     let scratch = tempfile::tempdir().unwrap();
     let mut manifest_set = manifest_set(scratch.path());
     let kept = ledger::LedgerKept { time: std::time::Duration::from_secs(3_600), bytes_max: u64::MAX };
     let retention = Retention { ledger: Some(kept), ..Retention::default() };
-    let story = Story::random(random, 1_500);
+    let story = Story::random(rng, 1_500);
     let (mut window, mut from) = (Window::default(), 0);
     let mut records = Records::new(&story.window.bytes, 0).map(Result::unwrap).peekable();
     while let Some(Logged { position, bytes, .. }) = records.next() {
         // A chunk of a few records; an opening begins one.
         let (mut end, mut chunk) = (position, bytes.to_vec());
-        let more = random.below(9);
-        let goes_on = |next: &Logged<'_>| !matches!(next.record, Record::Opened { .. });
+        let more = rng.index(9);
+        let goes_on = |next: &Logged<'_>| next.fact.opening().is_none();
         for Logged { position, bytes, .. } in std::iter::from_fn(|| records.next_if(goes_on)).take(more) {
             end = position;
             chunk.extend_from_slice(bytes);
         }
         window.push(from, &chunk);
         (window.end, from) = (Tip { end, hash: end * 31 }, end);
-        if random.below(4) == 0 {
+        if rng.index(4) == 0 {
             manifest_set.write(&window, &retention, &|| false, |_| true).unwrap();
             window.clear();
         }
     }
     manifest_set.write(&window, &retention, &|| false, |_| true).unwrap();
     let newest = manifest_set.newest().unwrap();
-    assert!(newest.of(Kind::Ledger).len() <= 12);
+    assert!(newest.of(RunKind::Ledger).len() <= 12);
     let (mut bytes, mut at, mut told) = (Vec::new(), 0, (0, 0));
-    for stretch in ledger::Stretches::of(&*manifest_set.files, newest.of(Kind::Ledger)) {
+    for stretch in ledger::Stretches::of(&*manifest_set.files, newest.of(RunKind::Ledger)) {
         let stretch = stretch.unwrap();
         assert_eq!((stretch.start, (stretch.epoch, stretch.opened_at.0)), (at, told));
         for record in Records::new(&stretch.records, at) {
-            let Logged { position, record, .. } = record.unwrap();
+            let Logged { position, fact, .. } = record.unwrap();
             at = position;
-            if let Record::Opened { epoch, at_unix_ms } = record {
-                told = (epoch, at_unix_ms);
+            if let Some((epoch, opened_at)) = fact.opening() {
+                told = (epoch, opened_at.0);
             }
         }
         bytes.extend_from_slice(&stretch.records);

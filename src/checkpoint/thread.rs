@@ -1,12 +1,15 @@
-//! The checkpointer: a thread that makes checkpoints of what the fold hands on, while sales go on.
+//! The checkpointer: a thread that makes checkpoints of the groups that the fold passes on, while sales go
+//! on.
 //!
-//! The fold appends each group's bytes to a window. When the window is long enough, or somebody asks, the thread takes it
-//! and makes a checkpoint of it, and the fold fills the next. A checkpoint that fails (a full disk, say) is tried again
-//! with what has come meanwhile; only what the log itself contradicts ends it for good.
+//! The fold appends the bytes of each group to a window. When the window is long enough, or a caller asks,
+//! the thread takes it and makes a checkpoint of it, while the fold fills the next one. A checkpoint that
+//! fails (a full disk, say) is tried again with what has been added meanwhile. Only a log that contradicts
+//! itself ends checkpoints for good.
 //!
-//! The fold is held back when the window has grown to [`WINDOWS_MAX`] times its length: then the disk is slower than the
-//! sale, and in the end the ring is full. After a failure it is not, unless it is just being tried again: then there are
-//! no more in this opening; the log keeps everything instead, and the next opening reads it.
+//! The fold waits while the window has grown to [`WINDOWS_MAX`] times its length: then the disk is slower
+//! than the sale, and in the end the ring is full. After a failure it does not wait, unless a new attempt is
+//! under way: then no more checkpoints are made in this opening, the log keeps everything, and the next
+//! opening reads it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,30 +26,30 @@ use crate::log::directory::{Identity, OwnedDirectory};
 use crate::log::group::Group;
 use crate::log::writer::LogShared;
 
-/// Windows that may be waiting before the fold is held back, or an opening makes a checkpoint itself.
+/// The number of windows that may wait before the fold waits too, or an opening makes a checkpoint itself.
 pub(crate) const WINDOWS_MAX: usize = 4;
-/// How long until a failed checkpoint is tried again.
+/// The pause before a failed checkpoint is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Default)]
 struct Intake {
     window: Window,
-    /// Somebody wants a checkpoint at this position or behind.
+    /// A caller wants a checkpoint at this position or later.
     wanted: u64,
-    /// Where the last checkpoint is.
+    /// The position of the last checkpoint.
     done: u64,
-    /// How many have failed, and why the last did; `None` again after one that has not.
+    /// How many have failed in a row, and the last cause; `None` after a success.
     failures: u64,
     failure: Option<Arc<str>>,
     /// No more checkpoints are made in this opening: the window has a gap.
     gave_up: bool,
-    /// Nothing more will come.
+    /// No more groups will come.
     ended: bool,
     /// A checkpoint is being made.
     under_way: bool,
 }
 
-/// Checkpoints made, and the bytes of the last and of its ledger.
+/// The number of checkpoints made, and the bytes of the last one and of its ledger.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct CheckpointTotals {
     pub count: u64,
@@ -54,7 +57,7 @@ pub(crate) struct CheckpointTotals {
     pub ledger_bytes: u64,
 }
 
-/// What is told of checkpoints.
+/// The progress of checkpoints, as metrics show it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct CheckpointProgress {
     pub done: u64,
@@ -63,12 +66,12 @@ pub(crate) struct CheckpointProgress {
     pub under_way: bool,
 }
 
-/// Checkpoints that stay as long as this does, and the log behind them.
+/// Checkpoints that stay, with the log behind them, as long as this value exists.
 pub(crate) struct Pinned {
     /// The oldest first.
     pub manifests: Vec<Manifest>,
     pub files: Arc<dyn Files>,
-    /// Of the directory.
+    /// The identity of the directory.
     pub identity: Identity,
     pins: Arc<Mutex<Pins>>,
 }
@@ -79,7 +82,7 @@ impl Drop for Pinned {
     }
 }
 
-/// See the module.
+/// The checkpointer.
 pub(crate) struct Checkpointer {
     intake: Mutex<Intake>,
     changed: Condvar,
@@ -89,12 +92,12 @@ pub(crate) struct Checkpointer {
     pins: Arc<Mutex<Pins>>,
     files: Arc<dyn Files>,
     identity: Identity,
-    /// Of the directory.
+    /// The identity of the directory.
     pub place: OwnedDirectory,
 }
 
 impl Checkpointer {
-    /// Goes on from the newest checkpoint of `manifest_set`, behind which the log had `window`.
+    /// Continues from the newest checkpoint of `manifest_set`, behind which the log had `window`.
     pub(crate) fn new(
         config: &Config,
         identity: Identity,
@@ -117,17 +120,17 @@ impl Checkpointer {
         }
     }
 
-    /// By the fold: the next group.
+    /// Adds the next group. Called by the fold.
     pub(crate) fn take_in(&self, group: &Group) {
         let mut intake = self.intake.lock();
         let bytes_max = (self.window_bytes * WINDOWS_MAX).min(WINDOW_BYTES_MAX);
         while intake.window.bytes.len() >= bytes_max && !intake.ended && !intake.gave_up {
-            // Unless it is just being tried again.
+            // Not while a new attempt is under way.
             if intake.failure.is_some() && !intake.under_way {
-                // It may go on failing for long. The log keeps what the window does not.
+                // It may go on failing for long. The log keeps what the window cannot.
                 intake.gave_up = true;
                 intake.window = Window::default();
-                self.changed.notify_all(); // somebody may wait for one
+                self.changed.notify_all(); // a caller may be waiting for a checkpoint
                 break;
             }
             self.changed.wait(&mut intake);
@@ -146,7 +149,7 @@ impl Checkpointer {
         window.bytes.len() >= self.window_bytes || (*wanted > *done && window.end.end >= *wanted)
     }
 
-    /// Nothing more will come, and nobody waits any more.
+    /// No more groups will come; wakes all callers.
     pub(crate) fn end(&self) {
         self.intake.lock().ended = true;
         self.changed.notify_all();
@@ -156,7 +159,7 @@ impl Checkpointer {
         self.intake.lock().ended
     }
 
-    /// Makes a checkpoint at `position` or behind, and waits for it; where it is.
+    /// Makes a checkpoint at `position` or later, waits for it, and returns its position.
     pub(crate) fn request(&self, position: u64) -> Result<u64, Arc<str>> {
         let mut intake = self.intake.lock();
         let failures = intake.failures;
@@ -179,7 +182,7 @@ impl Checkpointer {
         }
     }
 
-    /// The checkpoints that there are.
+    /// Pins the checkpoints that exist.
     pub(crate) fn pin(&self) -> Pinned {
         let manifests = self.pins.lock().pin();
         let (files, pins) = (Arc::clone(&self.files), Arc::clone(&self.pins));
@@ -192,31 +195,32 @@ impl Checkpointer {
         CheckpointProgress { done, made, failure: failure.clone(), under_way }
     }
 
-    /// The thread's whole life.
+    /// Runs the thread until the groups end.
     pub(crate) fn run(&self, mut manifest_set: ManifestSet, log: &LogShared) {
         while let Some(window) = self.next_window() {
             match self.turn(&mut manifest_set, &window, log) {
                 Ok(()) => {}
-                // Or the log has failed: there will be no more of it.
+                // Or the log has failed, and no more groups will come.
                 Err(RunError::Stopped) => return self.end(),
                 Err(error) => self.failed(window, &error),
             }
         }
     }
 
-    /// One checkpoint, of a window.
+    /// Makes one checkpoint of a window.
     pub(crate) fn turn(
         &self,
         manifest_set: &mut ManifestSet,
         window: &Window,
         log: &LogShared,
     ) -> Result<(), RunError> {
-        // Another's files may have the same names there.
+        // Another directory may be at this path now, with files of the same names.
         self.place.check().map_err(RunError::io("checkpoint", "looking for it"))?;
         self.turn_once_durable(manifest_set, window, log, |position| log.sync_up_to(position))
     }
 
-    /// The same; `durable` waits until the log is durable up to a position, or says that it never will be.
+    /// The same; `durable` waits until the log is durable up to a position, and returns false if it never
+    /// will be.
     pub(crate) fn turn_once_durable(
         &self,
         manifest_set: &mut ManifestSet,
@@ -239,7 +243,7 @@ impl Checkpointer {
         Ok(())
     }
 
-    /// The window, once it is due; `None` at the end.
+    /// Waits until a window is due, and takes it; `None` at the end.
     fn next_window(&self) -> Option<Window> {
         let mut intake = self.intake.lock();
         while !intake.ended && !self.is_due(&intake) {
@@ -251,7 +255,7 @@ impl Checkpointer {
         Some(self.take(&mut intake))
     }
 
-    /// The window, if it is due, or there is one and it is `forced`.
+    /// Takes the window if it is due, or if it has anything and is `forced`.
     #[cfg(all(test, not(stockhold_loom)))]
     pub(crate) fn due_window(&self, forced: bool) -> Option<Window> {
         let mut intake = self.intake.lock();
@@ -259,7 +263,7 @@ impl Checkpointer {
         (due && !intake.ended).then(|| self.take(&mut intake))
     }
 
-    /// Whether the fold is held back until a checkpoint was made.
+    /// Whether the fold waits until a checkpoint was made.
     #[cfg(all(test, not(stockhold_loom)))]
     pub(crate) fn is_held_back(&self) -> bool {
         let intake = self.intake.lock();
@@ -270,11 +274,11 @@ impl Checkpointer {
         let end = intake.window.end;
         intake.under_way = true;
         let window = std::mem::replace(&mut intake.window, Window { end, ..Window::default() });
-        self.changed.notify_all(); // the fold may be held back
+        self.changed.notify_all(); // the fold may be waiting
         window
     }
 
-    /// Keeps the window of a checkpoint that has failed for the next.
+    /// Puts the window of a failed checkpoint back, for the next one.
     pub(crate) fn put_back(&self, mut window: Window, error: &RunError) {
         let mut intake = self.intake.lock();
         window.append(std::mem::take(&mut intake.window));
@@ -315,7 +319,7 @@ mod tests {
 
     const WINDOW_BYTES: usize = 64 << 10;
 
-    /// One whose first checkpoint has failed.
+    /// A checkpointer whose first checkpoint has failed.
     fn failed() -> Checkpointer {
         let directory = Directory::nowhere(Identity::random()).unwrap();
         let files = Arc::new(DirFiles::at("/nowhere".into()));

@@ -1,34 +1,40 @@
-//! A window of the log, as runs.
+//! Turns a window of the log into runs.
 //!
-//! The records of a running engine are gathered as they are, and only looked at when a checkpoint is due: what happened
-//! to one slot's last hold is brought together by sorting. Beside the window's bytes that takes 8 a record of a hold, 4 a
-//! slot, and an entry for each stock key that was touched. Many movements of one key become one.
+//! The records of a running engine are kept as they are, and read only when a checkpoint is due. The records
+//! of the last hold of each slot are then brought together by sorting. Beside the bytes of the window that
+//! takes 8 bytes for each record of a hold, 4 for each slot, and an entry for each stock key that was
+//! touched. Many movements of one key become one entry.
 //!
-//! How a slot's earlier holds went is not looked at: an opening and a verification, which fold the log itself, judge that.
+//! It does not check how earlier holds of a slot ended: an opening and a verification, which fold the log,
+//! do.
 
 use super::RunError;
-use super::entry::{HoldDelta, HoldRow, LevelRow, NameRow, OpRow, RunEntry, push_step};
+use super::entry::RunEntry;
 use super::files::Files;
 use super::manifest::Frontier;
-use super::run::{RunRef, RunWriter};
+use super::rows::{HoldDelta, HoldRow, LevelRow, NameRow, OpRow, push_step};
+use super::run::RunWriter;
+use super::run_ref::RunRef;
 use crate::clock::Timestamp;
 use crate::fold::hold::{self, FoldedHold, Wrong};
 use crate::fold::pages::Pages;
+use crate::index::{KeyIndex, SlotIndex};
 use crate::log::lines::LinePair;
-use crate::log::record::{Batch, Logged, Record, Records};
+use crate::log::record::effect::HoldEffect;
+use crate::log::record::{Batch, Fact, Logged, Records, Subject};
 use crate::log::scan::Tip;
 
-/// Records are found again by 32 bits of offset.
+/// Offsets in a window are 32 bits wide.
 pub(crate) const WINDOW_BYTES_MAX: usize = 3 << 30;
 
 /// Consecutive groups of the log.
 #[derive(Debug, Default)]
 pub(crate) struct Window {
-    /// The chunks' payloads, one behind the other.
+    /// The payloads of the chunks.
     pub bytes: Vec<u8>,
-    /// Where in the bytes each chunk begins, and where in the log.
+    /// Where each chunk begins: in the bytes, and in the log.
     pub chunks: Vec<(u32, u64)>,
-    /// Where the last group ended.
+    /// The end of the last group.
     pub end: Tip,
 }
 
@@ -39,7 +45,7 @@ impl Window {
         self.bytes.extend_from_slice(payload);
     }
 
-    /// Adds what came behind it.
+    /// Adds a later window, which continues this one.
     pub(crate) fn append(&mut self, mut later: Window) {
         let offset = self.bytes.len() as u32;
         self.chunks.extend(later.chunks.iter().map(|(at, start)| (offset + at, *start)));
@@ -47,13 +53,13 @@ impl Window {
         self.end = later.end;
     }
 
-    /// The same end, and nothing before it.
+    /// Removes everything; the end stays.
     pub(crate) fn clear(&mut self) {
         self.bytes.clear();
         self.chunks.clear();
     }
 
-    /// The chunks, each with where it begins in the log; the window begins at `from`.
+    /// The chunks, each with its start in the log; the window begins at `from`.
     pub(crate) fn stretches(&self, from: u64) -> impl Iterator<Item = (u64, &[u8])> {
         let first = [(0, from)];
         let chunks = if self.chunks.is_empty() { &first[..] } else { &self.chunks };
@@ -63,35 +69,36 @@ impl Window {
     }
 }
 
-/// In which opening the hold of each slot was made, modulo 256: what an id needs, and the log says only once.
+/// The opening in which the hold of each slot was made, modulo 256. Ids need it, and only the first record of
+/// a hold tells it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Openings(Pages<u8, 4_096>);
 
 impl Openings {
-    pub(crate) fn set(&mut self, slot: u32, epoch: u32) {
-        self.0.set(slot, epoch as u8);
+    pub(crate) fn set(&mut self, slot: SlotIndex, epoch: u32) {
+        self.0.set(slot.0, epoch as u8);
     }
 
-    fn get(&self, slot: u32) -> u32 {
-        self.0.get(slot).copied().unwrap_or(0).into()
+    fn get(&self, slot: SlotIndex) -> u32 {
+        self.0.get(slot.0).copied().unwrap_or(0).into()
     }
 }
 
-/// What comes of a window.
+/// The result of a window.
 pub(crate) struct Digested {
-    /// One of each kind at most, durable but for their names.
+    /// At most one of each kind. Their content is durable, their names are not.
     pub runs: Vec<RunRef>,
     pub frontier: Frontier,
 }
 
-/// The time and the opening of records, which the log says once for all that follow.
+/// The opening and its time, which the log states once for all records that follow.
 #[derive(Clone, Copy)]
 struct SaidOnce {
     opened_at: Timestamp,
     epoch: u32,
 }
 
-/// Writes runs with the number `number` of what a window says, which begins at `before`.
+/// Writes the runs, numbered `number`, of a window that begins at `before`.
 pub(crate) fn digest(
     window: &Window,
     before: &Frontier,
@@ -103,7 +110,7 @@ pub(crate) fn digest(
     let mut digest = Digest::new(before, openings, Runs { files, number, written: Vec::new() });
     let (mut records, mut batch) = (Records::new(&window.bytes, before.position), Batch::new());
     let mut offset = 0;
-    while records.next_batch(&mut batch, |record| digest.books.prefetch(record)) {
+    while records.next_batch(&mut batch, |fact| digest.books.prefetch(fact)) {
         for logged in batch.drain(..) {
             let logged =
                 logged.map_err(|_| contradiction(digest.frontier.position, "bytes that are not a record"))?;
@@ -124,13 +131,13 @@ pub(crate) fn digest(
 struct Digest<'a> {
     frontier: Frontier,
     told: SaidOnce,
-    /// Each opening, by the offset of the first record that it told.
+    /// Each opening, with the offset of its record.
     openings_told: Vec<(usize, SaidOnce)>,
     openings: &'a mut Openings,
     books: Books,
-    /// What happened to holds: a slot, and the record's offset, in 32 bits each.
+    /// What happened to holds: a slot and the offset of a record, in 32 bits each.
     steps: Vec<u64>,
-    /// The offset of the record that made each slot's last hold.
+    /// The offset of the record that made the last hold of each slot.
     made_last: Pages<u32, 4_096>,
     runs: Runs<'a>,
     names: Option<RunWriter<NameRow>>,
@@ -155,36 +162,35 @@ impl<'a> Digest<'a> {
     }
 
     fn record(&mut self, offset: usize, logged: &Logged<'_>) -> Result<(), RunError> {
-        let Logged { position, ref record, bytes } = *logged;
+        let Logged { position, ref fact, bytes } = *logged;
         let wrong = |what: &str| contradiction(position, what);
-        if !record.is_sane() {
+        if !fact.is_sane() {
             return Err(wrong("it moves a number of units that no operation can"));
         }
-        let at = record.time(self.told.opened_at);
+        let at = fact.time(self.told.opened_at);
         at.map_or(Ok(()), hold::check_time).map_err(wrong)?;
-        match *record {
-            Record::Opened { epoch, at_unix_ms } => {
-                self.told = SaidOnce { epoch, opened_at: Timestamp(at_unix_ms) };
-                self.openings_told.push((offset, self.told));
-            }
-            Record::Declare { key, sku, location } => {
-                self.runs.put(&mut self.names, &NameRow::new(key, sku, location))?;
-            }
-            _ => record.touch(|LinePair { key, first, second }| {
-                self.books.of(key).apply(record, first, second);
-                Ok(())
-            })?,
+        if let Some((epoch, opened_at)) = fact.opening() {
+            self.told = SaidOnce { epoch, opened_at };
+            self.openings_told.push((offset, self.told));
         }
-        if let Some(place) = record.place() {
+        if let Subject::NewKey { key, sku, location } = fact.subject {
+            self.runs.put(&mut self.names, &NameRow::new(key, sku, location))?;
+        }
+        fact.visit(|LinePair { target, first, second }| {
+            let key = target.good().ok_or_else(|| wrong("a stock key that was never declared"))?;
+            self.books.of(key).apply(fact, first, second);
+            Ok::<_, RunError>(())
+        })?;
+        if let Some(place) = fact.place {
             hold::check(place).map_err(wrong)?;
-            self.steps.push(u64::from(place.slot) << 32 | offset as u64);
-            if record.makes() {
+            self.steps.push(u64::from(place.slot.0) << 32 | offset as u64);
+            if fact.kind.effect().hold == HoldEffect::Make {
                 self.openings.set(place.slot, self.told.epoch);
-                self.made_last.set(place.slot, offset as u32);
+                self.made_last.set(place.slot.0, offset as u32);
             }
         }
-        if record.op().is_some() {
-            let epoch = record.place().map_or(self.told.epoch, |place| self.openings.get(place.slot));
+        if fact.op.is_some() {
+            let epoch = fact.place.map_or(self.told.epoch, |place| self.openings.get(place.slot));
             let op = OpRow { position, at: at.unwrap_or_default(), epoch, record: bytes.into() };
             self.runs.put(&mut self.ops, &op)?;
         }
@@ -208,7 +214,7 @@ impl<'a> Digest<'a> {
         self.books.in_order().iter().try_for_each(|entry| runs.put(&mut run, entry))?;
         runs.finish(run)?;
 
-        // What became of a slot's holds before its last is of no interest, and at full speed it is most of what happens.
+        // Records of earlier holds of a slot are not needed; at full speed most records are such.
         let made_last = &self.made_last;
         self.steps.retain(|step| made_last.get((step >> 32) as u32).is_none_or(|made| *step as u32 >= *made));
         self.steps.sort_unstable();
@@ -231,28 +237,29 @@ impl<'a> Digest<'a> {
     }
 }
 
-/// What a window does to books.
+/// What a window does to levels.
 #[derive(Default)]
 struct Books {
     entries: Vec<LevelRow>,
-    /// By key: one more than where its entry is.
+    /// By key: one more than the index of its entry.
     places: Pages<u32, 4_096>,
 }
 
 impl Books {
-    fn of(&mut self, key: u32) -> &mut LevelRow {
-        let mut place = self.places.get(key).copied().unwrap_or(0);
+    fn of(&mut self, key: KeyIndex) -> &mut LevelRow {
+        let mut place = self.places.get(key.0).copied().unwrap_or(0);
         if place == 0 {
             self.entries.push(LevelRow { key, ..LevelRow::default() });
             place = self.entries.len() as u32;
-            self.places.set(key, place);
+            self.places.set(key.0, place);
         }
         &mut self.entries[place as usize - 1]
     }
 
-    /// Something of the book that `record` touches first, to have it near.
-    fn prefetch(&self, record: &Record<'_>) -> u64 {
-        let place = record.stock_key().and_then(|key| self.places.get(key)).copied().unwrap_or(0) as usize;
+    /// Reads a word of the entry that `fact` touches first, so that it is in the cache when the fact is
+    /// applied.
+    fn prefetch(&self, fact: &Fact<'_>) -> u64 {
+        let place = fact.stock_key().and_then(|key| self.places.get(key.0)).copied().unwrap_or(0) as usize;
         self.entries.get(place.wrapping_sub(1)).map_or(0, |entry| entry.level.held as u64)
     }
 
@@ -262,22 +269,22 @@ impl Books {
     }
 }
 
-/// What the records at these offsets, of one slot and in order, come to: the one that made its last hold comes first, if
-/// one did.
+/// Combines the records at these offsets, which are of one slot and in order. If the slot's last hold was
+/// made in the window, the record that made it comes first.
 fn happened(window: &Window, steps: &[u64], openings_told: &[(usize, SaidOnce)]) -> Result<HoldRow, Wrong> {
-    let slot = (steps[0] >> 32) as u32;
+    let slot = SlotIndex((steps[0] >> 32) as u32);
     let mut what = HoldDelta::Steps(Vec::new());
     for step in steps {
         let offset = *step as u32 as usize;
         let told = openings_told[openings_told.partition_point(|(from, _)| *from <= offset) - 1].1;
-        let decoded = Record::decode(&window.bytes[offset..]);
-        let (record, _) = decoded.map_err(|_| "bytes that are not a record")?;
-        let at = record.time(told.opened_at);
-        let made = FoldedHold::made(&record, at.unwrap_or_default(), told.epoch, None)?;
+        let bytes = &window.bytes[offset..];
+        let (fact, taken) = Fact::decode(bytes).map_err(|_| "bytes that are not a record")?;
+        let at = fact.time(told.opened_at);
+        let made = FoldedHold::made(&fact, at.unwrap_or_default(), told.epoch, None)?;
         match (made, &mut what) {
             (Some(hold), what) => *what = HoldDelta::Made(hold),
-            (None, HoldDelta::Made(hold)) => hold.apply(&record, at)?,
-            (None, HoldDelta::Steps(steps)) => push_step(steps, &record, at),
+            (None, HoldDelta::Made(hold)) => hold.apply(&fact, at)?,
+            (None, HoldDelta::Steps(steps)) => push_step(steps, &bytes[..taken], at),
         }
     }
     Ok(HoldRow { slot, what })
@@ -287,7 +294,7 @@ fn contradiction(position: u64, what: &str) -> RunError {
     RunError::Contradiction { position, what: what.to_owned() }
 }
 
-/// The runs that are being written: none before its first entry.
+/// The runs that are being written. A run is created with its first entry.
 struct Runs<'a> {
     files: &'a dyn Files,
     number: u64,

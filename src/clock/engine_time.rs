@@ -1,4 +1,4 @@
-//! Engine time as all threads read it: the line in force, in one word.
+//! Engine time as all threads read it: the current line, in one atomic word.
 
 use std::fmt;
 use std::path::Path;
@@ -12,15 +12,16 @@ use super::kept::KeptFile;
 use super::steer::{self, SteerLine};
 use super::{Clock, Look, Timestamp};
 
-/// How far off the file `clock` may be while the engine runs: after a kill, engine time is out by as much.
+/// How far off the file `clock` may be while the engine runs: after a kill, engine time is wrong by as much.
 const KEPT_SLACK_MS: u64 = 1_000;
 
 /// A clock, steered.
 pub(crate) struct EngineTime {
     clock: Arc<dyn Clock>,
-    /// How far ahead the wall may be and be followed.
+    /// How far ahead the wall may be and still be followed.
     jump_max_ms: u64,
-    /// The [`SteerLine`] in force. Not explored by loom: one word, and each line is swapped in for the one before.
+    /// The current [`SteerLine`]. Not explored by loom: it is one word, and each line is swapped in for the
+    /// one before.
     line: AtomicU64,
     watched: Mutex<Watched>,
     kept: Mutex<Option<KeptFile>>,
@@ -35,7 +36,7 @@ struct Watched {
     jumps: u64,
 }
 
-/// How engine time stands to the wall.
+/// How engine time compares with the wall clock.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Standing {
     /// Engine time less the wall's.
@@ -53,8 +54,8 @@ impl fmt::Debug for EngineTime {
 }
 
 impl EngineTime {
-    /// Engine time begins: it goes on as the file at `kept_at` says, or is the wall's; never below `last`, the last time
-    /// in the log.
+    /// Starts engine time. It continues from the file at `kept_at` if that is valid, else it is the wall's;
+    /// never below `last`, the last time in the log.
     pub(crate) fn begin(
         clock: Arc<dyn Clock>,
         jump_max: Duration,
@@ -74,13 +75,14 @@ impl EngineTime {
     }
 
     fn line(&self) -> SteerLine {
-        // Acquire: pairs with the swap that put the line there, so that the clock, read after it, is not before it.
+        // Acquire: pairs with the Release of `swap`, so that the clock, which is read after the line, is not
+        // earlier than it.
         SteerLine::of_word(self.line.load(Ordering::Acquire))
     }
 
-    /// Swaps in the next line, if the one it follows from is still in force.
+    /// Swaps in the next line, if the one that it follows is still current.
     fn swap(&self, from: SteerLine, to: SteerLine) -> bool {
-        // Release: the clock was read before; see `line`. Relaxed: who fails loads again.
+        // Release: the clock was read before; pairs with `line`. Relaxed: a caller that fails loads again.
         let swapped =
             self.line.compare_exchange(from.word(), to.word(), Ordering::Release, Ordering::Relaxed);
         swapped.is_ok()
@@ -88,7 +90,7 @@ impl EngineTime {
 
     /// Engine time: a load and the clock, and once in a period a look at the wall.
     pub(crate) fn now(&self) -> Timestamp {
-        // The line first, then the clock: a line is never asked about a time before it was there.
+        // The line first, then the clock: so the time is never from before the line was in place.
         let line = self.line();
         let steady = self.clock.now();
         if line.covers(steady) { line.at(steady) } else { self.look() }
@@ -102,7 +104,7 @@ impl EngineTime {
             if line.covers(look.steady) {
                 return line.at(look.steady);
             }
-            // Whoever looks at this moment may be parked: then on to the next period without having looked.
+            // Another thread that is steering may be parked: then go on to the next period without steering.
             let watched = self.watched.try_lock();
             let next = match &watched {
                 Some(watched) => watched.steer(line, &look, self.jump_max_ms),
@@ -118,7 +120,7 @@ impl EngineTime {
         }
     }
 
-    /// Steps ahead to the wall; by how much.
+    /// Steps ahead to the wall, and returns by how much.
     pub(crate) fn accept(&self) -> Duration {
         loop {
             let line = self.line();
@@ -140,15 +142,15 @@ impl EngineTime {
         }
     }
 
-    /// Keeps the file `clock` true, to a second. It may write, so it is not for whoever decides; and only for an engine
-    /// that has its directory to itself.
+    /// Keeps the file `clock` correct, to a second. May write to disk, so a decision must not call it; and
+    /// only an engine that has locked its directory may.
     pub(crate) fn keep(&self) {
         if let Some(kept) = &mut *self.kept.lock() {
             self.keep_in(kept, KEPT_SLACK_MS);
         }
     }
 
-    /// Makes the file `clock` exact, and lets go of it: the directory may be another's next.
+    /// Makes the file `clock` exact and closes it: another engine may open the directory next.
     pub(crate) fn close(&self) {
         if let Some(mut kept) = self.kept.lock().take() {
             self.keep_in(&mut kept, 0);
@@ -156,14 +158,14 @@ impl EngineTime {
     }
 
     fn keep_in(&self, kept: &mut KeptFile, slack_ms: u64) {
-        // The time last: the file says too much rather than too little, so that engine time does not fall.
+        // Reads the time last: the file is rather ahead than behind, so that engine time does not fall.
         let (look, engine) = (self.clock.look(), self.now());
         kept.keep(&look, engine, slack_ms);
     }
 }
 
 impl Watched {
-    /// The next line. A clock that runs backwards, which none must, stands still in it.
+    /// The next line. If a clock runs backwards, which it must not, engine time stands still.
     fn steer(&self, line: SteerLine, look: &Look, jump_max_ms: u64) -> SteerLine {
         line.steer(look, jump_max_ms).step(look.steady, self.engine)
     }

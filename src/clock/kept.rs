@@ -1,20 +1,20 @@
-//! The file `clock`: how engine time stood to the uptime of the machine, so that it goes on over a restart of the process
-//! as if there had been none, whatever the wall did meanwhile.
+//! The file `clock`: engine time at a moment of the machine's uptime, so that engine time continues over a
+//! restart of the process as if there had been none, whatever the wall clock did meanwhile.
 //!
 //! ```text
 //!  0        4         6      8          24           32           40      44
 //!  | magic  | format  | zero | boot     | uptime ms  | engine ms  | crc32 |
 //! ```
-//! It is evidence, and not needed: after another start of the machine, or damaged, or missing, it says nothing; so no error
-//! in reading or writing it stops anything. It is never synced, since what a loss of power takes back is of no use after it.
+//! The file is optional: after another start of the machine, or if it is damaged or missing, it is ignored,
+//! so no error in reading or writing it stops an engine. It is never synced: after a loss of power its
+//! contents would be of no use.
 
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use super::{Look, Timestamp, Uptime, millis_ceil};
-use crate::config::CLOCK_MAX_MS;
+use super::{CLOCK_MAX_MS, Look, Timestamp, Uptime, millis_ceil};
 
 const MAGIC: [u8; 4] = [0xD6, b'C', b'L', 0x9C];
 const FORMAT: u16 = 1;
@@ -33,8 +33,8 @@ impl KeptTime {
         KeptTime { boot: uptime.boot, uptime_ms: uptime.since.as_millis() as u64, engine }
     }
 
-    /// Engine time now, if the machine is up since, and it is one that a clock may say. Rounded up, so that it does not
-    /// fall.
+    /// Engine time now, if the machine has been up since then and the time is one that a clock may return.
+    /// Rounded up, so that it does not fall.
     fn at(&self, uptime: Uptime) -> Option<Timestamp> {
         let passed_ms = millis_ceil(uptime.since).checked_sub(self.uptime_ms)?;
         let engine_ms = self.engine.0.saturating_add(passed_ms);
@@ -55,9 +55,9 @@ impl KeptTime {
 
     fn decode(bytes: &[u8; BYTES]) -> Option<KeptTime> {
         let number = |from: usize| bytes[from..].first_chunk().copied().map(u64::from_le_bytes);
-        let whole = bytes[40..] == crc32fast::hash(&bytes[..40]).to_le_bytes();
+        let intact = bytes[40..] == crc32fast::hash(&bytes[..40]).to_le_bytes();
         let ours = bytes[..4] == MAGIC && bytes[4..6] == FORMAT.to_le_bytes();
-        (whole && ours).then_some(KeptTime {
+        (intact && ours).then_some(KeptTime {
             boot: u128::from_le_bytes(*bytes[8..].first_chunk()?),
             uptime_ms: number(24)?,
             engine: Timestamp(number(32)?),
@@ -81,13 +81,13 @@ impl KeptFile {
         Ok(KeptFile { file, kept })
     }
 
-    /// Engine time now, if the file can say it.
+    /// Engine time now, if the file is valid for this start of the machine.
     pub(crate) fn engine_time(&self, look: &Look) -> Option<Timestamp> {
         self.kept?.at(look.uptime?)
     }
 
-    /// Writes how it is now, if what the file says is further off than `slack_ms`. An error is nobody's concern: then it
-    /// says nothing, or something older, which is further off.
+    /// Writes engine time, if the file is off by more than `slack_ms`. An error is ignored: the file is then
+    /// invalid, or older and further off.
     pub(crate) fn keep(&mut self, look: &Look, engine: Timestamp, slack_ms: u64) {
         let Some(uptime) = look.uptime else { return };
         if self.engine_time(look).is_some_and(|kept| kept.0.abs_diff(engine.0) <= slack_ms) {

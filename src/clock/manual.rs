@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::timestamp::millis_ceil;
 use super::{Clock, Timestamp};
 
-/// A clock that a test moves by hand. Share it in an `Arc`.
+/// A clock that stands still until a test moves it. Share it in an `Arc`.
 #[derive(Debug, Default)]
 pub struct ManualClock {
     now_ms: AtomicU64,
@@ -18,7 +18,7 @@ impl ManualClock {
         ManualClock { now_ms: AtomicU64::new(now.0) }
     }
 
-    /// Moves time on.
+    /// Moves the time ahead.
     pub fn advance(&self, by: Duration) {
         // SeqCst: a test that moves time in one thread and reserves in another expects one order of both.
         self.now_ms.fetch_add(millis_ceil(by), Ordering::SeqCst);

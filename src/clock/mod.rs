@@ -1,22 +1,24 @@
-//! Engine time: what decides whether a deadline has passed. Nothing below the engine's edge reads a clock; time is an
-//! argument.
+//! Engine time: the time that decides whether a deadline has passed. Only the engine's outermost calls read a
+//! clock; all code below takes the time as an argument.
 //!
-//! The promise: whatever the wall clock does, no hold expires early, none lives on for long after its time, and nothing
-//! that was told is undone. Engine time therefore follows a *steady* clock, which counts all time that passes and never
-//! jumps, and is only steered towards the wall, slowly:
+//! The promise: whatever the wall clock does, no hold expires early, none lives on for long after its
+//! deadline, and no answer that was given is undone. Engine time therefore follows a *steady* clock, which
+//! counts all time that passes and never jumps, and is only steered towards the wall, slowly:
 //!
-//! - **It never falls**, within a run and over a restart of the process; and never below the last time in the log.
-//! - **Ahead of the wall, it runs slower**, by a sixteenth at most: five minutes are gone after 80, and until then a hold
-//!   of ten minutes lives 40 seconds longer, no more. (Standing still would be sooner over, and would hold on to units for
-//!   as long as the clock was wrong.)
-//! - **Behind the wall, it runs faster**, by 1/1024 at most, since this is what makes a hold expire early: one of ten
-//!   minutes by 0.6 seconds, of the time that truly passed. A second is made up for in 17 minutes. (NTP itself slews by
-//!   1/2000.)
-//! - **Far behind the wall** ([`Config::clock_jump_max`](crate::Config::clock_jump_max)) it does not follow at all: holds
-//!   expire by the steady clock. [`Metrics`](crate::Metrics) says so, until the wall is set right or an operator accepts it
-//!   ([`Engine::accept_clock`](crate::Engine::accept_clock)).
+//! - **It never falls**, within a run and over a restart of the process; and never below the last time in the
+//!   log.
+//! - **Ahead of the wall, it runs slower**, by a sixteenth at most: five minutes are made up for in 80, and
+//!   until then a hold of ten minutes lives 40 seconds longer, no more. (Standing still would be over sooner,
+//!   and would keep units held for as long as the clock was wrong.)
+//! - **Behind the wall, it runs faster**, by 1/1024 at most, since this is what makes a hold expire early:
+//!   one of ten minutes by 0.6 seconds, of the time that truly passed. A second is made up for in 17 minutes.
+//!   (NTP itself slews by 1/2000.)
+//! - **Far behind the wall** ([`Config::clock_jump_max`](crate::Config::clock_jump_max)) it does not follow
+//!   at all: holds expire by the steady clock. [`Metrics`](crate::Metrics) says so, until the wall is set
+//!   right or an operator accepts it ([`Engine::accept_clock`](crate::Engine::accept_clock)).
 //!
-//! So a hold with a TTL of `t` lives, in time that truly passed, from `t * 1024/1025` to `t * 16/15`, give or take 2 ms.
+//! So a hold with a TTL of `t` lives, in time that truly passed, from `t * 1024/1025` to `t * 16/15`, give or
+//! take 2 ms.
 //!
 //! | what happens | engine time | holds |
 //! |---|---|---|
@@ -31,21 +33,23 @@
 //! | the engine is opened after the machine started anew, the wall ahead of the log | is the wall's | those whose deadline is past by it expire |
 //! | the same, the wall behind the log's last time | goes on from that time, 1/16 slower | as when the wall steps back |
 //!
-//! In the last but one there is nothing to judge the wall by. The log's last time says when something was last sold, not
-//! when the engine was closed: a limit would hold back what is rightly due after every quiet night.
+//! In the last case but one, nothing tells whether the wall is right. The log's last time says when something
+//! was last sold, not when the engine was closed: a limit would keep holds alive that are rightly due after
+//! every quiet night.
 //!
 //! # One function of the steady clock
 //!
-//! Steady time is cut into periods of 1.024 seconds, and engine time is a straight line in each: a word says how far ahead
-//! it is when the period begins, and by how much that changes until it ends. Who meets a period without a line looks at the
-//! wall and swaps the next line in; one wins, nobody waits, no thread of the engine is needed. A line is there before
-//! any time in its period is told, and stays, but for a step ahead that an operator asks for. So all threads agree on what
-//! engine time is at each moment of steady time, and time handed from one thread to another is never later than what that
-//! one reads next.
+//! Steady time is cut into periods of 1.024 seconds, and engine time is a straight line in each: a word says
+//! how far ahead it is when the period begins, and by how much that changes until it ends. A thread that
+//! finds a period without a line reads the wall and swaps the next line in; one thread wins, none waits, and
+//! no background thread is needed. A line is in place before any time in its period is returned, and stays,
+//! except for a step ahead that an operator asks for. So all threads agree on engine time at each moment of
+//! steady time, and a time that one thread hands to another is never later than the one which that thread
+//! reads next.
 //!
-//! A thread that read its time, and then slept, decides by an earlier time than others meanwhile did. It undoes nothing:
-//! whoever tells anybody that a deadline has passed has closed the hold before, and of a hold's word only one outcome is
-//! swapped in.
+//! A thread that read the time and then slept decides by an earlier time than others used meanwhile. That
+//! undoes nothing: a thread that reports that a deadline has passed has closed the hold before, and only one
+//! outcome is ever swapped into a hold's word.
 
 mod engine_time;
 mod kept;
@@ -60,18 +64,20 @@ pub(crate) use self::engine_time::EngineTime;
 pub use self::manual::ManualClock;
 pub use self::system::SystemClock;
 pub use self::timestamp::Timestamp;
-pub(crate) use self::timestamp::{EPOCH_2020_MS, TIME_MAX, millis_ceil};
+pub(crate) use self::timestamp::{CLOCK_MAX_MS, EPOCH_2020_MS, TIME_MAX, millis_ceil};
 
-/// Where the engine takes its time from. [`now`](Self::now) is asked once for each call, [`look`](Self::look) about once
-/// a second.
+/// The source of the engine's time. The engine calls [`now`](Self::now) once in each operation, and
+/// [`look`](Self::look) about once a second.
 ///
-/// It says times in the years 2020 to 2078. Engine time is never below the last one in the log, whatever this says.
+/// A clock returns times in the years 2020 to 2078. Engine time is never below the last time in the log,
+/// whatever the clock returns.
 pub trait Clock: Send + Sync + 'static {
-    /// Steady time: it goes on as time truly passes, and must not run backwards or jump. How far it is from the wall does
-    /// not matter.
+    /// Steady time: it advances as time truly passes, and must not run backwards or jump. Its distance from
+    /// the wall clock does not matter.
     fn now(&self) -> Timestamp;
 
-    /// Steady time, and what it is to be judged by. A clock that has nothing to say about that is the wall itself.
+    /// Steady time, and the wall clock and uptime at the same moment, by which engine time is steered. By
+    /// default, steady time is also the wall's.
     fn look(&self) -> Look {
         let now = self.now();
         Look { steady: now, wall: now, uptime: None }
@@ -88,22 +94,23 @@ impl<C: Clock> Clock for std::sync::Arc<C> {
     }
 }
 
-/// What the clocks said at one moment.
+/// The readings of the clocks at one moment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Look {
-    /// What [`Clock::now`] says.
+    /// Steady time, as [`Clock::now`] returns it.
     pub steady: Timestamp,
-    /// The wall clock, which may be wrong, and may be set.
+    /// The wall clock, which can be wrong and can be set.
     pub wall: Timestamp,
-    /// How long the machine is up, if that is known: by this, steady time goes on over a restart of the process.
+    /// How long the machine is up, if that is known. It lets engine time continue over a restart of the
+    /// process.
     pub uptime: Option<Uptime>,
 }
 
 /// How long a machine is up.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Uptime {
-    /// Which start of which machine.
+    /// Identifies one start of one machine.
     pub boot: u128,
-    /// Since then, time of suspension included.
+    /// Time since that start, including suspension.
     pub since: Duration,
 }

@@ -1,6 +1,7 @@
-//! Steering engine time towards the wall, as arithmetic: no clock, no atomics. The cases are in the room's header.
+//! Steers engine time towards the wall clock. Pure arithmetic: no clock, no atomics. The cases are in the
+//! header of `clock`.
 //!
-//! Invariants, for all that lines one after the other say, whenever they are asked:
+//! Invariants of the times that consecutive lines give, at whichever moments they are read:
 //! - engine time does not fall;
 //! - while steady time goes on by `t`, engine time goes on by `t * 15/16 - 2 ms` to `t * 1025/1024 + 2 ms`.
 
@@ -14,10 +15,11 @@ const SLOWER_MAX_MS: i64 = PERIOD_MS as i64 / 16;
 /// And faster.
 const FASTER_MAX_MS: i64 = 1;
 
-/// Nearer than this to the wall is near enough: clocks are read one after the other, and to the millisecond.
+/// Within this, engine time equals the wall: clocks are read one after the other, and to the millisecond.
 const NEAR_MS: i64 = 1;
 
-/// A wall that moved by this much against the steady clock has jumped: it is where NTP steps instead of slewing.
+/// A wall that moved by this much against the steady clock has jumped: it is where NTP steps instead of
+/// slewing.
 const JUMP_MIN_MS: u64 = 128;
 
 const NUMBER_BITS: u32 = 14;
@@ -31,13 +33,13 @@ const _: () = assert!(SLOWER_MAX_MS < 1 << (SLEW_BITS - 1) && FASTER_MAX_MS < 1 
 /// ```text
 /// | ahead, 42 bits, signed | slew, 8 bits, signed | number of the period, 14 bits |
 /// ```
-/// The number comes round every 4.7 hours. A line from just so long ago, with none since, is taken for this period's:
-/// then it is valid once more, since engine time has only gone on as fast as the steady clock meanwhile.
+/// The number repeats every 4.7 hours. A line from exactly so long ago, with none since, is taken for this
+/// period's. It is valid again, since engine time has only advanced as fast as the steady clock meanwhile.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct SteerLine {
     /// How far engine time is ahead of steady time when the period begins: 69 years, either way.
     ahead_ms: i64,
-    /// How much further when it ends.
+    /// By how much that grows until the period ends.
     slew_ms: i64,
     /// The period.
     number: u64,
@@ -57,13 +59,13 @@ pub(crate) fn ahead_ms(a: Timestamp, b: Timestamp) -> i64 {
 }
 
 impl SteerLine {
-    /// Of the period that `steady` is in.
+    /// A line of the period that `steady` is in.
     fn new(steady: Timestamp, ahead_ms: i64, slew_ms: i64) -> SteerLine {
         let most = (1 << (AHEAD_BITS - 1)) - 1;
         SteerLine { ahead_ms: ahead_ms.clamp(-most, most), slew_ms, number: number(steady) }
     }
 
-    /// Engine time begins at `engine`.
+    /// The first line: engine time is `engine` at `steady`.
     pub(crate) fn begin(steady: Timestamp, engine: Timestamp) -> SteerLine {
         SteerLine::new(steady, ahead_ms(engine, steady), 0)
     }
@@ -87,35 +89,36 @@ impl SteerLine {
         self.number == number(steady)
     }
 
-    /// Rounded down: engine time that runs slower stands still now and then, and does not fall.
+    /// The part of the slew that has taken place. Rounded down: a slower engine time stands still now and
+    /// then, and does not fall.
     fn slewed_ms(self, steady: Timestamp) -> i64 {
         (self.slew_ms * (steady.0 & (PERIOD_MS - 1)) as i64) >> PERIOD_BITS
     }
 
-    /// Engine time.
+    /// Engine time at `steady`.
     pub(crate) fn at(self, steady: Timestamp) -> Timestamp {
-        // Wrapping: no such time is near, and should an absurd clock say one, the beginning is the safe side.
+        // Wrapping: no valid time is near the limit; for an absurd one, time 0 is the safe side.
         let engine_ms = (steady.0 as i64).wrapping_add(self.ahead_ms + self.slewed_ms(steady));
         Timestamp(engine_ms.max(0) as u64)
     }
 
-    /// How far ahead it is when its period ends.
-    fn left_ms(self) -> i64 {
+    /// How far engine time is ahead when the period ends.
+    fn ahead_at_end_ms(self) -> i64 {
         self.ahead_ms + self.slew_ms
     }
 
-    /// The whole periods since, in which nobody was told a time. Too few if the number came round: the safe side.
-    fn untold_ms(self, steady: Timestamp) -> i64 {
+    /// The whole periods since, in which no line was made. Too few if the number has repeated: the safe side.
+    fn unsteered_ms(self, steady: Timestamp) -> i64 {
         let since = number(steady).wrapping_sub(self.number + 1) & ((1 << NUMBER_BITS) - 1);
         (since << PERIOD_BITS) as i64
     }
 
-    /// The line of the period that `steady` is in, without a look at the wall.
+    /// The line of the period that `steady` is in, without steering.
     pub(crate) fn coast(self, steady: Timestamp) -> SteerLine {
-        SteerLine::new(steady, self.left_ms(), 0)
+        SteerLine::new(steady, self.ahead_at_end_ms(), 0)
     }
 
-    /// The line of the period that `look` is in.
+    /// The line of the period that `look` is in, steered towards the wall.
     pub(crate) fn steer(self, look: &Look, jump_max_ms: u64) -> SteerLine {
         let engine = self.coast(look.steady).at(look.steady);
         let pull_ms = match ahead_ms(look.wall, engine) {
@@ -123,15 +126,15 @@ impl SteerLine {
             near if (-NEAR_MS..=NEAR_MS).contains(&near) => 0,
             far => far,
         };
-        // What slewing would have done since, had anybody looked.
-        let untold_ms = self.untold_ms(look.steady);
-        let most = |limit_ms: i64| untold_ms / PERIOD_MS as i64 * limit_ms;
+        // The slewing that was missed in the periods without a line.
+        let unsteered_ms = self.unsteered_ms(look.steady);
+        let most = |limit_ms: i64| unsteered_ms / PERIOD_MS as i64 * limit_ms;
         let at_once_ms = pull_ms.clamp(-most(SLOWER_MAX_MS), most(FASTER_MAX_MS));
         let slew_ms = (pull_ms - at_once_ms).clamp(-SLOWER_MAX_MS, FASTER_MAX_MS);
-        SteerLine::new(look.steady, self.left_ms() + at_once_ms, slew_ms)
+        SteerLine::new(look.steady, self.ahead_at_end_ms() + at_once_ms, slew_ms)
     }
 
-    /// The line after a step ahead: engine time is `engine`, or what it was if that is later.
+    /// The line after a step ahead: engine time is `engine`, or stays as it is if that is later.
     pub(crate) fn step(self, steady: Timestamp, engine: Timestamp) -> SteerLine {
         let now = if self.covers(steady) { self } else { self.coast(steady) };
         if now.at(steady) >= engine { now } else { SteerLine::begin(steady, engine) }

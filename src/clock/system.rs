@@ -8,16 +8,16 @@ use rustix::time::{ClockId, clock_gettime};
 
 use super::{Clock, Look, Timestamp, Uptime};
 
-/// Tries to read two clocks at one moment.
+/// Attempts to read two clocks at one moment.
 const TRIES: u32 = 4;
 
 const NS_A_MS: u64 = 1_000_000;
 
-/// Two clocks read within this are read at one moment.
+/// Two clocks that are read within this time count as read at one moment.
 const AT_ONCE_NS: u64 = NS_A_MS;
 
-/// The machine's clock that counts all time since it started, also while it was suspended (`CLOCK_BOOTTIME`), anchored to
-/// the wall clock when it is made. The default.
+/// The machine's clock that counts all time since its start, suspension included (`CLOCK_BOOTTIME`), anchored
+/// to the wall clock when this is made. The default.
 ///
 /// A wall clock that is set moves no deadline: see [the rules](crate::clock).
 #[derive(Debug)]
@@ -27,7 +27,7 @@ pub struct SystemClock {
 }
 
 impl SystemClock {
-    /// Anchored now.
+    /// A clock that is anchored to the wall clock now.
     pub fn new() -> Self {
         SystemClock { anchor_ns: wall_ns().saturating_sub(since_boot_ns()) }
     }
@@ -49,7 +49,8 @@ impl Clock for SystemClock {
     }
 
     fn look(&self) -> Look {
-        // In this order, whoever is put to sleep in between takes the wall for earlier than it is, not for later.
+        // In this order, a thread that is descheduled in between takes the wall for earlier than it is, not
+        // for later.
         let read = || (since_boot_ns(), wall_ns(), since_boot_ns());
         let at_once = |(before, _, after): &(u64, u64, u64)| after.saturating_sub(*before) < AT_ONCE_NS;
         let (_, wall_ns, since_ns) = (1..TRIES).map(|_| read()).find(at_once).unwrap_or_else(read);
@@ -58,13 +59,13 @@ impl Clock for SystemClock {
     }
 }
 
-/// Since 1970, if the wall says a later time; until the year 2554.
+/// Nanoseconds since 1970; 0 before, and correct until the year 2554.
 fn wall_ns() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Counts all time since the machine started. Miri does not know it.
+/// Counts all time since the machine started. Miri does not support it.
 const BOOTTIME: ClockId = if cfg!(miri) { ClockId::Monotonic } else { ClockId::Boottime };
 
 fn since_boot_ns() -> u64 {
@@ -72,7 +73,7 @@ fn since_boot_ns() -> u64 {
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
-/// What the kernel drew when it started.
+/// The id that the kernel drew when it started.
 static BOOT: LazyLock<Option<u128>> = LazyLock::new(|| {
     let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     u128::from_str_radix(&text.trim().replace('-', ""), 16).ok()

@@ -1,10 +1,15 @@
-//! A moment, and what can be said of it in milliseconds.
+//! Moments and durations in milliseconds.
 
 use std::fmt;
 use std::time::Duration;
 
-/// 2020-01-01T00:00:00Z: 41 bits of milliseconds from there, which a hold's word has, reach the year 2089.
+/// 2020-01-01T00:00:00Z: the earliest time that a clock may return. A hold's word has 41 bits of milliseconds
+/// counted from here, which reach the year 2089.
 pub(crate) const EPOCH_2020_MS: u64 = 1_577_836_800_000;
+
+/// 2079-01-01T00:00:00Z: a clock must return an earlier time. With the longest life, every deadline then fits
+/// a hold's word.
+pub(crate) const CLOCK_MAX_MS: u64 = 3_439_756_800_000;
 
 /// The last time that a hold's word can carry.
 pub(crate) const TIME_MAX: Timestamp = Timestamp(EPOCH_2020_MS + (1 << 41) - 1);
@@ -14,12 +19,12 @@ pub(crate) const TIME_MAX: Timestamp = Timestamp(EPOCH_2020_MS + (1 << 41) - 1);
 pub struct Timestamp(pub u64);
 
 impl Timestamp {
-    /// This moment and `duration` more, rounded up to a whole millisecond; saturates.
+    /// This moment plus `duration`, rounded up to a whole millisecond. Saturates.
     pub fn plus(self, duration: Duration) -> Timestamp {
         Timestamp(self.0.saturating_add(millis_ceil(duration)))
     }
 
-    /// How long from `earlier` to here; zero if `earlier` is later.
+    /// The time from `earlier` to this moment; zero if `earlier` is later.
     pub fn since(self, earlier: Timestamp) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
@@ -36,8 +41,9 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// Year, month and day of a day counted from 1970-01-01: days are counted from a 1 March, so that the leap day is a
-/// year's last, in eras of 400 years (Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", 2013).
+/// Year, month and day of a day counted from 1970-01-01: days are counted from a 1 March, so that the leap
+/// day is a year's last, in eras of 400 years (Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms",
+/// 2013).
 fn civil(days: u64) -> (u64, u64, u64) {
     let days = days + 719_468;
     let (era, day_of_era) = (days / 146_097, days % 146_097);

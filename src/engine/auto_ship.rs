@@ -12,6 +12,7 @@ use crate::clock::Timestamp;
 use crate::error::{Busy, HoldError, SharedError};
 use crate::hold::slot::Slot;
 use crate::hold::state::Phase;
+use crate::index::SlotIndex;
 use crate::log::record::HoldPlace;
 use crate::metrics::Count;
 use std::time::Duration;
@@ -60,7 +61,7 @@ impl Core {
     /// Ships all that is left of a hold that was made too long ago; whether it was such a hold.
     fn ship_if_overdue(
         &self,
-        slot: u32,
+        slot: SlotIndex,
         item: &Slot,
         kept: Duration,
         now: Timestamp,
@@ -68,7 +69,7 @@ impl Core {
         if item.word().phase() != Phase::Confirmed {
             return Ok(false);
         }
-        let generation = item.facts().generation;
+        let generation = item.fields().generation;
         let HoldRead::Read(hold) = self.try_read(item, generation) else { return Ok(false) };
         if hold.word.phase() != Phase::Confirmed || hold.facts.born.plus(kept) > now {
             return Ok(false);

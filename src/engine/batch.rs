@@ -7,6 +7,7 @@ use crate::answer::{Remaining, Reserved};
 use crate::error::ReserveError;
 use crate::log::record::Encoded;
 use crate::log::ring::Share;
+use crate::log::words::Words;
 use crate::metrics::Count;
 use crate::request::Reserve;
 use crate::types::Position;
@@ -53,7 +54,7 @@ impl Core {
             }
         }
         // Counters first, then log: one draw behind all takes, divided among their records.
-        let words: Vec<u64> = taken.iter().map(|(_, _, record, _)| record.words()).collect();
+        let words: Vec<Words> = taken.iter().map(|(_, _, record, _)| record.words()).collect();
         for ((index, one, mut record, remaining), drawn) in taken.into_iter().zip(claim.draw_all(&words)) {
             decided[index] = Some(Ok(self.publish(&one, &mut record, remaining, drawn)));
             self.count(Count::Granted);

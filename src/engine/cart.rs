@@ -22,7 +22,7 @@ use super::validate::reference;
 use crate::answer::ReservedCart;
 use crate::clock::Clock;
 use crate::error::ReserveError;
-use crate::hold::lines::Lines;
+use crate::hold::lines::{Good, Lines};
 use crate::hold::state::{Phase, Word};
 use crate::hold::table::{NewHold, Room};
 use crate::log::lines::pack;
@@ -87,8 +87,7 @@ impl Core {
         // From here on the slot must become a hold or be discarded.
         let (at, ttl) = (self.record_time(now), record_ttl(now, deadline));
         let record = match lines[..] {
-            [line] => {
-                let (key, quantity) = (line.key, line.units);
+            [line] if let Some(Good { key, units: quantity }) = line.good() => {
                 self.encode(&Record::Reserve { at, place, key, quantity, ttl, reference, op })
             }
             _ => {
@@ -115,7 +114,7 @@ impl Core {
         let drawn = claim.draw(record.words());
         stall::at(Step::Drawn);
         let position = Position(drawn.end());
-        slot.publish(Word::with_deadline(Phase::Active, place.generation, deadline));
+        slot.publish(Word::with_deadline(Phase::Active, place.generation.0, deadline));
         stall::at(Step::Published);
         drawn.fill(record.as_bytes());
         stall::at(Step::Filled);

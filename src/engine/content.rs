@@ -110,7 +110,7 @@ impl Content {
 
     pub(crate) fn lines(self, lines: &Lines) -> Content {
         let counted = self.number(lines.len() as u64);
-        lines.iter().fold(counted, |content, line| content.number(line.key).number(line.units))
+        lines.iter().fold(counted, |content, line| content.number(line.target.number()).number(line.units))
     }
 
     /// Adds a reason, by a number that never changes either.

@@ -11,10 +11,13 @@ use crate::error::{Busy, SharedError, Stopped};
 use crate::expiry::timers::Timers;
 use crate::fold::answers::Answers;
 use crate::fold::follower::Follower;
+use crate::hold::lines::{Good, Line};
 use crate::hold::op_keys::{Answer, Attempt, Done, OpKeys};
 use crate::hold::table::HoldTable;
+use crate::index::KeyIndex;
 use crate::log::record::{Encoded, Op, Record, Span};
 use crate::log::ring::{Claim, NoClaim, Share};
+use crate::log::words::Words;
 use crate::log::writer::LogShared;
 use crate::metrics::{Count, Tally};
 use crate::stock::blocks::Lane;
@@ -110,7 +113,7 @@ impl Core {
     }
 
     /// The public stock key with an index.
-    pub(crate) fn stock_key(&self, index: u32) -> StockKey {
+    pub(crate) fn stock_key(&self, index: KeyIndex) -> StockKey {
         StockKey { index, tag: self.answers.tag }
     }
 
@@ -122,9 +125,16 @@ impl Core {
         self.book.get(key.index).ok_or(SharedError::ForeignKey)
     }
 
+    /// The counter of a line, and the line as one of a good; `None` for a key that is not there.
+    #[inline]
+    pub(crate) fn good(&self, line: Line) -> Option<(Item<'_>, Good)> {
+        let good = line.good()?;
+        Some((self.book.get(good.key)?, good))
+    }
+
     /// The cells of a key that the calling thread uses first.
     #[inline]
-    pub(crate) fn lane(&self, key: u32) -> Lane<'_> {
+    pub(crate) fn lane(&self, key: KeyIndex) -> Lane<'_> {
         self.book.lane(thread_number(), key)
     }
 
@@ -154,7 +164,7 @@ impl Core {
 
     /// Claims room in the log, before anything changes.
     #[inline]
-    pub(crate) fn claim(&self, words: u64, share: Share) -> Result<Claim<'_>, SharedError> {
+    pub(crate) fn claim(&self, words: Words, share: Share) -> Result<Claim<'_>, SharedError> {
         self.log.ring.claim(words, share).map_err(|no| match no {
             NoClaim::Full => self.busy(Busy::LogBehind),
             NoClaim::Closed => SharedError::Stopped(self.log.poison.cause()),
@@ -213,7 +223,7 @@ impl Core {
     /// Forgets op keys past their window, and gathers split keys that are no longer hot.
     pub(crate) fn clean_up(&self, now: Timestamp) {
         self.op_keys.forget_if_due(now);
-        self.book.cool(now);
+        self.book.gather_idle(now);
     }
 
     pub(crate) fn is_memory(&self) -> bool {

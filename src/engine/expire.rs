@@ -10,6 +10,7 @@ use crate::error::{Busy, SharedError};
 use crate::expiry::timers::{Fired, Slots, State, Timers, Turn};
 use crate::hold::slot::Slot;
 use crate::hold::state::{Event, No, Phase, decide};
+use crate::index::{LocalIndex, SlotIndex};
 use crate::log::record::{Encoded, HoldPlace};
 use crate::log::ring::Share;
 use crate::metrics::Count;
@@ -52,7 +53,7 @@ impl Core {
                 HoldRead::Changing => return Err(self.busy(Busy::Changing)),
             };
             let Ok(next) = decide(hold.word, now, Event::Expire) else { return Ok(None) };
-            if hold.lines.iter().any(|line| self.book.get(line.key).is_none()) {
+            if hold.lines.iter().any(|line| self.good(*line).is_none()) {
                 return Ok(None);
             }
             let (is_cart, ttl) = (hold.lines.len() > 1, record_ttl(now, now));
@@ -79,7 +80,7 @@ impl Core {
 
     /// Registers the deadline of the hold in a slot with this number, before its units are taken.
     #[inline]
-    pub(crate) fn register(&self, number: u32, slot: &Slot, deadline: Timestamp) {
+    pub(crate) fn register(&self, number: SlotIndex, slot: &Slot, deadline: Timestamp) {
         let (shard, local) = self.holds.locate(number);
         self.timers[shard].register(&slot.timer, local, deadline);
     }
@@ -156,27 +157,27 @@ pub(crate) struct ShardSlots<'c> {
 }
 
 impl ShardSlots<'_> {
-    fn slot(&self, local: u32) -> Option<(u32, &Slot)> {
+    fn slot(&self, local: LocalIndex) -> Option<(SlotIndex, &Slot)> {
         let slot = self.core.holds.global(self.shard, local);
         Some((slot, self.core.holds.slot(slot)?))
     }
 }
 
 impl Slots for ShardSlots<'_> {
-    fn timer(&self, local: u32) -> Option<&AtomicU32> {
+    fn timer(&self, local: LocalIndex) -> Option<&AtomicU32> {
         Some(&self.core.holds.slot(self.core.holds.global(self.shard, local))?.timer)
     }
 
-    fn deadline(&self, local: u32) -> Option<Timestamp> {
+    fn deadline(&self, local: LocalIndex) -> Option<Timestamp> {
         let word = self.slot(local)?.1.word();
         word.phase().has_deadline().then(|| word.deadline())
     }
 
-    fn fire(&self, local: u32, now: Timestamp) -> Fired {
+    fn fire(&self, local: LocalIndex, now: Timestamp) -> Fired {
         let Some((slot, item)) = self.slot(local) else { return Fired::Dead };
         loop {
             let word = item.word();
-            let generation = item.facts().generation;
+            let generation = item.fields().generation;
             match decide(word, now, Event::Expire) {
                 // Its units may be taken and its position not drawn, or another thread is changing it: it can
                 // neither be expired yet nor forgotten.

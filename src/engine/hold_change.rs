@@ -9,7 +9,7 @@ use super::transition::{HoldTransition, LostRace};
 use crate::clock::Timestamp;
 use crate::error::{ConfirmError, HoldError, LookupError, SharedError};
 use crate::hold::lines::Lines;
-use crate::hold::slot::{Slot, What};
+use crate::hold::slot::Slot;
 use crate::hold::state::{Event, No, Phase, Word, decide};
 use crate::log::record::{Encoded, Op};
 use crate::log::ring::Share;
@@ -188,7 +188,7 @@ pub(super) fn plan_swap(
     next: Word,
     remaining_lines: Option<Lines>,
 ) -> Result<(Word, Option<Lines>), NoSelection> {
-    match remaining_lines.filter(|_| matches!(hold.facts.what, What::Chain { .. })) {
+    match remaining_lines.filter(|_| hold.facts.is_chained()) {
         None => Ok((next, None)),
         Some(_) if !hold.facts.can_change() => Err(NoSelection::TooOften),
         remaining_lines => Ok((hold.word.changing(), remaining_lines)),

@@ -10,6 +10,7 @@ use crate::clock::Timestamp;
 use crate::error::{Busy, ConfirmError, HoldError};
 use crate::hold::lines::Lines;
 use crate::hold::state::{Event, No, Phase};
+use crate::index::KeyIndex;
 use crate::log::record::Op;
 use crate::metrics::Count;
 use crate::request::{Confirm, Extend, HoldAction};
@@ -172,14 +173,15 @@ impl Core {
         op: Option<Op>,
     ) -> Result<(MovedLines, Position), HoldError> {
         // The locks of physical movements: what is on hand falls with the shipment.
-        let keys: Vec<u32> = found.hold.lines.iter().map(|line| line.key).collect();
+        let goods = found.hold.lines.iter().filter_map(|line| line.good());
+        let keys: Vec<KeyIndex> = goods.map(|good| good.key).collect();
         let locked = self.book.lock_keys(keys.iter().copied());
         let (moved, position) = self.move_committed(found, selection, now, op, |lines| {
             (Event::Ship { units: Some(lines.units()) }, HoldChange::Ship { lines })
         })?;
         for key in keys {
             if let Some(item) = self.book.get(key) {
-                item.set_on_hand(item.on_hand() - i64::from(moved.lines.of(key)));
+                item.set_on_hand(item.on_hand() - i64::from(moved.lines.of(key.into())));
             }
         }
         drop(locked);

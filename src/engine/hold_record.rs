@@ -41,7 +41,12 @@ impl HoldChange {
         op: Option<Op>,
     ) -> Option<()> {
         // Of a hold of one line: that line, or none where nothing comes back.
-        let one = |lines: &Lines| lines.first().map_or((0, 0), |line| (line.key, line.units));
+        let one = |lines: &Lines| {
+            lines
+                .first()
+                .and_then(|line| line.good())
+                .map_or_else(Default::default, |good| (good.key, good.units))
+        };
         match self {
             HoldChange::Extend => record.put(&Record::Extend { at, place, ttl, op }),
             HoldChange::Pay => record.put(&Record::Pay { at, place, ttl, op }),

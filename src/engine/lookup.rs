@@ -5,8 +5,9 @@ use crate::clock::Timestamp;
 use crate::error::{Busy, LookupError, SharedError};
 use crate::hold::id::HoldIds;
 use crate::hold::lines::Lines;
-use crate::hold::slot::{Facts, Slot};
+use crate::hold::slot::{HoldFields, Slot};
 use crate::hold::state::{Phase, Word};
+use crate::index::Generation;
 use crate::log::record::HoldPlace;
 use crate::sync::{Patience, spin_loop, yield_now};
 use crate::types::HoldId;
@@ -15,7 +16,7 @@ use crate::types::HoldId;
 #[derive(Clone, Debug)]
 pub(crate) struct Hold {
     pub word: Word,
-    pub facts: Facts,
+    pub facts: HoldFields,
     /// What it holds; once confirmed, what of it is committed.
     pub lines: Lines,
 }
@@ -64,13 +65,13 @@ impl From<NotFound> for LookupError {
 impl Core {
     /// Reads the hold with this generation, if the slot still has it.
     #[inline]
-    pub(crate) fn try_read(&self, slot: &Slot, generation: u32) -> HoldRead {
+    pub(crate) fn try_read(&self, slot: &Slot, generation: Generation) -> HoldRead {
         loop {
             let word = slot.word();
             if word.phase() == Phase::Changing {
                 return HoldRead::Changing;
             }
-            let facts = slot.facts();
+            let facts = slot.fields();
             if facts.word.tag() == word.tag() && facts.word.phase() != Phase::Changing {
                 let came_to_be = |word: Word| !matches!(word.phase(), Phase::Free | Phase::Reserving);
                 if facts.generation != generation || !came_to_be(word) || !came_to_be(facts.word) {
@@ -88,7 +89,7 @@ impl Core {
     /// it.
     pub(crate) fn read_any(&self, slot: &Slot) -> Option<Hold> {
         loop {
-            let (word, facts) = (slot.word(), slot.facts());
+            let (word, facts) = (slot.word(), slot.fields());
             let changing = [word, facts.word].iter().any(|word| word.phase() == Phase::Changing);
             if !changing && word.tag() == facts.word.tag() {
                 match self.try_read(slot, facts.generation) {
@@ -104,7 +105,7 @@ impl Core {
     /// Reads the hold with this generation, with patience while it is being changed; `None` if the slot does
     /// not have it.
     #[inline]
-    pub(crate) fn read(&self, slot: &Slot, generation: u32) -> Result<Option<Hold>, SharedError> {
+    pub(crate) fn read(&self, slot: &Slot, generation: Generation) -> Result<Option<Hold>, SharedError> {
         let mut patience = Patience::new();
         loop {
             match self.try_read(slot, generation) {
@@ -128,7 +129,7 @@ impl Core {
             }
             Some(_) => Err(unknown),
             // A slot that was allocated and discarded is free, at the generation of the hold before.
-            None if slot.facts().generation >= place.generation && self.answers.ids.is_ours(id) => {
+            None if slot.fields().generation >= place.generation && self.answers.ids.is_ours(id) => {
                 Err(NotFound::Lookup(LookupError::Forgotten))
             }
             None => Err(unknown),

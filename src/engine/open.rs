@@ -134,7 +134,7 @@ pub(crate) fn restore(fold: crate::fold::state::Fold) -> Result<(), OpenError> {
     let core = assemble(config, None, &LogReport::default(), [0; 16], recovered)?.core;
     for (key, level) in fold.levels.iter() {
         let item = core.book.get(key).map(|item| item.counter.approximate(core.lane(key)));
-        assert_eq!(item, Some(level.available()), "stock key {key}");
+        assert_eq!(item, Some(level.available()), "stock key {}", key.0);
     }
     core.sweep(core.now());
     Ok(())

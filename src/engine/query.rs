@@ -108,7 +108,7 @@ impl Core {
         self.item(key)?;
         let live = self.holds.slots().filter_map(|(_, slot)| {
             let hold = self.read_any(slot)?;
-            let units = hold.lines.of(key.index);
+            let units = hold.lines.of(key.index.into());
             let blocks = hold.word.phase().is_live() && !hold.is_due(now) && units > 0;
             blocks.then_some((i64::from(units), hold.word.deadline()))
         });

@@ -77,7 +77,7 @@ fn keys(names: Names, levels: &Levels) -> Result<(Catalog, Book), String> {
 
 fn table(folded: &Holds, config: &Config) -> HoldTable {
     // A log with more holds than the configuration allows is opened all the same.
-    let highest = folded.iter().last().map_or(0, |(slot, _)| slot.saturating_add(1));
+    let highest = folded.iter().last().map_or(0, |(slot, _)| slot.0.saturating_add(1));
     // Only carts that are not over have lines of their own.
     let carts = folded.values().filter(|hold| hold.lines.len() > 1 && !hold.word.phase().is_over());
     let lines: usize = carts.map(|hold| hold.lines.len()).sum();
@@ -96,7 +96,7 @@ fn table(folded: &Holds, config: &Config) -> HoldTable {
         let restored = holds.restore(OldHold { new, place, word: hold.word });
         debug_assert!(restored.is_some());
     }
-    holds.restored();
+    holds.finish_restore();
     holds
 }
 

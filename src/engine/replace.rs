@@ -68,7 +68,7 @@ impl Core {
     }
 
     /// Reads the hold, takes what it needs in addition, and changes it.
-    #[inline]
+    #[inline(always)]
     fn attempt_replace(
         &self,
         replacement: &Replacement<'_, '_>,
@@ -92,12 +92,12 @@ impl Core {
         if let Some(latest) = request.ttl.and_then(|_| self.beyond_life(&hold, now, deadline)) {
             return Err(ReplaceError::LifeMax { latest });
         }
-        if hold.facts.uses - hold.facts.generation >= CHANGES_MAX - 1 {
+        if hold.facts.uses - hold.facts.generation.0 >= CHANGES_MAX - 1 {
             return Err(ReplaceError::TooOften);
         }
-        let lines = match (units, &hold.lines[..]) {
+        let lines = match (units, hold.lines.goods()) {
             (NewUnits::Lines(lines), _) => lines.clone(),
-            (&NewUnits::Quantity(units), &[Line { key, .. }]) => Lines::one(key, units),
+            (&NewUnits::Quantity(units), &[Line { target, .. }]) => Lines::one(target, units),
             (NewUnits::Quantity(_), lines) => return Err(ReplaceError::NameLines { lines: lines.len() }),
         };
         let (more, fewer) = differences(&hold, &lines);
@@ -158,9 +158,9 @@ fn differences(hold: &Hold, lines: &[Line]) -> (Vec<Line>, Vec<Line>) {
     for both in join_lines(hold.lines.iter().copied(), lines.iter().copied()) {
         let (before, after) = (both.first, both.second);
         if after > before {
-            more.push(Line { key: both.key, units: after - before });
+            more.push(Line { target: both.target, units: after - before });
         } else if after < before {
-            fewer.push(Line { key: both.key, units: before - after });
+            fewer.push(Line { target: both.target, units: before - after });
         }
     }
     (more, fewer)

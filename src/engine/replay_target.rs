@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use crate::checkpoint::RunError;
-use crate::checkpoint::entry::OpRow;
 use crate::checkpoint::files::{DirFiles, Files};
 use crate::checkpoint::load::Loaded;
 use crate::checkpoint::manifest_set::{ManifestSet, Retention};
+use crate::checkpoint::rows::OpRow;
 use crate::checkpoint::thread::WINDOWS_MAX;
 use crate::checkpoint::window::Window;
 use crate::config::Config;
@@ -16,7 +16,7 @@ use crate::fold::state::{Fold, FoldedOp};
 use crate::hold::id::HoldIds;
 use crate::hold::op_keys::{Done, OpKeys};
 use crate::log::directory::{Identity, Layout};
-use crate::log::record::Record;
+use crate::log::record::Fact;
 use crate::log::recovery::{LogError, Replay};
 use crate::log::scan::{FoundChunk, Tip};
 use crate::log::verdict::Start;
@@ -97,14 +97,21 @@ impl ReplayTarget {
     }
 
     /// Remembers an operation with an op key.
-    fn remember(op_keys: &OpKeys, answers: &Answers, op: &OpRow) -> Option<()> {
-        let (record, _) = Record::decode(&op.record).ok()?;
-        let position = Position(op.position);
-        let answer = answers.of(&record, position, op.at, op.epoch)?;
-        let key = OpKey(u128::from_le_bytes(record.op()?.key));
-        let content = u64::from_le_bytes(record.op()?.content);
-        op_keys.restore(key, content, Done { answer, position, at: op.at });
+    fn remember(op_keys: &OpKeys, answers: &Answers, op: &FoldedOp<'_>) -> Option<()> {
+        let FoldedOp { fact, position, at, epoch, .. } = *op;
+        let position = Position(position);
+        let answer = answers.of(fact, position, at, epoch)?;
+        let key = OpKey(u128::from_le_bytes(fact.op?.key));
+        let content = u64::from_le_bytes(fact.op?.content);
+        op_keys.restore(key, content, Done { answer, position, at });
         Some(())
+    }
+
+    /// The same for one that a checkpoint has.
+    fn remember_row(op_keys: &OpKeys, answers: &Answers, row: &OpRow) -> Option<()> {
+        let (fact, _) = Fact::decode(&row.record).ok()?;
+        let OpRow { position, at, epoch, .. } = *row;
+        Self::remember(op_keys, answers, &FoldedOp { fact: &fact, bytes: &row.record, position, at, epoch })
     }
 
     fn windows_bytes_max(&self) -> usize {
@@ -128,7 +135,7 @@ impl Replay for ReplayTarget {
         self.rejected.extend(rejected);
         let (op_keys, answers, config) = (&mut self.op_keys, &self.answers, &self.config);
         let newest = manifest_set.load_newest(&mut self.rejected, &mut |op| match op {
-            Some(op) => drop(Self::remember(op_keys, answers, &op)),
+            Some(op) => drop(Self::remember_row(op_keys, answers, &op)),
             None => *op_keys = self::op_keys(config),
         })?;
         let (mut loaded, mut start) = (Loaded::default(), Start::default());
@@ -149,7 +156,7 @@ impl Replay for ReplayTarget {
     fn chunk(&mut self, found: &FoundChunk, payload: &[u8]) -> Result<(), String> {
         let (op_keys, answers) = (&self.op_keys, &self.answers);
         let mut remember = |op: FoldedOp<'_>| {
-            Self::remember(op_keys, answers, &OpRow::of(&op));
+            Self::remember(op_keys, answers, &op);
         };
         let folded = self.fold.payload(found.header.start, payload, &mut remember);
         folded.map_err(|contradiction| contradiction.to_string())?;

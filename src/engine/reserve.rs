@@ -9,7 +9,7 @@ use crate::answer::{Refusal, Remaining, Reserved};
 use crate::clock::{Clock, Timestamp};
 use crate::error::{ReserveError, SharedError};
 use crate::fold::answers::{refusal_to_answer, remaining_to_answer};
-use crate::hold::lines::Line;
+use crate::hold::lines::Good;
 use crate::hold::slot::Slot;
 use crate::hold::state::{Phase, Word};
 use crate::hold::table::{NewHold, Room};
@@ -36,7 +36,7 @@ pub(crate) struct ValidReserve<'c, 'r> {
 pub(crate) struct PreparedReserve<'c> {
     pub place: HoldPlace,
     slot: &'c Slot,
-    line: Line,
+    good: Good,
     /// See [`Core::check_reserve`].
     least: u32,
     now: Timestamp,
@@ -101,7 +101,7 @@ impl Core {
     /// How many units a take may not stay below, or why the reserve is refused before anything is taken.
     /// Fewer than asked for will do only if that was all there was at an instant, with nothing pending and
     /// nothing due.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn check_reserve(
         &self,
         wanted: &ValidReserve<'_, '_>,
@@ -109,12 +109,12 @@ impl Core {
     ) -> Result<Option<u32>, ReserveError> {
         self.stopped()?;
         let Reserve { key, quantity, at_least, .. } = wanted.request;
-        let line = Line { key: key.index, units: quantity };
-        let fewest = Line { units: at_least, ..line };
+        let asked = Good { key: key.index, units: quantity };
+        let fewest = Good { units: at_least, ..asked };
         if let Some(refusal) = self.sale_closed(wanted.item, fewest, wanted.clock) {
             return Err(ReserveError::Refused(refusal));
         }
-        match self.check_stock(wanted.item, line, wanted.clock, effort)? {
+        match self.check_stock(wanted.item, asked, wanted.clock, effort)? {
             StockCheck::Enough => Ok(Some(quantity)),
             StockCheck::Retry => Ok(None),
             StockCheck::Short { available } => match u32::try_from(available) {
@@ -138,30 +138,30 @@ impl Core {
         let Reserve { key, quantity, reference, .. } = wanted.request;
         let now = wanted.clock.now();
         let deadline = now.plus(wanted.ttl);
-        let line = Line { key: key.index, units: quantity };
-        let new = NewHold { lines: &[line], born: now, deadline, reference, epoch: self.epoch };
+        let good = Good { key: key.index, units: quantity };
+        let new = NewHold { lines: &[good.into()], born: now, deadline, reference, epoch: self.epoch };
         let Room { place, slot } = match self.holds.allocate(thread_number(), new) {
             Ok(room) => room,
             Err(full) => return self.no_room(full, now, effort),
         };
-        if record.put(&self.reserve_record(place, line, (now, deadline), reference, op)).is_none() {
+        if record.put(&self.reserve_record(place, good, (now, deadline), reference, op)).is_none() {
             self.holds.discard(place);
             return Err(RECORD_TOO_LONG.into());
         }
-        Ok(Some(PreparedReserve { place, slot, line, least, now, deadline, op }))
+        Ok(Some(PreparedReserve { place, slot, good, least, now, deadline, op }))
     }
 
     #[inline]
     fn reserve_record<'r>(
         &self,
         place: HoldPlace,
-        line: Line,
+        good: Good,
         (now, deadline): (Timestamp, Timestamp),
         reference: &'r [u8],
         op: Option<Op>,
     ) -> Record<'r> {
         let (at, ttl) = (self.record_time(now), record_ttl(now, deadline));
-        let (key, quantity) = (line.key, line.units);
+        let Good { key, units: quantity } = good;
         Record::Reserve { at, place, key, quantity, ttl, reference, op }
     }
 
@@ -174,23 +174,23 @@ impl Core {
         prepared: &mut PreparedReserve<'_>,
         record: &mut Encoded,
     ) -> Option<Remaining> {
-        let &mut PreparedReserve { place, slot, line, least, now, deadline, op } = prepared;
+        let &mut PreparedReserve { place, slot, good, least, now, deadline, op } = prepared;
         let Reserve { quantity, reference, .. } = wanted.request;
         // The deadline is registered before the units are taken: a refuser never misses it (F5).
         self.register(place.slot, slot, deadline);
         stall::at(Step::Registered);
         let want = Want { least, most: quantity };
-        let Ok(taken) = wanted.item.counter.take(self.lane(line.key), want) else {
+        let Ok(taken) = wanted.item.counter.take(self.lane(good.key), want) else {
             stall::at(Step::Short);
             self.holds.discard(place);
             return None;
         };
         stall::at(Step::Taken);
         if taken.units < quantity {
-            prepared.line.units = taken.units;
+            prepared.good.units = taken.units;
             // Fewer units take no more bytes: the claim is enough, and the record fits as the one before did.
-            let _ = record.put(&self.reserve_record(place, prepared.line, (now, deadline), reference, op));
-            self.holds.set_units(slot, prepared.line);
+            let _ = record.put(&self.reserve_record(place, prepared.good, (now, deadline), reference, op));
+            self.holds.set_units(slot, prepared.good.into());
         }
         // Holds that are due and not yet swept may leave more.
         Some(if taken.exact && self.is_nothing_due(now) {
@@ -210,16 +210,16 @@ impl Core {
         remaining: Remaining,
         drawn: Drawn<'_>,
     ) -> (Reserved, Position) {
-        let &PreparedReserve { place, slot, line, deadline, .. } = prepared;
+        let &PreparedReserve { place, slot, good, deadline, .. } = prepared;
         let position = Position(drawn.end());
         stall::at(Step::Drawn);
-        slot.publish(Word::with_deadline(Phase::Active, place.generation, deadline));
+        slot.publish(Word::with_deadline(Phase::Active, place.generation.0, deadline));
         stall::at(Step::Published);
         record.set_answer(remaining_to_answer(remaining));
         drawn.fill(record.as_bytes());
         stall::at(Step::Filled);
         let hold = self.answers.ids.id(place, self.epoch);
-        (Reserved { hold, quantity: line.units, deadline, remaining }, position)
+        (Reserved { hold, quantity: good.units, deadline, remaining }, position)
     }
 
     /// Logs a refusal that is to be remembered under its op key.

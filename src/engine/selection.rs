@@ -53,18 +53,20 @@ impl Core {
             Selection::All => Ok(held.clone()),
             Selection::Quantity(asked) => {
                 let units = held.units();
-                match held[..] {
+                match held.goods()[..] {
                     _ if asked > units => Err(NoSelection::TooMany { asked, held: units }),
                     _ if asked == units => Ok(held.clone()),
-                    [Line { key, .. }] => Ok(Lines::one(key, asked)),
-                    _ => Err(NoSelection::NameLines { lines: held.len() }),
+                    [Line { target, .. }] => Ok(Lines::one(target, asked)),
+                    _ => Err(NoSelection::NameLines { lines: held.goods().len() }),
                 }
             }
             Selection::Lines(named) => {
                 let named = self.lines(named)?;
                 for both in join_lines(held.iter().copied(), named.iter().copied()) {
                     if both.first == 0 {
-                        return Err(NoSelection::NotHeld(self.stock_key(both.key)));
+                        return Err(NoSelection::NotHeld(
+                            self.stock_key(both.target.good().unwrap_or_default()),
+                        ));
                     }
                     if both.second > both.first {
                         return Err(NoSelection::TooMany { asked: both.second, held: both.first });
@@ -77,7 +79,8 @@ impl Core {
 
     /// Lines as callers name them.
     pub(crate) fn cart_lines(&self, lines: &[Line]) -> Vec<CartLine> {
-        lines.iter().map(|line| CartLine { key: self.stock_key(line.key), quantity: line.units }).collect()
+        let goods = lines.iter().filter_map(|line| line.good());
+        goods.map(|good| CartLine { key: self.stock_key(good.key), quantity: good.units }).collect()
     }
 }
 
@@ -86,11 +89,11 @@ pub(crate) fn rest(held: &Lines, part: &Lines) -> Lines {
     if let ([held], [part]) = (&held[..], &part[..]) {
         return match held.units - part.units {
             0 => Lines::None,
-            units => Lines::one(held.key, units),
+            units => Lines::one(held.target, units),
         };
     }
     join_lines(held.iter().copied(), part.iter().copied())
-        .map(|both| Line { key: both.key, units: both.first - both.second })
+        .map(|both| Line { target: both.target, units: both.first - both.second })
         .filter(|line| line.units > 0)
         .collect()
 }

@@ -6,6 +6,7 @@ use crate::answer::Adjusted;
 use crate::clock::{TIME_MAX, Timestamp};
 use crate::error::{Busy, NameError, StockError};
 use crate::fold::answers::adjusted;
+use crate::index::KeyIndex;
 use crate::log::record::{Encoded, Op, Record};
 use crate::log::ring::Share;
 use crate::metrics::Count;
@@ -58,7 +59,7 @@ impl Core {
         let item = self.item(request.key)?;
         let (delta, reason) = (delta(request.delta)?, request.reason);
         let (at, key, reference) = (self.record_time(now), request.key.index, reference(request.reference)?);
-        let record = self.encode(&Record::Adjust { at, key, delta, reason, reference, op })?;
+        let record = self.encode(&Record::Adjust { at, key, delta, reason: reason.into(), reference, op })?;
         let corrected = self.correct(item, key, delta, record)?;
         self.count(Count::Adjusted);
         Ok(corrected)
@@ -69,7 +70,7 @@ impl Core {
     fn correct(
         &self,
         item: Item<'_>,
-        key: u32,
+        key: KeyIndex,
         delta: i64,
         mut record: Encoded,
     ) -> Result<(Adjusted, Position), StockError> {

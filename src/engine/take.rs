@@ -21,7 +21,7 @@ use crate::answer::{Refusal, RefusalReason};
 use crate::clock::{Clock, Timestamp};
 use crate::error::{Busy, ReserveError, SharedError};
 use crate::expiry::timers::Turn;
-use crate::hold::lines::Line;
+use crate::hold::lines::{Good, Line};
 use crate::hold::table::Full;
 use crate::metrics::Count;
 use crate::stall::{self, Step};
@@ -82,13 +82,13 @@ impl Core {
         refused: impl Fn(Refusal) -> E,
     ) -> Result<Option<()>, E> {
         for line in lines {
-            let item = self.book.get(line.key).ok_or(SharedError::ForeignKey)?;
-            if let Some(refusal) = self.sale_closed(item, *line, clock) {
+            let (item, good) = self.good(*line).ok_or(SharedError::ForeignKey)?;
+            if let Some(refusal) = self.sale_closed(item, good, clock) {
                 return Err(refused(refusal));
             }
-            match self.check_stock(item, *line, clock, effort)? {
+            match self.check_stock(item, good, clock, effort)? {
                 StockCheck::Enough => {}
-                StockCheck::Short { available } => return Err(refused(self.out_of_stock(*line, available))),
+                StockCheck::Short { available } => return Err(refused(self.out_of_stock(good, available))),
                 StockCheck::Retry => return Ok(None),
             }
         }
@@ -96,15 +96,15 @@ impl Core {
     }
 
     /// Checks the counter of one line. If it is short, reclaims what is due before it says so.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn check_stock(
         &self,
         item: Item<'_>,
-        line: Line,
+        good: Good,
         clock: &dyn Clock,
         effort: &mut Effort,
     ) -> Result<StockCheck, SharedError> {
-        let look = || item.counter.look(self.lane(line.key), line.units);
+        let look = || item.counter.look(self.lane(good.key), good.units);
         if let Availability::Enough = look() {
             return Ok(StockCheck::Enough);
         }
@@ -121,7 +121,7 @@ impl Core {
     ///
     /// The clock is read after the counter: a hold whose deadline passed before the counter was read is due
     /// at a time read later, however long this thread slept in between.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn settled(
         &self,
         before: &TimerStates,
@@ -154,23 +154,23 @@ impl Core {
 
     /// The refusal of a line whose sale is stopped, or has not opened.
     #[inline]
-    pub(crate) fn sale_closed(&self, item: Item<'_>, line: Line, clock: &dyn Clock) -> Option<Refusal> {
+    pub(crate) fn sale_closed(&self, item: Item<'_>, good: Good, clock: &dyn Clock) -> Option<Refusal> {
         let reason = item.closed(|| clock.now())?;
         self.count(if reason == RefusalReason::NotOpen { Count::NotOpen } else { Count::Stopped });
-        let available = item.counter.approximate(self.lane(line.key));
-        Some(self.refusal(line, reason, available))
+        let available = item.counter.approximate(self.lane(good.key));
+        Some(self.refusal(good, reason, available))
     }
 
     /// The refusal of a line of which only `available` units were there.
-    #[inline]
-    pub(crate) fn out_of_stock(&self, line: Line, available: i64) -> Refusal {
+    #[inline(always)]
+    pub(crate) fn out_of_stock(&self, good: Good, available: i64) -> Refusal {
         self.count(Count::OutOfStock);
-        self.refusal(line, RefusalReason::OutOfStock, available)
+        self.refusal(good, RefusalReason::OutOfStock, available)
     }
 
-    #[inline]
-    fn refusal(&self, line: Line, reason: RefusalReason, available: i64) -> Refusal {
-        let (key, asked) = (self.stock_key(line.key), line.units);
+    #[inline(always)]
+    fn refusal(&self, good: Good, reason: RefusalReason, available: i64) -> Refusal {
+        let (key, asked) = (self.stock_key(good.key), good.units);
         Refusal { reason, key, asked, available, position: self.read_position() }
     }
 
@@ -181,10 +181,9 @@ impl Core {
     pub(crate) fn take_tentatively<'c>(&'c self, lines: &[Line]) -> Option<Takes<'c>> {
         let mut takes = Takes::default();
         for line in lines {
-            let took = self
-                .book
-                .get(line.key)
-                .is_some_and(|item| takes.take(item.counter, self.lane(line.key), line.units).is_ok());
+            let took = self.good(*line).is_some_and(|(item, Good { key, units })| {
+                takes.take(item.counter, self.lane(key), units).is_ok()
+            });
             if !took {
                 takes.roll_back();
                 return None;

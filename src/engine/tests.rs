@@ -22,15 +22,16 @@ use crate::fold::state::Fold;
 use crate::hold::lines::Line;
 use crate::hold::op_keys::Attempt;
 use crate::hold::table::NewHold;
+use crate::index::{KeyIndex, Target};
 use crate::log::at_rest::LogAtRest;
 use crate::log::directory::Directory;
-use crate::log::memory::{Disk, Fate, Plan};
-use crate::log::record::{Logged, Record, Records};
+use crate::log::record::{Record, Records};
 use crate::log::recovery::{LogReport, OpenLog, RecoveredLog, Replay, recover};
 use crate::log::scan::{FoundChunk, ScannedChunk};
 use crate::log::sidecar::{Durable, Sidecar};
 use crate::log::store::{Store, StoreError};
 use crate::log::stores::Stores;
+use crate::proofs::faulty_store::{Fate, FaultyStoreDisk, Plan};
 use crate::request::{Adjust, AdjustReason, Confirm, Extend, HoldAction, Receive, Reserve};
 use crate::types::{HoldId, OpKey, StockKey};
 
@@ -69,7 +70,7 @@ fn on_stores(directory: &Path, stores: Arc<dyn Stores>, config: Config) -> Engin
 /// Five units, of which one is held and one sold, both for sure.
 struct Poisoned {
     directory: tempfile::TempDir,
-    disk: Disk,
+    disk: FaultyStoreDisk,
     clock: Arc<ManualClock>,
     engine: Engine,
     key: StockKey,
@@ -80,7 +81,7 @@ struct Poisoned {
 impl Poisoned {
     fn healthy(durability: Durability) -> Poisoned {
         let directory = tempfile::tempdir().unwrap();
-        let (disk, clock) = (Disk::default(), Arc::new(ManualClock::new(START)));
+        let (disk, clock) = (FaultyStoreDisk::default(), Arc::new(ManualClock::new(START)));
         let config = still(&clock).durability(durability);
         let engine = on_stores(directory.path(), Arc::new(disk.clone()), config);
         let key = engine.declare("poster", "berlin").unwrap();
@@ -320,7 +321,7 @@ fn a_hold_whose_slot_was_taken_and_given_up_is_forgotten_not_unknown() {
     // As a reserve does that loses the race for the last unit.
     let holds = &engine.inner.core.holds;
     let new = NewHold {
-        lines: &[Line { key: 0, units: 1 }],
+        lines: &[Line { target: Target::of(0), units: 1 }],
         born: START,
         deadline: START,
         reference: b"",
@@ -354,27 +355,27 @@ fn busy_day(engine: &Engine, clock: &ManualClock, keys: &[StockKey], threads: u6
     thread::scope(|scope| {
         for thread in 0..threads {
             scope.spawn(move || {
-                let mut random = crate::log::tests::Random(thread);
+                let mut rng = stockhold_seeded::Rng::new(thread);
                 // Holds that others may end too.
                 let mut mine: Vec<HoldId> = Vec::new();
                 for step in 0..600 {
-                    let key = keys[random.below(keys.len())];
-                    let quantity = 1 + random.below(4) as u32;
+                    let key = keys[rng.index(keys.len())];
+                    let quantity = 1 + rng.index(4) as u32;
                     let op = OpKey(u128::from(thread * 1_000_000 + step) << 1);
-                    let hold = (!mine.is_empty()).then(|| mine[random.below(mine.len())]);
+                    let hold = (!mine.is_empty()).then(|| mine[rng.index(mine.len())]);
                     let part = HoldAction::hold(hold.unwrap_or(HoldId(0))).quantity(1).op_key(op);
                     // Refusals and Busy are answers here like any other.
-                    match (random.below(16), hold) {
+                    match (rng.index(16), hold) {
                         (0, _) => {
                             drop(engine.receive(Receive::units(key, quantity).reference("PO").op_key(op)))
                         }
                         (1, _) => {
-                            let delta = random.below(7) as i64 - 3;
+                            let delta = rng.index(7) as i64 - 3;
                             drop(engine.adjust(Adjust::by(key, delta, AdjustReason::Count)));
                         }
                         (2, _) => drop(engine.stop_sale(key)),
                         (3, _) => keys.iter().for_each(|key| drop(engine.resume_sale(*key))),
-                        (4, _) => clock.advance(Duration::from_secs(random.below(200) as u64)),
+                        (4, _) => clock.advance(Duration::from_secs(rng.index(200) as u64)),
                         (5, Some(hold)) => drop(engine.release(hold)),
                         (6, Some(hold)) => drop(engine.confirm(Confirm::hold(hold).quantity(1).op_key(op))),
                         (7, Some(hold)) => drop(engine.confirm(Confirm::hold(hold).retake_if_expired())),
@@ -430,20 +431,21 @@ fn every_prefix_of_a_log_with_every_operation_is_a_valid_state() {
     for found in &log.verdict.chain {
         let payload = log.payload(found).unwrap();
         for record in Records::new(&payload, found.header.start) {
-            let Logged { position, record, .. } = record.unwrap();
-            fold.apply(position, &record, &mut |op| {
-                assert!(ops.insert(op.record.op().unwrap().key), "an op key was decided twice");
+            let logged = record.unwrap();
+            fold.apply(&logged, &mut |op| {
+                assert!(ops.insert(op.fact.op.unwrap().key), "an op key was decided twice");
             })
             .unwrap();
+            let (record, position) = (Record::decode(logged.bytes).unwrap().0, logged.position);
             *kinds.entry(kind(&record)).or_default() += 1;
             // The prefix that ends here is a valid state.
-            let held: BTreeMap<u32, i64> = fold
+            let held: BTreeMap<KeyIndex, i64> = fold
                 .holds
                 .values()
                 .filter(|hold| hold.word.phase().is_live())
                 .fold(BTreeMap::new(), |mut held, hold| {
                     for line in hold.lines.iter() {
-                        *held.entry(line.key).or_default() += i64::from(line.units);
+                        *held.entry(line.target.good().unwrap()).or_default() += i64::from(line.units);
                     }
                     held
                 });
@@ -509,7 +511,7 @@ fn a_counter_that_is_off_is_drift_whichever_way() {
         engine.receive(Receive::units(key, 9)).unwrap().wait().unwrap();
         assert_eq!(engine.verify().unwrap().keys, 1);
         let core = &engine.inner.core;
-        core.book.get(0).unwrap().counter.correct(core.lane(0), off);
+        core.book.get(KeyIndex(0)).unwrap().counter.correct(core.lane(KeyIndex(0)), off);
         let error = engine.verify().unwrap_err();
         let way = if off > 0 { "1 units more" } else { "1 units fewer" };
         assert!(matches!(&error, VerifyError::Drift(drift) if drift.what.contains(way)), "{error}");
@@ -547,7 +549,7 @@ impl Stores for Moving {
 #[test]
 fn chunks_that_move_while_they_are_verified_are_no_drift() {
     let (directory, clock) = (tempfile::tempdir().unwrap(), Arc::new(ManualClock::new(START)));
-    let stores = Moving { stores: Arc::new(Disk::default()), moved: Mutex::default() };
+    let stores = Moving { stores: Arc::new(FaultyStoreDisk::default()), moved: Mutex::default() };
     let engine = on_stores(directory.path(), Arc::new(stores), still(&clock));
     let key = engine.declare("poster", "berlin").unwrap();
     for _ in 0..20 {

@@ -12,7 +12,7 @@ use super::core::Core;
 use crate::checkpoint::manifest_set::ManifestSet;
 use crate::error::OpenError;
 use crate::log::recovery::OpenLog;
-use crate::log::writer::{self, Writer};
+use crate::log::writer::{self, WriterSetup};
 
 /// Groups that may wait for the fold.
 const FOLD_QUEUE: usize = 64;
@@ -67,7 +67,7 @@ impl Threads {
                 threads.driver = Some(driver.thread().clone());
                 threads.running.lock().push(driver);
             }
-            let writer = Writer { shared, log, fold: sender, durability };
+            let writer = WriterSetup { shared, log, fold: sender, durability };
             threads.running.lock().push(spawn("log", Box::new(move || writer::run(writer)))?);
             Ok(())
         })();

@@ -85,9 +85,9 @@ impl Core {
     pub(crate) fn announce(&self, lines: &[Line]) -> Result<Returns<'_>, SharedError> {
         let mut returns = Returns::default();
         for line in lines {
-            let announced = match self.book.get(line.key) {
-                Some(item) => returns
-                    .announce(item.counter, self.lane(line.key), line.units)
+            let announced = match self.good(*line) {
+                Some((item, good)) => returns
+                    .announce(item.counter, self.lane(good.key), good.units)
                     .map_err(|PendingFull| self.busy(Busy::Pending)),
                 None => Err(SharedError::ForeignKey),
             };

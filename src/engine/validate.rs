@@ -80,15 +80,15 @@ impl Core {
         let mut lines = Vec::with_capacity(named.len());
         for line in named {
             self.item(line.key)?;
-            lines.push(Line { key: line.key.index, units: quantity(line.quantity)? });
+            lines.push(Line { target: line.key.index.into(), units: quantity(line.quantity)? });
         }
         let sum: i64 = lines.iter().map(|line: &Line| i64::from(line.units)).sum();
         if sum > QUANTITY_MAX.into() {
             return Err(QuantityError(sum).into());
         }
-        lines.sort_unstable_by_key(|line| line.key);
+        lines.sort_unstable_by_key(|line| line.target);
         lines.dedup_by(|line, first| {
-            let same = line.key == first.key;
+            let same = line.target == first.target;
             if same {
                 first.units = if planted(Fault::LinesApart) {
                     first.units.max(line.units)

@@ -9,9 +9,10 @@ use super::core::Core;
 use crate::checkpoint::load::{Loaded, load};
 use crate::checkpoint::manifest::Manifest;
 use crate::checkpoint::thread::Checkpointer;
-use crate::error::{CheckpointError, VerifyError};
+use crate::error::{CheckpointError, Drift, VerifyError};
 use crate::fold::follower::CounterSample;
-use crate::fold::verify::{Drift, Verifier};
+use crate::fold::verify::Verifier;
+use crate::index::KeyIndex;
 use crate::log::chunk::HEADER_BYTES;
 use crate::log::recovery::{LogError, read, survey};
 use crate::log::scan::{FoundChunk, Tip};
@@ -115,7 +116,7 @@ impl Core {
         let mut left = Vec::new();
         for first in (0..keys).step_by(KEYS_AT_ONCE) {
             let some = first..keys.min(first.saturating_add(KEYS_AT_ONCE as u32));
-            let some: Vec<_> = some.map(|key| (key, None)).collect();
+            let some: Vec<_> = some.map(|key| (KeyIndex(key), None)).collect();
             self.compare(&some, true, verified, &mut left)?;
         }
         for _ in 1..ROUNDS {
@@ -142,10 +143,10 @@ impl Core {
     /// keys to be compared once more into `again`.
     fn compare(
         &self,
-        keys: &[(u32, Option<i64>)],
+        keys: &[(KeyIndex, Option<i64>)],
         is_first: bool,
         verified: &mut Verified,
-        again: &mut Vec<(u32, Option<i64>)>,
+        again: &mut Vec<(KeyIndex, Option<i64>)>,
     ) -> Result<(), VerifyError> {
         let probes = self.follower.probe(|probes| {
             probes.extend(keys.iter().filter_map(|(key, _)| self.sample(*key)));
@@ -165,7 +166,7 @@ impl Core {
     }
 
     /// A reading of a counter with nothing pending, and the position that was the last drawn all the while.
-    fn sample(&self, key: u32) -> Option<CounterSample> {
+    fn sample(&self, key: KeyIndex) -> Option<CounterSample> {
         let item = self.book.get(key)?;
         (0..READS).find_map(|_| {
             let position = self.log.ring.drawn();
@@ -175,7 +176,7 @@ impl Core {
         })
     }
 
-    fn drift(&self, key: u32, off: i64) -> Drift {
+    fn drift(&self, key: KeyIndex, off: i64) -> Drift {
         let name = self.catalog.name(key);
         let name = name.map(|(sku, location)| format!("{sku:?} at {location:?}")).unwrap_or_default();
         let (more, way) = (off.unsigned_abs(), if off > 0 { "more" } else { "fewer" });

@@ -1,4 +1,4 @@
-//! When holds end: the wheel that knows what is due, and what stands between it and the sales path.
+//! The expiry of holds: the timing wheel, and the timers that put it beside the sales path.
 
 pub(crate) mod timers;
 pub(crate) mod wheel;

@@ -1,8 +1,10 @@
-//! The timers of one shard of holds: a wheel behind a lock, and in front of it what must not lock.
+//! The timers of one shard of holds: a wheel behind a lock, and in front of it a part that callers use
+//! without the lock.
 //!
-//! The wheel has a horizon: [`Timers::state`] says, by one load, up to when nothing is due. Whoever would refuse
-//! compares it with now; if something is due, it turns the wheel itself, unless somebody is turning it already.
-//! The driver thread only keeps the horizon fresh; the engine is exact without it (F5, F7).
+//! The wheel has a horizon: [`Timers::state`] says, by one load, up to when nothing is due. A thread that
+//! would refuse a caller compares it with the current time; if something is due, it turns the wheel itself,
+//! unless another thread is turning it already. The driver thread only keeps the horizon fresh; the engine is
+//! exact without it (F5, F7).
 //!
 //! ```text
 //! bit 63 ......... 23  22 ....... 1  0
@@ -11,17 +13,19 @@
 //!
 //! # Ground rules
 //!
-//! 1. `earliest` is never later than the deadline of any live hold of the shard. A reserve queues its slot in the
-//!    intake, *then* lowers `earliest`, *then* takes its units. A turn resets `earliest`, *then* drains the
-//!    intake, and ends by lowering it to what the wheel says: so a slot that the turn did not drain was queued
-//!    after the reset, and its own lowering stands.
-//! 2. While the wheel is being turned nobody believes `earliest`: bit 0 says so.
-//! 3. A refuser reads the state of every shard, then the counter, then every state again: equal both times and
-//!    nothing due, no turn ended or began in between, so the counter held every unit that was not in a live hold.
-//! 4. The intake holds a slot at most once, and the wheel has at most one timer a slot, whatever its holds did
-//!    meanwhile: dead timers are bounded by slots. A timer that fires asks the hold's word; a later deadline
-//!    (an extension) puts it back.
-//! 5. A turn is bounded: so many slots drained, so many expired. What remains keeps `earliest` where it was.
+//! 1. `earliest` is never later than the deadline of any live hold of the shard. A reserve queues its slot in
+//!    the intake, *then* lowers `earliest`, *then* takes its units. A turn resets `earliest`, *then* drains
+//!    the intake, and ends by lowering it to what the wheel says: so a slot that the turn did not drain was
+//!    queued after the reset, and its own lowering stands.
+//! 2. While the wheel is being turned no thread believes `earliest`: bit 0 says so.
+//! 3. A refuser reads the state of every shard, then the counter, then every state again. If the states are
+//!    equal both times and nothing is due, no turn ended or began in between, so the counter had every unit
+//!    that was not in a live hold.
+//! 4. The intake has a slot at most once, and the wheel has at most one timer a slot, whatever its holds did
+//!    meanwhile: dead timers are bounded by slots. When a timer fires, the hold's word is read; a later
+//!    deadline (an extension) puts the timer back.
+//! 5. A turn is bounded: it drains at most [`DRAIN_MAX`] slots and takes at most [`BATCH`] steps of the
+//!    wheel. If anything remains, `earliest` stays where it was.
 
 use crossbeam::utils::CachePadded;
 
@@ -29,6 +33,7 @@ use super::wheel::{Progress, Wheel};
 use crate::clock::{EPOCH_2020_MS, Timestamp};
 use crate::fault::{Fault, planted};
 use crate::hold::slot;
+use crate::index::LocalIndex;
 use crate::stall::{self, Step};
 use crate::sync::{AtomicU32, AtomicU64, Ordering, TryMutex};
 
@@ -38,27 +43,27 @@ const TURNING: u64 = 1;
 const TURN_ONE: u64 = 2;
 const TURN_MASK: u64 = (1 << 23) - 1;
 const NEVER: u64 = u64::MAX >> 23;
-/// Slots that one turn takes over from the intake.
+/// The most slots that one turn takes over from the intake.
 const DRAIN_MAX: usize = 4_096;
-/// Holds that one turn expires.
+/// The most holds that one turn expires.
 const BATCH: usize = 256;
 
-/// What one load says of a shard.
+/// The state of a shard's timers, as one load reads it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct State(u64);
 
 impl State {
-    /// Cannot be believed right now.
+    /// Whether the wheel is being turned, so that the state cannot be believed.
     pub(crate) fn is_turning(self) -> bool {
         self.0 & TURNING != 0
     }
 
-    /// Something may be due at `now`.
+    /// Whether something may be due at `now`.
     pub(crate) fn is_due(self, now: Timestamp) -> bool {
         self.earliest_ms() <= now.0
     }
 
-    /// Lower bound of every deadline, in Unix ms; `u64::MAX` for none.
+    /// A lower bound of every deadline, in Unix ms; `u64::MAX` if there is none.
     pub(crate) fn earliest_ms(self) -> u64 {
         unpack(self.0 >> 23)
     }
@@ -72,34 +77,34 @@ fn unpack(earliest: u64) -> u64 {
     if earliest == NEVER { u64::MAX } else { EPOCH_2020_MS + earliest }
 }
 
-/// What became of a timer that fired.
+/// The result of a timer that fired.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Fired {
     /// The hold expired.
     Expired,
     /// There is nothing to expire.
     Dead,
-    /// Not yet, or not now: ask again at the deadline, which may have passed.
+    /// The hold cannot expire now: the timer fires again at this deadline, which may have passed.
     Later(Timestamp),
 }
 
-/// What a turn did.
+/// The result of a turn of the wheel.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Turn {
-    /// So many holds expired; more may be due. Progress is also a slot taken over, or a step of the wheel.
+    /// `expired` holds expired; more may be due. A slot taken over and a step of the wheel are progress too.
     Turned { expired: usize, progress: bool },
-    /// Another thread is turning.
+    /// Another thread is turning the wheel.
     Elsewhere,
 }
 
 /// The shard's hooks into the table of holds.
 pub(crate) trait Slots {
     /// The intake link of the slot with this local index.
-    fn timer(&self, local: u32) -> Option<&AtomicU32>;
+    fn timer(&self, local: LocalIndex) -> Option<&AtomicU32>;
     /// The deadline of the hold in it, while it is being reserved or live.
-    fn deadline(&self, local: u32) -> Option<Timestamp>;
-    /// Its timer fired at `now`.
-    fn fire(&self, local: u32, now: Timestamp) -> Fired;
+    fn deadline(&self, local: LocalIndex) -> Option<Timestamp>;
+    /// Expires the hold in it if it is due at `now`, because its timer fired.
+    fn fire(&self, local: LocalIndex, now: Timestamp) -> Fired;
 }
 
 #[derive(Debug)]
@@ -110,6 +115,7 @@ struct Turning {
     due: Vec<u32>,
 }
 
+/// The timers of one shard.
 #[derive(Debug)]
 pub(crate) struct Timers {
     state: CachePadded<AtomicU64>,
@@ -127,25 +133,26 @@ impl Timers {
         }
     }
 
-    /// One load.
+    /// The state, by one load.
     pub(crate) fn state(&self) -> State {
         // SeqCst: with the counter's load between two of these, and against the lowering below: the reader's
         // three loads and the reserver's lower-then-take must have one order (rules 1 and 3).
         State(self.state.load(Ordering::SeqCst))
     }
 
-    /// Registers the deadline of a hold whose word is published, before its units are taken; `timer` is its slot's intake
-    /// link, and `local` the slot's index in the shard.
+    /// Registers the deadline of a hold whose word is published, before its units are taken; `timer` is its
+    /// slot's intake link, and `local` the slot's index in the shard.
     #[inline]
-    pub(crate) fn register(&self, timer: &AtomicU32, local: u32, deadline: Timestamp) {
+    pub(crate) fn register(&self, timer: &AtomicU32, local: LocalIndex, deadline: Timestamp) {
         if !planted(Fault::SkipIntake) && slot::queue(timer) {
             stall::at(Step::Marked);
             let mut head = self.intake.load(Ordering::Relaxed); // the swap re-checks it
             loop {
                 slot::link(timer, head);
-                // SeqCst: releases the link and the word before it to the drain's swap; and, should the lowering below
-                // only read an `earliest` from before a reset, orders this push before the drain behind that reset.
-                match self.intake.compare_exchange_weak(head, local, Ordering::SeqCst, Ordering::Relaxed) {
+                // SeqCst: releases the link and the word before it to the drain's swap. If the lowering below
+                // reads an `earliest` from before a reset, this also orders the push before the drain that
+                // follows that reset.
+                match self.intake.compare_exchange_weak(head, local.0, Ordering::SeqCst, Ordering::Relaxed) {
                     Ok(_) => break,
                     Err(now) => head = now,
                 }
@@ -184,7 +191,7 @@ impl Timers {
         let mut unfinished = progress == Progress::More;
         for &local in due.iter() {
             stall::at(Step::Firing);
-            match slots.fire(local, now) {
+            match slots.fire(LocalIndex(local), now) {
                 Fired::Expired => expired += 1,
                 Fired::Dead => {}
                 Fired::Later(deadline) => {
@@ -234,7 +241,7 @@ impl Timers {
         }
     }
 
-    /// Moves the intake into the wheel; `false` if some is left.
+    /// Moves slots from the intake into the wheel; `false` if some are left.
     fn drain(&self, slots: &impl Slots, wheel: &mut Wheel, backlog: &mut u32) -> bool {
         for _ in 0..DRAIN_MAX {
             if *backlog == NONE {
@@ -245,13 +252,13 @@ impl Timers {
                 }
             }
             let local = *backlog;
-            let Some(timer) = slots.timer(local) else {
+            let Some(timer) = slots.timer(LocalIndex(local)) else {
                 *backlog = NONE;
                 continue;
             };
-            // From here on the slot may be queued anew, so its word is read after.
+            // From here on the slot may be queued again, so its word is read only now.
             *backlog = slot::unqueue(timer);
-            match slots.deadline(local) {
+            match slots.deadline(LocalIndex(local)) {
                 Some(deadline) => wheel.insert(local, deadline.0),
                 None => wheel.remove(local),
             }

@@ -20,11 +20,12 @@
 //! - A timer stands in the list that `elapsed` and its deadline name. Moving `elapsed` up to the start of the
 //!   earliest occupied slot changes no list but that slot's, so that slot is emptied before time goes on:
 //!   it is the *open* slot, `elapsed`'s own on level `open_level`.
-//! - Hence all of level 0 is earlier than all of level 1, and so on up: the lowest occupied slot of the lowest
-//!   occupied level is the earliest, and a far deadline cannot hide a near one.
-//! - When a slot is opened, all lower levels are empty. Lists are first in, first out, and whatever arrives for
-//!   the open slot joins its end. So equal deadlines keep the order of insertion through every cascade.
-//! - Every step of [`Wheel::advance`] moves one timer down or out, and a timer moves at most [`LEVELS`] times.
+//! - Hence all of level 0 is earlier than all of level 1, and so on up: the lowest occupied slot of the
+//!   lowest occupied level is the earliest, and a far deadline cannot hide a near one.
+//! - When a slot is opened, all lower levels are empty. Lists are first in, first out, and whatever arrives
+//!   for the open slot joins its end. So equal deadlines keep the order of insertion through every cascade.
+//! - Every step of [`Wheel::advance`] moves one timer down or out, and a timer moves at most [`LEVELS`]
+//!   times.
 //!
 //! Memory: 16 bytes for each index up to the highest ever used (twice that in the worst case, as the vector
 //! doubles), which is never given back, and 11 KiB for the slots.
@@ -150,14 +151,15 @@ impl Wheel {
         self.earliest_slot().map(|(_, start_ms)| start_ms)
     }
 
-    /// Moves time towards `now_ms` and appends to `due` the timers that come up; they are then out of the wheel.
+    /// Moves time towards `now_ms` and appends to `due` the timers that come up; they are then out of the
+    /// wheel.
     ///
     /// They come in the order of their deadlines, and equal deadlines in the order of insertion. For a timer
-    /// inserted late, the time reached at its insertion stands in for its deadline; setting a timer again, even
-    /// to the same deadline, is a new insertion.
+    /// inserted late, the time reached at its insertion stands in for its deadline; setting a timer again,
+    /// even to the same deadline, is a new insertion.
     ///
-    /// One call takes at most `batch_max` steps, each of which hands out one timer or moves one a level or more
-    /// down: the cost of a call is bounded, and `More` may come with nothing handed out. Between calls
+    /// One call takes at most `batch_max` steps, each of which hands out one timer or moves one a level or
+    /// more down: the cost of a call is bounded, and `More` may come with nothing handed out. Between calls
     /// timers may be set and dropped freely. A `batch_max` of 0 gets nowhere.
     ///
     /// Time never goes back: an earlier `now_ms` is taken for the time already reached.

@@ -1,4 +1,4 @@
-//! What an operation was answered, from its record: so that an op key is answered the same after a restart.
+//! The answer of an operation, made from its record, so that an op key gets the same answer after a restart.
 
 use crate::answer::{
     Adjusted, Confirmed, Extended, Moved, Refusal, RefusalReason, Remaining, Replaced, Reserved, ReservedCart,
@@ -6,11 +6,11 @@ use crate::answer::{
 use crate::clock::Timestamp;
 use crate::hold::id::HoldIds;
 use crate::hold::op_keys::Answer;
-use crate::log::lines;
-use crate::log::record::Record;
+use crate::log::record::effect::AnswerForm;
+use crate::log::record::{Detail, Fact, Subject};
 use crate::types::{Position, StockKey};
 
-/// Puts a [`Remaining`] into a record's answer.
+/// Encodes a [`Remaining`] as the number in a record's op.
 pub(crate) fn remaining_to_answer(left: Remaining) -> i64 {
     match left {
         Remaining::Exact(units) => units << 1 | 1,
@@ -22,17 +22,17 @@ fn remaining_from_answer(answer: i64) -> Remaining {
     if answer & 1 == 1 { Remaining::Exact(answer >> 1) } else { Remaining::AtLeast(answer >> 1) }
 }
 
-/// Puts a refusal that is to be remembered into a record's answer.
+/// Encodes a remembered refusal as the number in a record's op.
 pub(crate) fn refusal_to_answer(refusal: &Refusal) -> i64 {
     refusal.available << 1 | i64::from(refusal.reason == RefusalReason::Stopped)
 }
 
-/// The reason and `available` of a refusal that was remembered.
+/// Decodes the reason and `available` of a remembered refusal.
 pub(crate) fn refusal_from_answer(answer: i64) -> (RefusalReason, i64) {
     (if answer & 1 == 1 { RefusalReason::Stopped } else { RefusalReason::OutOfStock }, answer >> 1)
 }
 
-/// What the directory's answers are made with.
+/// What answers are made with: the ids and the tag of the directory.
 #[derive(Clone, Debug)]
 pub(crate) struct Answers {
     pub ids: HoldIds,
@@ -41,95 +41,52 @@ pub(crate) struct Answers {
 }
 
 impl Answers {
-    /// The answer that `record` was written with; `at` is its time, `epoch` the opening that made its hold.
+    /// The answer to the operation that wrote `fact`. `at` is the time of the fact, and `epoch` the opening
+    /// that made its hold.
     pub(crate) fn of(
         &self,
-        record: &Record<'_>,
+        fact: &Fact<'_>,
         position: Position,
         at: Timestamp,
         epoch: u32,
     ) -> Option<Answer> {
-        let number = record.op()?.answer();
-        let units = |packed| lines::check(packed).map(|lines| lines.units);
-        Some(match *record {
-            Record::Reserve { place, quantity, ttl, .. } => Answer::Reserved(Reserved {
-                hold: self.ids.id(place, epoch),
-                quantity,
-                deadline: Timestamp(at.0.saturating_add(ttl.millis())),
-                remaining: remaining_from_answer(number),
-            }),
-            Record::Confirm { place, taken, returned, .. } => Answer::Confirmed(Confirmed {
-                hold: self.ids.id(place, epoch),
-                quantity: taken,
-                returned,
-                retaken: false,
-            }),
-            Record::Retake { place, taken, .. } => Answer::Confirmed(Confirmed {
-                hold: self.ids.id(place, epoch),
-                quantity: taken,
-                returned: 0,
-                retaken: true,
-            }),
-            Record::Release { place, quantity, .. }
-            | Record::Ship { place, quantity, .. }
-            | Record::Cancel { place, quantity, .. } => Answer::Moved(Moved {
-                hold: self.ids.id(place, epoch),
-                quantity,
-                remaining: u32::try_from(number).unwrap_or(0),
-            }),
-            Record::Extend { place, ttl, .. } | Record::Pay { place, ttl, .. } => {
-                Answer::Extended(Extended {
-                    hold: self.ids.id(place, epoch),
-                    deadline: Timestamp(at.0.saturating_add(ttl.millis())),
-                })
+        let number = fact.op?.answer();
+        let hold = || fact.place.map(|place| self.ids.id(place, epoch));
+        let (quantity, second) = fact.units();
+        let deadline = Timestamp(at.0.saturating_add(fact.ttl.millis()));
+        Some(match fact.kind.effect().answer {
+            AnswerForm::Nothing => return None,
+            AnswerForm::Reserved => match fact.subject {
+                Subject::Cart { .. } => Answer::Cart(ReservedCart { hold: hold()?, quantity, deadline }),
+                _ => {
+                    let remaining = remaining_from_answer(number);
+                    Answer::Reserved(Reserved { hold: hold()?, quantity, deadline, remaining })
+                }
+            },
+            AnswerForm::Confirmed => {
+                Answer::Confirmed(Confirmed { hold: hold()?, quantity, returned: second, retaken: false })
             }
-            Record::ReserveCart { place, lines, ttl, .. } => Answer::Cart(ReservedCart {
-                hold: self.ids.id(place, epoch),
-                quantity: units(lines)?,
-                deadline: Timestamp(at.0.saturating_add(ttl.millis())),
-            }),
-            Record::ConfirmCart { place, taken, returned, .. } => Answer::Confirmed(Confirmed {
-                hold: self.ids.id(place, epoch),
-                quantity: units(taken)?,
-                returned: units(returned)?,
-                retaken: false,
-            }),
-            Record::RetakeCart { place, taken, .. } => Answer::Confirmed(Confirmed {
-                hold: self.ids.id(place, epoch),
-                quantity: units(taken)?,
-                returned: 0,
-                retaken: true,
-            }),
-            Record::ReleaseCart { place, lines, .. }
-            | Record::ShipCart { place, lines, .. }
-            | Record::CancelCart { place, lines, .. } => Answer::Moved(Moved {
-                hold: self.ids.id(place, epoch),
-                quantity: units(lines)?,
-                remaining: u32::try_from(number).unwrap_or(0),
-            }),
-            Record::Replace { place, lines, ttl, .. } => Answer::Replaced(Replaced {
-                hold: self.ids.id(place, epoch),
-                quantity: units(lines)?,
-                deadline: Timestamp(at.0.saturating_add(ttl.millis())),
-            }),
-            Record::Receive { .. } | Record::Adjust { .. } => Answer::Adjusted(adjusted(number)),
-            Record::Refuse { key, asked, .. } => {
+            AnswerForm::Retaken => {
+                Answer::Confirmed(Confirmed { hold: hold()?, quantity, returned: 0, retaken: true })
+            }
+            AnswerForm::Moved => {
+                let remaining = u32::try_from(number).unwrap_or(0);
+                Answer::Moved(Moved { hold: hold()?, quantity, remaining })
+            }
+            AnswerForm::Extended => Answer::Extended(Extended { hold: hold()?, deadline }),
+            AnswerForm::Replaced => Answer::Replaced(Replaced { hold: hold()?, quantity: second, deadline }),
+            AnswerForm::Adjusted => Answer::Adjusted(adjusted(number)),
+            AnswerForm::Refused => {
+                let Detail::Asked(asked) = fact.detail else { return None };
                 let (reason, available) = refusal_from_answer(number);
-                let key = StockKey { index: key, tag: self.tag };
+                let key = StockKey { index: fact.stock_key()?, tag: self.tag };
                 Answer::Refused(Refusal { reason, key, asked, available, position })
             }
-            Record::Void { .. }
-            | Record::Opened { .. }
-            | Record::Declare { .. }
-            | Record::Expire { .. }
-            | Record::Sale { .. }
-            | Record::ExpireCart { .. }
-            | Record::Opens { .. } => return None,
         })
     }
 }
 
-/// The answer to a physical movement.
+/// The answer to a receive or an adjust.
 pub(crate) fn adjusted(available: i64) -> Adjusted {
     Adjusted { available, shortfall: available.min(0).saturating_neg() }
 }

@@ -1,40 +1,44 @@
-//! The fold that follows a running engine: levels, and which holds a reference names.
+//! The fold that follows a running engine: the levels, and which holds a reference names.
 //!
-//! It is fed whole groups from memory by the log thread, behind the sync, so it never shows what a crash could take
-//! back. Readers wait until it has come to where they were answered; that is a query's wait, not a decision's.
+//! The log thread passes it whole groups from memory, after their sync, so it never shows what a crash could
+//! undo. A reader waits until the fold has reached the position of its answer; queries wait, decisions never
+//! do.
 
 use crossbeam::channel::Receiver;
 use parking_lot::Mutex;
 
-use super::levels::{KeyLevel, Levels};
+use super::level::KeyLevel;
+use super::levels::Levels;
 use super::references::References;
 use crate::checkpoint::thread::Checkpointer;
-use crate::log::group::{Group, Spare};
-use crate::log::record::{Batch, Logged, Record, Records};
+use crate::index::{KeyIndex, SlotIndex};
+use crate::log::group::{Group, SpareBuffers};
+use crate::log::record::effect::HoldEffect;
+use crate::log::record::{Batch, Logged, Records};
 use crate::log::watch::Watch;
 use crate::stall::{self, Step};
 
-/// What a counter had when a position had been drawn and no later one, to be compared with the book there.
+/// A reading of a counter at a position, to be compared with the level at that position.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct CounterSample {
-    pub key: u32,
+    pub key: KeyIndex,
     pub position: u64,
     pub counter: i64,
-    /// What the book has on sale there; known once the fold has come by.
+    /// The `available` of the level there; set once the fold has reached the position.
     pub book: Option<i64>,
 }
 
-/// The book, and those who wait for a position of it.
+/// The levels, and the samples that wait for a position.
 #[derive(Default)]
 struct FollowedBook {
     levels: Levels,
-    /// In the order of their positions; those before `next` are answered.
+    /// In the order of their positions. The samples before `next` are answered.
     probes: Vec<CounterSample>,
     next: usize,
 }
 
 impl FollowedBook {
-    /// Answers the probes below `position`.
+    /// Answers the samples below `position`.
     fn answer_below(&mut self, position: u64) {
         while let Some(probe) = self.probes.get_mut(self.next).filter(|probe| probe.position < position) {
             probe.book = self.levels.get(probe.key).map(|level| level.available());
@@ -57,8 +61,13 @@ impl Follower {
         Follower { book, references, position: Watch::new(position) }
     }
 
-    /// The follower thread's whole life.
-    pub(crate) fn run(&self, groups: &Receiver<Group>, checkpointer: Option<&Checkpointer>, spare: &Spare) {
+    /// Runs the follower thread until the groups end.
+    pub(crate) fn run(
+        &self,
+        groups: &Receiver<Group>,
+        checkpointer: Option<&Checkpointer>,
+        spare: &SpareBuffers,
+    ) {
         for group in groups {
             stall::at(Step::Folding);
             self.apply(&group);
@@ -75,43 +84,41 @@ impl Follower {
         self.position.wake_now();
     }
 
-    /// The next group.
+    /// Applies the next group.
     pub(crate) fn apply(&self, group: &Group) {
         let mut book = self.book.lock();
         let mut references = self.references.lock();
         for payload in &group.chunks {
             let (mut records, mut batch) = (Records::new(&payload.bytes, payload.start), Batch::new());
-            while records.next_batch(&mut batch, |record| book.levels.prefetch(record)) {
+            while records.next_batch(&mut batch, |fact| book.levels.prefetch(fact)) {
                 for record in &batch {
-                    // The engine's own records, a moment ago: they are whole.
-                    let Ok(Logged { position, record, .. }) = record else {
+                    // The engine wrote these records a moment ago, so they decode.
+                    let Ok(Logged { position, fact, .. }) = record else {
                         debug_assert!(false, "a record that we wrote");
                         break;
                     };
                     book.answer_below(*position);
-                    let applied = book.levels.apply(*position, record);
+                    let applied = book.levels.apply(*position, fact);
                     debug_assert_eq!(applied, Ok(()));
-                    if let Record::Reserve { place, reference, .. }
-                    | Record::ReserveCart { place, reference, .. } = record
-                    {
-                        references.set(place.slot, reference);
+                    if let (HoldEffect::Make, Some(place)) = (fact.kind.effect().hold, fact.place) {
+                        references.set(place.slot, fact.reference);
                     }
                 }
             }
         }
         book.answer_below(group.end.saturating_add(1));
-        // Under the locks, so that a level and its position are of one piece.
+        // Under the locks, so that a level is read together with its position.
         self.position.advance(group.end);
     }
 
-    /// The level of a key, and the position that it is of.
-    pub(crate) fn level(&self, key: u32) -> Option<(KeyLevel, u64)> {
+    /// The level of a key, and its position.
+    pub(crate) fn level(&self, key: KeyIndex) -> Option<(KeyLevel, u64)> {
         let book = self.book.lock();
         Some((book.levels.get(key)?, self.position.position()))
     }
 
-    /// Takes samples while the fold stands still, and waits until it has come by all of them; `None` for an engine whose
-    /// log has ended before. One caller at a time.
+    /// Takes samples while the fold stands still, and waits until the fold has passed all of them; `None` if
+    /// the log ends before. For one caller at a time.
     pub(crate) fn probe(&self, sample: impl FnOnce(&mut Vec<CounterSample>)) -> Option<Vec<CounterSample>> {
         let mut book = self.book.lock();
         let mut probes = Vec::new();
@@ -125,8 +132,8 @@ impl Follower {
         reached.then_some(probes)
     }
 
-    /// Slots whose hold may carry `reference`.
-    pub(crate) fn slots(&self, reference: &[u8]) -> Vec<u32> {
+    /// The slots whose hold may have this reference.
+    pub(crate) fn slots(&self, reference: &[u8]) -> Vec<SlotIndex> {
         self.references.lock().slots(reference)
     }
 }

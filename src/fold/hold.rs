@@ -1,65 +1,65 @@
-//! What a record does to its hold. Pure: one hold, one record.
+//! Applies a fact to its hold. Pure: one hold, one fact.
 
 use crate::clock::{TIME_MAX, Timestamp};
 use crate::hold::lines::{Line, Lines};
 use crate::hold::state::{Phase, Word};
 use crate::hold::table::USES_MAX;
+use crate::index::Generation;
 use crate::log::lines::{LinePair, join_lines};
-use crate::log::record::{HoldPlace, Record, Span};
+use crate::log::record::effect::HoldEffect;
+use crate::log::record::{Fact, HoldPlace, Span};
 use crate::types::Reference;
 
-/// Slots of the table of holds at most.
+/// The most slots that a table of holds has.
 pub(crate) const SLOTS_MAX: u32 = 1 << 30;
 
-/// A hold, as the log says.
+/// A hold, as the log gives it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct FoldedHold {
-    pub generation: u32,
+    pub generation: Generation,
     /// The opening that made it.
     pub epoch: u32,
-    /// What it holds, or, confirmed, what of it is committed; of a hold that has ended, what it had last.
+    /// The lines held; once confirmed, the lines still committed; of a hold that has ended, its last lines.
     pub lines: Lines,
     pub born: Timestamp,
     pub reference: Reference,
     pub word: Word,
 }
 
-/// Why a record cannot have happened to its hold.
+/// Why a fact cannot have happened to its hold.
 pub(crate) type Wrong = &'static str;
 
-/// Refuses a place that no table has.
+/// Refuses a place that no table of holds can have.
 pub(crate) fn check(place: HoldPlace) -> Result<(), Wrong> {
-    let is_one = place.slot < SLOTS_MAX && (1..=USES_MAX).contains(&place.generation);
+    let is_one = place.slot.0 < SLOTS_MAX && (1..=USES_MAX).contains(&place.generation.0);
     if is_one { Ok(()) } else { Err("a hold in a place that cannot be") }
 }
 
-/// Refuses a time that no hold's word can carry.
+/// Refuses a time that does not fit into a hold's word.
 pub(crate) fn check_time(at: Timestamp) -> Result<(), Wrong> {
     if at <= TIME_MAX { Ok(()) } else { Err("a time that cannot be") }
 }
 
 impl FoldedHold {
-    /// The hold that `record` makes at `born`, in the opening `epoch`, in a slot that had `before`; `None` for a record
-    /// that makes none.
+    /// The hold that `fact` makes at `born` in the opening `epoch`, in a slot that had the hold `before`;
+    /// `None` if the fact makes no hold.
     pub(crate) fn made(
-        record: &Record<'_>,
+        fact: &Fact<'_>,
         born: Timestamp,
         epoch: u32,
         before: Option<&FoldedHold>,
     ) -> Result<Option<FoldedHold>, Wrong> {
-        let (Record::Reserve { place, ttl, reference, .. }
-        | Record::ReserveCart { place, ttl, reference, .. }) = *record
-        else {
+        let (HoldEffect::Make, Some(place)) = (fact.kind.effect().hold, fact.place) else {
             return Ok(None);
         };
-        let deadline = Timestamp(born.0.saturating_add(ttl.millis()));
+        let deadline = Timestamp(born.0.saturating_add(fact.ttl.millis()));
         let hold = FoldedHold {
             generation: place.generation,
             epoch,
-            lines: record.lines().0.collect(),
+            lines: fact.lines().0.collect(),
             born,
-            reference: Reference::new(reference).ok_or("a reference that is too long")?,
-            word: Word::with_deadline(Phase::Active, place.generation, deadline),
+            reference: Reference::new(fact.reference).ok_or("a reference that is too long")?,
+            word: Word::with_deadline(Phase::Active, place.generation.0, deadline),
         };
         if before.is_some_and(|before| !hold.may_follow(before)) {
             return Err("a slot is used again before its hold has ended");
@@ -67,32 +67,33 @@ impl FoldedHold {
         Ok(Some(hold))
     }
 
-    /// Whether its slot could be had after `before` was in it.
+    /// Whether this hold can have got the slot of `before`.
     fn may_follow(&self, before: &FoldedHold) -> bool {
         let phase = before.word.phase();
         before.generation < self.generation && !phase.is_live() && phase != Phase::Confirmed
     }
 
-    /// What `record`, which was decided at `at` and makes no hold, does to this one. What was decided is applied, never
-    /// decided again.
-    pub(crate) fn apply(&mut self, record: &Record<'_>, at: Option<Timestamp>) -> Result<(), Wrong> {
-        let (first, second) = record.lines();
-        let Some(place) = record.place() else { return Ok(()) };
+    /// Applies `fact`, decided at `at`, to this hold, which it does not make. It applies what the engine
+    /// decided, and never decides again.
+    pub(crate) fn apply(&mut self, fact: &Fact<'_>, at: Option<Timestamp>) -> Result<(), Wrong> {
+        let (first, second) = fact.lines();
+        let Some(place) = fact.place else { return Ok(()) };
         let is_it = self.generation == place.generation;
         let phase = self.word.phase();
         let live = |otherwise| if is_it && phase.is_live() { Ok(()) } else { Err(otherwise) };
-        match *record {
-            Record::Confirm { .. } | Record::ConfirmCart { .. } => {
+        match fact.kind.effect().hold {
+            HoldEffect::Confirm => {
                 live("a confirm of a hold that is not live")?;
-                let whole = join_lines(first.clone(), second)
-                    .map(|LinePair { key, first, second }| Line { key, units: first.saturating_add(second) });
+                let whole = join_lines(first.clone(), second).map(|LinePair { target, first, second }| {
+                    Line { target, units: first.saturating_add(second) }
+                });
                 if !whole.eq(self.lines.iter().copied()) {
                     return Err("a confirm of other lines than the hold has");
                 }
                 self.lines = first.collect();
-                self.word = Word::with_units(Phase::Confirmed, place.generation, self.lines.units());
+                self.word = Word::with_units(Phase::Confirmed, place.generation.0, self.lines.units());
             }
-            Record::Retake { .. } | Record::RetakeCart { .. } => {
+            HoldEffect::Retake => {
                 if !is_it || phase != Phase::Expired {
                     return Err("a retake of a hold that had not expired");
                 }
@@ -101,46 +102,44 @@ impl FoldedHold {
                     return Err("a retake of more than the hold had");
                 }
                 self.lines = first.collect();
-                self.word = Word::with_units(Phase::Confirmed, place.generation, self.lines.units());
+                self.word = Word::with_units(Phase::Confirmed, place.generation.0, self.lines.units());
             }
-            Record::Release { .. } | Record::ReleaseCart { .. } => {
-                live("a release of a hold that is not live")?;
+            HoldEffect::End(ended) => {
+                let (not_live, other_lines) = match ended {
+                    Phase::Expired => {
+                        ("an expiry of a hold that is not live", "an expiry of other lines than the hold has")
+                    }
+                    _ => {
+                        ("a release of a hold that is not live", "a release of other lines than the hold has")
+                    }
+                };
+                live(not_live)?;
                 if !first.eq(self.lines.iter().copied()) {
-                    return Err("a release of other lines than the hold has");
+                    return Err(other_lines);
                 }
-                self.word = Word::with_units(Phase::Released, place.generation, 0);
+                self.word = Word::with_units(ended, place.generation.0, 0);
             }
-            Record::Expire { .. } | Record::ExpireCart { .. } => {
-                live("an expiry of a hold that is not live")?;
-                if !first.eq(self.lines.iter().copied()) {
-                    return Err("an expiry of other lines than the hold has");
-                }
-                self.word = Word::with_units(Phase::Expired, place.generation, 0);
-            }
-            Record::Replace { ttl, .. } => {
+            HoldEffect::Replace => {
                 live("other lines for a hold that is not live")?;
                 if !first.eq(self.lines.iter().copied()) {
                     return Err("other lines are replaced than the hold has");
                 }
                 self.lines = second.collect();
-                self.word = self.later(phase, at, ttl);
+                self.word = self.later(phase, at, fact.ttl);
             }
-            Record::Extend { ttl, .. } | Record::Pay { ttl, .. } => {
-                let pay = matches!(record, Record::Pay { .. });
-                // An extension that changed nothing is logged for its op key alone, and may lie behind the record of
-                // the outcome that came right after it.
-                let changed_nothing = is_it && !pay && record.op().is_some();
+            extend @ (HoldEffect::Extend | HoldEffect::Pay) => {
+                let pay = extend == HoldEffect::Pay;
+                // An extension that changes nothing is logged only if it has an op key, and its record may
+                // lie behind the record of an outcome that followed at once.
+                let changed_nothing = is_it && !pay && fact.op.is_some();
                 if !changed_nothing {
                     live("an extension of a hold that is not live")?;
                 }
                 if phase.is_live() {
-                    self.word = self.later(if pay { Phase::Paying } else { phase }, at, ttl);
+                    self.word = self.later(if pay { Phase::Paying } else { phase }, at, fact.ttl);
                 }
             }
-            Record::Ship { .. }
-            | Record::ShipCart { .. }
-            | Record::Cancel { .. }
-            | Record::CancelCart { .. } => {
+            HoldEffect::MoveCommitted(emptied) => {
                 if !is_it || phase != Phase::Confirmed {
                     return Err("a movement of a hold that is not confirmed");
                 }
@@ -148,34 +147,24 @@ impl FoldedHold {
                 if left().any(|line| line.second > line.first) {
                     return Err("more units move than the hold has");
                 }
-                let left = left().map(|LinePair { key, first, second }| Line { key, units: first - second });
+                let left =
+                    left().map(|LinePair { target, first, second }| Line { target, units: first - second });
                 let rest: Lines = left.filter(|line| line.units > 0).collect();
                 self.word = if rest.is_empty() {
-                    let shipped = matches!(record, Record::Ship { .. } | Record::ShipCart { .. });
-                    let emptied = if shipped { Phase::Shipped } else { Phase::Cancelled };
-                    Word::with_units(emptied, place.generation, 0)
+                    Word::with_units(emptied, place.generation.0, 0)
                 } else {
                     self.lines = rest;
-                    Word::with_units(Phase::Confirmed, place.generation, self.lines.units())
+                    Word::with_units(Phase::Confirmed, place.generation.0, self.lines.units())
                 };
             }
-            Record::Void { .. }
-            | Record::Opened { .. }
-            | Record::Declare { .. }
-            | Record::Reserve { .. }
-            | Record::ReserveCart { .. }
-            | Record::Receive { .. }
-            | Record::Adjust { .. }
-            | Record::Sale { .. }
-            | Record::Refuse { .. }
-            | Record::Opens { .. } => {}
+            HoldEffect::NoHold | HoldEffect::Make => {}
         }
         Ok(())
     }
 
-    /// Its word in `phase`, with the deadline `ttl` after `at`, unless the one it has is later.
+    /// The word in `phase` with the deadline `ttl` after `at`, or the present deadline if that is later.
     fn later(&self, phase: Phase, at: Option<Timestamp>, ttl: Span) -> Word {
         let deadline = Timestamp(at.unwrap_or_default().0.saturating_add(ttl.millis()));
-        Word::with_deadline(phase, self.generation, deadline.max(self.word.deadline()))
+        Word::with_deadline(phase, self.generation.0, deadline.max(self.word.deadline()))
     }
 }

@@ -1,13 +1,12 @@
-//! Levels by the fold: the book of every stock key at one position.
+//! The levels of all stock keys at one position.
 
+use super::level::KeyLevel;
 use super::packed::{Packed, Unpacked};
-use crate::clock::Timestamp;
-use crate::fault::{Fault, planted};
+use crate::index::KeyIndex;
 use crate::log::lines::LinePair;
-use crate::log::record::Record;
-use crate::types::ON_HAND_MAX;
+use crate::log::record::{Fact, Subject};
 
-/// A record that contradicts what lies before it.
+/// A record that contradicts the records before it.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("the record that ends at position {position} contradicts the log before it: {what}")]
 pub(crate) struct Contradiction {
@@ -16,88 +15,9 @@ pub(crate) struct Contradiction {
 }
 
 const UNDECLARED: &str = "a stock key that was never declared";
-const NOT_THERE: &str = "it leaves the stock key with units that are not there";
 
-/// One stock key.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) struct KeyLevel {
-    pub on_hand: i64,
-    pub held: i64,
-    pub committed: i64,
-    /// Sum of the corrections downwards: how far below zero `available` may lie.
-    pub corrected_down: i64,
-    pub stopped: bool,
-    /// Until when reserves are refused, in Unix milliseconds; 0 = no time was set.
-    pub opens_at_ms: u64,
-}
-
-impl KeyLevel {
-    pub(crate) fn available(&self) -> i64 {
-        self.on_hand.saturating_sub(self.held).saturating_sub(self.committed)
-    }
-
-    pub(crate) fn opens_at(&self) -> Option<Timestamp> {
-        (self.opens_at_ms > 0).then_some(Timestamp(self.opens_at_ms))
-    }
-
-    /// What `record` does to one key that it touches: `first` and `second` are the key's units in the record's
-    /// [lines](Record::lines).
-    #[inline(always)]
-    pub(crate) fn apply(&mut self, record: &Record<'_>, first: u32, second: u32) {
-        let (first, second) = (i64::from(first), i64::from(second));
-        match *record {
-            // What was decided is applied, never decided again.
-            Record::Reserve { .. } if planted(Fault::RejudgeInFold) && self.available() < first => {}
-            Record::Reserve { .. } | Record::ReserveCart { .. } => self.held += first,
-            Record::Confirm { .. } | Record::ConfirmCart { .. } => {
-                self.held -= first + second;
-                self.committed += first;
-            }
-            Record::Retake { .. } | Record::RetakeCart { .. } => self.committed += first,
-            Record::Release { .. }
-            | Record::Expire { .. }
-            | Record::ReleaseCart { .. }
-            | Record::ExpireCart { .. } => self.held -= first,
-            Record::Ship { .. } | Record::ShipCart { .. } => {
-                self.on_hand -= first;
-                self.committed -= first;
-            }
-            Record::Cancel { .. } | Record::CancelCart { .. } => self.committed -= first,
-            Record::Replace { .. } => self.held += second - first,
-            Record::Receive { quantity, .. } => self.on_hand += i64::from(quantity),
-            Record::Adjust { delta, .. } => {
-                self.on_hand = self.on_hand.saturating_add(delta);
-                self.corrected_down = self.corrected_down.saturating_add(delta.min(0).saturating_neg());
-            }
-            Record::Sale { stopped, .. } => (self.stopped, self.opens_at_ms) = (stopped, 0),
-            Record::Opens { opens_at_ms, .. } => (self.stopped, self.opens_at_ms) = (false, opens_at_ms),
-            Record::Void { .. }
-            | Record::Opened { .. }
-            | Record::Declare { .. }
-            | Record::Extend { .. }
-            | Record::Pay { .. }
-            | Record::Refuse { .. } => {}
-        }
-    }
-
-    /// What makes a level one that cannot be.
-    pub(crate) fn check(&self) -> Result<(), &'static str> {
-        if self.on_hand > ON_HAND_MAX || self.available() < -ON_HAND_MAX {
-            return Err("it leaves more units than can be counted");
-        }
-        if self.held < 0 || self.committed < 0 { Err(NOT_THERE) } else { self.covered() }
-    }
-
-    /// Sales alone never take `available` below zero. (`on_hand` may lie there: a warehouse that ships what a count
-    /// had denied is believed.) All of [`check`](Self::check) for a level that can be packed.
-    #[inline]
-    fn covered(&self) -> Result<(), &'static str> {
-        if self.available().saturating_add(self.corrected_down) >= 0 { Ok(()) } else { Err(NOT_THERE) }
-    }
-}
-
-/// Every stock key, by index: 8 bytes each, and 48 more for one whose level has not always fitted them. Those are not
-/// packed again before the next opening.
+/// The level of every stock key, by index. A key takes 8 bytes, and 48 more once its level did not fit in
+/// them; such a level is packed again only at the next opening.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Levels {
     keys: Vec<Packed>,
@@ -105,52 +25,58 @@ pub(crate) struct Levels {
 }
 
 impl Levels {
-    /// Of so many keys, all empty.
+    /// Empty levels of so many keys.
     pub(crate) fn of(keys: usize) -> Levels {
         Levels { keys: vec![Packed::default(); keys], large: Vec::new() }
     }
 
     #[inline]
-    pub(crate) fn get(&self, key: u32) -> Option<KeyLevel> {
-        match self.keys.get(key as usize)?.unpack() {
+    pub(crate) fn get(&self, key: KeyIndex) -> Option<KeyLevel> {
+        match self.keys.get(key.as_usize())?.unpack() {
             Unpacked::Here(level) => Some(level),
             Unpacked::Elsewhere(number) => self.large.get(number).copied(),
         }
     }
 
-    /// Something of the book that `record` touches first, to have it near.
+    /// Reads a word of the level that `fact` touches first, so that it is in the cache when the fact is
+    /// applied.
     #[inline]
-    pub(crate) fn prefetch(&self, record: &Record<'_>) -> u64 {
-        let packed = record.stock_key().and_then(|key| self.keys.get(key as usize));
+    pub(crate) fn prefetch(&self, fact: &Fact<'_>) -> u64 {
+        let packed = fact.stock_key().and_then(|key| self.keys.get(key.as_usize()));
         packed.map_or(0, |packed| packed.prefetch())
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, KeyLevel)> {
-        (0..self.keys.len() as u32).filter_map(|key| Some((key, self.get(key)?)))
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (KeyIndex, KeyLevel)> {
+        (0..self.keys.len() as u32).map(KeyIndex).filter_map(|key| Some((key, self.get(key)?)))
     }
 
-    /// What `record` does to the book. Every prefix of the log must leave it valid.
-    pub(crate) fn apply(&mut self, position: u64, record: &Record<'_>) -> Result<(), Contradiction> {
+    /// Applies `fact`, whose record ends at `position`. Every prefix of the log must leave the levels valid.
+    pub(crate) fn apply(&mut self, position: u64, fact: &Fact<'_>) -> Result<(), Contradiction> {
         let wrong = |what| Contradiction { position, what };
-        if let Record::Declare { key, .. } = *record {
-            if key as usize != self.keys.len() {
+        if let Subject::NewKey { key, .. } = fact.subject {
+            if key.as_usize() != self.keys.len() {
                 return Err(wrong("a stock key is declared out of turn"));
             }
             self.keys.push(Packed::default());
             return Ok(());
         }
-        if !record.is_sane() {
+        if !fact.is_sane() {
             return Err(wrong("it moves a number of units that no operation can"));
         }
-        record.touch(|LinePair { key, first, second }| {
-            self.change(key, |level| level.apply(record, first, second)).map_err(wrong)
+        fact.visit(|LinePair { target, first, second }| {
+            let key = target.good().ok_or_else(|| wrong(UNDECLARED))?;
+            self.change(key, |level| level.apply(fact, first, second)).map_err(wrong)
         })
     }
 
-    /// Changes one level, and says what makes it one that cannot be.
+    /// Changes one level; the error says why the result is impossible.
     #[inline]
-    pub(crate) fn change(&mut self, key: u32, change: impl Fn(&mut KeyLevel)) -> Result<(), &'static str> {
-        let packed = self.keys.get_mut(key as usize).ok_or(UNDECLARED)?;
+    pub(crate) fn change(
+        &mut self,
+        key: KeyIndex,
+        change: impl Fn(&mut KeyLevel),
+    ) -> Result<(), &'static str> {
+        let packed = self.keys.get_mut(key.as_usize()).ok_or(UNDECLARED)?;
         match packed.unpack() {
             Unpacked::Here(mut level) => {
                 change(&mut level);
@@ -177,24 +103,27 @@ impl Levels {
 
 #[cfg(all(test, not(stockhold_loom)))]
 mod tests {
+    use super::super::level::NOT_THERE;
     use super::*;
+    use crate::log::record::Record;
 
     #[test]
     fn a_level_that_no_longer_fits_is_counted_on_beside() {
         let mut levels = Levels::of(2);
         let mut whole = KeyLevel::default();
-        let receive = |quantity| Record::Receive { at: 0, key: 1, quantity, reference: b"", op: None };
-        let opens = Record::Opens { at: 0, key: 1, opens_at_ms: 7 };
+        let receive =
+            |quantity| Record::Receive { at: 0, key: KeyIndex(1), quantity, reference: b"", op: None };
+        let opens = Record::Opens { at: 0, key: KeyIndex(1), opens_at_ms: 7 };
         let quantity = 1_000_000;
         for (record, units) in [(receive(quantity), quantity), (receive(quantity), quantity), (opens, 0)] {
-            levels.apply(1, &record).unwrap();
-            whole.apply(&record, units, 0);
-            assert_eq!(levels.get(1), Some(whole));
+            levels.apply(1, &record.fact()).unwrap();
+            whole.apply(&record.fact(), units, 0);
+            assert_eq!(levels.get(KeyIndex(1)), Some(whole));
         }
-        assert_eq!((levels.large.len(), levels.get(2)), (1, None));
-        assert!(levels.iter().eq([(0, KeyLevel::default()), (1, whole)]));
+        assert_eq!((levels.large.len(), levels.get(KeyIndex(2))), (1, None));
+        assert!(levels.iter().eq([(KeyIndex(0), KeyLevel::default()), (KeyIndex(1), whole)]));
         for key in [0, 1] {
-            assert_eq!(levels.change(key, |level| level.held -= 1), Err(NOT_THERE));
+            assert_eq!(levels.change(KeyIndex(key), |level| level.held -= 1), Err(NOT_THERE));
         }
     }
 }

@@ -1,11 +1,11 @@
-//! A stock key's level in eight bytes, where it fits them, as nearly all do. Pure.
+//! A stock key's level in eight bytes. Nearly all levels fit. Pure.
 //!
 //! ```text
 //! 0 │ stopped │ on_hand (20) │ held (14) │ committed (14) │ corrected_down (14)
-//! 1 │ where the level stands that does not fit
+//! 1 │ number of the level, which is stored elsewhere
 //! ```
 
-use super::levels::KeyLevel;
+use super::level::KeyLevel;
 
 const UNITS_BITS: u32 = 14;
 const UNITS_MASK: u64 = (1 << UNITS_BITS) - 1;
@@ -15,20 +15,21 @@ const STOPPED: u64 = 1 << 62;
 const ELSEWHERE: u64 = 1 << 63;
 const _: () = assert!(1 << (3 * UNITS_BITS + ON_HAND_BITS) == STOPPED);
 
-/// See the module.
+/// A packed level, or the number of one that does not fit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Packed(u64);
 
-/// What a word says.
+/// The content of a packed word.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Unpacked {
     Here(KeyLevel),
-    /// The number of a level that does not fit.
+    /// The number of a level that does not fit in eight bytes.
     Elsewhere(usize),
 }
 
 impl Packed {
-    /// `None` if the level does not fit: it has a moment to open, or too many units, or fewer than none.
+    /// Packs a level. `None` if it does not fit: it has an opening time, or too many units, or a negative
+    /// quantity.
     #[inline]
     pub(crate) fn of(level: &KeyLevel) -> Option<Packed> {
         let KeyLevel { on_hand, held, committed, corrected_down, stopped, opens_at_ms } = *level;
@@ -44,7 +45,7 @@ impl Packed {
         ))
     }
 
-    /// Says where a level stands that does not fit.
+    /// A word that refers to the level with this number.
     pub(crate) fn elsewhere(number: usize) -> Packed {
         Packed(ELSEWHERE | number as u64)
     }
@@ -66,7 +67,7 @@ impl Packed {
         })
     }
 
-    /// Something of it, to have it near.
+    /// The word itself, read to bring it into the cache.
     #[inline]
     pub(crate) fn prefetch(self) -> u64 {
         self.0

@@ -1,6 +1,6 @@
-//! Something for each slot of the table of holds, in pages: ten million cost no hashing, and a stray one little memory.
+//! An array in pages, indexed by slot or key: no hashing, and a high index alone takes little memory.
 
-/// See the module. What was never set is the default.
+/// See the module. An entry that was never set has the default value.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Pages<T, const PAGE_SLOTS: usize>(Vec<Option<Box<[T]>>>);
 
@@ -22,12 +22,12 @@ impl<T: Clone + Default, const PAGE_SLOTS: usize> Pages<T, PAGE_SLOTS> {
         page[slot as usize % PAGE_SLOTS] = value;
     }
 
-    /// Slots of all pages that there are.
+    /// The number of entries that the existing pages have room for.
     pub(crate) fn room(&self) -> usize {
         self.0.iter().flatten().count() * PAGE_SLOTS
     }
 
-    /// All of all pages that there are, in the order of the slots.
+    /// The entries of all existing pages, in order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
         let pages = self.0.iter().enumerate().filter_map(|(at, page)| Some((at, page.as_ref()?)));
         pages.flat_map(|(at, page)| ((at * PAGE_SLOTS) as u32..).zip(page.iter()))

@@ -1,59 +1,61 @@
-//! Which slots carry a reference: an extendible hash table of slot numbers, some 13 bytes a slot.
+//! Which slots have a reference: an extendible hash table of slot numbers, about 13 bytes for each slot.
 //!
-//! It may name slots whose hold has another reference with the same hash; whoever asks compares.
+//! It may return slots whose hold has another reference with the same hash, so callers compare the
+//! references.
 //!
-//! The fold comes by here for every hold, so what it does is appending: to one of so few buckets that their ends stay in
-//! the processor's cache, where a chain through all slots would be a miss a link. What a slot carried before stays behind
-//! in its bucket until much of that is such, and is swept out then. No step is longer than a bucket, however many slots there
-//! are: a bucket that is full of what counts splits into two, and the others are left alone (Fagin, Nievergelt, Pippenger
-//! and Strong, "Extendible hashing", 1979).
+//! The fold updates it for every hold, so an update only appends to a bucket. Buckets are few, so their ends
+//! stay in the processor's cache; a chain through all slots would miss the cache at each link. The entry of a
+//! slot's former reference stays in its bucket as a stale entry until a sweep removes it. No step is longer
+//! than one bucket: a full bucket with few stale entries splits into two, and no other bucket changes (Fagin,
+//! Nievergelt, Pippenger and Strong, "Extendible hashing", 1979).
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::pages::Pages;
+use crate::index::SlotIndex;
 
-/// Entries at which a bucket is swept if many of them no longer count, and split if they do: to look for a reference is to
-/// read one bucket. One that cannot be split, since its entries have the same hash, becomes as long as they are many.
+/// The length at which a bucket is full: then it is swept if many entries are stale, otherwise it is split. A
+/// lookup reads one bucket. A bucket whose entries all have the same hash cannot be split, and grows.
 const BUCKET: usize = 4_096;
-/// The share of a bucket that no longer counts, at least, is swept out rather than split: to sweep is a look at each
-/// slot, wherever it is.
+/// A full bucket is swept, not split, if at least one entry in so many is stale. A sweep reads each slot of
+/// its entries.
 const SWEPT: usize = 4;
-/// Entries that no longer count, from which on a bucket is swept once they are half of it, full or not: what many slots
-/// carried alike may fill a bucket to which nothing comes any more.
+/// A bucket with so many stale entries is swept once they are half of it, full or not: a bucket may be full
+/// of stale entries and never get another one.
 const STALE: usize = BUCKET / 2;
-/// Bits of the hash that say which bucket: enough for a hundred million slots.
+/// The most bits of a hash that choose a bucket: enough for a hundred million slots.
 const DEPTH_MAX: u32 = 16;
 
-/// See the module.
+/// The index of references.
 #[derive(Debug)]
 pub(crate) struct References {
-    /// What each slot carries, by its hash; 0 = nothing.
+    /// The hash of each slot's reference; 0 = none.
     hashes: Pages<u32, 4_096>,
-    /// By the first bits of a hash: its bucket.
+    /// The bucket of each value of the first bits of a hash.
     directory: Vec<u32>,
-    /// How many bits that are.
+    /// The number of those bits.
     depth: u32,
     buckets: Vec<Bucket>,
-    /// So that references which are chosen to be in one bucket here are in many elsewhere.
+    /// Drawn at random, so that no caller can choose references that fall into one bucket.
     seed: u64,
 }
 
 #[derive(Debug)]
 struct Bucket {
-    /// Bits that its entries' hashes begin with alike.
+    /// The number of first bits that the hashes of its entries share.
     depth: u32,
-    /// Entries at which it is full.
+    /// The length at which it is full.
     full_at: usize,
-    /// About how many of them no longer count.
+    /// About how many entries are stale.
     stale: usize,
     entries: Vec<SlotHash>,
 }
 
-/// A slot that carries a reference of this hash, or did.
+/// A slot that has a reference with this hash, or had one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct SlotHash {
     hash: u32,
-    slot: u32,
+    slot: SlotIndex,
 }
 
 /// The first bits of a hash.
@@ -79,13 +81,13 @@ impl Default for References {
 }
 
 impl References {
-    pub(crate) fn set(&mut self, slot: u32, reference: &[u8]) {
+    pub(crate) fn set(&mut self, slot: SlotIndex, reference: &[u8]) {
         let hash = if reference.is_empty() { 0 } else { self.hash(reference) };
         let before = self.carried(slot);
         if before == hash {
             return;
         }
-        self.hashes.set(slot, hash);
+        self.hashes.set(slot.0, hash);
         if before != 0 {
             let number = self.number(before);
             let Bucket { stale, entries, .. } = &mut self.buckets[number];
@@ -100,7 +102,7 @@ impl References {
         let number = self.number(hash);
         let Bucket { full_at, entries, .. } = &mut self.buckets[number];
         if entries.len() == entries.capacity() {
-            // By a quarter: doubled, half of it would stay empty, and a bucket is copied soon.
+            // By a quarter: after doubling, half of it would stay empty until the bucket is copied.
             entries.reserve_exact((entries.len() / 4).max(8));
         }
         entries.push(SlotHash { hash, slot });
@@ -109,20 +111,20 @@ impl References {
         }
     }
 
-    /// Never 0, and odd, so that [`sweep`](Self::sweep) has a bit to mark with.
+    /// Never 0, and odd: [`sweep`](Self::sweep) marks with the lowest bit.
     fn hash(&self, reference: &[u8]) -> u32 {
         xxh3_64_with_seed(reference, self.seed) as u32 | 1
     }
 
-    fn carried(&self, slot: u32) -> u32 {
-        self.hashes.get(slot).copied().unwrap_or(0)
+    fn carried(&self, slot: SlotIndex) -> u32 {
+        self.hashes.get(slot.0).copied().unwrap_or(0)
     }
 
     fn number(&self, hash: u32) -> usize {
         self.directory[first_bits(hash, self.depth)] as usize
     }
 
-    /// A bucket is full: it is swept or split, or becomes a longer one.
+    /// Sweeps or splits a full bucket, or lets it grow.
     #[cold]
     fn make_room(&mut self, number: usize) {
         let bucket = &self.buckets[number];
@@ -135,19 +137,19 @@ impl References {
         }
     }
 
-    /// Leaves in a bucket what counts, each slot once.
+    /// Removes stale entries and duplicates from a bucket.
     fn sweep(&mut self, number: usize) {
         let References { hashes, buckets, .. } = self;
         let Bucket { depth, entries, .. } = &mut buckets[number];
-        entries.retain(|SlotHash { hash, slot }| match hashes.get_mut(*slot) {
+        entries.retain(|SlotHash { hash, slot }| match hashes.get_mut(slot.0) {
             Some(carried) if carried == hash => {
-                *carried = hash & !1; // whoever comes again finds another hash
+                *carried = hash & !1; // a second entry of the slot finds another hash
                 true
             }
             _ => false,
         });
         for SlotHash { hash, slot } in &*entries {
-            self.hashes.set(*slot, *hash);
+            self.hashes.set(slot.0, *hash);
         }
         let mut swept = Bucket::new(*depth, 0, std::mem::take(entries));
         swept.entries.shrink_to(swept.full_at);
@@ -174,12 +176,12 @@ impl References {
         self.buckets.push(Bucket::new(depth, stale, second));
     }
 
-    /// Slots whose hold may carry `reference`.
-    pub(crate) fn slots(&self, reference: &[u8]) -> Vec<u32> {
+    /// The slots whose hold may have this reference.
+    pub(crate) fn slots(&self, reference: &[u8]) -> Vec<SlotIndex> {
         let hash = self.hash(reference);
         let entries = self.buckets[self.number(hash)].entries.iter();
         let carries = |entry: &&SlotHash| entry.hash == hash && self.carried(entry.slot) == hash;
-        let mut found: Vec<u32> = entries.filter(carries).map(|entry| entry.slot).collect();
+        let mut found: Vec<SlotIndex> = entries.filter(carries).map(|entry| entry.slot).collect();
         found.sort_unstable();
         found.dedup();
         found
@@ -199,24 +201,24 @@ mod tests {
         let mut index = References::default();
         assert!(index.slots(b"a").is_empty());
         for slot in 0..5_000u32 {
-            index.set(slot, format!("order-{}", slot % 1_700).as_bytes());
+            index.set(SlotIndex(slot), format!("order-{}", slot % 1_700).as_bytes());
         }
-        assert_eq!(index.slots(b"order-3"), [3, 1_703, 3_403]);
-        index.set((1 << 30) - 1, b"stray");
-        assert_eq!(index.slots(b"stray"), [(1 << 30) - 1]);
-        index.set((1 << 30) - 1, b"");
-        index.set(1_703, b"other");
-        index.set(3, b"");
-        assert_eq!(index.slots(b"order-3"), [3_403]);
-        assert_eq!(index.slots(b"other"), [1_703]);
+        assert_eq!(index.slots(b"order-3"), [3, 1_703, 3_403].map(SlotIndex));
+        index.set(SlotIndex((1 << 30) - 1), b"stray");
+        assert_eq!(index.slots(b"stray"), [SlotIndex((1 << 30) - 1)]);
+        index.set(SlotIndex((1 << 30) - 1), b"");
+        index.set(SlotIndex(1_703), b"other");
+        index.set(SlotIndex(3), b"");
+        assert_eq!(index.slots(b"order-3"), [SlotIndex(3_403)]);
+        assert_eq!(index.slots(b"other"), [SlotIndex(1_703)]);
         assert!(index.slots(b"stray").is_empty());
     }
 
     #[test]
     fn buckets_split_as_slots_come_and_every_one_is_found() {
         let mut index = References::default();
-        (0..300_000u32).for_each(|slot| index.set(slot, &slot.to_le_bytes()));
-        assert!((0..300_000u32).all(|slot| index.slots(&slot.to_le_bytes()).contains(&slot)));
+        (0..300_000u32).for_each(|slot| index.set(SlotIndex(slot), &slot.to_le_bytes()));
+        assert!((0..300_000u32).all(|slot| index.slots(&slot.to_le_bytes()).contains(&SlotIndex(slot))));
         assert!(index.buckets.iter().all(|bucket| bucket.entries.len() <= BUCKET));
         let room: usize = index.buckets.iter().map(|bucket| bucket.entries.capacity()).sum();
         assert!(room < 400_000, "{room} entries of memory for 300,000");
@@ -229,13 +231,13 @@ mod tests {
             for slot in 0..20_000u32 {
                 // Half of them with ever new references, half with one of two in turn.
                 let turn = if slot % 2 == 0 { round << 32 | u64::from(slot) } else { round % 2 };
-                index.set(slot, &turn.to_le_bytes());
+                index.set(SlotIndex(slot), &turn.to_le_bytes());
             }
             assert!(entries(&index) < 20_000 * 2 + index.buckets.len() * BUCKET, "round {round}");
         }
         assert_eq!(
             index.slots(&1u64.to_le_bytes()),
-            (0..20_000).filter(|slot| slot % 2 == 1).collect::<Vec<_>>()
+            (0..20_000).filter(|slot| slot % 2 == 1).map(SlotIndex).collect::<Vec<_>>()
         );
     }
 
@@ -244,11 +246,11 @@ mod tests {
         // With a walk through all of them for each this would not come to an end.
         let mut index = References::default();
         for _ in 0..2 {
-            (0..1 << 20).for_each(|slot| index.set(slot, b"sale"));
+            (0..1 << 20).for_each(|slot| index.set(SlotIndex(slot), b"sale"));
             assert_eq!(index.slots(b"sale").len(), 1 << 20);
         }
-        (0..1 << 20).filter(|slot| slot % 4 != 1).for_each(|slot| index.set(slot, b""));
-        (0..1 << 20).filter(|slot| slot % 8 == 1).for_each(|slot| index.set(slot, b"other"));
+        (0..1 << 20).filter(|slot| slot % 4 != 1).for_each(|slot| index.set(SlotIndex(slot), b""));
+        (0..1 << 20).filter(|slot| slot % 8 == 1).for_each(|slot| index.set(SlotIndex(slot), b"other"));
         assert_eq!((index.slots(b"sale").len(), index.slots(b"other").len()), (1 << 17, 1 << 17));
     }
 
@@ -257,7 +259,7 @@ mod tests {
         const SLOTS: usize = 50_000;
         let mut index = References::default();
         for sale in 0..100u64 {
-            (0..SLOTS as u32).for_each(|slot| index.set(slot, &sale.to_le_bytes()));
+            (0..SLOTS as u32).for_each(|slot| index.set(SlotIndex(slot), &sale.to_le_bytes()));
             let room: usize = index.buckets.iter().map(|bucket| bucket.entries.capacity()).sum();
             assert!(room < SLOTS * 8, "sale {sale}: {room} entries of memory for {SLOTS}");
         }

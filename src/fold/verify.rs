@@ -1,37 +1,29 @@
-//! Verify: the fold, and beside it a judge of everything that the fold takes on trust.
+//! Verify: folds a log, and checks everything that the fold takes for granted.
 //!
-//! Of each record it is asked, at its position:
-//! - does it apply: its key declared, its hold there and in a state that allows it;
-//! - did time allow it: an expiry not before its hold's deadline, any other outcome before it, one outcome a hold,
-//!   by the same pure [`decide`] that the engine decided with;
-//! - is the book valid behind it: nothing below zero that no correction took there;
-//! - do both books agree: `held` and `committed` of a key, which records move, and the sums over its holds, which the
-//!   holds' words say.
+//! It checks of each record, at its position:
+//! - that it can be applied: its key is declared, and its hold exists in a state that allows it;
+//! - that time allowed it: an expiry comes at or after the deadline, any other outcome before it, and a hold
+//!   has one outcome. The check uses the same pure [`decide`] that the engine decided with;
+//! - that the level behind it is valid: nothing is below zero unless a correction took it there;
+//! - that two sums agree: `held` and `committed` of a key as the records move them, and the sums over the
+//!   words of its holds.
 //!
-//! And of each chunk, whether its records fill it exactly and belong to the opening that wrote it.
+//! It checks of each chunk that its records fill it exactly and belong to the opening that wrote it.
 //!
-//! The first answer that is no ends it. Cost: 16 bytes a stock key beside the fold.
+//! The first failed check ends it. Cost: 16 bytes for each stock key, beside the fold.
 
 use super::hold::FoldedHold;
 use super::levels::Contradiction;
 use super::state::Fold;
 use crate::clock::Timestamp;
+use crate::error::Drift;
 use crate::hold::lines::Line;
 use crate::hold::state::{Event, No, Phase, Word, decide};
+use crate::index::{KeyIndex, Target};
 use crate::log::chunk::ChunkHeader;
-use crate::log::record::{Logged, Record, Records, Span};
+use crate::log::record::effect::HoldEffect;
+use crate::log::record::{Fact, Logged, Records};
 use crate::types::Position;
-
-/// The log is whole, but an entry of it contradicts what lies before: what was promised there is broken.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("the log's entry at position {position} contradicts what lies before it: {what}")]
-#[non_exhaustive]
-pub struct Drift {
-    /// Of the first such entry.
-    pub position: Position,
-    /// What is wrong with it.
-    pub what: String,
-}
 
 impl From<Contradiction> for Drift {
     fn from(Contradiction { position, what }: Contradiction) -> Self {
@@ -43,7 +35,7 @@ fn drift(position: u64, what: impl Into<String>) -> Drift {
     Drift { position: Position(position), what: what.into() }
 }
 
-/// Units of a key in holds.
+/// The units of a stock key in holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 struct UnitsInHolds {
     held: i64,
@@ -51,7 +43,7 @@ struct UnitsInHolds {
 }
 
 impl UnitsInHolds {
-    /// What a line counts as, in a hold that is in `phase`.
+    /// The units of a line of a hold in `phase`.
     fn of(line: Line, phase: Phase) -> UnitsInHolds {
         match phase {
             phase if phase.is_live() => UnitsInHolds { held: line.units.into(), committed: 0 },
@@ -61,7 +53,7 @@ impl UnitsInHolds {
     }
 }
 
-/// See the module.
+/// A fold with its checks.
 #[derive(Debug, Default)]
 pub(crate) struct Verifier {
     pub(crate) fold: Fold,
@@ -70,12 +62,12 @@ pub(crate) struct Verifier {
 }
 
 impl Verifier {
-    /// Goes on from what is said to lie before the log.
+    /// Continues from a state that lies before the log.
     pub(crate) fn from(fold: Fold) -> Result<Self, Drift> {
         let mut verifier = Verifier { in_holds: vec![UnitsInHolds::default(); fold.names.len()], fold };
         for hold in verifier.fold.holds.values() {
             for line in hold.lines.iter() {
-                let sum = verifier.in_holds.get_mut(line.key as usize);
+                let sum = verifier.in_holds.get_mut(line.target.number() as usize);
                 let sum = sum.ok_or_else(|| {
                     drift(verifier.fold.position, "a hold of a stock key that was never declared")
                 })?;
@@ -84,11 +76,11 @@ impl Verifier {
             }
         }
         (0..verifier.fold.names.len() as u32)
-            .try_for_each(|key| verifier.agree(verifier.fold.position, key))?;
+            .try_for_each(|key| verifier.agree(verifier.fold.position, Target::of(key)))?;
         Ok(verifier)
     }
 
-    /// Whether another way to the same position came to the same.
+    /// Compares with the state that another way to the same position gave.
     pub(crate) fn same_as(&self, other: &Fold) -> Result<(), Drift> {
         let differs =
             |what: String| Err(drift(self.fold.position, format!("the checkpoint there has {what}")));
@@ -98,11 +90,11 @@ impl Verifier {
         }
         let books = fold.levels.iter().zip(other.levels.iter());
         if let Some(((key, _), _)) = books.into_iter().find(|((_, ours), (_, theirs))| ours != theirs) {
-            return differs(format!("another book of stock key {key}"));
+            return differs(format!("another book of stock key {}", key.0));
         }
         let mut holds = fold.holds.iter().zip(other.holds.iter());
         if let Some(((slot, _), _)) = holds.find(|(ours, theirs)| ours != theirs) {
-            return differs(format!("another hold in slot {slot}"));
+            return differs(format!("another hold in slot {}", slot.0));
         }
         if fold.holds.iter().count() != other.holds.iter().count() {
             return differs("another number of holds".into());
@@ -115,19 +107,18 @@ impl Verifier {
         }
     }
 
-    /// Folds records, which begin at `start`; where they end.
+    /// Folds records, the first of which begins at `start`; returns where they end.
     pub(crate) fn records(&mut self, start: u64, payload: &[u8]) -> Result<u64, Drift> {
         let mut behind = start;
         for record in Records::new(payload, start) {
-            let Logged { position, record, .. } =
-                record.map_err(|_| drift(behind, "bytes that are not a record"))?;
-            self.apply(position, &record)?;
-            behind = position;
+            let logged = record.map_err(|_| drift(behind, "bytes that are not a record"))?;
+            self.apply(&logged)?;
+            behind = logged.position;
         }
         Ok(behind)
     }
 
-    /// Folds the records of the log's next chunk.
+    /// Folds the records of the next chunk of the log.
     pub(crate) fn chunk(&mut self, header: &ChunkHeader, payload: &[u8]) -> Result<(), Drift> {
         let behind = self.records(header.start, payload)?;
         if behind != header.end() {
@@ -139,12 +130,13 @@ impl Verifier {
         Ok(())
     }
 
-    fn apply(&mut self, position: u64, record: &Record<'_>) -> Result<(), Drift> {
-        let place = record.place();
+    fn apply(&mut self, logged: &Logged<'_>) -> Result<(), Drift> {
+        let Logged { position, ref fact, .. } = *logged;
+        let place = fact.place;
         let before = place.and_then(|place| self.fold.holds.get(place.slot)).cloned();
-        let decided = before.as_ref().map_or(Ok(None), |hold| self.decided(hold, record));
-        // A record that the fold cannot apply at all is better told by the fold.
-        self.fold.apply(position, record, &mut |_| {})?;
+        let decided = before.as_ref().map_or(Ok(None), |hold| self.decided(hold, fact));
+        // If the fold cannot apply the record at all, its own error is the better one.
+        self.fold.apply(logged, &mut |_| {})?;
         let decided = decided.map_err(|what| drift(position, what))?;
         let after = place.and_then(|place| self.fold.holds.get(place.slot));
         if decided.is_some_and(|word| after.is_none_or(|hold| hold.word != word)) {
@@ -160,7 +152,7 @@ impl Verifier {
             let Some(hold) = hold else { continue };
             for line in hold.lines.iter() {
                 let units = UnitsInHolds::of(*line, hold.word.phase());
-                let sum = self.in_holds.get_mut(line.key as usize);
+                let sum = self.in_holds.get_mut(line.target.number() as usize);
                 let sum =
                     sum.ok_or_else(|| drift(position, "a hold of a stock key that was never declared"))?;
                 sum.held += sign * units.held;
@@ -168,19 +160,17 @@ impl Verifier {
             }
         }
         let of_holds = [before.as_ref(), after].into_iter().flatten().flat_map(|hold| hold.lines.iter());
-        let keys = record.touched().map(|line| line.key).chain(of_holds.map(|line| line.key));
-        for key in keys {
-            self.agree(position, key)?;
-        }
-        Ok(())
+        fact.visit(|line| self.agree(position, line.target))?;
+        of_holds.into_iter().try_for_each(|line| self.agree(position, line.target))
     }
 
-    /// The word that a record leads its hold to, decided again; `None` for a record that is no transition.
-    fn decided(&self, hold: &FoldedHold, record: &Record<'_>) -> Result<Option<Word>, String> {
-        let at = self.fold.time_of(record).unwrap_or_default();
-        let Some(event) = event(record, at) else { return Ok(None) };
-        if matches!(record, Record::Extend { .. }) && record.op().is_some() && !hold.word.phase().is_live() {
-            // It changed nothing, and may lie behind the outcome that came right after it, as the fold knows.
+    /// Decides again what a fact does to the word of its hold; `None` if the fact is no transition.
+    fn decided(&self, hold: &FoldedHold, fact: &Fact<'_>) -> Result<Option<Word>, String> {
+        let at = self.fold.time_of(fact).unwrap_or_default();
+        let effect = fact.kind.effect().hold;
+        let Some(event) = event(effect, fact, at) else { return Ok(None) };
+        if effect == HoldEffect::Extend && fact.op.is_some() && !hold.word.phase().is_live() {
+            // It changed nothing, and its record may lie behind that of an outcome that followed at once.
             return Ok(None);
         }
         decide(hold.word, at, event).map(Some).map_err(|no| match no {
@@ -191,9 +181,11 @@ impl Verifier {
         })
     }
 
-    /// Whether the book of a key and its holds say the same.
-    fn agree(&self, position: u64, key: u32) -> Result<(), Drift> {
-        let (Some(level), Some(units)) = (self.fold.levels.get(key), self.in_holds.get(key as usize)) else {
+    /// Checks that the level of a key and the sums over its holds agree.
+    fn agree(&self, position: u64, target: Target) -> Result<(), Drift> {
+        let key = target.good().unwrap_or(KeyIndex(u32::MAX));
+        let (Some(level), Some(units)) = (self.fold.levels.get(key), self.in_holds.get(key.as_usize()))
+        else {
             return Err(drift(position, "a stock key that was never declared"));
         };
         let (book, holds) = (UnitsInHolds { held: level.held, committed: level.committed }, *units);
@@ -210,20 +202,20 @@ impl Verifier {
     }
 }
 
-/// What a record says happened, at `at`, to a hold that was there before it.
-fn event(record: &Record<'_>, at: Timestamp) -> Option<Event> {
-    let after = |ttl: Span| Timestamp(at.0.saturating_add(ttl.millis()));
-    let units = || record.lines().0.fold(0, |sum: u32, line| sum.saturating_add(line.units));
-    Some(match *record {
-        Record::Confirm { .. } | Record::ConfirmCart { .. } => Event::Confirm { units: units() },
-        Record::Retake { .. } | Record::RetakeCart { .. } => Event::Retake { units: units() },
-        Record::Release { .. } | Record::ReleaseCart { .. } => Event::Release,
-        Record::Expire { .. } | Record::ExpireCart { .. } => Event::Expire,
-        // Other lines change nothing of a hold's state but its deadline.
-        Record::Extend { ttl, .. } | Record::Replace { ttl, .. } => Event::Extend { deadline: after(ttl) },
-        Record::Pay { ttl, .. } => Event::Pay { deadline: after(ttl) },
-        Record::Ship { .. } | Record::ShipCart { .. } => Event::Ship { units: Some(units()) },
-        Record::Cancel { .. } | Record::CancelCart { .. } => Event::Cancel { units: Some(units()) },
-        _ => return None,
+/// The event of a fact, decided at `at`, for a hold that existed before it.
+fn event(effect: HoldEffect, fact: &Fact<'_>, at: Timestamp) -> Option<Event> {
+    let deadline = Timestamp(at.0.saturating_add(fact.ttl.millis()));
+    let (units, _) = fact.units();
+    Some(match effect {
+        HoldEffect::NoHold | HoldEffect::Make => return None,
+        HoldEffect::Confirm => Event::Confirm { units },
+        HoldEffect::Retake => Event::Retake { units },
+        HoldEffect::End(Phase::Expired) => Event::Expire,
+        HoldEffect::End(_) => Event::Release,
+        // Of the word, a replacement changes only the deadline.
+        HoldEffect::Extend | HoldEffect::Replace => Event::Extend { deadline },
+        HoldEffect::Pay => Event::Pay { deadline },
+        HoldEffect::MoveCommitted(Phase::Shipped) => Event::Ship { units: Some(units) },
+        HoldEffect::MoveCommitted(_) => Event::Cancel { units: Some(units) },
     })
 }

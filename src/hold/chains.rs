@@ -1,16 +1,18 @@
-//! The lines of carts, chained: what does not fit into a hold's slot.
+//! The lines of carts, in chains: a hold's slot has room for one line only.
 //!
-//! A line takes 16 bytes. A chain belongs to one hold, from its making until the hold is over or its slot is handed out
-//! again; its units change only while the hold's word says `Changing`. Readers may follow a chain that is
-//! being given to others: whatever they find is bounded, and believed only if the hold's word still fits (see
-//! [`slot`](super::slot)).
+//! A line takes 16 bytes. A chain belongs to one hold, from the time it is made until the hold is over or its
+//! slot is handed out again. Its units change only while the hold's word says `Changing`. A reader may follow
+//! a chain while it is being given to another hold: the number of lines it reads is bounded, and it believes
+//! them only if the hold's word still matches (see [`slot`](super::slot)).
 
 use super::indices::{IndexStack, Links, NONE};
 use super::lines::{Line, Lines};
+use crate::index::Target;
 use crate::segments::{NoRoom, Segments};
 use crate::sync::{AtomicU32, AtomicU64, Ordering, fence};
 use crate::types::LINES_MAX;
 
+/// One line of a chain.
 #[derive(Debug)]
 struct Link {
     /// Key (high half) and units.
@@ -19,11 +21,12 @@ struct Link {
     next: AtomicU32,
 }
 
+/// All chains of one table of holds.
 #[derive(Debug)]
 pub(crate) struct Chains {
     links: Segments<Link>,
     free: IndexStack,
-    /// Lines that were ever handed out.
+    /// The lowest index that was never handed out.
     fresh: AtomicU32,
     lines_max: u32,
 }
@@ -39,12 +42,13 @@ impl Chains {
         }
     }
 
-    /// Chains `lines`, if there is room for them all.
+    /// Makes a chain of `lines`, if there is room for all of them; returns the index of its first line.
     pub(crate) fn add(&self, lines: &[Line]) -> Result<u32, NoRoom> {
         let mut head = NONE;
         for line in lines.iter().rev() {
             let (index, link) = self.take().inspect_err(|_| self.drop(head))?;
-            // Pairs with the fence behind `read`: who reads what comes now sees that the hold before is over.
+            // Pairs with the fence behind `read`: a reader of what is written now sees that the hold before
+            // is over.
             fence(Ordering::Release);
             set(link, *line);
             link.next.store(head, Ordering::Relaxed); // published with the hold's word
@@ -76,9 +80,9 @@ impl Chains {
         }
     }
 
-    /// Gives the lines of a chain back, by the owner of its hold's slot.
+    /// Returns the lines of a chain. Called by the owner of its hold's slot.
     pub(crate) fn drop(&self, head: u32) {
-        // As in `add`: who follows a link that is written now sees that the hold is over.
+        // As in `add`: a reader of a link that is written now sees that the hold is over.
         fence(Ordering::Release);
         let mut index = head;
         while let Some(link) = self.links.get(index as usize) {
@@ -88,28 +92,29 @@ impl Chains {
         }
     }
 
-    /// The lines that a chain seems to have; without those that have no units left.
+    /// The lines that a chain seems to have, without those that have no units left.
     pub(crate) fn read(&self, head: u32) -> Lines {
         let mut lines = Vec::new();
         let mut index = head;
         for _ in 0..LINES_MAX {
             let Some(link) = self.links.get(index as usize) else { break };
-            // Relaxed: believed by the hold's word, read behind it.
+            // Relaxed: believed only if the hold's word, which is read afterwards, still matches.
             let (line, next) = (link.line.load(Ordering::Relaxed), link.next.load(Ordering::Relaxed));
             if line as u32 != 0 {
-                lines.push(Line { key: (line >> 32) as u32, units: line as u32 });
+                lines.push(Line { target: Target::of((line >> 32) as u32), units: line as u32 });
             }
             index = next;
         }
         Lines::many(lines)
     }
 
-    /// By who made the hold `Changing`: each line keeps what `units` says of its key.
-    pub(crate) fn change(&self, head: u32, units: impl Fn(u32) -> u32) {
+    /// Gives each line the units that `units` returns for its target. Called by the thread that made the hold
+    /// `Changing`.
+    pub(crate) fn change(&self, head: u32, units: impl Fn(Target) -> u32) {
         let mut index = head;
         while let Some(link) = self.links.get(index as usize) {
-            let key = (link.line.load(Ordering::Relaxed) >> 32) as u32; // ours
-            set(link, Line { key, units: units(key) });
+            let target = Target::of((link.line.load(Ordering::Relaxed) >> 32) as u32); // ours
+            set(link, Line { target, units: units(target) });
             index = link.next.load(Ordering::Relaxed);
         }
     }
@@ -117,7 +122,7 @@ impl Chains {
 
 fn set(link: &Link, line: Line) {
     // Relaxed: published with the hold's word.
-    link.line.store(u64::from(line.key) << 32 | u64::from(line.units), Ordering::Relaxed);
+    link.line.store(u64::from(line.target.number()) << 32 | u64::from(line.units), Ordering::Relaxed);
 }
 
 impl Links for Segments<Link> {
@@ -130,20 +135,26 @@ impl Links for Segments<Link> {
 mod tests {
     use super::*;
 
-    const LINES: [Line; 3] =
-        [Line { key: 1, units: 5 }, Line { key: 4, units: 1 }, Line { key: 9, units: 2 }];
+    const LINES: [Line; 3] = [
+        Line { target: Target::of(1), units: 5 },
+        Line { target: Target::of(4), units: 1 },
+        Line { target: Target::of(9), units: 2 },
+    ];
 
     #[test]
-    fn a_chain_says_what_it_was_made_of_and_what_it_was_changed_to() {
+    fn a_chain_returns_the_lines_it_was_made_of_and_those_it_was_changed_to() {
         let chains = Chains::new(8);
         let head = chains.add(&LINES).unwrap();
         assert_eq!(*chains.read(head), LINES);
-        chains.change(head, |key| if key == 4 { 0 } else { 1 });
-        assert_eq!(*chains.read(head), [Line { key: 1, units: 1 }, Line { key: 9, units: 1 }]);
+        chains.change(head, |target| if target == Target::of(4) { 0 } else { 1 });
+        assert_eq!(
+            *chains.read(head),
+            [Line { target: Target::of(1), units: 1 }, Line { target: Target::of(9), units: 1 }]
+        );
     }
 
     #[test]
-    fn lines_that_are_given_back_are_used_again_and_a_chain_that_does_not_fit_takes_none() {
+    fn returned_lines_are_used_again_and_a_chain_that_does_not_fit_takes_none() {
         let chains = Chains::new(4);
         let head = chains.add(&LINES).unwrap();
         assert_eq!(chains.add(&LINES), Err(NoRoom::Full));

@@ -1,19 +1,19 @@
-//! Indices of slots on their way from one owner to the next: a stack of free ones, a queue of those that may come to
-//! be needed.
+//! Indices of slots between two owners: a stack of free ones, and a queue of those with expired holds.
 //!
 //! # Ground rules
 //!
-//! 1. No operation waits for another thread, wherever that one was parked: the stack's loops go round again only because
-//!    another operation succeeded, and the queue's operations have a fixed bound.
-//! 2. The stack links its indices through the slots themselves ([`Links`]): an index is in one stack, once. A tag beside
-//!    the head guards against the stack changing under a pop (ABA).
-//! 3. The queue keeps the indices in places of its own, because the same index may be in it twice: a slot whose hold was
-//!    retaken leaves its index behind, and comes again with a later hold. So each is kept with the tag of its hold's word,
-//!    and one that comes out is a hint, to be settled by a swap of that very word, which one of two wins.
-//! 4. The queue has so many places and remembers so many: one in, one out. An index enters and leaves by a swap of
-//!    its place, so it comes out once for each time it went in.
-//! 5. The order of the queue is that of the positions its pushers drew. A pusher that sleeps between drawing and swapping
-//!    for a whole lap pushes out a younger index than it should; nothing else comes of it.
+//! 1. No operation waits for another thread, wherever that thread stopped: the stack's loops repeat only
+//!    because another operation succeeded, and the queue's operations have a fixed bound.
+//! 2. The stack links its indices through the slots themselves ([`Links`]): an index is in one stack, once. A
+//!    tag beside the head guards against the stack changing under a pop (ABA).
+//! 3. The queue stores the indices in places of its own, because the same index may be in it twice: a slot
+//!    whose hold was retaken leaves its index behind, and is queued again with a later hold. So each index is
+//!    stored with the tag of its hold's word. An index that comes out is only a hint: a swap of that same
+//!    word decides which of two threads gets the slot.
+//! 4. The queue has a fixed number of places: when all are taken, each index that goes in pushes one out. An
+//!    index enters and leaves by a swap of its place, so it comes out once for each time it went in.
+//! 5. The order of the queue is that of the positions its pushers drew. A pusher that sleeps between drawing
+//!    and swapping for a whole lap pushes out a younger index than it should; it has no other effect.
 
 use crossbeam::utils::CachePadded;
 
@@ -25,13 +25,13 @@ use crate::sync::{AtomicU32, AtomicU64, Ordering};
 /// No index.
 pub(crate) const NONE: u32 = u32::MAX;
 
-/// Where a stack's links live: one a slot, for its stack alone.
+/// Access to the links of a stack: one for each slot, used by that stack alone.
 pub(crate) trait Links {
     /// The link of the slot with this index; `None` if there is no such slot.
     fn link(&self, index: u32) -> Option<&AtomicU32>;
 }
 
-/// Free slots, the last freed first (Treiber's stack).
+/// A stack of free slots: the slot that was freed last comes out first (Treiber's stack).
 #[derive(Debug)]
 pub(crate) struct IndexStack {
     /// Tag (high half), and the index on top.
@@ -43,14 +43,14 @@ impl IndexStack {
         IndexStack { head: CachePadded::new(AtomicU64::new(u64::from(NONE))) }
     }
 
-    /// By the owner of the slot, who owns it no more.
+    /// Adds a slot. Called by its owner, who owns it no longer.
     #[inline]
     pub(crate) fn push(&self, links: &impl Links, index: u32) {
         let Some(link) = links.link(index) else { return };
         let mut head = self.head.load(Ordering::Relaxed); // the swap re-checks it
         loop {
             link.store(head as u32, Ordering::Relaxed); // released by the swap
-            // Release: hands the slot over to whoever pops it; pairs with the Acquires in `pop`.
+            // Release: hands the slot over to the thread that pops it; pairs with the Acquires in `pop`.
             match self.head.compare_exchange_weak(
                 head,
                 tagged(head, index),
@@ -63,17 +63,17 @@ impl IndexStack {
         }
     }
 
-    /// A slot that is the caller's own from now on.
+    /// Removes a slot, which the caller owns from now on.
     #[inline]
     pub(crate) fn pop(&self, links: &impl Links) -> Option<u32> {
-        let mut head = self.head.load(Ordering::Acquire); // pairs with the push: the link is the one it wrote
+        let mut head = self.head.load(Ordering::Acquire); // pairs with the push, so the link is the one it wrote
         loop {
             let index = head as u32;
             let link = links.link(index)?;
-            let next = link.load(Ordering::Relaxed); // believed only if the tag has not moved
+            let next = link.load(Ordering::Relaxed); // believed only if the tag has not changed
             stall::at(Step::Popping);
-            // Acquire: takes over what the pusher wrote to the slot. Other slots' pushes are released by their own swaps,
-            // whose release sequence this swap goes on with.
+            // Acquire: pairs with the push, so the popper sees what the pusher wrote to the slot. The pushes
+            // of other slots are released by their own swaps, whose release sequence this swap continues.
             match self.head.compare_exchange_weak(
                 head,
                 tagged(head, next),
@@ -93,7 +93,7 @@ fn tagged(head: u64, index: u32) -> u64 {
     (head >> 32).wrapping_add(step) << 32 | u64::from(index)
 }
 
-/// An index, and the tag of the hold in its slot: in one number, so that they come and go together.
+/// An index and the tag of the hold in its slot, in one number, so that one swap moves both.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Queued(u64);
 
@@ -111,17 +111,17 @@ impl Queued {
     }
 }
 
-/// Nothing, in a place.
+/// The value of an empty place.
 const NOTHING: u64 = u64::MAX;
 
-/// The last so many indices, oldest first: who pushes gets the one that must make room.
+/// A queue of a fixed number of indices, oldest first. A push into a full queue returns the oldest.
 #[derive(Debug)]
 pub(crate) struct IndexQueue {
     places: Segments<AtomicU64>,
     size: u32,
     /// Positions drawn (high half), and how many indices are in, or about to be.
     state: CachePadded<AtomicU64>,
-    /// Where the last pop found something: the next one looks there first.
+    /// Where the last pop found an index: the next pop starts there.
     popped: CachePadded<AtomicU32>,
 }
 
@@ -131,10 +131,10 @@ const ONE_MORE: u64 = 1 << 32 | 1;
 const ONE_LESS: u64 = 1;
 
 impl IndexQueue {
-    /// Remembers `size` indices; memory for them is taken as they come.
+    /// A queue of `size` indices. Memory is taken as they are added.
     pub(crate) fn new(size: u32) -> Self {
         let places = Segments::new(size as usize);
-        let _ = places.get_or_grow(0, empty); // so that a push always finds a place; there is none for a size of 0
+        let _ = places.get_or_grow(0, empty); // so that a push always finds a place, unless the size is 0
         IndexQueue {
             places,
             size,
@@ -143,31 +143,32 @@ impl IndexQueue {
         }
     }
 
-    /// Puts `queued` in, and hands out the one that has been in longest, if all places were taken.
+    /// Adds `queued`; returns the index that has been in the queue longest if all places were taken.
     pub(crate) fn push(&self, queued: Queued) -> Option<Queued> {
         if self.size == 0 {
             return Some(queued);
         }
-        // Relaxed: draws a number. Counted before it is in, so that the count is never below what is in.
+        // Relaxed: draws a number. The index is counted before it is in, so the count is never too low.
         let position = (self.state.fetch_add(ONE_MORE, Ordering::Relaxed) >> 32) as u32;
         stall::at(Step::Burying);
         let at = (position % self.size) as usize;
-        // While another thread takes memory for this place, one of the first is as good: the oldest are there.
+        // While another thread takes memory for this place, one of the first segment will do: the oldest are
+        // there.
         let grown = self.places.get_or_grow(at, empty).ok();
         let out = match grown.or_else(|| self.places.get(at % SEGMENT_ITEMS)) {
-            // AcqRel: whoever gets the index out sees the word that its slot had when it went in, or a later one; pairs
-            // with itself and with the swap in `pop`.
+            // AcqRel: the thread that gets the index out sees the word that its slot had when the index went
+            // in, or a later one; pairs with itself and with the swap in `pop`.
             Some(place) => place.swap(queued.0, Ordering::AcqRel),
             None => queued.0,
         };
         if out == NOTHING {
             return None;
         }
-        self.state.fetch_sub(ONE_LESS, Ordering::Relaxed); // behind its own ONE_MORE, by the Acquire of the swap
+        self.state.fetch_sub(ONE_LESS, Ordering::Relaxed); // after its own ONE_MORE, by the Acquire of the swap
         Some(Queued(out))
     }
 
-    /// Takes the oldest out; `None` if no index was in from before the call until its end.
+    /// Removes the oldest index; `None` if no index was in the queue during the whole call.
     pub(crate) fn pop(&self) -> Option<Queued> {
         // Relaxed: a push that happened before this call is counted here, by coherence alone.
         let state = self.state.load(Ordering::Relaxed);
@@ -175,19 +176,20 @@ impl IndexQueue {
         if state as u32 == 0 {
             return None;
         }
-        let popped = self.popped.load(Ordering::Relaxed); // where to begin, nothing more: any value is right
+        let popped = self.popped.load(Ordering::Relaxed); // only where to begin, so any value is correct
         let behind = next.wrapping_sub(popped).min(self.size);
-        // All places, the oldest first. Last those that were passed by, where a slow pusher may have come late.
+        // All places, the oldest first. The last ones were passed by before: a slow pusher may have filled
+        // one since.
         for step in 0..self.size {
             let position = next.wrapping_sub(behind).wrapping_add(step);
             let Some(place) = self.places.get((position % self.size) as usize) else { continue };
             if place.load(Ordering::Relaxed) == NOTHING {
                 continue;
             }
-            // Acquire: pairs with the push, see there.
+            // Acquire: pairs with the AcqRel in `push`.
             let out = place.swap(NOTHING, Ordering::Acquire);
             if out != NOTHING {
-                self.state.fetch_sub(ONE_LESS, Ordering::Relaxed); // behind its own ONE_MORE, by the Acquire
+                self.state.fetch_sub(ONE_LESS, Ordering::Relaxed); // after its own ONE_MORE, by the Acquire
                 self.popped.store(position.wrapping_add(1), Ordering::Relaxed);
                 return Some(Queued(out));
             }
@@ -241,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_of_nothing_hands_back_what_it_gets() {
+    fn a_queue_of_size_zero_returns_what_is_pushed() {
         let queue = IndexQueue::new(0);
         assert_eq!((queue.put(4), queue.get()), (Some(4), None));
     }
@@ -257,10 +259,10 @@ mod tests {
     }
 
     #[test]
-    fn a_pusher_that_never_comes_back_holds_up_nobody() {
+    fn a_pusher_that_stops_in_the_middle_delays_no_other_thread() {
         let queue = IndexQueue::new(2);
         assert_eq!(queue.put(1), None);
-        queue.state.fetch_add(ONE_MORE, Ordering::Relaxed); // parked between drawing and swapping
+        queue.state.fetch_add(ONE_MORE, Ordering::Relaxed); // stopped between drawing and swapping
         assert_eq!(queue.put(2), Some(1), "a lap on");
         assert_eq!([(); 3].map(|()| queue.get()), [Some(2), None, None]);
         assert_eq!(queue.put(3), None);
@@ -268,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_that_another_is_making_is_done_without() {
+    fn a_push_does_not_wait_for_a_place_that_another_thread_makes() {
         let queue = IndexQueue::new(2 * SEGMENT_ITEMS as u32);
         let of_first = SEGMENT_ITEMS as u32;
         assert!((0..of_first).all(|index| queue.put(index).is_none()));
@@ -282,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn who_comes_late_is_found_all_the_same() {
+    fn an_index_that_a_slow_pusher_adds_late_is_found() {
         let queue = IndexQueue::new(4);
         queue.state.fetch_add(ONE_MORE, Ordering::Relaxed); // drew position 0
         assert_eq!(queue.put(1), None);

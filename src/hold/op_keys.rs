@@ -1,8 +1,8 @@
-//! Op keys: an operation happens once, however often it is sent.
+//! Op keys: an operation is done once, however often it is sent.
 //!
-//! An entry is made before anything is decided and completed with the answer. The map's shard lock spans one
-//! map operation, never the log or a decision, so calls with an op key may wait for one such operation of another
-//! thread; calls without one never come here.
+//! An entry is made before the operation is decided, and completed with the answer. The lock of a shard of
+//! the map is held for one operation of the map, never for a decision or for the log. So a call with an op
+//! key may wait for one such operation of another thread; a call without an op key never comes here.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -16,10 +16,11 @@ use crate::error::{Busy, OpKeyError, SharedError};
 use crate::hashing::ByName;
 use crate::types::{OpKey, Position};
 
-/// Shards of the map: many more than threads, so that two seldom want the same, and a shard that grows keeps few.
+/// Shards of the map: many more than threads, so that two threads seldom want the same one, and one that
+/// grows delays few.
 const SHARDS: usize = 256;
 
-/// The answer that an op key is remembered with.
+/// The answer that is stored with an op key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Answer {
     Reserved(Reserved),
@@ -32,7 +33,7 @@ pub(crate) enum Answer {
     Replaced(Replaced),
 }
 
-/// One remembered operation.
+/// An operation that was decided.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Done {
     pub answer: Answer,
@@ -40,24 +41,28 @@ pub(crate) struct Done {
     pub at: Timestamp,
 }
 
+/// The entry of one op key.
 #[derive(Debug)]
-struct Entered {
+struct KeyEntry {
+    /// A hash of what the operation asked.
     content: u64,
     /// `None` while it is being decided.
     done: Option<Done>,
 }
 
+/// The op keys of one engine, with their answers.
 #[derive(Debug)]
 pub(crate) struct OpKeys {
-    entries: DashMap<OpKey, Entered, ByName>,
+    entries: DashMap<OpKey, KeyEntry, ByName>,
     count: AtomicUsize,
     max: usize,
     retention: Option<Duration>,
-    /// When old keys were last looked for, in Unix ms.
+    /// When old keys were last forgotten, in Unix ms.
     forgotten_ms: AtomicU64,
 }
 
-/// An op key whose operation is being decided. Dropped without [`done`](Deciding::done), it is as if never used.
+/// An op key whose operation is being decided. If it is dropped without [`done`](Deciding::done), the key
+/// counts as unused.
 #[derive(Debug)]
 pub(crate) struct Deciding<'k> {
     keys: &'k OpKeys,
@@ -77,7 +82,7 @@ impl OpKeys {
     }
 
     /// The first answer, if the key was used before.
-    #[cfg(test)]
+    #[cfg(all(test, not(stockhold_loom)))]
     pub(crate) fn find(&self, key: OpKey, content: u64) -> Result<Option<Done>, OpKeyError> {
         match self.entries.get(&key) {
             None => Ok(None),
@@ -85,42 +90,42 @@ impl OpKeys {
         }
     }
 
-    /// Enters the key, unless it was used before.
+    /// Makes an entry for the key, unless it was used before.
     pub(crate) fn begin(&self, key: OpKey, content: u64, now: Timestamp) -> Result<Attempt<'_>, SharedError> {
         match self.entries.entry(key) {
             Entry::Occupied(entry) => Ok(Attempt::Before(entry.get().answer(content)?)),
             Entry::Vacant(_) if self.is_too_old(key, now) => Err(OpKeyError::TooOld.into()),
             Entry::Vacant(entry) => {
-                // Relaxed: a bound, not a fence; the entry itself is published by the map's lock.
+                // Relaxed: it is only a bound; the entry itself is published by the map's lock.
                 if self.count.fetch_add(1, Ordering::Relaxed) >= self.max {
                     self.count.fetch_sub(1, Ordering::Relaxed);
                     return Err(Busy::OpKeysFull.into());
                 }
-                entry.insert(Entered { content, done: None });
+                entry.insert(KeyEntry { content, done: None });
                 Ok(Attempt::Now(Deciding { keys: self, key, open: true }))
             }
         }
     }
 
-    /// A key that says when it was made may have been used and forgotten.
+    /// Whether the key is a UUIDv7 that is so old that it may have been used and forgotten.
     fn is_too_old(&self, key: OpKey, now: Timestamp) -> bool {
         let made = key.uuid_v7_ms().map(Timestamp);
         made.zip(self.retention).is_some_and(|(made, retention)| made.plus(retention) < now)
     }
 
-    /// Puts back what recovery found, even beyond the bound.
+    /// Puts back an op key that recovery found, even beyond the bound.
     pub(crate) fn restore(&self, key: OpKey, content: u64, done: Done) {
-        if self.entries.insert(key, Entered { content, done: Some(done) }).is_none() {
+        if self.entries.insert(key, KeyEntry { content, done: Some(done) }).is_none() {
             self.count.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    /// Forgets what is older than the retention window, if it has not been looked for lately: a look costs time for
-    /// every key.
+    /// Forgets keys older than the retention window, but not more often than is due: it takes time for every
+    /// key.
     pub(crate) fn forget_if_due(&self, now: Timestamp) {
         let Some(retention) = self.retention else { return };
         let every = (retention / 16).clamp(Duration::from_secs(1).min(retention), Duration::from_secs(3_600));
-        // Relaxed: two looks at once do no harm.
+        // Relaxed: two threads that do this at once do no harm.
         if now.since(Timestamp(self.forgotten_ms.load(Ordering::Relaxed))) >= every {
             self.forgotten_ms.store(now.0, Ordering::Relaxed);
             self.forget(now, retention);
@@ -142,23 +147,24 @@ impl OpKeys {
     }
 }
 
-/// Whether a key, used at `at`, is to be remembered at `now`.
+/// Whether a key that was used at `at` must still be remembered at `now`.
 pub(crate) fn is_remembered(key: OpKey, at: Timestamp, now: Timestamp, retention: Duration) -> bool {
-    // Not forgotten before it would be too old by its own time: its maker's clock may be ahead, by a window at most.
+    // A key is not forgotten before it is too old by its own time: its maker's clock may be ahead, by a
+    // window at most.
     let made = Timestamp(key.uuid_v7_ms().unwrap_or(0)).min(at.plus(retention));
     made.max(at).plus(retention) >= now
 }
 
-/// What [`OpKeys::begin`] found.
+/// Whether an operation with an op key has to be decided.
 #[derive(Debug)]
 pub(crate) enum Attempt<'k> {
-    /// Decided before.
+    /// It was decided before.
     Before(Done),
-    /// To be decided now.
+    /// It has to be decided now.
     Now(Deciding<'k>),
 }
 
-impl Entered {
+impl KeyEntry {
     fn answer(&self, content: u64) -> Result<Done, OpKeyError> {
         if self.content != content {
             return Err(OpKeyError::OtherContent);
@@ -168,7 +174,7 @@ impl Entered {
 }
 
 impl Deciding<'_> {
-    /// Remembers the answer.
+    /// Stores the answer.
     pub(crate) fn done(mut self, done: Done) {
         self.open = false;
         if let Some(mut entry) = self.keys.entries.get_mut(&self.key) {
@@ -216,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn an_operation_that_came_to_nothing_leaves_its_key_unused() {
+    fn an_operation_that_was_not_decided_leaves_its_key_unused() {
         let keys = OpKeys::new(1, None);
         drop(begin(&keys, KEY));
         assert_eq!((keys.find(KEY, 8), keys.len()), (Ok(None), 0));

@@ -13,27 +13,28 @@
 //!            └──────────► Cancelled       Confirmed ◄─────┘
 //! ```
 //!
-//! The live engine decides with [`decide`]; the fold applies what was decided and never re-decides. State,
-//! generation and deadline share one word, so each transition is one compare-and-swap with one winner. Once
-//! confirmed, a hold has no deadline, and its bits carry the units still committed.
+//! The live engine decides with [`decide`]; the fold applies what was decided and never decides again. State,
+//! generation and deadline share one word, so each transition is one compare-and-swap with one winner. A
+//! confirmed hold has no deadline: the same bits have the units that are still committed.
 //!
 //! ```text
 //! bit 63 .. 60   59 .......... 41   40 ........................... 0
 //!     phase (4)  tag (19)           deadline in ms since 2020, or units committed (41)
 //! ```
 //!
-//! The tag counts the uses of the slot: it is the low end of a number that grows with each new hold, and with each change
-//! of a hold that one word cannot say. Such a change (other lines, or part of a cart) swaps the word to `Changing`
-//! first, then writes what the word does not say, and then publishes the next word, under the next tag: so who
-//! read the lines before the change swaps in vain after it.
+//! The tag counts the uses of the slot: it is the low end of a number that grows with each new hold, and with
+//! each change of a hold that one word cannot express. Such a change (other lines, or part of a cart) swaps
+//! the word to `Changing` first, then writes the fields, and then publishes the next word under the next tag.
+//! So a thread that read the lines before the change fails with its swap after it.
 
 use crate::answer::HoldState;
 use crate::clock::{EPOCH_2020_MS, Timestamp};
 use crate::fault::{Fault, planted};
+use crate::index::Generation;
 
 const LOAD_BITS: u32 = 41;
 const LOAD_MASK: u64 = (1 << LOAD_BITS) - 1;
-/// Bits of the slot's uses that the word carries; the slot keeps the rest.
+/// Bits of the slot's uses that are in the word; the slot's fields have the rest.
 pub(crate) const TAG_BITS: u32 = 19;
 const TAG_MASK: u64 = (1 << TAG_BITS) - 1;
 
@@ -41,7 +42,7 @@ const TAG_MASK: u64 = (1 << TAG_BITS) - 1;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub(crate) enum Phase {
-    /// Never used, or its slot is.
+    /// There is no hold in the slot.
     Free = 0,
     /// Being reserved: units may be taken, no position is drawn yet.
     Reserving = 1,
@@ -52,7 +53,7 @@ pub(crate) enum Phase {
     Released = 6,
     Expired = 7,
     Cancelled = 8,
-    /// Between two words: one thread is writing what the word does not say.
+    /// Between two words: one thread is writing the slot's fields.
     Changing = 9,
 }
 
@@ -72,7 +73,7 @@ impl Phase {
         }
     }
 
-    /// What callers may see of it.
+    /// The state that callers see; `None` if they see none.
     pub(crate) fn public(self) -> Option<HoldState> {
         match self {
             Phase::Free | Phase::Reserving | Phase::Changing => None,
@@ -86,17 +87,17 @@ impl Phase {
         }
     }
 
-    /// Its units count as held.
+    /// Whether the hold's units count as held.
     pub(crate) fn is_live(self) -> bool {
         matches!(self, Phase::Active | Phase::Paying)
     }
 
-    /// It has a deadline that its units wait for.
+    /// Whether the word has a deadline.
     pub(crate) fn has_deadline(self) -> bool {
         matches!(self, Phase::Active | Phase::Paying | Phase::Reserving | Phase::Changing)
     }
 
-    /// Nothing of it is left but what it was.
+    /// Whether the hold has ended for good. (An expired hold can be retaken.)
     pub(crate) fn is_over(self) -> bool {
         matches!(self, Phase::Free | Phase::Shipped | Phase::Released | Phase::Cancelled)
     }
@@ -113,12 +114,12 @@ impl std::fmt::Debug for Word {
 }
 
 impl Word {
-    /// A word with a deadline. Deadlines beyond what the word can carry are cut to the last it can.
+    /// A word with a deadline. A deadline beyond the last that fits is replaced by that one.
     pub(crate) fn with_deadline(phase: Phase, uses: u32, deadline: Timestamp) -> Word {
         Word::pack(phase, uses, deadline.0.saturating_sub(EPOCH_2020_MS).min(LOAD_MASK))
     }
 
-    /// A word with units that are committed.
+    /// A word with committed units.
     pub(crate) fn with_units(phase: Phase, uses: u32, units: u32) -> Word {
         Word::pack(phase, uses, u64::from(units))
     }
@@ -137,9 +138,10 @@ impl Word {
         ((self.0 >> LOAD_BITS) & TAG_MASK) as u32
     }
 
-    /// Whether it can be the word of a hold of that generation as the log knows it: nothing under way.
-    pub(crate) fn can_be_folded(self, generation: u32) -> bool {
-        self.phase().public().is_some() && self.tag() == generation & TAG_MASK as u32
+    /// Whether it can be the word of a hold of that generation in a checkpoint: not while a change is under
+    /// way.
+    pub(crate) fn can_be_folded(self, generation: Generation) -> bool {
+        self.phase().public().is_some() && self.tag() == generation.0 & TAG_MASK as u32
     }
 
     /// Meaningful while the hold is being reserved or live.
@@ -152,19 +154,19 @@ impl Word {
         if matches!(self.phase(), Phase::Confirmed) { (self.0 & LOAD_MASK) as u32 } else { 0 }
     }
 
-    /// How far a change that the word cannot say moves the slot's uses on.
+    /// How many uses of the slot a change takes that the word cannot express.
     pub(crate) fn change_step() -> u32 {
         u32::from(!planted(Fault::SameTag))
     }
 
-    /// The word while what follows `self` is being written: under the next tag.
+    /// The word while the fields for the next one are being written: under the next tag.
     pub(crate) fn changing(self) -> Word {
-        // What has no deadline is never due.
+        // Without a deadline the hold is never due.
         let load = if self.phase().has_deadline() { self.0 & LOAD_MASK } else { LOAD_MASK };
         Word::pack(Phase::Changing, self.tag() + Self::change_step(), load)
     }
 
-    /// The same under the next tag.
+    /// The same word under the next tag.
     pub(crate) fn retagged(self) -> Word {
         Word::pack(self.phase(), self.tag() + Self::change_step(), self.0 & LOAD_MASK)
     }
@@ -174,14 +176,14 @@ impl Word {
     }
 }
 
-/// What is to happen to a hold.
+/// An event that changes a hold.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Event {
-    /// Paid: `units` become committed.
+    /// The hold is paid: `units` become committed.
     Confirm { units: u32 },
-    /// Given back by its holder.
+    /// The holder gives the units back.
     Release,
-    /// Given back by time.
+    /// The deadline has passed, and the units go back.
     Expire,
     /// A later deadline.
     Extend { deadline: Timestamp },
@@ -189,9 +191,9 @@ pub(crate) enum Event {
     Replace { deadline: Timestamp },
     /// Payment begins, with a later deadline.
     Pay { deadline: Timestamp },
-    /// `units` of what is committed leave; `None` = all.
+    /// `units` of the committed units leave; `None` = all.
     Ship { units: Option<u32> },
-    /// `units` of what is committed go back on sale; `None` = all.
+    /// `units` of the committed units go back on sale; `None` = all.
     Cancel { units: Option<u32> },
     /// A late confirm took the units again.
     Retake { units: u32 },
@@ -200,7 +202,7 @@ pub(crate) enum Event {
 /// Why an event cannot happen.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum No {
-    /// The deadline has passed: whoever answers because of that closes the hold first.
+    /// The deadline has passed: a thread that answers so expires the hold first.
     Due,
     /// The deadline has not passed.
     NotDue,
@@ -210,7 +212,8 @@ pub(crate) enum No {
     TooMany { remaining: u32 },
 }
 
-/// The next word, or why not. `now` decides whether the deadline has passed: at the deadline, it has.
+/// The next word of a hold after `event`, or why it cannot happen. At `now` equal to the deadline, the
+/// deadline has passed.
 #[inline]
 pub(crate) fn decide(word: Word, now: Timestamp, event: Event) -> Result<Word, No> {
     let phase = word.phase();
@@ -228,7 +231,7 @@ pub(crate) fn decide(word: Word, now: Timestamp, event: Event) -> Result<Word, N
             Ok(word.to(Phase::Confirmed, u64::from(word.units() - units)))
         }
         (Phase::Confirmed, _) => Ok(word.to(emptied, 0)),
-        // Not "it is active": at its deadline it is not.
+        // At its deadline the hold is due; the answer must not be that it is active.
         _ => live().and(Err(No::Phase(phase))),
     };
     match event {

@@ -1,4 +1,4 @@
-//! A copy of a directory at rest.
+//! Backups of a directory at rest.
 
 use std::path::Path;
 
@@ -12,12 +12,12 @@ use crate::log::at_rest::LogAtRest;
 use crate::types::Position;
 
 impl Inspection {
-    /// Copies all that the directory has into a new one, which then begins with a checkpoint and an empty log; says up to
-    /// where it goes. As with [`Engine::backup`](crate::Engine::backup) the copy has the directory's identity: open it in
-    /// the place of the directory, never beside it. A ledger comes along, with the log behind it; of one with a damaged file,
-    /// what lies behind that.
+    /// Copies the directory into a new one, which then begins with a checkpoint and an empty log; returns the
+    /// position of the copy. As with [`Engine::backup`](crate::Engine::backup), the copy has the identity of
+    /// the directory: open it in place of the directory, never beside it. The ledger is copied too, with the
+    /// log behind it; if a file of it is damaged, only what lies behind that file.
     ///
-    /// Cost: reads the newest checkpoint and the log behind it again, and writes all of the state.
+    /// Cost: reads the newest checkpoint and the log behind it once more, and writes the whole state.
     ///
     /// ```
     /// # use stockhold::{Config, Engine, Receive, inspect::Inspection};
@@ -35,9 +35,9 @@ impl Inspection {
     ///
     /// # Errors
     ///
-    /// [`BackupError::Exists`] for a place with something in it, or inside of the directory.
-    /// [`BackupError::Damaged`] with a [drift](Self::drift). After [`BackupError::Failed`] what was written is no directory
-    /// that opens; remove it.
+    /// [`BackupError::Exists`] if the target is not empty, or lies inside of the directory.
+    /// [`BackupError::Damaged`] if there is a [drift](Self::drift). After [`BackupError::Failed`] remove the target: it
+    /// is no directory that opens.
     pub fn backup(&self, directory: impl AsRef<Path>) -> Result<Position, BackupError> {
         let target = directory.as_ref();
         if let Some(drift) = &self.drift {
@@ -63,7 +63,7 @@ impl Inspection {
     }
 }
 
-/// What an opening would come to.
+/// The state that an opening would have.
 fn whole(log: &LogAtRest) -> Result<FullState, BackupError> {
     let failed = |error: &dyn std::fmt::Display| BackupError::Failed(error.to_string());
     let mut whole = match &log.newest {

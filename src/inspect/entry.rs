@@ -1,147 +1,71 @@
-//! One entry of the log, as people and other programs read it: names instead of numbers, moments instead of spans.
-
-use std::fmt;
+//! One entry of the log as people and other programs read it: with names and times.
 
 use crate::clock::Timestamp;
+use crate::index::KeyIndex;
+use crate::log::record::EntryKind;
 use crate::request::AdjustReason;
 use crate::stock::names::Names;
 use crate::types::{HoldId, OpKey, Position, Reference};
 
-/// What an entry says happened.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-#[non_exhaustive]
-pub enum EntryKind {
-    /// Nothing: a place in the log was taken for what then had another outcome first.
-    Void,
-    /// An engine opened the directory.
-    Opened,
-    /// A stock key came into being.
-    Declare,
-    /// Units were taken and are held.
-    Reserve,
-    /// A hold was paid for.
-    Confirm,
-    /// An expired hold's units were taken again and paid for.
-    Retake,
-    /// A hold was given back by its holder.
-    Release,
-    /// A hold was given back by time.
-    Expire,
-    /// A hold got more time.
-    Extend,
-    /// Payment of a hold began.
-    Pay,
-    /// Committed units left the building.
-    Ship,
-    /// Committed units went back on sale.
-    Cancel,
-    /// Units arrived.
-    Receive,
-    /// What is on hand was corrected.
-    Adjust,
-    /// Sale of the stock key was stopped.
-    Stop,
-    /// Sale of the stock key goes on.
-    Resume,
-    /// A refusal was given that is to be remembered.
-    Refuse,
-    /// A live hold got other lines.
-    Replace,
-    /// A time was set before which reserves are refused.
-    Opens,
-}
-
-impl EntryKind {
-    /// Its name in one lower-case word.
-    pub fn name(self) -> &'static str {
-        match self {
-            EntryKind::Void => "void",
-            EntryKind::Opened => "opened",
-            EntryKind::Declare => "declare",
-            EntryKind::Reserve => "reserve",
-            EntryKind::Confirm => "confirm",
-            EntryKind::Retake => "retake",
-            EntryKind::Release => "release",
-            EntryKind::Expire => "expire",
-            EntryKind::Extend => "extend",
-            EntryKind::Pay => "pay",
-            EntryKind::Ship => "ship",
-            EntryKind::Cancel => "cancel",
-            EntryKind::Receive => "receive",
-            EntryKind::Adjust => "adjust",
-            EntryKind::Stop => "stop",
-            EntryKind::Resume => "resume",
-            EntryKind::Refuse => "refuse",
-            EntryKind::Replace => "replace",
-            EntryKind::Opens => "opens",
-        }
-    }
-}
-
-impl fmt::Display for EntryKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
-
-/// Units of one stock key, where there are several.
+/// Units of one stock key in an entry of several.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct LineEntry<'a> {
-    /// Of what.
+    /// The SKU.
     pub sku: &'a str,
-    /// Where.
+    /// The location.
     pub location: &'a str,
-    /// How many units: held, asked for, taken, paid for, given back, moved. 0 if all of a line was returned or replaced.
+    /// The units that were held, asked for, taken, paid for, given back or moved. 0 if the whole line was
+    /// returned or replaced.
     pub quantity: u32,
-    /// Units of a part confirm that went back on sale.
+    /// Units that a partial confirm returned to sale.
     pub returned: Option<u32>,
     /// Units that the hold had before its lines were replaced.
     pub before: Option<u32>,
 }
 
 impl<'a> LineEntry<'a> {
-    pub(super) fn of(names: &'a Names, key: u32, quantity: u32) -> Option<LineEntry<'a>> {
+    pub(super) fn of(names: &'a Names, key: KeyIndex, quantity: u32) -> Option<LineEntry<'a>> {
         let (sku, location) = names.get(key)?;
         Some(LineEntry { sku, location, quantity, returned: None, before: None })
     }
 }
 
-/// One entry of the log. What its kind does not have is `None`.
+/// One entry of the log. Fields that its kind does not have are `None`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct LogEntry<'a> {
-    /// Where it ends: what a caller who was answered with it was told.
+    /// Where the entry ends: the position that its caller got with the answer.
     pub position: Position,
-    /// When it was decided.
+    /// The time at which it was decided.
     pub at: Option<Timestamp>,
-    /// Which opening of the directory wrote it.
+    /// The number of the opening that wrote it.
     pub epoch: u32,
-    /// What happened.
+    /// The kind of entry.
     pub kind: EntryKind,
-    /// To stock of what, unless to a cart's.
+    /// The SKU, unless it is an entry of a cart.
     pub sku: Option<&'a str>,
-    /// Where.
+    /// The location.
     pub location: Option<&'a str>,
-    /// To these lines of a cart. Empty for an entry of one stock key.
+    /// The lines of a cart. Empty for an entry of one stock key.
     pub lines: Vec<LineEntry<'a>>,
-    /// To which hold.
+    /// The hold that it is about.
     pub hold: Option<HoldId>,
-    /// How many units: asked for, taken, paid for, given back, moved; of an adjust how many more, or, below zero,
-    /// fewer; of a cart all lines together.
+    /// The units that were asked for, taken, paid for, given back or moved; of an adjust the correction,
+    /// which may be below zero; of a cart the sum of all lines.
     pub quantity: Option<i64>,
-    /// Units of a part confirm that went back on sale.
+    /// Units that a partial confirm returned to sale.
     pub returned: Option<u32>,
-    /// Until when the hold lives now.
+    /// The deadline of the hold after the entry.
     pub deadline: Option<Timestamp>,
-    /// When sale opens.
+    /// The time at which sale opens.
     pub opens_at: Option<Timestamp>,
-    /// Why it was corrected.
+    /// The reason of an adjust.
     pub reason: Option<AdjustReason>,
-    /// What the caller calls it, if he calls it anything.
+    /// The caller's reference.
     pub reference: Option<Reference>,
-    /// The operation's identity, if it was given one.
+    /// The operation's op key.
     pub op_key: Option<OpKey>,
-    /// What a remembered refusal found available.
+    /// What was available to a remembered refusal.
     pub available: Option<i64>,
 }

@@ -1,20 +1,22 @@
-//! The log as an iterator of entries.
+//! The ledger and the log as an iterator of entries.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::vec;
 
-use super::{EntryKind, Inspection, LineEntry, LogEntry};
+use super::{Inspection, LineEntry, LogEntry};
 use crate::checkpoint::ledger::{Stretch, Stretches};
-use crate::checkpoint::run::Kind;
+use crate::checkpoint::run_ref::RunKind;
 use crate::clock::Timestamp;
 use crate::error::OpenError;
 use crate::fold::answers::refusal_from_answer;
 use crate::fold::hold::FoldedHold;
 use crate::fold::state::Fold;
 use crate::hold::lines::Line;
+use crate::index::{Generation, KeyIndex, SlotIndex};
 use crate::log::lines::{self, LinePair};
-use crate::log::record::{HoldPlace, Logged, Record, Records};
+use crate::log::record::effect::{HoldEffect, Required};
+use crate::log::record::{Detail, EntryKind, Fact, HoldPlace, Logged, Records, Span, Subject};
 use crate::stock::names::Names;
 use crate::types::{OpKey, Position, Reference};
 
@@ -23,13 +25,13 @@ use crate::types::{OpKey, Position, Reference};
 pub struct Log<'a> {
     inspection: &'a Inspection,
     from: Position,
-    /// Until it is read.
+    /// The ledger, until it is read.
     ledger: Option<Ledger<'a>>,
-    /// The next chunk, by its number.
+    /// The number of the next chunk.
     next: usize,
-    /// What is left of the chunk before it.
+    /// The remaining entries of the chunk before it.
     entries: vec::IntoIter<LogEntry<'a>>,
-    /// Told behind the entries.
+    /// An error, returned after the entries.
     failed: Option<OpenError>,
     before: KnownHold,
 }
@@ -37,30 +39,30 @@ pub struct Log<'a> {
 /// The ledger, which is read before the log.
 struct Ledger<'a> {
     stretches: Stretches<'a>,
-    /// It is read up to here.
+    /// The end of the part that is read.
     until: u64,
-    /// Behind the last record that was read.
+    /// The position behind the last record that was read.
     reached: Option<u64>,
-    /// What could not be read behind it.
+    /// Why the part behind it could not be read.
     trouble: Option<String>,
 }
 
-/// What entries are short for: the part of the state that makes them readable.
+/// The part of the state that entries rely on.
 #[derive(Clone, Debug, Default)]
 pub(super) struct KnownHold {
     opened_at: Timestamp,
     epoch: u32,
     /// By slot.
-    holds: HashMap<u32, MadeHold>,
+    holds: HashMap<SlotIndex, MadeHold>,
 }
 
-/// The hold that a slot has.
+/// The last hold of a slot.
 #[derive(Clone, Copy, Debug)]
 struct MadeHold {
-    generation: u32,
+    generation: Generation,
     epoch: u32,
-    /// Of one line; of a cart's there is no one key.
-    key: Option<u32>,
+    /// The stock key, if it has one good.
+    key: Option<KeyIndex>,
     deadline: Timestamp,
 }
 
@@ -71,7 +73,7 @@ impl<'a> Log<'a> {
         Log { ledger, ..Log::all(inspection, from) }
     }
 
-    /// The ledger alone, and all of it.
+    /// The whole ledger, without the log.
     pub(super) fn of_ledger(inspection: &'a Inspection) -> Self {
         let until = inspection.log.newest.as_ref().map_or(0, |newest| newest.frontier.position);
         Log { ledger: Some(Ledger::of(inspection, until)), ..Log::all(inspection, Position(0)) }
@@ -82,7 +84,7 @@ impl<'a> Log<'a> {
         Log { inspection, from, ledger: None, next: 0, entries, failed: None, before }
     }
 
-    /// How many entries the ledger has, if all of it can be read.
+    /// The number of entries in the ledger, if all of it can be read.
     pub(super) fn count_ledger(mut self) -> Result<u64, OpenError> {
         let mut entries = 0;
         while self.stretch() {
@@ -94,13 +96,13 @@ impl<'a> Log<'a> {
         Ok(entries)
     }
 
-    /// Makes entries of the next stretch of the ledger; false if there is none.
+    /// Reads the next stretch of the ledger; false if there is none.
     fn stretch(&mut self) -> bool {
         self.entries = Vec::new().into_iter();
         let Some(ledger) = &mut self.ledger else { return false };
         let next = match ledger.stretches.next() {
             Some(Ok(stretch)) if stretch.start < ledger.until => Some(stretch),
-            // What the log has too.
+            // The log has this stretch too.
             Some(Ok(_)) => None,
             Some(Err(error)) => {
                 ledger.trouble.get_or_insert(error.to_string());
@@ -156,7 +158,7 @@ impl<'a> Log<'a> {
         }
     }
 
-    /// Makes entries of the next chunk; false if there is none.
+    /// Reads the next chunk of the log; false if there is none.
     fn chunk(&mut self) -> bool {
         let log = &self.inspection.log;
         let Some(found) = log.chain.get(self.next) else { return false };
@@ -177,7 +179,7 @@ impl<'a> Log<'a> {
             if entry.position >= self.from {
                 entries.push(entry);
             }
-            // What contradicts the log before it is shown, and nothing behind it.
+            // An entry that contradicts those before it is shown, and nothing behind it.
             if drift.is_some_and(|drift| readable >= drift.position.0) {
                 break;
             }
@@ -196,97 +198,78 @@ impl<'a> Log<'a> {
         (self.ledger, self.next) = (None, usize::MAX);
     }
 
-    /// `None` for a record that cannot be read without what it should have before it.
+    /// `None` for a record that relies on one that is missing.
     fn entry(&mut self, logged: &Logged<'_>) -> Option<LogEntry<'a>> {
-        let Logged { position, ref record, .. } = *logged;
-        let at = self.before.learn(record);
-        let hold = match record.place().map(|place| self.before.hold(place)) {
-            // It may have been made before the ledger begins.
+        let Logged { position, ref fact, .. } = *logged;
+        let at = self.before.learn(fact);
+        let hold = match fact.place.map(|place| self.before.hold(place)) {
+            // The hold may have been made before the ledger begins.
             Some(None) if self.ledger.is_none() => return None,
             hold => hold.flatten(),
         };
         let names = &self.inspection.state.fold.names;
-        let lines = lines_of(record, names)?;
-        let name = match record.stock_key().or(hold.and_then(|hold| hold.key).filter(|_| lines.is_empty())) {
+        let lines = lines_of(fact, names)?;
+        let name = match fact.stock_key().or(hold.and_then(|hold| hold.key).filter(|_| lines.is_empty())) {
             Some(key) => Some(names.get(key)?),
             None => None,
         };
-        let units = lines.iter().map(|line| i64::from(line.quantity)).sum();
-        if let (Record::Declare { sku, location, .. }, Some(name)) = (record, name)
-            && (*sku, *location) != name
+        if let Subject::NewKey { sku, location, .. } = fact.subject
+            && name != Some((sku, location))
         {
             return None;
         }
-        let id = |place, hold: MadeHold| self.inspection.ids.id(place, hold.epoch);
+        let effect = fact.kind.effect();
+        let deadline = match effect.hold {
+            HoldEffect::Make | HoldEffect::Replace | HoldEffect::Extend | HoldEffect::Pay => {
+                hold.map(|hold| hold.deadline)
+            }
+            HoldEffect::NoHold
+            | HoldEffect::Confirm
+            | HoldEffect::Retake
+            | HoldEffect::End(_)
+            | HoldEffect::MoveCommitted(_) => None,
+        };
         let mut entry = LogEntry {
             position: Position(position),
             at,
             epoch: self.before.epoch,
-            kind: kind(record),
+            kind: fact.kind,
             sku: name.map(|(sku, _)| sku),
             location: name.map(|(_, location)| location),
             lines,
-            hold: record.place().zip(hold).map(|(place, hold)| id(place, hold)),
+            hold: fact.place.zip(hold).map(|(place, hold)| self.inspection.ids.id(place, hold.epoch)),
             quantity: None,
             returned: None,
-            deadline: None,
+            deadline,
             opens_at: None,
             reason: None,
-            reference: None,
-            op_key: record.op().map(|op| OpKey(u128::from_le_bytes(op.key))),
+            reference: Reference::new(fact.reference).filter(|_| !fact.reference.is_empty()),
+            op_key: fact.op.map(|op| OpKey(u128::from_le_bytes(op.key))),
             available: None,
         };
-        let reference = |bytes: &[u8]| Reference::new(bytes).filter(|_| !bytes.is_empty());
-        match *record {
-            Record::Reserve { quantity, reference: given, .. } => {
-                entry.quantity = Some(quantity.into());
-                entry.deadline = hold.map(|hold| hold.deadline);
-                entry.reference = reference(given);
+        let (first, second) = fact.units();
+        match effect.required {
+            Required::Nothing | Required::Either => {}
+            Required::First => entry.quantity = Some(first.into()),
+            Required::FirstMaybeSecond => {
+                entry.quantity = Some(first.into());
+                entry.returned = Some(second).filter(|returned| *returned > 0);
             }
-            Record::Confirm { taken, returned, .. } => {
-                entry.quantity = Some(taken.into());
-                entry.returned = Some(returned).filter(|returned| *returned > 0);
+            Required::Both => entry.quantity = Some(second.into()),
+        }
+        match fact.detail {
+            Detail::Nothing | Detail::Words(_) | Detail::Opening { .. } => {}
+            Detail::Correction { delta, reason } => {
+                (entry.quantity, entry.reason) = (Some(delta), Some(reason));
             }
-            Record::Retake { taken, .. } => entry.quantity = Some(taken.into()),
-            Record::Release { quantity, .. }
-            | Record::Expire { quantity, .. }
-            | Record::Ship { quantity, .. }
-            | Record::Cancel { quantity, .. } => entry.quantity = Some(quantity.into()),
-            Record::ReserveCart { reference: given, .. } => {
-                entry.quantity = Some(units);
-                entry.deadline = hold.map(|hold| hold.deadline);
-                entry.reference = reference(given);
+            Detail::Gate { opens_at_ms, .. } if fact.kind == EntryKind::Opens => {
+                entry.opens_at = Some(Timestamp(opens_at_ms));
             }
-            Record::ConfirmCart { .. } => {
-                entry.quantity = Some(units);
-                let returned = entry.lines.iter().filter_map(|line| line.returned).sum();
-                entry.returned = Some(returned).filter(|returned| *returned > 0);
-            }
-            Record::Replace { .. } => {
-                entry.quantity = Some(units);
-                entry.deadline = hold.map(|hold| hold.deadline);
-            }
-            Record::RetakeCart { .. }
-            | Record::ReleaseCart { .. }
-            | Record::ExpireCart { .. }
-            | Record::ShipCart { .. }
-            | Record::CancelCart { .. } => entry.quantity = Some(units),
-            Record::Opens { opens_at_ms, .. } => entry.opens_at = Some(Timestamp(opens_at_ms)),
-            Record::Extend { .. } | Record::Pay { .. } => entry.deadline = hold.map(|hold| hold.deadline),
-            Record::Receive { quantity, reference: given, .. } => {
-                entry.quantity = Some(quantity.into());
-                entry.reference = reference(given);
-            }
-            Record::Adjust { delta, reason, reference: given, .. } => {
-                entry.quantity = Some(delta);
-                entry.reason = Some(reason);
-                entry.reference = reference(given);
-            }
-            Record::Refuse { asked, op, .. } => {
+            Detail::Gate { .. } => {}
+            Detail::Asked(asked) => {
                 entry.quantity = Some(asked.into());
-                entry.available = Some(refusal_from_answer(op.answer()).1);
+                entry.available = fact.op.map(|op| refusal_from_answer(op.answer()).1);
             }
-            Record::Void { .. } | Record::Opened { .. } | Record::Declare { .. } | Record::Sale { .. } => {}
         }
         Some(entry)
     }
@@ -295,19 +278,19 @@ impl<'a> Log<'a> {
 impl<'a> Ledger<'a> {
     fn of(inspection: &'a Inspection, until: u64) -> Ledger<'a> {
         let newest = inspection.log.newest.as_ref();
-        let runs = newest.map(|newest| newest.of(Kind::Ledger)).unwrap_or_default();
+        let runs = newest.map(|newest| newest.of(RunKind::Ledger)).unwrap_or_default();
         let stretches = Stretches::of(&inspection.files, runs);
         Ledger { stretches, until, reached: None, trouble: None }
     }
 }
 
 impl KnownHold {
-    /// What is known where a checkpoint ends.
+    /// What is known at the end of a checkpoint.
     pub(super) fn of(fold: &Fold) -> KnownHold {
         let made = |hold: &FoldedHold| MadeHold {
             generation: hold.generation,
             epoch: hold.epoch,
-            key: only_key(hold.lines.iter().copied()),
+            key: only_good(hold.lines.iter().copied()),
             deadline: if hold.word.phase().is_live() { hold.word.deadline() } else { Timestamp(0) },
         };
         KnownHold {
@@ -317,34 +300,28 @@ impl KnownHold {
         }
     }
 
-    /// Takes in the next record; when it was decided.
-    fn learn(&mut self, record: &Record<'_>) -> Option<Timestamp> {
-        if let Record::Opened { epoch, at_unix_ms } = *record {
-            self.epoch = epoch;
-            self.opened_at = Timestamp(at_unix_ms);
-            return Some(self.opened_at);
+    /// Follows the next fact; returns the time at which it was decided.
+    fn learn(&mut self, fact: &Fact<'_>) -> Option<Timestamp> {
+        if let Some((epoch, opened_at)) = fact.opening() {
+            (self.epoch, self.opened_at) = (epoch, opened_at);
         }
-        let after = |from: Timestamp, ms: u64| Timestamp(from.0.saturating_add(ms));
-        let at = after(self.opened_at, record.at()?);
-        match *record {
-            Record::Reserve { place, ttl, .. } | Record::ReserveCart { place, ttl, .. } => {
-                let deadline = after(at, ttl.millis());
-                let key = only_key(record.lines().0);
-                let made = MadeHold { generation: place.generation, epoch: self.epoch, key, deadline };
-                self.holds.insert(place.slot, made);
+        let at = fact.time(self.opened_at)?;
+        let Some(place) = fact.place else { return Some(at) };
+        let deadline = Timestamp(at.0.saturating_add(fact.ttl.millis()));
+        let (first, second) = fact.lines();
+        let effect = fact.kind.effect().hold;
+        if effect == HoldEffect::Make {
+            let made =
+                MadeHold { generation: place.generation, epoch: self.epoch, key: only_good(first), deadline };
+            self.holds.insert(place.slot, made);
+        } else if let Some(hold) = self.holds.get_mut(&place.slot) {
+            if effect == HoldEffect::Replace {
+                hold.key = only_good(second);
             }
-            Record::Replace { place, ttl, .. } => {
-                if let Some(hold) = self.holds.get_mut(&place.slot) {
-                    hold.key = only_key(record.lines().1);
-                    hold.deadline = hold.deadline.max(after(at, ttl.millis()));
-                }
+            // An entry without a TTL leaves the deadline as it is.
+            if fact.ttl != Span::ZERO {
+                hold.deadline = hold.deadline.max(deadline);
             }
-            Record::Extend { place, ttl, .. } | Record::Pay { place, ttl, .. } => {
-                if let Some(hold) = self.holds.get_mut(&place.slot) {
-                    hold.deadline = hold.deadline.max(after(at, ttl.millis()));
-                }
-            }
-            _ => {}
         }
         Some(at)
     }
@@ -354,50 +331,26 @@ impl KnownHold {
     }
 }
 
-/// The key of lines that are one.
-fn only_key(mut lines: impl Iterator<Item = Line>) -> Option<u32> {
+/// The stock key of lines that have one good.
+fn only_good(mut lines: impl Iterator<Item = Line>) -> Option<KeyIndex> {
     let first = lines.next()?;
-    lines.next().is_none().then_some(first.key)
+    lines.next().is_none().then(|| first.target.good())?
 }
 
-/// What a cart's record says of each of its stock keys; `None` if one of them has no name.
-fn lines_of<'a>(record: &Record<'_>, names: &'a Names) -> Option<Vec<LineEntry<'a>>> {
-    let Some((first, second)) = record.packed() else { return Some(Vec::new()) };
-    let line = |LinePair { key, first, second }| {
-        let line = LineEntry::of(names, key, first)?;
-        Some(match record {
-            Record::ConfirmCart { .. } => {
+/// The lines of a cart's entry; `None` if one of its stock keys has no name.
+fn lines_of<'a>(fact: &Fact<'_>, names: &'a Names) -> Option<Vec<LineEntry<'a>>> {
+    let Subject::Cart { first, second } = fact.subject else { return Some(Vec::new()) };
+    let line = |LinePair { target, first, second }| {
+        let line = LineEntry::of(names, target.good()?, first)?;
+        Some(match fact.kind.effect().required {
+            Required::FirstMaybeSecond => {
                 LineEntry { returned: Some(second).filter(|units| *units > 0), ..line }
             }
-            Record::Replace { .. } => LineEntry { quantity: second, before: Some(first), ..line },
-            _ => line,
+            Required::Both => LineEntry { quantity: second, before: Some(first), ..line },
+            Required::Nothing | Required::First | Required::Either => line,
         })
     };
     lines::join_lines(lines::iter(first), lines::iter(second)).map(line).collect()
-}
-
-fn kind(record: &Record<'_>) -> EntryKind {
-    match record {
-        Record::Void { .. } => EntryKind::Void,
-        Record::Opened { .. } => EntryKind::Opened,
-        Record::Declare { .. } => EntryKind::Declare,
-        Record::Reserve { .. } | Record::ReserveCart { .. } => EntryKind::Reserve,
-        Record::Confirm { .. } | Record::ConfirmCart { .. } => EntryKind::Confirm,
-        Record::Retake { .. } | Record::RetakeCart { .. } => EntryKind::Retake,
-        Record::Release { .. } | Record::ReleaseCart { .. } => EntryKind::Release,
-        Record::Expire { .. } | Record::ExpireCart { .. } => EntryKind::Expire,
-        Record::Extend { .. } => EntryKind::Extend,
-        Record::Pay { .. } => EntryKind::Pay,
-        Record::Ship { .. } | Record::ShipCart { .. } => EntryKind::Ship,
-        Record::Cancel { .. } | Record::CancelCart { .. } => EntryKind::Cancel,
-        Record::Receive { .. } => EntryKind::Receive,
-        Record::Adjust { .. } => EntryKind::Adjust,
-        Record::Sale { stopped: true, .. } => EntryKind::Stop,
-        Record::Sale { stopped: false, .. } => EntryKind::Resume,
-        Record::Refuse { .. } => EntryKind::Refuse,
-        Record::Replace { .. } => EntryKind::Replace,
-        Record::Opens { .. } => EntryKind::Opens,
-    }
 }
 
 impl fmt::Debug for Log<'_> {

@@ -9,10 +9,12 @@ use std::time::Duration;
 use super::*;
 use crate::checkpoint::manifest::Manifest;
 use crate::checkpoint::run::RunWriter;
+use crate::checkpoint::run_ref::RunKind;
 use crate::engine::Engine;
+use crate::index::{Generation, KeyIndex, Target};
 use crate::log::chunk::{self, ChunkHeader};
 use crate::log::lines::pack;
-use crate::log::record::{Encoded, Logged, Op, RECORD_BYTES_MAX, Record, Records, Span};
+use crate::log::record::{Encoded, Op, RECORD_BYTES_MAX, Record, Records, Span};
 use crate::log::recovery::{Beginning, OpenLog};
 use crate::log::scan::Tip;
 use crate::{
@@ -256,7 +258,7 @@ fn written(groups: &[&[Record<'_>]], words_more: u32) -> (tempfile::TempDir, Vec
         for record in *records {
             let mut buffer = [0; RECORD_BYTES_MAX];
             let bytes = record.encode(&mut buffer).unwrap();
-            words += record.words(bytes.len());
+            words += record.fact().words(bytes.len()).0;
             ends.push(log.tip.end + words);
             payload.extend_from_slice(bytes);
         }
@@ -281,22 +283,30 @@ fn written(groups: &[&[Record<'_>]], words_more: u32) -> (tempfile::TempDir, Vec
 }
 
 const OPENED: Record<'_> = Record::Opened { epoch: 1, at_unix_ms: START.0 };
-const DECLARE: Record<'_> = Record::Declare { key: 0, sku: "poster", location: "berlin" };
-const OTHER: Record<'_> = Record::Declare { key: 1, sku: "mug", location: "berlin" };
-const PLACE: HoldPlace = HoldPlace { slot: 5, generation: 1 };
+const DECLARE: Record<'_> = Record::Declare { key: KeyIndex(0), sku: "poster", location: "berlin" };
+const OTHER: Record<'_> = Record::Declare { key: KeyIndex(1), sku: "mug", location: "berlin" };
+const PLACE: HoldPlace = HoldPlace::new(5, 1);
 
 fn receive(key: u32) -> Record<'static> {
-    Record::Receive { at: 1, key, quantity: 10, reference: b"", op: None }
+    Record::Receive { at: 1, key: KeyIndex(key), quantity: 10, reference: b"", op: None }
 }
 
 /// Lives from 10 ms to 1,010 ms after the opening.
 fn reserve() -> Record<'static> {
     let ttl = Span::from_millis(1_000);
-    Record::Reserve { at: 10, place: PLACE, key: 0, quantity: 4, ttl, reference: b"order", op: None }
+    Record::Reserve {
+        at: 10,
+        place: PLACE,
+        key: KeyIndex(0),
+        quantity: 4,
+        ttl,
+        reference: b"order",
+        op: None,
+    }
 }
 
 fn confirm(at: u64, key: u32, taken: u32, returned: u32) -> Record<'static> {
-    Record::Confirm { at, place: PLACE, key, taken, returned, op: None }
+    Record::Confirm { at, place: PLACE, key: KeyIndex(key), taken, returned, op: None }
 }
 
 #[test]
@@ -314,14 +324,14 @@ fn a_ledger_from_the_beginning_is_judged_entry_by_entry() {
     // Fewer were received than were reserved, under checksums that hold.
     let newest = inspection.log.newest.clone().unwrap();
     let files = DirFiles::at(inspection.log.layout().checkpoint());
-    let ledger = newest.of(Kind::Ledger)[0];
+    let ledger = newest.of(RunKind::Ledger)[0];
     let stretches: Vec<_> = Stretches::of(&files, vec![ledger]).map(Result::unwrap).collect();
     drop(inspection);
     let mut run = RunWriter::create(&files, ledger.number).unwrap();
     for mut stretch in stretches {
         let mut records = Vec::new();
         for logged in Records::new(&stretch.records, stretch.start) {
-            let Logged { mut record, .. } = logged.unwrap();
+            let (mut record, _) = Record::decode(logged.unwrap().bytes).unwrap();
             if let Record::Receive { quantity, .. } = &mut record {
                 *quantity = 1;
             }
@@ -345,18 +355,18 @@ fn a_ledger_from_the_beginning_is_judged_entry_by_entry() {
 #[test]
 fn the_first_contradiction_is_named_by_its_position() {
     let (at, place, key) = (20, PLACE, 0);
-    let again = HoldPlace { generation: 2, ..PLACE };
-    let release = Record::Release { at, place, key, quantity: 4, op: None };
-    let expire = |at| Record::Expire { at, place, key, quantity: 4 };
-    let ship = |quantity| Record::Ship { at, place, key, quantity, op: None };
+    let again = HoldPlace { generation: Generation(2), ..PLACE };
+    let release = Record::Release { at, place, key: KeyIndex(key), quantity: 4, op: None };
+    let expire = |at| Record::Expire { at, place, key: KeyIndex(key), quantity: 4 };
+    let ship = |quantity| Record::Ship { at, place, key: KeyIndex(key), quantity, op: None };
     let extend = |at| Record::Extend { at, place, ttl: Span::from_millis(5_000), op: None };
-    let retake = Record::Retake { at: 2_000, place, key, taken: 4, op: None };
+    let retake = Record::Retake { at: 2_000, place, key: KeyIndex(key), taken: 4, op: None };
     let Record::Reserve { at: born, quantity, ttl, reference, op, .. } = reserve() else { unreachable!() };
-    let reuse = Record::Reserve { at: born, place: again, key, quantity, ttl, reference, op };
+    let reuse = Record::Reserve { at: born, place: again, key: KeyIndex(key), quantity, ttl, reference, op };
     #[rustfmt::skip]
     let logs: &[(&str, &[Record<'_>])] = &[
-        ("more is sold than there is",   &[Record::Adjust { at, key: 1, delta: -10, reason: AdjustReason::Lost, reference: b"", op: None },
-                                           Record::Release { at, place, key: 1, quantity: 4, op: None }]),
+        ("more is sold than there is",   &[Record::Adjust { at, key: KeyIndex(1), delta: -10, reason: AdjustReason::Lost.into(), reference: b"", op: None },
+                                           Record::Release { at, place, key: KeyIndex(1), quantity: 4, op: None }]),
         ("declared twice",               &[DECLARE]),
         ("never declared",               &[receive(2)]),
         ("a place is used twice",        &[reuse]),
@@ -369,7 +379,7 @@ fn the_first_contradiction_is_named_by_its_position() {
         ("released and confirmed",       &[release, confirm(at, key, 4, 0)]),
         ("expired and released",         &[expire(1_010), release]),
         ("retaken while it lives",       &[retake]),
-        ("a forged hold",                &[Record::Expire { at, place: again, key, quantity: 4 }]),
+        ("a forged hold",                &[Record::Expire { at, place: again, key: KeyIndex(key), quantity: 4 }]),
         ("confirmed for another key",    &[confirm(at, 1, 4, 0)]),
         ("units lost on the way",        &[confirm(at, key, 2, 1)]),
         ("units from nowhere",           &[confirm(at, key, 4, 1)]),
@@ -415,11 +425,11 @@ fn every_legal_history_made_by_hand_is_whole() {
     #[rustfmt::skip]
     let histories: &[&[Record<'_>]] = &[
         &[confirm(1_009, key, 4, 0)],
-        &[confirm(at, key, 1, 3), Record::Void { words: 4 }, Record::Ship { at, place, key, quantity: 1, op }],
+        &[confirm(at, key, 1, 3), Record::Void { words: 4 }, Record::Ship { at, place, key: KeyIndex(key), quantity: 1, op }],
         &[Record::Extend { at, place, ttl: until, op }, Record::Pay { at: 1_500, place, ttl: until, op: None }, confirm(3_400, key, 4, 0)],
-        &[Record::Expire { at: 1_010, place, key, quantity: 4 }, Record::Retake { at: 1_009, place, key, taken: 2, op }],
+        &[Record::Expire { at: 1_010, place, key: KeyIndex(key), quantity: 4 }, Record::Retake { at: 1_009, place, key: KeyIndex(key), taken: 2, op }],
         // A count lower than what was promised: a shortfall, applied.
-        &[Record::Adjust { at, key, delta: -10, reason: AdjustReason::Count, reference: b"", op }, confirm(at, key, 4, 0)],
+        &[Record::Adjust { at, key: KeyIndex(key), delta: -10, reason: AdjustReason::Count.into(), reference: b"", op }, confirm(at, key, 4, 0)],
     ];
     for history in histories {
         let (scratch, _) = written(&[&[OPENED, DECLARE, receive(0), reserve()], history], 0);
@@ -431,7 +441,7 @@ fn every_legal_history_made_by_hand_is_whole() {
 
 /// So many units of the poster, and of the mug.
 fn lines(of_poster: u32, of_mug: u32) -> Vec<u8> {
-    pack(&[Line { key: 0, units: of_poster }, Line { key: 1, units: of_mug }])
+    pack(&[Line { target: Target::of(0), units: of_poster }, Line { target: Target::of(1), units: of_mug }])
 }
 
 fn cart(lines: &[u8]) -> Record<'_> {
@@ -449,14 +459,14 @@ fn cart(lines: &[u8]) -> Record<'_> {
 fn a_cart_is_shown_with_all_its_lines() {
     let (place, op, ttl) = (PLACE, None, Span::from_millis(5_000));
     let (first, more, sold, back) =
-        (lines(4, 3), lines(4, 5), lines(4, 2), pack(&[Line { key: 1, units: 3 }]));
+        (lines(4, 3), lines(4, 5), lines(4, 2), pack(&[Line { target: Target::of(1), units: 3 }]));
     let records = [
         cart(&first),
         Record::Replace { at: 20, place, ttl, before: &first, lines: &more, op },
         Record::Extend { at: 30, place, ttl, op },
         Record::ConfirmCart { at: 40, place, taken: &sold, returned: &back, op },
-        Record::Ship { at: 50, place, key: 1, quantity: 1, op },
-        Record::Opens { at: 60, key: 1, opens_at_ms: START.0 + 70 },
+        Record::Ship { at: 50, place, key: KeyIndex(1), quantity: 1, op },
+        Record::Opens { at: 60, key: KeyIndex(1), opens_at_ms: START.0 + 70 },
     ];
     let (scratch, _) = written(&[&[OPENED, DECLARE, OTHER, receive(0), receive(1)], &records], 0);
     let inspection = Inspection::open(scratch.path()).unwrap();
@@ -511,7 +521,7 @@ fn a_cart_that_time_or_its_lines_contradict_is_seen() {
         ("released twice",               &[release, release]),
         ("replaced after its end",       &[release, replace(at, &both)]),
         ("extended after its end",       &[release, Record::Extend { at, place, ttl, op }]),
-        ("shipped another line",         &[Record::ConfirmCart { at, place, taken: &other, returned: &pack(&[Line { key: 0, units: 1 }]), op },
+        ("shipped another line",         &[Record::ConfirmCart { at, place, taken: &other, returned: &pack(&[Line { target: Target::of(0), units: 1 }]), op },
                                            Record::ShipCart { at, place, lines: &both, op }]),
     ];
     let begun = [OPENED, DECLARE, OTHER, receive(0), receive(1), cart(&both)];
@@ -534,8 +544,8 @@ fn a_cart_that_time_or_its_lines_contradict_is_seen() {
     }
 }
 
-/// Threads that race for few units with holds so short that time, holders and sweepers race for their ends: whatever
-/// won, what is in the log was allowed.
+/// Threads that race for few units with holds so short that time, holders and sweepers race for their ends:
+/// whatever won, what is in the log was allowed.
 #[test]
 fn a_log_that_threads_raced_for_has_no_drift() {
     let scratch = tempfile::tempdir().unwrap();

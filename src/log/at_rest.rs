@@ -1,18 +1,20 @@
-//! A log at rest: what an opening would take for the log, read without changing a byte.
+//! A log that no engine has open: read as an opening would read it, without changing a byte.
 //!
-//! The store is not asked, since its own opening writes: chunks come out of its file, found by their marks and
-//! linked by their hashes. The decision on them is the one of an opening, so what is refused here would be refused
-//! there.
+//! The store itself is not opened, since its opening writes: chunks are read from its file, found by their
+//! marks and linked by their hashes. The same function decides on them as in an opening, so a log that is
+//! refused here would be refused there.
 //!
-//! Must survive: any bytes, and an engine that wants to open the directory meanwhile: it is told to wait.
+//! Must survive: any bytes, and an engine that tries to open the directory meanwhile: it gets an error and
+//! has to wait.
 
 use std::{path::Path, sync::Arc};
 
 use super::{
     chunk::HEADER_BYTES,
-    directory::{DirectoryLook, Identity, Layout},
+    chunk_index::ChunkIndex,
+    directory::{Identity, Layout, ReadOnlyDirectory},
     recovery::{LogError, read, survey},
-    scan::{ChunkIndex, FoundChunk, Tip},
+    scan::{FoundChunk, Tip},
     sidecar::{Durable, Sidecar},
     stores::StoreFolder,
     verdict::{Start, Verdict, decide},
@@ -23,30 +25,30 @@ use crate::checkpoint::load::Loaded;
 use crate::checkpoint::manifest::Manifest;
 use crate::checkpoint::manifest_set::ManifestSet;
 
-/// A log that is only read. As long as it exists no engine can open the directory.
+/// A log that is only read. While this value exists, no engine can open the directory.
 #[derive(Debug)]
 pub(crate) struct LogAtRest {
-    /// What the sidecar vouches for.
+    /// The content of the sidecar.
     pub(crate) proven: Durable,
     pub(crate) verdict: Verdict,
-    /// All chunks that belong to the log: those between the two checkpoints, if they are there, and the verdict's.
+    /// All chunks of the log: those between the two checkpoints, if they were found, and the verdict's.
     pub(crate) chain: Vec<FoundChunk>,
-    /// The newest checkpoint that is whole, behind which the verdict's chunks come.
+    /// The newest undamaged checkpoint; the verdict's chunks follow it.
     pub(crate) newest: Option<Manifest>,
     chunks: RawChunks,
-    directory: DirectoryLook,
+    directory: ReadOnlyDirectory,
 }
 
-/// The stores that chunks are in.
+/// The stores of a log, of which only the raw chunks are read.
 #[derive(Debug)]
 pub(crate) struct RawChunks(StoreFolder);
 
-/// What lies before a log at rest.
+/// The state before the chain of a log at rest.
 #[derive(Default)]
 pub(crate) struct Before {
-    /// What was said up to where the kept log begins.
+    /// The state where the chain begins.
     pub(crate) base: Loaded,
-    /// A later checkpoint, from which an opening would go on: what the log up to there has to come to.
+    /// The newest checkpoint, if the chain begins before it: the state that the log up to there must lead to.
     pub(crate) newest: Option<Loaded>,
     /// Checkpoints that are damaged, and why.
     pub(crate) rejected: Vec<String>,
@@ -54,7 +56,7 @@ pub(crate) struct Before {
 
 impl LogAtRest {
     pub(crate) fn open(path: &Path) -> Result<(Self, Before), LogError> {
-        let directory = DirectoryLook::open(path)?;
+        let directory = ReadOnlyDirectory::open(path)?;
         let layout = &directory.layout;
         let proven = Sidecar::read(&layout.durable())?.ok_or_else(|| layout.lacks("durable"))?;
         let chunks = RawChunks::of(layout);
@@ -67,7 +69,8 @@ impl LogAtRest {
         let index = chunks.survey()?;
         let verdict = decide(&index, &proven, &start)?;
 
-        // What an opening would go on from; and before it what is there still.
+        // An opening starts from the newest checkpoint; here the log before it is used too, if it is still
+        // there.
         let history = match &newest {
             Some(_) => history(&mut manifest_set, &index, start.tip, &mut before.rejected)?,
             None => None,
@@ -90,7 +93,7 @@ impl LogAtRest {
         &self.directory.identity
     }
 
-    /// The records of a chunk of the chain, their bytes proven once more.
+    /// The records of a chunk of the chain; its checksum and hash are checked once more.
     pub(crate) fn payload(&self, found: &FoundChunk) -> Result<Vec<u8>, LogError> {
         self.chunks.payload(found)
     }
@@ -105,7 +108,7 @@ impl RawChunks {
         survey(&self.0)
     }
 
-    /// The records of a chunk that a survey has found, their bytes proven once more.
+    /// The records of a chunk that a survey has found; its checksum and hash are checked once more.
     pub(crate) fn payload(&self, found: &FoundChunk) -> Result<Vec<u8>, LogError> {
         let mut chunk = read(&self.0, found)?;
         chunk.drain(..HEADER_BYTES);
@@ -113,8 +116,8 @@ impl RawChunks {
     }
 }
 
-/// What lies before the newest checkpoint: an older one, or nothing, and the chunks from there `to` the newest's end;
-/// `None` if not all of them are there.
+/// The history before the newest checkpoint: an older checkpoint or an empty state, and the chunks from there
+/// `to` the end of the newest. `None` if a chunk is missing.
 fn history(
     manifest_set: &mut ManifestSet,
     index: &ChunkIndex,

@@ -1,19 +1,20 @@
-//! A chunk: a run of records as one value in the store, framed so that it can be believed on its own.
+//! A chunk: consecutive records as one value in the store, framed so that it proves itself.
 //!
 //! ```text
-//!  0        4         6       8       12      16      24            28      32              40       48
-//!  | magic  | format  | flags | epoch | words | start | payload len | crc32 | previous hash | synced | payload ...
+//!  0       4        6       8       12      16      24            28      32              40       48
+//!  | magic | format | flags | epoch | words | start | payload len | crc32 | previous hash | synced | payload
 //! ```
-//! All numbers are little-endian. The CRC covers the header (with the CRC itself as zero) and the payload, so a chunk
-//! is whole or is not one. `previous` is the hash of the chunk that ends at `start` (0 for the first chunk of a log),
-//! so two chunks follow each other only if the later one was written after the earlier one, bytes and all: that is what
-//! tells a torn tail from a hole, and a leftover of an earlier opening from the chunk that took its place.
+//! All numbers are little-endian. The CRC covers the header (with the CRC itself as zero) and the payload, so
+//! a chunk is whole or is not one. `previous` is the hash of the chunk that ends at `start` (0 for the first
+//! chunk of a log),//! so two chunks follow each other only if the later one was written after exactly these
+//! bytes of the earlier one. This distinguishes a torn tail from a hole, and a leftover of an earlier opening
+//! from the chunk that took its place.
 //!
-//! `synced` is a position below which everything was durable before this chunk was handed to the store. So every chunk
-//! that is found vouches for what came before it: a log that does not reach as far is damaged, not torn.
+//! `synced` is a position below which everything was durable before this chunk was handed to the store. So
+//! every chunk that is found proves that the log reached that far: a log that does not is damaged, not torn.
 //!
-//! A later format keeps magic, format, start, length and CRC where they are, and what the CRC covers: so a build that does
-//! not know it sees that there is something it does not know, and cuts nothing.
+//! A later format keeps magic, format, start, length and CRC where they are, and what the CRC covers. So a
+//! build that does not know the format recognises such a chunk, and cuts nothing.
 //!
 //! Must survive: any bytes at all. [`decode`] never panics and never reads past what it is given.
 
@@ -29,7 +30,7 @@ pub(crate) const HEADER_BYTES: usize = 48;
 /// `flags` bit 0: the last chunk of its group. A group without one was never acknowledged.
 const FLAG_COMMIT: u16 = 1;
 
-/// What the header of a chunk says, without the fields that only [`decode`] needs.
+/// The header of a chunk, without the fields that only [`decode`] needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ChunkHeader {
     /// The opening of the directory that wrote it; never falls along the log.
@@ -54,7 +55,7 @@ impl ChunkHeader {
     }
 }
 
-/// Why some bytes are not a chunk.
+/// Why some bytes are no chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub(crate) enum ChunkError {
     #[error("the chunk is {found} bytes long, its header needs or says {expected}")]
@@ -74,8 +75,8 @@ pub(crate) enum ChunkError {
 /// Appends the chunk to `out`; returns the hash the next chunk names as `previous`.
 ///
 /// # Panics
-/// If the payload is 4 GiB or longer, the chunk covers no words, or its positions are impossible: the caller's bug,
-/// not the disk's.
+/// If the payload is 4 GiB or longer, the chunk covers no words, or its positions are impossible: the
+/// caller's bug, not the disk's.
 pub(crate) fn encode(header: &ChunkHeader, payload: &[u8], out: &mut Vec<u8>) -> u64 {
     let payload_bytes = u32::try_from(payload.len()).expect("a payload is far below 4 GiB");
     assert!(header.words > 0, "a chunk covers at least one word");
@@ -100,7 +101,7 @@ pub(crate) fn encode(header: &ChunkHeader, payload: &[u8], out: &mut Vec<u8>) ->
     xxh3_64(&out[at..])
 }
 
-/// How many bytes the chunk has that `bytes` begin with, by its own word; `None` if they begin with none.
+/// The length of the chunk at the start of `bytes`, as its header says; `None` if there is no chunk.
 pub(crate) fn bytes_of(bytes: &[u8]) -> Option<usize> {
     let is_one = bytes.len() >= HEADER_BYTES && field::<4>(bytes, 0) == MAGIC;
     is_one.then(|| HEADER_BYTES + u32::from_le_bytes(field(bytes, 24)) as usize)

@@ -1,189 +1,89 @@
-//! The directory: whose it is, and that nobody else has it open.
+//! A stockhold directory that is locked: for an engine, for readers, or for a salvage.
 //!
-//! ```text
-//! <dir>/stockhold   who we are: 64 bytes, written last when a directory is created
-//! <dir>/lock        held locked while an engine runs; says which process
-//! <dir>/log/        the stores of the log
-//! <dir>/durable     the sidecar
-//! <dir>/checkpoint/ the last two checkpoints
-//! <dir>/clock       engine time beside the machine's uptime; evidence, not needed
-//! ```
+//! [`layout`](super::layout) has the names of its files.
+//!
 //! Invariants:
-//! - The identity is written when everything else exists and is durable. A directory without one was never used: a
-//!   crash during creation is completed by the next opening, and only a log with chunks in it makes its absence damage.
-//! - Nothing is written before the lock is held, and nothing at all in a directory that is not ours.
-//! - Inspecting writes nothing: not even the lock file.
+//! - The identity is written when everything else exists and is durable. A directory without one was never
+//!   used: the next opening completes a creation that a crash interrupted, and only a log with chunks in it
+//!   makes its absence damage.
+//! - Nothing is written before the lock is held, and nothing at all in a directory that is not stockhold's.
+//! - A reader writes nothing, not even the lock file.
 
 use std::{
-    fs::{self, File, OpenOptions, TryLockError},
-    io::{self, Read, Write},
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
-    path::{Path, PathBuf},
+    fs::{self, File, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
 };
 
-use thiserror::Error;
+use super::identity::{encode, read_identity};
+use super::layout::IDENTITY;
+use super::lock::{FileId, Lock};
 
-use super::{sled::SEGMENT_BYTES, store::advice};
+pub(crate) use super::identity::Identity;
+pub(crate) use super::layout::{DirectoryError, Layout};
 
-const MAGIC: &[u8; 20] = b"stockhold directory\n";
-const FORMAT: u32 = 1;
-const IDENTITY_BYTES: usize = 64;
-
-const IDENTITY: &str = "stockhold";
-const IDENTITY_UNFINISHED: &str = "stockhold.tmp";
-const LOCK: &str = "lock";
-const LOG: &str = "log";
-const DURABLE: &str = "durable";
-const CHECKPOINT: &str = "checkpoint";
-const CLOCK: &str = "clock";
-
-/// What makes a directory this one and no other.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Identity {
-    pub(crate) id: [u8; 16],
-    /// Key of everything that must not be guessable from outside.
-    pub(crate) secret: [u8; 16],
-    pub(crate) segment_bytes: u32,
-}
-
-impl Identity {
-    pub(crate) fn random() -> Self {
-        Identity { id: rand::random(), secret: rand::random(), segment_bytes: SEGMENT_BYTES as u32 }
-    }
-}
-
-impl std::fmt::Debug for Identity {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // The secret stays out of every log.
-        f.debug_struct("Identity").field("id", &self.id).field("segment_bytes", &self.segment_bytes).finish()
-    }
-}
-
-#[derive(Debug, Error)]
-pub(crate) enum DirectoryError {
-    #[error(
-        "there is no stockhold directory at {path:?}: check the path, or open an engine there to create one"
-    )]
-    Missing { path: PathBuf },
-    #[error("{path:?} is not a stockhold directory ({found:?} is in it): choose an empty or a new directory")]
-    Foreign { path: PathBuf, found: PathBuf },
-    #[error(
-        "{path:?} has directory format {found}, this build knows {known}: open it with a newer stockhold"
-    )]
-    Newer { path: PathBuf, found: u32, known: u32 },
-    #[error(
-        "{path:?} is in use{}: close the engine that has it open",
-        .pid.map_or_else(String::new, |pid| format!(" by process {pid}"))
-    )]
-    InUse { path: PathBuf, pid: Option<u32> },
-    #[error(
-        "{path:?} is damaged ({details}): restore it from a backup, or salvage its log into a new directory"
-    )]
-    Corrupt { path: PathBuf, details: String },
-    #[error("cannot use {path:?} ({doing}: {error}): {}, then try again", advice(.error))]
-    Io { path: PathBuf, doing: &'static str, error: io::Error },
-}
-
-/// The names inside a directory.
-#[derive(Clone, Debug)]
-pub(crate) struct Layout {
-    path: PathBuf,
-}
-
-impl Layout {
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-    pub(crate) fn log(&self) -> PathBuf {
-        self.path.join(LOG)
-    }
-    pub(crate) fn durable(&self) -> PathBuf {
-        self.path.join(DURABLE)
-    }
-    pub(crate) fn checkpoint(&self) -> PathBuf {
-        self.path.join(CHECKPOINT)
-    }
-    pub(crate) fn clock(&self) -> PathBuf {
-        self.path.join(CLOCK)
-    }
-    /// Makes the names in the directory durable.
-    pub(crate) fn sync(&self) -> io::Result<()> {
-        File::open(&self.path)?.sync_all()
-    }
-    fn io(&self, doing: &'static str) -> impl Fn(io::Error) -> DirectoryError {
-        let path = self.path.clone();
-        move |error| DirectoryError::Io { path: path.clone(), doing, error }
-    }
-    /// The error of a directory that was ours once and lost a part.
-    pub(crate) fn lacks(&self, part: &str) -> DirectoryError {
-        self.corrupt(format!("`{part}` is missing from it"))
-    }
-    fn corrupt(&self, details: impl Into<String>) -> DirectoryError {
-        DirectoryError::Corrupt { path: self.path.clone(), details: details.into() }
-    }
-}
-
-/// A directory that is ours alone until this is dropped.
+/// A directory that one engine has for itself until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Directory {
     pub(crate) layout: Layout,
     pub(crate) identity: Identity,
     /// True until [`commit`](Self::commit): there is no identity on the disk yet.
     pub(crate) fresh: bool,
-    /// Dropping it lets go of the lock.
+    /// Dropping it unlocks the directory.
     lock: Lock,
 }
 
 impl Directory {
-    /// Takes the directory at `path`, creating it if there is none. Completes a creation that a crash interrupted.
+    /// Locks the directory at `path`, creating it if there is none. Completes a creation that a crash
+    /// interrupted.
     pub(crate) fn open(path: &Path) -> Result<Self, DirectoryError> {
         let io = |error| DirectoryError::Io { path: path.to_owned(), doing: "looking for it", error };
-        // It is written to for as long as the engine runs, wherever the process goes meanwhile.
+        // Absolute, because the process may change its working directory while the engine runs.
         let path = &std::path::absolute(path).map_err(io)?;
-        let layout = Layout { path: path.clone() };
+        let layout = Layout::at(path);
         create_durably(path).map_err(layout.io("creating it"))?;
-        // Before the first byte is written: is it ours, or nobody's?
+        // Before the first byte is written: is it stockhold's, or empty?
         if read_identity(&layout)?.is_none() {
-            refuse_foreign(&layout)?;
+            layout.refuse_foreign()?;
         }
-        let lock = lock_exclusively(&layout)?;
-        // Again, now that nobody else can be creating it.
+        let lock = Lock::exclusive(&layout)?;
+        // Once more, now that no other process can be creating it.
         let found = read_identity(&layout)?;
         let fresh = found.is_none();
         let identity = match found {
             Some(identity) => identity,
             None => {
-                refuse_foreign(&layout)?;
+                layout.refuse_foreign()?;
                 Identity::random()
             }
         };
         Ok(Self { layout, identity, fresh, lock })
     }
 
-    /// A directory that is nowhere: for an engine whose log and files are given.
+    /// A directory that does not exist: for an engine whose log and files are given.
     #[cfg(all(test, not(stockhold_loom)))]
     pub(crate) fn nowhere(identity: Identity) -> io::Result<Self> {
-        let (layout, lock) =
-            (Layout { path: PathBuf::from("/dev/null/nowhere") }, Lock(File::open("/dev/null")?));
-        Ok(Self { layout, identity, fresh: false, lock })
+        let layout = Layout::at(Path::new("/dev/null/nowhere"));
+        Ok(Self { layout, identity, fresh: false, lock: Lock::nothing()? })
     }
 
-    /// Where it is now.
+    /// The place of the directory, to check later whether it is still there.
     pub(crate) fn place(&self) -> io::Result<OwnedDirectory> {
-        Ok(OwnedDirectory { layout: self.layout.clone(), lock: file_id(&self.lock.0.metadata()?) })
+        Ok(OwnedDirectory { layout: self.layout.clone(), lock: self.lock.file_id()? })
     }
 
     /// Makes a fresh directory a stockhold directory: the last step of its creation.
     pub(crate) fn commit(&mut self) -> Result<(), DirectoryError> {
         let write = || -> io::Result<()> {
-            let unfinished = self.layout.path.join(IDENTITY_UNFINISHED);
-            // Readable by its owner only: it holds the secret.
+            let unfinished = self.layout.identity_unfinished();
+            // Readable by its owner only: it has the secret in it.
             let mut file =
                 OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
             file.write_all(&encode(&self.identity))?;
             file.sync_all()?;
             self.layout.sync()?;
-            fs::rename(&unfinished, self.layout.path.join(IDENTITY))?;
+            fs::rename(&unfinished, self.layout.identity())?;
             self.layout.sync()
         };
         write().map_err(self.layout.io("writing its identity"))?;
@@ -192,73 +92,66 @@ impl Directory {
     }
 }
 
-/// Where a directory that was locked is, or was: names are not kept by a lock.
+/// The place where a directory was locked. A lock does not keep its directory from being moved.
 #[derive(Clone, Debug)]
 pub(crate) struct OwnedDirectory {
     pub(crate) layout: Layout,
-    lock: (u64, u64),
+    lock: FileId,
 }
 
 impl OwnedDirectory {
-    /// An error once another directory is there, or none.
+    /// An error if the directory is no longer there, or another one is.
     pub(crate) fn check(&self) -> io::Result<()> {
-        let is_there =
-            fs::metadata(self.layout.path.join(LOCK)).is_ok_and(|lock| file_id(&lock) == self.lock);
+        let is_there = fs::metadata(self.layout.lock()).is_ok_and(|lock| FileId::of(&lock) == self.lock);
         if is_there { Ok(()) } else { Err(io::Error::other("the directory was moved away from its place")) }
     }
 }
 
-/// Which file it is, whatever its name.
-fn file_id(file: &fs::Metadata) -> (u64, u64) {
-    (file.dev(), file.ino())
-}
-
 /// A directory that is only read. No engine can open it meanwhile.
 #[derive(Debug)]
-pub(crate) struct DirectoryLook {
+pub(crate) struct ReadOnlyDirectory {
     pub(crate) layout: Layout,
     pub(crate) identity: Identity,
     _lock: Option<Lock>,
 }
 
-impl DirectoryLook {
-    /// Reads the directory at `path` without changing a byte of it.
+impl ReadOnlyDirectory {
+    /// Locks the directory at `path` for reading, without changing a byte of it.
     pub(crate) fn open(path: &Path) -> Result<Self, DirectoryError> {
-        let layout = Layout { path: path.to_owned() };
-        let missing = || DirectoryError::Missing { path: path.to_owned() };
+        let layout = Layout::at(path);
         if !path.try_exists().map_err(layout.io("looking for it"))? {
-            return Err(missing());
+            return Err(layout.missing());
         }
         let Some(identity) = read_identity(&layout)? else {
-            refuse_foreign(&layout)?;
-            return Err(missing());
+            layout.refuse_foreign()?;
+            return Err(layout.missing());
         };
-        let lock = lock_shared(&layout)?;
+        let lock = Lock::shared(&layout)?;
         Ok(Self { layout, identity, _lock: lock })
     }
 }
 
-/// What is left of a directory, whatever is gone from it. Only read; no engine can open it meanwhile.
+/// A directory that may have lost any of its parts. It is only read; no engine can open it meanwhile.
 #[derive(Debug)]
 pub(crate) struct Remains {
     pub(crate) layout: Layout,
-    /// Or why it is not known any more.
+    /// The identity, or why it is unknown.
     pub(crate) identity: Result<Identity, DirectoryError>,
     _lock: Option<Lock>,
 }
 
 impl Remains {
-    /// Looks at `path` without changing a byte there. An error if nothing of a stockhold directory is left.
+    /// Locks the directory at `path` for reading, without changing a byte of it. An error if nothing of a
+    /// stockhold directory is left.
     pub(crate) fn open(path: &Path) -> Result<Self, DirectoryError> {
-        let layout = Layout { path: path.to_owned() };
-        let parts = [IDENTITY, LOG, DURABLE, CHECKPOINT];
-        if !parts.iter().any(|part| path.join(part).exists()) {
-            return Err(DirectoryError::Missing { path: path.to_owned() });
+        let layout = Layout::at(path);
+        if !layout.has_remains() {
+            return Err(layout.missing());
         }
-        let lock = lock_shared(&layout)?;
+        let lock = Lock::shared(&layout)?;
         let identity = match read_identity(&layout) {
             Ok(found) => found.ok_or_else(|| layout.lacks(IDENTITY)),
-            // Without its mark it may be another program's, but something of ours lies beside it.
+            // Without its mark the file may be another program's, but there are files of stockhold beside it.
             Err(problem @ (DirectoryError::Foreign { .. } | DirectoryError::Corrupt { .. })) => Err(problem),
             Err(error) => return Err(error),
         };
@@ -266,23 +159,9 @@ impl Remains {
     }
 }
 
-/// A lock on a descriptor that cannot write: shared, so that inspectors do not exclude each other.
-fn lock_shared(layout: &Layout) -> Result<Option<Lock>, DirectoryError> {
-    match File::open(layout.path.join(LOCK)) {
-        Ok(file) => match file.try_lock_shared() {
-            Ok(()) => Ok(Some(Lock(file))),
-            Err(TryLockError::WouldBlock) => Err(in_use(layout, &file)),
-            Err(TryLockError::Error(error)) => Err(layout.io("locking it")(error)),
-        },
-        // A copy may have been made without the lock file.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(layout.io("locking it")(error)),
-    }
-}
-
-/// Creates the directory and those above it, each made durable in the one it is in.
+/// Creates the directory and those above it, and makes the name of each durable.
 fn create_durably(path: &Path) -> io::Result<()> {
-    // "a" has the parent "", which is here.
+    // "a" has the parent "", which is the working directory.
     let parent =
         path.parent().map(|parent| if parent.as_os_str().is_empty() { Path::new(".") } else { parent });
     let Some(parent) = parent.filter(|_| !path.is_dir()) else { return Ok(()) };
@@ -291,132 +170,6 @@ fn create_durably(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
         _ => File::open(parent)?.sync_all(),
     }
-}
-
-/// In a directory without an identity there may only be what an interrupted creation leaves.
-fn refuse_foreign(layout: &Layout) -> Result<(), DirectoryError> {
-    for entry in fs::read_dir(&layout.path).map_err(layout.io("listing it"))? {
-        let name = entry.map_err(layout.io("listing it"))?.file_name();
-        let ours =
-            [IDENTITY_UNFINISHED, LOCK, LOG, DURABLE, CHECKPOINT, CLOCK].iter().any(|ours| name == *ours);
-        if !ours {
-            return Err(DirectoryError::Foreign { path: layout.path.clone(), found: name.into() });
-        }
-    }
-    Ok(())
-}
-
-fn lock_exclusively(layout: &Layout) -> Result<Lock, DirectoryError> {
-    let path = layout.path.join(LOCK);
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(path)
-        .map_err(layout.io("locking it"))?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(in_use(layout, &file)),
-        Err(TryLockError::Error(error)) => return Err(layout.io("locking it")(error)),
-    }
-    // For whoever meets the lock; only a courtesy, so neither synced nor believed.
-    file.set_len(0)
-        .and_then(|()| writeln!(file, "{}", std::process::id()))
-        .map_err(layout.io("locking it"))?;
-    Ok(Lock(file))
-}
-
-/// A file that is locked, until this is dropped. Unlocked by hand: a process that another thread is just forking has the
-/// file too until it executes, and closing ours would leave the lock with it.
-#[derive(Debug)]
-struct Lock(File);
-
-impl Drop for Lock {
-    fn drop(&mut self) {
-        let _ = self.0.unlock(); // closed next, which is as good unless somebody forks
-    }
-}
-
-fn in_use(layout: &Layout, mut lock: &File) -> DirectoryError {
-    let mut text = String::new();
-    let pid = lock.read_to_string(&mut text).ok().and_then(|_| text.trim().parse::<u32>().ok());
-    // An inspector holds the lock without writing its pid: then the one in the file is from an engine that is gone.
-    let pid = pid.filter(|pid| Path::new("/proc").join(pid.to_string()).exists());
-    DirectoryError::InUse { path: layout.path.clone(), pid }
-}
-
-fn read_identity(layout: &Layout) -> Result<Option<Identity>, DirectoryError> {
-    let file = match File::open(layout.path.join(IDENTITY)) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(layout.io("reading its identity")(error)),
-    };
-    let mut bytes = Vec::new();
-    // One byte more than it may have, so that a longer file is seen and a huge one is not read.
-    let read = (&file).take(IDENTITY_BYTES as u64 + 1).read_to_end(&mut bytes);
-    read.map_err(layout.io("reading its identity"))?;
-    decode(&bytes).map(Some).map_err(|problem| match problem {
-        DirectoryProblem::Foreign => {
-            DirectoryError::Foreign { path: layout.path.clone(), found: IDENTITY.into() }
-        }
-        DirectoryProblem::Newer(found) => {
-            DirectoryError::Newer { path: layout.path.clone(), found, known: FORMAT }
-        }
-        DirectoryProblem::Empty => layout.corrupt("its identity is empty"),
-        DirectoryProblem::Corrupt => layout.corrupt("its identity does not match its checksum"),
-        DirectoryProblem::Segments(found) => {
-            layout.corrupt(format!("it has segments of {found} bytes, this build writes {SEGMENT_BYTES}"))
-        }
-    })
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum DirectoryProblem {
-    Foreign,
-    Newer(u32),
-    Empty,
-    Corrupt,
-    Segments(u32),
-}
-
-fn encode(identity: &Identity) -> Vec<u8> {
-    let mut out = Vec::with_capacity(IDENTITY_BYTES);
-    out.extend_from_slice(MAGIC);
-    out.extend_from_slice(&FORMAT.to_le_bytes());
-    out.extend_from_slice(&identity.segment_bytes.to_le_bytes());
-    out.extend_from_slice(&identity.id);
-    out.extend_from_slice(&identity.secret);
-    out.extend_from_slice(&crc32fast::hash(&out).to_le_bytes());
-    out
-}
-
-fn decode(bytes: &[u8]) -> Result<Identity, DirectoryProblem> {
-    if bytes.iter().all(|byte| *byte == 0) {
-        return Err(DirectoryProblem::Empty); // as a crash leaves a file whose bytes were not on the disk
-    }
-    let rest = bytes.strip_prefix(MAGIC.as_slice()).ok_or(DirectoryProblem::Foreign)?;
-    let (format, rest) = rest.split_first_chunk::<4>().ok_or(DirectoryProblem::Corrupt)?;
-    let format = u32::from_le_bytes(*format);
-    // A newer format may be longer, and have its checksum elsewhere.
-    if format > FORMAT {
-        return Err(DirectoryProblem::Newer(format));
-    }
-    if bytes.len() != IDENTITY_BYTES || format == 0 {
-        return Err(DirectoryProblem::Corrupt);
-    }
-    let (body, crc) = bytes.split_at(IDENTITY_BYTES - 4);
-    if crc != crc32fast::hash(body).to_le_bytes() {
-        return Err(DirectoryProblem::Corrupt);
-    }
-    let (segment_bytes, rest) = rest.split_first_chunk::<4>().ok_or(DirectoryProblem::Corrupt)?;
-    let (id, rest) = rest.split_first_chunk::<16>().ok_or(DirectoryProblem::Corrupt)?;
-    let (secret, _) = rest.split_first_chunk::<16>().ok_or(DirectoryProblem::Corrupt)?;
-    let segment_bytes = u32::from_le_bytes(*segment_bytes);
-    if segment_bytes as usize != SEGMENT_BYTES {
-        return Err(DirectoryProblem::Segments(segment_bytes));
-    }
-    Ok(Identity { id: *id, secret: *secret, segment_bytes })
 }
 
 #[cfg(test)]
@@ -441,13 +194,13 @@ mod tests {
     }
 
     #[test]
-    fn a_second_opening_is_told_which_process_is_in_the_way() {
+    fn a_second_opening_names_the_process_that_has_the_directory() {
         let scratch = tempfile::tempdir().unwrap();
         let first = created(scratch.path());
         let ours = std::process::id();
         let refused = Directory::open(scratch.path()).unwrap_err();
         assert!(matches!(refused, DirectoryError::InUse { pid: Some(pid), .. } if pid == ours), "{refused}");
-        let refused = DirectoryLook::open(scratch.path()).unwrap_err();
+        let refused = ReadOnlyDirectory::open(scratch.path()).unwrap_err();
         assert!(matches!(refused, DirectoryError::InUse { pid: Some(pid), .. } if pid == ours), "{refused}");
         drop(first);
         Directory::open(scratch.path()).unwrap();
@@ -465,8 +218,8 @@ mod tests {
                     file => fs::write(scratch.path().join(file), b"").unwrap(),
                 }
             }
-            assert!(matches!(DirectoryLook::open(scratch.path()), Err(DirectoryError::Missing { .. })));
-            assert!(created(scratch.path()).layout.path.join(IDENTITY).exists(), "{leftovers:?}");
+            assert!(matches!(ReadOnlyDirectory::open(scratch.path()), Err(DirectoryError::Missing { .. })));
+            assert!(created(scratch.path()).layout.identity().exists(), "{leftovers:?}");
         }
     }
 
@@ -475,7 +228,7 @@ mod tests {
         let scratch = tempfile::tempdir().unwrap();
         fs::write(scratch.path().join("holiday.jpg"), b"").unwrap();
         assert!(matches!(Directory::open(scratch.path()), Err(DirectoryError::Foreign { .. })));
-        assert!(matches!(DirectoryLook::open(scratch.path()), Err(DirectoryError::Foreign { .. })));
+        assert!(matches!(ReadOnlyDirectory::open(scratch.path()), Err(DirectoryError::Foreign { .. })));
         assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 1);
     }
 
@@ -483,33 +236,16 @@ mod tests {
     fn an_inspection_writes_nothing_and_keeps_engines_out() {
         let scratch = tempfile::tempdir().unwrap();
         assert!(matches!(
-            DirectoryLook::open(&scratch.path().join("no")),
+            ReadOnlyDirectory::open(&scratch.path().join("no")),
             Err(DirectoryError::Missing { .. })
         ));
         drop(created(scratch.path()));
-        fs::remove_file(scratch.path().join(LOCK)).unwrap();
-        drop(DirectoryLook::open(scratch.path()).unwrap());
-        assert!(!scratch.path().join(LOCK).exists());
+        fs::remove_file(scratch.path().join("lock")).unwrap();
+        drop(ReadOnlyDirectory::open(scratch.path()).unwrap());
+        assert!(!scratch.path().join("lock").exists());
         drop(Directory::open(scratch.path()).unwrap());
-        let _inspection = DirectoryLook::open(scratch.path()).unwrap();
-        let _another = DirectoryLook::open(scratch.path()).unwrap();
+        let _inspection = ReadOnlyDirectory::open(scratch.path()).unwrap();
+        let _another = ReadOnlyDirectory::open(scratch.path()).unwrap();
         assert!(matches!(Directory::open(scratch.path()), Err(DirectoryError::InUse { .. })));
-    }
-
-    #[test]
-    fn every_flipped_bit_of_the_identity_is_seen() {
-        let identity = Identity { id: [1; 16], secret: [2; 16], segment_bytes: SEGMENT_BYTES as u32 };
-        let bytes = encode(&identity);
-        assert_eq!(decode(&bytes), Ok(identity));
-        assert_eq!(bytes.len(), IDENTITY_BYTES);
-        for bit in 0..bytes.len() * 8 {
-            let mut flipped = bytes.clone();
-            flipped[bit / 8] ^= 1 << (bit % 8);
-            assert!(decode(&flipped).is_err(), "bit {bit}");
-        }
-        let mut newer = bytes.clone();
-        newer[20] = 9;
-        assert_eq!(decode(&newer), Err(DirectoryProblem::Newer(9)));
-        assert_eq!(decode(&bytes[..40]), Err(DirectoryProblem::Corrupt));
     }
 }

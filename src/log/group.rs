@@ -1,19 +1,21 @@
-//! A group: the records that the log thread took from the ring at one time, on their way to the store and to the fold.
+//! A group: the records that the log thread took from the ring at one time, on their way to the store and to
+//! the fold.
 
 use parking_lot::Mutex;
 
 use super::chunk;
 use super::scan::Tip;
+use super::words::Words;
 
-/// Buffers that are kept to be used again: what two full groups take.
+/// The most buffers that are kept to be used again: as many as two full groups need.
 const SPARE_MAX: usize = 64;
 
-/// Records of one group, as the fold gets them.
+/// The records of one group, as they are sent to the fold.
 #[derive(Debug)]
 pub(crate) struct Group {
     pub chunks: Vec<Payload>,
     pub end: u64,
-    /// Where it ends, once it is written.
+    /// Its end with the hash of its last chunk, set when it was written.
     pub tip: Tip,
 }
 
@@ -27,22 +29,23 @@ impl Group {
 #[derive(Debug, Default)]
 pub(crate) struct Payload {
     pub start: u64,
-    pub words: u64,
+    pub words: Words,
     pub bytes: Vec<u8>,
 }
 
-/// Buffers of payloads that nobody needs any more. Memory that one thread takes and another gives back goes to the
-/// system and comes again, page by page, which costs the log more than its bytes do.
+/// Buffers of payloads that can be used again. Without them, memory that one thread allocates and another
+/// frees goes back to the system and is mapped again page by page, which costs the log more time than its
+/// bytes do.
 #[derive(Debug, Default)]
-pub(crate) struct Spare(Mutex<Vec<Vec<u8>>>);
+pub(crate) struct SpareBuffers(Mutex<Vec<Vec<u8>>>);
 
-impl Spare {
-    /// An empty buffer; a new one, if another thread is at the spare ones.
+impl SpareBuffers {
+    /// An empty buffer: a spare one, or a new one if there is none or another thread has the lock.
     pub(crate) fn take(&self) -> Vec<u8> {
         self.0.try_lock().and_then(|mut spare| spare.pop()).unwrap_or_default()
     }
 
-    /// The group's records are no longer needed.
+    /// Keeps the buffers of a group whose records are no longer needed.
     pub(crate) fn give(&self, group: Group) {
         if let Some(mut spare) = self.0.try_lock() {
             let room = SPARE_MAX - spare.len().min(SPARE_MAX);

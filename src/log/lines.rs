@@ -1,35 +1,49 @@
-//! Lines of a cart, packed: how records carry them.
+//! The packed lines of a cart, as records have them.
 //!
-//! For each line, in the order of the keys: the key's difference to the key before (the first line's key itself; later
-//! ones differ by at least 1), then its units; both as little-endian base-128 numbers (LEB128) of as few bytes as can
-//! be. A line takes 2 bytes where keys lie close together, 9 at most.
+//! For each line, in the order of the targets: the difference of its target to the one before (the first
+//! one's target itself; later differences are at least 1), then its units. Both are little-endian base-128
+//! numbers (LEB128) of as few bytes as possible. A line takes 2 bytes if targets lie close together, and 9 at
+//! most.
 //!
-//! Must survive: any bytes at all. What is not packed exactly so is refused ([`check`]), and reading it ends early.
+//! Must survive: any bytes. Bytes that are not packed exactly like this are refused ([`check`]); reading them
+//! ends early.
 
 use crate::hold::lines::Line;
 #[cfg(any(fuzzing, all(test, not(stockhold_loom))))]
 use crate::hold::lines::Lines;
+use crate::index::Target;
 use crate::types::{LINES_MAX, QUANTITY_MAX};
 
-/// The longest lines, packed. Of 2,048 keys below 2^28 no more than 112 can be 2^21 or more behind the one before,
-/// which takes 4 bytes; of as many quantities that come to less than 2^31, no more than 1,015 can be so large. A fifth
-/// byte costs more than it adds.
-pub(crate) const LINES_BYTES_MAX: usize = (3 * LINES_MAX + 112) + (3 * LINES_MAX + 1_015);
+/// The longest lines, packed. Targets ascend below [`Target::END`], and the units of all lines come to
+/// [`QUANTITY_MAX`] at most, so only some of either can be so large that they take a fourth byte.
+pub(crate) const LINES_BYTES_MAX: usize =
+    2 * 3 * LINES_MAX + four_bytes(Target::END) + four_bytes(QUANTITY_MAX as u64);
 
-/// Packs lines, which are in the order of their keys, each key once.
+/// How many of [`LINES_MAX`] numbers with a sum below `end` can take four bytes while all others take three.
+/// A fifth byte costs more than it adds.
+const fn four_bytes(end: u64) -> usize {
+    let (least_of_four, least_of_three) = (1 << 21, 1 << 14);
+    let count = (end - least_of_three * LINES_MAX as u64) / (least_of_four - least_of_three);
+    if count < LINES_MAX as u64 { count as usize } else { LINES_MAX }
+}
+
+/// Packs lines, which are in the order of their targets, each target once.
 pub(crate) fn pack(lines: &[Line]) -> Vec<u8> {
     let mut packed = Vec::with_capacity(lines.len() * 4);
     let mut before = 0;
     for line in lines {
-        debug_assert!(packed.is_empty() || line.key > before, "lines in the order of their keys");
-        push(&mut packed, line.key.wrapping_sub(before));
+        debug_assert!(
+            packed.is_empty() || line.target.number() > before,
+            "lines in the order of their targets"
+        );
+        push(&mut packed, line.target.number().wrapping_sub(before));
         push(&mut packed, line.units);
-        before = line.key;
+        before = line.target.number();
     }
     packed
 }
 
-/// The lines; `None` for bytes that are not packed lines. No bytes are no lines.
+/// Unpacks lines; `None` for bytes that are not packed lines. No bytes are no lines.
 #[cfg(any(fuzzing, all(test, not(stockhold_loom))))]
 pub(crate) fn unpack(packed: &[u8]) -> Option<Lines> {
     let LinesSummary { count, .. } = check(packed)?;
@@ -38,15 +52,16 @@ pub(crate) fn unpack(packed: &[u8]) -> Option<Lines> {
     Some(Lines::many(lines))
 }
 
-/// What is known of lines that were checked.
+/// What is known of checked lines.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct LinesSummary {
     pub count: usize,
-    /// Of all lines together.
+    /// The units of all lines together.
     pub units: u32,
 }
 
-/// Whether the bytes are packed lines: keys ascending, each with units, lines and units no more than can be.
+/// Checks that the bytes are packed lines: targets ascend, each has units, and there are not too many of
+/// either.
 pub(crate) fn check(packed: &[u8]) -> Option<LinesSummary> {
     let mut lines = iter(packed);
     let (mut count, mut units) = (0, 0_u32);
@@ -59,7 +74,7 @@ pub(crate) fn check(packed: &[u8]) -> Option<LinesSummary> {
     lines.rest.is_empty().then_some(LinesSummary { count, units })
 }
 
-/// The lines one by one, without memory of their own: up to the first that is none, if they were not [checked](check).
+/// Iterates over packed lines without allocating. Bytes that were not [checked](check) end it early.
 pub(crate) fn iter(packed: &[u8]) -> Iter<'_> {
     Iter { rest: packed, before: None }
 }
@@ -85,32 +100,36 @@ impl Iterator for Iter<'_> {
             return None;
         }
         (self.rest, self.before) = (rest, Some(key));
-        Some(Line { key, units })
+        Some(Line { target: Target::of(key), units })
     }
 }
 
-/// A key that two lists of lines have between them, and its units in each; 0 in one that does not have it.
+/// The units of one target in two lists; 0 in a list that does not have it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct LinePair {
-    pub key: u32,
+    pub target: Target,
     pub first: u32,
     pub second: u32,
 }
 
-/// Two lists, both in the order of their keys, as one.
+/// Joins two lists, both in the order of their targets.
 pub(crate) fn join_lines(
     first: impl Iterator<Item = Line>,
     second: impl Iterator<Item = Line>,
 ) -> impl Iterator<Item = LinePair> {
     let (mut first, mut second) = (first.peekable(), second.peekable());
     std::iter::from_fn(move || {
-        let key = match (first.peek(), second.peek()) {
-            (Some(first), Some(second)) => first.key.min(second.key),
-            (one, other) => one.or(other)?.key,
+        let target = match (first.peek(), second.peek()) {
+            (Some(first), Some(second)) => first.target.min(second.target),
+            (one, other) => one.or(other)?.target,
         };
         let units = |line: Option<Line>| line.map_or(0, |line| line.units);
-        let of_first = units(first.next_if(|line| line.key == key));
-        Some(LinePair { key, first: of_first, second: units(second.next_if(|line| line.key == key)) })
+        let of_first = units(first.next_if(|line| line.target == target));
+        Some(LinePair {
+            target,
+            first: of_first,
+            second: units(second.next_if(|line| line.target == target)),
+        })
     })
 }
 
@@ -122,7 +141,7 @@ fn push(packed: &mut Vec<u8>, mut number: u32) {
     packed.push(number as u8);
 }
 
-/// The number at the start of `rest`, if it is one, and has no more bytes than it needs.
+/// Takes the number at the start of `rest` off, if it is one and takes no more bytes than it needs.
 fn pull(rest: &mut &[u8]) -> Option<u32> {
     let mut number = 0_u64;
     for (at, &byte) in rest.iter().enumerate().take(5) {
@@ -141,22 +160,22 @@ fn pull(rest: &mut &[u8]) -> Option<u32> {
 #[cfg(all(test, not(stockhold_loom)))]
 mod tests {
     use super::*;
-    use crate::log::tests::{Random, seed};
+    use stockhold_seeded::{Rng, seed};
 
     fn line(key: u32, units: u32) -> Line {
-        Line { key, units }
+        Line { target: Target::of(key), units }
     }
 
     #[test]
     fn lines_survive_their_bytes() {
-        let mut random = Random(seed());
+        let mut rng = Rng::new(seed());
         for count in [0, 1, 2, 3, 100, LINES_MAX] {
-            let mut key = random.below(1 << 20) as u32;
+            let mut key = rng.index(1 << 20) as u32;
             let lines: Vec<_> = (0..count)
                 .map(|_| {
-                    let [key_bits, unit_bits] = [16, 20].map(|bits| random.below(bits));
-                    key += 1 + random.below(1 << key_bits) as u32;
-                    line(key, 1 + random.below(1 << unit_bits) as u32)
+                    let [key_bits, unit_bits] = [16, 20].map(|bits| rng.index(bits));
+                    key += 1 + rng.index(1 << key_bits) as u32;
+                    line(key, 1 + rng.index(1 << unit_bits) as u32)
                 })
                 .collect();
             let packed = pack(&lines);
@@ -198,10 +217,9 @@ mod tests {
 
     #[test]
     fn any_bytes_are_refused_or_are_the_bytes_of_their_lines() {
-        let mut random = Random(seed());
+        let mut rng = Rng::new(seed());
         for _ in 0..50_000 {
-            let bytes: Vec<u8> =
-                (0..random.below(12)).map(|_| (random.next() as u8) >> (random.next() % 8)).collect();
+            let bytes: Vec<u8> = (0..rng.index(12)).map(|_| (rng.next() as u8) >> (rng.next() % 8)).collect();
             if let Some(lines) = unpack(&bytes) {
                 assert_eq!(pack(&lines), bytes);
             }
@@ -213,24 +231,23 @@ mod tests {
         let mut key = 0;
         let longest: Vec<_> = (0..LINES_MAX)
             .map(|at| {
-                key += if at < 112 { 1 << 21 } else { 1 << 14 };
+                key += if at < 1_015 { 1 << 21 } else { 1 << 14 };
                 line(key, if at < 1_015 { 1 << 21 } else { 1 << 14 })
             })
             .collect();
         let units: u64 = longest.iter().map(|line| u64::from(line.units)).sum();
         let longer = (1 << 21) - (1 << 14);
         // Not one more of four bytes would fit.
-        assert!(key < 1 << 28 && key + longer >= 1 << 28);
+        assert!(u64::from(key) < Target::END && u64::from(key + longer) >= Target::END);
         assert!(units <= QUANTITY_MAX.into() && units + u64::from(longer) > QUANTITY_MAX.into());
         assert_eq!(pack(&longest).len(), LINES_BYTES_MAX);
-        assert_eq!(crate::stock::book::KEYS_MAX, 1 << 28);
     }
 
     #[test]
     fn two_lists_are_told_as_one() {
         let (first, second) = ([line(1, 2), line(5, 1)], [line(0, 4), line(5, 3), line(9, 1)]);
         let told: Vec<_> = join_lines(first.into_iter(), second.into_iter())
-            .map(|LinePair { key, first, second }| (key, first, second))
+            .map(|LinePair { target, first, second }| (target.number(), first, second))
             .collect();
         assert_eq!(told, [(0, 0, 4), (1, 2, 0), (5, 1, 3), (9, 0, 1)]);
     }

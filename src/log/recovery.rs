@@ -1,18 +1,18 @@
-//! Opening a log: from a directory, whatever became of it, to a place where the next chunk may be appended.
+//! Opening a log: from a directory in any state to a store that the next chunk may be appended to.
 //!
 //! ```text
 //! directory ─► sidecar: what was acknowledged ───┐
-//!              checkpoint: where to go on from ──┼─► verdict ─► replay ─► a fresh store ─► sidecar ─► older stores go
-//!              scan: every whole chunk there is ─┘   (refuse)            what has to be copied into it
+//!              checkpoint: where to go on from ──┼─► verdict ─► replay ─► fresh store ─► sidecar ─► older stores go
+//!              scan: every whole chunk there is ─┘   (refuse)            with what has to be copied
 //! ```
 //! Invariants:
 //! - Up to the fresh store nothing is changed but the lock file. A refused directory stays as it was found.
-//! - What is replayed is exactly the verdict's chain, chunk by chunk, by hash, from the bytes that prove themselves.
-//! - After anything but an orderly close the page cache is not believed: a failed sync leaves pages that read well and
-//!   are not on the disk. What lies behind the last proven position is copied into the fresh store and synced, before it
-//!   is served.
-//! - A crash at any step leaves the next opening with the same chunks to decide on: copies prove themselves too, and
-//!   nothing is removed before the sidecar has moved on.
+//! - Exactly the verdict's chain is replayed, chunk by chunk, by hash, from bytes that prove themselves.
+//! - After anything but an orderly close the page cache is not believed: a failed sync leaves pages that can
+//!   be read but are not on the disk. The chunks behind the last proven position are copied into the fresh
+//!   store and synced, before the engine serves callers.
+//! - A crash at any step leaves the next opening with the same chunks to decide on: copies prove themselves
+//!   too, and nothing is removed before the sidecar has been written.
 //! - The sidecar moves to the new epoch before the first append, so what was cut can never come back.
 
 use std::{fs, io, path::Path, sync::Arc};
@@ -23,17 +23,21 @@ use thiserror::Error;
 use super::chunk;
 use super::{
     chunk::HEADER_BYTES,
+    chunk_index::ChunkIndex,
     directory::{Directory, DirectoryError, Identity, Layout},
-    scan::{ChunkIndex, FoundChunk, ScannedChunk, Tip},
+    scan::{FoundChunk, ScannedChunk, Tip},
     sidecar::{Durable, Sidecar, SidecarError},
     store::{Store, StoreError, advice},
-    stores::{Older, StoreFolder, Stores},
+    stores::{OlderStores, StoreFolder, Stores},
     verdict::{Cut, LogRefusal, Start, Verdict, decide},
 };
 use crate::checkpoint::RunError;
+use crate::error::{OpenError, VerifyError};
 use crate::fault::{Fault, planted};
+use crate::types::Position;
 
-/// An older store of which no more is needed is copied and removed, so that many short openings leave few stores.
+/// An older store with at most so many needed bytes is copied and removed, so that many short openings leave
+/// few stores.
 const COPIED_BYTES_MAX: u64 = 8 << 20;
 
 fn copied_bytes_max() -> u64 {
@@ -44,16 +48,16 @@ fn copied_bytes_max() -> u64 {
     COPIED_BYTES_MAX
 }
 
-/// What a log is replayed into.
+/// The target that a log is replayed into.
 pub(crate) trait Replay {
-    /// The directory is ours, and nothing in it was changed yet: says where the log is to be read from.
+    /// Says where the log is to be read from. The directory is locked, and nothing in it was changed yet.
     fn start(&mut self, directory: &Layout, identity: &Identity) -> Result<Start, RunError>;
 
-    /// The next chunk, and its records. Its error stops the opening.
+    /// Takes the next chunk and its records. An error stops the opening.
     fn chunk(&mut self, found: &FoundChunk, payload: &[u8]) -> Result<(), String>;
 
-    /// All of it was taken, and is durable now: from here on something may be written of it. `read` gives the payload of a
-    /// chunk once more.
+    /// Called after all chunks were replayed and are durable: from now on files may be written that rest on
+    /// them. `read` returns the payload of a chunk once more.
     fn durable(
         &mut self,
         _chain: &[FoundChunk],
@@ -63,7 +67,7 @@ pub(crate) trait Replay {
     }
 }
 
-/// A log that is read from its beginning.
+/// A target for a log that is read from its beginning.
 #[cfg(test)]
 pub(crate) struct Beginning<F>(pub(crate) F);
 
@@ -82,27 +86,28 @@ impl<F: FnMut(&chunk::ChunkHeader, &[u8]) -> Result<(), String>> Replay for Begi
 pub(crate) struct OpenLog {
     pub(crate) store: Box<dyn Store>,
     pub(crate) sidecar: Sidecar,
-    /// Locked as long as anybody has it: drop it after the store.
+    /// The directory, locked as long as this exists: to be dropped after the store.
     pub(crate) directory: Arc<Directory>,
-    /// Where the next chunk starts, and what it names as `previous`. Everything before it is durable.
+    /// The end of the log. Everything before it is durable.
     pub(crate) tip: Tip,
-    /// Of every chunk this opening writes.
+    /// The epoch of every chunk that this opening writes.
     pub(crate) epoch: u32,
-    /// Where else the log is.
-    pub(crate) older: Option<Older>,
+    /// The stores of earlier openings.
+    pub(crate) older: Option<OlderStores>,
 }
 
-/// What an opening found and did.
+/// The result of an opening.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct LogReport {
-    /// There was no log before.
+    /// Whether there was no log before.
     pub(crate) created: bool,
     pub(crate) chunks: u64,
     pub(crate) end: u64,
-    /// How far the sidecar vouched for it.
+    /// The position in the sidecar.
     pub(crate) acknowledged: u64,
     pub(crate) cut: Option<Cut>,
-    /// Bytes behind the last proven position that were written again, because the last close was not an orderly one.
+    /// Bytes behind the last proven position that were written again, because the last close was not an
+    /// orderly one.
     pub(crate) bytes_rewritten: u64,
 }
 
@@ -132,6 +137,41 @@ pub(crate) enum LogError {
     Fold { position: u64, reason: String },
 }
 
+impl From<LogError> for OpenError {
+    fn from(error: LogError) -> Self {
+        let message = error.to_string();
+        let damaged = |readable| OpenError::Damaged { readable, message: message.clone() };
+        match &error {
+            LogError::Directory(DirectoryError::Missing { .. }) => OpenError::Missing(message),
+            LogError::Directory(DirectoryError::Foreign { .. }) => OpenError::Foreign(message),
+            LogError::Directory(DirectoryError::Newer { .. }) => OpenError::Newer(message),
+            LogError::Directory(DirectoryError::InUse { pid, .. }) => OpenError::InUse { pid: *pid, message },
+            LogError::Directory(DirectoryError::Corrupt { .. }) => damaged(None),
+            LogError::Directory(DirectoryError::Io { .. }) => OpenError::Io(message),
+            LogError::Sidecar(SidecarError::Newer { .. }) | LogError::Newer { .. } => {
+                OpenError::Newer(message)
+            }
+            LogError::Sidecar(SidecarError::Corrupt) => damaged(None),
+            LogError::Sidecar(SidecarError::Io { .. }) | LogError::Io { .. } => OpenError::Io(message),
+            LogError::Checkpoint(RunError::Newer { .. }) => OpenError::Newer(message),
+            LogError::Checkpoint(RunError::Io { .. }) => OpenError::Io(message),
+            LogError::Checkpoint(_) => damaged(None),
+            LogError::Refused(refusal) => damaged(refusal.readable().map(Position)),
+            LogError::Store(StoreError::Full { .. } | StoreError::Io { .. }) => OpenError::Io(message),
+            LogError::Store(StoreError::Corrupt { .. } | StoreError::Dead { .. }) => damaged(None),
+            LogError::Unreadable { position } | LogError::Fold { position, .. } => {
+                damaged(Some(Position(*position)))
+            }
+        }
+    }
+}
+
+impl From<LogError> for VerifyError {
+    fn from(error: LogError) -> Self {
+        VerifyError::Io(error.to_string())
+    }
+}
+
 pub(crate) fn io_error(doing: &'static str) -> impl Fn(io::Error) -> LogError {
     move |error| LogError::Io { doing, error }
 }
@@ -143,7 +183,8 @@ impl OpenLog {
         if directory.fresh { create(directory, into) } else { reopen(directory, into) }
     }
 
-    /// Lets go of the log so that the next opening can believe all of it. `end` is the tip of the last whole group.
+    /// Closes the log in an orderly way, so that the next opening can believe all of it. `end` is the end of
+    /// the last whole group.
     pub(crate) fn close(mut self, end: Tip) -> Result<(), StoreError> {
         self.store.close()?;
         self.sidecar.write(&Durable { epoch: self.epoch, end: end.end, hash: end.hash, orderly: true })
@@ -158,7 +199,7 @@ fn create(mut directory: Directory, into: &mut dyn Replay) -> Result<(OpenLog, L
     if acknowledged > 0 || layout.checkpoint().exists() || survey(&stores)?.chunks().next().is_some() {
         return Err(layout.lacks("stockhold").into());
     }
-    // What a crash has left of an earlier creation is not worth completing.
+    // The leftovers of a creation that a crash interrupted are removed.
     match fs::remove_dir_all(layout.log()) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             return Err(io_error("creating the log")(error));
@@ -173,7 +214,7 @@ fn create(mut directory: Directory, into: &mut dyn Replay) -> Result<(OpenLog, L
     layout.sync().map_err(io_error("syncing the directory"))?;
     into.start(&layout, &directory.identity)?;
     directory.commit()?;
-    let (directory, older) = (Arc::new(directory), Some(Older { stores, kept: Vec::new() }));
+    let (directory, older) = (Arc::new(directory), Some(OlderStores { stores, kept: Vec::new() }));
     let log = OpenLog { store, sidecar, directory, tip: Tip::ORIGIN, epoch, older };
     Ok((log, LogReport { created: true, ..LogReport::default() }))
 }
@@ -221,16 +262,16 @@ pub(crate) fn survey(stores: &dyn Stores) -> Result<ChunkIndex, LogError> {
     }
 }
 
-/// A log that was read, and may be appended to once the sidecar says so.
+/// A log that was replayed. It may be appended to once the sidecar has been written.
 pub(crate) struct RecoveredLog {
     pub(crate) store: Box<dyn Store>,
-    pub(crate) older: Older,
+    pub(crate) older: OlderStores,
     pub(crate) verdict: Verdict,
     pub(crate) bytes_rewritten: u64,
 }
 
-/// Decides on what the stores have, replays it, and begins the next store with what has to be in it; `None` if there are no
-/// stores where there should be.
+/// Decides which chunks of the stores are the log, replays them, and creates the next store with the chunks
+/// that must be copied into it. `None` if there are no stores but there should be.
 pub(crate) fn recover(
     stores: &Arc<dyn Stores>,
     proven: &Durable,
@@ -239,14 +280,15 @@ pub(crate) fn recover(
 ) -> Result<Option<RecoveredLog>, LogError> {
     let doing = io_error("reading the log");
     let numbers = stores.list().map_err(&doing)?;
-    // After an orderly close a checkpoint may be all that there is.
+    // After an orderly close there may be a checkpoint alone.
     if numbers.is_empty() && !(proven.orderly && proven.end == start.tip.end) {
         return Ok(None);
     }
     let index = survey(&**stores)?;
     let mut verdict = decide(&index, proven, start)?;
-    // A store has the number of the opening that began it, so the sidecar says which openings came to their end. Never one
-    // that is there: a killed opening's, or whatever somebody has put beside them.
+    // A store has the number of the opening that created it, so the sidecar says which openings were
+    // finished. A number that exists is never used: it may be that of a killed opening, or of a folder that
+    // somebody has copied there.
     let number = (verdict.epoch_next..u32::MAX).find(|number| !numbers.contains(number));
     let number = number.ok_or(LogRefusal::Epochs)?;
     verdict.epoch_next = number;
@@ -256,7 +298,8 @@ pub(crate) fn recover(
         into.chunk(found, payload).map_err(|reason| LogError::Fold { position, reason })?;
     }
 
-    // Without what lies between the two checkpoints the older one is of no use, but nothing is lost.
+    // If chunks between the two checkpoints are missing, the older checkpoint cannot be used, but nothing is
+    // lost.
     let mut needed = index.chain_back(start.keep, start.tip).unwrap_or_default();
     needed.extend(&verdict.chain);
     let of = |store: u32| needed.iter().filter(move |found| found.place.store == store);
@@ -265,7 +308,7 @@ pub(crate) fn recover(
     let short: Vec<u32> = numbers.iter().copied().filter(|store| is_short(*store)).collect();
     let is_believed = |found: &FoundChunk| {
         let is_proven = proven.orderly || found.header.end() <= proven.end;
-        // An opening that was killed may have left copies that nobody has synced.
+        // An opening that was killed may have left copies that were never synced.
         let is_finished = found.place.store <= proven.epoch || planted(Fault::BelieveCopies);
         (is_proven && is_finished) || planted(Fault::TrustCache)
     };
@@ -280,13 +323,13 @@ pub(crate) fn recover(
     into.durable(&verdict.chain, &|found| Ok(read(&**stores, found)?.split_off(HEADER_BYTES)))?;
     let end = |store: u32| of(store).map(|found| found.header.end()).max().unwrap_or(0);
     let kept = numbers.iter().map(|store| (*store, if short.contains(store) { 0 } else { end(*store) }));
-    let older = Older { stores: Arc::clone(stores), kept: kept.collect() };
+    let older = OlderStores { stores: Arc::clone(stores), kept: kept.collect() };
     Ok(Some(RecoveredLog { store, older, verdict, bytes_rewritten }))
 }
 
 pub(crate) fn read(stores: &dyn Stores, found: &FoundChunk) -> Result<Vec<u8>, LogError> {
     stores.read(found).map_err(|error| match error.kind() {
-        // The lock keeps engines out; what is copied over or cut meanwhile shows here.
+        // The lock excludes engines; if a file is overwritten or cut meanwhile, this notices it.
         io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
             LogError::Unreadable { position: found.header.start }
         }

@@ -1,7 +1,7 @@
 //! The ring between the deciding threads and the log thread: one byte ring, one total order.
 //!
-//! A record's position is where a `fetch_add` put it. The ring is plain atomic words: the first word of a record
-//! carries its length and first bytes, and publishes the rest.
+//! A record's position is where a `fetch_add` put it. The ring is plain atomic words: the first word of a
+//! record carries its length and first bytes, and publishes the rest.
 //!
 //! ```text
 //! word 0   bits 63 ..... 16            15 .. 0
@@ -13,11 +13,11 @@
 //! # Ground rules
 //!
 //! 1. **Room before mutation.** Words are claimed as credits before anything changes; a claim that is dropped
-//!    gives them back. A share of the ring is kept for what gives units back or keeps a promise, so that a flood
-//!    of reserves cannot stop a confirm.
-//! 2. Every drawn word is covered by a claim, and `used` counts claims not yet freed. So the words that a draw
-//!    hands out are free: to have `p + n` words drawn, as many were claimed, and the last of those claims saw
-//!    `used <= capacity`, hence that everything a lap behind was freed.
+//!    gives them back. A share of the ring is reserved for operations that give units back or keep a promise,
+//!    so that a flood of reserves cannot stop a confirm.
+//! 2. Every drawn word is covered by a claim, and `used` counts claims not yet freed. So the words that a
+//!    draw hands out are free: to have `p + n` words drawn, as many were claimed, and the last of those
+//!    claims saw `used <= capacity`, hence that everything a lap behind was freed.
 //! 3. Every drawn position is filled or voided. A writer that is descheduled between the two delays
 //!    acknowledgements, not decisions, until the ring is full; then the answer is `Busy`.
 //! 4. The reader zeroes what it has read before it frees it: no byte of a caller's can pass for a header.
@@ -25,6 +25,7 @@
 
 use crossbeam::utils::CachePadded;
 
+use super::words::Words;
 use crate::fault::{Fault, planted};
 use crate::stall::{self, Step};
 use crate::sync::{AtomicU64, Ordering};
@@ -36,16 +37,16 @@ const _: () = assert!((super::record::RECORD_BYTES_MAX as u64) + 1 < VOID, "a he
 /// Bytes of a record that its first word carries.
 const HEAD_BYTES: usize = 6;
 
-/// Who claims.
+/// Which part of the ring an operation may use.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Share {
-    /// What takes units: it must leave the kept share alone.
+    /// For operations that take units: all but the reserved words.
     Take,
-    /// Confirm, release, extend, expire, and physical movements.
+    /// For confirm, release, extend, expire, and physical movements: the whole ring.
     Keep,
 }
 
-/// Why there is no claim.
+/// Why a claim failed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum NoClaim {
     /// The log thread is behind.
@@ -57,27 +58,28 @@ pub(crate) enum NoClaim {
 #[derive(Debug)]
 pub(crate) struct Ring {
     words: Box<[AtomicU64]>,
-    kept: u64,
+    /// Words that only [`Share::Keep`] may use.
+    reserved: u64,
     /// The next position to hand out.
     drawn: CachePadded<AtomicU64>,
     /// Words claimed and not yet freed, and the closed bit.
     used: CachePadded<AtomicU64>,
 }
 
-/// Words that a decision may draw. Dropped, they go back.
+/// Words that a decision may draw. If it is dropped, they go back.
 #[derive(Debug)]
 pub(crate) struct Claim<'r> {
     ring: &'r Ring,
-    words: u64,
+    words: Words,
 }
 
-/// A drawn place, to be filled or voided.
+/// A drawn position, to be filled or voided.
 #[derive(Debug)]
 #[must_use = "a drawn position that is neither filled nor voided stops the log"]
 pub(crate) struct Drawn<'r> {
     ring: &'r Ring,
     start: u64,
-    words: u64,
+    words: Words,
 }
 
 impl Ring {
@@ -86,7 +88,7 @@ impl Ring {
         assert!(words.is_power_of_two() && words >= 4, "a ring of {words} words");
         Ring {
             words: (0..words).map(|_| AtomicU64::new(0)).collect(),
-            kept: words as u64 / 4,
+            reserved: words as u64 / 4,
             drawn: CachePadded::new(AtomicU64::new(start)),
             used: CachePadded::new(AtomicU64::new(0)),
         }
@@ -104,7 +106,7 @@ impl Ring {
 
     /// The position behind everything drawn so far.
     pub(crate) fn drawn(&self) -> u64 {
-        // Acquire: pairs with `draw`, so that a reader who saw a decision's effect sees its position.
+        // Acquire: pairs with `draw`, so that a reader that saw the effect of a decision sees its position.
         self.drawn.load(Ordering::Acquire)
     }
 
@@ -121,19 +123,19 @@ impl Ring {
 
     /// Claims room for `words`.
     #[inline]
-    pub(crate) fn claim(&self, words: u64, share: Share) -> Result<Claim<'_>, NoClaim> {
+    pub(crate) fn claim(&self, words: Words, share: Share) -> Result<Claim<'_>, NoClaim> {
         let limit = match share {
-            Share::Take => self.capacity_words() - self.kept,
+            Share::Take => self.capacity_words() - self.reserved,
             Share::Keep => self.capacity_words(),
         };
-        // AcqRel: acquires the zeroing of the words that `free` released (rule 2); released onwards to whoever
-        // draws after us, through `drawn`.
-        let before = self.used.fetch_add(words, Ordering::AcqRel);
-        if before & CLOSED == 0 && before + words <= limit {
+        // AcqRel: acquires the zeroing of the words that `free` released (rule 2), and releases it onwards,
+        // through `drawn`, to the thread that draws next.
+        let before = self.used.fetch_add(words.0, Ordering::AcqRel);
+        if before & CLOSED == 0 && before + words.0 <= limit {
             return Ok(Claim { ring: self, words });
         }
         stall::at(Step::Unclaiming);
-        self.used.fetch_sub(words, Ordering::Release);
+        self.used.fetch_sub(words.0, Ordering::Release);
         Err(if before & CLOSED != 0 { NoClaim::Closed } else { NoClaim::Full })
     }
 
@@ -146,23 +148,23 @@ impl Ring {
 impl<'r> Claim<'r> {
     /// Draws the position of a record of `words`, at most what was claimed; the rest goes back.
     #[inline]
-    pub(crate) fn draw(mut self, words: u64) -> Drawn<'r> {
+    pub(crate) fn draw(mut self, words: Words) -> Drawn<'r> {
         let words = words.min(self.words);
         self.words -= words;
-        // AcqRel: carries the claims' acquire of freed words to us, and ours to later draws (rule 2); and is what
-        // `drawn()` acquires.
-        let start = self.ring.drawn.fetch_add(words, Ordering::AcqRel);
+        // AcqRel: passes on what earlier claims acquired of freed words, to this draw and to later ones (rule
+        // 2); and pairs with the Acquire in `drawn()`.
+        let start = self.ring.drawn.fetch_add(words.0, Ordering::AcqRel);
         Drawn { ring: self.ring, start, words }
     }
 }
 
 impl<'r> Claim<'r> {
     /// Draws the positions of several records at once, one behind the other; each must be filled.
-    pub(crate) fn draw_all(self, words: &[u64]) -> impl Iterator<Item = Drawn<'r>> {
-        let Drawn { ring, mut start, .. } = self.draw(words.iter().sum());
+    pub(crate) fn draw_all(self, words: &[Words]) -> impl Iterator<Item = Drawn<'r>> {
+        let Drawn { ring, mut start, .. } = self.draw(words.iter().copied().sum::<Words>());
         words.iter().map(move |&words| {
-            start += words;
-            Drawn { ring, start: start - words, words }
+            start += words.0;
+            Drawn { ring, start: start - words.0, words }
         })
     }
 }
@@ -170,8 +172,8 @@ impl<'r> Claim<'r> {
 impl Drop for Claim<'_> {
     #[inline]
     fn drop(&mut self) {
-        if self.words > 0 {
-            self.ring.used.fetch_sub(self.words, Ordering::Release);
+        if self.words > Words::ZERO {
+            self.ring.used.fetch_sub(self.words.0, Ordering::Release);
         }
     }
 }
@@ -179,13 +181,13 @@ impl Drop for Claim<'_> {
 impl Drawn<'_> {
     /// The position behind the record.
     pub(crate) fn end(&self) -> u64 {
-        self.start + self.words
+        self.start + self.words.0
     }
 
     /// Publishes the record, which takes exactly the words drawn.
     #[inline]
     pub(crate) fn fill(self, record: &[u8]) {
-        debug_assert_eq!(super::record::words_for(record.len()), self.words);
+        debug_assert_eq!(Words::of_record(record.len()), self.words);
         let (head, tail) = record.split_at(record.len().min(HEAD_BYTES));
         let (words, rest) = tail.as_chunks::<8>();
         let rest = if rest.is_empty() { None } else { Some(little_endian(rest)) };
@@ -199,10 +201,10 @@ impl Drawn<'_> {
         self.ring.word(self.start).store(header, Ordering::Release);
     }
 
-    /// Publishes that nothing happened here.
+    /// Publishes that nothing happened at this position.
     pub(crate) fn void(self) {
         // Release: as in `fill`; the reader may free the words at once.
-        self.ring.word(self.start).store(self.words << 16 | VOID, Ordering::Release);
+        self.ring.word(self.start).store(self.words.0 << 16 | VOID, Ordering::Release);
     }
 }
 
@@ -212,15 +214,15 @@ fn little_endian(bytes: &[u8]) -> u64 {
     u64::from_le_bytes(word)
 }
 
-/// What the reader finds at its position.
+/// The next item of the ring, as its reader finds it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Found {
-    /// Nothing published yet.
+pub(crate) enum RingItem {
+    /// Nothing is published yet.
     Nothing,
-    /// A record of so many bytes, appended to the buffer.
-    Record { words: u64 },
-    /// A void of so many words.
-    Void { words: u64 },
+    /// A record, appended to the buffer.
+    Record { words: Words },
+    /// A position where nothing happened.
+    Void { words: Words },
 }
 
 /// The one reader: takes the contiguous prefix of what is published.
@@ -244,9 +246,10 @@ impl Reader {
         ring.word(self.position).load(Ordering::Acquire) != 0
     }
 
-    /// Bytes that the next record adds to a chunk, a void's as if it were the longest; `None` if nothing is published yet.
+    /// The bytes that the next record adds to a chunk, for a void those of the longest; `None` if nothing is
+    /// published yet.
     pub(crate) fn next_bytes(&self, ring: &Ring) -> Option<usize> {
-        // Relaxed: a length alone; `next` acquires what it is the length of.
+        // Relaxed: only a length is read; `next` acquires the record itself.
         match ring.word(self.position).load(Ordering::Relaxed) & 0xffff {
             0 => None,
             VOID => Some(super::record::VOID_BYTES_MAX),
@@ -254,56 +257,56 @@ impl Reader {
         }
     }
 
-    /// Reads the next record onto the end of `out`, zeroes its words and moves on. The words are not free yet.
-    pub(crate) fn next(&mut self, ring: &Ring, out: &mut Vec<u8>) -> Found {
+    /// Reads the next record onto the end of `out`, zeroes its words and moves on. The words are not free
+    /// yet.
+    pub(crate) fn next(&mut self, ring: &Ring, out: &mut Vec<u8>) -> RingItem {
         // Acquire: pairs with the Release of `fill` or `void`.
         let header = ring.word(self.position).load(Ordering::Acquire);
         if header == 0 {
-            return Found::Nothing;
+            return RingItem::Nothing;
         }
         let (start, end) = (self.position, out.len());
         let found = if header & 0xffff == VOID {
-            Found::Void { words: header >> 16 }
+            RingItem::Void { words: Words(header >> 16) }
         } else {
             let bytes = (header & 0xffff) as usize - 1;
-            let words = super::record::words_for(bytes);
-            // Whole words, and then no more than the record's bytes.
-            out.reserve(words as usize * 8);
+            let words = Words::of_record(bytes);
+            // Whole words are appended, and then cut to the record's bytes.
+            out.reserve(words.0 as usize * 8);
             out.extend_from_slice(&(header >> 16).to_le_bytes());
             out.truncate(end + HEAD_BYTES);
-            for position in start + 1..start + words {
+            for position in start + 1..start + words.0 {
                 // Relaxed: ordered by the Acquire of the header.
                 out.extend_from_slice(&ring.word(position).load(Ordering::Relaxed).to_le_bytes());
             }
             out.truncate(end + bytes);
-            Found::Record { words }
+            RingItem::Record { words }
         };
-        if let Found::Record { words } | Found::Void { words } = found {
+        if let RingItem::Record { words } | RingItem::Void { words } = found {
             if !planted(Fault::SkipZeroing) {
-                for position in start..start + words {
+                for position in start..start + words.0 {
                     // Relaxed: released by `free`.
                     ring.word(position).store(0, Ordering::Relaxed);
                 }
             }
-            self.position += words;
+            self.position += words.0;
         }
         found
     }
 
     /// Gives `words` that were read back to the writers.
-    pub(crate) fn free(&self, ring: &Ring, words: u64) {
+    pub(crate) fn free(&self, ring: &Ring, words: Words) {
         // Release: hands the zeroed words to the claim that acquires them (rule 2).
-        ring.used.fetch_sub(words, Ordering::Release);
+        ring.used.fetch_sub(words.0, Ordering::Release);
     }
 }
 
 #[cfg(all(test, not(stockhold_loom)))]
 mod tests {
     use super::*;
-    use crate::log::record::words_for;
 
     fn put(ring: &Ring, record: &[u8]) -> u64 {
-        let words = words_for(record.len());
+        let words = Words::of_record(record.len());
         let drawn = ring.claim(words, Share::Take).unwrap().draw(words);
         let end = drawn.end();
         drawn.fill(record);
@@ -319,10 +322,10 @@ mod tests {
             let end = put(&ring, &record);
             let mut out = Vec::new();
             let found = reader.next(&ring, &mut out);
-            assert_eq!(found, Found::Record { words: words_for(record.len()) });
+            assert_eq!(found, RingItem::Record { words: Words::of_record(record.len()) });
             assert_eq!(out, record);
             assert_eq!(reader.position(), end);
-            reader.free(&ring, words_for(record.len()));
+            reader.free(&ring, Words::of_record(record.len()));
         }
         assert_eq!(ring.used_words(), 0);
     }
@@ -331,23 +334,23 @@ mod tests {
     fn a_hole_holds_back_what_lies_behind_it() {
         let ring = Ring::new(64, 0);
         let mut reader = Reader::new(0);
-        let hole = ring.claim(1, Share::Take).unwrap().draw(1);
+        let hole = ring.claim(Words(1), Share::Take).unwrap().draw(Words(1));
         put(&ring, b"behind");
         let mut out = Vec::new();
-        assert_eq!(reader.next(&ring, &mut out), Found::Nothing);
+        assert_eq!(reader.next(&ring, &mut out), RingItem::Nothing);
         hole.void();
-        assert_eq!(reader.next(&ring, &mut out), Found::Void { words: 1 });
-        assert_eq!(reader.next(&ring, &mut out), Found::Record { words: 1 });
+        assert_eq!(reader.next(&ring, &mut out), RingItem::Void { words: Words(1) });
+        assert_eq!(reader.next(&ring, &mut out), RingItem::Record { words: Words(1) });
         assert_eq!(out, b"behind");
     }
 
     #[test]
-    fn a_full_ring_keeps_a_share_for_those_who_give_back() {
+    fn a_full_ring_reserves_words_for_operations_that_give_back() {
         let ring = Ring::new(16, 0);
-        let takes: Vec<_> = (0..12).map(|_| ring.claim(1, Share::Take).unwrap()).collect();
-        assert_eq!(ring.claim(1, Share::Take).unwrap_err(), NoClaim::Full);
-        let keep = ring.claim(4, Share::Keep).unwrap();
-        assert_eq!(ring.claim(1, Share::Keep).unwrap_err(), NoClaim::Full);
+        let takes: Vec<_> = (0..12).map(|_| ring.claim(Words(1), Share::Take).unwrap()).collect();
+        assert_eq!(ring.claim(Words(1), Share::Take).unwrap_err(), NoClaim::Full);
+        let keep = ring.claim(Words(4), Share::Keep).unwrap();
+        assert_eq!(ring.claim(Words(1), Share::Keep).unwrap_err(), NoClaim::Full);
         drop((takes, keep));
         assert_eq!(ring.used_words(), 0);
     }
@@ -355,14 +358,14 @@ mod tests {
     #[test]
     fn a_closed_ring_refuses_claims_and_lets_those_under_way_finish() {
         let ring = Ring::new(16, 0);
-        let claim = ring.claim(2, Share::Take).unwrap();
+        let claim = ring.claim(Words(2), Share::Take).unwrap();
         ring.close();
-        assert_eq!(ring.claim(1, Share::Keep).unwrap_err(), NoClaim::Closed);
-        claim.draw(1).fill(b"late");
+        assert_eq!(ring.claim(Words(1), Share::Keep).unwrap_err(), NoClaim::Closed);
+        claim.draw(Words(1)).fill(b"late");
         assert_eq!(ring.used_words(), 1, "the word not drawn went back");
         let mut reader = Reader::new(0);
-        assert_eq!(reader.next(&ring, &mut Vec::new()), Found::Record { words: 1 });
-        reader.free(&ring, 1);
+        assert_eq!(reader.next(&ring, &mut Vec::new()), RingItem::Record { words: Words(1) });
+        reader.free(&ring, Words(1));
         assert_eq!(ring.used_words(), 0);
     }
 
@@ -371,12 +374,12 @@ mod tests {
         let ring = Ring::new(4, 0);
         let mut reader = Reader::new(0);
         put(&ring, &[0xff; 14]); // two words, the second all ones
-        assert_eq!(reader.next(&ring, &mut Vec::new()), Found::Record { words: 2 });
-        reader.free(&ring, 2);
+        assert_eq!(reader.next(&ring, &mut Vec::new()), RingItem::Record { words: Words(2) });
+        reader.free(&ring, Words(2));
         put(&ring, b"");
         reader.next(&ring, &mut Vec::new());
-        reader.free(&ring, 1);
-        let _drawn = (ring.claim(3, Share::Keep).unwrap().draw(3), ());
-        assert_eq!(reader.next(&ring, &mut Vec::new()), Found::Nothing);
+        reader.free(&ring, Words(1));
+        let _drawn = (ring.claim(Words(3), Share::Keep).unwrap().draw(Words(3)), ());
+        assert_eq!(reader.next(&ring, &mut Vec::new()), RingItem::Nothing);
     }
 }

@@ -1,16 +1,17 @@
-//! The sidecar: a small file that remembers a position that was durable, and the hash of the chunk that ends there.
+//! The sidecar: a small file with a position that was durable, and the hash of the chunk that ends there.
 //!
 //! ```text
 //! slot 0 at byte 0, slot 1 at byte 4096, each:
 //!  0        4         6       8          16      20      24    32     40      44
 //!  | magic  | format  | flags | sequence | epoch | zero  | end | hash | crc32 |
 //! ```
-//! It is a lower bound: the log may be longer (the sidecar is written now and then), but a log that does not reach
-//! `end` with that very hash has lost what was acknowledged.
+//! It is a lower bound: the log may be longer (the sidecar is written now and then), but a log that does not
+//! reach `end` with that same hash has lost acknowledged records.
 //!
-//! Must survive: loss of power during a write. Slots are written in turn, so one of them is always whole. What an
-//! opening reads may be no more than what an earlier process had not synced when it was killed: it is written and synced
-//! again before the other slot, which may be the only whole one on the disk, is written over.
+//! Must survive: loss of power during a write. Slots are written in turn, so one of them is always whole. The
+//! slot that an opening reads may not be on the disk, if an earlier process was killed before it synced it.
+//! So it is written and synced again before the other slot, which may be the only whole one on the disk, is
+//! overwritten.
 
 use std::{
     fs::{File, OpenOptions},
@@ -30,7 +31,7 @@ pub(crate) const SLOT_BYTES: u64 = 4096;
 pub(crate) const RECORD_BYTES: usize = 44;
 const FLAG_ORDERLY: u16 = 1;
 
-/// What was durable.
+/// A durable end of the log, as the sidecar has it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Durable {
     /// The opening that wrote it. Chunks at or after `end` from an earlier one are leftovers.
@@ -39,7 +40,7 @@ pub(crate) struct Durable {
     pub(crate) end: u64,
     /// Hash of the chunk that ends there; 0 at position 0.
     pub(crate) hash: u64,
-    /// Written by an orderly close: every sync had succeeded and nothing was appended after.
+    /// Whether an orderly close wrote it: every sync had succeeded and nothing was appended after.
     pub(crate) orderly: bool,
 }
 
@@ -58,7 +59,7 @@ pub(crate) enum SidecarError {
     },
 }
 
-/// What the sidecar needs of its file.
+/// The operations that the sidecar needs of its file.
 pub(crate) trait SidecarSlots: Send {
     fn read(&self, out: &mut [u8], offset: u64) -> io::Result<()>;
     fn write(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
@@ -80,17 +81,18 @@ impl SidecarSlots for File {
     }
 }
 
-/// The writer's end.
+/// The sidecar, open for writing.
 pub(crate) struct Sidecar {
     file: Box<dyn SidecarSlots>,
     sequence: u64,
-    /// What was found, as long as it may not be on the disk.
+    /// What the opening read, until it is known to be on the disk.
     unsure: Option<Durable>,
     dead: Option<StoreError>,
 }
 
 impl Sidecar {
-    /// Creates the file, saying that nothing was durable yet. What a crash left of an earlier attempt is overwritten.
+    /// Creates the file; it says that nothing is durable yet. The leftover of an earlier attempt is
+    /// overwritten.
     pub(crate) fn create(path: &Path) -> io::Result<Self> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)?;
         file.set_len(2 * SLOT_BYTES)?;
@@ -100,7 +102,7 @@ impl Sidecar {
         Ok(sidecar)
     }
 
-    /// The same in a file that is there.
+    /// As [`create`](Self::create), in a file that exists.
     pub(crate) fn create_on(file: Box<dyn SidecarSlots>) -> io::Result<Self> {
         let mut sidecar = Self { file, sequence: 0, unsure: None, dead: None };
         sidecar.write_unguarded(&Durable::default())?;
@@ -117,13 +119,13 @@ impl Sidecar {
         Self::on(Box::new(file)).map(Some)
     }
 
-    /// On a file that is open.
+    /// As [`open`](Self::open), with a file that is open.
     pub(crate) fn on(file: Box<dyn SidecarSlots>) -> Result<(Self, Durable), SidecarError> {
         let (sequence, durable) = newest(&*file)?;
         Ok((Self { file, sequence, unsure: Some(durable), dead: None }, durable))
     }
 
-    /// What the file says, without opening it for writing; `None` if there is none.
+    /// Reads the file without opening it for writing; `None` if there is none.
     pub(crate) fn read(path: &Path) -> Result<Option<Durable>, SidecarError> {
         match File::open(path) {
             Ok(file) => Ok(Some(newest(&file)?.1)),
@@ -132,7 +134,7 @@ impl Sidecar {
         }
     }
 
-    /// Remembers what is durable. Only to be called with what a sync of the store has covered.
+    /// Writes a durable end. To be called only with a position that a sync of the store has covered.
     pub(crate) fn write(&mut self, durable: &Durable) -> Result<(), StoreError> {
         if let Some(cause) = &self.dead {
             return Err(StoreError::Dead { cause: cause.to_string() });
@@ -149,7 +151,7 @@ impl Sidecar {
             self.put(&found)?;
             self.unsure = None;
         }
-        // 2^64 writes outlast the disk.
+        // It never wraps: the disk does not last for 2^64 writes.
         self.sequence = self.sequence.wrapping_add(1);
         self.put(durable)
     }
@@ -251,10 +253,10 @@ mod tests {
         assert_eq!(Sidecar::read(&path).unwrap(), Some(durable(7)));
     }
 
-    /// Says what is done to it.
-    struct SlowSlots(File, std::sync::mpsc::Sender<Option<u64>>);
+    /// A file that reports every write and sync to the test.
+    struct ReportingSlots(File, std::sync::mpsc::Sender<Option<u64>>);
 
-    impl SidecarSlots for SlowSlots {
+    impl SidecarSlots for ReportingSlots {
         fn read(&self, out: &mut [u8], offset: u64) -> io::Result<()> {
             SidecarSlots::read(&self.0, out, offset)
         }
@@ -269,20 +271,20 @@ mod tests {
     }
 
     #[test]
-    fn what_was_found_is_synced_before_the_other_slot_is_written_over() {
+    fn the_slot_that_was_read_is_synced_before_the_other_is_overwritten() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("durable");
         Sidecar::create(&path).unwrap().write(&durable(1)).unwrap();
-        let (sender, told) = std::sync::mpsc::channel();
+        let (sender, reports) = std::sync::mpsc::channel();
         let file = OpenOptions::new().read(true).write(true).open(&path).unwrap();
-        let (mut sidecar, found) = Sidecar::on(Box::new(SlowSlots(file, sender))).unwrap();
+        let (mut sidecar, found) = Sidecar::on(Box::new(ReportingSlots(file, sender))).unwrap();
         assert_eq!(found, durable(1));
-        assert!(told.try_recv().is_err(), "nothing is written before it has to be");
+        assert!(reports.try_recv().is_err(), "nothing is written before it has to be");
         for end in 2..4 {
             sidecar.write(&durable(end)).unwrap();
         }
-        let told: Vec<Option<u64>> = told.try_iter().collect();
-        assert_eq!(told, [Some(0), None, Some(1), None, Some(0), None]);
+        let reported: Vec<Option<u64>> = reports.try_iter().collect();
+        assert_eq!(reported, [Some(0), None, Some(1), None, Some(0), None]);
         assert_eq!(Sidecar::read(&path).unwrap(), Some(durable(3)));
     }
 

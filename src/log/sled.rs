@@ -1,18 +1,21 @@
 //! The store on disk. The only file that names sled.
 //!
-//! sled is a fast append-only page store with sharp edges; each rule here blunts one, and none may be dropped:
-//! - Its `flush` ends in `sync_file_range`, which syncs neither the file's size nor the disk's own cache. So every
-//!   [`sync`](Store::sync) is a flush and then an fdatasync on our own descriptor of its file.
+//! sled is a fast append-only page store. Each rule here prevents one of its failures, and none may be
+//! dropped:
+//! - Its `flush` ends in `sync_file_range`, which syncs neither the file's size nor the disk's own cache. So
+//!   every [`sync`](Store::sync) is a flush and then an fdatasync on our own descriptor of its file.
 //! - Its background flusher swallows errors: it is off.
-//! - Its opening writes. It opens empty, without an error, when the segment is lost that vouches for the newest data,
-//!   takes a segment that it cannot read for the end of its log, and not at all when a snapshot was left half-written. So
-//!   it is only ever opened on an empty folder; what one has is [read](super::scan) without it.
-//! - One sync window, with sled's own rewriting of pages (up to three times as much), stays below one segment; the
-//!   store syncs by itself before a window grows past that.
-//! - Values above a quarter of a segment (shared by the 17 values of a full leaf) go to side files that nobody syncs:
-//!   chunks stay below that.
+//! - Its opening writes. If the segment that proves the newest data is lost, sled opens empty and without an
+//!   error. It takes a segment that it cannot read for the end of its log. It does not open at all if a
+//!   snapshot is half-written. So it is only ever opened on an empty folder; a store that exists is
+//!   [read](super::scan) without it.
+//! - One sync window, with sled's own rewriting of pages (up to three times as much), stays below one
+//!   segment; the store syncs by itself before a window grows past that.
+//! - Values above a quarter of a segment (shared by the 17 values of a full leaf) go to side files that
+//!   nobody syncs: chunks stay below that.
 //! - It panics on bad bytes: every call is caught, and a panic becomes an error.
-//! - `apply_batch` takes a process-wide lock that waits behind a running flush: chunks are inserted one by one.
+//! - `apply_batch` takes a process-wide lock that waits behind a running flush: chunks are inserted one by
+//!   one.
 
 use std::{
     cell::Cell,
@@ -25,7 +28,7 @@ use std::{
 
 use super::store::{Store, StoreError};
 
-/// Frozen when a directory is created; part of its identity.
+/// Fixed when a directory is created; part of its identity.
 pub(crate) const SEGMENT_BYTES: usize = 2 << 20;
 /// Longest chunk, header included.
 pub(crate) const CHUNK_BYTES_MAX: usize = 30 << 10;
@@ -49,9 +52,10 @@ const TREE: &str = "log";
 pub(crate) const DATA_FILE: &str = "db";
 
 pub(crate) struct SledStore {
-    /// `None` only while it is being let go of.
+    /// `None` only while the store is being closed.
     open: Option<Open>,
-    /// Our own descriptor of sled's file: sees every error of writing it back, whoever else has seen it.
+    /// Our own descriptor of sled's file: it reports every write-back error, even one that was reported to
+    /// another descriptor.
     data: File,
     /// Chunk bytes handed over since the last sync.
     window_bytes: usize,
@@ -66,7 +70,7 @@ struct Open {
 }
 
 impl SledStore {
-    /// A fresh store in `directory`, where none is yet.
+    /// Creates a store in `directory`, which must be empty.
     pub(crate) fn create(directory: &Path) -> Result<Self, StoreError> {
         Self::create_with(directory, SEGMENT_BYTES, CHUNK_BYTES_MAX, SYNC_WINDOW_BYTES_MAX)
     }
@@ -183,7 +187,8 @@ impl Store for SledStore {
 
     fn close(mut self: Box<Self>) -> Result<(), StoreError> {
         self.sync()?;
-        // sled writes once more when it is dropped; that too is to be on the disk before the close is called orderly.
+        // sled writes once more when it is dropped; that too must be on the disk before the close counts as
+        // orderly.
         let_go(self.open.take())?;
         self.data.sync_data().map_err(|e| StoreError::io("syncing the log", &e))
     }
@@ -191,8 +196,8 @@ impl Store for SledStore {
 
 impl Drop for SledStore {
     fn drop(&mut self) {
-        // sled flushes, and may panic, when it is dropped. Nobody is left to tell: what was not synced was never
-        // called durable.
+        // sled flushes, and may panic, when it is dropped. No caller needs the error: what was not synced was
+        // never acknowledged as durable.
         let _ = let_go(self.open.take());
     }
 }
@@ -230,7 +235,8 @@ thread_local! {
     static QUIET: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs `call`, catching a panic as its text, without the panic being reported as one: it is an error that is returned.
+/// Runs `call`, catching a panic as its text, without the panic being reported as one: it is an error that is
+/// returned.
 ///
 /// The hook in the way of the report stays for the rest of the process and passes on every panic but these.
 fn quietly<T>(call: impl FnOnce() -> T) -> Result<T, String> {

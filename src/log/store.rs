@@ -1,32 +1,34 @@
-//! Where chunks go: the few operations the log needs of a store, and the errors it may answer with.
+//! The store of chunks: the few operations that the log needs of it, and their errors.
 //!
 //! Invariants every store keeps:
 //! - Chunks are kept by start position, byte for byte.
-//! - `append` promises nothing until `sync` has returned; after it, every chunk appended before survives loss of power.
-//! - After any failed `append`, `flush`, `sync` or `remove_below` the store is dead: every later call that writes is
-//!   answered with [`StoreError::Dead`]. A failed sync is never retried, because the kernel reports it only once and
-//!   may already have thrown away what it could not write.
+//! - `append` promises nothing until `sync` has returned; after it, every chunk appended before survives loss
+//!   of power.
+//! - After any failed `append`, `flush`, `sync` or `remove_below` the store is dead: every later call that
+//!   writes fails with [`StoreError::Dead`]. A failed sync is never retried, because the kernel reports it
+//!   only once and may already have dropped what it could not write.
 
 use std::io;
 
 use thiserror::Error;
 
-/// Where chunks go. One owner, one thread.
+/// A store of chunks, used by one thread.
 pub(crate) trait Store: Send {
     /// Keeps a chunk under its start position. Not durable before [`sync`](Store::sync).
     fn append(&mut self, start: u64, chunk: &[u8]) -> Result<(), StoreError>;
-    /// Hands what was appended to the operating system: survives the process, not the power.
+    /// Hands the appended chunks to the operating system: they survive the end of the process, but not a loss
+    /// of power.
     fn flush(&mut self) -> Result<(), StoreError>;
-    /// Makes what was appended durable.
+    /// Makes the appended chunks durable.
     fn sync(&mut self) -> Result<(), StoreError>;
-    /// Removes chunks that start before `position`, the first ones first and at most so many; how many. Not durable before
-    /// [`sync`](Store::sync).
+    /// Removes chunks that start before `position`, in order and at most `chunks_max`; returns how many. Not
+    /// durable before [`sync`](Store::sync).
     fn remove_below(&mut self, position: u64, chunks_max: usize) -> Result<usize, StoreError>;
-    /// Makes everything durable and lets go of the files. Only what this has returned may be called an orderly close.
+    /// Makes everything durable and closes the files. A close is orderly only if this has succeeded.
     fn close(self: Box<Self>) -> Result<(), StoreError>;
 }
 
-/// Why a store could not do what it was asked.
+/// Why an operation of a store failed.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub(crate) enum StoreError {
     #[error("the disk is full ({doing}): free space, then open the directory again")]
@@ -40,7 +42,7 @@ pub(crate) enum StoreError {
 }
 
 impl StoreError {
-    /// The error of an operation on a file, with what was being done as a sentence's part ("syncing /x/db").
+    /// The error of an operation on a file; `doing` says which, as part of a sentence ("syncing /x/db").
     pub(crate) fn io(doing: impl Into<String>, error: &io::Error) -> Self {
         let doing = format!("{}: {error}", doing.into());
         match error.kind() {
@@ -50,7 +52,7 @@ impl StoreError {
     }
 }
 
-/// What is to be done when the operating system has answered with `error`: a part of a sentence.
+/// What the operator should do about an error of the operating system, as part of a sentence.
 pub(crate) fn advice(error: &io::Error) -> &'static str {
     const ENFILE: i32 = 23;
     const EMFILE: i32 = 24;

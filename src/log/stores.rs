@@ -1,8 +1,9 @@
-//! The stores of a log: `<dir>/log/<number>`, one for each opening that has something in it still.
+//! The stores of a log: `<dir>/log/<number>`, one for each opening whose chunks are still needed.
 //!
-//! Only the one that the running engine appends to is ever open. A store is not opened again: sled's opening writes, takes
-//! a segment that it cannot read for the end of its log, and overwrites the rest. So each opening begins a fresh store,
-//! and what older ones have is read as raw chunks, which prove themselves; they go when the log is cut above them.
+//! Only the store that the running engine appends to is ever open. A store is not opened again: sled's
+//! opening writes, takes a segment that it cannot read for the end of its log, and overwrites the rest. So
+//! each opening begins a fresh store. The chunks of older stores are read from their raw bytes, which prove
+//! themselves; an older store is removed when the log is cut above it.
 
 use std::{
     fs::{self, File},
@@ -19,15 +20,15 @@ use super::{
 
 /// The stores of one log, by number.
 pub(crate) trait Stores: Send + Sync {
-    /// Their numbers, ascending.
+    /// The numbers of the stores, ascending.
     fn list(&self) -> io::Result<Vec<u32>>;
-    /// Every whole chunk in one.
-    fn scan(&self, store: u32, seen: &mut dyn FnMut(ScannedChunk)) -> io::Result<()>;
-    /// A chunk again, from where it was found. An error of the kind `InvalidData` says that it has changed.
+    /// Calls `found` with every whole chunk in one store.
+    fn scan(&self, store: u32, found: &mut dyn FnMut(ScannedChunk)) -> io::Result<()>;
+    /// Reads a chunk again. An error of the kind `InvalidData` says that it has changed.
     fn read(&self, found: &FoundChunk) -> io::Result<Vec<u8>>;
-    /// A fresh one, to append to.
+    /// Creates a store to append to.
     fn create(&self, store: u32) -> Result<Box<dyn Store>, StoreError>;
-    /// Removes one, durably, whatever is in it.
+    /// Removes a store and everything in it, durably.
     fn remove(&self, store: u32) -> io::Result<()>;
 }
 
@@ -65,12 +66,12 @@ impl Stores for StoreFolder {
         Ok(numbers)
     }
 
-    fn scan(&self, store: u32, seen: &mut dyn FnMut(ScannedChunk)) -> io::Result<()> {
+    fn scan(&self, store: u32, found: &mut dyn FnMut(ScannedChunk)) -> io::Result<()> {
         match File::open(self.of(store).join(DATA_FILE)) {
-            // Its creation was interrupted, or its removal.
+            // The store's creation was interrupted, or its removal.
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(error) => Err(error),
-            Ok(file) => scan::scan(&file, |chunk| seen(chunk.in_store(store))).map(drop),
+            Ok(file) => scan::scan(&file, |chunk| found(chunk.in_store(store))).map(drop),
         }
     }
 
@@ -98,15 +99,15 @@ impl Stores for StoreFolder {
     }
 }
 
-/// Stores of earlier openings that have chunks which are still needed.
-pub(crate) struct Older {
+/// The stores of earlier openings that have chunks which are still needed.
+pub(crate) struct OlderStores {
     pub(crate) stores: Arc<dyn Stores>,
-    /// Each with the end of its last chunk that is.
+    /// The stores, each with the end of its last needed chunk; 0 if it has none.
     pub(crate) kept: Vec<(u32, u64)>,
 }
 
-impl Older {
-    /// Removes those that have nothing that is needed.
+impl OlderStores {
+    /// Removes the stores that have no needed chunk.
     pub(crate) fn tidy(mut self) -> io::Result<Self> {
         for (store, _) in self.kept.iter().filter(|(_, end)| *end == 0) {
             self.stores.remove(*store)?;
@@ -115,7 +116,8 @@ impl Older {
         Ok(self)
     }
 
-    /// Nothing below `position` is needed any more. What cannot be removed now is tried again the next time.
+    /// Removes the stores that have nothing needed from `position` on. One that cannot be removed now is
+    /// tried again the next time.
     pub(crate) fn cut_below(&mut self, position: u64) {
         let stores = &self.stores;
         self.kept.retain(|(store, end)| *end > position || stores.remove(*store).is_err());

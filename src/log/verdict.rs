@@ -1,27 +1,29 @@
-//! The decision of a recovery: what of the chunks that were found is the log, and whether the rest may be cut.
+//! The decision of a recovery: which of the chunks that were found are the log, and whether the rest may be
+//! cut.
 //!
-//! A pure function of the chunks and of what the sidecar says.
-//! The log is looked at from where the checkpoint ends that is gone on from; from its beginning, if there is none. What a
-//! checkpoint has was durable, so it vouches for the log as the sidecar does. The table, first match:
+//! A pure function of the chunks and of the sidecar. The log is read from the end of the checkpoint that the
+//! opening starts from, or from its beginning if there is none. What a checkpoint has was durable, so it
+//! proves the log as the sidecar does. The first row of this table that matches decides:
 //!
-//! | what is found                                                        | decision                          |
-//! |----------------------------------------------------------------------|-----------------------------------|
-//! | the chunk at the sidecar's position is missing                       | refuse: shorter than acknowledged |
-//! | another chunk ends there                                             | refuse: not the log acknowledged  |
-//! | a chunk before it is missing                                         | refuse: damaged in the middle     |
-//! | behind the last whole group, a chunk that knows more was durable     | refuse: damaged in the middle     |
-//! | behind the last whole group, chunks that do not know better          | cut: a torn tail                  |
-//! | behind the last whole group, only chunks of before the last opening  | keep: cut already                 |
-//! | nothing else                                                         | keep                              |
+//! | what is found                                                    | decision                          |
+//! |------------------------------------------------------------------|-----------------------------------|
+//! | the chunk at the sidecar's position is missing                   | refuse: shorter than acknowledged |
+//! | another chunk ends there                                         | refuse: not the log acknowledged  |
+//! | a chunk before it is missing                                     | refuse: damaged in the middle     |
+//! | behind the last whole group, a chunk that knows more was durable | refuse: damaged in the middle     |
+//! | behind the last whole group, chunks that do not know better      | cut: a torn tail                  |
+//! | behind the last whole group, only chunks of earlier openings     | keep: cut already                 |
+//! | nothing else                                                     | keep                              |
 //!
-//! "Knows more was durable" is the chunk's `synced`: everything below it had been synced before the chunk was written,
-//! so its loss is no crash. Chunks of one sync window reach the disk in any order, so whole ones behind a hole are no
-//! proof of damage by themselves.
+//! A chunk "knows more was durable" by its `synced`: everything below that position had been synced before
+//! the chunk was written, so a crash cannot have lost it. Chunks of one sync window reach the disk in any
+//! order, so whole chunks behind a hole are no proof of damage by themselves.
 
 use thiserror::Error;
 
 use super::{
-    scan::{ChunkIndex, FoundChunk, Tip},
+    chunk_index::ChunkIndex,
+    scan::{FoundChunk, Tip},
     sidecar::Durable,
 };
 use crate::fault::{Fault, planted};
@@ -30,30 +32,30 @@ use crate::fault::{Fault, planted};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Start {
     pub(crate) tip: Tip,
-    /// The opening that wrote what lies before.
+    /// The epoch of the opening that wrote the log before it.
     pub(crate) epoch: u32,
-    /// From here on the log is to be kept, if it is there: the end of the checkpoint before that one.
+    /// The end of the checkpoint before that one: from here on the log is kept, if it is still there.
     pub(crate) keep: Tip,
 }
 
-/// What is the log.
+/// The chunks that are the log.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Verdict {
-    /// Where it was read from.
+    /// Where the log was read from.
     pub(crate) start: Tip,
-    /// Its chunks, from there to the end of the last whole group.
+    /// The chunks from there to the end of the last whole group.
     pub(crate) chain: Vec<FoundChunk>,
     pub(crate) tip: Tip,
     pub(crate) cut: Option<Cut>,
-    /// Above every epoch seen.
+    /// Above the epoch of every chunk that was found.
     pub(crate) epoch_next: u32,
 }
 
-/// A torn tail: the whole chunks in it. Damaged ones cannot be counted.
+/// A torn tail that is cut off: its whole chunks. Damaged chunks cannot be counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Cut {
     pub(crate) from: u64,
-    /// How far its last whole chunk reached.
+    /// The end of its last whole chunk.
     pub(crate) until: u64,
     pub(crate) chunks: u64,
     pub(crate) bytes: u64,
@@ -82,7 +84,7 @@ pub(crate) enum LogRefusal {
 }
 
 impl LogRefusal {
-    /// Up to where the log can be read.
+    /// The position up to which the log can be read.
     pub(crate) fn readable(&self) -> Option<u64> {
         match *self {
             LogRefusal::Shorter { readable, .. } | LogRefusal::Damaged { readable, .. } => Some(readable),
@@ -91,7 +93,7 @@ impl LogRefusal {
     }
 }
 
-/// Decides what the log is.
+/// Decides which chunks are the log.
 pub(crate) fn decide(index: &ChunkIndex, proven: &Durable, start: &Start) -> Result<Verdict, LogRefusal> {
     let from = start.tip;
     // The sidecar is written now and then, and may be behind the checkpoint.
@@ -110,14 +112,14 @@ pub(crate) fn decide(index: &ChunkIndex, proven: &Durable, start: &Start) -> Res
         }
     })?;
     if let Some(pair) = chain.windows(2).find(|pair| pair[0].header.epoch > pair[1].header.epoch) {
-        // No opening goes back behind an earlier one; whoever made this did not do it with this code.
+        // Epochs never fall along a log that this code has written.
         let at = pair[1].header.start;
         return Err(LogRefusal::Damaged { readable: at, resumes: at });
     }
     let epoch = chain.last().map_or(epoch, |last| epoch.max(last.header.epoch));
 
-    // What the sidecar does not know yet. Every opening moves the sidecar before it appends, so what an earlier one
-    // left behind it is no part of the log.
+    // Then the chunks that the sidecar does not cover yet. Every opening writes the sidecar before it
+    // appends, so chunks that an earlier opening left behind that position are no part of the log.
     let epoch_min = if planted(Fault::KeepLeftover) { 0 } else { epoch };
     chain.extend(index.chain_on(acknowledged, epoch_min));
     while chain.last().is_some_and(|last| !last.header.commit && last.header.end() > proven.end) {
@@ -153,7 +155,7 @@ mod tests {
     use super::*;
     use crate::log::{chunk::ChunkHeader, scan::ChunkPlace};
 
-    /// A chunk of the table: 10 words each, the hash is made of what identifies it.
+    /// A chunk of the table, 10 words long. Its hash is made of its epoch and number.
     fn chunk(epoch: u32, number: u64, commit: bool, synced: u64) -> FoundChunk {
         let hash = |epoch: u32, number: u64| if number == 0 { 0 } else { number * 1000 + u64::from(epoch) };
         FoundChunk {
@@ -170,7 +172,7 @@ mod tests {
         }
     }
 
-    /// The same, behind a chunk of an earlier epoch.
+    /// The same chunk, following a chunk of an earlier epoch.
     fn after(previous: &FoundChunk, mut found: FoundChunk) -> FoundChunk {
         found.header.previous = previous.hash;
         found

@@ -1,6 +1,7 @@
-//! A position that only moves forward, and those who wait for it.
+//! A position that only moves forward, and the callers that wait for it.
 //!
-//! Waiters are woken once a group, by a thread of their own: the log thread only stores the position and rings.
+//! A separate thread wakes the waiters, once a group: the log thread only stores the position and wakes that
+//! thread.
 
 use std::collections::BinaryHeap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -40,14 +41,14 @@ impl Ord for Waiting {
 #[derive(Default)]
 struct Waiters {
     heap: BinaryHeap<Waiting>,
-    /// The thread that wakes the others, once it runs.
+    /// The thread that wakes the waiters, once it runs.
     waking: Option<Thread>,
 }
 
-/// See the module.
+/// A position that callers can wait for. See the [module](self).
 pub(crate) struct Watch {
     position: AtomicU64,
-    /// Nothing will move the position any more.
+    /// Whether the position has reached its last value.
     ended: AtomicBool,
     has_waiters: AtomicBool,
     waiters: Mutex<Waiters>,
@@ -64,18 +65,19 @@ impl Watch {
     }
 
     pub(crate) fn position(&self) -> u64 {
-        // SeqCst: with `has_waiters`, see `advance`.
+        // SeqCst: together with `has_waiters`, see `advance`.
         self.position.load(Ordering::SeqCst)
     }
 
     /// Moves the position forward.
     pub(crate) fn advance(&self, position: u64) {
-        // SeqCst: either a waiter that has just registered sees the new position, or we see that it waits.
+        // SeqCst: either a waiter that has just registered sees the new position, or this thread sees that it
+        // waits.
         self.position.store(position, Ordering::SeqCst);
         self.ring();
     }
 
-    /// Moves the position forward, and wakes those who wait for it: for a watch that has no thread of its own.
+    /// Moves the position forward and wakes its waiters: for a watch without a thread that wakes them.
     pub(crate) fn advance_and_wake(&self, position: u64) {
         self.position.store(position, Ordering::SeqCst); // as in `advance`
         if self.has_waiters.load(Ordering::SeqCst) {
@@ -83,10 +85,10 @@ impl Watch {
         }
     }
 
-    /// No position behind the current one will come: waiters get `Some(false)`.
+    /// Ends the watch: the position will not move again, and callers that wait for a later one get `false`.
     pub(crate) fn end(&self) {
         self.ended.store(true, Ordering::SeqCst);
-        // The waking thread itself waits for this, whether or not anybody else waits.
+        // The waking thread itself waits for this, even if there is no other waiter.
         if let Some(thread) = &self.waiters.lock().waking {
             thread.unpark();
         }
@@ -100,7 +102,8 @@ impl Watch {
         }
     }
 
-    /// `Ready(true)` once `position` is reached, `Ready(false)` if it never will be; else `waker` is kept.
+    /// `Ready(true)` once `position` is reached, `Ready(false)` if it never will be; otherwise registers
+    /// `waker`.
     pub(crate) fn poll(&self, position: u64, waker: &Waker) -> Poll<bool> {
         if let Some(reached) = self.reached(position) {
             return Poll::Ready(reached);
@@ -138,7 +141,7 @@ impl Watch {
         if self.position() >= position { Some(true) } else { ended.then_some(false) }
     }
 
-    /// The waking thread's whole life: returns after [`end`](Self::end), when all were woken.
+    /// Runs the waking thread: returns after [`end`](Self::end), when all waiters were woken.
     pub(crate) fn wake_waiters(&self) {
         self.waiters.lock().waking = Some(thread::current());
         loop {
@@ -147,14 +150,15 @@ impl Watch {
             if ended && woken == 0 {
                 return;
             }
-            // A position stored between our look and here either saw `has_waiters` and rang, or is seen.
+            // The log thread may have stored a position since `wake_now`: it saw `has_waiters` and unparked
+            // this thread, or the position is seen here.
             if woken == 0 && self.position() == reached && !self.ended.load(Ordering::SeqCst) {
                 thread::park();
             }
         }
     }
 
-    /// Wakes those whose position is reached; how many, and up to where.
+    /// Wakes the waiters whose position is reached; returns their number and the position.
     pub(crate) fn wake_now(&self) -> (usize, u64) {
         let ended = self.ended.load(Ordering::SeqCst);
         let reached = self.position();
@@ -167,7 +171,7 @@ impl Watch {
         drop(waiters);
         let count = woken.len();
         for waiting in woken {
-            // A waker is the caller's code: its panic is its own, the others are woken all the same.
+            // A waker is the caller's code: if it panics, the others are still woken.
             let _ = catch_unwind(AssertUnwindSafe(|| waiting.waker.wake()));
         }
         (count, reached)
@@ -197,7 +201,7 @@ mod tests {
             watch.advance(50);
             assert!(waiters.into_iter().all(|(_, waiter)| waiter.join().unwrap()));
             watch.end();
-            assert!(!late.join().unwrap(), "the end frees those who wait for what will not come");
+            assert!(!late.join().unwrap(), "the end wakes a waiter whose position will not come");
         });
         assert!(watch.wait(50));
         assert!(!watch.wait(51));

@@ -1,35 +1,37 @@
 //! What is known of the openings that wrote a log.
 //!
-//! An opening cuts what it does not take for the log, and appends there; positions only rise in it. So wherever it is
-//! known to have been under way, the log has nothing of an earlier opening that reaches further; what lies there all
-//! the same is a leftover of a cut. And of what one opening wrote, no two chunks are at one position.
+//! An opening removes what it does not take for the log, and appends there; positions only rise in it. So
+//! wherever it is known to have been under way, no chunk of an earlier opening that reaches further belongs
+//! to the log: such a chunk is a leftover of the removal. And no two chunks of one opening are at one
+//! position.
 
 use std::collections::{BTreeMap, HashMap};
 
 use crate::checkpoint::manifest::Manifest;
-use crate::log::scan::{ChunkIndex, FoundChunk, Tip};
+use crate::log::chunk_index::ChunkIndex;
+use crate::log::scan::{FoundChunk, Tip};
 use crate::log::sidecar::Durable;
 
-/// By the opening's number.
+/// By the number of the opening.
 #[derive(Default)]
 pub(super) struct OpeningTimes(BTreeMap<u32, KnownOpening>);
 
 struct KnownOpening {
-    /// It was under way at this position, and maybe before.
+    /// The opening was under way at this position, and perhaps before.
     from: u64,
-    /// What it wrote up to here was durable, and stayed in the log.
+    /// What it wrote up to this position was durable, and stayed in the log.
     durable: u64,
 }
 
 impl OpeningTimes {
-    /// What the chunks found say of their openings; and these without the leftovers of cuts.
+    /// Collects what the chunks say of their openings; also returns the chunks without leftovers.
     pub(super) fn of(
         found: &ChunkIndex,
         sidecar: Option<&Durable>,
         manifests: &[Manifest],
     ) -> (ChunkIndex, OpeningTimes) {
         let mut openings = OpeningTimes::default();
-        // By position: the hash that the latest opening's chunk there names as what it follows.
+        // By position: the hash of the chunk before, as the latest opening's chunk there names it.
         let mut followed: HashMap<u64, (u32, u64)> = HashMap::new();
         for chunk in found.chunks() {
             let header = &chunk.header;
@@ -37,7 +39,7 @@ impl OpeningTimes {
             let latest = followed.entry(header.start).or_default();
             *latest = (*latest).max((header.epoch, header.previous));
         }
-        // Places that the log is known to have had, and so all that is linked to them from before.
+        // Places that the log is known to have had, and all chunks that are linked to them from before.
         let mut tips = Vec::new();
         if let Some(durable) = sidecar {
             tips.push((durable.epoch, Tip { end: durable.end, hash: durable.hash }));
@@ -74,12 +76,12 @@ impl OpeningTimes {
         later.any(|(epoch, known)| *epoch > chunk.header.epoch && known.from < chunk.header.end())
     }
 
-    /// Whether what the chunk's opening wrote was durable up to its end.
+    /// Whether what the chunk's opening wrote was durable up to the end of the chunk.
     pub(super) fn vouch_for(&self, chunk: &FoundChunk) -> bool {
         self.0.get(&chunk.header.epoch).is_some_and(|known| known.durable >= chunk.header.end())
     }
 
-    /// The number of the latest.
+    /// The highest number of an opening.
     pub(super) fn latest(&self) -> u32 {
         self.0.last_key_value().map_or(0, |(epoch, _)| *epoch)
     }

@@ -1,7 +1,8 @@
-//! What is left, and how far each start reaches in it.
+//! The remains of a directory, and how far the log reaches from each possible start.
 //!
-//! The log's end is not decided as an opening does, which refuses where something is amiss; but by the same rules: hashes
-//! link chunks, epochs tell a log from what an older opening has left behind a cut, the commit mark ends a group.
+//! The end of the log is not decided as an opening does, which refuses where something is wrong. The rules
+//! are the same: hashes link chunks, epochs tell the log from leftovers of an older opening, and the commit
+//! mark ends a group.
 
 use std::path::Path;
 
@@ -14,22 +15,23 @@ use crate::checkpoint::ledger::{Carried, carry};
 use crate::checkpoint::load::load;
 use crate::checkpoint::manifest::Manifest;
 use crate::clock::Timestamp;
-use crate::error::SalvageError;
+use crate::error::{Drift, SalvageError};
 use crate::fold::state::Fold;
-use crate::fold::verify::{Drift, Verifier};
+use crate::fold::verify::Verifier;
 use crate::log::at_rest::RawChunks;
+use crate::log::chunk_index::ChunkIndex;
 use crate::log::directory::Remains;
 use crate::log::recovery::LogError;
-use crate::log::scan::{ChunkIndex, FoundChunk, Tip};
+use crate::log::scan::{FoundChunk, Tip};
 use crate::log::sidecar::{Durable, Sidecar, SidecarError};
 use crate::log::verdict::Start;
 
-/// What is left of a directory.
+/// The remains of a directory.
 pub(super) struct Remnant {
     pub directory: Remains,
-    /// Or why it is not known.
+    /// Or why it could not be read.
     pub sidecar: Result<Durable, String>,
-    /// Without what openings have left behind a cut.
+    /// Without leftovers of removed groups.
     pub index: ChunkIndex,
     openings: OpeningTimes,
     pub chunks: RawChunks,
@@ -39,18 +41,18 @@ pub(super) struct Remnant {
     files: DirFiles,
 }
 
-/// A start, and what follows it.
+/// A start, and the chain that follows it.
 pub(super) struct Reach {
-    /// `None`: the log's beginning.
+    /// `None`: the beginning of the log.
     pub manifest: Option<Manifest>,
     pub chain: Vec<FoundChunk>,
     pub end: u64,
-    /// The entry that ended it, if it was one.
+    /// The entry that ended the chain, if an entry did.
     pub contradiction: Option<Drift>,
 }
 
 impl Remnant {
-    /// Reads everything but the runs of checkpoints and the entries of the log.
+    /// Reads everything except the runs of checkpoints and the entries of the log.
     pub(super) fn read(path: &Path) -> Result<Remnant, LogError> {
         let directory = Remains::open(path)?;
         let layout = &directory.layout;
@@ -84,7 +86,8 @@ impl Remnant {
         Ok(Remnant { sidecar, index, openings, chunks, manifests, rejected, files, directory })
     }
 
-    /// The start from which most can be proven, the newest of them; and what checkpoints could not be used.
+    /// The start from which the chain reaches furthest, the newest of several; and which checkpoints cannot
+    /// be used.
     pub(super) fn best(&self) -> Result<(Reach, Vec<String>), SalvageError> {
         let mut rejected = self.rejected.clone();
         let mut best: Option<Reach> = None;
@@ -93,7 +96,7 @@ impl Remnant {
             let chain = readable(&self.index, &start, self.sidecar.as_ref().ok(), &self.openings);
             let end = chain.last().map_or(start.tip.end, |last| last.header.end());
             if best.as_ref().is_some_and(|best| end <= best.end) {
-                // Not even if all of it made sense. But whether it is whole is to be known.
+                // Not better, even if all of it made sense. But the caller wants to know whether it is whole.
                 if let Some(manifest) = manifest
                     && let Err(error) = load(&self.files, manifest, &mut |_| {})
                 {
@@ -116,7 +119,7 @@ impl Remnant {
         Ok((best.unwrap_or(nothing), rejected))
     }
 
-    /// How far the chain behind a checkpoint makes sense; or why the checkpoint cannot be used.
+    /// How far the chain behind a checkpoint makes sense, or why the checkpoint cannot be used.
     fn judge(
         &self,
         manifest: Option<&Manifest>,
@@ -152,7 +155,7 @@ impl Remnant {
         Ok(Ok(Reach { manifest: manifest.cloned(), chain, end, contradiction }))
     }
 
-    /// What the start and the chain come to.
+    /// The state after the start and the chain.
     pub(super) fn fold(&self, reach: &Reach) -> Result<FullState, SalvageError> {
         let changed = |error: String| SalvageError::Failed(format!("the source changed meanwhile: {error}"));
         let mut whole = match &reach.manifest {
@@ -168,7 +171,7 @@ impl Remnant {
         Ok(whole)
     }
 
-    /// Brings the ledger before the start, and the chain, into a new directory.
+    /// Copies the ledger before the start, and the chain, into a new directory.
     pub(super) fn carry_ledger(
         &self,
         reach: &Reach,
@@ -183,12 +186,12 @@ impl Remnant {
         carry::<SalvageError>(&self.files, manifest, (chunks, now.0), files)
     }
 
-    /// The latest opening that has left a trace: ids of holds that it made must not be made again.
+    /// The latest opening that has left a trace: ids of its holds must not be given again.
     pub(super) fn epoch_seen(&self) -> u32 {
         self.openings.latest()
     }
 
-    /// Up to where everything was durable, by all that vouches for it.
+    /// The position up to which everything was durable, by every proof there is.
     pub(super) fn acknowledged(&self) -> u64 {
         let chunks = self.index.chunks().map(|found| found.header.synced);
         let manifests = self.manifests.iter().map(|manifest| manifest.frontier.position);
@@ -196,7 +199,7 @@ impl Remnant {
         chunks.chain(manifests).fold(sidecar, u64::max)
     }
 
-    /// Nothing ever happened in it.
+    /// Whether nothing ever happened in the directory.
     pub(super) fn is_unused(&self) -> bool {
         self.sidecar.as_ref().is_ok_and(|durable| durable.end == 0)
             && self.rejected.is_empty()
@@ -204,7 +207,7 @@ impl Remnant {
             && self.index.chunks().next().is_none()
     }
 
-    /// The whole chunks behind `end`, in their order.
+    /// The whole chunks behind `end`, in order.
     pub(super) fn behind(&self, end: u64) -> Vec<FoundChunk> {
         let chunks = self.index.chunks().filter(|found| found.header.start >= end);
         let mut behind: Vec<FoundChunk> = chunks.copied().collect();
@@ -228,7 +231,7 @@ fn start(manifest: Option<&Manifest>) -> Start {
     })
 }
 
-/// The chunks that follow a start, as far as they are linked, to the end of a group.
+/// The chunks that follow a start and are linked, up to the end of a group.
 fn readable(
     index: &ChunkIndex,
     start: &Start,
@@ -254,7 +257,7 @@ fn readable(
     chain
 }
 
-/// Takes back the chunks of a group that is not whole, unless they are known to have been durable in the log.
+/// Drops the chunks of an unfinished group, unless they are known to have been durable.
 fn end_with_a_group(chain: &mut Vec<FoundChunk>, openings: &OpeningTimes) {
     while chain.last().is_some_and(|last| !last.header.commit && !openings.vouch_for(last)) {
         chain.pop();
@@ -267,7 +270,7 @@ mod tests {
     use crate::log::chunk::ChunkHeader;
     use crate::log::scan::ChunkPlace;
 
-    /// A chunk of 10 words at `start` behind the one with the hash `previous`.
+    /// A chunk of 10 words at `start`, behind the one with the hash `previous`.
     fn chunk(epoch: u32, start: u64, previous: u64, hash: u64, commit: bool, synced: u64) -> FoundChunk {
         let header = ChunkHeader { epoch, start, words: 10, commit, previous, synced };
         FoundChunk { header, hash, place: ChunkPlace { store: 1, offset: 0, bytes: 100 } }
@@ -297,10 +300,10 @@ mod tests {
         // Its own opening knew that it was durable.
         assert_eq!(end(&[first, half, lost_behind(1, 30)], origin, None), 20);
         assert_eq!(end(&[first, half], origin, proven(1, 30, 14)), 20);
-        // A later opening may have cut it: what vouches there vouches for what took its place.
+        // A later opening may have removed it: its proof is of what took its place.
         assert_eq!(end(&[first, half, lost_behind(2, 30)], origin, None), 10);
         assert_eq!(end(&[first, half], origin, proven(2, 30, 14)), 10);
-        // Unless what took its place is linked to more of the same opening.
+        // Unless what took its place is linked to more chunks of the same opening.
         let (rest, later) = (chunk(1, 30, 13, 14, true, 10), chunk(2, 40, 14, 25, true, 40));
         assert_eq!(end(&[first, half, rest, later], origin, proven(2, 50, 25)), 20);
         assert_eq!(end(&[first, half, rest, later], origin, proven(2, 50, 26)), 10);
@@ -315,7 +318,7 @@ mod tests {
         assert_eq!(end(&[first, left], origin, proven(1, 10, 11)), 20);
         assert_eq!(end(&[first, left], origin, proven(2, 10, 11)), 10);
         assert_eq!(end(&[first, left, later], origin, proven(2, 10, 11)), 20);
-        // The chunk that the sidecar names is gone, and so is all that could link to it.
+        // The chunk that the sidecar names is missing, and so is everything that could link to it.
         assert_eq!(end(&[first, left, chunk(1, 20, 12, 13, true, 20)], origin, proven(2, 15, 77)), 10);
         assert_eq!(end(&[first, left], origin, proven(2, 20, 77)), 10);
         assert_eq!(end(&[first, left, chunk(2, 15, 99, 98, true, 10)], origin, None), 10);

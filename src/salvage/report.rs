@@ -1,55 +1,55 @@
-//! What a salvage found, brought back, and could not.
+//! The report of a salvage: what it recovered, and what it could not.
 
 use std::fmt;
 
 use super::reach::{Reach, Remnant};
 use crate::checkpoint::full_state::FullState;
 use crate::clock::Timestamp;
-use crate::error::SalvageError;
-use crate::fold::verify::Drift;
+use crate::error::{Drift, SalvageError};
 use crate::hold::state::Phase;
 use crate::log::directory::{DirectoryError, Identity};
 use crate::log::record::Records;
 use crate::types::Position;
 
-/// What was salvaged, and what was not.
+/// What was recovered, and what was not.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
-pub struct Report {
-    /// The new directory's identity: the source's, if that was known.
+pub struct SalvageReport {
+    /// The identity of the new directory: the source's, if it could be read.
     pub directory_id: u128,
-    /// Why the source's identity could not be read. Then the secret that ids of holds are made with is gone, and the holds
-    /// have other ids than their callers were given; find them by their references. If a backup has the file `stockhold`,
-    /// copy the source, put the file into the copy, and salvage that instead.
+    /// Why the identity of the source could not be read. Then the secret of the hold ids is lost, and the
+    /// holds have other ids than their callers know; find them by their references. If a backup has the file
+    /// `stockhold`, copy the source, put the file into the copy, and salvage the copy instead.
     pub identity_lost: Option<String>,
     /// Why the file `durable` could not be read. Then it is not known how much was acknowledged.
     pub sidecar_lost: Option<String>,
-    /// Where the checkpoint ends that was gone on from; `None` for the log's beginning.
+    /// The position of the checkpoint that it started from; `None` for the beginning of the log.
     pub checkpoint: Option<Position>,
     /// Checkpoints that could not be used, and why.
     pub checkpoints_rejected: Vec<String>,
-    /// Up to here everything was recovered, and nothing behind.
+    /// Everything up to this position was recovered, and nothing behind it.
     pub end: Position,
-    /// Up to here the source vouches that everything was durable: what was acknowledged, but for the last 100 ms of an
-    /// engine that was not closed in order. A lower bound, if the sidecar is lost.
+    /// The source proves that everything up to this position was durable: all that was acknowledged, but for
+    /// the last 100 ms of an engine that did not shut down in order. A lower bound if the sidecar is lost.
     pub acknowledged: Position,
-    /// The entry behind the end that contradicts what lies before it, if that is why there is no more.
+    /// The entry behind the end that contradicts those before it, if that is why the salvage ended.
     pub contradiction: Option<Drift>,
     /// Positions up to `acknowledged` that cannot be read.
     pub missing: Vec<Missing>,
-    /// What can be read again behind the end, and was not applied.
+    /// What can be read behind the end, and was not applied.
     pub unapplied: Vec<Unapplied>,
-    /// Entries recovered, since the source was created.
+    /// The number of recovered entries, since the source was created.
     pub records: u64,
-    /// Stock keys recovered.
+    /// The number of recovered stock keys.
     pub stock_keys: u64,
-    /// Holds recovered that have units: live ones by the log, and confirmed ones.
+    /// The number of recovered holds with units: live ones by the log, and confirmed ones.
     pub holds: u64,
-    /// Op keys recovered.
+    /// The number of recovered op keys.
     pub op_keys: u64,
     /// The latest time in what was recovered.
     pub time: Timestamp,
-    /// Files of the ledger that are damaged, or lie before one that is: what the ledger said there is not in the new one.
+    /// The number of ledger files that are damaged, or lie before a damaged one: the new directory does not
+    /// have them.
     pub ledger_files_lost: u64,
 }
 
@@ -57,25 +57,25 @@ pub struct Report {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Missing {
-    /// Where they begin.
+    /// Their beginning.
     pub from: Position,
-    /// Where they end.
+    /// Their end.
     pub until: Position,
 }
 
-/// Positions whose entries can be read, but not what came before them.
+/// Positions whose entries can be read, while the entries before them are missing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Unapplied {
-    /// Where they begin.
+    /// Their beginning.
     pub from: Position,
-    /// Where they end.
+    /// Their end.
     pub until: Position,
-    /// Their entries.
+    /// The number of their entries.
     pub records: u64,
 }
 
-/// What lies behind the end.
+/// The chunks behind the end.
 pub(super) struct Behind {
     pub missing: Vec<Missing>,
     pub unapplied: Vec<Unapplied>,
@@ -121,7 +121,7 @@ fn why(lost: &DirectoryError) -> String {
     }
 }
 
-impl Report {
+impl SalvageReport {
     pub(super) fn of(
         remnant: &Remnant,
         reach: Reach,
@@ -129,13 +129,13 @@ impl Report {
         behind: Behind,
         whole: &FullState,
         identity: &Identity,
-    ) -> Report {
+    ) -> SalvageReport {
         let fold = &whole.fold;
         let with_units = fold.holds.values().filter(|hold| {
             let phase = hold.word.phase();
             phase.is_live() || phase == Phase::Confirmed
         });
-        Report {
+        SalvageReport {
             directory_id: u128::from_le_bytes(identity.id),
             identity_lost: remnant.directory.identity.as_ref().err().map(why),
             sidecar_lost: remnant.sidecar.as_ref().err().cloned(),
@@ -155,17 +155,17 @@ impl Report {
         }
     }
 
-    /// Whether nothing that was acknowledged is missing: all of it was recovered, it is known to be all, and ids of holds
-    /// are the ones that were given.
+    /// Whether nothing that was acknowledged is missing: all of it was recovered, it is known to be all, and
+    /// holds have the ids that callers know.
     pub fn is_complete(&self) -> bool {
         let has_all = self.end >= self.acknowledged && self.contradiction.is_none();
         has_all && self.sidecar_lost.is_none() && self.identity_lost.is_none()
     }
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for SalvageReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Report { records, end, stock_keys, holds, op_keys, acknowledged, .. } = self;
+        let SalvageReport { records, end, stock_keys, holds, op_keys, acknowledged, .. } = self;
         write!(
             f,
             "{records} entries recovered up to position {end}: {stock_keys} stock keys, {holds} holds with units, \

@@ -1,73 +1,75 @@
-//! The blocks of cells that hot keys are split over, and when a key is worth one.
+//! The blocks of cells that hot keys are split over, and when a key gets one.
 //!
-//! A block is as many padded cells as the machine has cores (up to 16). There are [`BLOCKS`] of them, made when the
-//! engine opens: so many keys can be hot at once; a key that finds none stays on its one cell, which is as right and only
-//! slower.
+//! A block is as many padded cells as the machine has cores (up to 16). [`BLOCKS`] of them are made when the
+//! engine opens: so many keys can be hot at once. A key that finds no free block stays on its one cell, which
+//! is as correct and only slower.
 //!
 //! # Policy
 //!
 //! - **Split** a key when one thread has lost [`MISSES_TO_SPLIT`] races for its cell and there are
-//!   [`UNITS_PER_CELL_MIN`] units for each cell of a block. A split is tried only by a thread whose take has just
-//!   succeeded. So between two splits of a key lie as many lost races, whatever anybody does to gather it.
-//! - **Gather** it when no cell of the block has what a take wants, and whenever somebody asks for an exact number.
-//! - **Cool**: a block that has not changed between two looks, a second apart, is gathered.
+//!   [`UNITS_PER_CELL_MIN`] units for each cell of a block. Only a thread whose take has just succeeded tries
+//!   a split. So between two splits of a key there are as many lost races, however often the key is gathered.
+//! - **Gather** it when no cell of the block has as many units as a take wants, and for every exact reading.
+//! - **Gather** it also when its block has not changed between two checks, a second apart.
 //!
-//! None of it is a setting, and none of it can make an answer wrong.
+//! None of this is a setting, and none of it can make an answer wrong.
 
 use crossbeam::utils::CachePadded;
 
 use super::shape::{BlockUse, CELL_PENDING_MAX, CELL_UNITS_MAX, Cell, SingleCell};
 use crate::clock::Timestamp;
 use crate::fault::{Fault, planted};
+use crate::index::KeyIndex;
 use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 /// Keys that can be split at once.
 const BLOCKS: u32 = if cfg!(stockhold_loom) { 2 } else { 256 };
 /// Races for a key's one cell that a thread loses before it splits the key.
 const MISSES_TO_SPLIT: u32 = 64;
-/// Units that there must be for each cell.
+/// Units that a key must have for each cell of a block.
 pub(crate) const UNITS_PER_CELL_MIN: i64 = 64;
-/// Time between two looks at what has not changed.
-const COOL_AFTER_MS: u64 = 1_000;
+/// Time between two checks for blocks that have not changed.
+const IDLE_AFTER_MS: u64 = 1_000;
 
 #[derive(Debug)]
 struct Block {
     used: AtomicBool,
-    /// The key it was last used for. A hint: the key's own word says whether that is so.
+    /// The key it was last used for. A hint: the key's own word says whether it still is.
     key: AtomicU32,
-    /// What the cells came to at the last look; see [`Blocks::idle`].
-    seen: AtomicU64,
-    /// It was split in advance and has not changed since.
+    /// A digest of the cells at the last check; see [`Blocks::idle`].
+    last_digest: AtomicU64,
+    /// Whether the key was split in advance and the block has not changed since.
     prepared: AtomicBool,
 }
 
 /// One thread's lost races for one key: the key, and how many.
-type Heat = AtomicU64;
+type LostRaces = AtomicU64;
 
+/// All blocks of one engine.
 #[derive(Debug)]
 pub(crate) struct Blocks {
     width: usize,
     units_per_cell_min: i64,
     cells: Box<[CachePadded<AtomicU64>]>,
     blocks: Box<[Block]>,
-    heat: Box<[CachePadded<Heat>]>,
-    looked_at_ms: AtomicU64,
+    lost_races: Box<[CachePadded<LostRaces>]>,
+    checked_at_ms: AtomicU64,
 }
 
-/// Where a thread does its part of a key's work.
+/// The cells that one thread uses for one key.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Lane<'c> {
     pub blocks: &'c Blocks,
-    /// The thread's number.
+    /// The thread's number, which selects its cell.
     pub home: usize,
     /// The key's index.
-    pub key: u32,
+    pub key: KeyIndex,
 }
 
 impl Blocks {
-    /// Blocks of `width` cells, for keys with so many units for each cell.
+    /// Makes blocks of `width` cells, for keys with at least `units_per_cell_min` units for each cell.
     pub(crate) fn new(width: usize, units_per_cell_min: i64) -> Self {
-        // One cell is no split.
+        // A block of one cell would be no split.
         let blocks = if width > 1 { BLOCKS } else { 0 };
         Blocks {
             width,
@@ -77,12 +79,12 @@ impl Blocks {
                 .map(|_| Block {
                     used: AtomicBool::new(false),
                     key: AtomicU32::new(0),
-                    seen: AtomicU64::new(0),
+                    last_digest: AtomicU64::new(0),
                     prepared: AtomicBool::new(false),
                 })
                 .collect(),
-            heat: (0..width).map(|_| CachePadded::new(AtomicU64::new(0))).collect(),
-            looked_at_ms: AtomicU64::new(0),
+            lost_races: (0..width).map(|_| CachePadded::new(AtomicU64::new(0))).collect(),
+            checked_at_ms: AtomicU64::new(0),
         }
     }
 
@@ -99,37 +101,38 @@ impl Blocks {
         &self.cells[block as usize * self.width + index % self.width]
     }
 
-    /// Whether what is in one cell can be split, and is worth it.
+    /// Whether the units of one cell can be split over a block, and are enough for it.
     pub(crate) fn worth_splitting(&self, one: SingleCell) -> bool {
         let share = one.available / self.width as i64;
-        // Room is left for what is given and announced later.
+        // Each cell keeps room for units and announcements that come later.
         self.width > 1
             && (self.units_per_cell_min..=CELL_UNITS_MAX / 2).contains(&share)
             && one.pending <= CELL_PENDING_MAX / 2
     }
 
-    /// A free block, loaded with what `one` says: nobody knows of it yet. `None` if all are used.
+    /// Loads a free block with the units of `one`. No other thread knows of this use yet. `None` if all
+    /// blocks are used.
     ///
-    /// Its cells may be looked at by who comes late from the use before, but only changed by who expects that use's
-    /// version in them.
-    pub(crate) fn load(&self, key: u32, one: SingleCell) -> Option<BlockUse> {
+    /// A thread that is late, from the use before, may still read the cells, but it only changes a cell that
+    /// has the version of that use.
+    pub(crate) fn load(&self, key: KeyIndex, one: SingleCell) -> Option<BlockUse> {
         let block = (0..self.blocks.len() as u32).find(|block| {
             let used = &self.blocks[*block as usize].used;
-            // Acquire: pairs with `put_back`; the use before is over. Not looked at first: loom takes a load of an old
-            // value for leave to swap an old one.
+            // Acquire: pairs with `put_back`, so the use before is over. There is no load before the swap,
+            // because loom lets a thread that loaded an old value also swap an old value.
             !used.swap(true, Ordering::Acquire)
         })?;
         let Block { key: used_for, prepared, .. } = &self.blocks[block as usize];
-        used_for.store(key, Ordering::Relaxed); // hints both
+        used_for.store(key.0, Ordering::Relaxed); // Relaxed: both are hints
         prepared.store(false, Ordering::Relaxed);
-        let before = Cell::of(self.cell(block, 0).load(Ordering::Relaxed)); // ours since the swap
+        let before = Cell::of(self.cell(block, 0).load(Ordering::Relaxed)); // the block is ours by now
         let narrow = if planted(Fault::NarrowVersion) { 1 } else { u32::MAX };
         let version = before.version.wrapping_add(1) & narrow;
         let width = self.width as i64;
         let (share, rest) = (one.available / width, one.available % width);
         for (index, cell) in (0..).zip(self.cells(block)) {
             let units = share + i64::from(index < rest);
-            // What is pending from before the split is all in the first cell.
+            // All that is pending from before the split is counted in the first cell.
             let pending = if index == 0 { one.pending } else { 0 };
             // Relaxed: published by the swap of the key's word.
             cell.store(Cell { version, frozen: false, pending, units }.word(), Ordering::Relaxed);
@@ -137,7 +140,8 @@ impl Blocks {
         Some(BlockUse { block, version })
     }
 
-    /// Ends a use, by whoever moved the key's word away from it, or never moved it there.
+    /// Ends a use. Called by the thread that moved the key's word away from it, or that never moved the word
+    /// there.
     pub(crate) fn put_back(&self, block: u32) {
         // Release: pairs with `load`.
         self.blocks[block as usize].used.store(false, Ordering::Release);
@@ -145,23 +149,25 @@ impl Blocks {
 
     /// Notes that a thread has lost `misses` races for a key, and says whether to split it.
     pub(crate) fn is_hot(&self, lane: Lane<'_>, misses: u32) -> bool {
-        let heat = &self.heat[lane.home % self.heat.len()];
-        // Relaxed, and not one step: a note lost to another thread of the same number postpones a split.
-        let note = heat.load(Ordering::Relaxed);
-        let before = if (note >> 32) as u32 == lane.key { note as u32 } else { 0 };
+        let lost_races = &self.lost_races[lane.home % self.lost_races.len()];
+        // Relaxed, and not one atomic step: a note that another thread of the same number overwrites only
+        // postpones a split.
+        let note = lost_races.load(Ordering::Relaxed);
+        let before = if (note >> 32) as u32 == lane.key.0 { note as u32 } else { 0 };
         let sum = before.saturating_add(misses);
         let hot = sum >= MISSES_TO_SPLIT;
-        heat.store(u64::from(lane.key) << 32 | u64::from(if hot { 0 } else { sum }), Ordering::Relaxed);
+        lost_races
+            .store(u64::from(lane.key.0) << 32 | u64::from(if hot { 0 } else { sum }), Ordering::Relaxed);
         hot
     }
 
-    /// The blocks that have not changed since the last look, with the key each was used for. Empty unless it is time for
-    /// another look.
-    pub(crate) fn idle(&self, now: Timestamp) -> Vec<(u32, u32)> {
-        let last = self.looked_at_ms.load(Ordering::Relaxed);
-        if now.0 < last.saturating_add(COOL_AFTER_MS)
-            // Relaxed: of several who look, one goes on; all else is a hint.
-            || self.looked_at_ms.compare_exchange(last, now.0, Ordering::Relaxed, Ordering::Relaxed).is_err()
+    /// The blocks that have not changed since the last check, each with the key it was used for. Empty unless
+    /// another check is due.
+    pub(crate) fn idle(&self, now: Timestamp) -> Vec<(u32, KeyIndex)> {
+        let last = self.checked_at_ms.load(Ordering::Relaxed);
+        if now.0 < last.saturating_add(IDLE_AFTER_MS)
+            // Relaxed: of several threads that check, one goes on; everything else is a hint.
+            || self.checked_at_ms.compare_exchange(last, now.0, Ordering::Relaxed, Ordering::Relaxed).is_err()
         {
             return Vec::new();
         }
@@ -171,7 +177,7 @@ impl Blocks {
                 return false;
             }
             let digest = self.digest(index);
-            let unchanged = block.seen.swap(digest, Ordering::Relaxed) == digest;
+            let unchanged = block.last_digest.swap(digest, Ordering::Relaxed) == digest;
             if !unchanged {
                 block.prepared.store(false, Ordering::Relaxed);
             }
@@ -179,19 +185,19 @@ impl Blocks {
         };
         (0..self.blocks.len() as u32)
             .filter(idle)
-            .map(|block| (block, self.blocks[block as usize].key.load(Ordering::Relaxed)))
+            .map(|block| (block, KeyIndex(self.blocks[block as usize].key.load(Ordering::Relaxed))))
             .collect()
     }
 
-    /// Keeps a block that was split in advance from cooling before anybody has used it.
-    pub(crate) fn keep(&self, block: u32) {
-        let Block { seen, prepared, .. } = &self.blocks[block as usize];
-        seen.store(self.digest(block), Ordering::Relaxed); // hints both
+    /// Marks a block whose key was split in advance, so that it is not idle before a thread has used it.
+    pub(crate) fn mark_prepared(&self, block: u32) {
+        let Block { last_digest, prepared, .. } = &self.blocks[block as usize];
+        last_digest.store(self.digest(block), Ordering::Relaxed); // Relaxed: both are hints
         prepared.store(true, Ordering::Relaxed);
     }
 
-    /// Whether a block was split in advance, and nobody was seen to use it.
-    pub(crate) fn is_kept(&self, block: u32) -> bool {
+    /// Whether the key of a block was split in advance, and no check has found the block changed.
+    pub(crate) fn is_prepared(&self, block: u32) -> bool {
         self.blocks[block as usize].prepared.load(Ordering::Relaxed) // a hint
     }
 
@@ -218,10 +224,10 @@ mod tests {
     #[test]
     fn a_block_is_loaded_with_every_unit_and_a_new_version() {
         let blocks = Blocks::new(4, UNITS_PER_CELL_MIN);
-        let first = blocks.load(1, ONE).unwrap();
+        let first = blocks.load(KeyIndex(1), ONE).unwrap();
         assert_eq!(sum(&blocks, first), (7, 3));
         blocks.put_back(first.block);
-        let second = blocks.load(2, ONE).unwrap();
+        let second = blocks.load(KeyIndex(2), ONE).unwrap();
         assert_eq!(second.block, first.block);
         assert_ne!(second.version, first.version);
     }
@@ -229,21 +235,21 @@ mod tests {
     #[test]
     fn so_many_keys_can_be_hot_and_no_more() {
         let blocks = Blocks::new(2, UNITS_PER_CELL_MIN);
-        let uses: Vec<_> = std::iter::from_fn(|| blocks.load(0, ONE)).collect();
+        let uses: Vec<_> = std::iter::from_fn(|| blocks.load(KeyIndex(0), ONE)).collect();
         assert_eq!(uses.len(), BLOCKS as usize);
         blocks.put_back(uses[9].block);
-        assert_eq!(blocks.load(0, ONE).unwrap().block, uses[9].block);
+        assert_eq!(blocks.load(KeyIndex(0), ONE).unwrap().block, uses[9].block);
     }
 
     #[test]
     fn only_a_thread_that_loses_often_splits_a_key() {
         let blocks = Blocks::new(2, UNITS_PER_CELL_MIN);
         let lane = |key| Lane { blocks: &blocks, home: 0, key };
-        assert!(!blocks.is_hot(lane(1), MISSES_TO_SPLIT - 1));
-        assert!(!blocks.is_hot(lane(2), 1), "another key's misses");
-        assert!(!blocks.is_hot(lane(1), MISSES_TO_SPLIT - 1));
-        assert!(blocks.is_hot(lane(1), 1));
-        assert!(!blocks.is_hot(lane(1), 1), "it begins anew");
+        assert!(!blocks.is_hot(lane(KeyIndex(1)), MISSES_TO_SPLIT - 1));
+        assert!(!blocks.is_hot(lane(KeyIndex(2)), 1), "another key's misses");
+        assert!(!blocks.is_hot(lane(KeyIndex(1)), MISSES_TO_SPLIT - 1));
+        assert!(blocks.is_hot(lane(KeyIndex(1)), 1));
+        assert!(!blocks.is_hot(lane(KeyIndex(1)), 1), "it begins anew");
     }
 
     #[test]
@@ -263,13 +269,14 @@ mod tests {
     #[test]
     fn what_does_not_change_for_a_second_is_idle_unless_it_was_prepared() {
         let blocks = Blocks::new(2, UNITS_PER_CELL_MIN);
-        let (idle, kept) = (blocks.load(1, ONE).unwrap(), blocks.load(2, ONE).unwrap());
-        blocks.keep(kept.block);
-        assert!(blocks.idle(Timestamp(10_000)).is_empty(), "the first look");
+        let (idle, prepared) =
+            (blocks.load(KeyIndex(1), ONE).unwrap(), blocks.load(KeyIndex(2), ONE).unwrap());
+        blocks.mark_prepared(prepared.block);
+        assert!(blocks.idle(Timestamp(10_000)).is_empty(), "the first check");
         assert!(blocks.idle(Timestamp(10_999)).is_empty(), "too early");
-        assert_eq!(blocks.idle(Timestamp(11_000)), [(idle.block, 1)]);
-        blocks.cell(kept.block, 1).fetch_sub(1, Ordering::Relaxed);
-        assert_eq!(blocks.idle(Timestamp(12_000)), [(idle.block, 1)], "it was used");
+        assert_eq!(blocks.idle(Timestamp(11_000)), [(idle.block, KeyIndex(1))]);
+        blocks.cell(prepared.block, 1).fetch_sub(1, Ordering::Relaxed);
+        assert_eq!(blocks.idle(Timestamp(12_000)), [(idle.block, KeyIndex(1))], "it was used");
         assert_eq!(blocks.idle(Timestamp(13_000)).len(), 2, "and now it is idle");
     }
 }

@@ -1,26 +1,30 @@
-//! What is asked for beside a key's counter: whether it is on sale, and what is physically there.
+//! The word beside a key's counter: whether the key is on sale, and its physical quantity.
 //!
 //! ```text
-//! side of a key   0 │ 0               there is no such key
-//!                 1 │ on_hand (30)    on sale
-//!                 2 │ on_hand (30)    stopped
-//!                 3 │ number (30)     a moment to open, or an on_hand that does not fit: see Overflow
+//! gate word   0 │ 0               there is no such key
+//!             1 │ on_hand (30)    on sale
+//!             2 │ on_hand (30)    stopped
+//!             3 │ number (30)     a time when the sale opens, or an on_hand that does not fit: see Overflow
 //! ```
 //!
 //! # Ground rules
 //!
-//! 1. Sales ask for the gate, and nothing else: one load, or two of a key that has overflowed.
-//! 2. Whoever writes has the lock of the key's physical corrections; only such a one reads `on_hand`.
-//! 3. What has overflowed stays so until the engine closes, and its number is nobody else's. So who comes late with the
-//!    number reads the gate of that very key, as it is by then.
+//! 1. A sale reads the gate and nothing else: one load, or two for a key that has overflowed.
+//! 2. A thread that writes has the lock of the key's physical corrections. Only such a thread reads
+//!    `on_hand`.
+//! 3. A key that has overflowed stays so until the engine closes, and no other key gets its number. So a
+//!    thread that is late with the number reads the gate of that same key, as it is by then.
 
 use parking_lot::Mutex;
 
-use super::book::KEYS_MAX;
 use crate::answer::RefusalReason;
 use crate::clock::Timestamp;
+use crate::index::Target;
 use crate::segments::Segments;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
+
+/// The most stock keys.
+pub(crate) const KEYS_MAX: usize = if cfg!(stockhold_loom) { 4 } else { 1 << 28 };
 
 const VALUE_BITS: u32 = 30;
 const VALUE_MASK: u32 = (1 << VALUE_BITS) - 1;
@@ -28,9 +32,9 @@ const ABSENT: u32 = 0;
 const ON_SALE: u32 = 1;
 const NOT_ON_SALE: u32 = 2;
 const OVERFLOW: u32 = 3;
-const _: () = assert!(KEYS_MAX <= 1 << VALUE_BITS);
+const _: () = assert!(KEYS_MAX <= 1 << VALUE_BITS && KEYS_MAX <= Target::GOODS);
 
-/// Of a gate in a word of its own.
+/// Values of [`Overflow::gate`] that are not a time.
 const OPEN: u64 = 0;
 const STOPPED: u64 = u64::MAX;
 
@@ -39,7 +43,7 @@ const STOPPED: u64 = u64::MAX;
 pub(crate) enum Gate {
     Open,
     Stopped,
-    /// Not before this moment.
+    /// On sale from this time on.
     OpensAt(Timestamp),
 }
 
@@ -61,7 +65,7 @@ impl Gate {
     }
 }
 
-/// See the module.
+/// The gate and the physical quantity of one key. See the [module](self).
 #[derive(Debug)]
 pub(crate) struct GateWord(AtomicU32);
 
@@ -70,13 +74,14 @@ impl GateWord {
         GateWord(AtomicU32::new(ABSENT << VALUE_BITS))
     }
 
-    pub(crate) fn is_there(&self) -> bool {
-        // Acquire: pairs with the first `set`; the counter was loaded before.
+    /// Whether the key was added.
+    pub(crate) fn exists(&self) -> bool {
+        // Acquire: pairs with the first `set`, before which the counter got its units.
         self.0.load(Ordering::Acquire) >> VALUE_BITS != ABSENT
     }
 
-    /// Why reserves are refused whatever there is, if so. The clock is asked only for a sale that has a time to open, so
-    /// all who wait for it find it open at once, with nobody to open it.
+    /// Why reserves are refused even if there are units, if they are. The clock is read only if the sale has
+    /// a time to open. So no thread has to open it: every caller finds it open from that time on.
     #[inline]
     pub(crate) fn closed(
         &self,
@@ -92,8 +97,8 @@ impl GateWord {
 
     #[inline]
     pub(crate) fn gate(&self, overflow: &OverflowTable) -> Gate {
-        // Acquire: pairs with `set`. A reserve that begins after a switch was answered sees it, and who sees a number sees
-        // what is there.
+        // Acquire: pairs with `set`. A reserve that begins after a switch was answered sees the switch, and a
+        // thread that sees a number sees its entry.
         let word = self.0.load(Ordering::Acquire);
         match word >> VALUE_BITS {
             ON_SALE => Gate::Open,
@@ -102,7 +107,7 @@ impl GateWord {
         }
     }
 
-    /// For who has the key's lock, which orders what is relaxed here.
+    /// The physical quantity. Only for a thread that has the key's lock, which orders the relaxed loads here.
     pub(crate) fn on_hand(&self, overflow: &OverflowTable) -> i64 {
         let word = self.0.load(Ordering::Relaxed);
         overflow.of(word).map_or((word & VALUE_MASK).into(), |overflowed| {
@@ -110,7 +115,7 @@ impl GateWord {
         })
     }
 
-    /// For who has the key's lock. The gate stays.
+    /// Sets the physical quantity and leaves the gate. Only for a thread that has the key's lock.
     #[inline]
     pub(crate) fn set_on_hand(&self, overflow: &OverflowTable, on_hand: i64) {
         let word = self.0.load(Ordering::Relaxed);
@@ -121,7 +126,7 @@ impl GateWord {
         }
     }
 
-    /// For who has the key's lock, or nobody knows of the key yet.
+    /// Sets both. Only for a thread that has the key's lock, or while no other thread knows of the key.
     pub(crate) fn set(&self, overflow: &OverflowTable, gate: Gate, on_hand: i64) {
         if let Some(overflowed) = overflow.of(self.0.load(Ordering::Relaxed)) {
             return overflowed.set(gate, on_hand);
@@ -132,14 +137,14 @@ impl GateWord {
             (Gate::Stopped, Some(on_hand)) => NOT_ON_SALE << VALUE_BITS | on_hand,
             _ => OVERFLOW << VALUE_BITS | overflow.add(gate, on_hand),
         };
-        self.0.store(word, Ordering::Release); // pairs with `gate` and `is_there`
+        self.0.store(word, Ordering::Release); // pairs with `gate` and `exists`
     }
 }
 
-/// What does not fit a side.
+/// The gate and the physical quantity of a key that do not fit its gate word.
 #[derive(Debug, Default)]
 struct Overflow {
-    /// When the sale opens, in Unix ms: [`OPEN`], [`STOPPED`], or a moment.
+    /// When the sale opens, in Unix ms; or [`OPEN`], or [`STOPPED`].
     gate: AtomicU64,
     /// Signed.
     on_hand: AtomicU64,
@@ -147,7 +152,7 @@ struct Overflow {
 
 impl Overflow {
     fn gate(&self) -> Gate {
-        Gate::of(self.gate.load(Ordering::Acquire)) // pairs with `set`, as a side's does
+        Gate::of(self.gate.load(Ordering::Acquire)) // pairs with `set`, as for a gate word
     }
 
     fn set(&self, gate: Gate, on_hand: i64) {
@@ -156,11 +161,12 @@ impl Overflow {
     }
 }
 
-/// All that has overflowed of a book.
+/// The overflowed keys of a book.
 #[derive(Debug)]
 pub(crate) struct OverflowTable {
     overflow: Segments<Overflow>,
-    /// How many there are. The lock keeps two from growing them at once: who needs one corrects or switches, and may wait.
+    /// How many there are. The lock lets one thread at a time grow the table: a caller that needs an entry is
+    /// making a correction or a switch, and may wait.
     count: Mutex<u32>,
 }
 
@@ -169,13 +175,13 @@ impl OverflowTable {
         OverflowTable { overflow: Segments::new(KEYS_MAX), count: Mutex::new(0) }
     }
 
-    /// What a side says that is in here, if so.
+    /// The entry that a gate word names, if it names one.
     #[inline]
-    fn of(&self, side: u32) -> Option<&Overflow> {
-        if side >> VALUE_BITS == OVERFLOW { self.overflow.get((side & VALUE_MASK) as usize) } else { None }
+    fn of(&self, word: u32) -> Option<&Overflow> {
+        if word >> VALUE_BITS == OVERFLOW { self.overflow.get((word & VALUE_MASK) as usize) } else { None }
     }
 
-    /// The number of one more.
+    /// Adds an entry and returns its number.
     #[cold]
     fn add(&self, gate: Gate, on_hand: i64) -> u32 {
         let mut count = self.count.lock();
@@ -193,10 +199,10 @@ mod tests {
     use crate::types::ON_HAND_MAX;
 
     #[test]
-    fn a_side_says_what_it_was_told() {
-        let (side, overflow) = (GateWord::absent(), OverflowTable::new());
-        assert!(!side.is_there());
-        let moment = Gate::OpensAt(Timestamp(1_800_000_000_000));
+    fn a_gate_word_returns_what_was_set() {
+        let (word, overflow) = (GateWord::absent(), OverflowTable::new());
+        assert!(!word.exists());
+        let later = Gate::OpensAt(Timestamp(1_800_000_000_000));
         let most = i64::from(VALUE_MASK);
         for (gate, on_hand, overflowed) in [
             (Gate::Open, 0, 0),
@@ -204,20 +210,20 @@ mod tests {
             (Gate::Open, 7, 0),
             (Gate::Open, most + 1, 1),
             (Gate::Stopped, -1, 1),
-            (moment, ON_HAND_MAX, 1),
+            (later, ON_HAND_MAX, 1),
             (Gate::Open, 7, 1),
         ] {
-            side.set(&overflow, gate, on_hand);
-            assert_eq!((side.gate(&overflow), side.on_hand(&overflow)), (gate, on_hand));
+            word.set(&overflow, gate, on_hand);
+            assert_eq!((word.gate(&overflow), word.on_hand(&overflow)), (gate, on_hand));
             assert_eq!(
-                (side.is_there(), *overflow.count.lock()),
+                (word.exists(), *overflow.count.lock()),
                 (true, overflowed),
                 "overflowed once, overflowed it stays"
             );
         }
         let other = GateWord::absent();
-        other.set(&overflow, moment, 3);
-        assert_eq!((other.gate(&overflow), side.gate(&overflow)), (moment, Gate::Open));
+        other.set(&overflow, later, 3);
+        assert_eq!((other.gate(&overflow), word.gate(&overflow)), (later, Gate::Open));
         assert_eq!(other.closed(&overflow, || Timestamp(1_799_999_999_999)), Some(RefusalReason::NotOpen));
         assert_eq!(other.closed(&overflow, || Timestamp(1_800_000_000_000)), None);
     }

@@ -4,24 +4,26 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::hashing::ByName;
+use crate::index::KeyIndex;
 
 /// A SKU or a location.
 pub(crate) type Name = Arc<str>;
 
-/// Text is kept in pieces of this size, so that it is never copied to make room.
+/// Text is stored in pieces of this size, so that it is never copied to make room.
 const PIECE_BYTES: usize = 1 << 20;
-/// The lowest bits of a [`Names::skus`] are the SKU's length, which fits them.
+/// The lowest bits of an entry of [`Names::skus`] are the SKU's length.
 const LENGTH_BITS: u32 = 8;
 const _: () = assert!(crate::types::NAME_BYTES_MAX < 1 << LENGTH_BITS);
 
-/// See the module. A location's text is kept once; a SKU's once for all keys in a row that have it.
+/// The names of all stock keys, by key. A location's text is stored once, a SKU's once for consecutive keys
+/// that have it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Names {
     /// The text of SKUs.
     pieces: Vec<String>,
-    /// By key: where its SKU's text begins, counting [`PIECE_BYTES`] a piece, and how long it is.
+    /// For each key: where its SKU's text begins, counting [`PIECE_BYTES`] a piece, and how long it is.
     skus: Vec<u64>,
-    /// By key: the number of its location.
+    /// For each key: the number of its location.
     at: Vec<u32>,
     locations: Vec<Name>,
     numbers: HashMap<Name, u32, ByName>,
@@ -33,20 +35,20 @@ impl Names {
     }
 
     /// The SKU and the location of a key.
-    pub(crate) fn get(&self, key: u32) -> Option<(&str, &str)> {
+    pub(crate) fn get(&self, key: KeyIndex) -> Option<(&str, &str)> {
         Some((self.sku(key)?, self.locations.get(self.location(key)? as usize)?))
     }
 
-    pub(crate) fn sku(&self, key: u32) -> Option<&str> {
-        self.text(*self.skus.get(key as usize)?)
+    pub(crate) fn sku(&self, key: KeyIndex) -> Option<&str> {
+        self.text(*self.skus.get(key.as_usize())?)
     }
 
     /// The number of a key's location.
-    pub(crate) fn location(&self, key: u32) -> Option<u32> {
-        self.at.get(key as usize).copied()
+    pub(crate) fn location(&self, key: KeyIndex) -> Option<u32> {
+        self.at.get(key.as_usize()).copied()
     }
 
-    /// The number of a location that was named.
+    /// The number of a location, if any key has it.
     pub(crate) fn number(&self, location: &str) -> Option<u32> {
         self.numbers.get(location).copied()
     }
@@ -56,17 +58,17 @@ impl Names {
         &self.locations
     }
 
-    /// Of all keys, in order.
+    /// The SKU and the location of every key, in order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        (0..self.len() as u32).filter_map(|key| self.get(key))
+        (0..self.len() as u32).filter_map(|key| self.get(KeyIndex(key)))
     }
 
-    /// Names the next key.
+    /// Adds the names of the next key.
     pub(crate) fn push(&mut self, sku: &str, location: &str) {
         let last = self.at.last().filter(|last| *self.locations[**last as usize] == *location).copied();
         let number = last.unwrap_or_else(|| self.number_or_next(location));
         let last = self.skus.last().filter(|last| self.text(**last) == Some(sku)).copied();
-        let sku = last.unwrap_or_else(|| self.keep(sku));
+        let sku = last.unwrap_or_else(|| self.store(sku));
         self.skus.push(sku);
         self.at.push(number);
     }
@@ -80,8 +82,8 @@ impl Names {
         })
     }
 
-    /// Where a text is, as in [`skus`](Self::skus), once it is there.
-    fn keep(&mut self, text: &str) -> u64 {
+    /// Stores a text and returns its place, as in [`skus`](Self::skus).
+    fn store(&mut self, text: &str) -> u64 {
         if self.pieces.last().is_none_or(|piece| piece.len() + text.len() > PIECE_BYTES) {
             // The first grows as it is filled: most directories need no more.
             let room = if self.pieces.is_empty() { 0 } else { PIECE_BYTES };
@@ -115,15 +117,15 @@ mod tests {
     fn names_are_kept_in_order_and_their_text_once() {
         let mut names = Names::default();
         let long = "é".repeat(120);
-        let told: Vec<(String, &str)> =
+        let given: Vec<(String, &str)> =
             (0..30_000).map(|key| (format!("{long}{}", key / 3), ["berlin", "rome", ""][key % 3])).collect();
-        told.iter().for_each(|(sku, location)| names.push(sku, location));
-        assert_eq!(names.len(), told.len());
-        assert!(names.iter().eq(told.iter().map(|(sku, location)| (&**sku, *location))));
+        given.iter().for_each(|(sku, location)| names.push(sku, location));
+        assert_eq!(names.len(), given.len());
+        assert!(names.iter().eq(given.iter().map(|(sku, location)| (&**sku, *location))));
         assert_eq!(names.locations().len(), 3);
         assert_eq!((names.number("rome"), names.number("paris")), (Some(1), None));
         let text: usize = names.pieces.iter().map(String::len).sum();
-        assert_eq!(text, told.iter().step_by(3).map(|(sku, _)| sku.len()).sum::<usize>());
-        assert_eq!((names.get(30_000), names.clone() == names), (None, true));
+        assert_eq!(text, given.iter().step_by(3).map(|(sku, _)| sku.len()).sum::<usize>());
+        assert_eq!((names.get(KeyIndex(30_000)), names.clone() == names), (None, true));
     }
 }

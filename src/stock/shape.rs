@@ -1,4 +1,4 @@
-//! The bits of a stock counter's words, and what they say. Pure.
+//! The bits of a stock counter's words, and what they mean. Pure.
 //!
 //! ```text
 //! key's word, one cell   0 │ pending (15) │ available (48, signed)
@@ -6,7 +6,7 @@
 //! cell of a block        version (32) │ frozen │ pending (7) │ units (24)
 //! ```
 
-/// A key's word says that its units are in a block.
+/// Set in a key's word if its units are in a block.
 const SPLIT: u64 = 1 << 63;
 const VALUE_BITS: u32 = 48;
 const VALUE_MASK: u64 = (1 << VALUE_BITS) - 1;
@@ -39,7 +39,7 @@ impl SingleCell {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct BlockUse {
     pub block: u32,
-    /// No two uses of a block have the same, so that who comes late knows it.
+    /// Differs between the uses of a block, so that a thread that is late notices it.
     pub version: u32,
 }
 

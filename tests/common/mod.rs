@@ -1,18 +1,18 @@
-//! A shop with one stock key and a clock that the test moves; in memory, or on a disk that outlives it.
+//! A shop with one stock key and a clock that the test moves, in memory or in a directory that outlives its
+//! engines.
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
 #[cfg(not(fuzzing))]
 pub mod damage;
 
-use std::collections::hash_map::RandomState;
-use std::hash::{BuildHasher, Hasher};
 use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::Duration;
 
-use stockhold::error::{ConfirmError, HoldError, ReplaceError, ReserveError, StockError};
+use stockhold::error::{OperationError, ReserveError};
 use stockhold::inspect::Inspection;
+use stockhold::retry::Retry;
 use stockhold::{
     CartLine, Config, Durability, Engine, HoldId, HoldState, ManualClock, Receive, RefusalReason, Reserve,
     ReserveCart, Reserved, ReservedCart, StockKey, Timestamp,
@@ -30,7 +30,7 @@ pub struct Shop {
     pub clock: Arc<ManualClock>,
 }
 
-/// A configuration whose time stands still until it is moved, and in which nobody sweeps.
+/// A configuration whose time stands still until the test moves it, and that has no sweeping thread.
 pub fn still(clock: &Arc<ManualClock>) -> Config {
     Config::default().clock(Arc::clone(clock)).driver_period(None)
 }
@@ -62,7 +62,7 @@ impl Shop {
         self.assert_level_of(self.key, on_hand, held, committed);
     }
 
-    /// What the log says and what the counter says of a key.
+    /// Compares the level of a key and its counter.
     #[track_caller]
     pub fn assert_level_of(&self, key: StockKey, on_hand: i64, held: i64, committed: i64) {
         let level = self.engine.level(key).unwrap();
@@ -71,7 +71,7 @@ impl Shop {
         assert_eq!(self.engine.available(key).unwrap(), level.available);
     }
 
-    /// The shop's key and others, the same ones whenever they are asked for.
+    /// The shop's key and more keys, the same ones at every call.
     pub fn keys<const KEYS: usize>(&self) -> [StockKey; KEYS] {
         std::array::from_fn(|number| match number {
             0 => self.key,
@@ -91,7 +91,7 @@ impl Shop {
         self.try_cart(lines).unwrap().hold
     }
 
-    /// State and lines of a hold, as it says itself.
+    /// The state and the lines of a hold.
     pub fn lines(&self, hold: HoldId) -> (HoldState, Vec<(StockKey, u32)>) {
         let status = self.engine.status(hold).unwrap();
         (status.state, status.lines.iter().map(|line| (line.key, line.quantity)).collect())
@@ -102,7 +102,7 @@ pub fn cart(lines: &[(StockKey, u32)]) -> Vec<CartLine> {
     lines.iter().map(|(key, quantity)| CartLine::units(*key, *quantity)).collect()
 }
 
-/// Runs `work` in so many threads at once and collects what they say.
+/// Runs `work` in several threads at once, and collects the results.
 pub fn at_once<T: Send>(threads: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
     let begin = Barrier::new(threads);
     thread::scope(|scope| {
@@ -119,33 +119,7 @@ pub fn at_once<T: Send>(threads: usize, work: impl Fn(usize) -> T + Sync) -> Vec
     })
 }
 
-/// Numbers that look random; the seed is printed, and taken from `STOCKHOLD_SEED` if that is set.
-pub struct Dice(u64);
-
-impl Dice {
-    pub fn new() -> Dice {
-        let given = std::env::var("STOCKHOLD_SEED").ok().and_then(|seed| seed.parse().ok());
-        let seed = given.unwrap_or_else(|| RandomState::new().build_hasher().finish());
-        println!("STOCKHOLD_SEED={seed}");
-        Dice(seed)
-    }
-
-    /// Others, for another thread.
-    pub fn of(&self, thread: usize) -> Dice {
-        Dice(self.0.wrapping_add(0x5851_f42d_4c95_7f2d_u64.wrapping_mul(thread as u64 + 1)))
-    }
-
-    /// 0 to below `sides`.
-    pub fn roll(&mut self, sides: u32) -> u32 {
-        // SplitMix64.
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((mixed ^ mixed >> 31) % u64::from(sides)) as u32
-    }
-}
-
-/// A directory that outlives the engines in it, and the clock that they share.
+/// A directory that outlives its engines, and the clock that they share.
 pub struct Disk {
     pub directory: TempDir,
     pub clock: Arc<ManualClock>,
@@ -165,7 +139,7 @@ impl Disk {
         self.open_with(|config| config)
     }
 
-    /// Looks into the directory while no engine has it.
+    /// Inspects the directory while no engine has it open.
     pub fn inspect(&self) -> Inspection {
         Inspection::open(self.directory.path()).unwrap()
     }
@@ -177,35 +151,15 @@ impl Disk {
     }
 }
 
-/// The levels of durability that keep something.
+/// The durability levels with a log.
 pub const ON_DISK: [Durability; 2] = [Durability::Sync, Durability::Interval(Duration::from_millis(20))];
 
-/// An error that may be `Busy`.
-pub trait MaybeBusy {
-    fn busy(&self) -> bool;
+/// Repeats the call while its answer is transient.
+pub fn insist<T, E: OperationError>(call: impl FnMut() -> Result<T, E>) -> Result<T, E> {
+    Retry::yielding().call(call)
 }
 
-macro_rules! maybe_busy {
-    ($($error:ty),*) => { $(impl MaybeBusy for $error {
-        fn busy(&self) -> bool {
-            self.is_busy()
-        }
-    })* };
-}
-
-maybe_busy!(ReserveError, ConfirmError, HoldError, ReplaceError, StockError);
-
-/// Asks again as long as the answer is `Busy`.
-pub fn insist<T, E: MaybeBusy>(mut ask: impl FnMut() -> Result<T, E>) -> Result<T, E> {
-    loop {
-        match ask() {
-            Err(error) if error.busy() => std::thread::yield_now(),
-            answer => return answer,
-        }
-    }
-}
-
-/// Whether a reserve was refused because stock was out, and how much there was.
+/// What was available, if the reserve was refused as out of stock.
 pub fn out_of_stock<T>(answer: &Result<T, ReserveError>) -> Option<i64> {
     match answer {
         Err(ReserveError::Refused(refusal)) if refusal.reason == RefusalReason::OutOfStock => {

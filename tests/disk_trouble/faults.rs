@@ -1,4 +1,5 @@
-//! A system call of the engine fails, by strace: the first of its kind in a thread, the second, and so on to the last.
+//! A system call of the engine fails, by strace: in each thread the first call of a kind, then the second, up
+//! to the last.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,9 +11,10 @@ use std::thread;
 use std::time::Duration;
 
 use stockhold::Durability;
+use stockhold_seeded::{Rng, seed_or};
 
 use crate::sale::{Ending, SMALL, Sale, Told, judge};
-use crate::{all, seed, skip};
+use crate::{all, skip};
 
 /// Calls, and the errors that each is made to return.
 const FAULTS: &[(&str, &[&str])] = &[
@@ -190,14 +192,8 @@ fn whichever_call_fails_nothing_acknowledged_is_lost() {
     rows.retain(|row| only.as_ref().is_none_or(|only| row.call == only));
     if !all() {
         // A pure function of the seed, whatever the rows before were.
-        let seed = seed();
-        let mut dice = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-        rows.retain(|_| {
-            dice ^= dice << 13;
-            dice ^= dice >> 7;
-            dice ^= dice << 17;
-            dice.is_multiple_of(8)
-        });
+        let mut rng = Rng::new(seed_or(1));
+        rows.retain(|_| rng.once_in(8));
     }
     println!("{} of {total} rows", rows.len());
     let (failed, troubled) = (Mutex::new(Vec::new()), Mutex::new(0));

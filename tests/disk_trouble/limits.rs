@@ -1,4 +1,4 @@
-//! Limits of a process, set by the shell that starts it: the size of files, and the number of descriptors.
+//! Limits of a process, set by the shell that starts it: file size, and number of descriptors.
 
 use std::fs;
 

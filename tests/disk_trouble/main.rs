@@ -1,9 +1,9 @@
-//! Trouble with the disk, made by the kernel and not by a fake: it is full, it fails, it may not be written, there is no
-//! descriptor left.
+//! Disk trouble made by the kernel, not by a fake: the disk is full or fails, it may not be written, or there
+//! is no descriptor left.
 //!
-//! A child process ([`sale`]) opens a directory and sells, until it is done or stopped, and says what it was told. It
-//! must neither panic nor hang; once the cause is gone the directory is opened again and judged: all that was
-//! acknowledged is there, and whatever is asked again with its op key has happened once.
+//! A child process ([`sale`]) opens a directory and sells until it is done or stopped, and reports its
+//! answers. It must neither panic nor hang. Once the cause is gone the directory is opened again and judged:
+//! everything acknowledged is there, and an operation that is sent again with its op key has happened once.
 //!
 //! Each call that fails, at each of its times, is a row of a matrix of which a run takes a part, dealt by
 //! `STOCKHOLD_SEED`; with `STOCKHOLD_TROUBLE=all` every row, in some minutes.
@@ -19,12 +19,6 @@ use std::io::Write;
 /// Whether every row of the matrices is wanted.
 fn all() -> bool {
     std::env::var("STOCKHOLD_TROUBLE").as_deref() == Ok("all")
-}
-
-fn seed() -> u64 {
-    let seed = std::env::var("STOCKHOLD_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
-    println!("STOCKHOLD_SEED={seed}");
-    seed
 }
 
 /// Says that a test cannot run here; under `CI=true` that is a failure.

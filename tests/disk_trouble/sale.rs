@@ -1,4 +1,4 @@
-//! The sale that meets the trouble, in a process of its own; and the judge of what it leaves.
+//! The sale that meets the trouble, in a process of its own, and the judge of the directory that it leaves.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -10,9 +10,11 @@ use std::thread;
 use std::time::Duration;
 
 use stockhold::error::{
-    ConfirmError, NameError, OpenError, OutcomeUnknown, ReserveError, SharedError, StockError, Stopped,
+    ConfirmError, NameError, OpenError, OperationError, OutcomeUnknown, ReserveError, SharedError,
+    StockError, Stopped,
 };
 use stockhold::inspect::Inspection;
+use stockhold::retry::Retry;
 use stockhold::{
     Config, Confirm, Durability, Engine, HoldId, HoldState, OpKey, Receipt, Receive, Reserve, StockKey,
 };
@@ -373,22 +375,14 @@ fn hoard() -> Vec<File> {
     std::iter::from_fn(|| File::open("/dev/null").ok()).collect()
 }
 
-/// Asks until the answer is not that it is to ask again; it is durable when the engine has closed.
-fn insist<'e, T, E: std::fmt::Display>(
-    ask: impl Fn() -> Result<Receipt<'e, T>, E>,
-    is_busy: impl Fn(&E) -> bool,
-) -> T {
-    loop {
-        match ask() {
-            Ok(receipt) => return receipt.not_yet_durable(),
-            Err(error) if is_busy(&error) => thread::yield_now(),
-            Err(error) => panic!("{error}"),
-        }
-    }
+/// Makes the call until it is answered. The decision is durable when the engine has closed.
+fn insist<'e, T, E: OperationError>(call: impl FnMut() -> Result<Receipt<'e, T>, E>) -> T {
+    let answer = Retry::yielding().call(call);
+    answer.unwrap_or_else(|error| panic!("{error}")).not_yet_durable()
 }
 
-/// Opens the directory without trouble: everything `told` was acknowledged is there, and what is asked again has
-/// happened once.
+/// Opens the directory without trouble: everything `told` was acknowledged is there, and what is asked again
+/// has happened once.
 #[track_caller]
 pub fn judge(directory: &Path, told: &[&Told]) {
     let orders: Vec<(u64, Order)> =
@@ -413,7 +407,7 @@ pub fn judge(directory: &Path, told: &[&Told]) {
             );
         }
         let reference = reference(number);
-        let ask = || insist(|| engine.reserve(order(key, number, &reference)), ReserveError::is_busy).hold;
+        let ask = || insist(|| engine.reserve(order(key, number, &reference))).hold;
         let hold = ask();
         assert_eq!(hold, ask(), "twice");
         assert!(
@@ -422,7 +416,7 @@ pub fn judge(directory: &Path, told: &[&Told]) {
         );
         match payment(number, hold) {
             Some(payment) => {
-                insist(|| engine.confirm(payment), ConfirmError::is_busy);
+                insist(|| engine.confirm(payment));
                 committed += 1;
             }
             None => held += 1,

@@ -1,4 +1,5 @@
-//! File systems of a few megabytes, mounted where nobody else sees them: in a mount namespace, with which they go.
+//! File systems of a few megabytes, in a mount namespace of their own: no other process sees them, and they
+//! go with it.
 
 use std::cell::RefCell;
 use std::fs::{self, File};
@@ -123,8 +124,8 @@ impl SmallDisk {
             && self.one_block_a_request().is_some()
     }
 
-    /// The loop device takes a write that its file has kept in part for a whole one: so no request is longer than what
-    /// its file keeps or refuses.
+    /// The loop device takes a write that its file has kept in part for a whole one: so no request is longer
+    /// than what its file keeps or refuses.
     fn one_block_a_request(&self) -> Option<()> {
         let source = Command::new("findmnt").args(["-nM", &self.root(), "-o", "SOURCE"]).output().ok()?;
         let device = Path::new(std::str::from_utf8(&source.stdout).ok()?.trim()).file_name()?.to_owned();

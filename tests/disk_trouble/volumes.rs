@@ -1,4 +1,4 @@
-//! Real file systems that are full, may not be written, or whose disk fails under them.
+//! Real file systems that are full, that may not be written, or whose disk fails.
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -185,7 +185,8 @@ fn a_volume_that_cannot_keep_what_it_took_loses_nothing_acknowledged() {
     if !kinds().contains(&Kind::Ext4) {
         return;
     }
-    // The file system has room and takes every write; the pool under it has none, so syncs fail and pages are lost.
+    // The file system has room and takes every write; the pool under it has none, so syncs fail and pages are
+    // lost.
     for (number, left) in left_over().into_iter().enumerate() {
         for ending in beginnings(number) {
             let disk = SmallDisk::new(Kind::Ext4);

@@ -1,252 +1,204 @@
-//! Both, side by side, step by step.
+//! The engine and the model side by side, step by step.
 
-use stockhold::error::{LookupError, OpKeyError, SharedError};
-use stockhold::{Engine, HoldState, RefusalReason};
+use stockhold::Engine;
+use stockhold::error::LookupError;
+use stockhold_model::{Answer, Failure, HoldState, Model, Operation};
 
-use crate::real::{REFERENCES, Real, ms};
+use crate::client::{Client, reference, state};
+use crate::common::START;
 use crate::steps::*;
-use crate::truth::Model;
+use crate::subject::{Subject, ms};
 
-/// Both, side by side.
+/// See the module.
 pub struct Pair {
     model: Model,
-    real: Real,
+    subject: Subject,
 }
 
 impl Pair {
     pub fn run(steps: &[Step], on_disk: bool) {
-        let mut pair = Pair { model: Model::default(), real: Real::new(on_disk) };
+        let mut pair = Pair { model: Model::new(RULES, START.0), subject: Subject::new(on_disk) };
+        for name in 0..KEYS {
+            pair.operate(&Operation::Declare { name }, None);
+        }
         for step in steps {
             pair.step(step);
         }
-        pair.look();
-        pair.real.clock.advance(ms(1_000));
-        pair.model.advance(1_000);
-        pair.look();
-        assert_eq!(pair.real.engine.metrics().busy(), 0, "one thread is never Busy");
+        pair.compare();
+        pair.advance(1_000);
+        pair.compare();
+        assert_eq!(pair.engine().metrics().busy(), 0, "one thread is never Busy");
     }
 
-    /// The hold that a step names.
-    fn named(&self, what: &What) -> Option<Option<usize>> {
-        match what {
-            What::Confirm { hold, .. }
-            | What::Replace { hold, .. }
-            | What::Release { hold }
-            | What::Extend { hold, .. }
-            | What::Pay { hold }
-            | What::Cancel { hold, .. }
-            | What::Ship { hold, .. }
-            | What::Status { hold } => {
-                let holds = self.model.holds.len();
-                Some((holds > 0).then(|| hold.index(holds)))
-            }
-            _ => None,
-        }
+    fn engine(&self) -> &Engine {
+        &self.subject.engine
+    }
+
+    fn advance(&mut self, by_ms: u64) {
+        self.subject.clock.advance(ms(by_ms));
+        self.model.advance_to(self.model.now_ms + by_ms);
     }
 
     fn step(&mut self, step: &Step) {
-        let named = match self.named(&step.what) {
-            Some(None) => return, // there is no hold yet
-            Some(Some(hold)) => Some(hold),
-            None => None,
-        };
-        let engine = &self.real.engine;
-        match step.what {
-            What::Advance { ms: by } => {
-                self.real.clock.advance(ms(by));
-                self.model.advance(by);
+        let holds = self.model.holds.len();
+        match &step.action {
+            Action::Do(operation) => {
+                let Some(operation) = operation.with_hold(|pick| pick.number(holds)) else {
+                    return; // there is no hold yet
+                };
+                self.operate(&operation, step.op_key);
+                if matches!(operation, Operation::Batch { .. }) {
+                    self.ship_by_time(); // it sweeps
+                }
             }
-            // A buyer may have reclaimed some before.
-            What::Sweep => {
-                assert!(engine.sweep() <= self.model.see_all());
+            Action::Advance { ms } => self.advance(*ms),
+            // An earlier call may have closed some.
+            Action::Sweep => {
+                assert!(self.engine().sweep() <= self.model.see_all());
                 self.ship_by_time();
             }
-            What::Status { .. } => self.status(named.unwrap()),
-            What::BlockingHolds { key } => {
-                let way = engine.blocking_holds(self.real.keys[key]).unwrap();
-                let live = self.model.holds.iter().filter(|hold| hold.held[key] > 0 && hold.live());
-                assert_eq!(way.held, self.model.held(key));
-                let earliest = way.earliest_deadline.map(|deadline| self.real.time(deadline));
-                assert_eq!(earliest, live.map(|hold| hold.deadline).min());
+            Action::Status { hold } => {
+                let Some(number) = hold.number(holds) else { return };
+                self.compare_status(number);
             }
-            What::Look => self.look(),
-            What::Checkpoint => self.checkpoint(),
-            What::Reopen { reboot } => self.reopen(reboot),
-            _ => self.operate(step, named),
+            Action::BlockingHolds { key } => self.compare_blocking_holds(*key),
+            Action::Compare => self.compare(),
+            Action::Checkpoint => {
+                let made = self.engine().checkpoint();
+                assert_eq!(made.is_ok(), self.subject.directory.is_some(), "{made:?}");
+            }
+            Action::Reopen(restart) => self.reopen(*restart),
         }
-        if matches!(step.what, What::Batch { .. }) {
-            self.ship_by_time(); // it sweeps
-        }
-        for key in 0..KEYS {
-            let available = self.real.engine.available(self.real.keys[key]).unwrap();
-            assert!(self.model.counted(key).contains(&available), "{available} after {step:?}");
+        for (number, key) in self.engine().keys().into_iter().enumerate() {
+            let available = self.engine().available(key).unwrap();
+            assert!(self.model.counted(number).contains(&available), "{available} after {step:?}");
         }
     }
 
-    fn operate(&mut self, step: &Step, named: Option<usize>) {
-        let has_op_key = match step.what {
-            What::Switch { .. } | What::Batch { .. } => false,
-            // What no reserve can be is refused before its op key is looked at.
-            What::Reserve { quantity, at_least, .. } => (1..=quantity).contains(&at_least),
-            What::Cart { lines, .. } => lines != [0; KEYS],
-            _ => true,
-        };
-        let op_key = step.op_key.filter(|_| has_op_key);
-        let content = match (&step.what, named) {
-            (What::Reserve { key, quantity, at_least, ttl_ms, .. }, _) => {
-                format!("reserve {key} {quantity} {at_least} {ttl_ms:?}")
-            }
-            (What::Cart { lines, ttl_ms, .. }, _) => format!("cart {lines:?} {ttl_ms:?}"),
-            (What::Replace { by, ttl_ms, .. }, Some(hold)) => format!("replace {hold} {by:?} {ttl_ms:?}"),
-            (What::Confirm { part, retake, .. }, Some(hold)) => format!("confirm {hold} {part:?} {retake}"),
-            (What::Extend { ttl_ms, .. }, Some(hold)) => format!("extend {hold} {ttl_ms}"),
-            (What::Ship { part, .. }, Some(hold)) => format!("ship {hold} {part:?}"),
-            (What::Cancel { part, .. }, Some(hold)) => format!("cancel {hold} {part:?}"),
-            (What::Pay { .. }, Some(hold)) => format!("pay {hold}"),
-            (What::Release { .. }, Some(hold)) => format!("release {hold}"),
-            (what, _) => format!("{what:?}"),
-        };
-        if let Some(key) = op_key
-            && let Some(before) = self.model.op_keys.get(&key)
+    fn operate(&mut self, operation: &Operation<usize>, op_key: Option<u64>) {
+        let used_op_key = op_key.filter(|_| operation.uses_op_key());
+        if let Some(key) = used_op_key
+            && let Some(before) = self.model.op_keys.get(&key).cloned()
         {
-            let (told, _, said) = self.real.apply(step);
-            if *before == content {
-                assert_eq!(said.as_ref(), self.real.first.get(&key), "{step:?} repeated");
+            let answered = self.subject.ask(operation, op_key);
+            if Model::is_repeated(&before, operation) {
+                let said = Some((before.said.clone(), before.position));
+                assert_eq!(answered.said, said, "{operation:?} repeated");
             } else {
-                let other = SharedError::OpKey(OpKeyError::OtherContent);
-                assert_eq!(told, Err(Told::Error(format!("Shared({other:?})"))), "{step:?}");
+                assert_eq!(answered.answer, Answer::Failed(Failure::OtherContent), "{operation:?}");
             }
             return;
         }
-        let may_be_forgotten = named.is_some_and(|hold| self.model.holds[hold].may_be_forgotten());
-        let expected = self.model.apply(&step.what);
-        let (told, number, said) = self.real.apply(step);
-        if may_be_forgotten && told == Err(Told::Forgotten) {
-            assert!(expected.is_err());
+        let may_be_forgotten = operation.hold().is_some_and(|hold| self.model.may_be_forgotten(hold));
+        let expected = self.model.apply(operation);
+        let answered = self.subject.ask(operation, op_key);
+        assert!(!answered.busy && !answered.stopped, "{operation:?}: {answered:?}");
+        if may_be_forgotten && answered.lookup == Some(LookupError::Forgotten) {
+            assert!(expected.answer.is_error());
             return;
         }
-        let (expected, range) = match expected {
-            Ok((told, range)) => (Ok(told), range),
-            Err((told, range)) => (Err(told), range),
-        };
-        assert_eq!(told, expected, "{step:?}");
-        match (number, range) {
-            (Some(number), Some(range)) => {
-                assert!(range.contains(&number), "{number} in {range:?} by {step:?}")
+        assert_eq!(answered.answer, expected.answer, "{operation:?}");
+        match (answered.number, expected.number) {
+            (Some((number, _)), Some(range)) => {
+                assert!(range.contains(&number), "{number} in {range:?} by {operation:?}")
             }
             (None, None) => {}
-            (number, range) => panic!("{number:?} but {range:?} by {step:?}"),
+            (number, range) => panic!("{number:?} but {range:?} by {operation:?}"),
         }
-        let remembered = match (&told, &step.what) {
-            (Ok(_), _) => true,
-            (Err(Told::Refused { reason: RefusalReason::NotOpen, .. }), _) => false,
-            (Err(Told::Refused { .. }), What::Reserve { remember_refusal, .. })
-            | (Err(Told::Refused { .. }), What::Cart { remember_refusal, .. }) => *remember_refusal,
-            _ => false,
-        };
-        if let Some(key) = op_key.filter(|_| remembered) {
-            self.model.op_keys.insert(key, content);
-            self.real.first.insert(key, said.unwrap());
+        if let Some(key) = used_op_key.filter(|_| Model::remembers(operation, &answered.answer)) {
+            let (said, position) = answered.said.expect("it was answered something");
+            self.model.use_op_key(key, operation.clone(), said, position);
         }
     }
 
-    /// After a sweep: which commitments it has come to by now is the engine's to say.
+    /// After a sweep: which old commitments have been shipped by now is the engine's decision.
     fn ship_by_time(&mut self) {
         for number in 0..self.model.holds.len() {
             if self.model.holds[number].state != HoldState::Confirmed {
                 continue;
             }
-            match self.real.engine.status(self.real.holds[number]).map(|status| status.state) {
+            let status = self.engine().status(self.subject.holds[number]);
+            match status.map(|status| state(status.state)) {
                 Ok(HoldState::Confirmed) => {}
-                // Its slot may be another's by now.
+                // Its slot may have a new hold by now.
                 Ok(HoldState::Shipped) | Err(LookupError::Forgotten) => self.model.ship_by_time(number),
                 other => panic!("hold {number} was confirmed and is {other:?}"),
             }
         }
     }
 
-    fn status(&mut self, number: usize) {
-        let hold = self.model.see(number).clone();
-        let status = match self.real.engine.status(self.real.holds[number]) {
-            Err(LookupError::Forgotten) if hold.may_be_forgotten() => return,
+    fn compare_status(&mut self, number: usize) {
+        let hold = *self.model.see(number);
+        let status = match self.engine().status(self.subject.holds[number]) {
+            Err(LookupError::Forgotten) if self.model.may_be_forgotten(number) => return,
             status => status.unwrap(),
         };
-        assert_eq!(status.hold, self.real.holds[number]);
-        assert_eq!(status.state, hold.state, "hold {number}");
-        assert_eq!(status.reference.as_bytes(), REFERENCES[hold.reference].as_bytes());
-        assert_eq!(status.deadline.map(|at| self.real.time(at)), hold.live().then_some(hold.deadline));
-        let lines = match hold.state {
-            HoldState::Confirmed => hold.committed,
-            HoldState::Active | HoldState::Paying | HoldState::Expired => hold.held,
-            _ => return, // it has nothing any more
-        };
-        let shown: Vec<_> =
-            status.lines.iter().map(|line| (self.real.key(line.key), line.quantity)).collect();
+        assert_eq!(status.hold, self.subject.holds[number]);
+        assert_eq!(state(status.state), hold.state, "hold {number}");
+        assert_eq!(status.reference.as_bytes(), reference(hold.first_key).as_bytes());
+        assert_eq!(status.deadline.map(|at| at.0), hold.is_live().then_some(hold.deadline_ms));
+        let Some(lines) = hold.lines() else { return };
+        let client = self.subject.client();
+        let shown: Vec<_> = status.lines.iter().map(|line| (client.key(line.key), line.quantity)).collect();
         let lines: Vec<_> = lines.into_iter().enumerate().filter(|(_, units)| *units > 0).collect();
         assert_eq!(shown, lines, "hold {number}");
         assert_eq!(status.quantity, lines.iter().map(|(_, units)| units).sum::<u32>());
     }
 
-    /// Everything that can be asked.
-    fn look(&mut self) {
+    fn compare_blocking_holds(&self, key: usize) {
+        let blocking = self.engine().blocking_holds(self.engine().keys()[key]).unwrap();
+        let live = self.model.holds.iter().filter(|hold| hold.held[key] > 0 && hold.is_live());
+        assert_eq!(blocking.held, self.model.held(key));
+        let earliest_ms = blocking.earliest_deadline.map(|deadline| deadline.0);
+        assert_eq!(earliest_ms, live.map(|hold| hold.deadline_ms).min());
+    }
+
+    /// Compares everything that can be read.
+    fn compare(&mut self) {
         let unseen = self.model.holds.iter().filter(|hold| hold.unseen).count() as u64;
-        let live = self.model.holds.iter().filter(|hold| hold.live()).count() as u64;
-        let holds_live = self.real.engine.metrics().holds_live;
+        let live = self.model.live() as u64;
+        let holds_live = self.engine().metrics().holds_live;
         assert!((live..=live + unseen).contains(&holds_live), "{holds_live} live, of {live} and {unseen}");
-        let swept = self.real.engine.sweep();
+        let swept = self.engine().sweep();
         assert!(swept <= self.model.see_all());
         self.ship_by_time();
-        assert_eq!(self.real.engine.metrics().holds_live, live);
+        assert_eq!(self.engine().metrics().holds_live, live);
         for number in 0..self.model.holds.len() {
-            self.status(number);
+            self.compare_status(number);
         }
-        let engine = &self.real.engine;
-        for (number, key) in self.real.keys.iter().enumerate() {
-            let level = engine.level(*key).unwrap();
-            let model = &self.model.keys[number];
-            assert_eq!((level.on_hand, level.stopped), (model.on_hand, model.stopped));
-            assert_eq!(level.opens_at.map(|moment| self.real.time(moment)), model.opens_at);
-            assert_eq!(
-                (level.held, level.committed),
-                (self.model.held(number), self.model.committed(number))
-            );
-            assert_eq!(level.available, self.model.available(number));
-            assert_eq!(engine.available(*key), Ok(level.available));
-            assert_eq!(engine.available_exactly(*key), Ok(level.available));
-            let live = |state| matches!(state, HoldState::Active | HoldState::Paying | HoldState::Confirmed);
-            let mut found: Vec<_> = engine.holds_of(REFERENCES[number]);
-            found.retain(|status| live(status.state));
-            let mut found: Vec<_> = found.iter().map(|status| self.real.number(status.hold)).collect();
-            found.sort_unstable();
-            let expected = self
-                .model
-                .holds
-                .iter()
-                .enumerate()
-                .filter(|(_, hold)| hold.reference == number && live(hold.state));
-            assert_eq!(found, expected.map(|(number, _)| number).collect::<Vec<_>>());
+        let client = self.subject.client();
+        for number in 0..KEYS {
+            self.compare_key(&client, number);
         }
     }
 
-    fn checkpoint(&self) {
-        let made = self.real.engine.checkpoint();
-        assert_eq!(made.is_ok(), self.real.directory.is_some(), "{made:?}");
+    fn compare_key(&self, client: &Client<'_>, number: usize) {
+        let (engine, model, key) = (client.engine, &self.model, client.keys[number]);
+        let level = engine.level(key).unwrap();
+        let stock = &model.stock[number];
+        assert_eq!((level.on_hand, level.stopped), (stock.on_hand, stock.stopped));
+        assert_eq!(level.opens_at.map(|moment| moment.0), stock.opens_at_ms);
+        assert_eq!((level.held, level.committed), (model.held(number), model.committed(number)));
+        assert_eq!(level.available, model.available(number));
+        assert_eq!(engine.available(key), Ok(level.available));
+        assert_eq!(engine.available_exactly(key), Ok(level.available));
+        let is_open = |now| matches!(now, HoldState::Active | HoldState::Paying | HoldState::Confirmed);
+        let mut found = engine.holds_of(reference(number));
+        found.retain(|status| is_open(state(status.state)));
+        let mut found: Vec<_> = found.iter().map(|status| client.hold_number(status.hold)).collect();
+        found.sort_unstable();
+        let holds = model.holds.iter().enumerate();
+        let expected = holds.filter(|(_, hold)| hold.first_key == number && hold.is_open());
+        assert_eq!(found, expected.map(|(number, _)| number).collect::<Vec<_>>());
     }
 
-    fn reopen(&mut self, reboot: Reboot) {
-        if self.real.directory.is_none() {
+    fn reopen(&mut self, restart: Restart) {
+        if self.subject.directory.is_none() {
             return;
         }
-        match reboot {
-            Reboot::Orderly => self.real.engine.shutdown().unwrap(),
-            Reboot::Dropped => {}
-            Reboot::Killed => self.real.directory = self.real.as_killed(),
-        }
-        // The old engine goes before the new one comes.
-        let config = Real::config(&self.real.clock);
-        drop(std::mem::replace(&mut self.real.engine, Engine::in_memory(config).unwrap()));
-        self.real.engine = Real::open(&self.real.clock, self.real.directory.as_ref());
-        assert_eq!(self.real.engine.keys(), self.real.keys);
-        assert_eq!(self.real.engine.metrics().op_keys as usize, self.model.op_keys.len());
+        let keys = self.engine().keys();
+        self.subject.reopen(restart);
+        assert_eq!(self.engine().keys(), keys);
+        assert_eq!(self.engine().metrics().op_keys as usize, self.model.op_keys.len());
     }
 }

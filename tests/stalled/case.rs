@@ -1,4 +1,4 @@
-//! Who is parked where, and what the others are answered meanwhile.
+//! A case: which thread is parked where, and what the others are answered.
 
 use stockhold::error::Busy;
 use stockhold::stall::Step;
@@ -85,7 +85,8 @@ pub struct Case {
     pub elsewhere: Answer,
     /// Carts and replaces.
     pub lines: Answer,
-    /// Of a scarce key: the units that others get while the thread is parked, and those on sale when it is through.
+    /// Of a scarce key: the units that others get while the thread is parked, and those on sale when it is
+    /// through.
     pub granted: u32,
     pub after: i64,
     pub scarce: bool,

@@ -1,4 +1,4 @@
-//! What others are answered who want the hold, its op key or its slot.
+//! The answers of threads that want the same hold, op key or slot.
 
 use std::thread;
 

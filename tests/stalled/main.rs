@@ -1,7 +1,9 @@
-//! One thread is parked at each step of the sales path, and the others go on: never a hang, never a false refusal.
+//! One thread is parked at each step of the sales path while the others go on: no call hangs, and none is
+//! refused falsely.
 //!
-//! Run by `tests/stalled.sh`, which builds the failpoints in. What the others are answered while a thread is parked, on
-//! the stock keys that it touches; on all others every decision is made at once, but for what is said here:
+//! `tests/stalled.sh` builds the failpoints in and runs it. The tests state the answers of other threads
+//! while one is parked, on the stock keys that it touches. On all other keys every decision is made at once,
+//! with these exceptions:
 //!
 //! | parked | who would be refused is answered |
 //! |---|---|
@@ -23,8 +25,8 @@
 //! | log thread, fold, anybody between draw and fill | the truth; takes are `Busy` (`LogBehind`) when three quarters of the ring are used, what gives back when all of it is |
 //! | claim that found no room, before it takes back what it counted | the truth; that much of the ring is missing |
 //!
-//! And on a hold: while its word says `Changing` whoever wants it is `Busy` (`Changing`); before that a parked thread
-//! keeps nobody from changing it, and behind it everybody sees the outcome.
+//! And on a hold: while its word says `Changing` whoever wants it is `Busy` (`Changing`); before that a
+//! parked thread keeps nobody from changing it, and behind it everybody sees the outcome.
 
 #![cfg(stockhold_faults)]
 

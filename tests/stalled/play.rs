@@ -1,4 +1,4 @@
-//! A case, from its first thread to its last.
+//! Runs a case.
 
 use std::thread;
 use std::time::Instant;
@@ -50,7 +50,8 @@ fn play(case: &Case, units: u32) {
         assert!(!failed, "{case:?}, {units} units");
     });
     if scarce {
-        // Whoever was told the truth would be told the same now: what the parked thread had did not come back.
+        // Whoever was told the truth would be told the same now: what the parked thread had did not come
+        // back.
         assert_eq!(scene.shop.engine.available_exactly(scene.shop.key), Ok(case.after), "{case:?}");
     }
     scene.settle();

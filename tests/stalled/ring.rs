@@ -1,4 +1,4 @@
-//! The ring, when nothing leaves it.
+//! A ring that is not emptied.
 
 use std::thread;
 use std::time::Instant;
@@ -28,8 +28,8 @@ fn drained(shop: &Shop) {
     }
 }
 
-/// While the log stands still, as many decisions fit as the ring has room for, and each that does not is `LogBehind`:
-/// takes at three quarters of it, what gives back at its end. Then everything goes on.
+/// While the log stands still, as many decisions fit as the ring has room for, and each that does not is
+/// `LogBehind`: takes at three quarters of it, what gives back at its end. Then everything goes on.
 fn fills_up(thread: &'static str, step: Step) {
     let _alone = alone();
     watched(&format!("{step:?} of {thread}"), || {
@@ -125,8 +125,8 @@ fn the_ring_fills_up_behind_the_fold() {
     fills_up(FOLD, Step::Folding);
 }
 
-/// What a claim counted that found no room stays counted while its thread is parked: at most one record, and nobody is
-/// told anything but to try again.
+/// What a claim counted that found no room stays counted while its thread is parked: at most one record, and
+/// nobody is told anything but to try again.
 #[test]
 fn a_claim_that_found_no_room() {
     let _alone = alone();

@@ -1,4 +1,4 @@
-//! A shop, and the hold that the parked thread is about.
+//! The shop of a case, and the hold that the parked thread works on.
 
 use std::thread;
 

@@ -1,4 +1,4 @@
-//! One scenario at a time, with an end.
+//! Runs one case at a time, with a time limit.
 
 use std::io::Write;
 use std::sync::mpsc;

@@ -1,4 +1,4 @@
-//! Each step of the sales path.
+//! A test for each step of the sales path.
 
 use std::thread;
 

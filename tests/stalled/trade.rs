@@ -1,4 +1,4 @@
-//! What the others ask for meanwhile, and must be answered.
+//! The calls of the other threads meanwhile, and the answers that they must get.
 
 use stockhold::error::Busy;
 use stockhold::types::QUANTITY_MAX;
@@ -24,8 +24,8 @@ impl Scene {
         granted
     }
 
-    /// Asks for `units`; `true` if they were granted, else the answer was `expected`, after so many `attempts` at most
-    /// of which the others, who run, may keep it `Busy`.
+    /// Asks for `units`; `true` if they were granted, else the answer was `expected`, after so many
+    /// `attempts` at most of which the others, who run, may keep it `Busy`.
     pub fn refused(&self, key: StockKey, units: u32, expected: Answer, attempts: usize) -> bool {
         for _ in 0..attempts {
             let answer = self.shop.engine.reserve(Reserve::units(key, units));
@@ -71,8 +71,8 @@ impl Scene {
         }
     }
 
-    /// One decision on `key`, and what ends its hold. `refusal`: what is answered to who would be refused the key, and how
-    /// often the other running threads may be in the way of it.
+    /// One decision on `key`, and what ends its hold. `refusal`: what is answered to who would be refused the
+    /// key, and how often the other running threads may be in the way of it.
     fn decide(&self, case: &Case, number: u32, key: StockKey, beside: StockKey, refusal: (Answer, usize)) {
         let engine = &self.shop.engine;
         let reserve = |units| {
@@ -139,7 +139,8 @@ impl Scene {
     }
 }
 
-/// A decision that nobody parked can keep from being made: the first attempt, unless memory is taken for the first time.
+/// A decision that nobody parked can keep from being made: the first attempt, unless memory is taken for the
+/// first time.
 fn made<T, E: Why>(case: &Case, mut ask: impl FnMut() -> Result<T, E>) -> Result<T, E> {
     for _ in 1..ATTEMPTS {
         match ask() {

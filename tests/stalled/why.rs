@@ -1,22 +1,18 @@
-//! Why there was no answer.
+//! The reason why a call has no answer.
 
 use stockhold::RefusalReason;
-use stockhold::error::{Busy, ConfirmError, HoldError, ReplaceError, ReserveError, SharedError, StockError};
+use stockhold::error::{Busy, OperationError, ReserveError, SharedError};
 
-/// Why there was no answer, or which.
 pub trait Why {
+    /// Which `Busy` it is, if it is one.
     fn busy(&self) -> Option<Busy>;
 }
 
-macro_rules! why {
-    ($($error:ident),*) => { $(impl Why for $error {
-        fn busy(&self) -> Option<Busy> {
-            if let $error::Shared(SharedError::Busy(busy)) = self { Some(*busy) } else { None }
-        }
-    })* };
+impl<E: OperationError> Why for E {
+    fn busy(&self) -> Option<Busy> {
+        if let Some(SharedError::Busy(busy)) = self.shared() { Some(*busy) } else { None }
+    }
 }
-
-why!(ReserveError, ConfirmError, HoldError, ReplaceError, StockError);
 
 pub fn is_out<T>(answer: &Result<T, ReserveError>) -> bool {
     matches!(answer, Err(ReserveError::Refused(refusal)) if refusal.reason == RefusalReason::OutOfStock)

@@ -1,4 +1,4 @@
-//! What recording costs a thread: two readings of the clock and a push.
+//! Measures what recording a call costs a thread: two readings of the clock and a push.
 //!
 //! `cargo run --release -p stockhold-check --example recorder_cost`
 

@@ -1,32 +1,32 @@
-//! What is recorded: one [`Call`] for each answer, kept in a plain vector per thread.
+//! The recording: one [`Call`] for each answer, in a vector per thread.
 
 use std::time::Instant;
 
-/// The one clock that every span and every deadline of a history is measured with.
+/// The clock of a history: all its spans and deadlines are measured with it.
 ///
-/// Copy it to each thread. It is monotonic across threads, and nobody can set it.
+/// Copy it to each thread. It is monotonic across threads and cannot be set.
 #[derive(Clone, Copy, Debug)]
 pub struct Stopwatch {
     origin: Instant,
 }
 
 impl Stopwatch {
-    /// Starts at zero, now.
-    #[allow(clippy::new_without_default)] // a default value should not read a clock
+    /// Starts the clock at zero.
+    #[allow(clippy::new_without_default)] // a default should not read a clock
     pub fn new() -> Self {
         Stopwatch { origin: Instant::now() }
     }
 
-    /// Nanoseconds since it was made. Lasts for 584 years.
+    /// Nanoseconds since it was started; a `u64` of them lasts for 584 years.
     pub fn now_ns(&self) -> u64 {
         self.origin.elapsed().as_nanos() as u64
     }
 }
 
-/// What was asked and answered. Calls that changed and said nothing ("busy, try again") are not recorded.
+/// A request and its answer. Calls without an effect or an answer ("busy, try again") are not recorded.
 ///
-/// A hold on several stock keys, a cart, is one call for each key, all with the same hold and the same start and end;
-/// see [`Cart`](crate::Cart).
+/// A hold on several stock keys, a cart, is one call for each key, all with the same hold and the same start
+/// and end; see [`Cart`](crate::Cart).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Event {
     /// Units arrived.
@@ -57,40 +57,40 @@ pub enum Event {
         /// Its deadline now.
         deadline_ns: u64,
     },
-    /// A hold was paid; what it held beyond `quantity` went back.
+    /// A hold was confirmed; its units beyond `quantity` were returned.
     Confirm {
         /// Which.
         hold: u128,
         /// Units sold.
         quantity: u32,
-        /// The engine said that the hold had expired and that it took the units again.
+        /// The answer says that the hold had expired and that its units were taken again.
         retaken: bool,
     },
-    /// A hold was given back.
+    /// A hold was released.
     Release {
         /// Which.
         hold: u128,
     },
-    /// An answer said that the hold has expired. May be seen often; it is one outcome.
+    /// An answer said that the hold has expired. May be recorded several times; it is one outcome.
     ExpiredSeen {
         /// Which.
         hold: u128,
     },
-    /// Units that had been confirmed were given back.
+    /// Confirmed units were returned.
     Cancel {
-        /// Of which hold.
+        /// Which hold.
         hold: u128,
         /// How many.
         quantity: u32,
     },
-    /// A count of the shelf put right: units found or lost. May leave less than nothing available.
+    /// The stock was corrected by a count: units found or lost. May leave a negative number available.
     Adjust {
         /// Units found; below zero, lost.
         delta: i64,
         /// Units available right after, if the answer says so exactly.
         available: Option<i64>,
     },
-    /// A live hold has another quantity and another deadline now, in one step.
+    /// A live hold was given another quantity and another deadline, in one step.
     Replace {
         /// Which.
         hold: u128,
@@ -99,27 +99,27 @@ pub enum Event {
         /// Its deadline now.
         deadline_ns: u64,
     },
-    /// An answer said how many units were available, exactly, at an instant of the call.
+    /// An answer gave the exact number of available units at an instant of the call.
     Reading {
         /// How many.
         available: i64,
     },
 }
 
-/// One answered call: of which stock key, from when to when, and what was said.
+/// One answered call: its stock key, its span, the request and the answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Call {
-    /// The caller's number for the stock key.
+    /// The stock key, by a number that the caller chose.
     pub key: u32,
-    /// Read just before the call.
+    /// The time just before the call.
     pub start_ns: u64,
-    /// Read just after it.
+    /// The time just after the call.
     pub end_ns: u64,
-    /// What was asked and answered.
+    /// The request and its answer.
     pub event: Event,
 }
 
-/// One thread's calls. Recording is a push: no lock, nothing shared.
+/// Records the calls of one thread: a push, without a lock or shared memory.
 #[derive(Clone, Debug)]
 pub struct Recorder {
     stopwatch: Stopwatch,
@@ -127,12 +127,12 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Empty, on the clock that all threads of the history share.
+    /// Creates an empty recorder on the clock that all threads of the history share.
     pub fn new(stopwatch: Stopwatch) -> Self {
         Recorder { stopwatch, calls: Vec::new() }
     }
 
-    /// Empty, with room for so many calls: until they are recorded, none of them waits for memory.
+    /// Creates an empty recorder with room for this many calls, so that recording them allocates nothing.
     pub fn with_capacity(stopwatch: Stopwatch, calls: usize) -> Self {
         Recorder { stopwatch, calls: Vec::with_capacity(calls) }
     }
@@ -142,13 +142,13 @@ impl Recorder {
         self.stopwatch.now_ns()
     }
 
-    /// Keeps a call.
+    /// Records a call.
     pub fn record(&mut self, call: Call) {
         debug_assert!(call.start_ns <= call.end_ns, "a call ends after it begins: {call:?}");
         self.calls.push(call);
     }
 
-    /// All calls, to be judged together with those of the other threads, in any order.
+    /// Returns the calls, to be judged together with those of the other threads, in any order.
     pub fn into_calls(self) -> Vec<Call> {
         self.calls
     }

@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::call::{Call, Event};
 
-/// One hold on several stock keys, as it was asked for.
+/// One hold on several stock keys, as requested.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Cart {
     /// The engine's name for the hold, the same on every key.
@@ -14,15 +14,15 @@ pub struct Cart {
     pub keys: Vec<u32>,
 }
 
-/// What happened on each key, with start and end.
+/// The steps on each key, with start and end.
 type Lines = BTreeMap<u32, Vec<(u64, u64, &'static str)>>;
 
 /// A cart that was not all or nothing.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TornCart {
-    /// Which.
+    /// The cart's hold.
     pub hold: u128,
-    /// What is wrong with it, as a sentence.
+    /// What is wrong, as a sentence.
     pub why: String,
 }
 
@@ -34,15 +34,16 @@ impl fmt::Display for TornCart {
 
 /// Checks that every step of every cart was one step on all its stock keys.
 ///
-/// A step of a cart is recorded as one call for each of its keys, all with the start and the end of the one call that
-/// was made. A refused cart has no hold: record its refusal on the key that was short. So of each granted cart:
+/// A step of a cart is recorded as one call for each of its keys, all with the start and the end of the one
+/// call that was made. A refused cart has no hold: record its refusal on the key that was short. So for each
+/// granted cart:
 ///
 /// - every key has a grant, and no other key has one;
-/// - whatever happened to the hold on one key happened to it on every other: as the same event, in the same span.
-///   Quantities may differ from key to key, and so may how often `ExpiredSeen` was answered.
+/// - every step of the hold on one key is there on every other: as the same event, in the same span.
+///   Quantities may differ from key to key, and so may the number of `ExpiredSeen` answers.
 ///
-/// That each key by itself is as it should be is for [`check`](crate::check()). That the keys of a cart changed
-/// at the same *instant* within their span is not proven by either.
+/// Whether each key is right by itself is decided by [`check`](crate::check()). Neither proves that the keys
+/// of a cart changed at the same *instant* within their span.
 pub fn check_carts(calls: &[Call], carts: &[Cart]) -> Vec<TornCart> {
     let mut by_hold: HashMap<u128, Lines> = carts.iter().map(|cart| (cart.hold, BTreeMap::new())).collect();
     for call in calls {
@@ -89,7 +90,7 @@ fn torn(cart: &Cart, lines: &mut Lines) -> Option<TornCart> {
     None
 }
 
-/// The step of a hold that must be the same on every key.
+/// The step of a hold, if it must be the same on every key.
 fn step(event: Event) -> Option<(u128, &'static str)> {
     match event {
         Event::Grant { hold, .. } => Some((hold, "granted")),

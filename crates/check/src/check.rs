@@ -4,61 +4,44 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::call::{Call, Event};
-use crate::counter::Line;
+use crate::history::History;
 use crate::lives::follow;
+use crate::options::Options;
 use crate::passes::{Run, run};
 use crate::sweep::{Halt, Sweep};
 use crate::verdict::seconds;
-use crate::window::{Window, of_hold, of_line};
-
-/// What is asked of the answers, and how much may be spent on the decision.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Options {
-    /// The number in a refusal is exact at the deciding instant (the default). Without it a refusal says only that
-    /// fewer units were available than were asked for: for traces whose refusals name no number.
-    pub exact_refusals: bool,
-    /// States that a stock key may be in at one moment, at most.
-    pub configurations_max: usize,
-    /// Steps of the search at one moment, at most.
-    pub effort_max: usize,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Options { exact_refusals: true, configurations_max: 4_096, effort_max: 4_000_000 }
-    }
-}
+use crate::window::{Window, of_history, of_hold};
 
 /// A stock key that could not be decided: neither a pass nor a breach.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Undecided {
-    /// Which.
+    /// The stock key.
     pub key: u32,
-    /// Up to this instant there is a legal order.
+    /// There is a legal order up to this instant.
     pub at_ns: u64,
-    /// What was in the way.
+    /// Why it was not decided.
     pub why: &'static str,
 }
 
-/// What the decision is, and what it took.
+/// The decision, and its cost.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Checked {
-    /// Calls in the history.
+    /// The number of recorded calls.
     pub calls: usize,
-    /// Stock keys.
+    /// The number of stock keys.
     pub keys: usize,
-    /// Calls that were open at one instant, at most; those that could be placed at once are not counted.
+    /// The most calls that were open at one instant, without those that could be placed immediately.
     pub overlap_max: usize,
-    /// States that a stock key could be in at one moment, at most.
+    /// The most states that a stock key could be in at one moment.
     pub configurations_max: usize,
-    /// Stock keys without a legal order: the first window of each that has none.
+    /// Stock keys without a legal order: the first window without one, of each.
     pub broken: Vec<Window>,
     /// Stock keys that could not be decided.
     pub undecided: Vec<Undecided>,
 }
 
 impl Checked {
-    /// Every stock key has a legal order. `false` may also mean that one could not be decided.
+    /// Whether every stock key has a legal order. `false` may also mean that one could not be decided.
     pub fn is_linearizable(&self) -> bool {
         self.broken.is_empty() && self.undecided.is_empty()
     }
@@ -85,7 +68,8 @@ impl fmt::Display for Checked {
     }
 }
 
-/// Decides for each stock key whether the history is linearizable; see [`specification`](crate::specification).
+/// Decides for each stock key whether the history is linearizable; see
+/// [`specification`](crate::specification).
 ///
 /// The calls may be in any order. Every stock key begins with nothing available.
 pub fn check(calls: &[Call], options: &Options) -> Checked {
@@ -109,13 +93,13 @@ fn decide(calls: &[Call], key: u32, members: &[usize], options: &Options, checke
     if units.is_none_or(|units| units > i64::MAX as u64 / 4) {
         return undecided(0, "the units do not fit into a number");
     }
-    let line = match follow(calls, members, options.exact_refusals) {
-        Ok(line) => line,
+    let history = match follow(calls, members, options.exact_refusals) {
+        Ok(history) => history,
         Err(broken) => return checked.broken.push(of_hold(calls, key, broken)),
     };
-    // A tangled hold that could not even be if there were plenty is told as such.
-    for hold in 0..line.tangled.len() as u32 {
-        let alone = line.alone(hold);
+    // A hold whose overlapping calls have no legal order even with unlimited units is reported by itself.
+    for hold in 0..history.overlapping.len() as u32 {
+        let alone = history.alone(hold);
         let mut sweep = Sweep::new(&alone, options);
         sweep.configurations[0].available = i64::MAX / 2;
         let moments = alone.moments();
@@ -128,18 +112,18 @@ fn decide(calls: &[Call], key: u32, members: &[usize], options: &Options, checke
             return checked.broken.push(of_hold(calls, key, broken));
         }
     }
-    sweep(calls, key, &line, options, checked);
+    sweep(calls, key, &history, options, checked);
 }
 
-fn sweep(calls: &[Call], key: u32, line: &Line, options: &Options, checked: &mut Checked) {
-    let moments = line.moments();
-    let Run { halt, sweep, whole } = run(line, &moments, options);
+fn sweep(calls: &[Call], key: u32, history: &History, options: &Options, checked: &mut Checked) {
+    let moments = history.moments();
+    let Run { halt, sweep, complete } = run(history, &moments, options);
     checked.overlap_max = checked.overlap_max.max(sweep.overlap_max);
     checked.configurations_max = checked.configurations_max.max(sweep.configurations_max);
     match halt {
         None => {}
         Some((at, Halt::Stuck(_))) => {
-            checked.broken.push(of_line(calls, key, &moments, at, whole));
+            checked.broken.push(of_history(calls, key, &moments, at, complete));
         }
         Some((at, Halt::Effort(why))) => {
             checked.undecided.push(Undecided { key, at_ns: moments[at].0, why });
@@ -147,7 +131,7 @@ fn sweep(calls: &[Call], key: u32, line: &Line, options: &Options, checked: &mut
     }
 }
 
-/// The most that an event adds to any sum.
+/// The most units that an event adds to any sum.
 fn size(event: Event) -> u64 {
     match event {
         Event::Receive { quantity } => quantity,

@@ -1,38 +1,40 @@
-//! The search at one moment: what may have happened before it, so that every legal order is still to be had.
+//! The search at one moment: the sets of open operations that must be tried before it, so that no legal order
+//! is lost.
 //!
-//! # Why so little is tried
+//! # Why few sets are tried
 //!
-//! Whatever may as well happen after this moment is left until after it (just-in-time linearization). Gives and takes
-//! are only limited by what is there, and a set of them is possible in some order if it is possible gives first; so they
-//! need to happen before this moment for two reasons alone:
+//! An operation that can as well happen after this moment is left until later (just-in-time linearization).
+//! Gives and takes are limited only by the available units, and a set of them is possible in some order if it
+//! is possible with the gives first. So they need to happen before this moment for only two reasons:
 //!
-//! 1. a refusal or a reading that was not yet true needs them: the *smallest* sets that make one true are tried, and
-//!    from each, the smallest that make another one true, and so on;
-//! 2. a take that must happen now needs units: the smallest sets of gives that are enough are tried.
+//! 1. a refusal or a reading that was not yet true needs them: the *smallest* sets that make one true are
+//!    tried, and from each, the smallest that make another one true, and so on;
+//! 2. a take that must happen now needs units: the smallest sufficient sets of gives are tried.
 //!
-//! Of two gives (takes) of as many units, the one that ends first goes first: in a legal order that has it the other way
-//! round they can change places. So it is counts that are tried, and not sets.
+//! Of two gives (takes) of equal size, the one that ends first goes first: in a legal order that has them the
+//! other way round they can be exchanged. So counts are tried instead of sets.
 //!
-//! Steps of a hold whose calls overlap, and corrections that say what is available after them, happen before this moment
-//! or not: both is tried, each after the smallest sets that it needs. Only a correction that can leave less than nothing
-//! breaks the rule of gives first. While one is open and has not happened, everything is tried.
+//! Steps of a hold with overlapping calls, and corrections that name the resulting number, happen before this
+//! moment or not: both are tried, each after the smallest sets that it needs. Only a correction that can
+//! leave a negative number breaks the rule of gives first. While one is open and has not happened, all orders
+//! are tried.
 
 use std::collections::HashSet;
 
-use crate::counter::Effect;
+use crate::history::Effect;
 use crate::sweep::{Configuration, Halt, Sweep, bits};
 
-/// Open operations of a kind that have not happened, at most so many of which may.
+/// The open operations of a group that have not happened, of which at most `count` may happen.
 struct Pool {
-    kin: usize,
+    group: usize,
     units: i64,
     count: usize,
 }
 
-/// Finds the smallest multisets of operations that are good for something.
+/// Finds the smallest multisets of operations that satisfy a condition.
 struct Smallest<'a> {
     pools: &'a [Pool],
-    /// The least and the most that the pools from each one on can add.
+    /// The least and the most units that the pools from each one on can add.
     rest: Vec<(i64, i64)>,
     chosen: Vec<usize>,
     found: Vec<Vec<usize>>,
@@ -41,8 +43,8 @@ struct Smallest<'a> {
 }
 
 impl Sweep<'_> {
-    /// Adds to `reached` the states in which the operation of `slot` has happened, or, without one, every state
-    /// that must be had before a deadline comes.
+    /// Adds to `reached` the states in which the operation of `slot` has happened. Without a slot, adds every
+    /// state that must be tried before a deadline passes.
     pub(crate) fn explore(
         &mut self,
         from: Configuration,
@@ -51,7 +53,7 @@ impl Sweep<'_> {
     ) -> Result<(), Halt> {
         let singles = self.singles & !from.done;
         if bits(singles).any(|single| self.is_wild(single)) {
-            return self.everything(from, slot, reached);
+            return self.explore_all(from, slot, reached);
         }
         let mut seen = HashSet::new();
         let mut stack = vec![from];
@@ -64,12 +66,12 @@ impl Sweep<'_> {
                     reached.push(state);
                     continue;
                 }
-                Some(slot) => self.now(&state, slot, reached)?,
+                Some(slot) => self.happen_with_needs(&state, slot, reached)?,
                 None => reached.push(state.clone()),
             }
-            let mut others = self.truths(&state, slot)?;
+            let mut others = self.satisfy_reads(&state, slot)?;
             for single in bits(self.singles & !state.done).filter(|&single| Some(single) != slot) {
-                self.now(&state, single, &mut others)?;
+                self.happen_with_needs(&state, single, &mut others)?;
             }
             for next in others {
                 if seen.insert(next.clone()) {
@@ -80,7 +82,7 @@ impl Sweep<'_> {
         Ok(())
     }
 
-    /// One step of the search; `false` if a narrow search has none left.
+    /// Counts one step of the search; `false` if a narrow search has none left.
     fn spend(&mut self) -> Result<bool, Halt> {
         match self.effort.checked_sub(1) {
             Some(left) => self.effort = left,
@@ -93,14 +95,15 @@ impl Sweep<'_> {
         Ok(true)
     }
 
-    /// A correction that can leave less than nothing: takes that come before it may have no place after it.
+    /// Whether this is a correction that can leave a negative number: a take before it may be impossible
+    /// after it.
     fn is_wild(&self, slot: u8) -> bool {
         let effect = self.slots[usize::from(slot)].map(|operation| self.effect(operation));
         matches!(effect, Some(Effect::Shift { delta, after }) if delta < 0 && after.is_none_or(|after| after < 0))
     }
 
-    /// Every state that can be had, without any of the shortcuts.
-    fn everything(
+    /// Adds every reachable state, without any of the shortcuts.
+    fn explore_all(
         &mut self,
         from: Configuration,
         slot: Option<u8>,
@@ -122,7 +125,7 @@ impl Sweep<'_> {
             }
             let first =
                 |slots: &[(_, u8)]| slots.iter().map(|s| s.1).find(|slot| state.done & 1 << slot == 0);
-            let plain = self.kin.iter().filter_map(|kin| first(&kin.slots));
+            let plain = self.groups.iter().filter_map(|group| first(&group.slots));
             for next in plain.chain(bits(self.singles & !state.done)) {
                 if let Some(next) = self.happen(&state, next)
                     && !seen.contains(&next)
@@ -135,8 +138,13 @@ impl Sweep<'_> {
         Ok(())
     }
 
-    /// The operation happens now, after as little as it needs.
-    fn now(&mut self, state: &Configuration, slot: u8, reached: &mut Vec<Configuration>) -> Result<(), Halt> {
+    /// Adds the states in which the operation happens now, after the smallest sets that it needs.
+    fn happen_with_needs(
+        &mut self,
+        state: &Configuration,
+        slot: u8,
+        reached: &mut Vec<Configuration>,
+    ) -> Result<(), Halt> {
         if let Some(next) = self.happen(state, slot) {
             reached.push(next);
             return Ok(());
@@ -152,20 +160,20 @@ impl Sweep<'_> {
             |sum: i64, takes: bool| (least..=most).contains(&sum) && (!takes || available + sum >= 0);
         let possible = |(low, high): (i64, i64)| low <= most && least <= high;
         for chosen in self.smallest(&pools, enough, possible)? {
-            let state = self.with(state, &pools, &chosen);
+            let state = self.after(state, &pools, &chosen);
             reached.extend(self.happen(&state, slot));
         }
         Ok(())
     }
 
-    /// Between which numbers of units available the operation can happen, if that is what it waits for.
+    /// The range of available units in which the operation can happen, if it depends on them.
     fn needs(&self, state: &Configuration, slot: u8) -> Option<(i64, i64)> {
         let operation = self.slots[usize::from(slot)]?;
         match self.effect(operation) {
             Effect::Take(units) => Some((units, i64::MAX)),
             Effect::Shift { delta, after: Some(after) } => Some((after - delta, after - delta)),
             Effect::Step { hold, step } => {
-                let start_ns = self.line.operations[operation].start_ns;
+                let start_ns = self.history.operations[operation].start_ns;
                 let stepped = step.take(state.hold(hold), start_ns).ok()?;
                 (stepped.units < 0).then_some((-stepped.units, i64::MAX))
             }
@@ -173,8 +181,8 @@ impl Sweep<'_> {
         }
     }
 
-    /// The states after the smallest sets that make a refusal or a reading true.
-    fn truths(&mut self, state: &Configuration, slot: Option<u8>) -> Result<Vec<Configuration>, Halt> {
+    /// The states after the smallest sets of operations that make a refusal or a reading true.
+    fn satisfy_reads(&mut self, state: &Configuration, slot: Option<u8>) -> Result<Vec<Configuration>, Halt> {
         if self.is_blocked(state) {
             return Ok(Vec::new());
         }
@@ -198,18 +206,23 @@ impl Sweep<'_> {
         let possible =
             |(low, high): (i64, i64)| unseen.iter().any(|&(least, most)| low <= most && least <= high);
         let found = self.smallest(&pools, hit, possible)?;
-        Ok(found.iter().map(|chosen| self.with(state, &pools, chosen)).collect())
+        Ok(found.iter().map(|chosen| self.after(state, &pools, chosen)).collect())
     }
 
-    /// What has not happened, by kind; without the kind of `slot`, of which that one is the first.
+    /// The operations that have not happened, by group; without the group of `slot`, of which that one is the
+    /// first.
     fn pools(&self, state: &Configuration, slot: Option<u8>) -> Vec<Pool> {
         let without = slot.map_or(0, |slot| 1_u128 << slot);
         let without = if without & self.singles == 0 { without } else { 0 };
-        let pool = |(index, kin): (usize, &crate::sweep::Kin)| {
-            let count = (kin.mask & !state.done).count_ones() as usize;
-            (count > 0 && kin.mask & without == 0).then_some(Pool { kin: index, units: kin.units, count })
+        let pool = |(index, group): (usize, &crate::sweep::Group)| {
+            let count = (group.mask & !state.done).count_ones() as usize;
+            (count > 0 && group.mask & without == 0).then_some(Pool {
+                group: index,
+                units: group.units,
+                count,
+            })
         };
-        self.kin.iter().enumerate().filter_map(pool).collect()
+        self.groups.iter().enumerate().filter_map(pool).collect()
     }
 
     fn smallest(
@@ -231,7 +244,7 @@ impl Sweep<'_> {
             narrow: self.width.is_some(),
             left_out: false,
         };
-        search.from(0, 0, false, &mut self.effort, &good, &possible)?;
+        search.extend_from(0, 0, false, &mut self.effort, &good, &possible)?;
         self.left_out |= search.left_out;
         let mut found = search.found;
         let within = |small: &[usize], large: &[usize]| small.iter().zip(large).all(|(s, l)| s <= l);
@@ -242,12 +255,12 @@ impl Sweep<'_> {
         Ok(found)
     }
 
-    /// A state after so many of each kind, and after what they make true.
-    fn with(&self, state: &Configuration, pools: &[Pool], chosen: &[usize]) -> Configuration {
+    /// The state after the chosen count of each pool, and after the reads that they make true.
+    fn after(&self, state: &Configuration, pools: &[Pool], chosen: &[usize]) -> Configuration {
         let mut next = state.clone();
         for (pool, &count) in pools.iter().zip(chosen) {
-            let kin = &self.kin[pool.kin].slots;
-            for &(_, slot) in kin.iter().filter(|(_, slot)| state.done & 1 << slot == 0).take(count) {
+            let group = &self.groups[pool.group].slots;
+            for &(_, slot) in group.iter().filter(|(_, slot)| state.done & 1 << slot == 0).take(count) {
                 next.done |= 1 << slot;
             }
             next.available += pool.units * count as i64;
@@ -258,7 +271,7 @@ impl Sweep<'_> {
 }
 
 impl Smallest<'_> {
-    fn from(
+    fn extend_from(
         &mut self,
         at: usize,
         sum: i64,
@@ -284,10 +297,10 @@ impl Smallest<'_> {
             self.chosen[at] = chosen;
             let (sum, takes) = (sum + units * chosen as i64, takes || chosen > 0 && units < 0);
             if chosen > 0 && good(sum, takes) {
-                self.found.push(self.chosen.clone()); // more would not be smaller
+                self.found.push(self.chosen.clone()); // a larger count would not be smaller
                 break;
             }
-            self.from(at + 1, sum, takes, effort, good, possible)?;
+            self.extend_from(at + 1, sum, takes, effort, good, possible)?;
         }
         self.chosen[at] = 0;
         Ok(())

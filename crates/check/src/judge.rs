@@ -1,64 +1,66 @@
-//! The judge: turns calls into the lives of holds, lives into bounds, and bounds into a verdict.
+//! The judge: turns calls into records of holds, records into bounds for each stock key, and bounds into a
+//! verdict.
 //!
-//! Three passes: grants, then what happened to them, then each stock key by itself. The order of the calls given does
-//! not matter. O(n log n) in time, linear in memory.
+//! Three passes: grants, then their outcomes, then each stock key by itself. The calls may be given in any
+//! order. O(n log n) time, linear memory.
 
 use std::collections::{BTreeMap, HashMap};
 
 use crate::call::{Call, Event};
-use crate::steps::Steps;
+use crate::timeline::Timeline;
 use crate::verdict::{Verdict, seconds};
 
-/// One hold, pieced together from the calls that name it.
-struct Life {
+/// One hold on one stock key, put together from its calls.
+struct HoldRecord {
     grant: Call,
     quantity: u32,
-    /// The latest that any call gave it.
+    /// The latest deadline that any call gave it.
     deadline_ns: u64,
-    /// The call, units sold, and whether they were taken again after the deadline.
+    /// The call, the units sold, and whether they were taken again after the deadline.
     confirmed: Option<(Call, u32, bool)>,
     released: Option<Call>,
     seen_expired: bool,
     cancelled: u64,
-    /// Counted among `two_outcomes` already.
-    accused: bool,
-    /// By another quantity and deadline: what is kept is the most and the latest, and none of it is certain.
+    /// Already counted in `two_outcomes`.
+    counted: bool,
+    /// Given another quantity or deadline: the largest and the latest are kept, and none of the units are
+    /// certain.
     replaced: bool,
 }
 
 /// A hold on one stock key; a cart is a hold on several.
-type Name = (u32, u128);
+type HoldKey = (u32, u128);
 
-/// One stock key: what is certain, what is possible, and the refusals that are judged by it.
+/// The bounds of one stock key, certain and possible, and the refusals that are judged by them.
 #[derive(Default)]
-struct Book {
-    /// Certainly taken, less all that can have arrived. Above zero is an oversell.
-    excess: Steps,
-    /// Available at the least: what has certainly arrived, less all that is possibly taken.
-    at_least: Steps,
+struct Bounds {
+    /// Units certainly taken, less all that can have arrived. Above zero is an oversell.
+    excess: Timeline,
+    /// The fewest units available: those that have certainly arrived, less all that are possibly taken.
+    at_least: Timeline,
     received: u64,
     sold: u64,
     refusals: Vec<Call>,
 }
 
-/// Judges a whole history. See the crate's page for what each count proves.
+/// Judges all calls of a history. The crate's page says what each count proves.
 pub fn judge(calls: &[Call]) -> Verdict {
     let mut verdict = Verdict { calls: calls.len(), ..Verdict::default() };
-    let mut lives = grants(calls, &mut verdict);
+    let mut holds = grants(calls, &mut verdict);
     // Deadlines first: whether an outcome was late depends on every extension.
-    extend(calls, &mut lives, &mut verdict);
-    outcomes(calls, &mut lives, &mut verdict);
-    for (key, book) in books(calls, &lives) {
-        judge_book(key, book, &mut verdict);
+    extend(calls, &mut holds, &mut verdict);
+    outcomes(calls, &mut holds, &mut verdict);
+    for (key, bounds) in bounds(calls, &holds) {
+        judge_key(key, bounds, &mut verdict);
     }
     verdict
 }
 
-fn grants(calls: &[Call], verdict: &mut Verdict) -> HashMap<Name, Life> {
-    let mut lives: HashMap<Name, Life> = HashMap::new();
+fn grants(calls: &[Call], verdict: &mut Verdict) -> HashMap<HoldKey, HoldRecord> {
+    let mut holds: HashMap<HoldKey, HoldRecord> = HashMap::new();
     for call in calls {
         let Event::Grant { hold, quantity, deadline_ns } = call.event else { continue };
-        let life = Life {
+        let record = HoldRecord {
             grant: *call,
             quantity,
             deadline_ns,
@@ -66,17 +68,17 @@ fn grants(calls: &[Call], verdict: &mut Verdict) -> HashMap<Name, Life> {
             released: None,
             seen_expired: false,
             cancelled: 0,
-            accused: false,
+            counted: false,
             replaced: false,
         };
-        if lives.insert((call.key, hold), life).is_some() {
+        if holds.insert((call.key, hold), record).is_some() {
             verdict.breach(|v| &mut v.two_outcomes, 1, || format!("hold {hold:032x} was granted twice"));
         }
     }
-    lives
+    holds
 }
 
-fn extend(calls: &[Call], lives: &mut HashMap<Name, Life>, verdict: &mut Verdict) {
+fn extend(calls: &[Call], holds: &mut HashMap<HoldKey, HoldRecord>, verdict: &mut Verdict) {
     let mut extensions: Vec<_> = calls
         .iter()
         .filter_map(|call| match call.event {
@@ -90,20 +92,20 @@ fn extend(calls: &[Call], lives: &mut HashMap<Name, Life>, verdict: &mut Verdict
     extensions.sort_unstable();
     for (start_ns, key, hold, deadline_ns, quantity) in extensions {
         let verb = if quantity.is_some() { "replaced" } else { "extended" };
-        let Some(life) = lives.get_mut(&(key, hold)) else {
+        let Some(record) = holds.get_mut(&(key, hold)) else {
             unfounded(verdict, hold, verb);
             continue;
         };
-        if start_ns >= life.deadline_ns {
-            late(verdict, hold, verb, start_ns, life.deadline_ns);
+        if start_ns >= record.deadline_ns {
+            late(verdict, hold, verb, start_ns, record.deadline_ns);
         }
-        life.deadline_ns = life.deadline_ns.max(deadline_ns);
-        life.quantity = life.quantity.max(quantity.unwrap_or(0));
-        life.replaced |= quantity.is_some();
+        record.deadline_ns = record.deadline_ns.max(deadline_ns);
+        record.quantity = record.quantity.max(quantity.unwrap_or(0));
+        record.replaced |= quantity.is_some();
     }
 }
 
-fn outcomes(calls: &[Call], lives: &mut HashMap<Name, Life>, verdict: &mut Verdict) {
+fn outcomes(calls: &[Call], holds: &mut HashMap<HoldKey, HoldRecord>, verdict: &mut Verdict) {
     for call in calls {
         let (hold, verb) = match call.event {
             Event::Confirm { hold, .. } => (hold, "confirmed"),
@@ -112,35 +114,36 @@ fn outcomes(calls: &[Call], lives: &mut HashMap<Name, Life>, verdict: &mut Verdi
             Event::Cancel { hold, .. } => (hold, "cancelled"),
             _ => continue,
         };
-        let Some(life) = lives.get_mut(&(call.key, hold)) else {
+        let Some(record) = holds.get_mut(&(call.key, hold)) else {
             unfounded(verdict, hold, verb);
             continue;
         };
         match call.event {
             Event::Confirm { quantity, retaken, .. } => {
-                if quantity > life.quantity {
+                if quantity > record.quantity {
                     unfounded(verdict, hold, "confirmed for more units than it holds, that is,");
                 }
-                let past = call.start_ns >= life.deadline_ns;
+                let past = call.start_ns >= record.deadline_ns;
                 if past && !retaken {
-                    late(verdict, hold, verb, call.start_ns, life.deadline_ns);
+                    late(verdict, hold, verb, call.start_ns, record.deadline_ns);
                 }
-                if life.confirmed.replace((*call, quantity.min(life.quantity), retaken || past)).is_some() {
-                    accuse(verdict, hold, life, "confirmed twice");
+                if record.confirmed.replace((*call, quantity.min(record.quantity), retaken || past)).is_some()
+                {
+                    two_outcomes(verdict, hold, record, "confirmed twice");
                 }
             }
             Event::Release { .. } => {
-                if call.start_ns >= life.deadline_ns {
-                    late(verdict, hold, verb, call.start_ns, life.deadline_ns);
+                if call.start_ns >= record.deadline_ns {
+                    late(verdict, hold, verb, call.start_ns, record.deadline_ns);
                 }
-                if life.released.replace(*call).is_some() {
-                    accuse(verdict, hold, life, "released twice");
+                if record.released.replace(*call).is_some() {
+                    two_outcomes(verdict, hold, record, "released twice");
                 }
             }
             Event::ExpiredSeen { .. } => {
-                life.seen_expired = true;
-                if call.end_ns < life.deadline_ns && !life.replaced {
-                    let (end, deadline) = (seconds(call.end_ns), seconds(life.deadline_ns));
+                record.seen_expired = true;
+                if call.end_ns < record.deadline_ns && !record.replaced {
+                    let (end, deadline) = (seconds(call.end_ns), seconds(record.deadline_ns));
                     verdict.breach(
                         |v| &mut v.early,
                         1,
@@ -148,26 +151,26 @@ fn outcomes(calls: &[Call], lives: &mut HashMap<Name, Life>, verdict: &mut Verdi
                     );
                 }
             }
-            Event::Cancel { quantity, .. } => life.cancelled += u64::from(quantity),
+            Event::Cancel { quantity, .. } => record.cancelled += u64::from(quantity),
             _ => unreachable!("filtered above"),
         }
     }
-    for (&(_, hold), life) in lives {
-        let sold = life.confirmed.as_ref().map_or(0, |&(_, quantity, _)| u64::from(quantity));
-        if life.cancelled > sold {
+    for (&(_, hold), record) in holds {
+        let sold = record.confirmed.as_ref().map_or(0, |&(_, quantity, _)| u64::from(quantity));
+        if record.cancelled > sold {
             unfounded(verdict, hold, "cancelled for more units than were confirmed, that is,");
-            life.cancelled = sold;
+            record.cancelled = sold;
         }
-        // An expired hold whose units a late confirm took again has had both, rightly.
-        let expired = life.seen_expired && !matches!(life.confirmed, Some((.., true)));
+        // A late confirm that takes the units of an expired hold again is legal.
+        let expired = record.seen_expired && !matches!(record.confirmed, Some((.., true)));
         let had = [
-            (life.confirmed.is_some(), "confirmed"),
-            (life.released.is_some(), "released"),
+            (record.confirmed.is_some(), "confirmed"),
+            (record.released.is_some(), "released"),
             (expired, "expired"),
         ];
         let had: Vec<_> = had.iter().filter(|(had, _)| *had).map(|(_, what)| *what).collect();
         if had.len() > 1 {
-            accuse(verdict, hold, life, &had.join(" and "));
+            two_outcomes(verdict, hold, record, &had.join(" and "));
         }
     }
 }
@@ -193,86 +196,87 @@ fn late(verdict: &mut Verdict, hold: u128, what: &str, start_ns: u64, deadline_n
     );
 }
 
-fn accuse(verdict: &mut Verdict, hold: u128, life: &mut Life, what: &str) {
-    // One hold counts once, however many outcomes it had.
-    if !std::mem::replace(&mut life.accused, true) {
+fn two_outcomes(verdict: &mut Verdict, hold: u128, record: &mut HoldRecord, what: &str) {
+    // A hold is counted once, however many outcomes it had.
+    if !std::mem::replace(&mut record.counted, true) {
         verdict.breach(|v| &mut v.two_outcomes, 1, || format!("hold {hold:032x} was {what}"));
     }
 }
 
-/// Bounds of what each key had and gave away.
+/// The bounds of each stock key.
 ///
-/// A call's effect lies within [start, end]. What is *certain* therefore begins after the end and stops at the start;
-/// what is *possible* begins at the start and stops after the end. "After" an end is one nanosecond later.
-fn books(calls: &[Call], lives: &HashMap<Name, Life>) -> BTreeMap<u32, Book> {
-    let mut books: BTreeMap<u32, Book> = BTreeMap::new();
+/// A call takes effect within [start, end]. A *certain* change therefore begins after the end of one call and
+/// stops at the start of another; a *possible* one begins at the start and stops after the end. "After" is
+/// one nanosecond later.
+fn bounds(calls: &[Call], holds: &HashMap<HoldKey, HoldRecord>) -> BTreeMap<u32, Bounds> {
+    let mut bounds: BTreeMap<u32, Bounds> = BTreeMap::new();
     for call in calls {
-        let book = books.entry(call.key).or_default();
+        let bounds = bounds.entry(call.key).or_default();
         match call.event {
             Event::Receive { quantity } => {
-                book.received += quantity;
-                book.excess.add(call.start_ns, -(quantity as i64));
-                book.at_least.add(call.end_ns.saturating_add(1), quantity as i64);
+                bounds.received += quantity;
+                bounds.excess.add(call.start_ns, -(quantity as i64));
+                bounds.at_least.add(call.end_ns.saturating_add(1), quantity as i64);
             }
-            Event::Refuse { .. } => book.refusals.push(*call),
+            Event::Refuse { .. } => bounds.refusals.push(*call),
             Event::Adjust { delta, .. } if delta >= 0 => {
-                book.received += delta as u64;
-                book.excess.add(call.start_ns, -delta);
-                book.at_least.add(call.end_ns.saturating_add(1), delta);
+                bounds.received += delta as u64;
+                bounds.excess.add(call.start_ns, -delta);
+                bounds.at_least.add(call.end_ns.saturating_add(1), delta);
             }
-            // Less than nothing available is a shortfall and no oversell, so only refusals are judged by it.
-            Event::Adjust { delta, .. } => book.at_least.add(call.start_ns, delta),
-            Event::Cancel { hold, quantity } if lives.contains_key(&(call.key, hold)) => {
-                book.take(call.end_ns.saturating_add(1), call.start_ns, -i64::from(quantity));
+            // A negative number available is a shortfall and no oversell, so only refusals are judged by it.
+            Event::Adjust { delta, .. } => bounds.at_least.add(call.start_ns, delta),
+            Event::Cancel { hold, quantity } if holds.contains_key(&(call.key, hold)) => {
+                bounds.take(call.end_ns.saturating_add(1), call.start_ns, -i64::from(quantity));
             }
             _ => {}
         }
     }
-    for life in lives.values() {
-        let book = books.entry(life.grant.key).or_default();
-        let quantity = i64::from(life.quantity);
-        match life.replaced {
-            false => book.take(life.grant.start_ns, life.grant.end_ns.saturating_add(1), quantity),
-            true => book.at_least.add(life.grant.start_ns, -quantity),
+    for record in holds.values() {
+        let bounds = bounds.entry(record.grant.key).or_default();
+        let quantity = i64::from(record.quantity);
+        match record.replaced {
+            false => bounds.take(record.grant.start_ns, record.grant.end_ns.saturating_add(1), quantity),
+            true => bounds.at_least.add(record.grant.start_ns, -quantity),
         }
-        match life.confirmed {
-            // The units that were sold were kept through the deadline; the others went back with this call.
+        match record.confirmed {
+            // The sold units stayed taken past the deadline; the others were returned by this call.
             Some((confirm, sold, false)) => {
-                book.sold += u64::from(sold) - life.cancelled;
-                book.end(life, Some(confirm), quantity - i64::from(sold));
+                bounds.sold += u64::from(sold) - record.cancelled;
+                bounds.end(record, Some(confirm), quantity - i64::from(sold));
             }
             // The hold ended at its deadline, and the units were taken again.
             Some((confirm, sold, true)) => {
-                book.sold += u64::from(sold) - life.cancelled;
-                book.end(life, None, quantity);
-                book.take(confirm.start_ns, confirm.end_ns.saturating_add(1), i64::from(sold));
+                bounds.sold += u64::from(sold) - record.cancelled;
+                bounds.end(record, None, quantity);
+                bounds.take(confirm.start_ns, confirm.end_ns.saturating_add(1), i64::from(sold));
             }
-            None => book.end(life, life.released, quantity),
+            None => bounds.end(record, record.released, quantity),
         }
     }
-    books
+    bounds
 }
 
-impl Book {
-    /// Units are possibly taken from one instant and certainly from another (given back, if negative).
+impl Bounds {
+    /// Takes units, possibly from one instant and certainly from another (returns them, if negative).
     fn take(&mut self, possibly_ns: u64, certainly_ns: u64, quantity: i64) {
         self.at_least.add(possibly_ns, -quantity);
         self.excess.add(certainly_ns, quantity);
     }
 
-    /// Units go back by `call` or at the deadline, whichever is first.
-    fn end(&mut self, life: &Life, call: Option<Call>, quantity: i64) {
+    /// Returns units by `call` or at the deadline, whichever is first.
+    fn end(&mut self, record: &HoldRecord, call: Option<Call>, quantity: i64) {
         let by_call =
             call.map_or((u64::MAX, u64::MAX), |call| (call.end_ns.saturating_add(1), call.start_ns));
         // Never before the grant's own end: a call of a few milliseconds can outlast a short deadline.
-        let certainly_ns = by_call.1.min(life.deadline_ns).max(life.grant.end_ns.saturating_add(1));
-        let possibly_ns = by_call.0.min(life.deadline_ns).max(life.grant.start_ns);
+        let certainly_ns = by_call.1.min(record.deadline_ns).max(record.grant.end_ns.saturating_add(1));
+        let possibly_ns = by_call.0.min(record.deadline_ns).max(record.grant.start_ns);
         self.take(possibly_ns, certainly_ns, -quantity);
     }
 }
 
-fn judge_book(key: u32, book: Book, verdict: &mut Verdict) {
-    let excess = book.excess.settle();
+fn judge_key(key: u32, bounds: Bounds, verdict: &mut Verdict) {
+    let excess = bounds.excess.settle();
     let (at_ns, units) = excess.peak();
     if units > 0 {
         verdict.breach(
@@ -286,17 +290,17 @@ fn judge_book(key: u32, book: Book, verdict: &mut Verdict) {
             },
         );
     }
-    if book.sold > book.received {
-        let (sold, received) = (book.sold, book.received);
+    if bounds.sold > bounds.received {
+        let (sold, received) = (bounds.sold, bounds.received);
         verdict.breach(
             |v| &mut v.confirmed_beyond_received,
             sold - received,
             || format!("key {key}: {sold} units are confirmed and {received} were received"),
         );
     }
-    let spans: Vec<_> = book.refusals.iter().map(|call| (call.start_ns, call.end_ns)).collect();
-    let floors = book.at_least.settle().floors(&spans);
-    for (call, floor) in book.refusals.iter().zip(floors) {
+    let spans: Vec<_> = bounds.refusals.iter().map(|call| (call.start_ns, call.end_ns)).collect();
+    let floors = bounds.at_least.settle().floors(&spans);
+    for (call, floor) in bounds.refusals.iter().zip(floors) {
         let Event::Refuse { asked, available } = call.event else { unreachable!("only refusals are kept") };
         if floor >= i64::from(asked) {
             verdict.breach(
@@ -308,7 +312,7 @@ fn judge_book(key: u32, book: Book, verdict: &mut Verdict) {
                 },
             );
         }
-        // The number it names is the engine's word, not evidence: it can convict the engine and not acquit it.
+        // The number in a refusal comes from the engine itself, so it can prove a breach but not its absence.
         if available >= i64::from(asked) {
             verdict.breach(
                 |v| &mut v.contradicted,

@@ -1,8 +1,8 @@
-//! Judges a sale from outside: from what was asked, what was answered, and when.
+//! Judges a sale from its recorded calls: requests, answers, and their times.
 //!
 //! Every call is recorded with the instant before it began and the instant after it ended, both from one
-//! monotonic clock ([`Stopwatch`]). Somewhere between the two the engine decided; where exactly, nobody outside can
-//! know. So the judge works with bounds, and counts only what is certain:
+//! monotonic clock ([`Stopwatch`]). The engine decided at some instant between the two, which cannot be known
+//! from outside. So the judge works with bounds, and counts only what is certain:
 //!
 //! ```text
 //!              grant call                         release call
@@ -11,28 +11,35 @@
 //!              ╞═════════╪══════ possibly ════════╪═════════╡
 //! ```
 //!
-//! **What the verdicts prove.** Each one counts certain breaches, so a correct engine always gets zeros, whatever
-//! the threads did: a number above zero is a bug, never bad luck of the measurement.
+//! **What the verdicts prove.** Each one counts certain breaches, so a correct engine always gets zeros,
+//! however its threads were scheduled: a number above zero is a bug, never an accident of the measurement.
 //!
-//! | verdict | a breach is counted when | what zero does not prove |
-//! |---|---|---|
-//! | oversold | at some instant, units *certainly* held or committed exceed all that can have been received | that no oversell hid inside the spans of overlapping calls |
-//! | falsely refused | even with every *possible* holder counted and only stock that had *certainly* arrived, enough was available during the refusal's whole span | that every refusal was true: one that overlaps a grant or a release has the benefit of the doubt |
-//! | two outcomes | two of confirm, release and expiry were answered for one hold, or one of them twice | that outcomes nobody asked about were single |
-//! | late, early | a hold was confirmed, released or extended by a call that began at or after its deadline; a hold was seen expired by a call that ended before it | |
-//! | contradicted | a refusal named enough units available | that the number it named was right |
-//! | confirmed beyond received | at the end, more was confirmed (less what was cancelled) than was ever received | |
+//! - *Oversold*: at some instant, units *certainly* held or committed exceed all that can have been received.
+//!   Zero does not prove that there was no oversell within the spans of overlapping calls.
+//! - *Falsely refused*: even with every *possible* hold counted and only stock that had *certainly* arrived,
+//!   enough was available during the refusal's whole span. Zero does not prove that every refusal was right:
+//!   one that overlaps a grant or a release is never counted.
+//! - *Two outcomes*: two of confirm, release and expiry were answered for one hold, or one of them twice.
+//!   Zero does not prove that a hold without a recorded outcome had only one.
+//! - *Late*: a hold was confirmed, released or extended by a call that began at or after its deadline.
+//!   *Early*: a hold was reported as expired by a call that ended before its deadline.
+//! - *Contradicted*: a refusal named enough units available. Zero does not prove that the number it named was
+//!   right.
+//! - *Confirmed beyond received*: at the end, more was confirmed (less what was cancelled) than was ever
+//!   received.
 //!
-//! The shorter the spans, the sharper the bounds: record around the call and nothing else. The verdicts are about
-//! the recorded calls alone; if others touch the same stock, record them too.
+//! The shorter the spans, the tighter the bounds: take the times directly around the call. The verdicts cover
+//! the recorded calls alone; if other callers change the same stock, record their calls too.
 //!
-//! **The exact decision** is [`check`]: is there *any* order of the calls, each at one instant within its span, that
-//! explains every answer, numbers included? It finds what the bounds must let pass, and tells it as the smallest
-//! window of calls without a legal order. It costs a search: see [`specification`] for what it searches
-//! and what it leaves unproven. [`judge()`] is the one for a quick look, or where `check` is undecided.
+//! **The exact decision** is [`check`]: is there *any* order of the calls, each at one instant within its
+//! span, that explains every answer, numbers included? It finds breaches that the bounds cannot show, and
+//! reports the smallest window of calls without a legal order. It needs a search: see [`specification`] for
+//! what it searches and what it leaves unproven. Use [`judge()`] for a quick verdict, or where `check` is
+//! undecided.
 //!
-//! **Deadlines** are instants of the same clock. Give the engine a clock made from the same [`Stopwatch`], and the
-//! conversion is exact. A hold counts up to its deadline and not at it: from that instant it keeps nobody from buying.
+//! **Deadlines** are instants of the same clock. Give the engine a clock made from the same [`Stopwatch`],
+//! and the conversion is exact. A hold counts until just before its deadline: from that instant on its units
+//! are available.
 //!
 //! ```
 //! use stockhold_check::{Call, Event, Options, Recorder, Stopwatch, check, judge};
@@ -46,7 +53,7 @@
 //!
 //! let calls = recorder.into_calls();
 //! let verdict = judge(&calls);
-//! assert_eq!(verdict.falsely_refused, 1); // five units, nobody holds any
+//! assert_eq!(verdict.falsely_refused, 1); // five units, none of them held
 //!
 //! let checked = check(&calls, &Options::default());
 //! assert_eq!(checked.broken[0].possible, [5]); // what the refusal could have named
@@ -56,21 +63,23 @@
 mod call;
 mod carts;
 mod check;
-mod counter;
 mod explore;
+mod history;
+mod hold;
 mod judge;
 mod lives;
+mod options;
 mod passes;
 pub mod specification;
-mod steps;
 mod sweep;
-mod tangle;
+mod timeline;
 mod verdict;
 mod window;
 
 pub use call::{Call, Event, Recorder, Stopwatch};
 pub use carts::{Cart, TornCart, check_carts};
-pub use check::{Checked, Options, Undecided, check};
+pub use check::{Checked, Undecided, check};
 pub use judge::judge;
+pub use options::Options;
 pub use verdict::Verdict;
 pub use window::Window;

@@ -1,37 +1,39 @@
-//! From the calls of one stock key to operations on one number: each hold is followed through its life.
+//! Turns the calls of one stock key into operations on one number, by following each hold through its calls.
 //!
 //! # Why a hold can be followed without a search
 //!
-//! If no two calls that name a hold overlap, their order is known, and with it everything about the hold but the instants.
-//! Two of its bounds come from the deadline, and each loses no legal order:
+//! If no two calls on a hold overlap, their order is known, and with it everything about the hold but the
+//! exact instants. Two bounds come from the deadline, and neither loses a legal order:
 //!
-//! - A call that ends a hold, extends it or makes it smaller, and whose span reaches past the deadline, is taken to end
-//!   there. From the deadline on, no refusal and no reading is possible before that call happens (they would have closed
-//!   the hold, and the call succeeded). So between the deadline and the call there are only gives and takes, to which
-//!   it does no harm to have the units earlier.
-//! - A late confirm cannot come before the deadline, so it is taken to begin there.
+//! - If a call ends a hold, extends it or makes it smaller, and its span reaches past the deadline, the span
+//!   is cut there. From the deadline on, no refusal and no reading is possible before that call happens (they
+//!   would have closed the hold, and the call succeeded). So between the deadline and the call there are only
+//!   gives and takes, which stay legal if the units are returned earlier.
+//! - A late confirm cannot happen before the deadline, so its span begins there.
 //!
-//! A hold that nobody ends by a call that began before its deadline expires at the deadline: later does nobody good.
+//! A hold that no call ends, of those that began before its deadline, expires at the deadline: a later expiry
+//! allows no order that this one does not.
 //!
-//! What remains is left to the search: overlapping calls, a grant that outlasts its own deadline, a replacement that may.
+//! The rest is left to the search: overlapping calls, a grant that outlasts its own deadline, a replacement
+//! that may.
 
 use std::collections::HashMap;
 
 use crate::call::{Call, Event};
-use crate::counter::{Effect, Line, Operation};
-use crate::tangle::{Hold, Step};
+use crate::history::{Effect, History, Operation};
+use crate::hold::{Hold, Step};
 
-/// A hold whose own calls have no legal order, whatever was available.
+/// A hold whose own calls have no legal order, whatever the number of available units.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Broken {
-    /// The calls that show it; the last is the one that cannot be.
+    /// The calls that show it; the last one is impossible.
     pub(crate) calls: Vec<usize>,
     pub(crate) why: String,
 }
 
-/// Follows every hold of one stock key; `members` are the places of its calls.
-pub(crate) fn follow(calls: &[Call], members: &[usize], exact: bool) -> Result<Line, Broken> {
-    let mut line = Line::default();
+/// Follows every hold of one stock key; `members` are the indices of its calls.
+pub(crate) fn follow(calls: &[Call], members: &[usize], exact: bool) -> Result<History, Broken> {
+    let mut history = History::default();
     let mut holds: HashMap<u128, Vec<usize>> = HashMap::new();
     for &index in members {
         let call = calls[index];
@@ -56,21 +58,21 @@ pub(crate) fn follow(calls: &[Call], members: &[usize], exact: bool) -> Result<L
                 continue;
             }
         };
-        line.operations.push(plain(index, &call, effect));
+        history.operations.push(plain(index, &call, effect));
     }
     let mut broken: Option<Broken> = None;
     for mut of_hold in holds.into_values() {
         of_hold.sort_unstable_by_key(|&index| (calls[index].start_ns, calls[index].end_ns));
-        let before = (line.operations.len(), line.expiries.len());
-        match simple(calls, &of_hold, &mut line) {
+        let before = (history.operations.len(), history.expiries.len());
+        match simple(calls, &of_hold, &mut history) {
             Ok(true) => {}
             Ok(false) => {
-                line.operations.truncate(before.0);
-                line.expiries.truncate(before.1);
-                tangle(calls, &of_hold, &mut line);
+                history.operations.truncate(before.0);
+                history.expiries.truncate(before.1);
+                add_overlapping(calls, &of_hold, &mut history);
             }
             Err(found) => {
-                // The earliest of them: what follows may be its consequence.
+                // Keep the earliest: later ones may follow from it.
                 let at = |broken: &Broken| calls[broken.calls[broken.calls.len() - 1]].end_ns;
                 if broken.as_ref().is_none_or(|broken| at(&found) < at(broken)) {
                     broken = Some(found);
@@ -80,7 +82,7 @@ pub(crate) fn follow(calls: &[Call], members: &[usize], exact: bool) -> Result<L
     }
     match broken {
         Some(broken) => Err(broken),
-        None => Ok(line),
+        None => Ok(history),
     }
 }
 
@@ -89,7 +91,7 @@ fn plain(index: usize, call: &Call, effect: Effect) -> Operation {
     Operation { call: index, start_ns, end_ns, before_deadline: false, effect }
 }
 
-/// The hold that an event names, and the step it is.
+/// The hold of an event, and its step.
 fn step(event: Event) -> (u128, Step) {
     match event {
         Event::Grant { hold, quantity, deadline_ns } => {
@@ -115,7 +117,7 @@ fn step(event: Event) -> (u128, Step) {
 }
 
 /// Follows a hold whose calls come one after the other; `false` if they do not.
-fn simple(calls: &[Call], of_hold: &[usize], line: &mut Line) -> Result<bool, Broken> {
+fn simple(calls: &[Call], of_hold: &[usize], history: &mut History) -> Result<bool, Broken> {
     let is_seen = |index: &usize| matches!(calls[*index].event, Event::ExpiredSeen { .. });
     let steps: Vec<usize> = of_hold.iter().copied().filter(|index| !is_seen(index)).collect();
     if steps.windows(2).any(|pair| calls[pair[0]].end_ns >= calls[pair[1]].start_ns) {
@@ -131,9 +133,10 @@ fn simple(calls: &[Call], of_hold: &[usize], line: &mut Line) -> Result<bool, Br
         if let Some(Hold::Live { quantity, deadline_ns }) = state
             && (deadline_ns <= call.start_ns || retakes && deadline_ns <= call.end_ns)
         {
-            line.expiries.push((deadline_ns, quantity));
+            history.expiries.push((deadline_ns, quantity));
             expired_ns = Some(deadline_ns);
-            // A step that comes too late is told that its deadline had passed, which says more than "expired".
+            // A step that needs a live hold fails with "its deadline had passed", which says more than
+            // "expired".
             if !step.needs_live() {
                 state = Some(Hold::Expired { quantity });
             }
@@ -164,19 +167,19 @@ fn simple(calls: &[Call], of_hold: &[usize], line: &mut Line) -> Result<bool, Br
             retaken = Some(index);
         }
         if stepped.units != 0 {
-            line.operations.push(operation);
+            history.operations.push(operation);
         }
         state = Some(stepped.hold);
     }
     if let Some(Hold::Live { quantity, deadline_ns }) = state
         && deadline_ns != u64::MAX
     {
-        line.expiries.push((deadline_ns, quantity));
+        history.expiries.push((deadline_ns, quantity));
         expired_ns = Some(deadline_ns);
     }
     for &index in of_hold.iter().filter(|index| is_seen(index)) {
         let call = &calls[index];
-        // Seen expired and retaken at once: which came first is for the search.
+        // Seen expired while being retaken: the search decides the order.
         if retaken.is_some_and(|retaken: usize| {
             call.start_ns <= calls[retaken].end_ns && calls[retaken].start_ns <= call.end_ns
         }) {
@@ -199,10 +202,10 @@ fn simple(calls: &[Call], of_hold: &[usize], line: &mut Line) -> Result<bool, Br
     Ok(true)
 }
 
-/// Leaves a hold to the search, step by step.
-fn tangle(calls: &[Call], of_hold: &[usize], line: &mut Line) {
-    let hold = line.tangled.len() as u32;
-    line.tangled.push(of_hold.len() as u32);
+/// Leaves the steps of a hold to the search.
+fn add_overlapping(calls: &[Call], of_hold: &[usize], history: &mut History) {
+    let hold = history.overlapping.len() as u32;
+    history.overlapping.push(of_hold.len() as u32);
     for &index in of_hold {
         let (_, step) = step(calls[index].event);
         if let Step::Grant { deadline_ns, .. }
@@ -210,9 +213,9 @@ fn tangle(calls: &[Call], of_hold: &[usize], line: &mut Line) {
         | Step::Replace { deadline_ns, .. } = step
             && deadline_ns != u64::MAX
         {
-            line.deadlines.push(deadline_ns);
+            history.deadlines.push(deadline_ns);
         }
-        line.operations.push(plain(index, &calls[index], Effect::Step { hold, step }));
+        history.operations.push(plain(index, &calls[index], Effect::Step { hold, step }));
     }
 }
 

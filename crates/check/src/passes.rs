@@ -1,42 +1,36 @@
-//! One legal order is enough, so that is looked for first, with few states kept; all of them only if need be.
+//! One legal order is enough, so a narrow sweep with few states looks for one first. A full sweep follows if
+//! it fails.
 
-use crate::check::Options;
-use crate::counter::{Line, Moment};
+use crate::history::{History, Moment};
+use crate::options::{Options, Width};
 use crate::sweep::{Halt, Sweep};
 
-/// What a narrow sweep keeps and spends at one moment.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Width {
-    pub(crate) states: usize,
-    pub(crate) effort: usize,
-}
-
-/// Each is for where the one before got stuck.
+/// The widths to try, each where the one before found no order.
 const WIDTHS: [Width; 3] = [
     Width { states: 24, effort: 4_000 },
     Width { states: 200, effort: 40_000 },
     Width { states: 1_000, effort: 400_000 },
 ];
-/// Moments between two sweeps that are kept to come back to, and from getting stuck to being narrow again.
+/// Moments between two sweeps that are kept for a restart, and between a restart and the narrowest width.
 const STRIDE: usize = 64;
-/// How many are kept: a wrong choice shows within so many strides.
+/// How many sweeps are kept: a wrong choice shows within that many strides.
 const KEPT: usize = 4;
 
-/// How a sweep over the moments ended.
+/// The end of a sweep over the moments.
 pub(crate) struct Run<'l> {
-    /// Where it stopped, if it did.
+    /// Where it stopped early, if it did.
     pub(crate) halt: Option<(usize, Halt)>,
-    /// As it was then.
+    /// The sweep at that moment.
     pub(crate) sweep: Sweep<'l>,
-    /// A moment before, and the sweep there with nothing left out.
-    pub(crate) whole: (usize, Sweep<'l>),
+    /// An earlier moment, and the sweep there with no state left out.
+    pub(crate) complete: (usize, Sweep<'l>),
 }
 
 /// Sweeps over all moments.
-pub(crate) fn run<'l>(line: &'l Line, moments: &[(u64, Moment)], options: &'l Options) -> Run<'l> {
-    let mut sweep = Sweep::new(line, options);
-    // The last at which nothing had been left out: only from there can it be proven that there is no legal order.
-    let mut whole = (0, sweep.clone());
+pub(crate) fn run<'l>(history: &'l History, moments: &[(u64, Moment)], options: &'l Options) -> Run<'l> {
+    let mut sweep = Sweep::new(history, options);
+    // The last without a state left out: only from there can a sweep prove that there is no legal order.
+    let mut complete = (0, sweep.clone());
     let mut kept = vec![(0, sweep.clone())];
     let (mut level, mut hard_until, mut at) = (0, 0, 0);
     while at < moments.len() {
@@ -45,7 +39,7 @@ pub(crate) fn run<'l>(line: &'l Line, moments: &[(u64, Moment)], options: &'l Op
         }
         if at % STRIDE == 0 && at > kept[kept.len() - 1].0 {
             if !sweep.left_out {
-                whole = (at, sweep.clone());
+                complete = (at, sweep.clone());
             }
             kept.push((at, sweep.clone()));
             if kept.len() > KEPT {
@@ -56,9 +50,9 @@ pub(crate) fn run<'l>(line: &'l Line, moments: &[(u64, Moment)], options: &'l Op
         let (at_ns, moment) = moments[at];
         match sweep.pass(at_ns, moment) {
             Ok(()) => at += 1,
-            // Nothing was left out, so this is proven.
+            // No state was left out, so this is a proof.
             Err(halt @ Halt::Stuck(_)) if !sweep.left_out => {
-                return Run { halt: Some((at, halt)), sweep, whole };
+                return Run { halt: Some((at, halt)), sweep, complete };
             }
             Err(Halt::Stuck(_)) if level + 1 < WIDTHS.len() => {
                 level += 1;
@@ -74,10 +68,10 @@ pub(crate) fn run<'l>(line: &'l Line, moments: &[(u64, Moment)], options: &'l Op
     let mut halt = None;
     if at < moments.len() {
         let from;
-        (from, sweep) = whole.clone();
+        (from, sweep) = complete.clone();
         sweep.width = None;
         let mut rest = moments.iter().enumerate().skip(from);
         halt = rest.find_map(|(at, &(at_ns, moment))| Some((at, sweep.pass(at_ns, moment).err()?)));
     }
-    Run { halt, sweep, whole }
+    Run { halt, sweep, complete }
 }

@@ -1,93 +1,94 @@
-//! The sweep: through the moments of one stock key in order of time, with every state that it can be in.
+//! The sweep: goes through the moments of one stock key in order of time, with every state that the key can
+//! be in.
 //!
-//! A [`Configuration`] says which of the open calls have happened and what is available then. Calls that have ended
-//! are forgotten, so memory depends on how many calls overlap and not on how many there are. No configuration left
-//! at the end of a call: nothing in its span made it possible.
+//! A [`Configuration`] is a set of open calls that have happened, and the units available then. Calls that
+//! have ended are forgotten, so memory grows with the overlap of calls and not with their number. If no
+//! configuration is left at the end of a call, the call was not possible at any instant of its span.
 
-use crate::check::Options;
-use crate::counter::{Effect, Line, Moment, Operation};
-use crate::passes::Width;
-use crate::tangle::{Hold, Step};
+use crate::history::{Effect, History, Moment, Operation};
+use crate::hold::{Hold, Step};
+use crate::options::{Options, Width};
 
-/// One state that the key can be in.
+/// One possible state of the key.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub(crate) struct Configuration {
-    /// Slots of the open calls that have happened.
+    /// The slots of the open calls that have happened.
     pub(crate) done: u128,
     pub(crate) available: i64,
-    /// The holds whose calls overlap, by number.
+    /// The holds with overlapping calls, by number.
     pub(crate) holds: Vec<(u32, Hold)>,
 }
 
-/// Open calls that do the same to the number, the first to end first: whoever needs one takes that.
+/// Open calls with the same effect on the number, ordered by their ends: the search uses the first that ends.
 #[derive(Clone, Debug)]
-pub(crate) struct Kin {
-    /// Units that come, or go, if negative.
+pub(crate) struct Group {
+    /// Units that each gives, or takes, if negative.
     pub(crate) units: i64,
-    /// They may also not happen.
+    /// Whether they may also not happen.
     pub(crate) waived: bool,
     pub(crate) slots: Vec<(Order, u8)>,
     pub(crate) mask: u128,
 }
 
-/// In which order calls end: by time, then what a deadline cut short, then the place.
+/// The order of ends: by time, then those cut by a deadline first, then by index.
 pub(crate) type Order = (u64, bool, usize);
 
 /// Why a sweep stopped.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Halt {
-    /// This operation has no place.
+    /// This operation has no place in any order.
     Stuck(usize),
-    /// Too much to look at.
+    /// The search would exceed its limits.
     Effort(&'static str),
 }
 
-/// The sweep at one moment.
+/// The state of the sweep at one moment.
 #[derive(Clone, Debug)]
 pub(crate) struct Sweep<'l> {
-    pub(crate) line: &'l Line,
-    /// States at one moment.
+    pub(crate) history: &'l History,
+    /// The most states at one moment.
     pub(crate) states_max: usize,
-    /// Steps of the search at one moment.
+    /// The most steps of the search at one moment.
     pub(crate) effort_max: usize,
     /// The operation in each slot.
     pub(crate) slots: Vec<Option<usize>>,
-    pub(crate) kin: Vec<Kin>,
-    /// Open refusals and readings.
+    pub(crate) groups: Vec<Group>,
+    /// Open refusals and readings: slot, and the range that the number must be in.
     pub(crate) reads: Vec<(u8, i64, i64)>,
     /// Open operations that the search must try one by one.
     pub(crate) singles: u128,
-    /// Of each hold whose calls overlap, how many are over.
+    /// For each hold with overlapping calls, the number of calls that have ended.
     ended: Vec<u32>,
-    /// Deadlines up to here have come.
+    /// Deadlines up to here have passed.
     due_ns: Option<u64>,
     pub(crate) configurations: Vec<Configuration>,
     pub(crate) overlap_max: usize,
     pub(crate) configurations_max: usize,
     /// Steps of the search left for this moment.
     pub(crate) effort: usize,
-    /// Only a legal order is looked for: what is more than this is left out.
+    /// Set in a narrow sweep, which looks for one legal order only: states beyond this width are left out.
     pub(crate) width: Option<Width>,
-    /// Something was, so getting stuck proves nothing.
+    /// States were left out, so a stuck call proves nothing.
     pub(crate) left_out: bool,
-    /// Operations that a window is asked to do without.
+    /// Operations that may be left out, while a window is made smaller.
     pub(crate) waived: Vec<usize>,
-    /// An operation that is asked instead whether so many units can have been there (both ends included).
+    /// An operation that is replaced by the question whether the number can have been in this range (both
+    /// included).
     pub(crate) probe: Option<(usize, i64, i64)>,
 }
 
 impl<'l> Sweep<'l> {
-    /// Nothing available, nothing open.
-    pub(crate) fn new(line: &'l Line, options: &Options) -> Self {
+    /// Starts with no units available and no call open.
+    pub(crate) fn new(history: &'l History, options: &Options) -> Self {
         Sweep {
-            line,
+            history,
             states_max: options.configurations_max,
             effort_max: options.effort_max,
             slots: Vec::new(),
-            kin: Vec::new(),
+            groups: Vec::new(),
             reads: Vec::new(),
             singles: 0,
-            ended: vec![0; line.tangled.len()],
+            ended: vec![0; history.overlapping.len()],
             due_ns: None,
             configurations: vec![Configuration::default()],
             overlap_max: 0,
@@ -100,7 +101,7 @@ impl<'l> Sweep<'l> {
         }
     }
 
-    /// Goes through one moment.
+    /// Processes one moment.
     pub(crate) fn pass(&mut self, at_ns: u64, moment: Moment) -> Result<(), Halt> {
         self.effort = self.width.map_or(self.effort_max, |width| width.effort);
         match moment {
@@ -118,7 +119,7 @@ impl<'l> Sweep<'l> {
     pub(crate) fn effect(&self, operation: usize) -> Effect {
         match self.probe {
             Some((probed, least, most)) if probed == operation => Effect::Read { least, most },
-            _ => self.line.operations[operation].effect,
+            _ => self.history.operations[operation].effect,
         }
     }
 
@@ -144,7 +145,7 @@ impl<'l> Sweep<'l> {
         Ok(())
     }
 
-    /// Puts an open operation where the search looks for it.
+    /// Adds an open operation to the lists of the search.
     pub(crate) fn join(&mut self, slot: u8, operation: usize, effect: Effect) {
         let units = match effect {
             Effect::Read { least, most } => return self.reads.push((slot, least, most)),
@@ -156,37 +157,37 @@ impl<'l> Sweep<'l> {
             Effect::Take(units) => -units,
         };
         let waived = self.waived.contains(&operation);
-        let Operation { end_ns, before_deadline, .. } = self.line.operations[operation];
+        let Operation { end_ns, before_deadline, .. } = self.history.operations[operation];
         let entry = ((end_ns, !before_deadline, operation), slot);
-        let place = self.kin.iter().position(|kin| (kin.units, kin.waived) == (units, waived));
-        let kin = match place {
-            Some(place) => &mut self.kin[place],
+        let place = self.groups.iter().position(|group| (group.units, group.waived) == (units, waived));
+        let group = match place {
+            Some(place) => &mut self.groups[place],
             None => {
-                self.kin.push(Kin { units, waived, slots: Vec::new(), mask: 0 });
-                self.kin.last_mut().expect("just pushed")
+                self.groups.push(Group { units, waived, slots: Vec::new(), mask: 0 });
+                self.groups.last_mut().expect("just pushed")
             }
         };
-        let place = kin.slots.partition_point(|other| *other < entry);
-        kin.slots.insert(place, entry);
-        kin.mask |= 1 << slot;
+        let place = group.slots.partition_point(|other| *other < entry);
+        group.slots.insert(place, entry);
+        group.mask |= 1 << slot;
     }
 
     fn leave(&mut self, slot: u8) {
         self.slots[usize::from(slot)] = None;
         self.reads.retain(|read| read.0 != slot);
         self.singles &= !(1 << slot);
-        for kin in &mut self.kin {
-            if kin.mask & 1 << slot != 0 {
-                kin.slots.retain(|other| other.1 != slot);
-                kin.mask &= !(1 << slot);
+        for group in &mut self.groups {
+            if group.mask & 1 << slot != 0 {
+                group.slots.retain(|other| other.1 != slot);
+                group.mask &= !(1 << slot);
             }
         }
-        self.kin.retain(|kin| kin.mask != 0);
+        self.groups.retain(|group| group.mask != 0);
     }
 
     fn end(&mut self, operation: usize) -> Result<(), Halt> {
         let Some(slot) = self.slots.iter().position(|&open| open == Some(operation)) else {
-            return Ok(()); // done without
+            return Ok(()); // it was left out
         };
         let (slot, bit) = (slot as u8, 1_u128 << slot);
         let waived = self.waived.contains(&operation);
@@ -209,10 +210,10 @@ impl<'l> Sweep<'l> {
             configuration.done &= !bit;
         }
         self.configurations = reached;
-        if let Effect::Step { hold, .. } = self.line.operations[operation].effect {
+        if let Effect::Step { hold, .. } = self.history.operations[operation].effect {
             self.ended[hold as usize] += 1;
-            // Another may have waited for this one alone to end the hold; and what nobody can touch any more is
-            // no difference between two states.
+            // This call may have been the last one that could end the hold; and a hold that no open call can
+            // change is no difference between two states.
             self.settle_all();
             self.forget(hold);
         }
@@ -221,7 +222,7 @@ impl<'l> Sweep<'l> {
     }
 
     fn deadline(&mut self, at_ns: u64, units: i64) -> Result<(), Halt> {
-        // What had to happen before.
+        // The operations that must happen before the deadline.
         let mut reached = Vec::with_capacity(self.configurations.len());
         for configuration in std::mem::take(&mut self.configurations) {
             self.explore(configuration, None, &mut reached)?;
@@ -246,7 +247,8 @@ impl<'l> Sweep<'l> {
         self.due_ns.is_some_and(|due_ns| deadline_ns <= due_ns)
     }
 
-    /// A hold is due, and a call that can still end or extend it has yet to happen: no number can be answered.
+    /// Whether a hold is due while a call that can still end or extend it has not happened: then no read is
+    /// possible.
     pub(crate) fn is_blocked(&self, configuration: &Configuration) -> bool {
         configuration
             .holds
@@ -254,7 +256,7 @@ impl<'l> Sweep<'l> {
             .any(|(_, hold)| matches!(hold, Hold::Live { deadline_ns, .. } if self.is_due(*deadline_ns)))
     }
 
-    /// Ends the holds that are due and that no open call can end or extend any more.
+    /// Expires the holds that are due and that no open call can end or extend any more.
     pub(crate) fn settle(&self, configuration: &mut Configuration) {
         for place in 0..configuration.holds.len() {
             let (number, hold) = configuration.holds[place];
@@ -271,8 +273,9 @@ impl<'l> Sweep<'l> {
     fn is_contested(&self, configuration: &Configuration, number: u32, deadline_ns: u64) -> bool {
         bits(self.singles & !configuration.done).any(|slot| {
             let Some(operation) = self.slots[usize::from(slot)] else { return false };
-            let Operation { start_ns, effect, .. } = self.line.operations[operation];
-            // Starts come in order of time, so every call that began before the deadline is open by now, or over.
+            let Operation { start_ns, effect, .. } = self.history.operations[operation];
+            // Starts are processed in order of time, so every call that began before the deadline is open or
+            // has ended.
             matches!(effect, Effect::Step { hold, step }
                 if hold == number && start_ns < deadline_ns && step.needs_live())
         })
@@ -287,7 +290,7 @@ impl<'l> Sweep<'l> {
         self.see_all();
     }
 
-    /// Answers that change nothing happen as soon as they can: it keeps nobody else from anything.
+    /// Lets reads happen as soon as they can: they change nothing, so they prevent no other operation.
     pub(crate) fn see(&self, configuration: &mut Configuration) {
         let unseen = |read: &&(u8, i64, i64)| configuration.done & 1 << read.0 == 0;
         if self.reads.iter().any(|read| unseen(&read)) && !self.is_blocked(configuration) {
@@ -315,13 +318,13 @@ impl<'l> Sweep<'l> {
         self.configurations = configurations;
     }
 
-    /// One operation happens now, if it can.
+    /// The state after one operation happens now, if it can.
     pub(crate) fn happen(&self, configuration: &Configuration, slot: u8) -> Option<Configuration> {
         let operation = self.slots[usize::from(slot)]?;
         let mut next = configuration.clone();
         next.done |= 1 << slot;
         match self.effect(operation) {
-            Effect::Read { .. } => return None, // seen, or not
+            Effect::Read { .. } => return None, // done by `see`
             Effect::Give(units) => next.available += units,
             Effect::Take(units) => {
                 next.available -= units;
@@ -336,7 +339,7 @@ impl<'l> Sweep<'l> {
                 }
             }
             Effect::Step { hold, step } => {
-                let start_ns = self.line.operations[operation].start_ns;
+                let start_ns = self.history.operations[operation].start_ns;
                 let stepped = step.take(configuration.hold(hold), start_ns).ok()?;
                 next.available += stepped.units;
                 if stepped.units < 0 && next.available < 0 {
@@ -353,9 +356,10 @@ impl<'l> Sweep<'l> {
         Some(next)
     }
 
-    /// Drops a hold from every state once no call names it and no deadline is to come: nobody can tell any more.
+    /// Drops a hold from every state once no call names it and no deadline is to come: nobody can tell any
+    /// more.
     fn forget(&mut self, number: u32) {
-        if self.ended[number as usize] < self.line.tangled[number as usize] {
+        if self.ended[number as usize] < self.history.overlapping[number as usize] {
             return;
         }
         let waits = |hold| matches!(hold, Hold::Live { deadline_ns, .. } if deadline_ns != u64::MAX);
@@ -364,7 +368,7 @@ impl<'l> Sweep<'l> {
         }
     }
 
-    /// Drops every state that another one still leads to.
+    /// Drops every state that can still be reached from another one.
     fn prune(&mut self) {
         self.configurations.sort_unstable();
         self.configurations.dedup();
@@ -386,7 +390,8 @@ impl<'l> Sweep<'l> {
         if let Some(Width { states, .. }) = self.width
             && self.configurations.len() > states
         {
-            // Those with the fewest answers left to make true, and of these the ones that used the least for it.
+            // Keep those with the fewest open reads, and of these the ones that used the fewest other
+            // operations.
             let reads = self.reads.iter().fold(0_u128, |set, read| set | 1 << read.0);
             self.configurations.sort_by_key(|state| {
                 ((reads & !state.done).count_ones(), (state.done & !reads).count_ones())
@@ -396,27 +401,27 @@ impl<'l> Sweep<'l> {
         }
     }
 
-    /// Whether `to` comes out of `from` by what is open and does nothing but give or take.
+    /// Whether open gives and takes lead from `from` to `to`.
     fn leads_to(&self, from: &Configuration, to: &Configuration) -> bool {
         let (gained, lost) = (to.done & !from.done, from.done & !to.done);
         if from.holds != to.holds || gained & self.singles != 0 || lost & self.singles != 0 {
             return false;
         }
         let (mut units, mut takes, mut plain) = (0, false, 0);
-        for kin in &self.kin {
-            if lost & kin.mask != 0 {
+        for group in &self.groups {
+            if lost & group.mask != 0 {
                 return false;
             }
-            let count = (gained & kin.mask).count_ones();
-            units += kin.units * i64::from(count);
-            takes |= count > 0 && kin.units < 0;
-            plain |= kin.mask;
+            let count = (gained & group.mask).count_ones();
+            units += group.units * i64::from(count);
+            takes |= count > 0 && group.units < 0;
+            plain |= group.mask;
         }
-        // Gives first, then takes: the last of them has the least, so it decides.
+        // Gives first, then takes: the number is lowest after the last take, so that one decides.
         if from.available + units != to.available || takes && to.available < 0 {
             return false;
         }
-        // What `to` has seen, `from` has seen, or sees on the way: at its end.
+        // The reads done in `to` must be done in `from` too, or be possible on the way: at its end.
         let blocked = gained & !plain != 0 && self.is_blocked(to);
         !blocked
             && self

@@ -1,33 +1,33 @@
-//! What the judge found.
+//! The verdict of the judge.
 
-/// Breaches per kind that are told in full; the rest are only counted.
-const TOLD_MAX: usize = 5;
+/// Breaches of each kind that are described; the rest are only counted.
+const EXAMPLES_MAX: usize = 5;
 
 /// Counts of certain breaches. All zero for a correct engine.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Verdict {
     /// Calls that were judged.
     pub calls: usize,
-    /// Units, added up over the stock keys: the most that was certainly promised beyond what was there, at the worst
-    /// instant of each.
+    /// Units, added up over the stock keys: the most that was certainly promised beyond the stock, at the
+    /// worst instant of each key.
     pub oversold: u64,
-    /// Refusals during whose whole span enough was available.
+    /// Refusals with enough units available during their whole span.
     pub falsely_refused: u64,
-    /// Units confirmed and not cancelled at the end beyond all that was received.
+    /// Units that are confirmed and not cancelled at the end, beyond all that were received.
     pub confirmed_beyond_received: u64,
-    /// Holds for which more than one of confirm, release and expiry was answered, or one of the first two twice, and
-    /// holds granted twice.
+    /// Holds with more than one of confirm, release and expiry among their answers, or one of the first two
+    /// twice, and holds granted twice.
     pub two_outcomes: u64,
     /// Calls that confirmed, released or extended a hold although they began at or after its deadline.
     pub late: u64,
-    /// Calls that saw a hold expired although they ended before its deadline.
+    /// Calls that reported a hold as expired although they ended before its deadline.
     pub early: u64,
     /// Refusals that themselves name enough units available.
     pub contradicted: u64,
-    /// Outcomes of holds that no recorded call was granted, or of more units than the hold had.
+    /// Outcomes of holds without a recorded grant, or of more units than the hold had.
     pub unfounded: u64,
     /// The first few breaches of each kind, as sentences.
-    pub told: Vec<String>,
+    pub examples: Vec<String>,
 }
 
 impl Verdict {
@@ -43,7 +43,7 @@ impl Verdict {
             early,
             contradicted,
             unfounded,
-            told: _,
+            examples: _,
         } = *self;
         oversold
             + falsely_refused
@@ -56,7 +56,7 @@ impl Verdict {
             == 0
     }
 
-    /// Adds to `count` and, for the first few of a kind, tells it.
+    /// Adds to `count` and, for the first few of a kind, describes the breach.
     pub(crate) fn breach(
         &mut self,
         count: impl Fn(&mut Verdict) -> &mut u64,
@@ -65,13 +65,13 @@ impl Verdict {
     ) {
         let before = *count(self);
         *count(self) += units;
-        if before < TOLD_MAX as u64 {
-            self.told.push(sentence());
+        if before < EXAMPLES_MAX as u64 {
+            self.examples.push(sentence());
         }
     }
 }
 
-/// An instant as people read it.
+/// An instant in seconds, to be read by people.
 pub(crate) fn seconds(at_ns: u64) -> String {
     format!("{}.{:09} s", at_ns / 1_000_000_000, at_ns % 1_000_000_000)
 }

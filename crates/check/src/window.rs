@@ -1,45 +1,46 @@
-//! The smallest part of a history that has no legal order, for people to read.
+//! The smallest part of a history without a legal order, to be read by people.
 
 use std::fmt;
 
 use crate::call::{Call, Event};
-use crate::counter::{Effect, Moment};
+use crate::history::{Effect, Moment};
 use crate::lives::Broken;
 use crate::sweep::{Halt, Sweep};
 use crate::verdict::seconds;
 
-/// How far back from the call without a place a beginning is looked for, in moments.
+/// How many moments before the stuck call the window may begin.
 const BACK_MAX: usize = 256;
-/// Calls of which each is tried whether the window can do without it.
+/// How many calls are tried for whether the window stays without a legal order if they are left out.
 const TRIED_MAX: usize = 256;
-/// States, and steps of the search, that one try may take at one moment; where that is too few, the call stays.
+/// The states, and the steps of the search, of one try at one moment; if they are too few, the call stays.
 const TRY_STATES: usize = 128;
 const TRY_EFFORT: usize = 4_000;
-/// Numbers of available units that are told.
-const TOLD_MAX: usize = 8;
+/// How many possible numbers of available units are reported.
+const POSSIBLE_MAX: usize = 8;
 
-/// Calls on one stock key that have no legal order, as few as were found.
+/// Calls on one stock key without a legal order, as few as were found.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Window {
-    /// Of which stock key.
+    /// The stock key.
     pub key: u32,
-    /// What was available when the window begins: one of these numbers. Empty if it does not matter.
+    /// The number of available units at the start of the window: one of these. Empty if it does not matter.
     pub available: Vec<i64>,
-    /// The calls, in the order in which they began. Those that had surely happened before the window are not among them.
+    /// The calls, in the order of their starts, without those that had certainly happened before the window.
     pub calls: Vec<Call>,
-    /// Holds that ended by themselves meanwhile: the instant, and the units that came back.
+    /// Holds that expired meanwhile: the instant, and the units that were returned.
     pub expiries: Vec<(u64, i64)>,
-    /// The call that has no place.
+    /// The call that has no place in any order.
     pub stuck: Call,
-    /// What can have been available during that call, as far as the others allow; at most the lowest eight.
+    /// The numbers of units that can have been available during that call, by the other calls; at most the
+    /// lowest eight.
     pub possible: Vec<i64>,
-    /// Other calls that were open meanwhile. There is no legal order with or without them.
+    /// The number of other calls that were open meanwhile. There is no legal order with or without them.
     pub left_out: usize,
     /// Why there is no legal order.
     pub why: String,
 }
 
-/// The window of a hold that has no legal order by itself.
+/// The window of a hold whose own calls have no legal order.
 pub(crate) fn of_hold(calls: &[Call], key: u32, broken: Broken) -> Window {
     let mut of_hold: Vec<Call> = broken.calls.iter().map(|&index| calls[index]).collect();
     let stuck = *of_hold.last().expect("a breach has a call");
@@ -64,24 +65,24 @@ struct Rerun<'a> {
 }
 
 /// The window that ends where a sweep over `moments` got stuck.
-pub(crate) fn of_line(
+pub(crate) fn of_history(
     calls: &[Call],
     key: u32,
     moments: &[(u64, Moment)],
     end: usize,
-    whole: (usize, Sweep<'_>),
+    complete: (usize, Sweep<'_>),
 ) -> Window {
-    let line = whole.1.line;
+    let history = complete.1.history;
     let (Moment::End(stuck) | Moment::EndBefore(stuck)) = moments[end].1 else {
         unreachable!("only the end of a call leaves no state")
     };
-    let (from, begin) = beginning(moments, end, whole);
+    let (from, begin) = beginning(moments, end, complete);
     let mut rerun = Rerun { begin, moments: &moments[from..=end], stuck };
     let mut members: Vec<usize> = rerun.members();
     let all = members.len();
-    members.sort_unstable_by_key(|&member| line.operations[member].start_ns);
-    // Answers first: to do without one costs nothing, and without a give or a take it doubles the states.
-    let is_read = |member: &usize| matches!(line.operations[*member].effect, Effect::Read { .. });
+    members.sort_unstable_by_key(|&member| history.operations[member].start_ns);
+    // Reads first: leaving one out is cheap, while leaving out a give or a take doubles the states.
+    let is_read = |member: &usize| matches!(history.operations[*member].effect, Effect::Read { .. });
     let (reads, others): (Vec<usize>, Vec<usize>) = members.iter().copied().partition(is_read);
     for (tried, member) in reads.into_iter().chain(others).enumerate() {
         if member != stuck && tried < TRIED_MAX {
@@ -100,7 +101,7 @@ pub(crate) fn of_line(
         Moment::Deadline(units) if units != 0 => Some((at_ns, units)),
         _ => None,
     });
-    let call = |member: usize| calls[line.operations[member].call];
+    let call = |member: usize| calls[history.operations[member].call];
     Window {
         key,
         available,
@@ -108,12 +109,12 @@ pub(crate) fn of_line(
         expiries: expiries.collect(),
         stuck: call(stuck),
         left_out: all - members.len(),
-        why: why(&call(stuck), line.operations[stuck].effect, &possible),
+        why: why(&call(stuck), history.operations[stuck].effect, &possible),
         possible,
     }
 }
 
-/// The latest moment at which the key can be in one state alone, or in as few as there are; and the sweep there.
+/// The latest moment at which the key can be in only one state, or else in the fewest; and the sweep there.
 fn beginning<'a>(
     moments: &[(u64, Moment)],
     end: usize,
@@ -135,7 +136,7 @@ fn beginning<'a>(
 }
 
 impl Rerun<'_> {
-    /// Operations that happen in the window, or may.
+    /// The operations that happen in the window, or may.
     fn members(&self) -> Vec<usize> {
         let undone = |slot: usize| self.begin.configurations.iter().any(|state| state.done & 1 << slot == 0);
         let open = self.begin.slots.iter().enumerate();
@@ -147,13 +148,14 @@ impl Rerun<'_> {
         open.chain(begun).collect()
     }
 
-    /// Whether there is no legal order; with a probe, whether so many units cannot have been there instead.
+    /// Whether there is no legal order. With a probe, whether no number in that range can have been available
+    /// instead.
     fn is_stuck(&self, probe: Option<(i64, i64)>) -> bool {
         let mut sweep = self.begin.clone();
         (sweep.states_max, sweep.effort_max) = (TRY_STATES.max(sweep.configurations.len()), TRY_EFFORT);
         sweep.probe = probe.map(|(least, most)| (self.stuck, least, most));
-        // What is open already, as what it is asked as now.
-        (sweep.kin, sweep.reads, sweep.singles) = (Vec::new(), Vec::new(), 0);
+        // The open operations again, with the effects they have in this run.
+        (sweep.groups, sweep.reads, sweep.singles) = (Vec::new(), Vec::new(), 0);
         for slot in 0..sweep.slots.len() {
             if let Some(operation) = sweep.slots[slot] {
                 sweep.join(slot as u8, operation, sweep.effect(operation));
@@ -166,26 +168,26 @@ impl Rerun<'_> {
         matches!(halt, Some(Halt::Stuck(_)))
     }
 
-    /// What can have been available during the call that is stuck, lowest first.
+    /// The numbers of units that can have been available during the stuck call, lowest first.
     fn possible(&self) -> Vec<i64> {
-        let mut told = Vec::new();
+        let mut found = Vec::new();
         let mut spans = vec![(-(1_i64 << 40), 1_i64 << 40)];
         while let Some((least, most)) = spans.pop() {
-            if told.len() == TOLD_MAX {
+            if found.len() == POSSIBLE_MAX {
                 break;
             }
             if self.is_stuck(Some((least, most))) {
                 continue;
             }
             if least == most {
-                told.push(least);
+                found.push(least);
                 continue;
             }
             let middle = least + (most - least) / 2;
             spans.push((middle + 1, most));
             spans.push((least, middle));
         }
-        told
+        found
     }
 }
 
@@ -193,7 +195,7 @@ fn why(stuck: &Call, effect: Effect, possible: &[i64]) -> String {
     let numbers: Vec<_> = possible.iter().map(i64::to_string).collect();
     let had = match numbers.len() {
         0 => return "the calls before it have used up every legal order".to_owned(),
-        TOLD_MAX => format!("{} or others", numbers.join(", ")),
+        POSSIBLE_MAX => format!("{} or others", numbers.join(", ")),
         _ => numbers.join(" or "),
     };
     let needs = match effect {
@@ -201,15 +203,15 @@ fn why(stuck: &Call, effect: Effect, possible: &[i64]) -> String {
         Effect::Read { most, .. } => format!("at most {most}"),
         Effect::Take(units) => format!("at least {units}"),
         Effect::Shift { delta, after: Some(after) } => format!("exactly {} before it", after - delta),
-        _ => format!("a place for: {}", Told(stuck.event)),
+        _ => format!("a place for: {}", Readable(stuck.event)),
     };
     format!("it needs {needs} available; during it there can have been {had}")
 }
 
-/// An event, as people read it.
-struct Told(Event);
+/// An event as text.
+struct Readable(Event);
 
-impl fmt::Display for Told {
+impl fmt::Display for Readable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let until = |deadline_ns: u64| match deadline_ns {
             u64::MAX => "for ever".to_owned(),
@@ -262,7 +264,7 @@ impl fmt::Display for Window {
             }
             let mark = if call == stuck { "  <- no place" } else { "" };
             let (start, end) = (seconds(call.start_ns), seconds(call.end_ns));
-            writeln!(f, "  {start:>17}  {end:>17}  {}{mark}", Told(call.event))?;
+            writeln!(f, "  {start:>17}  {end:>17}  {}{mark}", Readable(call.event))?;
         }
         expiries.try_for_each(|expiry| come_back(f, expiry))?;
         writeln!(f, "  {why}")?;

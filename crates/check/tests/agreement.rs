@@ -1,11 +1,12 @@
-//! The decision agrees with two others, which know none of its shortcuts: every order tried one by one, and the
-//! tester of the stateright crate.
+//! The decision agrees with two others that use none of its shortcuts: trying every order, and the tester of
+//! the stateright crate.
 
 mod common;
 
-use common::{Dice, NEVER, Shop, naive, seed, spoil};
+use common::{NEVER, Shop, naive, spoil};
 use stateright::semantics::{ConsistencyTester, LinearizabilityTester, SequentialSpec};
 use stockhold_check::{Call, Event, Options, check};
+use stockhold_seeded::{Rng, seed_or};
 
 const SMALL: Shop = Shop {
     threads: 3,
@@ -25,22 +26,22 @@ fn is_linearizable(calls: &[Call]) -> bool {
     checked.is_linearizable()
 }
 
-/// Compares on so many histories, and says how many of them were legal.
+/// Compares the decisions on many histories, and returns the number of legal and illegal ones.
 fn compare(shop: Shop, seeds: u64, other: impl Fn(&[Call]) -> bool) -> (u64, u64) {
-    let first = seed();
+    let first = seed_or(0);
     let (mut legal, mut illegal) = (0, 0);
     for seed in first..first + seeds {
-        let dice = &mut Dice::new(seed + 77);
+        let rng = &mut Rng::new(seed + 77);
         let shop = Shop {
-            threads: 2 + dice.below(3),
-            units: 1 + dice.below(4),
-            reserves: 30 + dice.below(50),
-            shared: shop.shared && dice.below(2) == 0,
+            threads: 2 + rng.below(3),
+            units: 1 + rng.below(4),
+            reserves: 30 + rng.below(50),
+            shared: shop.shared && rng.below(2) == 0,
             ..shop
         };
         let mut calls = shop.open(seed);
-        for _ in 0..dice.below(3) {
-            spoil(&mut calls, dice);
+        for _ in 0..rng.below(3) {
+            spoil(&mut calls, rng);
         }
         let expected = other(&calls);
         assert_eq!(is_linearizable(&calls), expected, "seed {seed}: {calls:#?}");
@@ -70,21 +71,21 @@ fn every_order_of_short_histories_without_deadlines_says_the_same() {
     assert!(legal > 300 && illegal > 300, "{legal} {illegal}");
 }
 
-/// The counter as stateright wants it: without time, so for holds that live for ever.
+/// The counter as a stateright object: without time, so for holds without a deadline.
 #[derive(Clone, Debug, Default)]
 struct Counter {
     available: i64,
-    holds: std::collections::BTreeMap<u128, Life>,
+    holds: std::collections::BTreeMap<u128, HoldUnits>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Life {
+struct HoldUnits {
     held: i64,
     committed: i64,
     over: bool,
 }
 
-/// What is asked is the whole event; what is answered is that it was so.
+/// The request is the recorded event; the answer is whether it was legal.
 impl SequentialSpec for Counter {
     type Op = Event;
     type Ret = bool;
@@ -106,7 +107,7 @@ impl SequentialSpec for Counter {
                     return false;
                 }
                 self.available -= held;
-                self.holds.insert(hold, Life { held, committed: 0, over: false });
+                self.holds.insert(hold, HoldUnits { held, committed: 0, over: false });
             }
             Event::Confirm { retaken: true, .. } | Event::ExpiredSeen { .. } => return false,
             Event::Cancel { hold, quantity } => {
@@ -139,7 +140,8 @@ impl SequentialSpec for Counter {
     }
 }
 
-/// Each call is a thread of its own: stateright takes the order of real time from the calls that have ended.
+/// Gives each call a thread of its own: stateright derives the order in real time from the calls that have
+/// ended.
 fn stateright_says(calls: &[Call]) -> bool {
     let mut tester = LinearizabilityTester::new(Counter::default());
     let mut moments: Vec<(u64, bool, usize)> = calls
@@ -161,7 +163,7 @@ fn stateright_says(calls: &[Call]) -> bool {
 fn stateright_says_the_same_of_histories_without_deadlines() {
     let shop = Shop { ttl_ns: 0, ..SMALL };
     let never = |calls: &[Call]| {
-        // A deadline that a history was spoiled with is none that stateright knows of.
+        // `spoil` may add a deadline, which stateright does not know.
         calls.iter().all(|call| match call.event {
             Event::Extend { deadline_ns, .. } | Event::Replace { deadline_ns, .. } => deadline_ns == NEVER,
             _ => true,

@@ -1,21 +1,22 @@
-//! Planted histories: each breach must be found, and nothing else; correct ones must come out clean.
+//! Histories with planted breaches: each must be found, and nothing else. Correct histories must be clean.
 
 mod common;
 
 use common::NEVER;
-use common::tale::Tale;
+use common::history::History;
 use stockhold_check::{Call, Event, judge};
+use stockhold_seeded::Rng;
 
 #[track_caller]
-fn clean(tale: Tale) {
-    let verdict = tale.judge();
+fn clean(history: History) {
+    let verdict = history.judge();
     assert!(verdict.is_clean(), "{verdict:?}");
 }
 
 #[test]
 fn a_refusal_with_everything_taken_is_true() {
     clean(
-        Tale::of(1)
+        History::of(1)
             .grant(10, 20, 1, 1, NEVER)
             .refuse(30, 40, 1, 0)
             .confirm(50, 60, 1, 1)
@@ -25,49 +26,49 @@ fn a_refusal_with_everything_taken_is_true() {
 
 #[test]
 fn a_refusal_that_overlaps_a_release_has_the_benefit_of_the_doubt() {
-    let tale =
-        |start_ns| Tale::of(1).grant(10, 20, 1, 1, NEVER).release(30, 40, 1).refuse(start_ns, 50, 1, 0);
-    clean(tale(35));
-    clean(tale(40)); // the release may have happened in its very last instant
-    assert_eq!(tale(41).judge().falsely_refused, 1);
+    let history =
+        |start_ns| History::of(1).grant(10, 20, 1, 1, NEVER).release(30, 40, 1).refuse(start_ns, 50, 1, 0);
+    clean(history(35));
+    clean(history(40)); // the release may have happened at its last instant
+    assert_eq!(history(41).judge().falsely_refused, 1);
 }
 
 #[test]
 fn a_refusal_that_overlaps_a_grant_has_the_benefit_of_the_doubt() {
-    let tale = |end_ns| Tale::of(1).refuse(5, end_ns, 1, 0).grant(10, 20, 1, 1, NEVER);
-    clean(tale(10));
-    assert_eq!(tale(9).judge().falsely_refused, 1);
+    let history = |end_ns| History::of(1).refuse(5, end_ns, 1, 0).grant(10, 20, 1, 1, NEVER);
+    clean(history(10));
+    assert_eq!(history(9).judge().falsely_refused, 1);
 }
 
 #[test]
 fn an_expired_hold_counts_against_nobody_from_its_deadline_on() {
-    let tale = |start_ns| Tale::of(1).grant(10, 20, 1, 1, 100).refuse(start_ns, 120, 1, 0);
-    clean(tale(99));
-    assert_eq!(tale(100).judge().falsely_refused, 1);
+    let history = |start_ns| History::of(1).grant(10, 20, 1, 1, 100).refuse(start_ns, 120, 1, 0);
+    clean(history(99));
+    assert_eq!(history(100).judge().falsely_refused, 1);
 }
 
 #[test]
 fn a_confirmed_hold_counts_past_its_deadline() {
-    clean(Tale::of(1).grant(10, 20, 1, 1, 100).confirm(90, 110, 1, 1).refuse(200, 210, 1, 0));
+    clean(History::of(1).grant(10, 20, 1, 1, 100).confirm(90, 110, 1, 1).refuse(200, 210, 1, 0));
 }
 
 #[test]
 fn an_extended_hold_counts_until_its_new_deadline() {
-    let tale = |start_ns| {
-        Tale::of(1)
+    let history = |start_ns| {
+        History::of(1)
             .grant(10, 20, 1, 1, 100)
-            .tell(50, 60, Event::Extend { hold: 1, deadline_ns: 200 })
+            .call(50, 60, Event::Extend { hold: 1, deadline_ns: 200 })
             .refuse(start_ns, 300, 1, 0)
     };
-    clean(tale(150));
-    assert_eq!(tale(200).judge().falsely_refused, 1);
+    clean(history(150));
+    assert_eq!(history(200).judge().falsely_refused, 1);
 }
 
 #[test]
 fn units_in_transit_between_two_holds_do_not_make_a_refusal_false() {
     // At every instant one of the two possibly has the unit.
     clean(
-        Tale::of(1)
+        History::of(1)
             .grant(10, 20, 1, 1, NEVER)
             .release(30, 50, 1)
             .grant(45, 60, 2, 1, NEVER)
@@ -77,15 +78,15 @@ fn units_in_transit_between_two_holds_do_not_make_a_refusal_false() {
 
 #[test]
 fn a_refusal_is_false_only_if_enough_was_there_all_the_time() {
-    let tale = || Tale::of(3).grant(10, 20, 1, 2, 1_000).release(30, 40, 1);
-    clean(tale().refuse(25, 60, 2, 0));
-    assert_eq!(tale().refuse(25, 60, 1, 0).judge().falsely_refused, 1);
-    assert_eq!(tale().refuse(50, 60, 3, 0).judge().falsely_refused, 1);
+    let history = || History::of(3).grant(10, 20, 1, 2, 1_000).release(30, 40, 1);
+    clean(history().refuse(25, 60, 2, 0));
+    assert_eq!(history().refuse(25, 60, 1, 0).judge().falsely_refused, 1);
+    assert_eq!(history().refuse(50, 60, 3, 0).judge().falsely_refused, 1);
 }
 
 #[test]
 fn units_that_may_not_have_arrived_yet_do_not_make_a_refusal_false() {
-    let late = || Tale::default().tell(50, 60, Event::Receive { quantity: 1 });
+    let late = || History::default().call(50, 60, Event::Receive { quantity: 1 });
     clean(late().refuse(10, 55, 1, 0));
     clean(late().refuse(60, 70, 1, 0));
     assert_eq!(late().refuse(61, 70, 1, 0).judge().falsely_refused, 1);
@@ -93,20 +94,20 @@ fn units_that_may_not_have_arrived_yet_do_not_make_a_refusal_false() {
 
 #[test]
 fn a_grant_of_units_on_their_way_in_is_no_oversell() {
-    clean(Tale::default().tell(50, 60, Event::Receive { quantity: 1 }).grant(40, 55, 1, 1, NEVER));
-    let early = Tale::default().tell(50, 60, Event::Receive { quantity: 1 }).grant(40, 45, 1, 1, NEVER);
+    clean(History::default().call(50, 60, Event::Receive { quantity: 1 }).grant(40, 55, 1, 1, NEVER));
+    let early = History::default().call(50, 60, Event::Receive { quantity: 1 }).grant(40, 45, 1, 1, NEVER);
     assert_eq!(early.judge().oversold, 1);
 }
 
 #[test]
 fn the_last_unit_sold_twice_is_an_oversell() {
-    let tale = Tale::of(1).grant(10, 20, 1, 1, 100).grant(10, 20, 2, 1, 100);
-    assert_eq!(tale.judge().oversold, 1);
+    let history = History::of(1).grant(10, 20, 1, 1, 100).grant(10, 20, 2, 1, 100);
+    assert_eq!(history.judge().oversold, 1);
 }
 
 #[test]
 fn a_unit_resold_from_the_deadline_on_is_no_oversell() {
-    clean(Tale::of(1).grant(10, 20, 1, 1, 100).grant(95, 105, 2, 1, 300).tell(
+    clean(History::of(1).grant(10, 20, 1, 1, 100).grant(95, 105, 2, 1, 300).call(
         105,
         110,
         Event::ExpiredSeen { hold: 1 },
@@ -116,17 +117,17 @@ fn a_unit_resold_from_the_deadline_on_is_no_oversell() {
 #[test]
 fn a_confirm_after_the_deadline_whose_unit_was_resold_is_late_and_an_oversell() {
     let verdict =
-        Tale::of(1).grant(10, 20, 1, 1, 100).grant(110, 120, 2, 1, 300).confirm(130, 140, 1, 1).judge();
+        History::of(1).grant(10, 20, 1, 1, 100).grant(110, 120, 2, 1, 300).confirm(130, 140, 1, 1).judge();
     assert_eq!((verdict.late, verdict.oversold), (1, 1));
 }
 
 #[test]
 fn a_late_confirm_that_took_the_units_again_is_neither() {
     let retaken = |quantity| {
-        Tale::of(2)
+        History::of(2)
             .grant(10, 20, 1, 2, 100)
-            .tell(120, 125, Event::ExpiredSeen { hold: 1 })
-            .tell(130, 140, Event::Confirm { hold: 1, quantity, retaken: true })
+            .call(120, 125, Event::ExpiredSeen { hold: 1 })
+            .call(130, 140, Event::Confirm { hold: 1, quantity, retaken: true })
             .refuse(150, 160, 1, 0)
     };
     clean(retaken(2));
@@ -135,71 +136,73 @@ fn a_late_confirm_that_took_the_units_again_is_neither() {
 
 #[test]
 fn what_a_part_confirm_leaves_goes_back() {
-    let tale = || Tale::of(2).grant(10, 20, 1, 2, 1_000).confirm(30, 40, 1, 1);
-    clean(tale().refuse(35, 50, 1, 0));
-    clean(tale().refuse(50, 60, 2, 0));
-    assert_eq!(tale().refuse(50, 60, 1, 0).judge().falsely_refused, 1);
-    clean(tale().grant(30, 60, 2, 1, NEVER));
-    assert_eq!(tale().grant(22, 25, 2, 1, NEVER).judge().oversold, 1);
+    let history = || History::of(2).grant(10, 20, 1, 2, 1_000).confirm(30, 40, 1, 1);
+    clean(history().refuse(35, 50, 1, 0));
+    clean(history().refuse(50, 60, 2, 0));
+    assert_eq!(history().refuse(50, 60, 1, 0).judge().falsely_refused, 1);
+    clean(history().grant(30, 60, 2, 1, NEVER));
+    assert_eq!(history().grant(22, 25, 2, 1, NEVER).judge().oversold, 1);
 }
 
 #[test]
 fn cancelled_units_can_be_sold_again() {
-    let tale = || {
-        Tale::of(1).grant(10, 20, 1, 1, 1_000).confirm(30, 40, 1, 1).tell(
+    let history = || {
+        History::of(1).grant(10, 20, 1, 1, 1_000).confirm(30, 40, 1, 1).call(
             50,
             60,
             Event::Cancel { hold: 1, quantity: 1 },
         )
     };
-    clean(tale().grant(55, 70, 2, 1, NEVER).confirm(80, 90, 2, 1));
-    assert_eq!(tale().refuse(61, 70, 1, 0).judge().falsely_refused, 1);
-    assert_eq!(tale().grant(44, 48, 2, 1, NEVER).judge().oversold, 1);
+    clean(history().grant(55, 70, 2, 1, NEVER).confirm(80, 90, 2, 1));
+    assert_eq!(history().refuse(61, 70, 1, 0).judge().falsely_refused, 1);
+    assert_eq!(history().grant(44, 48, 2, 1, NEVER).judge().oversold, 1);
 }
 
 #[test]
 fn a_hold_with_two_winners_is_found_once() {
-    let held = || Tale::of(9).grant(10, 20, 1, 1, 100);
+    let held = || History::of(9).grant(10, 20, 1, 1, 100);
     let both = held().confirm(30, 40, 1, 1).release(30, 40, 1);
     assert_eq!(both.judge().two_outcomes, 1);
     let twice = held().release(30, 40, 1).release(50, 60, 1);
     assert_eq!(twice.judge().two_outcomes, 1);
-    let dead = held().confirm(95, 105, 1, 1).tell(101, 110, Event::ExpiredSeen { hold: 1 });
+    let dead = held().confirm(95, 105, 1, 1).call(101, 110, Event::ExpiredSeen { hold: 1 });
     assert_eq!(dead.judge().two_outcomes, 1);
     let seen_often =
-        held().tell(101, 110, Event::ExpiredSeen { hold: 1 }).tell(120, 121, Event::ExpiredSeen { hold: 1 });
+        held().call(101, 110, Event::ExpiredSeen { hold: 1 }).call(120, 121, Event::ExpiredSeen { hold: 1 });
     clean(seen_often);
 }
 
 #[test]
 fn a_hold_seen_expired_before_its_deadline_is_early() {
-    let seen = |end_ns| Tale::of(1).grant(10, 20, 1, 1, 100).tell(90, end_ns, Event::ExpiredSeen { hold: 1 });
+    let seen =
+        |end_ns| History::of(1).grant(10, 20, 1, 1, 100).call(90, end_ns, Event::ExpiredSeen { hold: 1 });
     clean(seen(100));
     assert_eq!(seen(99).judge().early, 1);
 }
 
 #[test]
 fn an_expired_hold_is_not_resurrected_by_an_extension() {
-    let tale =
-        Tale::of(1).grant(10, 20, 1, 1, 100).tell(100, 110, Event::Extend { hold: 1, deadline_ns: 200 });
-    assert_eq!(tale.judge().late, 1);
+    let history =
+        History::of(1).grant(10, 20, 1, 1, 100).call(100, 110, Event::Extend { hold: 1, deadline_ns: 200 });
+    assert_eq!(history.judge().late, 1);
 }
 
 #[test]
 fn a_refusal_that_names_enough_units_contradicts_itself() {
-    let tale = Tale::of(1).grant(10, 20, 1, 1, NEVER).tell(15, 30, Event::Refuse { asked: 1, available: 1 });
-    assert_eq!(tale.judge().contradicted, 1);
+    let history =
+        History::of(1).grant(10, 20, 1, 1, NEVER).call(15, 30, Event::Refuse { asked: 1, available: 1 });
+    assert_eq!(history.judge().contradicted, 1);
 }
 
 #[test]
 fn outcomes_of_holds_that_nobody_was_granted_are_unfounded() {
-    assert_eq!(Tale::of(1).confirm(10, 20, 7, 1).judge().unfounded, 1);
-    assert_eq!(Tale::of(9).grant(1, 2, 7, 1, NEVER).confirm(10, 20, 7, 2).judge().unfounded, 1);
+    assert_eq!(History::of(1).confirm(10, 20, 7, 1).judge().unfounded, 1);
+    assert_eq!(History::of(9).grant(1, 2, 7, 1, NEVER).confirm(10, 20, 7, 2).judge().unfounded, 1);
 }
 
 #[test]
 fn more_confirmed_than_received_is_told_apart() {
-    let verdict = Tale::of(1)
+    let verdict = History::of(1)
         .grant(10, 20, 1, 1, NEVER)
         .grant(10, 20, 2, 1, NEVER)
         .confirm(30, 40, 1, 1)
@@ -207,51 +210,44 @@ fn more_confirmed_than_received_is_told_apart() {
         .judge();
     assert_eq!((verdict.confirmed_beyond_received, verdict.oversold), (1, 1));
     assert!(
-        verdict.told.iter().any(|sentence| sentence.contains("2 units are confirmed and 1 were received"))
+        verdict
+            .examples
+            .iter()
+            .any(|sentence| sentence.contains("2 units are confirmed and 1 were received"))
     );
 }
 
 #[test]
 fn stock_keys_are_judged_apart() {
-    let mut tale = Tale::of(5);
-    tale.calls.push(Call {
+    let mut history = History::of(5);
+    history.calls.push(Call {
         key: 1,
         start_ns: 10,
         end_ns: 20,
         event: Event::Refuse { asked: 1, available: 0 },
     });
-    clean(tale);
+    clean(history);
 }
 
-/// Numbers that look random and are the same every time.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % sides
-    }
-}
-
-/// How a simulated shop goes wrong.
+/// The fault of a simulated shop.
 #[derive(Clone, Copy, PartialEq)]
 enum Fault {
     None,
     /// A sold-out flag, set once and never cleared.
     SoldOutFlag,
-    /// The check looks at the stock of a moment ago.
+    /// The check uses an old reading of the stock.
     StaleCheck,
 }
 
-/// A shop that decides at one instant within each call's span, as a correct engine may, or with a fault.
+/// Simulates a shop that decides at one instant within each call's span, correctly or with a fault.
 fn simulate(seed: u64, fault: Fault) -> Vec<Call> {
     struct Live {
         hold: u128,
         quantity: u32,
         deadline_ns: u64,
     }
-    let mut dice = Dice(seed);
-    let units = 20 + dice.roll(20) as i64;
+    let mut rng = Rng::new(seed);
+    let units = 20 + rng.below(20) as i64;
     let mut calls =
         vec![Call { key: 0, start_ns: 0, end_ns: 3, event: Event::Receive { quantity: units as u64 } }];
     let mut available = units;
@@ -265,26 +261,26 @@ fn simulate(seed: u64, fault: Fault) -> Vec<Call> {
             available += if lives { 0 } else { i64::from(hold.quantity) };
             lives
         });
-        let (start_ns, end_ns) = (now_ns.saturating_sub(dice.roll(60)), now_ns + dice.roll(60));
-        let event = match dice.roll(10) {
+        let (start_ns, end_ns) = (now_ns.saturating_sub(rng.below(60)), now_ns + rng.below(60));
+        let event = match rng.below(10) {
             0..7 => {
-                let quantity = 1 + dice.roll(3) as u32;
+                let quantity = 1 + rng.below(3) as u32;
                 let seen = if fault == Fault::StaleCheck { stale } else { available };
                 if seen < i64::from(quantity) || sold_out {
                     sold_out = fault == Fault::SoldOutFlag;
                     Event::Refuse { asked: quantity, available: seen.min(0) }
                 } else {
                     available -= i64::from(quantity);
-                    let deadline_ns = now_ns + 50 + dice.roll(1_000);
+                    let deadline_ns = now_ns + 50 + rng.below(1_000);
                     live.push(Live { hold: u128::from(turn), quantity, deadline_ns });
                     Event::Grant { hold: u128::from(turn), quantity, deadline_ns }
                 }
             }
             _ if live.is_empty() => continue,
             7 => {
-                let hold = live.swap_remove(dice.roll(live.len() as u64) as usize);
-                // A few are paid for: otherwise the stock is gone for good after a while.
-                if dice.roll(8) == 0 {
+                let hold = live.swap_remove(rng.below(live.len() as u64) as usize);
+                // Only a few are confirmed: otherwise the stock would soon be used up.
+                if rng.below(8) == 0 {
                     Event::Confirm { hold: hold.hold, quantity: hold.quantity, retaken: false }
                 } else {
                     available += i64::from(hold.quantity);
@@ -305,7 +301,7 @@ fn simulate(seed: u64, fault: Fault) -> Vec<Call> {
 fn a_correct_shop_is_always_clean() {
     for seed in 0..500 {
         let verdict = judge(&simulate(seed, Fault::None));
-        assert!(verdict.is_clean(), "seed {seed}: {:#?}", verdict.told);
+        assert!(verdict.is_clean(), "seed {seed}: {:#?}", verdict.examples);
     }
 }
 

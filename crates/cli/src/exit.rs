@@ -1,46 +1,33 @@
-//! Exit codes and the troubles behind them.
-
-use std::process::ExitCode;
+//! Exit codes, and the errors that lead to them.
 
 use stockhold::error::OpenError;
 
-/// For the end of every `--help`.
+/// The last paragraph of most `--help` texts.
 pub(crate) const CODES: &str = "\
 Exit codes:
-  0  everything that was claimed is true
-  1  a promise was broken, or a verification failed
-  2  wrong usage, or bad input
+  0  success: every check held
+  1  a check failed: a guarantee was violated, or the directory is damaged
+  2  wrong usage or bad input
   3  the environment failed: a directory is in use, a disk is full, a process does not start";
 
-/// Something was untrue.
-pub(crate) const UNTRUE: u8 = 1;
+pub(crate) const CODE_UNTRUE: u8 = 1;
+pub(crate) const CODE_USAGE: u8 = 2;
+pub(crate) const CODE_ENVIRONMENT: u8 = 3;
 
 /// Why a command could not do its work. The sentence goes to standard error.
 #[derive(Debug)]
-pub(crate) enum Trouble {
-    /// What was asked for makes no sense.
+pub(crate) enum CommandError {
+    /// The command line or an input file is wrong.
     Usage(String),
-    /// What was asked for cannot be done here and now.
+    /// The machine, the disk or another process prevents it.
     Environment(String),
 }
 
-impl Trouble {
-    /// Tells it, and gives the code to leave with.
-    pub(crate) fn report(self) -> ExitCode {
-        let (code, sentence) = match self {
-            Trouble::Usage(sentence) => (2, sentence),
-            Trouble::Environment(sentence) => (3, sentence),
-        };
-        eprintln!("stockhold: {sentence}");
-        ExitCode::from(code)
-    }
-}
-
-impl From<OpenError> for Trouble {
+impl From<OpenError> for CommandError {
     fn from(error: OpenError) -> Self {
         match error {
-            OpenError::Config(error) => Trouble::Usage(error.to_string()),
-            other => Trouble::Environment(other.to_string()),
+            OpenError::Config(error) => CommandError::Usage(error.to_string()),
+            other => CommandError::Environment(other.to_string()),
         }
     }
 }

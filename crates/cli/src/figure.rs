@@ -1,8 +1,8 @@
-//! Figures as people read them.
+//! Numbers as people read them.
 
 use std::fmt::Display;
 
-/// A whole number: `1,234,567`.
+/// A whole number with its thousands separated: `1,234,567`.
 pub(crate) fn thousands(number: impl Display) -> String {
     let text = number.to_string();
     let (sign, digits) = text.strip_prefix('-').map_or(("", &*text), |digits| ("-", digits));

@@ -1,8 +1,8 @@
-//! What kind of filesystem a directory lies on.
+//! The type of the file system that a directory is on.
 
 use std::path::Path;
 
-/// Its name (`ext4`), where the system tells.
+/// Its name (`ext4`), if `/proc/self/mounts` lists it.
 pub(crate) fn filesystem(dir: &Path) -> Option<String> {
     let dir = dir.canonicalize().ok()?;
     let mounts = std::fs::read_to_string("/proc/self/mounts").ok()?;

@@ -1,7 +1,7 @@
-//! The `stockhold` command. Each subcommand is a module with `Args` and `run`.
+//! The `stockhold` command. Each subcommand is a module with a type of arguments and a function that runs it,
+//! and has one row in the table below.
 
 mod bench;
-mod dice;
 mod exit;
 mod figure;
 mod filesystem;
@@ -14,7 +14,48 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Decides, exactly and at memory speed, who gets the last unit.
+use output::Stop;
+
+/// Makes the enum of subcommands and the call of each from one table.
+macro_rules! commands {
+    ($($(#[$attribute:meta])* $name:ident($args:ty) => $run:path,)*) => {
+        #[derive(Subcommand)]
+        enum Command {
+            $($(#[$attribute])* $name($args),)*
+        }
+
+        impl Command {
+            fn run(self) -> Result<(), Stop> {
+                match self {
+                    $(Command::$name(args) => $run(args),)*
+                }
+            }
+        }
+    };
+}
+
+commands! {
+    Sale(sale::Args) => sale::run,
+    Replay(replay::Args) => replay::run,
+    Verify(inspect::verify::Args) => inspect::verify::run,
+    Levels(inspect::levels::Args) => inspect::levels::run,
+    Holds(inspect::holds::Args) => inspect::holds::run,
+    Log(inspect::log::Args) => inspect::log::run,
+    Checkpoint(inspect::checkpoint::Args) => inspect::checkpoint::run,
+    Backup(inspect::backup::Args) => inspect::backup::run,
+    Salvage(inspect::salvage::Args) => inspect::salvage::run,
+    Bench(bench::Args) => bench::run,
+    #[command(name = sale::CHILD, hide = true)]
+    SaleChild(sale::ChildArgs) => sale::run_child,
+    #[command(name = bench::CHILD, hide = true)]
+    BenchChild(bench::ChildArgs) => bench::run_child,
+}
+
+/// Decide exactly, and at memory speed, who gets the last unit in stock
+///
+/// stockhold is a library for flash sales: it counts stock, holds units for a buyer until a deadline, and
+/// logs every decision. This program demonstrates and measures the library, sends order files through it, and
+/// inspects the directories that it writes.
 #[derive(Parser)]
 #[command(version, after_help = format!("{START}\n\n{}", exit::CODES))]
 struct Cli {
@@ -24,42 +65,11 @@ struct Cli {
 
 const START: &str = "\
 Start here:
-  stockhold sale            a flash sale on this disk, judged from outside, and a kill -9 survived
-  stockhold sale --help     its two acts, and what its receipt proves
-  stockhold replay --help   an order file through the engine, each line once
-  stockhold bench           how fast it is on this machine and this disk";
-
-#[derive(Subcommand)]
-enum Command {
-    Sale(sale::Args),
-    Replay(replay::Args),
-    Verify(inspect::verify::Args),
-    Levels(inspect::levels::Args),
-    Holds(inspect::holds::Args),
-    Log(inspect::log::Args),
-    Checkpoint(inspect::checkpoint::Args),
-    Backup(inspect::backup::Args),
-    Salvage(inspect::salvage::Args),
-    Bench(bench::Args),
-    #[command(name = sale::CHILD, hide = true)]
-    SaleChild(sale::ChildArgs),
-    #[command(name = bench::CHILD, hide = true)]
-    BenchChild(bench::ChildArgs),
-}
+  stockhold sale            run a flash sale on this disk, checked from outside, and a kill test
+  stockhold sale --help     what the sale does, and what its receipt proves
+  stockhold replay --help   send an order file through the engine, each order exactly once
+  stockhold bench           measure throughput and latency on this machine and this disk";
 
 fn main() -> ExitCode {
-    match Cli::parse().command {
-        Command::Sale(args) => sale::run(args),
-        Command::Replay(args) => replay::run(args),
-        Command::Verify(args) => inspect::verify::run(args),
-        Command::Levels(args) => inspect::levels::run(args),
-        Command::Holds(args) => inspect::holds::run(args),
-        Command::Log(args) => inspect::log::run(args),
-        Command::Checkpoint(args) => inspect::checkpoint::run(args),
-        Command::Backup(args) => inspect::backup::run(args),
-        Command::Salvage(args) => inspect::salvage::run(args),
-        Command::Bench(args) => bench::run(args),
-        Command::SaleChild(args) => sale::run_child(args),
-        Command::BenchChild(args) => bench::run_child(args),
-    }
+    output::finish(Cli::parse().command.run())
 }

@@ -1,5 +1,5 @@
-//! How what was found is put out, and which exit code is whose. Whoever stops reading (`| head`) has read enough: no
-//! trouble, and the exit code stays that of what was found.
+//! Standard output, and the exit code for each way in which a command ends. A reader that closes the pipe
+//! early (`| head`) is no error: the exit code stays that of the checks.
 
 use std::fmt;
 use std::io::{self, BufWriter, StdoutLock, Write};
@@ -8,26 +8,32 @@ use std::process::ExitCode;
 use serde::Serialize;
 use stockhold::error::OpenError;
 
-use crate::exit::{Trouble, UNTRUE};
+use crate::exit::{CODE_ENVIRONMENT, CODE_UNTRUE, CODE_USAGE, CommandError};
 
-/// Why a command ends before its end.
+/// Why a command ends without success.
 pub(crate) enum Stop {
-    /// The directory does not hold what was promised.
+    /// A check failed; the sentence says which.
     Untrue(String),
-    Trouble(Trouble),
-    /// Nobody reads on.
-    Unread,
+    /// A check failed, and standard output says which.
+    UntrueShown,
+    Error(CommandError),
+    /// The reader of standard output closed it.
+    OutputClosed,
 }
 
 impl Stop {
-    /// What was asked for makes no sense.
     pub(crate) fn usage(sentence: String) -> Stop {
-        Stop::Trouble(Trouble::Usage(sentence))
+        Stop::Error(CommandError::Usage(sentence))
     }
 
-    /// It cannot be done here and now.
     pub(crate) fn environment(error: impl fmt::Display) -> Stop {
-        Stop::Trouble(Trouble::Environment(error.to_string()))
+        Stop::Error(CommandError::Environment(error.to_string()))
+    }
+}
+
+impl From<CommandError> for Stop {
+    fn from(error: CommandError) -> Self {
+        Stop::Error(error)
     }
 }
 
@@ -35,7 +41,7 @@ impl From<OpenError> for Stop {
     fn from(error: OpenError) -> Self {
         match error {
             OpenError::Damaged { message, .. } => Stop::Untrue(message),
-            other => Stop::Trouble(other.into()),
+            other => Stop::Error(other.into()),
         }
     }
 }
@@ -43,25 +49,26 @@ impl From<OpenError> for Stop {
 impl From<io::Error> for Stop {
     fn from(error: io::Error) -> Self {
         match error.kind() {
-            io::ErrorKind::BrokenPipe => Stop::Unread,
+            io::ErrorKind::BrokenPipe => Stop::OutputClosed,
             _ => Stop::environment(format_args!("standard output cannot be written to: {error}")),
         }
     }
 }
 
-/// Tells what went wrong, and gives the code to leave with.
-pub(crate) fn finish(outcome: Result<(), Stop>) -> ExitCode {
-    match outcome {
-        Ok(()) | Err(Stop::Unread) => ExitCode::SUCCESS,
-        Err(Stop::Untrue(sentence)) => {
-            eprintln!("stockhold: {sentence}");
-            ExitCode::from(UNTRUE)
-        }
-        Err(Stop::Trouble(trouble)) => trouble.report(),
-    }
+/// Writes the error, if there is one, to standard error, and returns the exit code.
+pub(crate) fn finish(result: Result<(), Stop>) -> ExitCode {
+    let (code, sentence) = match result {
+        Ok(()) | Err(Stop::OutputClosed) => return ExitCode::SUCCESS,
+        Err(Stop::UntrueShown) => return ExitCode::from(CODE_UNTRUE),
+        Err(Stop::Untrue(sentence)) => (CODE_UNTRUE, sentence),
+        Err(Stop::Error(CommandError::Usage(sentence))) => (CODE_USAGE, sentence),
+        Err(Stop::Error(CommandError::Environment(sentence))) => (CODE_ENVIRONMENT, sentence),
+    };
+    eprintln!("stockhold: {sentence}");
+    ExitCode::from(code)
 }
 
-/// Standard output.
+/// Standard output, buffered.
 pub(crate) struct Output(BufWriter<StdoutLock<'static>>);
 
 impl Output {
@@ -74,19 +81,24 @@ impl Output {
         Ok(self.0.write_all(b"\n")?)
     }
 
+    /// Text that ends its own lines.
+    pub(crate) fn text(&mut self, text: &str) -> Result<(), Stop> {
+        Ok(self.0.write_all(text.as_bytes())?)
+    }
+
     /// One JSON value on a line of its own.
     pub(crate) fn json(&mut self, value: &impl Serialize) -> Result<(), Stop> {
         serde_json::to_writer(&mut self.0, value).map_err(io::Error::from)?;
         Ok(self.0.write_all(b"\n")?)
     }
 
-    /// What was put out so far is there for who watches.
+    /// Makes everything written so far visible to the reader.
     pub(crate) fn flush(&mut self) -> Result<(), Stop> {
         Ok(self.0.flush()?)
     }
 
-    /// What is not flushed may not have been written.
+    /// Flushes. Without it, the last lines may be lost without an error.
     pub(crate) fn close(mut self) -> Result<(), Stop> {
-        Ok(self.0.flush()?)
+        self.flush()
     }
 }

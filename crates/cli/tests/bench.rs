@@ -1,4 +1,4 @@
-//! `stockhold bench` as a user runs it, with settings so small that its figures mean nothing.
+//! `stockhold bench` as a user runs it, with measurements so short that the figures mean nothing.
 
 #[allow(dead_code)] // standard output is no JSON here
 mod program;
@@ -11,7 +11,7 @@ use std::time::Duration;
 use program::{code, run, stderr, stdout};
 use serde_json::Value;
 
-/// The smallest run there is.
+/// A very short run.
 fn bench(dir: &Path, flags: &[&str]) -> Output {
     run(dir, &[&["bench", "--seconds", "0.05", "--only", "hot"], flags].concat())
 }
@@ -20,7 +20,7 @@ fn entries(dir: &Path) -> usize {
     fs::read_dir(dir).unwrap().count()
 }
 
-/// Whether every tag that is opened is closed, in order.
+/// Checks that every opened tag is closed, in order.
 fn balanced(page: &str) -> Result<(), String> {
     let mut open = Vec::new();
     for tag in page.split('<').skip(1) {
@@ -72,7 +72,7 @@ fn each_level_has_its_rows_its_figures_and_its_plots_and_nothing_is_left_behind(
 
     let page = fs::read_to_string(html).unwrap();
     balanced(&page).unwrap();
-    assert_eq!(page.matches("<polyline").count(), 2 * 3, "at each rate a curve a level");
+    assert_eq!(page.matches("<polyline").count(), 2 * 3, "one curve per rate and level");
     for foreign in ["<script", "http", "url(", "NaN", "inf"] {
         assert!(!page.contains(foreign), "{foreign}");
     }
@@ -91,7 +91,7 @@ fn only_what_is_named_is_measured() {
 }
 
 #[test]
-fn a_place_where_nothing_can_be_made_is_the_environments_fault() {
+fn a_directory_that_cannot_be_written_is_an_error_of_the_environment() {
     let file = tempfile::NamedTempFile::new().unwrap();
     for dir in [file.path(), Path::new("/proc"), Path::new("/no/such/place")] {
         let output = bench(dir, &[]);
@@ -109,7 +109,7 @@ fn a_place_where_nothing_can_be_made_is_the_environments_fault() {
 #[test]
 fn a_measurement_that_cannot_be_made_leaves_nothing_behind() {
     let scratch = tempfile::tempdir().unwrap();
-    // Nothing can be written to the engine's files.
+    // With this limit, nothing can be written to the engine's files.
     let limited = format!(
         "ulimit -f 1; exec {} bench --seconds 0.05 --only hot --level sync --dir {}",
         env!("CARGO_BIN_EXE_stockhold"),
@@ -122,7 +122,7 @@ fn a_measurement_that_cannot_be_made_leaves_nothing_behind() {
 }
 
 #[test]
-fn whoever_ends_a_run_finds_nothing_left_behind() {
+fn an_interrupted_run_leaves_nothing_behind() {
     for signal in ["-INT", "-TERM"] {
         let scratch = tempfile::tempdir().unwrap();
         let page = scratch.path().join("bench.html");
@@ -133,7 +133,7 @@ fn whoever_ends_a_run_finds_nothing_left_behind() {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        // Until an engine is at work: what was made before it would go as well.
+        // Wait until an engine runs, so that its files exist too.
         while !holds_an_engine(scratch.path()) {
             assert!(running.try_wait().unwrap().is_none(), "it ended by itself");
             std::thread::sleep(Duration::from_millis(5));
@@ -149,13 +149,13 @@ fn whoever_ends_a_run_finds_nothing_left_behind() {
     }
 }
 
-/// Whether a measuring process has come as far as that in its scratch directory.
+/// Whether a measuring process has made an engine in its scratch directory.
 fn holds_an_engine(dir: &Path) -> bool {
     fs::read_dir(dir).unwrap().any(|entry| entry.unwrap().path().join("engine").exists())
 }
 
 #[test]
-fn counts_that_do_not_add_up_are_untrue() {
+fn counts_that_do_not_add_up_fail_the_run() {
     let scratch = tempfile::tempdir().unwrap();
     let json = scratch.path().join("bench.json").display().to_string();
     let output = bench(scratch.path(), &["--level", "memory", "--plant", "--json", &json]);

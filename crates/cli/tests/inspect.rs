@@ -1,5 +1,5 @@
-//! `stockhold verify`, `levels`, `holds` and `log`, run as a user would: on directories that an engine made, that
-//! crashes tore, that disks damaged, and that are none.
+//! `stockhold verify`, `levels`, `holds` and `log`, run as a user runs them: on directories that an engine
+//! made, that a crash tore, that a disk damaged, and that are not stockhold directories.
 
 #[allow(dead_code, reason = "each test file uses its part")]
 #[path = "../../../tests/common/damage.rs"]
@@ -20,7 +20,7 @@ use stockhold::{
     Adjust, AdjustReason, Config, Confirm, Engine, HoldId, ManualClock, OpKey, Receive, Reserve, Timestamp,
 };
 
-/// 2021-01-01T00:00:00Z: every hold that lives 10 minutes from here is overdue by the machine's clock.
+/// 2021-01-01T00:00:00Z: by the machine's clock, every hold of 10 minutes from here is overdue.
 const START: Timestamp = Timestamp(1_609_459_200_000);
 const COMMANDS: [&str; 4] = ["verify", "levels", "holds", "log"];
 /// Longer than any test runs.
@@ -31,7 +31,7 @@ struct Shop {
     sold: HoldId,
 }
 
-/// A directory with two stock keys, a sale, a hold that is long over, and a name that would steer the terminal.
+/// A directory with two stock keys, a sale, an overdue hold, and a name with a terminal control sequence.
 fn shop() -> Shop {
     let scratch = tempfile::tempdir().unwrap();
     let clock = Arc::new(ManualClock::new(START));
@@ -67,12 +67,13 @@ fn json_lines(output: &Output) -> Vec<Value> {
     stdout(output).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-// ── what is there ────────────────────────────────────────────────────────────────────────────────────────────
+// ── sound directories
+// ────────────────────────────────────────────────────────────────────────────────────────────
 
 #[test]
 fn no_byte_under_the_directory_changes() {
     let shop = shop();
-    // A tail and a lock file that is gone are what the next opening would mend.
+    // The next opening would repair a torn tail and a missing lock file.
     tear(&shop.dir());
     fs::remove_file(shop.dir().join("lock")).unwrap();
     let before = everything(&shop.dir());
@@ -90,7 +91,7 @@ fn verify_says_what_it_found() {
     let shop = shop();
     let output = shop.run(&["verify"]);
     assert_eq!((code(&output), stderr(&output).as_str()), (0, ""));
-    assert!(stdout(&output).contains("10 entries in "), "{}", stdout(&output));
+    assert!(stdout(&output).contains("10 records in "), "{}", stdout(&output));
     assert!(stdout(&output).contains("\nverified "), "{}", stdout(&output));
 
     let found = json(&shop.run(&["verify", "--json"]));
@@ -193,7 +194,7 @@ fn the_log_is_told_entry_by_entry_from_any_position() {
 }
 
 #[test]
-fn whoever_stops_reading_has_read_enough() {
+fn a_reader_may_close_the_output_early() {
     let scratch = tempfile::tempdir().unwrap();
     let engine = Engine::open(scratch.path(), Config::default()).unwrap();
     let key = engine.declare("poster", "berlin").unwrap();
@@ -209,29 +210,31 @@ fn whoever_stops_reading_has_read_enough() {
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let status = child.wait().unwrap();
-        let mut told = String::new();
-        child.stderr.take().unwrap().read_to_string(&mut told).unwrap();
-        assert_eq!((status.code(), told.as_str()), (Some(0), ""), "{args:?}");
+        let mut errors = String::new();
+        child.stderr.take().unwrap().read_to_string(&mut errors).unwrap();
+        assert_eq!((status.code(), errors.as_str()), (Some(0), ""), "{args:?}");
     }
 }
 
-// ── what cannot be inspected ─────────────────────────────────────────────────────────────────────────────────
+// ── directories that cannot be inspected
+// ─────────────────────────────────────────────────────────────────────────────────
 
-/// All four commands leave with code 3 and one sentence that says `why`, and put nothing out.
+/// Checks that all four commands exit with 3, print one sentence that contains `why`, and nothing on standard
+/// output.
 fn refused(dir: &Path, why: &str) {
     for command in COMMANDS {
         for args in [&[command][..], &[command, "--json"]] {
             let output = run(dir, args);
             assert_eq!((code(&output), stdout(&output).as_str()), (3, ""), "{args:?}");
-            let told = stderr(&output);
-            assert!(told.starts_with("stockhold: ") && told.contains(why), "{told}");
-            assert_eq!(told.lines().count(), 1, "{told}");
+            let error = stderr(&output);
+            assert!(error.starts_with("stockhold: ") && error.contains(why), "{error}");
+            assert_eq!(error.lines().count(), 1, "{error}");
         }
     }
 }
 
 #[test]
-fn a_directory_that_is_none_or_missing_is_said_so() {
+fn a_missing_or_foreign_directory_is_named_as_such() {
     let scratch = tempfile::tempdir().unwrap();
     refused(&scratch.path().join("no"), "there is no stockhold directory");
     assert!(!scratch.path().join("no").exists());
@@ -246,7 +249,8 @@ fn a_newer_directory_is_left_to_a_newer_program() {
     let shop = shop();
     let identity = shop.dir().join("stockhold");
     let mut bytes = fs::read(&identity).unwrap();
-    // The format, behind the mark of 20 bytes. It is read before the checksum, which a newer format may have elsewhere.
+    // The format version, after a mark of 20 bytes. It is read before the checksum, whose place a newer
+    // format may change.
     bytes[20..24].copy_from_slice(&2_u32.to_le_bytes());
     fs::write(identity, bytes).unwrap();
     refused(&shop.dir(), "newer stockhold");
@@ -269,7 +273,8 @@ fn wrong_usage_has_a_code_of_its_own() {
     assert!(code(&help) == 0 && stdout(&help).contains("Exit codes:"));
 }
 
-// ── damage ───────────────────────────────────────────────────────────────────────────────────────────────────
+// ── damage
+// ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 /// The first chunk of a group whose last chunk never came.
 fn tear(dir: &Path) {
@@ -277,7 +282,7 @@ fn tear(dir: &Path) {
 }
 
 #[test]
-fn a_torn_tail_is_told_and_is_no_failure() {
+fn a_torn_tail_is_reported_and_is_not_a_failure() {
     let shop = shop();
     let end = json(&shop.run(&["verify", "--json"]))["end"].as_u64().unwrap();
     tear(&shop.dir());
@@ -313,9 +318,10 @@ fn a_corrupt_middle_is_a_failure_with_its_position() {
 }
 
 #[test]
-fn an_entry_that_contradicts_the_log_is_a_failure_with_its_position() {
+fn a_record_that_contradicts_the_log_is_a_failure_with_its_position() {
     let shop = shop();
-    // A release (kind 6) at 0 ms of the hold at place 0, generation 9, of stock key 0: 1 unit, without an op key.
+    // A release (kind 6) at 0 ms of the hold at place 0, generation 9, of stock key 0: 1 unit, without an op
+    // key.
     let (end, chunk) = chunk_behind(&shop.dir(), 1, true, 2, &[6, 0, 0, 9, 0, 1, 0]);
     store(&shop.dir(), &chunk);
     let bad = end + 2;
@@ -333,7 +339,7 @@ fn an_entry_that_contradicts_the_log_is_a_failure_with_its_position() {
 }
 
 #[test]
-fn the_ledger_is_told_before_the_log_and_judged_with_it() {
+fn the_ledger_is_printed_before_the_log_and_verified_with_it() {
     let scratch = tempfile::tempdir().unwrap();
     let dir = scratch.path().join("shop");
     let engine = Engine::open(&dir, Config::default().ledger_kept(Some(MONTH))).unwrap();
@@ -350,7 +356,7 @@ fn the_ledger_is_told_before_the_log_and_judged_with_it() {
     assert_eq!((&verified["verified"], &verified["ledger_from"]), (&true.into(), &0.into()));
     assert!(verified["from"].as_u64().unwrap() > 0, "the log alone does not reach so far");
     assert!(stdout(&run(&dir, &["verify"])).contains("ledger         kept from position 0 on"));
-    // It is the owner's to say how long.
+    // `checkpoint` removes nothing from the ledger: the directory's own program sets how long it is kept.
     for _ in 0..3 {
         assert_eq!(code(&run(&dir, &["checkpoint"])), 0);
     }

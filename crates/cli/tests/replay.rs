@@ -1,4 +1,4 @@
-//! `stockhold replay` as a user calls it: orders of one line, and lines that are decided by themselves.
+//! `stockhold replay` as a user runs it: orders of one line, and lines that are decided separately.
 
 mod shop;
 
@@ -36,7 +36,7 @@ fn orders_are_decided_in_file_order() {
 }
 
 #[test]
-fn a_rerun_grants_nothing_twice_and_tells_the_same() {
+fn a_rerun_grants_nothing_twice_and_has_the_same_outcomes() {
     let shop = Shop::new(STOCK, ORDERS);
     let first = shop.replay(&["--json"]).json();
     assert_eq!((&first["granted"], &first["granted_before"]), (&3.into(), &0.into()));
@@ -73,19 +73,19 @@ fn threads_and_depth_change_no_outcome() {
     let skus = 40;
     let stock: String = (0..skus).map(|sku| format!("s{sku},l,{}\n", sku * 3)).collect();
     let orders: String = (0..4_000).map(|n| format!("o{n},s{},l,{}\n", n * 7 % skus, n % 3 + 1)).collect();
-    let mut told = Vec::new();
+    let mut written = Vec::new();
     for options in [["--threads", "1"], ["--threads", "4"], ["--in-flight", "16"]] {
         let shop = Shop::new(
             format!("sku,location,quantity\n{stock}"),
             format!("order_id,sku,location,quantity\n{orders}"),
         );
         shop.replay(&options).exits(0);
-        told.push(shop.verdicts());
+        written.push(shop.verdicts());
     }
-    assert_eq!(told[0].len(), 4_000);
-    assert!(told[0].iter().any(|line| line.ends_with("granted")));
-    assert_eq!(told[0], told[1]);
-    assert_eq!(told[0], told[2]);
+    assert_eq!(written[0].len(), 4_000);
+    assert!(written[0].iter().any(|line| line.ends_with("granted")));
+    assert_eq!(written[0], written[1]);
+    assert_eq!(written[0], written[2]);
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn the_same_line_again_in_one_order_is_another_line() {
 }
 
 #[test]
-fn a_longer_file_goes_on_where_the_shorter_ended() {
+fn a_longer_file_continues_where_the_shorter_one_ended() {
     let shop = Shop::new("sku,location,quantity\ns,l,2\n", "order_id,sku,location,quantity\no1,s,l,1\n");
     shop.replay(&[]).exits(0);
     let first = shop.outcomes();
@@ -141,7 +141,7 @@ fn changed_stock_is_a_conflict_and_changes_nothing() {
 fn stock_named_twice_is_refused() {
     let shop = Shop::new("sku,location,quantity\ns,l,1\ns,m,1\ns,l,1\n", ORDERS);
     let message = shop.replay(&[]).exits(2);
-    assert!(message.contains("line 4: \"s\" at \"l\" stands on line 2"), "{message}");
+    assert!(message.contains("line 4: \"s\" at \"l\" is on line 2 already"), "{message}");
     assert!(!shop.path("outcomes.csv").exists());
 }
 
@@ -199,7 +199,7 @@ fn many_bad_lines_are_counted_and_not_all_shown() {
 }
 
 #[test]
-fn strict_ends_at_the_first_bad_line_and_a_rerun_goes_on() {
+fn strict_ends_at_the_first_bad_line_and_a_rerun_continues() {
     let orders = |third: &str| {
         format!("order_id,sku,location,quantity\no1,s,l,1\no2,s,l,1\no3,s,l,{third}\no4,s,l,1\n")
     };
@@ -216,7 +216,7 @@ fn strict_ends_at_the_first_bad_line_and_a_rerun_goes_on() {
 }
 
 #[test]
-fn a_bad_line_that_is_mended_shifts_no_other() {
+fn a_bad_line_that_is_fixed_changes_no_other() {
     let orders = |first: &str| format!("order_id,sku,location,quantity\no1,s,l,{first}\no1,s,l,2\n");
     let shop = Shop::new("sku,location,quantity\ns,l,9\n", orders("?"));
     shop.replay(&["--lines", "separate"]).exits(0);
@@ -289,14 +289,14 @@ fn names_of_any_legal_length_are_taken() {
 }
 
 #[test]
-fn files_without_lines_are_no_error() {
+fn files_without_lines_are_not_an_error() {
     let shop = Shop::new("sku,location,quantity\n", "order_id,sku,location,quantity");
     assert_eq!(shop.replay(&["--json"]).json()["lines"], 0);
     assert_eq!(shop.outcomes(), [""; 0]);
 }
 
 #[test]
-fn a_header_that_lacks_a_column_is_told_which_and_nothing_is_made() {
+fn a_header_without_a_needed_column_is_refused_and_nothing_is_made() {
     for (stock, orders, said) in [
         ("sku,quantity\n", ORDERS, "stock.csv: the header does not name `location`"),
         (STOCK, "sku,location,quantity\n", "orders.csv: the header does not name `order_id`"),
@@ -356,7 +356,7 @@ fn lines_are_paced_by_their_time() {
 }
 
 #[test]
-fn a_line_is_told_while_the_next_is_not_due() {
+fn an_outcome_is_written_while_the_next_line_is_not_due() {
     let orders = "order_id,sku,location,quantity,at\no1,poster,berlin,1,0\no2,poster,berlin,1,3600\n";
     let shop = Shop::new(STOCK, orders);
     let run =
@@ -375,15 +375,15 @@ fn a_killed_run_is_finished_by_the_next() {
         format!("order_id,sku,location,quantity\n{orders}"),
     );
     shop.replay_until(&["--in-flight", "64"], |outcomes| outcomes.len() >= 200_000).kill();
-    let told = fs::read_to_string(shop.path("outcomes.csv")).unwrap();
-    let told = &told[..=told.rfind('\n').unwrap()];
+    let written = fs::read_to_string(shop.path("outcomes.csv")).unwrap();
+    let written = &written[..=written.rfind('\n').unwrap()];
 
     let summary = shop.replay(&["--json"]).json();
     let finished = fs::read_to_string(shop.path("outcomes.csv")).unwrap();
-    assert!(finished.starts_with(told), "what was told stays true, to the letter");
+    assert!(finished.starts_with(written), "outcomes that were written stay the same, byte by byte");
     assert_eq!(finished.lines().count(), 60_001);
     assert_eq!(summary["granted_units"], 90_000, "every unit is sold once");
-    assert!(summary["granted_before"].as_u64() >= Some(told.matches(",granted,").count() as u64));
+    assert!(summary["granted_before"].as_u64() >= Some(written.matches(",granted,").count() as u64));
     let committed = |sku: &Value| sku["committed"].as_i64().unwrap();
     assert_eq!(summary["skus"].as_array().unwrap().iter().map(committed).sum::<i64>(), 90_000);
 }

@@ -1,4 +1,4 @@
-//! `stockhold replay` as a user calls it: orders of several lines.
+//! `stockhold replay` as a user runs it: orders of several lines.
 
 mod shop;
 
@@ -9,6 +9,7 @@ use std::process::Command;
 use serde_json::Value;
 use shop::{HEADER, Shop};
 use stockhold::{Config, Engine, OpKey, Receive};
+use stockhold_seeded::Rng;
 
 const SEPARATE: [&str; 2] = ["--lines", "separate"];
 const CARTS: [&str; 2] = ["--lines", "carts"];
@@ -25,13 +26,13 @@ fn file(orders: &str) -> String {
 /// Units sold of all SKUs, in the life of the directory.
 fn sold(shop: &Shop) -> i64 {
     let mut levels = Command::new(env!("CARGO_BIN_EXE_stockhold"));
-    let told = levels.args(["levels", "--json", "--dir"]).arg(shop.path("d")).output().unwrap();
-    let told: Value = serde_json::from_slice(&told.stdout).unwrap();
-    told["levels"].as_array().unwrap().iter().map(|level| level["committed"].as_i64().unwrap()).sum()
+    let output = levels.args(["levels", "--json", "--dir"]).arg(shop.path("d")).output().unwrap();
+    let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+    found["levels"].as_array().unwrap().iter().map(|level| level["committed"].as_i64().unwrap()).sum()
 }
 
-/// The same orders again, and nothing is sold or told otherwise.
-fn rerun_tells_the_same(shop: &Shop) {
+/// Runs the same orders again, and checks that nothing is sold and all outcomes are the same.
+fn rerun_changes_nothing(shop: &Shop) {
     let outcomes = shop.outcomes();
     let before = sold(shop);
     for threads in ["1", "3"] {
@@ -57,7 +58,7 @@ fn a_cart_is_all_or_nothing() {
     assert_eq!(shop.verdicts(), expected);
     let outcomes = shop.outcomes();
     assert_eq!(outcomes[2], "o2,b,l,1,refused,other_line,,");
-    assert_eq!(outcomes[3], "o2,a,l,3,refused,out_of_stock,,2", "the line that was short says of what");
+    assert_eq!(outcomes[3], "o2,a,l,3,refused,out_of_stock,,2", "the refused line shows what was available");
     let hold = |line: &str| line.split(',').nth(6).unwrap().to_owned();
     assert_eq!(hold(&outcomes[0]), hold(&outcomes[1]), "one hold");
     assert_ne!(hold(&outcomes[0]), hold(&outcomes[5]));
@@ -68,7 +69,7 @@ fn a_cart_is_all_or_nothing() {
     assert_eq!((&summary["carts"]["granted"], &summary["carts"]["refused"]), (&2.into(), &1.into()));
     assert_eq!(summary["refused_by_reason"]["other_line"], 2);
     assert_eq!(sold(&shop), 10);
-    rerun_tells_the_same(&shop);
+    rerun_changes_nothing(&shop);
 
     let text = String::from_utf8(shop.replay(&[]).0.stdout).unwrap();
     assert!(text.contains("3 carts (2 granted, 1 refused)"), "{text}");
@@ -81,7 +82,7 @@ fn lines_on_the_same_stock_are_added_up() {
     let expected = ["o1 refused out_of_stock", "o1 refused other_line", "o1 refused out_of_stock"];
     assert_eq!(shop.verdicts()[..3], expected);
     assert_eq!(shop.verdicts()[3..], ["o2 granted", "o2 granted"]);
-    rerun_tells_the_same(&shop);
+    rerun_changes_nothing(&shop);
 }
 
 #[test]
@@ -91,11 +92,11 @@ fn lines_that_are_not_neighbours_are_two_carts() {
     let expected = ["o1 granted", "o2 granted", "o1 refused out_of_stock", "o1 refused other_line"];
     assert_eq!(shop.verdicts(), expected);
     assert_eq!(summary["carts"], serde_json::json!({ "granted": 2, "refused": 1 }));
-    rerun_tells_the_same(&shop);
+    rerun_changes_nothing(&shop);
 }
 
 #[test]
-fn separate_lines_are_decided_by_themselves() {
+fn separate_lines_are_decided_one_by_one() {
     let shop = shop("o1,a,l,3 o1,b,l,1 o2,a,l,3 o2,b,l,1");
     let summary = shop.replay(&["--json", "--lines", "separate"]).json();
     assert_eq!(shop.verdicts(), ["o1 granted", "o1 granted", "o2 refused out_of_stock", "o2 granted"]);
@@ -103,7 +104,7 @@ fn separate_lines_are_decided_by_themselves() {
 }
 
 #[test]
-fn a_cart_with_stock_that_nobody_knows_is_refused_whole_and_sold_when_it_comes() {
+fn a_cart_with_unknown_stock_is_refused_as_a_whole_and_sold_when_the_stock_is_received() {
     let orders = "o1,a,l,1 o1,cup,l,1 o1,a,m,1";
     let shop = shop(orders);
     shop.replay(&[]).exits(0);
@@ -112,7 +113,7 @@ fn a_cart_with_stock_that_nobody_knows_is_refused_whole_and_sold_when_it_comes()
     shop.write("stock.csv", "sku,location,quantity\na,l,5\nb,l,5\ncup,l,1\na,m,1\n");
     shop.replay(&[]).exits(0);
     assert_eq!(sold(&shop), 3);
-    rerun_tells_the_same(&shop);
+    rerun_changes_nothing(&shop);
 }
 
 #[test]
@@ -135,12 +136,12 @@ fn a_bad_line_spoils_its_cart_and_no_other() {
     let summary = ran.json();
     assert_eq!((&summary["bad_lines"], sold(&shop)), (&7.into(), 2));
 
-    let mended = "o1,a,l,1 o1,b,l,1 o1,b,l,1  o2,a,l,1  o2,b,l,1  o2,b,l,1  o3,a,l,1  o5,a,l,1  o4,b,l,1";
-    shop.write("orders.csv", file(mended));
+    let fixed = "o1,a,l,1 o1,b,l,1 o1,b,l,1  o2,a,l,1  o2,b,l,1  o2,b,l,1  o3,a,l,1  o5,a,l,1  o4,b,l,1";
+    shop.write("orders.csv", file(fixed));
     shop.replay(&[]).exits(0);
     assert!(shop.verdicts().iter().all(|line| line.ends_with(" granted")));
     assert_eq!((shop.verdicts().len(), sold(&shop)), (9, 9));
-    rerun_tells_the_same(&shop);
+    rerun_changes_nothing(&shop);
 }
 
 #[test]
@@ -156,7 +157,7 @@ fn strict_ends_at_a_bad_line_and_decides_nothing_of_its_cart() {
 }
 
 #[test]
-fn a_cart_has_so_many_lines_at_most() {
+fn the_number_of_lines_in_a_cart_is_limited() {
     let lines = |order: &str, count: usize| format!("{order},a,l,1\n").repeat(count);
     let orders =
         ["few", "many", "few2"].map(|order| lines(order, if order == "many" { 2_049 } else { 2_048 }));
@@ -171,7 +172,7 @@ fn a_cart_has_so_many_lines_at_most() {
     assert_eq!((&summary["granted"], &summary["bad_lines"]), (&4_097.into(), &2_049.into()));
     assert_eq!(summary["carts"]["granted"], 3);
     assert_eq!(sold(&shop), 4_097);
-    rerun_tells_the_same(&shop);
+    rerun_changes_nothing(&shop);
     shop.replay(&["--strict"]).exits(2);
 }
 
@@ -186,31 +187,39 @@ fn a_cart_of_more_units_than_there_can_be_is_bad() {
     assert_eq!(shop.verdicts(), ["o2 granted"]);
 }
 
-/// Whatever becomes of a file between two runs, nothing is granted twice: an order's units are never more than the
-/// first file or the second asks for.
+/// However a file changes between two runs, nothing is granted twice: an order never gets more units than the
+/// first or the second file asks for.
 #[test]
 fn a_changed_cart_is_a_conflict_and_grants_nothing_twice() {
-    // The file before and after, units sold after each, and lines that are bad after.
+    // The file before and after the change, the units sold after each run, and the bad lines of the second
+    // run.
     let cases = [
         ("gains a line", "o1,a,l,1", "o1,a,l,1 o1,b,l,1", (1, 1), 2),
         ("loses a line", "o1,a,l,1 o1,b,l,1", "o1,a,l,1", (2, 2), 1),
-        ("gains stock nobody knows", "o1,a,l,1", "o1,a,l,1 o1,cup,l,1", (1, 1), 2),
+        ("gains unknown stock", "o1,a,l,1", "o1,a,l,1 o1,cup,l,1", (1, 1), 2),
         ("another quantity", "o1,a,l,1 o1,b,l,1", "o1,a,l,1 o1,b,l,2", (2, 2), 2),
         ("split", "o1,a,l,1 o1,b,l,1", "o1,a,l,1 o2,a,l,1 o1,b,l,1", (2, 3), 2),
         ("joined", "o1,a,l,1 o2,a,l,1 o1,b,l,1", "o1,a,l,1 o1,b,l,1 o2,a,l,1", (3, 3), 2),
         ("a cart comes before", "o1,a,l,1", "o1,b,l,1 o2,a,l,1 o1,a,l,1", (1, 2), 2),
         ("swapped", "o1,a,l,1 o2,a,l,1 o1,b,l,1", "o1,b,l,1 o2,a,l,1 o1,a,l,1", (3, 3), 2),
-        // What was bad or unknown at first leaves no trace: the cart behind it may not have been decided.
-        ("behind a bad one that goes", "o1,a,l,0 o2,a,l,1 o1,b,l,1", "o2,a,l,1 o1,b,l,1", (1, 2), 0),
-        ("behind an unknown one that goes", "o1,cup,l,1 o2,a,l,1 o1,b,l,1", "o2,a,l,1 o1,b,l,1", (1, 2), 0),
+        // A cart that is bad or unknown in the first run leaves no record, so the cart after it must not be
+        // decided.
+        ("after a bad one that is removed", "o1,a,l,0 o2,a,l,1 o1,b,l,1", "o2,a,l,1 o1,b,l,1", (1, 2), 0),
         (
-            "behind a bad one that is mended",
+            "after an unknown one that is removed",
+            "o1,cup,l,1 o2,a,l,1 o1,b,l,1",
+            "o2,a,l,1 o1,b,l,1",
+            (1, 2),
+            0,
+        ),
+        (
+            "after a bad one that is fixed",
             "o1,a,l,0 o2,a,l,1 o1,b,l,1",
             "o1,a,l,1 o2,a,l,1 o1,b,l,1",
             (1, 3),
             0,
         ),
-        // New lines that stand apart are a new cart.
+        // New lines that are not neighbours of the first ones are a new cart.
         ("a later cart", "o1,a,l,1 o2,a,l,1", "o1,a,l,1 o2,a,l,1 o1,b,l,1", (2, 3), 0),
     ];
     for (index, (what, before, after, (sold_before, sold_after), bad)) in cases.into_iter().enumerate() {
@@ -224,17 +233,17 @@ fn a_changed_cart_is_a_conflict_and_grants_nothing_twice() {
         let ran = run();
         let summary = ran.json();
         assert_eq!((sold(&shop), &summary["bad_lines"]), (sold_after, &bad.into()), "{what}");
-        let said = ran.exits(0).contains("decided this order otherwise");
+        let said = ran.exits(0).contains("decided this order with other");
         assert_eq!(said, bad > 0, "{what}: {}", ran.exits(0));
         if bad > 0 {
             shop.replay(&["--strict"]).exits(2);
         }
-        // And back: what was told is told again.
+        // With the first file again, the outcomes are the same as at first.
         shop.write("orders.csv", file(before));
         run().exits(0);
         assert_eq!(sold(&shop), sold_after, "{what}");
         let again = shop.outcomes();
-        // That nobody knew the stock is no decision.
+        // A refusal for unknown stock is not a decision that is remembered.
         let mut decided = first.iter().filter(|line| !line.contains("unknown_sku"));
         assert!(decided.all(|line| again.contains(line)), "{what}: {first:?} {again:?}");
     }
@@ -245,16 +254,16 @@ fn a_later_cart_waits_for_the_earlier_ones_of_its_order() {
     let orders = "o1,a,l,1 o2,a,l,1 o1,cup,l,1 o2,b,l,1 o1,b,l,1";
     let shop = shop(orders);
     let ran = shop.replay(&["--json", "--threads", "2"]);
-    assert!(ran.exits(0).contains("orders.csv line 6: lines of this order that come before"));
+    assert!(ran.exits(0).contains("orders.csv line 6: earlier lines of this order"));
     assert_eq!((sold(&shop), &ran.json()["bad_lines"]), (3, &1.into()));
     shop.write("stock.csv", "sku,location,quantity\na,l,5\nb,l,5\ncup,l,1\n");
     shop.replay(&[]).exits(0);
     assert_eq!(sold(&shop), 5);
-    rerun_tells_the_same(&shop);
+    rerun_changes_nothing(&shop);
 }
 
 #[test]
-fn a_directory_stays_as_it_was_begun() {
+fn a_directory_keeps_its_grouping() {
     let orders = "o1,a,l,1 o1,b,l,1 o2,a,l,1 o1,a,l,1";
     for (first, second) in [(CARTS, SEPARATE), (SEPARATE, CARTS)] {
         let shop = shop(orders);
@@ -262,7 +271,7 @@ fn a_directory_stays_as_it_was_begun() {
         let outcomes = shop.outcomes();
         for changed in [orders, "o1,a,l,1", "o9,a,l,1 o9,b,l,1"] {
             shop.write("orders.csv", file(changed));
-            // A stock file that has nothing in common with the first changes nothing about it.
+            // The grouping is found with any stock file, even one that has nothing in common with the first.
             for stock in ["a,l,5\nb,l,5\n", "new,l,1\n", "b,l,5\n", ""] {
                 shop.write("other.csv", format!("sku,location,quantity\n{stock}"));
                 let mut options = second.to_vec();
@@ -281,7 +290,7 @@ fn a_directory_stays_as_it_was_begun() {
 }
 
 #[test]
-fn a_directory_is_begun_even_where_nothing_is_decided() {
+fn a_grouping_is_recorded_even_if_nothing_is_decided() {
     let shop = Shop::new("sku,location,quantity\n", file("o1,a,l,1"));
     shop.replay(&SEPARATE).exits(0);
     shop.replay(&CARTS).exits(0);
@@ -290,9 +299,9 @@ fn a_directory_is_begun_even_where_nothing_is_decided() {
     shop.replay(&SEPARATE).exits(2);
 }
 
-/// A directory of another program, or of a replay from before directories said how they were begun.
+/// A directory of another program, or of a version of replay that recorded no grouping.
 #[test]
-fn a_directory_that_does_not_say_how_it_was_begun_has_no_carts_if_it_may_have_had_lines() {
+fn a_directory_without_a_grouping_takes_no_carts_if_it_may_have_decided_lines() {
     for (op_key, code) in [(None, 0), (Some(OpKey(7)), 2)] {
         let shop = shop("o1,a,l,1 o1,b,l,1");
         let engine = Engine::open(shop.path("d"), Config::default()).unwrap();
@@ -309,13 +318,8 @@ fn a_directory_that_does_not_say_how_it_was_begun_has_no_carts_if_it_may_have_ha
 
 /// Orders of one to five lines on shared stock, about half of which can be had; some orders come twice.
 fn many(orders: u64) -> (String, String) {
-    let mut dice = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut throw = |sides: u64| {
-        dice ^= dice << 13;
-        dice ^= dice >> 7;
-        dice ^= dice << 17;
-        dice % sides
-    };
+    let mut rng = Rng::new(1);
+    let mut throw = |sides: u64| rng.below(sides);
     let stock = (0..40).map(|sku| format!("s{sku},l,{}\n", orders / 20)).collect::<String>();
     let mut text = String::from("order_id,sku,location,quantity\n");
     for order in 0..orders {
@@ -334,7 +338,7 @@ fn assert_all_or_nothing(outcomes: &[String], stock_of_each: u64) {
     for cart in fields.chunk_by(|a, b| a[0] == b[0]) {
         assert!(cart.iter().all(|line| (line[4], line[6]) == (cart[0][4], cart[0][6])), "{cart:?}");
         let short = cart.iter().filter(|line| line[5] == "out_of_stock").count();
-        assert_eq!(short > 0, cart[0][4] == "refused", "the line that was short is named: {cart:?}");
+        assert_eq!(short > 0, cart[0][4] == "refused", "the line with too little stock is named: {cart:?}");
         for line in cart.iter().filter(|line| line[4] == "granted") {
             *sold.entry(line[1]).or_default() += line[3].parse::<u64>().unwrap();
         }
@@ -345,18 +349,18 @@ fn assert_all_or_nothing(outcomes: &[String], stock_of_each: u64) {
 #[test]
 fn threads_and_depth_change_no_outcome() {
     let (stock, orders) = many(4_000);
-    let mut told = Vec::new();
+    let mut written = Vec::new();
     for options in [["--threads", "1"], ["--threads", "2"], ["--threads", "5"], ["--in-flight", "16"]] {
         let shop = Shop::new(&stock, &orders);
         shop.replay(&options).exits(0);
         assert_all_or_nothing(&shop.outcomes(), 200);
-        told.push(shop.verdicts());
+        written.push(shop.verdicts());
         let outcomes = shop.outcomes();
         shop.replay(&["--threads", "3"]).exits(0);
-        assert_eq!(shop.outcomes(), outcomes, "a rerun tells the same to the letter");
+        assert_eq!(shop.outcomes(), outcomes, "a rerun writes the same outcomes, byte by byte");
     }
-    assert!(told[0].iter().any(|line| line.ends_with("granted")));
-    assert!(told.iter().all(|run| *run == told[0]));
+    assert!(written[0].iter().any(|line| line.ends_with("granted")));
+    assert!(written.iter().all(|run| *run == written[0]));
 }
 
 #[test]
@@ -367,17 +371,20 @@ fn a_killed_run_is_finished_by_the_next() {
         let shop = Shop::new(&stock, &orders);
         let options = ["--in-flight", "64", "--threads", threads];
         shop.replay_until(&options, |outcomes| outcomes.len() >= 200_000).kill();
-        let told = fs::read_to_string(shop.path("outcomes.csv")).unwrap();
-        let told = &told[..=told.rfind('\n').unwrap()];
+        let written = fs::read_to_string(shop.path("outcomes.csv")).unwrap();
+        let written = &written[..=written.rfind('\n').unwrap()];
 
         assert!(shop.replay(&SEPARATE).exits(2).contains("begun with --lines carts"));
         let summary = shop.replay(&["--json", "--top", "99"]).json();
         let finished = fs::read_to_string(shop.path("outcomes.csv")).unwrap();
-        assert!(finished.starts_with(HEADER) && finished.starts_with(told), "what was told stays true");
+        assert!(
+            finished.starts_with(HEADER) && finished.starts_with(written),
+            "outcomes that were written stay the same"
+        );
         assert_eq!(finished.lines().count(), lines);
         assert_all_or_nothing(&shop.outcomes(), 1_000);
         assert_eq!(summary["granted_units"], sold(&shop), "every unit is sold once");
-        assert!(summary["granted_before"].as_u64() >= Some(told.matches(",granted,").count() as u64));
+        assert!(summary["granted_before"].as_u64() >= Some(written.matches(",granted,").count() as u64));
     }
 }
 
@@ -393,7 +400,7 @@ fn a_killed_run_of_separate_lines_is_not_finished_in_carts() {
 }
 
 #[test]
-fn a_cart_is_told_while_the_next_is_not_due() {
+fn the_outcome_of_a_cart_is_written_while_the_next_is_not_due() {
     let orders = "order_id,sku,location,quantity,at\no1,a,l,1,0\no1,b,l,1,0\no2,a,l,1,3600\n";
     let shop = Shop::new("sku,location,quantity\na,l,5\nb,l,5\n", orders);
     shop.replay_until(&["--speed", "1"], |outcomes| outcomes.contains("o1,b,l,1,granted")).kill();

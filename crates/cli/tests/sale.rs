@@ -50,7 +50,7 @@ fn scratch() -> tempfile::TempDir {
     tempfile::tempdir().expect("a scratch directory")
 }
 
-/// A wrong command line: code 2, nothing on standard output, this sentence among the errors.
+/// Checks that a command line is refused: code 2, nothing on standard output, and `sentence` in the error.
 #[track_caller]
 fn refused(args: &[&str], sentence: &str) {
     let output = stockhold(args);
@@ -61,7 +61,7 @@ fn refused(args: &[&str], sentence: &str) {
 }
 
 #[test]
-fn a_small_sale_is_true_and_says_so_in_json() {
+fn a_small_sale_is_verified_and_reported_in_json() {
     let dir = scratch();
     let output = sale(dir.path(), &["--second-act", "20000"]);
     let receipt = json(&output);
@@ -82,19 +82,19 @@ fn a_small_sale_is_true_and_says_so_in_json() {
     assert_eq!(number(&receipt, "seed"), 7);
     assert!(dir.path().join("sale").read_dir().expect("it is kept").next().is_some());
 
-    let usual = receipt["usual"].as_array().expect("two designs");
-    assert_eq!(usual.len(), 2);
-    for design in usual {
+    let baselines = receipt["usual"].as_array().expect("two designs");
+    assert_eq!(baselines.len(), 2);
+    for design in baselines {
         assert_eq!(number(design, "granted") + number(design, "refused"), 400, "{design}");
     }
 
-    let act = &receipt["second_act"];
-    assert_eq!((&act["verified"], &act["killed"]), (&Value::Bool(true), &Value::Bool(true)), "{act:#}");
-    assert!(number(act, "decisions") >= 20_000);
-    assert!(number(act, "acknowledged_before_kill") > 0);
-    assert_eq!(number(act, "acknowledged_before_kill"), number(act, "found_after_kill"));
+    let test = &receipt["second_act"];
+    assert_eq!((&test["verified"], &test["killed"]), (&Value::Bool(true), &Value::Bool(true)), "{test:#}");
+    assert!(number(test, "decisions") >= 20_000);
+    assert!(number(test, "acknowledged_before_kill") > 0);
+    assert_eq!(number(test, "acknowledged_before_kill"), number(test, "found_after_kill"));
     for field in ["lost_acknowledgements", "doubled", "oversold"] {
-        assert_eq!(number(act, field), 0, "{field} in {act:#}");
+        assert_eq!(number(test, field), 0, "{field} in {test:#}");
     }
 }
 
@@ -120,7 +120,7 @@ fn a_skipped_check_in_front_of_the_engine_is_found_as_oversells() {
 }
 
 #[test]
-fn without_a_second_act_there_is_none_in_the_receipt() {
+fn without_a_kill_test_there_is_none_in_the_receipt() {
     let dir = scratch();
     let output = sale(dir.path(), &["--second-act", "0", "--durability", "interval:50ms", "--skus", "3"]);
     let receipt = json(&output);
@@ -146,9 +146,9 @@ fn in_memory_nothing_is_kept_and_nothing_is_killed() {
     let receipt = json(&output);
     assert_eq!(output.status.code(), Some(0), "{receipt:#}");
     assert_eq!((&receipt["dir"], &receipt["reopened"]), (&Value::Null, &Value::Bool(false)));
-    let act = &receipt["second_act"];
-    assert_eq!((&act["killed"], &act["verified"]), (&Value::Bool(false), &Value::Bool(true)), "{act:#}");
-    assert!(number(act, "decisions") >= 20_000);
+    let test = &receipt["second_act"];
+    assert_eq!((&test["killed"], &test["verified"]), (&Value::Bool(false), &Value::Bool(true)), "{test:#}");
+    assert!(number(test, "decisions") >= 20_000);
 }
 
 #[test]
@@ -178,7 +178,7 @@ fn holds_that_outlive_the_sale_are_live_and_survive_it() {
 }
 
 #[test]
-fn the_receipt_for_people_says_what_to_type_next() {
+fn the_receipt_for_people_names_the_next_command() {
     let dir = scratch();
     let dir = dir.path().join("sale");
     let dir = dir.to_str().expect("a plain path");
@@ -192,9 +192,9 @@ fn the_receipt_for_people_says_what_to_type_next() {
 }
 
 #[test]
-fn a_wrong_command_line_is_told_in_a_sentence() {
+fn a_wrong_command_line_is_refused_with_a_sentence() {
     refused(&["sale", "--cancel", "1.5"], "it is not between 0 and 1");
-    refused(&["sale", "--cancel", "0.7", "--abandon", "0.7"], "more than everybody");
+    refused(&["sale", "--cancel", "0.7", "--abandon", "0.7"], "more than 1, which is every holder");
     refused(&["sale", "--units", "0"], "0 is not in 1..");
     refused(&["sale", "--units", "2", "--skus", "3"], "3 SKUs cannot share 2 units");
     refused(&["sale", "--durability", "often"], "write sync, interval:100ms");
@@ -213,7 +213,7 @@ fn a_directory_with_something_in_it_is_left_alone() {
 }
 
 #[test]
-fn help_teaches() {
+fn help_shows_examples_and_exit_codes_and_hides_what_is_internal() {
     for args in [&["--help"][..], &["sale", "--help"]] {
         let output = stockhold(args);
         let text = String::from_utf8_lossy(&output.stdout);
@@ -235,8 +235,8 @@ fn ctrl_c_ends_the_sale_early_and_still_verifies() {
         .spawn()
         .expect("the command starts");
     std::thread::sleep(std::time::Duration::from_millis(1_200));
-    let told = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill is there");
-    assert!(told.success());
+    let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill is there");
+    assert!(kill.success());
     let output = child.wait_with_output().expect("it ends");
     let receipt = json(&output);
     assert_eq!(output.status.code(), Some(0), "{receipt:#}");

@@ -1,4 +1,5 @@
-//! `stockhold checkpoint`, `backup` and `salvage`, run as a user would; and what `verify` and `log` say of a log that was cut.
+//! `stockhold checkpoint`, `backup` and `salvage`, run as a user runs them; and `verify` and `log` on a log
+//! whose beginning was removed.
 
 mod program;
 
@@ -13,11 +14,11 @@ use stockhold::{Config, Engine, ManualClock, OpKey, Receive, Reserve, Timestamp}
 
 struct Shop {
     scratch: tempfile::TempDir,
-    /// Of the checkpoints.
+    /// Positions of the checkpoints.
     positions: [u64; 2],
 }
 
-/// A directory with two checkpoints and a little log behind them.
+/// A directory with two checkpoints and a short log after them.
 fn shop() -> Shop {
     let scratch = tempfile::tempdir().unwrap();
     let open = || Engine::open(scratch.path().join("shop"), Config::default()).unwrap();
@@ -30,7 +31,7 @@ fn shop() -> Shop {
     });
     engine.reserve(Reserve::units(poster, 3).reference("order")).unwrap().wait().unwrap();
     engine.shutdown().unwrap();
-    // What the checkpoints have made superfluous goes with the next group at the latest.
+    // The log before the older checkpoint is removed with the next group at the latest.
     drop(open());
     Shop { scratch, positions }
 }
@@ -53,7 +54,7 @@ impl Shop {
 }
 
 #[test]
-fn verify_and_log_say_where_a_log_begins_that_was_cut() {
+fn verify_and_log_show_where_a_shortened_log_begins() {
     let shop = shop();
     let found = json(&shop.run(&["verify", "--json"]));
     let [older, newer] = shop.positions;
@@ -74,7 +75,7 @@ fn verify_and_log_say_where_a_log_begins_that_was_cut() {
         stdout(&all)
     );
 
-    // A damaged checkpoint is told, and what is kept is verified from the older one.
+    // A damaged checkpoint is reported, and the log is verified from the older one.
     let newest = format!("checkpoint/manifest-{:016x}", 2);
     fs::write(shop.path("shop").join(newest), b"scribble").unwrap();
     let output = shop.run(&["verify", "--json"]);
@@ -85,7 +86,7 @@ fn verify_and_log_say_where_a_log_begins_that_was_cut() {
 }
 
 #[test]
-fn a_backup_says_the_same_as_the_directory() {
+fn a_backup_has_the_same_content_as_the_directory() {
     for as_json in [false, true] {
         let shop = shop();
         let output = shop.copy("backup", as_json);
@@ -93,7 +94,7 @@ fn a_backup_says_the_same_as_the_directory() {
         if as_json {
             assert_eq!((&json(&output)["stock_keys"], &json(&output)["records"]), (&1.into(), &7.into()));
         } else {
-            assert!(stdout(&output).contains("and verified: 7 entries, 1 stock key"), "{}", stdout(&output));
+            assert!(stdout(&output).contains("and verified: 7 records, 1 stock key"), "{}", stdout(&output));
         }
         for args in [&["levels"][..], &["levels", "--json"], &["holds", "--json"]] {
             let copy = run(&shop.path("new"), args);
@@ -120,7 +121,11 @@ fn a_damaged_directory_is_not_backed_up_but_salvaged() {
     assert_eq!((code(&output), &found["complete"]), (1, &false.into()));
     assert_eq!((&found["end"], &found["acknowledged"]), (&newer.into(), &end.into()));
     assert_eq!(found["missing"], serde_json::json!([{"from": newer, "until": end}]));
-    assert!(stderr(&output).contains(&format!("up to position {newer} of {end}")), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains(&format!("ends at position {newer}, acknowledged was {end}")),
+        "{}",
+        stderr(&output)
+    );
     assert_eq!(code(&run(&shop.path("new"), &["verify"])), 0);
 
     fs::remove_dir_all(shop.path("new")).unwrap();
@@ -128,7 +133,7 @@ fn a_damaged_directory_is_not_backed_up_but_salvaged() {
     for line in [
         format!("from           a checkpoint at position {newer}\n"),
         format!("up to          position {newer}, of {end} acknowledged\n"),
-        "recovered      5 entries: 1 stock key, 2 holds with units, 0 op keys\n".into(),
+        "recovered      5 records: 1 stock key, 2 holds with units, 0 op keys\n".into(),
         format!("MISSING        from position {newer} until {end}\n"),
         "verified       ".into(),
     ] {
@@ -137,9 +142,9 @@ fn a_damaged_directory_is_not_backed_up_but_salvaged() {
 }
 
 #[test]
-fn a_salvage_that_lost_nothing_leaves_with_code_0_and_one_that_found_nothing_with_1() {
+fn a_salvage_that_lost_nothing_exits_with_0_and_one_that_found_nothing_with_1() {
     let shop = shop();
-    // The store alone would open empty.
+    // With these bytes gone, the store would open as an empty one.
     let stores = fs::read_dir(shop.path("shop/log")).unwrap();
     let db = stores.map(|store| store.unwrap().path()).max().unwrap().join("db");
     let mut bytes = fs::read(&db).unwrap();
@@ -147,7 +152,7 @@ fn a_salvage_that_lost_nothing_leaves_with_code_0_and_one_that_found_nothing_wit
     fs::write(&db, bytes).unwrap();
     let output = shop.copy("salvage", false);
     assert_eq!((code(&output), stderr(&output).as_str()), (0, ""));
-    assert_eq!(code(&shop.copy("salvage", false)), 2, "it is there already");
+    assert_eq!(code(&shop.copy("salvage", false)), 2, "the new directory exists");
 
     fs::remove_dir_all(shop.path("new")).unwrap();
     fs::remove_dir_all(shop.path("shop/log")).unwrap();
@@ -160,14 +165,14 @@ fn a_salvage_that_lost_nothing_leaves_with_code_0_and_one_that_found_nothing_wit
 }
 
 #[test]
-fn a_checkpoint_spares_the_next_opening_the_log() {
+fn after_a_checkpoint_the_next_opening_replays_no_log() {
     let shop = shop();
     let before = shop.run(&["levels", "--json"]);
     let kept = json(&shop.run(&["verify", "--json"]));
     let output = shop.run(&["checkpoint", "--json"]);
     assert_eq!((code(&output), stderr(&output).as_str()), (0, ""));
     let made = json(&output);
-    // A reserve, and the opening behind it.
+    // A reserve, and the record of the opening after it.
     assert_eq!((&made["records_spared"], &made["from"]), (&2.into(), &shop.positions[1].into()));
     assert!(
         made["checkpoint"].as_u64() > kept["end"].as_u64() && made["checkpoint_bytes"].as_u64() > Some(0)
@@ -192,13 +197,14 @@ fn a_checkpoint_spares_the_next_opening_the_log() {
         lines[1].1.starts_with(&format!("kept from position {} on, 1 chunk", made["checkpoint"])),
         "{text}"
     );
-    assert_eq!(lines[2].1, "replays nothing, this one 0 records");
+    assert_eq!(lines[2].1, "replays no records; this one replayed 0");
 }
 
 #[test]
 fn a_checkpoint_expires_and_forgets_nothing() {
     let scratch = tempfile::tempdir().unwrap();
-    // 2021-01-01: by the machine's clock every hold is overdue, and every op key older than they usually get.
+    // 2021-01-01: by the machine's clock every hold is overdue, and every op key is older than the default
+    // retention.
     let clock = Arc::new(ManualClock::new(Timestamp(1_609_459_200_000)));
     let open = || {
         let config = Config::default().clock(Arc::clone(&clock)).driver_period(None);
@@ -222,7 +228,7 @@ fn a_checkpoint_expires_and_forgets_nothing() {
 }
 
 #[test]
-fn no_checkpoint_is_made_of_what_is_missing_in_use_or_damaged() {
+fn no_checkpoint_is_made_of_a_directory_that_is_missing_in_use_or_damaged() {
     let shop = shop();
     let refused = |dir: &Path, with: i32, why: &str| {
         let output = run(dir, &["checkpoint"]);

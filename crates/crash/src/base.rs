@@ -1,6 +1,6 @@
-//! What a recording begins with: what an earlier loss of power has left, and what the witness knew then.
+//! The start of a recording: the disk that an earlier loss of power has left, and the witness at that time.
 //!
-//! So a recovery is recorded too that has something to recover, and its power is cut.
+//! So the power is also cut during recoveries that have something to recover.
 
 use std::fs;
 use std::io;
@@ -17,26 +17,26 @@ pub(crate) struct Base {
 }
 
 impl Base {
-    /// Writes it down beside a recording's traces.
+    /// Writes the base beside a recording's traces.
     pub(crate) fn keep(&self, into: &Path) -> io::Result<()> {
         fs::create_dir(into.join("base"))?;
         self.image.make(&into.join("base"))?;
         fs::write(into.join("witness"), self.witness.lines())
     }
 
-    /// Reads what was written down.
+    /// Reads a base that [`keep`](Self::keep) has written.
     pub(crate) fn read(from: &Path) -> Result<Base, String> {
         let mut base = Base::default();
         let failed = |error: io::Error| format!("{}: {error}", from.display());
         list(&from.join("base"), "", &mut base.image.entries).map_err(failed)?;
-        base.witness.hear(&fs::read(from.join("witness")).map_err(failed)?)?;
+        base.witness.read(&fs::read(from.join("witness")).map_err(failed)?)?;
         Ok(base)
     }
 }
 
 fn list(directory: &Path, above: &str, entries: &mut Vec<(String, Entry)>) -> io::Result<()> {
     let mut found = fs::read_dir(directory)?.collect::<io::Result<Vec<_>>>()?;
-    // As an image has them.
+    // In the order of an image.
     found.sort_by_key(|entry| entry.file_name());
     for entry in found {
         let path = format!("{above}{}", entry.file_name().to_string_lossy());

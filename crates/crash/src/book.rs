@@ -1,20 +1,23 @@
-//! What everything that happened, in the order of its positions, makes of holds and stock.
+//! The holds and stock that follow from all operations that happened, in the order of their positions.
 //!
-//! Expiries are told to nobody: a hold that is live in the book is over for the engine when its deadline has passed.
+//! No answer reports an expiry: a hold that is live in the book has expired in the engine if its deadline has
+//! passed.
+//!
+//! Independent of `crates/model`, on purpose: an error in one of the two must not hide the same in the other.
 
 use std::collections::BTreeMap;
 
 use stockhold::error::LookupError;
 use stockhold::{Engine, HoldId, HoldState, StockKey};
 
-use crate::errand::{Answer, Errand, KEYS, Told};
+use crate::operation::{Answer, Answered, KEYS, Operation};
 
-/// One thing that happened.
-pub(crate) type Happened<'a> = (u64, &'a Errand, &'a Told);
+/// An operation that happened: its number, the request, and the answer.
+pub(crate) type Happened<'a> = (u64, &'a Operation, &'a Answered);
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 struct Hold {
-    /// Key and units, of each line.
+    /// The key and the units of each line.
     lines: Vec<(u32, u32)>,
     state: HoldState,
     deadline_ms: u64,
@@ -29,8 +32,8 @@ impl Hold {
         matches!(self.state, HoldState::Active | HoldState::Paying)
     }
 
-    /// Other units, of all lines or of the only one.
-    fn have(&mut self, units: u32) -> Result<(), String> {
+    /// Sets the units: those of the only line, or zero for all lines.
+    fn set_units(&mut self, units: u32) -> Result<(), String> {
         let had = self.units();
         match &mut self.lines[..] {
             _ if units == had => {}
@@ -42,7 +45,7 @@ impl Hold {
     }
 }
 
-/// Units of a key.
+/// The level of a key.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 struct Units {
     on_hand: i64,
@@ -58,91 +61,95 @@ pub(crate) struct Book {
 }
 
 impl Book {
-    /// Applies what happened; complaints about what cannot have.
+    /// Applies the operations, and adds a complaint for each that was impossible.
     pub(crate) fn of(mut happened: Vec<Happened<'_>>, complaints: &mut Vec<String>) -> Book {
-        happened.sort_by_key(|(_, _, told)| told.position);
+        happened.sort_by_key(|(_, _, answered)| answered.position);
         for pair in happened.windows(2) {
             if pair[0].2.position == pair[1].2.position {
                 complaints.push(format!(
-                    "errands {:x} and {:x} both stand at position {}",
+                    "operations {:x} and {:x} are both at position {}",
                     pair[0].0, pair[1].0, pair[0].2.position
                 ));
             }
         }
         let mut book = Book::default();
-        for (number, errand, told) in happened {
-            if let Err(why) = book.apply(errand, &told.answer) {
-                complaints.push(format!("errand {number:x} {errand:?} was told {told:?}, but {why}"));
+        for (number, operation, answered) in happened {
+            if let Err(why) = book.apply(operation, &answered.answer) {
+                complaints
+                    .push(format!("operation {number:x} {operation:?} was answered {answered:?}, but {why}"));
             }
         }
         book
     }
 
-    fn apply(&mut self, errand: &Errand, answer: &Answer) -> Result<(), String> {
-        match (errand, answer) {
-            (Errand::Receive { key, units }, Answer::Received { .. }) => {
+    fn apply(&mut self, operation: &Operation, answer: &Answer) -> Result<(), String> {
+        match (operation, answer) {
+            (Operation::Receive { key, units }, Answer::Received { .. }) => {
                 *self.on_hand.entry(*key).or_default() += i64::from(*units);
             }
-            (Errand::Reserve { .. }, Answer::Refused { .. }) => {}
-            (Errand::Reserve { lines, .. }, Answer::Granted { hold, units, deadline_ms }) => {
+            (Operation::Reserve { .. }, Answer::Refused { .. }) => {}
+            (Operation::Reserve { lines, .. }, Answer::Granted { hold, units, deadline_ms }) => {
                 let new = Hold { lines: lines.list(), state: HoldState::Active, deadline_ms: *deadline_ms };
                 if new.units() != *units {
-                    return Err(format!("{} units were asked for", new.units()));
+                    return Err(format!("{} units were requested", new.units()));
                 }
                 if self.holds.insert(*hold, new).is_some() {
-                    return Err("another errand was granted this hold".into());
+                    return Err("another operation was granted this hold".into());
                 }
             }
-            (Errand::Confirm { hold, units, .. }, Answer::Confirmed { units: sold, returned, retaken }) => {
+            (
+                Operation::Confirm { hold, units, .. },
+                Answer::Confirmed { units: sold, returned, retaken },
+            ) => {
                 let hold = self.live(*hold)?;
                 let asked = units.unwrap_or(hold.units());
-                // What expired went back on sale then, and is not returned again.
+                // The units of an expired hold were returned at its expiry, not by this confirm.
                 let back = if *retaken { 0 } else { hold.units().saturating_sub(asked) };
                 if asked != *sold || asked > hold.units() || back != *returned {
                     return Err(format!("it had {} units", hold.units()));
                 }
-                hold.have(*sold)?;
+                hold.set_units(*sold)?;
                 hold.state = HoldState::Confirmed;
             }
-            (Errand::Release { hold }, Answer::Moved { units, remaining: 0 }) => {
+            (Operation::Release { hold }, Answer::Moved { units, remaining: 0 }) => {
                 let hold = self.live(*hold)?;
                 if hold.units() != *units {
                     return Err(format!("it had {} units", hold.units()));
                 }
                 hold.state = HoldState::Released;
             }
-            (Errand::Extend { hold, .. }, Answer::Extended { deadline_ms }) => {
+            (Operation::Extend { hold, .. }, Answer::Extended { deadline_ms }) => {
                 let hold = self.live(*hold)?;
                 hold.deadline_ms = hold.deadline_ms.max(*deadline_ms);
             }
-            (Errand::Pay { hold }, Answer::Extended { deadline_ms }) => {
+            (Operation::Pay { hold }, Answer::Extended { deadline_ms }) => {
                 let hold = self.live(*hold)?;
                 hold.deadline_ms = hold.deadline_ms.max(*deadline_ms);
                 hold.state = HoldState::Paying;
             }
-            (Errand::Replace { hold, units }, Answer::Replaced { units: now, deadline_ms }) => {
+            (Operation::Replace { hold, units }, Answer::Replaced { units: now, deadline_ms }) => {
                 let hold = self.live(*hold)?;
                 if units != now {
-                    return Err("other units were asked for".into());
+                    return Err("another quantity was requested".into());
                 }
-                hold.have(*units)?;
+                hold.set_units(*units)?;
                 hold.deadline_ms = hold.deadline_ms.max(*deadline_ms);
             }
-            (Errand::Ship { hold, units }, Answer::Moved { units: gone, remaining }) => {
+            (Operation::Ship { hold, units }, Answer::Moved { units: gone, remaining }) => {
                 let before = self.leave(*hold, *units, *gone, *remaining, HoldState::Shipped)?;
                 for ((key, had), (_, has)) in before.lines.iter().zip(&self.holds[hold].lines) {
                     *self.on_hand.entry(*key).or_default() -= i64::from(had - has);
                 }
             }
-            (Errand::Cancel { hold }, Answer::Moved { units: gone, remaining }) => {
+            (Operation::Cancel { hold }, Answer::Moved { units: gone, remaining }) => {
                 self.leave(*hold, None, *gone, *remaining, HoldState::Cancelled)?;
             }
-            _ => return Err("that is no answer to it".into()),
+            _ => return Err("that answer does not fit the request".into()),
         }
         Ok(())
     }
 
-    /// Units leave a hold that was confirmed. Returns what it was.
+    /// Takes units out of a confirmed hold. Returns the hold before that.
     fn leave(
         &mut self,
         hold: u128,
@@ -159,7 +166,7 @@ impl Book {
         {
             return Err(format!("its hold was {hold:?}"));
         }
-        hold.have(remaining)?;
+        hold.set_units(remaining)?;
         if remaining == 0 {
             hold.state = end;
         }
@@ -174,7 +181,7 @@ impl Book {
         }
     }
 
-    /// Whether the engine's holds and levels are these.
+    /// Compares the engine's holds and levels with these.
     pub(crate) fn compare(&self, engine: &Engine, keys: &[StockKey], complaints: &mut Vec<String>) {
         let now_ms = engine.now().0;
         let mut expected = vec![Units::default(); KEYS as usize];
@@ -206,8 +213,7 @@ impl Book {
             let found = Units { on_hand: level.on_hand, held: level.held, committed: level.committed };
             let available = found.on_hand - found.held - found.committed;
             if found != expected {
-                complaints
-                    .push(format!("item-{number}: {found:?}, but what was told adds up to {expected:?}"));
+                complaints.push(format!("item-{number}: {found:?}, but the answers add up to {expected:?}"));
             } else if level.available != available || engine.available(*key) != Ok(available) || available < 0
             {
                 complaints.push(format!("item-{number}: {level:?} does not add up"));
@@ -216,11 +222,11 @@ impl Book {
     }
 }
 
-/// Whether the engine has this hold as it must be; `over` says that its deadline has passed.
+/// Compares one hold with the engine's; `over` says that its deadline has passed.
 fn same(engine: &Engine, keys: &[StockKey], id: u128, hold: &Hold, over: bool) -> Result<(), String> {
     let status = match engine.status(HoldId::from_u128(id)) {
         Ok(status) => status,
-        // How a hold ended is not remembered for long.
+        // The outcome of a hold is not kept for long.
         Err(LookupError::Forgotten) if over || !(hold.is_live() || hold.state == HoldState::Confirmed) => {
             return Ok(());
         }

@@ -1,36 +1,37 @@
-//! A disk as it may be when the power goes: what is durable, and what was done and not yet synced.
+//! A disk with its durable content, and with the changes that are not synced yet.
 //!
-//! Two rules, as POSIX has them and no more:
+//! Two rules, which are all that POSIX promises:
 //! - A sync of a file makes its data and its length durable, as they were when the sync began; not its name.
-//! - A sync of a directory makes the names in it durable, as they were when the sync began. A rename is one step.
+//! - A sync of a directory makes the names in it durable, as they were when the sync began. A rename is one
+//!   step.
 //!
-//! `sync_file_range` makes nothing durable, so it is not here.
+//! `sync_file_range` makes nothing durable, so it has no method here.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::image::{Entry, Image};
 
-/// A file or a directory, whatever its names are.
-pub(crate) type Node = usize;
+/// The number of a file or directory, independent of its names.
+pub(crate) type NodeId = usize;
 
-/// The directory that everything is in, which was there before.
-pub(crate) const ROOT: Node = 0;
+/// The root directory, which always exists.
+pub(crate) const ROOT: NodeId = 0;
 
-/// Counts what was done to the disk.
+/// The number of a change of the disk, in their order.
 pub(crate) type Step = u64;
 
-/// Names in a directory.
-pub(crate) type Names = BTreeMap<String, Node>;
+/// The names in a directory.
+pub(crate) type Names = BTreeMap<String, NodeId>;
 
-/// A change of a file that is not synced.
+/// A change of a file that is not yet synced.
 #[derive(Clone, Debug)]
 pub(crate) enum Change {
     Write {
         at: usize,
         data: Arc<[u8]>,
     },
-    /// The length becomes this.
+    /// Sets the length.
     Resize(usize),
 }
 
@@ -39,7 +40,7 @@ pub(crate) enum Change {
 pub(crate) struct File {
     pub(crate) durable: Vec<u8>,
     pub(crate) pending: Vec<(Step, Change)>,
-    /// As the program sees it.
+    /// The length that the program sees.
     pub(crate) length: usize,
 }
 
@@ -47,52 +48,52 @@ pub(crate) struct File {
 #[derive(Clone, Default, Debug)]
 pub(crate) struct Directory {
     pub(crate) durable: Names,
-    /// As the program sees it.
+    /// The names that the program sees.
     pub(crate) live: Names,
 }
 
-/// What has a number.
+/// A file or a directory.
 #[derive(Clone, Debug)]
-pub(crate) enum Kind {
+pub(crate) enum Node {
     File(File),
     Directory(Directory),
 }
 
-/// A change of names, which happens whole or not at all: in a directory, a name, and what it names from now on.
+/// An atomic change of names: for each edit the directory, the name, and the node that it names from now on.
 #[derive(Clone, Debug)]
-pub(crate) struct Naming {
+pub(crate) struct NameChange {
     pub(crate) step: Step,
-    pub(crate) edits: Vec<(Node, String, Option<Node>)>,
+    pub(crate) edits: Vec<(NodeId, String, Option<NodeId>)>,
 }
 
 /// See the module.
 #[derive(Clone, Debug)]
 pub(crate) struct Disk {
-    pub(crate) nodes: Vec<Kind>,
-    /// Changes of names that are not synced, in their order.
-    pub(crate) namings: Vec<Naming>,
+    pub(crate) nodes: Vec<Node>,
+    /// Changes of names that are not yet synced, in their order.
+    pub(crate) name_changes: Vec<NameChange>,
     steps: Step,
 }
 
 impl Default for Disk {
     fn default() -> Self {
-        let root = Kind::Directory(Directory::default());
-        Disk { nodes: vec![root], namings: Vec::new(), steps: 0 }
+        let root = Node::Directory(Directory::default());
+        Disk { nodes: vec![root], name_changes: Vec::new(), steps: 0 }
     }
 }
 
 impl Disk {
-    /// A disk on which an image is, all of it durable.
+    /// A disk with the content of an image, all of it durable.
     pub(crate) fn of(image: &Image) -> Disk {
         let mut disk = Disk::default();
         let mut directories = BTreeMap::from([("", ROOT)]);
         for (path, entry) in &image.entries {
             let (above, name) = path.rsplit_once('/').unwrap_or(("", path));
             let kind = match entry {
-                Entry::Directory => Kind::Directory(Directory::default()),
+                Entry::Directory => Node::Directory(Directory::default()),
                 Entry::File(content) => {
                     let length = content.len();
-                    Kind::File(File { durable: content.clone(), pending: Vec::new(), length })
+                    Node::File(File { durable: content.clone(), pending: Vec::new(), length })
                 }
             };
             let node = disk.make(directories[above], name, kind);
@@ -104,7 +105,7 @@ impl Disk {
         disk
     }
 
-    /// Steps so far: a sync that begins now covers these.
+    /// The number of steps so far; a sync that begins now covers them.
     pub(crate) fn steps(&self) -> Step {
         self.steps
     }
@@ -114,46 +115,46 @@ impl Disk {
         self.steps
     }
 
-    pub(crate) fn file(&mut self, node: Node) -> Result<&mut File, String> {
+    pub(crate) fn file(&mut self, node: NodeId) -> Result<&mut File, String> {
         match &mut self.nodes[node] {
-            Kind::File(file) => Ok(file),
-            Kind::Directory(_) => Err("a file was expected, not a directory".into()),
+            Node::File(file) => Ok(file),
+            Node::Directory(_) => Err("a file was expected, not a directory".into()),
         }
     }
 
-    pub(crate) fn directory(&self, node: Node) -> Result<&Directory, String> {
+    pub(crate) fn directory(&self, node: NodeId) -> Result<&Directory, String> {
         match &self.nodes[node] {
-            Kind::Directory(directory) => Ok(directory),
-            Kind::File(_) => Err("a directory was expected, not a file".into()),
+            Node::Directory(directory) => Ok(directory),
+            Node::File(_) => Err("a directory was expected, not a file".into()),
         }
     }
 
-    /// What a name in a directory names, as the program sees it.
-    pub(crate) fn named(&self, directory: Node, name: &str) -> Result<Option<Node>, String> {
+    /// Looks up a name in a directory, as the program sees it.
+    pub(crate) fn named(&self, directory: NodeId, name: &str) -> Result<Option<NodeId>, String> {
         Ok(self.directory(directory)?.live.get(name).copied())
     }
 
-    /// A new file, or a new directory, under a name.
-    pub(crate) fn make(&mut self, directory: Node, name: &str, kind: Kind) -> Node {
+    /// Creates a file or a directory under a name.
+    pub(crate) fn make(&mut self, directory: NodeId, name: &str, kind: Node) -> NodeId {
         self.nodes.push(kind);
         let node = self.nodes.len() - 1;
-        self.name(vec![(directory, name.to_owned(), Some(node))]);
+        self.change_names(vec![(directory, name.to_owned(), Some(node))]);
         node
     }
 
-    /// Changes names, all in one step.
-    pub(crate) fn name(&mut self, edits: Vec<(Node, String, Option<Node>)>) {
+    /// Changes names in one atomic step.
+    pub(crate) fn change_names(&mut self, edits: Vec<(NodeId, String, Option<NodeId>)>) {
         for (directory, name, node) in &edits {
-            if let Kind::Directory(directory) = &mut self.nodes[*directory] {
+            if let Node::Directory(directory) = &mut self.nodes[*directory] {
                 edit(&mut directory.live, name, *node);
             }
         }
         let step = self.step();
-        self.namings.push(Naming { step, edits });
+        self.name_changes.push(NameChange { step, edits });
     }
 
     /// Writes into a file.
-    pub(crate) fn write(&mut self, node: Node, at: usize, data: &[u8]) -> Result<(), String> {
+    pub(crate) fn write(&mut self, node: NodeId, at: usize, data: &[u8]) -> Result<(), String> {
         let step = self.step();
         let file = self.file(node)?;
         file.length = file.length.max(at + data.len());
@@ -162,7 +163,7 @@ impl Disk {
     }
 
     /// Gives a file another length.
-    pub(crate) fn resize(&mut self, node: Node, length: usize) -> Result<(), String> {
+    pub(crate) fn resize(&mut self, node: NodeId, length: usize) -> Result<(), String> {
         let step = self.step();
         let file = self.file(node)?;
         if file.length != length {
@@ -172,49 +173,49 @@ impl Disk {
         Ok(())
     }
 
-    /// A sync of a file or directory has returned that began after `covered` steps.
-    pub(crate) fn sync(&mut self, node: Node, covered: Step) {
+    /// Completes a sync of a file or directory that began after `covered` steps.
+    pub(crate) fn sync(&mut self, node: NodeId, covered: Step) {
         match &mut self.nodes[node] {
-            Kind::File(file) => {
+            Node::File(file) => {
                 let behind = file.pending.partition_point(|(step, _)| *step <= covered);
                 for (_, change) in file.pending.drain(..behind) {
                     apply(&mut file.durable, &change);
                 }
             }
-            Kind::Directory(_) => self.sync_names(node, covered),
+            Node::Directory(_) => self.sync_names(node, covered),
         }
     }
 
-    /// Names that a change moved from one directory to another are in both, and what was before it in either goes
-    /// before it.
-    fn sync_names(&mut self, directory: Node, covered: Step) {
+    /// Makes the names of a directory durable. A change that concerns two directories makes the earlier
+    /// changes of both durable too, so that it stays atomic and in order.
+    fn sync_names(&mut self, directory: NodeId, covered: Step) {
         let mut directories = BTreeSet::from([directory]);
         loop {
             let known = directories.len();
-            for naming in self.namings.iter().filter(|naming| naming.step <= covered) {
-                if naming.edits.iter().any(|(directory, ..)| directories.contains(directory)) {
-                    directories.extend(naming.edits.iter().map(|(directory, ..)| *directory));
+            for name_change in self.name_changes.iter().filter(|name_change| name_change.step <= covered) {
+                if name_change.edits.iter().any(|(directory, ..)| directories.contains(directory)) {
+                    directories.extend(name_change.edits.iter().map(|(directory, ..)| *directory));
                 }
             }
             if directories.len() == known {
                 break;
             }
         }
-        let concerned = |naming: &mut Naming| {
-            naming.step <= covered
-                && naming.edits.iter().any(|(directory, ..)| directories.contains(directory))
+        let concerned = |name_change: &mut NameChange| {
+            name_change.step <= covered
+                && name_change.edits.iter().any(|(directory, ..)| directories.contains(directory))
         };
-        for naming in self.namings.extract_if(.., concerned) {
-            for (directory, name, node) in &naming.edits {
-                if let Kind::Directory(directory) = &mut self.nodes[*directory] {
+        for name_change in self.name_changes.extract_if(.., concerned) {
+            for (directory, name, node) in &name_change.edits {
+                if let Node::Directory(directory) = &mut self.nodes[*directory] {
                     edit(&mut directory.durable, name, *node);
                 }
             }
         }
     }
 
-    /// What is in a file, as the program sees it.
-    pub(crate) fn content(&mut self, node: Node) -> Result<Vec<u8>, String> {
+    /// The content of a file that the program sees.
+    pub(crate) fn content(&mut self, node: NodeId) -> Result<Vec<u8>, String> {
         let file = self.file(node)?;
         let mut content = file.durable.clone();
         for (_, change) in &file.pending {
@@ -224,8 +225,8 @@ impl Disk {
     }
 }
 
-/// Lets a name name something else, or nothing.
-pub(crate) fn edit(names: &mut Names, name: &str, node: Option<Node>) {
+/// Sets or removes a name.
+pub(crate) fn edit(names: &mut Names, name: &str, node: Option<NodeId>) {
     match node {
         Some(node) => names.insert(name.to_owned(), node),
         None => names.remove(name),

@@ -1,4 +1,4 @@
-//! Judges a directory by what was known of it when it was cut.
+//! Judges a directory by what the witness knew when it was cut.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -9,37 +9,39 @@ use stockhold::inspect::Inspection;
 use stockhold::{Config, Engine, ManualClock, OpKey, Position, Timestamp};
 
 use crate::book::Book;
-use crate::errand::{Reply, declare, op_key};
+use crate::operation::{Reply, declare, op_key};
 use crate::witness::{Outcome, Witness};
 
-/// Complaints told at most; the first few say it.
+/// The most complaints that are reported.
 const COMPLAINTS_MAX: usize = 12;
 
-/// A time before every log's: then the engine goes by its log, and no hold expires that was live at the cut.
+/// A time before every log: the engine then uses the time of its log, and no hold that was live at the cut
+/// expires.
 pub(crate) const LONG_AGO: Timestamp = Timestamp(1_577_923_200_000);
 
-/// What a directory was found to be.
+/// The judgement of a directory.
 #[derive(Default, Debug)]
-pub(crate) struct Judged {
-    /// What its opening reported.
+pub(crate) struct Judgement {
+    /// The report of its opening.
     pub(crate) report: String,
-    /// Errands that were neither told nor declined, and of them those that had happened.
+    /// Operations that were neither answered nor declined, and the number of them that had happened.
     pub(crate) unknown: usize,
     pub(crate) unknown_happened: usize,
-    /// What is wrong; nothing is what was promised.
+    /// The broken promises; empty if there are none.
     pub(crate) complaints: Vec<String>,
 }
 
-impl Judged {
+impl Judgement {
     fn complain(&mut self, complaint: impl Into<String>) {
         self.complaints.push(complaint.into());
     }
 }
 
-/// Judges the directory, opening it as often as that takes. What was unknown to the witness is asked again, and known
-/// to it afterwards. Engine time stands still at `time`, or at the last time in the log.
-pub(crate) fn judge(directory: &Path, witness: &mut Witness, time: Timestamp) -> Judged {
-    let mut judged = Judged::default();
+/// Opens and judges the directory. Operations whose outcome the witness does not know are requested again,
+/// and the witness then knows their outcome. The engine's time stands still at `time`, or at the last time in
+/// the log.
+pub(crate) fn judge(directory: &Path, witness: &mut Witness, time: Timestamp) -> Judgement {
+    let mut judged = Judgement::default();
     judge_into(directory, witness, time, &mut judged);
     if judged.complaints.len() > COMPLAINTS_MAX {
         let more = judged.complaints.len() - COMPLAINTS_MAX;
@@ -49,10 +51,10 @@ pub(crate) fn judge(directory: &Path, witness: &mut Witness, time: Timestamp) ->
     judged
 }
 
-fn judge_into(directory: &Path, witness: &mut Witness, time: Timestamp, judged: &mut Judged) {
+fn judge_into(directory: &Path, witness: &mut Witness, time: Timestamp, judged: &mut Judgement) {
     let before = match Logged::read(directory, judged) {
         Ok(logged) => logged,
-        Err(OpenError::Missing(_)) if witness.told() == 0 => Logged::default(),
+        Err(OpenError::Missing(_)) if witness.answered() == 0 => Logged::default(),
         Err(error) => return judged.complain(format!("it cannot be inspected: {error}")),
     };
     let Some(engine) = open(directory, time, judged) else { return };
@@ -67,61 +69,67 @@ fn judge_into(directory: &Path, witness: &mut Witness, time: Timestamp, judged: 
     };
     engine.sweep();
 
-    for (&number, (errand, outcome)) in &mut witness.errands {
+    for (&number, (operation, outcome)) in &mut witness.operations {
         let logged = before.position_of(number);
         if *outcome == Outcome::Declined {
             if let Some(position) = logged {
-                judged.complain(format!("errand {number:x} was declined, but stands at {position}"));
+                judged.complain(format!("operation {number:x} was declined, but is at {position}"));
             }
             continue;
         }
-        let ask = || errand.ask(&engine, &keys, number);
+        let ask = || operation.request(&engine, &keys, number);
         let (first, again) = match (ask(), ask()) {
             (Ok(first), Ok(again)) => (first, again),
             (Err(error), _) | (_, Err(error)) => {
-                judged.complain(format!("errand {number:x} {errand:?} is not answered: {error}"));
+                judged.complain(format!("operation {number:x} {operation:?} is not answered: {error}"));
                 continue;
             }
         };
-        if let Reply::Yes(_) = first
+        if let Reply::Done(_) = first
             && first != again
         {
-            judged.complain(format!("errand {number:x} {errand:?} has two results: {first:?}, {again:?}"));
+            judged.complain(format!(
+                "operation {number:x} {operation:?} has two results: {first:?}, {again:?}"
+            ));
         }
         match outcome {
             Outcome::Declined => {}
-            Outcome::Told(told) => {
-                if first != Reply::Yes(told.clone()) {
+            Outcome::Answered(answered) => {
+                if first != Reply::Done(answered.clone()) {
                     judged.complain(format!(
-                        "acknowledged and lost: errand {number:x} {errand:?} was told {told:?}, now {first:?}"
+                        "acknowledged and lost: operation {number:x} {operation:?} was answered {answered:?}, \
+                         now {first:?}"
                     ));
                 }
-                // A log may begin behind it, once a checkpoint has taken its place.
-                if logged.is_some_and(|position| position != told.position) {
-                    judged.complain(format!("errand {number:x} was told {told:?}, but stands at {logged:?}"));
+                // The record may be missing, if the log begins behind it since a checkpoint.
+                if logged.is_some_and(|position| position != answered.position) {
+                    judged.complain(format!(
+                        "operation {number:x} was answered {answered:?}, but is at {logged:?}"
+                    ));
                 }
             }
             Outcome::Unknown => {
                 judged.unknown += 1;
                 judged.unknown_happened += usize::from(logged.is_some());
                 *outcome = match first {
-                    Reply::Yes(told) => {
-                        // Before the log that is kept a checkpoint knows it.
-                        let told_before = told.position <= before.from.0;
-                        let whole = logged.map_or(told.position > end.0 || told_before, |position| {
-                            position == told.position
+                    Reply::Done(answered) => {
+                        // Before the start of the kept log, the checkpoint knows the answer.
+                        let before_log = answered.position <= before.from.0;
+                        let consistent = logged.map_or(answered.position > end.0 || before_log, |position| {
+                            position == answered.position
                         });
-                        if !whole {
+                        if !consistent {
                             judged.complain(format!(
-                                "errand {number:x} {errand:?} stood at {logged:?}, and is now told {told:?}"
+                                "operation {number:x} {operation:?} was at {logged:?}, and is now \
+                                 answered {answered:?}"
                             ));
                         }
-                        Outcome::Told(told)
+                        Outcome::Answered(answered)
                     }
-                    Reply::No(why) => {
+                    Reply::Declined(why) => {
                         if let Some(position) = logged {
                             judged.complain(format!(
-                                "errand {number:x} stood at {position}, and is now: {why}"
+                                "operation {number:x} was at {position}, and is now: {why}"
                             ));
                         }
                         Outcome::Declined
@@ -131,8 +139,8 @@ fn judge_into(directory: &Path, witness: &mut Witness, time: Timestamp, judged: 
         }
     }
 
-    let happened = witness.errands.iter().filter_map(|(&number, (errand, outcome))| match outcome {
-        Outcome::Told(told) => Some((number, errand, told)),
+    let happened = witness.operations.iter().filter_map(|(&number, (operation, outcome))| match outcome {
+        Outcome::Answered(answered) => Some((number, operation, answered)),
         _ => None,
     });
     let book = Book::of(happened.collect(), &mut judged.complaints);
@@ -142,15 +150,17 @@ fn judge_into(directory: &Path, witness: &mut Witness, time: Timestamp, judged: 
     }
     drop(engine);
 
-    // Once more from the disk, with everything known.
+    // Once more from the disk, now that every outcome is known.
     let after = match Logged::read(directory, judged) {
         Ok(logged) => logged,
         Err(error) => return judged.complain(format!("closed, it cannot be inspected: {error}")),
     };
-    let told = witness.errands.iter().filter(|(_, (_, outcome))| matches!(outcome, Outcome::Told(_)));
-    let numbers: BTreeSet<_> = told.map(|(&number, _)| op_key(number)).collect();
+    let answered =
+        witness.operations.iter().filter(|(_, (_, outcome))| matches!(outcome, Outcome::Answered(_)));
+    let numbers: BTreeSet<_> = answered.map(|(&number, _)| op_key(number)).collect();
     if let Some((stranger, position)) = after.positions.iter().find(|(key, _)| !numbers.contains(key)) {
-        judged.complain(format!("at {position} stands {stranger:?}, which was never told or asked"));
+        judged
+            .complain(format!("at {position} there is {stranger:?}, which was never requested or answered"));
     }
     let Some(engine) = open(directory, time, judged) else { return };
     engine.sweep();
@@ -160,7 +170,7 @@ fn judge_into(directory: &Path, witness: &mut Witness, time: Timestamp, judged: 
     }
 }
 
-fn open(directory: &Path, time: Timestamp, judged: &mut Judged) -> Option<Engine> {
+fn open(directory: &Path, time: Timestamp, judged: &mut Judgement) -> Option<Engine> {
     let clock = Arc::new(ManualClock::new(time));
     let config = Config::default().clock(clock).driver_period(None).ring_bytes(1 << 20);
     Engine::open(directory, config)
@@ -168,17 +178,17 @@ fn open(directory: &Path, time: Timestamp, judged: &mut Judged) -> Option<Engine
         .ok()
 }
 
-/// What the log says of op keys.
+/// The op keys in the log, with their positions.
 #[derive(Default)]
 struct Logged {
     positions: BTreeMap<OpKey, u64>,
-    /// Where the log begins that is kept.
+    /// The start of the kept log.
     from: Position,
     end: Position,
 }
 
 impl Logged {
-    fn read(directory: &Path, judged: &mut Judged) -> Result<Logged, OpenError> {
+    fn read(directory: &Path, judged: &mut Judgement) -> Result<Logged, OpenError> {
         let inspection = Inspection::open(directory)?;
         if let Some(drift) = inspection.drift() {
             judged.complain(drift.to_string());

@@ -1,39 +1,40 @@
-//! Follows a trace call by call: which file a descriptor is, what was done to the disk, what the witness had heard.
+//! Replays a trace call by call: keeps track of descriptors, changes the disk, and feeds the witness.
 //!
-//! A call counts from its return, but a sync covers only what had returned when it began, and the witness hears from
-//! the moment that a write to it begins: whoever released that answer had decided to by then.
+//! A call takes effect when it returns. But a sync covers only the calls that had returned when it began, and
+//! the witness reads a line when the write of it begins: by then the load had already released that answer.
 //!
-//! A call that may change the disk and is not understood is an error, never passed over.
+//! A call that may change the disk and is not understood is an error; it is never ignored.
 
 use std::collections::BTreeMap;
 
 use crate::base::Base;
-use crate::disk::{Directory, Disk, File, Kind, Node, ROOT, Step};
-use crate::trace::{Call, Moment, Trace, unquoted};
+use crate::disk::{Directory, Disk, File, Node, NodeId, ROOT, Step};
+use crate::trace::{Call, Event, Trace, unquoted};
 use crate::witness::Witness;
 
-/// The calls that are traced: all that may change a file, and those that say which descriptor is which.
+/// The traced calls: all that may change a file, and those that make, copy or close descriptors.
 pub(crate) const TRACED: &str = "open,openat,openat2,creat,close,close_range,dup,dup2,dup3,fcntl,lseek,\
     write,pwrite64,writev,pwritev,pwritev2,ftruncate,truncate,fallocate,\
     copy_file_range,sendfile,splice,ioctl,mmap,\
-    rename,renameat,renameat2,unlink,unlinkat,rmdir,mkdir,mkdirat,link,linkat,symlink,symlinkat,mknod,mknodat,\
+    rename,renameat,renameat2,unlink,unlinkat,rmdir,mkdir,mkdirat,link,linkat,symlink,symlinkat,mknod,\
+    mknodat,\
     fsync,fdatasync,sync_file_range,sync,syncfs,msync,\
     clone,clone3,fork,vfork,execve,execveat,chdir,fchdir,io_uring_setup,io_submit";
 
 #[cfg(test)]
 mod tests;
 
-/// What a descriptor is.
+/// The meaning of a descriptor.
 #[derive(Clone)]
-enum Open {
-    /// A file or directory of the disk, by the number of its opening: descriptors that were duplicated share one.
+enum Descriptor {
+    /// An index into `open_files`: duplicated descriptors share one.
     Ours(usize),
     Witness,
 }
 
-/// One opening of a file or directory.
-struct Opening {
-    node: Node,
+/// An open file or directory of the disk.
+struct OpenFile {
+    node: NodeId,
     position: usize,
     append: bool,
 }
@@ -43,42 +44,42 @@ struct Opening {
 pub(crate) struct Machine {
     pub(crate) disk: Disk,
     pub(crate) witness: Witness,
-    /// The disk's root, as the program names it; it ends in a slash.
+    /// The path of the disk's root in the trace; it ends in a slash.
     root: String,
-    descriptors: BTreeMap<i64, Open>,
-    openings: Vec<Opening>,
-    /// By call: the steps that a sync which has begun covers.
+    descriptors: BTreeMap<i64, Descriptor>,
+    open_files: Vec<OpenFile>,
+    /// For each sync that has begun: the steps that it covers, by the number of the call.
     syncs: BTreeMap<usize, Step>,
 }
 
 impl Machine {
-    /// A disk with what it begins with, whose root the program calls so.
+    /// Creates a machine with the disk of a base; `root` is its path in the trace.
     pub(crate) fn new(root: &str, base: &Base) -> Machine {
         let (disk, witness) = (Disk::of(&base.image), base.witness.clone());
         Machine { disk, witness, root: format!("{root}/"), ..Machine::default() }
     }
 
-    /// What the program calls the root, with a slash at the end.
+    /// The path of the root in the trace, with a slash at the end.
     pub(crate) fn root(&self) -> &str {
         &self.root
     }
 
-    /// Another process begins; its standard output is the witness.
+    /// Starts another process; its standard output goes to the witness.
     pub(crate) fn process_starts(&mut self) {
-        self.descriptors = BTreeMap::from([(1, Open::Witness)]);
-        self.openings.clear();
+        self.descriptors = BTreeMap::from([(1, Descriptor::Witness)]);
+        self.open_files.clear();
         self.syncs.clear();
         self.witness.end();
     }
 
-    /// The next moment of the trace.
-    pub(crate) fn step(&mut self, trace: &Trace, moment: Moment) -> Result<(), String> {
-        let (Moment::Begins(number) | Moment::Returns(number)) = moment;
+    /// Replays the next event of the trace.
+    pub(crate) fn step(&mut self, trace: &Trace, event: Event) -> Result<(), String> {
+        let (Event::Begins(number) | Event::Returns(number)) = event;
         let call = &trace.calls[number];
-        let done = match moment {
-            Moment::Begins(_) => self.begins(number, call),
-            Moment::Returns(_) if call.succeeded() => self.returns(number, call),
-            Moment::Returns(_) => Ok(()),
+        let done = match event {
+            Event::Begins(_) => self.begins(number, call),
+            Event::Returns(_) if call.succeeded() => self.returns(number, call),
+            Event::Returns(_) => Ok(()),
         };
         done.map_err(|why| {
             let said = format!("{}({}) = {:?}", call.name, call.arguments.join(", "), call.result);
@@ -89,10 +90,10 @@ impl Machine {
     fn begins(&mut self, number: usize, call: &Call) -> Result<(), String> {
         match &*call.name {
             "fsync" | "fdatasync" => drop(self.syncs.insert(number, self.disk.steps())),
-            // Its number may be given to another file before it returns.
+            // The descriptor may be used for another file before the close returns.
             "close" => drop(self.descriptors.remove(&call.number(0)?)),
-            "write" if matches!(self.descriptors.get(&call.number(0)?), Some(Open::Witness)) => {
-                self.witness.hear(&call.bytes(1)?)?;
+            "write" if matches!(self.descriptors.get(&call.number(0)?), Some(Descriptor::Witness)) => {
+                self.witness.read(&call.bytes(1)?)?;
             }
             _ => {}
         }
@@ -106,26 +107,26 @@ impl Machine {
             "dup" | "dup2" | "dup3" => self.duplicated(call.number(0)?, result),
             "fcntl" if call.argument(1)?.starts_with("F_DUPFD") => self.duplicated(call.number(0)?, result),
             "lseek" => {
-                if let Some(opening) = self.opening(call)? {
-                    opening.position = result as usize;
+                if let Some(open_file) = self.open_file(call)? {
+                    open_file.position = result as usize;
                 }
             }
             "write" | "writev" | "pwrite64" | "pwritev" | "pwritev2" => self.writes(call, result as usize)?,
             "ftruncate" => {
-                if let Some(opening) = self.opening(call)? {
-                    let (node, length) = (opening.node, call.number(1)? as usize);
+                if let Some(open_file) = self.open_file(call)? {
+                    let (node, length) = (open_file.node, call.number(1)? as usize);
                     self.disk.resize(node, length)?;
                 }
             }
             "truncate" => {
                 if let Some((directory, name)) = self.path(None, call.argument(0)?)? {
-                    let node = self.there(directory, &name)?;
+                    let node = self.existing(directory, &name)?;
                     self.disk.resize(node, call.number(1)? as usize)?;
                 }
             }
             "fallocate" => {
-                if let Some(opening) = self.opening(call)? {
-                    let (node, end) = (opening.node, (call.number(2)? + call.number(3)?) as usize);
+                if let Some(open_file) = self.open_file(call)? {
+                    let (node, end) = (open_file.node, (call.number(2)? + call.number(3)?) as usize);
                     if call.argument(1)? != "0" {
                         return Err("a way of allocating that is not known".into());
                     }
@@ -142,10 +143,10 @@ impl Machine {
                 let (from, to) = (call.argument(0)?, call.argument(2)?);
                 self.renames((Some(from), call.argument(1)?), (Some(to), call.argument(3)?))?;
             }
-            "unlink" | "rmdir" => self.unnames(None, call.argument(0)?)?,
-            "unlinkat" => self.unnames(Some(call.argument(0)?), call.argument(1)?)?,
-            "mkdir" => self.makes(None, call.argument(0)?)?,
-            "mkdirat" => self.makes(Some(call.argument(0)?), call.argument(1)?)?,
+            "unlink" | "rmdir" => self.unlinks(None, call.argument(0)?)?,
+            "unlinkat" => self.unlinks(Some(call.argument(0)?), call.argument(1)?)?,
+            "mkdir" => self.makes_directory(None, call.argument(0)?)?,
+            "mkdirat" => self.makes_directory(Some(call.argument(0)?), call.argument(1)?)?,
             "link" => self.links((None, call.argument(0)?), (None, call.argument(1)?))?,
             "linkat" => {
                 let (from, to) = (call.argument(0)?, call.argument(2)?);
@@ -153,14 +154,14 @@ impl Machine {
             }
             "fsync" | "fdatasync" => {
                 let covered = self.syncs.remove(&number).unwrap_or_default();
-                if let Some(opening) = self.opening(call)? {
-                    let node = opening.node;
+                if let Some(open_file) = self.open_file(call)? {
+                    let node = open_file.node;
                     self.disk.sync(node, covered);
                 }
             }
-            // It waits for pages to be written, and vouches for neither the length nor the disk's own cache.
+            // `sync_file_range` makes neither the length nor the disk's own cache durable.
             "sync_file_range" | "fcntl" | "close" => {}
-            // Of our files; of others nothing is known here.
+            // Only mappings of files on this disk matter.
             "mmap" => {
                 let shared =
                     call.argument(3)?.contains("MAP_SHARED") && call.argument(2)?.contains("PROT_WRITE");
@@ -169,7 +170,7 @@ impl Machine {
                 }
             }
             "sendfile" | "ioctl" => {
-                if self.opening(call)?.is_some() {
+                if self.open_file(call)?.is_some() {
                     return Err("a call that this disk does not know".into());
                 }
             }
@@ -178,7 +179,7 @@ impl Machine {
                     return Err("a call that this disk does not know".into());
                 }
             }
-            // The program itself is started, in a directory without files of its own.
+            // The start of the program, in a directory without files of this disk.
             "execve" => {}
             "clone" | "clone3" if call.arguments.iter().any(|flags| flags.contains("CLONE_THREAD")) => {}
             _ => return Err("a call that this disk does not know".into()),
@@ -190,14 +191,14 @@ impl Machine {
         String::from_utf8_lossy(path).starts_with(&self.root)
     }
 
-    /// The opening that the call's first argument is a descriptor of.
-    fn opening(&mut self, call: &Call) -> Result<Option<&mut Opening>, String> {
-        Ok(self.opening_of(call.number(0)?))
+    /// The open file of the call's first argument.
+    fn open_file(&mut self, call: &Call) -> Result<Option<&mut OpenFile>, String> {
+        Ok(self.open_file_of(call.number(0)?))
     }
 
-    fn opening_of(&mut self, descriptor: i64) -> Option<&mut Opening> {
+    fn open_file_of(&mut self, descriptor: i64) -> Option<&mut OpenFile> {
         match self.descriptors.get(&descriptor) {
-            Some(Open::Ours(opening)) => Some(&mut self.openings[*opening]),
+            Some(Descriptor::Ours(open_file)) => Some(&mut self.open_files[*open_file]),
             _ => None,
         }
     }
@@ -210,14 +211,15 @@ impl Machine {
     }
 
     /// A path's directory and last name, if it is on the disk and not its root.
-    fn path(&mut self, at: Option<&str>, text: &str) -> Result<Option<(Node, String)>, String> {
-        let path = String::from_utf8(unquoted(text)?).map_err(|_| "a name that is no text")?;
+    fn path(&mut self, at: Option<&str>, text: &str) -> Result<Option<(NodeId, String)>, String> {
+        let path = String::from_utf8(unquoted(text)?).map_err(|_| "a name that is not text")?;
         let (mut directory, rest) = match path.strip_prefix(&self.root) {
             Some(rest) => (ROOT, rest),
             None if path.starts_with('/') => return Ok(None),
-            // Relative to a directory of ours, or to one that is not, or to where the program runs, which is not.
-            None => match at.and_then(|at| at.parse().ok()).and_then(|at| self.opening_of(at)) {
-                Some(opening) => (opening.node, &*path),
+            // Relative to a directory of this disk, or to another one, or to the working directory, which is
+            // not on it.
+            None => match at.and_then(|at| at.parse().ok()).and_then(|at| self.open_file_of(at)) {
+                Some(open_file) => (open_file.node, &*path),
                 None => return Ok(None),
             },
         };
@@ -227,12 +229,12 @@ impl Machine {
             return Err("a path that goes up".into());
         }
         for name in names {
-            directory = self.there(directory, name)?;
+            directory = self.existing(directory, name)?;
         }
         Ok(Some((directory, last.to_owned())))
     }
 
-    fn there(&self, directory: Node, name: &str) -> Result<Node, String> {
+    fn existing(&self, directory: NodeId, name: &str) -> Result<NodeId, String> {
         self.disk.named(directory, name)?.ok_or_else(|| format!("there is no {name:?} on the disk"))
     }
 
@@ -246,14 +248,14 @@ impl Machine {
         let root = self.root.strip_suffix('/') == String::from_utf8(unquoted(path)?).ok().as_deref();
         let node = match self.path(at, path)? {
             None if root => ROOT,
-            // Not one of ours. The number may have been, if its close was not seen.
+            // Not on this disk. The descriptor may have been, if its close was not traced.
             None => {
                 self.descriptors.remove(&descriptor);
                 return Ok(());
             }
             Some((directory, name)) => match self.disk.named(directory, &name)? {
                 Some(node) => node,
-                None if flag("O_CREAT") => self.disk.make(directory, &name, Kind::File(File::default())),
+                None if flag("O_CREAT") => self.disk.make(directory, &name, Node::File(File::default())),
                 None => return Err("it was opened, and is not on the disk".into()),
             },
         };
@@ -263,16 +265,16 @@ impl Machine {
         if flag("O_TRUNC") {
             self.disk.resize(node, 0)?;
         }
-        self.openings.push(Opening { node, position: 0, append: flag("O_APPEND") });
-        self.descriptors.insert(descriptor, Open::Ours(self.openings.len() - 1));
+        self.open_files.push(OpenFile { node, position: 0, append: flag("O_APPEND") });
+        self.descriptors.insert(descriptor, Descriptor::Ours(self.open_files.len() - 1));
         Ok(())
     }
 
     fn writes(&mut self, call: &Call, written: usize) -> Result<(), String> {
-        let Some(Opening { node, position, append }) = self.opening(call)? else { return Ok(()) };
+        let Some(OpenFile { node, position, append }) = self.open_file(call)? else { return Ok(()) };
         let (node, is_placed) = (*node, call.name.starts_with('p'));
         let (at, append) = match is_placed {
-            true => (usize::try_from(call.number(3)?).map_err(|_| "a place that is none")?, false),
+            true => (usize::try_from(call.number(3)?).map_err(|_| "a position that is not valid")?, false),
             false => (*position, *append),
         };
         let mut data = match &*call.name {
@@ -285,8 +287,8 @@ impl Machine {
         data.truncate(written);
         let at = if append { self.disk.file(node)?.length } else { at };
         self.disk.write(node, at, &data)?;
-        if let Some(opening) = self.opening(call)?.filter(|_| !is_placed) {
-            opening.position = at + written;
+        if let Some(open_file) = self.open_file(call)?.filter(|_| !is_placed) {
+            open_file.position = at + written;
         }
         Ok(())
     }
@@ -294,22 +296,22 @@ impl Machine {
     fn copies(&mut self, call: &Call, copied: usize) -> Result<(), String> {
         let (from, to) = (call.number(0)?, call.number(2)?);
         let place =
-            |this: &mut Self, descriptor: i64, offset: &str| -> Result<Option<(Node, usize)>, String> {
-                let Some(opening) = this.opening_of(descriptor) else { return Ok(None) };
+            |this: &mut Self, descriptor: i64, offset: &str| -> Result<Option<(NodeId, usize)>, String> {
+                let Some(open_file) = this.open_file_of(descriptor) else { return Ok(None) };
                 // strace shows where an offset ended: "[0 => 5]".
                 let given = offset.trim_matches(['[', ']']).split(' ').next().unwrap_or_default();
                 let at = match offset {
-                    "NULL" => opening.position,
-                    _ => given.parse().map_err(|_| "an offset that is no number")?,
+                    "NULL" => open_file.position,
+                    _ => given.parse().map_err(|_| "an offset that is not a number")?,
                 };
                 if offset == "NULL" {
-                    opening.position += copied;
+                    open_file.position += copied;
                 }
-                Ok(Some((opening.node, at)))
+                Ok(Some((open_file.node, at)))
             };
         let source = place(self, from, call.argument(1)?)?;
         let Some((node, at)) = place(self, to, call.argument(3)?)? else { return Ok(()) };
-        let (source, from) = source.ok_or("it is copied from a file that is not known")?;
+        let (source, from) = source.ok_or("it is copied from an unknown file")?;
         let content = self.disk.content(source)?;
         let data = content.get(from..from + copied).ok_or("more was copied than was there")?;
         self.disk.write(node, at, data)
@@ -320,8 +322,8 @@ impl Machine {
         match (from, to) {
             (None, None) => {}
             (Some((from, old)), Some((to, new))) => {
-                let node = self.there(from, &old)?;
-                self.disk.name(vec![(from, old, None), (to, new, Some(node))]);
+                let node = self.existing(from, &old)?;
+                self.disk.change_names(vec![(from, old, None), (to, new, Some(node))]);
             }
             _ => return Err("it is renamed from or to another disk".into()),
         }
@@ -333,39 +335,39 @@ impl Machine {
         match (from, to) {
             (None, None) => {}
             (Some((from, old)), Some((to, new))) => {
-                let node = self.there(from, &old)?;
-                self.disk.name(vec![(to, new, Some(node))]);
+                let node = self.existing(from, &old)?;
+                self.disk.change_names(vec![(to, new, Some(node))]);
             }
             _ => return Err("it is linked from or to another disk".into()),
         }
         Ok(())
     }
 
-    fn unnames(&mut self, at: Option<&str>, path: &str) -> Result<(), String> {
+    fn unlinks(&mut self, at: Option<&str>, path: &str) -> Result<(), String> {
         if let Some((directory, name)) = self.path(at, path)? {
-            self.there(directory, &name)?;
-            self.disk.name(vec![(directory, name, None)]);
+            self.existing(directory, &name)?;
+            self.disk.change_names(vec![(directory, name, None)]);
         }
         Ok(())
     }
 
-    fn makes(&mut self, at: Option<&str>, path: &str) -> Result<(), String> {
+    fn makes_directory(&mut self, at: Option<&str>, path: &str) -> Result<(), String> {
         if let Some((directory, name)) = self.path(at, path)? {
-            self.disk.make(directory, &name, Kind::Directory(Directory::default()));
+            self.disk.make(directory, &name, Node::Directory(Directory::default()));
         }
         Ok(())
     }
 
-    /// The file and place of a write into one of our files.
-    pub(crate) fn place_of(&mut self, call: &Call) -> Option<(Node, usize, usize)> {
+    /// The file, the offset and the length of a write to a file of this disk.
+    pub(crate) fn place_of(&mut self, call: &Call) -> Option<(NodeId, usize, usize)> {
         let placed = call.name == "pwrite64";
         if !placed && call.name != "write" {
             return None;
         }
         let length = call.bytes(1).ok()?.len();
         let descriptor = call.number(0).ok()?;
-        let opening = self.opening_of(descriptor)?;
-        let (node, position, append) = (opening.node, opening.position, opening.append);
+        let open_file = self.open_file_of(descriptor)?;
+        let (node, position, append) = (open_file.node, open_file.position, open_file.append);
         let at = match (placed, append) {
             (true, _) => call.number(3).ok()? as usize,
             (false, true) => self.disk.file(node).ok()?.length,

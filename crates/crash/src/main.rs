@@ -1,31 +1,36 @@
-//! Does an acknowledgement outlive a loss of power, and a kill?
+//! Tests that acknowledgements survive a loss of power and a kill.
 //!
 //! ```text
-//! load ── asks an engine on a real directory, and says to a witness what it asks and what it is told
+//! load ── sends requests to an engine on a real directory, and writes requests and answers to a witness
 //!  │
 //!  ├─ power cuts   trace (strace) ─► machine ─► disk ─► image ─┐
 //!  └─ kills        SIGKILL, the directory as it is ────────────┴─► judge ◄── witness
 //! ```
 //!
-//! The judge knows the directory, and what the witness had heard before the cut. It asks for two things:
-//! - What was told is there: asked again with the same op key, the answer and its position are the same.
-//! - What was asked and not answered happened whole or not at all, and asking again makes it happen once.
+//! The judge knows the directory, and what the witness had read before the cut. It checks two things:
+//! - An operation that was answered is there: a repeated request with its op key has the same answer and
+//!   position.
+//! - An operation that was requested and not answered happened completely or not at all, and a repeated
+//!   request makes it happen once.
 //!
-//! Everything that happened, in the order of its positions, then explains every hold and every level (`book`).
+//! All operations that happened, in the order of their positions, must then explain every hold and every
+//! level (`book`).
 //!
-//! A kill loses nothing that the kernel was given, so it says nothing about loss of power; an image does.
+//! A kill loses nothing that was written to the kernel, so it shows nothing about a loss of power; an image
+//! does.
 
 mod base;
 mod book;
 mod cut;
-mod dice;
+mod cuts;
 mod disk;
-mod errand;
 mod image;
 mod judge;
 mod kills;
 mod load;
+mod loss;
 mod machine;
+mod operation;
 mod options;
 mod power_cuts;
 mod recording;
@@ -37,7 +42,7 @@ use std::process::ExitCode;
 use options::Options;
 
 const USAGE: &str = "\
-usage: stockhold-crash power-cuts | kills | load [options]; each tells its options when it is given a wrong one";
+usage: stockhold-crash power-cuts | kills | load [options]; a wrong option prints the options";
 
 fn main() -> ExitCode {
     let mut args = std::env::args().skip(1);

@@ -1,12 +1,13 @@
-//! What strace wrote, as calls: each with its arguments, its result, and the moments at which it began and returned.
+//! Parses the output of strace: calls with their arguments and results, and the events of their begins and
+//! returns.
 //!
-//! While a process ends, strace tells results that are not the call's. So nothing that returned after the last call
-//! began is believed to have returned. What such a call did is added to the trace by [`ADDED`], who found out.
+//! While a process ends, strace reports results that are not the call's. So a return after the begin of the
+//! last call is ignored. The effects of such calls are added to the trace later, under the thread [`ADDED`].
 
-/// The thread that adds to a trace what was found out afterwards.
+/// The thread number of calls that were added to a trace afterwards.
 pub(crate) const ADDED: &str = "0";
 
-/// One call of the operating system.
+/// One system call.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Call {
     pub(crate) name: String,
@@ -16,20 +17,20 @@ pub(crate) struct Call {
     pub(crate) result: Option<i64>,
 }
 
-/// Something that the trace says at one moment.
+/// An event of the trace.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Moment {
+pub(crate) enum Event {
     /// The call of this number begins.
     Begins(usize),
     /// It returns.
     Returns(usize),
 }
 
-/// A trace: calls, and their moments in order.
+/// The calls of a trace, and their events in order.
 #[derive(Default, Debug)]
 pub(crate) struct Trace {
     pub(crate) calls: Vec<Call>,
-    pub(crate) moments: Vec<Moment>,
+    pub(crate) events: Vec<Event>,
 }
 
 impl Trace {
@@ -51,34 +52,34 @@ impl Trace {
                 let (_, number, beginning) = begun.swap_remove(place);
                 let (_, rest) = rest.split_once(" resumed>").ok_or_else(bad)?;
                 trace.calls[number] = call(&format!("{beginning}{rest}")).ok_or_else(bad)?;
-                trace.moments.push(Moment::Returns(number));
+                trace.events.push(Event::Returns(number));
                 continue;
             }
             let number = trace.calls.len();
             match thread {
-                ADDED => drop(added_from.get_or_insert(trace.moments.len())),
-                _ => last_began = trace.moments.len(),
+                ADDED => drop(added_from.get_or_insert(trace.events.len())),
+                _ => last_began = trace.events.len(),
             }
-            trace.moments.push(Moment::Begins(number));
+            trace.events.push(Event::Begins(number));
             if let Some(beginning) = said.strip_suffix("<unfinished ...>") {
                 begun.push((thread, number, beginning));
-                // What is known of it if it never returns.
+                // Kept if the call never returns.
                 trace.calls.push(call(&format!("{beginning}) = ?")).ok_or_else(bad)?);
                 continue;
             }
             let call = call(said).ok_or_else(bad)?;
             if call.result.is_some() {
-                trace.moments.push(Moment::Returns(number));
+                trace.events.push(Event::Returns(number));
             }
             trace.calls.push(call);
         }
         let mut place = 0;
-        let added_from = added_from.unwrap_or(trace.moments.len());
+        let added_from = added_from.unwrap_or(trace.events.len());
         let calls = &mut trace.calls;
-        trace.moments.retain(|moment| {
+        trace.events.retain(|event| {
             place += 1;
-            match moment {
-                Moment::Returns(number) if (last_began + 1..=added_from).contains(&place) => {
+            match event {
+                Event::Returns(number) if (last_began + 1..=added_from).contains(&place) => {
                     calls[*number].result = None;
                     false
                 }
@@ -88,14 +89,14 @@ impl Trace {
         Ok(trace)
     }
 
-    /// A moment in words.
-    pub(crate) fn told(&self, moment: Moment) -> String {
-        let (Moment::Begins(number) | Moment::Returns(number)) = moment;
+    /// An event as text.
+    pub(crate) fn describe(&self, event: Event) -> String {
+        let (Event::Begins(number) | Event::Returns(number)) = event;
         let call = &self.calls[number];
         let arguments: Vec<String> = call.arguments.iter().map(|text| readable(text)).collect();
         let arguments = arguments.join(", ");
-        match (moment, call.result) {
-            (Moment::Returns(_), Some(result)) => {
+        match (event, call.result) {
+            (Event::Returns(_), Some(result)) => {
                 format!("{number} {}({arguments}) returns {result}", call.name)
             }
             _ => format!("{number} {}({arguments}) begins", call.name),
@@ -164,7 +165,7 @@ impl Call {
         unquoted(self.argument(number)?)
     }
 
-    /// Whether it has succeeded.
+    /// Whether the call succeeded.
     pub(crate) fn succeeded(&self) -> bool {
         self.result.is_some_and(|result| result >= 0)
     }
@@ -172,7 +173,7 @@ impl Call {
 
 /// The bytes of `"\x61\x62"`.
 pub(crate) fn unquoted(text: &str) -> Result<Vec<u8>, String> {
-    let bad = || format!("not a whole string of hexadecimal: {}", shortened(text));
+    let bad = || format!("not a complete hexadecimal string: {}", shortened(text));
     let digits = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).ok_or_else(bad)?;
     if digits.len() % 4 != 0 {
         return Err(bad());
@@ -213,9 +214,9 @@ mod tests {
 8 +++ exited with 0 +++
 0 pwrite64(4, "\x61", 1, 5)  = 1"#;
         let trace = Trace::read(text).unwrap();
-        use Moment::{Begins, Returns};
+        use Event::{Begins, Returns};
         assert_eq!(
-            trace.moments,
+            trace.events,
             [Begins(0), Begins(1), Returns(1), Returns(0), Begins(2), Begins(3), Begins(4), Returns(4)]
         );
         assert_eq!(trace.calls[0].bytes(1).unwrap(), b"a,)");

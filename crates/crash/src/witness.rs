@@ -1,34 +1,35 @@
-//! What is known outside: a line for each errand before it is asked, and one when its answer can be relied on.
+//! The witness outside the process: it reads a line before each request, and another once its answer is
+//! durable.
 //!
-//! Only what was written down before the cut counts, each line with one `write`. A line cut in two says nothing.
+//! Each line is written by one `write`. Only lines written completely before the cut count.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use serde::{Deserialize, Serialize};
 
-use crate::errand::{Errand, Told};
+use crate::operation::{Answered, Operation};
 
-/// One line.
+/// One line of the load's output.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub(crate) enum Line {
-    /// An engine is going to be opened.
+pub(crate) enum Message {
+    /// An engine will be opened.
     Opening,
-    /// It was; so its report says.
+    /// It was opened, with this report.
     Opened(String),
-    /// This is going to be asked.
-    Asked(u64, Errand),
-    /// It happened, and that can be relied on.
-    Told(u64, Told),
+    /// An operation will be requested.
+    Requested(u64, Operation),
+    /// It happened, and is durable.
+    Answered(u64, Answered),
     /// It did not happen.
     Declined(u64),
-    /// The engine was closed in order.
+    /// The engine was shut down.
     Closed,
 }
 
-impl Line {
-    /// Writes lines with one call.
-    pub(crate) fn write(lines: &[Line], to: &mut impl Write) -> io::Result<()> {
+impl Message {
+    /// Writes lines with one call of `write`.
+    pub(crate) fn write(lines: &[Message], to: &mut impl Write) -> io::Result<()> {
         let mut text = Vec::new();
         for line in lines {
             serde_json::to_writer(&mut text, line)?;
@@ -38,33 +39,33 @@ impl Line {
     }
 }
 
-/// What became of an errand, as far as is known.
+/// The known outcome of an operation.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Outcome {
-    /// Asked, not answered.
+    /// Requested, and not answered.
     Unknown,
-    Told(Told),
+    Answered(Answered),
     /// It did not happen.
     Declined,
 }
 
-/// All that is known of a directory.
+/// All that is known about a directory.
 #[derive(Clone, Default, Debug)]
 pub(crate) struct Witness {
     /// By number.
-    pub(crate) errands: BTreeMap<u64, (Errand, Outcome)>,
-    /// Engines opened, and of those being opened one more.
+    pub(crate) operations: BTreeMap<u64, (Operation, Outcome)>,
+    /// The number of openings that were begun.
     pub(crate) openings: u64,
-    /// An engine is being opened right now.
+    /// Whether an engine is being opened.
     pub(crate) is_opening: bool,
-    /// What the last one said of its opening.
+    /// The report of the last opening.
     pub(crate) report: String,
     unfinished: Vec<u8>,
 }
 
 impl Witness {
-    /// Hears what was written, which may end in the middle of a line.
-    pub(crate) fn hear(&mut self, bytes: &[u8]) -> Result<(), String> {
+    /// Reads output, which may end in the middle of a line.
+    pub(crate) fn read(&mut self, bytes: &[u8]) -> Result<(), String> {
         self.unfinished.extend_from_slice(bytes);
         while let Some(end) = self.unfinished.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = self.unfinished.drain(..=end).collect();
@@ -75,56 +76,59 @@ impl Witness {
         Ok(())
     }
 
-    /// Whoever spoke is gone, perhaps in the middle of a line.
+    /// The process has ended, perhaps in the middle of a line.
     pub(crate) fn end(&mut self) {
         self.unfinished.clear();
         self.is_opening = false;
     }
 
-    /// All that it was told, to be heard again.
+    /// All that is known, as lines that can be read again.
     pub(crate) fn lines(&self) -> Vec<u8> {
         let mut text = Vec::new();
-        for (&number, (errand, outcome)) in &self.errands {
+        for (&number, (operation, outcome)) in &self.operations {
             let outcome = match outcome {
                 Outcome::Unknown => None,
-                Outcome::Told(told) => Some(Line::Told(number, told.clone())),
-                Outcome::Declined => Some(Line::Declined(number)),
+                Outcome::Answered(answered) => Some(Message::Answered(number, answered.clone())),
+                Outcome::Declined => Some(Message::Declined(number)),
             };
-            let lines: Vec<_> = [Line::Asked(number, errand.clone())].into_iter().chain(outcome).collect();
-            let _ = Line::write(&lines, &mut text); // memory takes it
+            let lines: Vec<_> =
+                [Message::Requested(number, operation.clone())].into_iter().chain(outcome).collect();
+            let _ = Message::write(&lines, &mut text); // writing to memory does not fail
         }
         text
     }
 
-    fn note(&mut self, line: Line) -> Result<(), String> {
+    fn note(&mut self, line: Message) -> Result<(), String> {
         match line {
-            Line::Opening => {
+            Message::Opening => {
                 self.openings += 1;
                 self.is_opening = true;
             }
-            Line::Opened(report) => (self.is_opening, self.report) = (false, report),
-            Line::Asked(number, errand) => {
-                if self.errands.insert(number, (errand, Outcome::Unknown)).is_some() {
-                    return Err(format!("errand {number:x} is asked twice"));
+            Message::Opened(report) => (self.is_opening, self.report) = (false, report),
+            Message::Requested(number, operation) => {
+                if self.operations.insert(number, (operation, Outcome::Unknown)).is_some() {
+                    return Err(format!("operation {number:x} is requested twice"));
                 }
             }
-            Line::Told(number, told) => self.settle(number, Outcome::Told(told))?,
-            Line::Declined(number) => self.settle(number, Outcome::Declined)?,
-            Line::Closed => {}
+            Message::Answered(number, answered) => self.settle(number, Outcome::Answered(answered))?,
+            Message::Declined(number) => self.settle(number, Outcome::Declined)?,
+            Message::Closed => {}
         }
         Ok(())
     }
 
-    /// From now on the errand's outcome is known.
+    /// Sets the outcome of an operation.
     pub(crate) fn settle(&mut self, number: u64, outcome: Outcome) -> Result<(), String> {
-        let known =
-            self.errands.get_mut(&number).ok_or_else(|| format!("errand {number:x} was never asked"))?;
+        let known = self
+            .operations
+            .get_mut(&number)
+            .ok_or_else(|| format!("operation {number:x} was never requested"))?;
         known.1 = outcome;
         Ok(())
     }
 
-    /// How many errands were told.
-    pub(crate) fn told(&self) -> usize {
-        self.errands.values().filter(|(_, outcome)| matches!(outcome, Outcome::Told(_))).count()
+    /// The number of answered operations.
+    pub(crate) fn answered(&self) -> usize {
+        self.operations.values().filter(|(_, outcome)| matches!(outcome, Outcome::Answered(_))).count()
     }
 }

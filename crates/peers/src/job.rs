@@ -1,14 +1,14 @@
-//! What each peer is asked to do.
+//! The work that each peer does.
 
 use std::time::Duration;
 
-/// Of each stock key, at the start: nobody is ever truly refused.
+/// The initial units of each stock key: enough for every request.
 pub(crate) const UNITS: u32 = 1_000_000_000;
 
-/// Of each hold: none expires within a row.
+/// The time to live of each hold: none expires within a row.
 pub(crate) const TTL: Duration = Duration::from_secs(600);
 
-/// Which stock keys are asked for.
+/// The stock keys of the requests.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Demand {
     Hot,
@@ -31,7 +31,7 @@ impl Demand {
     }
 }
 
-/// One row, once.
+/// One measurement of a row.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Job {
     pub(crate) demand: Demand,
@@ -41,7 +41,7 @@ pub(crate) struct Job {
 }
 
 impl Job {
-    /// The stock key that a hold is for: without a pattern, and the same for everybody who is measured here.
+    /// The stock key of a hold: without a pattern, and the same for all peers.
     pub(crate) fn key_of(&self, reference: u64) -> u64 {
         let mixed = reference.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
         (mixed * self.demand.keys()) >> 32

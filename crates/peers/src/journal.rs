@@ -1,4 +1,4 @@
-//! A plain file that is appended to and synced by group: what one writes first. No checksums, and nobody reads it again.
+//! A plain file that is appended to and synced by group. It has no checksums, and is never read.
 
 use std::fs::File;
 use std::io::Write;
@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{self, JoinHandle};
 
-use crate::trouble::Trouble;
+use crate::error::PeerError;
 
-/// Of a record: a hold with its key, quantity, deadline and reference.
+/// The size of a record: a hold with its key, quantity, deadline and reference.
 pub(crate) const RECORD_BYTES: u64 = 32;
 
 pub(crate) struct Journal {
@@ -35,8 +35,8 @@ struct Queue {
 }
 
 impl Journal {
-    pub(crate) fn create(path: PathBuf) -> Result<Journal, Trouble> {
-        let file = File::create(&path).map_err(|error| Trouble::file(&path, error))?;
+    pub(crate) fn create(path: PathBuf) -> Result<Journal, PeerError> {
+        let file = File::create(&path).map_err(|error| PeerError::file(&path, error))?;
         let shared = Arc::<Shared>::default();
         let writer = thread::spawn({
             let shared = Arc::clone(&shared);
@@ -45,7 +45,7 @@ impl Journal {
         Ok(Journal { shared, path, writer: Some(writer) })
     }
 
-    /// The record's position: how many there are with it.
+    /// Appends a record. Returns its position: the number of records so far.
     pub(crate) fn append(&self, record: [u8; RECORD_BYTES as usize]) -> u64 {
         let mut queue = self.shared.queue.lock().unwrap();
         let slept = queue.bytes.is_empty();
@@ -64,23 +64,23 @@ impl Journal {
         self.shared.durable.load(Ordering::Acquire)
     }
 
-    pub(crate) fn wait(&self, position: u64) -> Result<(), Trouble> {
+    pub(crate) fn wait(&self, position: u64) -> Result<(), PeerError> {
         let mut failed = self.shared.failed.lock().unwrap();
         loop {
             if self.durable() >= position {
                 return Ok(());
             }
             if let Some(error) = &*failed {
-                return Err(Trouble::Journal(error.clone()));
+                return Err(PeerError::Journal(error.clone()));
             }
             failed = self.shared.synced.wait(failed).unwrap();
         }
     }
 
-    /// Records in the file, by its length.
-    pub(crate) fn records(&self) -> Result<i64, Trouble> {
+    /// The number of records in the file, by its length.
+    pub(crate) fn records(&self) -> Result<i64, PeerError> {
         let path: &Path = &self.path;
-        let length = path.metadata().map_err(|error| Trouble::file(path, error))?.len();
+        let length = path.metadata().map_err(|error| PeerError::file(path, error))?.len();
         Ok((length / RECORD_BYTES) as i64)
     }
 }
@@ -90,7 +90,7 @@ impl Drop for Journal {
         self.shared.queue.lock().unwrap().closed = true;
         self.shared.appended.notify_one();
         if let Some(writer) = self.writer.take() {
-            let _ = writer.join(); // a failure was told to who waits
+            let _ = writer.join(); // a failure was reported to the waiting threads
         }
     }
 }
@@ -114,7 +114,7 @@ impl Shared {
             group.clear();
             let mut failed = self.failed.lock().unwrap();
             match written {
-                // Release: who reads it knows that the file has been synced.
+                // Release: pairs with the acquire of a reader, which then relies on the sync.
                 Ok(()) => self.durable.store(records, Ordering::Release),
                 Err(error) => *failed = Some(error.to_string()),
             }

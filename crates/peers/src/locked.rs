@@ -1,18 +1,18 @@
-//! What one writes first: everything behind one lock and, where durable, a journal.
+//! The simplest code of one's own: all stock behind one lock and, where durable, a journal.
 
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Mutex;
 use std::time::Instant;
 
+use crate::error::PeerError;
 use crate::job::{Job, TTL, UNITS};
 use crate::journal::{Journal, RECORD_BYTES};
 use crate::load::{self, IN_FLIGHT, Stock};
 use crate::row::{Row, thousands};
 use crate::sample::Sample;
-use crate::trouble::Trouble;
 
-/// A hold as one writes it first.
+/// A hold in this process.
 pub(crate) struct Hold {
     key: u64,
     quantity: u32,
@@ -24,7 +24,7 @@ impl Hold {
         Hold { key, quantity: 1, deadline: Instant::now() + TTL }
     }
 
-    /// Units that it holds now.
+    /// The units that it holds now.
     pub(crate) fn units(&self) -> i64 {
         if Instant::now() < self.deadline { i64::from(self.quantity) } else { 0 }
     }
@@ -39,32 +39,32 @@ impl Hold {
     }
 }
 
-/// The rows of a stock in memory, with and without a journal.
+/// The rows of a stock in this process, with and without a journal.
 pub(crate) fn rows_of(
     directory: &Path,
     system: &'static str,
-    run: impl Fn(Option<Journal>, Job, u64) -> Result<Sample, Trouble> + Copy + 'static,
+    run: impl Fn(Option<Journal>, Job, u64) -> Result<Sample, PeerError> + Copy + 'static,
 ) -> Vec<Row> {
     let in_memory = Box::new(move |job: Job| run(None, job, 0));
     let mut rows = vec![Row {
         system,
         setting: "memory".into(),
-        contains: "deadlines that nobody heeds",
-        lacks: "network, replication, units back at expiry; the process ends: all lost",
+        contains: "deadlines, not enforced",
+        lacks: "network, replication, units returned at expiry; all is lost with the process",
         measure: in_memory,
     }];
     rows.extend(IN_FLIGHT.map(|in_flight| {
         let directory = directory.to_owned();
         let measure = move |job: Job| {
             let scratch =
-                tempfile::tempdir_in(&directory).map_err(|error| Trouble::file(&directory, error))?;
+                tempfile::tempdir_in(&directory).map_err(|error| PeerError::file(&directory, error))?;
             run(Some(Journal::create(scratch.path().join("journal"))?), job, in_flight)
         };
         Row {
             system,
             setting: format!("plain file, fdatasync, {} in flight", thousands(in_flight)),
-            contains: "deadlines that nobody heeds; survives loss of power",
-            lacks: "network, replication, units back at expiry, recovery; the file grows for ever",
+            contains: "deadlines, not enforced; survives loss of power",
+            lacks: "network, replication, units returned at expiry, recovery; the file grows without end",
             measure: Box::new(measure),
         }
     }));
@@ -78,11 +78,11 @@ pub(crate) fn rows(directory: &Path) -> Vec<Row> {
 }
 
 struct Locked {
-    book: Mutex<Book>,
+    maps: Mutex<Maps>,
     journal: Option<Journal>,
 }
 
-struct Book {
+struct Maps {
     available: HashMap<u64, i64>,
     holds: HashMap<u64, Hold>,
 }
@@ -90,20 +90,20 @@ struct Book {
 impl Locked {
     fn new(journal: Option<Journal>, job: Job) -> Locked {
         let available = (0..job.demand.keys()).map(|key| (key, i64::from(UNITS))).collect();
-        Locked { book: Mutex::new(Book { available, holds: HashMap::new() }), journal }
+        Locked { maps: Mutex::new(Maps { available, holds: HashMap::new() }), journal }
     }
 }
 
 impl Stock for Locked {
-    fn reserve(&self, key: u64, reference: u64) -> Result<Option<u64>, Trouble> {
+    fn reserve(&self, key: u64, reference: u64) -> Result<Option<u64>, PeerError> {
         let hold = Hold::new(key);
         let record = hold.record(reference);
-        let mut book = self.book.lock().unwrap();
-        match book.available.get_mut(&key) {
+        let mut maps = self.maps.lock().unwrap();
+        match maps.available.get_mut(&key) {
             Some(available) if *available >= 1 => *available -= 1,
             _ => return Ok(None),
         }
-        book.holds.insert(reference, hold);
+        maps.holds.insert(reference, hold);
         // Under the lock, so that the file has the order of the decisions.
         Ok(Some(self.journal.as_ref().map_or(0, |journal| journal.append(record))))
     }
@@ -112,15 +112,15 @@ impl Stock for Locked {
         self.journal.as_ref().map_or(u64::MAX, Journal::durable)
     }
 
-    fn wait(&self, position: u64) -> Result<(), Trouble> {
+    fn wait(&self, position: u64) -> Result<(), PeerError> {
         self.journal.as_ref().map_or(Ok(()), |journal| journal.wait(position))
     }
 
-    fn judge(&self, sample: &Sample) -> Result<(), Trouble> {
-        let book = self.book.lock().unwrap();
-        let missing = book.available.values().map(|available| i64::from(UNITS) - available).sum();
+    fn judge(&self, sample: &Sample) -> Result<(), PeerError> {
+        let maps = self.maps.lock().unwrap();
+        let missing = maps.available.values().map(|available| i64::from(UNITS) - available).sum();
         sample.agrees(missing, "units are missing from the stock")?;
-        sample.agrees(book.holds.values().map(Hold::units).sum(), "units are held")?;
+        sample.agrees(maps.holds.values().map(Hold::units).sum(), "units are held")?;
         self.journal
             .as_ref()
             .map_or(Ok(()), |journal| sample.agrees(journal.records()?, "records are written"))

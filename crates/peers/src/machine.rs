@@ -1,13 +1,13 @@
-//! On what the figures were taken.
+//! The machine and the versions of the figures.
 
 use std::fs;
 use std::thread;
 
 use serde::Serialize;
 
+use crate::error::PeerError;
 #[cfg(feature = "tigerbeetle")]
 use crate::tigerbeetle;
-use crate::trouble::Trouble;
 use crate::{Args, postgres, redis};
 
 #[derive(Serialize)]
@@ -15,7 +15,7 @@ pub(crate) struct Machine {
     pub(crate) cores: u64,
     cpu: String,
     kernel: String,
-    /// Of the minute before: what else was running.
+    /// The load average of the minute before, from other programs.
     load: String,
     stockhold: &'static str,
     redis: Option<String>,
@@ -24,8 +24,9 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// Also asks the servers, so that one that is not there is known before anything is measured.
-    pub(crate) fn look(args: &Args) -> Result<Machine, Trouble> {
+    /// Reads the machine and the servers' versions, so that an absent server is an error before anything is
+    /// measured.
+    pub(crate) fn read(args: &Args) -> Result<Machine, PeerError> {
         let read = |path| fs::read_to_string(path).unwrap_or_default();
         let cpu = read("/proc/cpuinfo");
         let cpu = cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("unknown");
@@ -40,14 +41,15 @@ impl Machine {
             #[cfg(feature = "tigerbeetle")]
             tigerbeetle: args.tigerbeetle.map(tigerbeetle::version).transpose()?,
             #[cfg(not(feature = "tigerbeetle"))]
-            tigerbeetle: args.tigerbeetle.map_or(Ok(None), |_| Err(Trouble::NoClient))?,
+            tigerbeetle: args.tigerbeetle.map_or(Ok(None), |_| Err(PeerError::NoClient))?,
         })
     }
 
     pub(crate) fn print(&self) {
         let version = |version: &Option<String>| version.clone().unwrap_or_else(|| "not given".into());
         println!(
-            "machine: {} cores of {}, Linux {}, load before {}\nversions: stockhold {}, Redis {}, PostgreSQL {}, TigerBeetle {}",
+            "machine: {} cores of {}, Linux {}, load before {}\n\
+             versions: stockhold {}, Redis {}, PostgreSQL {}, TigerBeetle {}",
             self.cores,
             self.cpu,
             self.kernel,

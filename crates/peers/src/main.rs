@@ -1,21 +1,23 @@
-//! The engine beside what one would use instead: the same work each, one after another, on the same machine and disk.
+//! Compares the engine with its alternatives: the same work for each, one after another, on the same machine
+//! and disk.
 //!
 //! ```text
 //! row ── job ─► load ─► stockhold, locked, sharded     threads of this process
-//!         │      └────► journal                        what the last two write
+//!         │      └────► journal                        the file that the last two write
 //!         ├───► redis ── resp                          connections on loopback
 //!         ├───► postgres                               pgbench on loopback
-//!         └───► tigerbeetle                            its own client on loopback, if built with that feature
-//!                  └─► sample, judged by the peer's own stock ─► table, report
+//!         └───► tigerbeetle                            its client on loopback, if built with that feature
+//!                  └─► sample, checked against the peer's own stock ─► table, report
 //! ```
 //!
-//! The work: decide whether a unit of a stock key is left, take it, record a hold with an 8-byte reference and a time to
-//! live, and acknowledge it as durable as the setting says. Units are plentiful, so each is granted. `benches/peers.sh`
-//! starts the servers and this program.
+//! The work: check that a unit of a stock key is available, take it, record a hold with an 8-byte reference
+//! and a time to live, and acknowledge it once it is as durable as the setting says. There are enough units,
+//! so every request is granted. `benches/peers.sh` starts the servers and this program.
 //!
-//! After each row the peer is asked what its stock is missing and how many holds it has: unless both are what was granted,
-//! there is no figure, and the program fails.
+//! After each row the peer's own count of missing units and of holds must equal the number of granted
+//! requests: otherwise there is no figure, and the program fails.
 
+mod error;
 mod job;
 mod journal;
 mod load;
@@ -32,7 +34,6 @@ mod stockhold;
 mod table;
 #[cfg(feature = "tigerbeetle")]
 mod tigerbeetle;
-mod trouble;
 
 use std::fs;
 use std::num::NonZeroU64;
@@ -42,41 +43,43 @@ use std::time::Duration;
 
 use clap::Parser;
 
+use error::PeerError;
 use job::{Demand, Job};
 use report::{Figures, Report};
 use row::Row;
-use trouble::Trouble;
 
-/// The engine beside what one would use instead, in the same run.
+/// Compares the engine with its alternatives, in one run.
 #[derive(Parser)]
-#[command(version, after_help = "benches/peers.sh starts the servers for it, and stops them again.")]
+#[command(version, after_help = "benches/peers.sh starts and stops the servers.")]
 struct Args {
-    /// How long a row is measured.
+    /// The time that each row is measured.
     #[arg(long, value_name = "SECONDS", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=600))]
     seconds: u64,
-    /// Threads that ask [default: one a core].
+    /// The number of threads [default: one for each core].
     #[arg(long, value_name = "COUNT")]
     threads: Option<NonZeroU64>,
-    /// A row ends early at so many holds, since each takes memory.
+    /// End a row early at this many holds, since each takes memory.
     #[arg(long, value_name = "COUNT", default_value_t = 6_000_000,
           value_parser = clap::value_parser!(u64).range(1_000..=200_000_000))]
     holds_max: u64,
-    /// Only rows whose system and setting contain this, in any case.
+    /// Measure only rows whose system and setting contain this text, in any case.
     #[arg(long, value_name = "NAME")]
     only: Option<String>,
-    /// Where the rows of this process write: a directory on the disk that the servers use.
+    /// Where the rows of this process write: a directory on the servers' disk.
     #[arg(long, value_name = "DIR", default_value = "target")]
     dir: PathBuf,
-    /// Port of a Redis on loopback; all that it has is deleted.
+    /// Port of a Redis on loopback; all its data is deleted.
     #[arg(long, value_name = "PORT")]
     redis: Option<u16>,
-    /// Port of a PostgreSQL on loopback with a user and a database `stockhold`; its tables `stock` and `hold` are replaced.
+    /// Port of a PostgreSQL on loopback with a user and a database `stockhold`; its tables `stock` and `hold`
+    /// are replaced.
     #[arg(long, value_name = "PORT")]
     postgres: Option<u16>,
-    /// Port of a TigerBeetle on loopback, cluster 0, to which accounts are added. Needs a build with the feature of its name.
+    /// Port of a TigerBeetle on loopback, cluster 0; accounts are added. Needs a build with the feature
+    /// `tigerbeetle`.
     #[arg(long, value_name = "PORT")]
     tigerbeetle: Option<u16>,
-    /// Writes the figures there too.
+    /// Also write the figures to this file, as JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 }
@@ -84,16 +87,16 @@ struct Args {
 fn main() -> ExitCode {
     match run(&Args::parse()) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(trouble) => {
-            eprintln!("stockhold-peers: {trouble}");
+        Err(error) => {
+            eprintln!("stockhold-peers: {error}");
             ExitCode::FAILURE
         }
     }
 }
 
-fn run(args: &Args) -> Result<(), Trouble> {
-    fs::create_dir_all(&args.dir).map_err(|error| Trouble::file(&args.dir, error))?;
-    let machine = machine::Machine::look(args)?;
+fn run(args: &Args) -> Result<(), PeerError> {
+    fs::create_dir_all(&args.dir).map_err(|error| PeerError::file(&args.dir, error))?;
+    let machine = machine::Machine::read(args)?;
     machine.print();
     let threads = args.threads.map_or(machine.cores, NonZeroU64::get);
 
@@ -107,7 +110,7 @@ fn run(args: &Args) -> Result<(), Trouble> {
     if let Some(only) = &args.only {
         rows.retain(|row| row.is_called(only));
         if rows.is_empty() {
-            return Err(Trouble::NoRow(only.clone()));
+            return Err(PeerError::NoRow(only.clone()));
         }
     }
 
@@ -116,7 +119,7 @@ fn run(args: &Args) -> Result<(), Trouble> {
         measure(row, args, threads, &mut report)?;
     }
     println!(
-        "a row takes {} s, or {} holds; {threads} threads ask\n",
+        "each row takes {} s, or {} holds; {threads} threads\n",
         args.seconds,
         row::thousands(args.holds_max)
     );
@@ -133,13 +136,13 @@ fn run(args: &Args) -> Result<(), Trouble> {
     args.json.as_ref().map_or(Ok(()), |path| report.write(path))
 }
 
-fn measure(row: &Row, args: &Args, threads: u64, report: &mut Report) -> Result<(), Trouble> {
+fn measure(row: &Row, args: &Args, threads: u64, report: &mut Report) -> Result<(), PeerError> {
     for demand in [Demand::Hot, Demand::Spread] {
         eprintln!("measuring {}, {}, {}", row.system, row.setting, demand.name());
         let job = Job { demand, time: Duration::from_secs(args.seconds), holds_max: args.holds_max, threads };
-        let sample = (row.measure)(job).map_err(|trouble| Trouble::Row {
+        let sample = (row.measure)(job).map_err(|error| PeerError::Row {
             row: format!("{}, {}, {}", row.system, row.setting, demand.name()),
-            trouble: Box::new(trouble),
+            error: Box::new(error),
         })?;
         report.rows.push(Figures::of(row, demand, &sample));
     }

@@ -1,5 +1,5 @@
-//! PostgreSQL: a hold is one statement, thus one transaction and one round trip, asked by pgbench, which comes with the
-//! server: so no client of ours is what is slow.
+//! PostgreSQL: a hold is one statement, thus one transaction and one round trip. The client is pgbench, which
+//! comes with the server, so that no client code of ours can be the limit.
 
 use std::fs;
 use std::path::Path;
@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
+use crate::error::PeerError;
 use crate::job::{Job, TTL, UNITS};
 use crate::row::Row;
 use crate::sample::Sample;
-use crate::trouble::Trouble;
 
 const CLIENTS: u64 = 32;
 
-/// The user and its database.
+/// The name of the user and its database.
 const NAME: &str = "stockhold";
 
 pub(crate) fn rows(port: u16, directory: &Path) -> Vec<Row> {
@@ -24,17 +24,17 @@ pub(crate) fn rows(port: u16, directory: &Path) -> Vec<Row> {
         system: "PostgreSQL",
         setting: format!("synchronous_commit on, {CLIENTS} clients"),
         contains: "loopback, SQL; survives loss of power",
-        lacks: "replication, units back at expiry",
+        lacks: "replication, units returned at expiry",
         measure: Box::new(move |job| run(port, &directory, job)),
     }]
 }
 
-pub(crate) fn version(port: u16) -> Result<String, Trouble> {
+pub(crate) fn version(port: u16) -> Result<String, PeerError> {
     let text = ask(port, "SHOW server_version")?;
     Ok(text.split_whitespace().next().unwrap_or_default().to_owned())
 }
 
-/// Room in each page for the next version of a row, as one would have it for rows that are updated all the time.
+/// The tables. Each page has room for the next version of a row, as is usual for rows with frequent updates.
 fn schema(job: Job) -> String {
     format!(
         "DROP TABLE IF EXISTS stock, hold;
@@ -57,14 +57,14 @@ fn script(job: Job) -> String {
     )
 }
 
-fn run(port: u16, directory: &Path, job: Job) -> Result<Sample, Trouble> {
+fn run(port: u16, directory: &Path, job: Job) -> Result<Sample, PeerError> {
     ask(port, &schema(job))?;
     for statement in ["VACUUM ANALYZE stock", "CHECKPOINT"] {
         ask(port, statement)?;
     }
-    let scratch = tempfile::tempdir_in(directory).map_err(|error| Trouble::file(directory, error))?;
+    let scratch = tempfile::tempdir_in(directory).map_err(|error| PeerError::file(directory, error))?;
     let script_path = scratch.path().join("reserve.sql");
-    fs::write(&script_path, script(job)).map_err(|error| Trouble::file(&script_path, error))?;
+    fs::write(&script_path, script(job)).map_err(|error| PeerError::file(&script_path, error))?;
     let mut pgbench = Command::new("pgbench");
     pgbench.args(["--host=127.0.0.1", "--no-vacuum", "--protocol=prepared", "--define=n=0", "--log"]);
     pgbench.arg(format!("--port={port}")).arg(format!("--username={NAME}"));
@@ -74,16 +74,16 @@ fn run(port: u16, directory: &Path, job: Job) -> Result<Sample, Trouble> {
     let said = output("pgbench", &mut pgbench)?;
 
     let mut ack_ns = Sample::histogram();
-    for entry in fs::read_dir(scratch.path()).map_err(|error| Trouble::file(scratch.path(), error))? {
-        let path = entry.map_err(|error| Trouble::file(scratch.path(), error))?.path();
+    for entry in fs::read_dir(scratch.path()).map_err(|error| PeerError::file(scratch.path(), error))? {
+        let path = entry.map_err(|error| PeerError::file(scratch.path(), error))?.path();
         if path != script_path {
-            let log = fs::read_to_string(&path).map_err(|error| Trouble::file(&path, error))?;
+            let log = fs::read_to_string(&path).map_err(|error| PeerError::file(&path, error))?;
             read_log(&log, &mut ack_ns)?;
         }
     }
     let granted = ack_ns.len();
     if granted == 0 {
-        return Err(Trouble::Nothing(job.time.as_secs()));
+        return Err(PeerError::Nothing(job.time.as_secs()));
     }
     let elapsed = Duration::from_secs_f64(granted as f64 / rate(&said)?);
     let sample = Sample { granted, elapsed, ack_ns };
@@ -94,8 +94,8 @@ fn run(port: u16, directory: &Path, job: Job) -> Result<Sample, Trouble> {
     Ok(sample)
 }
 
-/// Lines of: client, transaction, microseconds, script, when.
-fn read_log(log: &str, ack_ns: &mut Histogram<u64>) -> Result<(), Trouble> {
+/// Reads lines with: client, transaction, microseconds, script, time.
+fn read_log(log: &str, ack_ns: &mut Histogram<u64>) -> Result<(), PeerError> {
     for line in log.lines() {
         let microseconds = line.split(' ').nth(2).and_then(|word| word.parse::<u64>().ok());
         ack_ns.saturating_record(microseconds.ok_or_else(|| answer(line, "a line of a log"))? * 1_000);
@@ -103,37 +103,37 @@ fn read_log(log: &str, ack_ns: &mut Histogram<u64>) -> Result<(), Trouble> {
     Ok(())
 }
 
-/// Transactions a second, by the clock of pgbench.
-fn rate(said: &str) -> Result<f64, Trouble> {
+/// The transactions per second, by the clock of pgbench.
+fn rate(said: &str) -> Result<f64, PeerError> {
     let rate = said.lines().find_map(|line| line.strip_prefix("tps = ")?.split(' ').next()?.parse().ok());
     rate.filter(|rate| *rate > 0.0).ok_or_else(|| answer(said, "tps"))
 }
 
-fn number(port: u16, statement: &str) -> Result<i64, Trouble> {
+fn number(port: u16, statement: &str) -> Result<i64, PeerError> {
     let text = ask(port, statement)?;
     text.parse().map_err(|_| answer(&text, "a number"))
 }
 
-fn ask(port: u16, statements: &str) -> Result<String, Trouble> {
+fn ask(port: u16, statements: &str) -> Result<String, PeerError> {
     let mut psql = Command::new("psql");
     psql.args(["--no-psqlrc", "--quiet", "--no-align", "--tuples-only", "--set=ON_ERROR_STOP=1"]);
     psql.args(["--host=127.0.0.1", NAME, NAME]).arg(format!("--port={port}")).args(["--command", statements]);
-    // Of notices nobody needs to know.
+    // Hides notices.
     psql.env("PGOPTIONS", "--client-min-messages=warning");
     output("psql", &mut psql)
 }
 
-fn output(program: &'static str, command: &mut Command) -> Result<String, Trouble> {
-    let output = command.output().map_err(|error| Trouble::NotThere { program, error })?;
+fn output(program: &'static str, command: &mut Command) -> Result<String, PeerError> {
+    let output = command.output().map_err(|error| PeerError::NotThere { program, error })?;
     if !output.status.success() {
         let error = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        return Err(Trouble::Failed { program, error });
+        return Err(PeerError::Failed { program, error });
     }
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-fn answer(said: &str, expected: &'static str) -> Trouble {
-    Trouble::Answer { server: "PostgreSQL", answer: said.to_owned(), expected }
+fn answer(said: &str, expected: &'static str) -> PeerError {
+    PeerError::Answer { server: "PostgreSQL", answer: said.to_owned(), expected }
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
-//! Redis: one script a hold, over fifty connections. Each thread asks on all of its connections, then reads the answers,
-//! so that no thread is woken for one answer, as an event loop would have it. An acknowledgement counts when it is read.
+//! Redis: one script for each hold, over fifty connections. Each thread sends on all its connections and then
+//! reads the answers, like an event loop, so that no thread wakes for a single answer. An acknowledgement
+//! counts when it is read.
 
 use std::io::{self, BufReader, Write};
 use std::net::{Ipv4Addr, TcpStream};
@@ -8,13 +9,13 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
+use crate::error::PeerError;
 use crate::job::{Job, TTL, UNITS};
 use crate::resp::{self, Reply};
 use crate::row::Row;
 use crate::sample::Sample;
-use crate::trouble::Trouble;
 
-/// KEYS: the stock, the hold. ARGV: what the hold says, its milliseconds.
+/// KEYS: the stock, the hold. ARGV: the content of the hold, its time to live in milliseconds.
 const RESERVE: &str = "\
 local available = tonumber(redis.call('GET', KEYS[1]))
 if not available or available < 1 then return 0 end
@@ -24,18 +25,18 @@ return 1";
 
 const CONNECTIONS: u64 = 50;
 
-/// Requests on a connection before its answers are read.
+/// The number of requests on a connection before its answers are read.
 const PIPELINES: [u64; 2] = [1, 64];
 
-/// When Redis syncs: its names for it, and what that is worth.
+/// The values of `appendfsync`, with what each figure contains and lacks.
 const SYNCS: [(&str, &str, &str); 3] = [
-    ("no", "loopback", "replication, units back at expiry; the process ends: all lost"),
+    ("no", "loopback", "replication, units returned at expiry; all is lost with the process"),
     (
         "everysec",
-        "loopback; survives the process",
-        "replication, units back at expiry; loss of power takes 1 to 2 s",
+        "loopback; survives a kill",
+        "replication, units returned at expiry; loss of power loses 1 to 2 s",
     ),
-    ("always", "loopback; survives loss of power", "replication, units back at expiry"),
+    ("always", "loopback; survives loss of power", "replication, units returned at expiry"),
 ];
 
 pub(crate) fn rows(port: u16) -> Vec<Row> {
@@ -51,19 +52,19 @@ pub(crate) fn rows(port: u16) -> Vec<Row> {
     SYNCS.iter().flat_map(|sync| PIPELINES.map(|pipeline| row(*sync, pipeline))).collect()
 }
 
-pub(crate) fn version(port: u16) -> Result<String, Trouble> {
+pub(crate) fn version(port: u16) -> Result<String, PeerError> {
     let mut control = Connection::open(port)?;
     control.info("server", "redis_version")
 }
 
-fn run(port: u16, sync: &str, pipeline: u64, job: Job) -> Result<Sample, Trouble> {
+fn run(port: u16, sync: &str, pipeline: u64, job: Job) -> Result<Sample, PeerError> {
     let mut control = Connection::open(port)?;
     control.begin(sync)?;
     let script = control.load()?;
     control.stock_up(job)?;
     let mut clients = (0..job.threads)
         .map(|thread| {
-            // Fifty in all, also where threads do not divide them.
+            // Fifty in all, also where the threads do not divide it.
             let count = CONNECTIONS / job.threads + u64::from(thread < CONNECTIONS % job.threads);
             Client::open(port, count.max(1), thread << 32)
         })
@@ -77,7 +78,7 @@ fn run(port: u16, sync: &str, pipeline: u64, job: Job) -> Result<Sample, Trouble
                 scope.spawn(move || client.ask(job, script, pipeline, began))
             })
             .collect();
-        workers.into_iter().try_for_each(|worker| worker.join().expect("a thread that asks does not panic"))
+        workers.into_iter().try_for_each(|worker| worker.join().expect("worker threads do not panic"))
     })?;
     let mut sample = Sample { granted: 0, elapsed: began.elapsed(), ack_ns: Sample::histogram() };
     for client in &clients {
@@ -103,12 +104,12 @@ struct Client {
 }
 
 impl Client {
-    fn open(port: u16, count: u64, first: u64) -> Result<Client, Trouble> {
+    fn open(port: u16, count: u64, first: u64) -> Result<Client, PeerError> {
         let connections = (0..count).map(|_| Connection::open(port)).collect::<Result<_, _>>()?;
         Ok(Client { connections, next: first, granted: 0, ack_ns: Sample::histogram() })
     }
 
-    fn ask(&mut self, job: Job, script: &str, pipeline: u64, began: Instant) -> Result<(), Trouble> {
+    fn ask(&mut self, job: Job, script: &str, pipeline: u64, began: Instant) -> Result<(), PeerError> {
         let ttl_ms = TTL.as_millis().to_string();
         let mut commands = Vec::new();
         let mut called = vec![began; self.connections.len()];
@@ -156,7 +157,7 @@ struct Connection {
 }
 
 impl Connection {
-    fn open(port: u16) -> Result<Connection, Trouble> {
+    fn open(port: u16) -> Result<Connection, PeerError> {
         let connect = || {
             let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
             stream.set_nodelay(true)?;
@@ -165,64 +166,64 @@ impl Connection {
         };
         connect()
             .map(|stream| Connection { port, stream: BufReader::new(stream) })
-            .map_err(|error| connection_trouble(port, error))
+            .map_err(|error| connection_error(port, error))
     }
 
-    fn write(&mut self, commands: &[u8]) -> Result<(), Trouble> {
-        self.stream.get_mut().write_all(commands).map_err(|error| connection_trouble(self.port, error))
+    fn write(&mut self, commands: &[u8]) -> Result<(), PeerError> {
+        self.stream.get_mut().write_all(commands).map_err(|error| connection_error(self.port, error))
     }
 
-    fn read(&mut self) -> Result<Reply, Trouble> {
-        resp::read(&mut self.stream).map_err(|error| connection_trouble(self.port, error))
+    fn read(&mut self) -> Result<Reply, PeerError> {
+        resp::read(&mut self.stream).map_err(|error| connection_error(self.port, error))
     }
 
-    fn call(&mut self, words: &[&[u8]]) -> Result<Reply, Trouble> {
+    fn call(&mut self, words: &[&[u8]]) -> Result<Reply, PeerError> {
         let mut command = Vec::new();
         resp::command(&mut command, words);
         self.write(&command)?;
         self.read()
     }
 
-    fn ok(&mut self, words: &[&[u8]]) -> Result<(), Trouble> {
+    fn ok(&mut self, words: &[&[u8]]) -> Result<(), PeerError> {
         match self.call(words)? {
             Reply::Simple(text) if text == "OK" => Ok(()),
             other => Err(answer(&other, "OK")),
         }
     }
 
-    fn integer(&mut self, words: &[&[u8]]) -> Result<i64, Trouble> {
+    fn integer(&mut self, words: &[&[u8]]) -> Result<i64, PeerError> {
         match self.call(words)? {
             Reply::Integer(number) => Ok(number),
             other => Err(answer(&other, "a number")),
         }
     }
 
-    fn text(&mut self, words: &[&[u8]]) -> Result<String, Trouble> {
+    fn text(&mut self, words: &[&[u8]]) -> Result<String, PeerError> {
         match self.call(words)? {
             Reply::Bulk(Some(bytes)) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
             other => Err(answer(&other, "a text")),
         }
     }
 
-    fn info(&mut self, section: &str, name: &str) -> Result<String, Trouble> {
+    fn info(&mut self, section: &str, name: &str) -> Result<String, PeerError> {
         let text = self.text(&[b"INFO", section.as_bytes()])?;
         let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-        value.map(|value| value.trim().to_owned()).ok_or(Trouble::Answer {
+        value.map(|value| value.trim().to_owned()).ok_or(PeerError::Answer {
             server: "Redis",
             answer: text.clone(),
             expected: "a line of INFO",
         })
     }
 
-    /// Nothing in it, and a fresh file if there is one.
-    fn begin(&mut self, sync: &str) -> Result<(), Trouble> {
+    /// Empties the server, and makes a fresh append-only file if there is one.
+    fn begin(&mut self, sync: &str) -> Result<(), PeerError> {
         self.clear()?;
         if sync == "no" {
             return Ok(());
         }
         self.ok(&[b"CONFIG", b"SET", b"appendfsync", sync.as_bytes()])?;
         self.ok(&[b"CONFIG", b"SET", b"appendonly", b"yes"])?;
-        // The file is made by a child process, and is not in use before that has ended.
+        // A child process makes the file; it is not in use until the child has ended.
         while self.info("persistence", "aof_rewrite_in_progress")? != "0"
             || self.info("persistence", "aof_rewrite_scheduled")? != "0"
         {
@@ -234,24 +235,24 @@ impl Connection {
         }
     }
 
-    fn clear(&mut self) -> Result<(), Trouble> {
+    fn clear(&mut self) -> Result<(), PeerError> {
         self.ok(&[b"CONFIG", b"SET", b"appendonly", b"no"])?;
         self.ok(&[b"FLUSHALL", b"SYNC"])
     }
 
-    fn load(&mut self) -> Result<String, Trouble> {
+    fn load(&mut self) -> Result<String, PeerError> {
         self.text(&[b"SCRIPT", b"LOAD", RESERVE.as_bytes()])
     }
 
-    fn stock_up(&mut self, job: Job) -> Result<(), Trouble> {
+    fn stock_up(&mut self, job: Job) -> Result<(), PeerError> {
         for key in 0..job.demand.keys() {
             self.ok(&[b"SET", stock_key(key).as_bytes(), UNITS.to_string().as_bytes()])?;
         }
         Ok(())
     }
 
-    /// Units missing, and holds.
-    fn count(&mut self, job: Job) -> Result<(i64, i64), Trouble> {
+    /// The missing units, and the number of holds.
+    fn count(&mut self, job: Job) -> Result<(i64, i64), PeerError> {
         let mut missing = 0;
         for key in 0..job.demand.keys() {
             let available = self.text(&[b"GET", stock_key(key).as_bytes()])?;
@@ -263,10 +264,10 @@ impl Connection {
     }
 }
 
-fn connection_trouble(port: u16, error: io::Error) -> Trouble {
-    Trouble::Connection { server: "Redis", port, error }
+fn connection_error(port: u16, error: io::Error) -> PeerError {
+    PeerError::Connection { server: "Redis", port, error }
 }
 
-fn answer(reply: &Reply, expected: &'static str) -> Trouble {
-    Trouble::Answer { server: "Redis", answer: format!("{reply:?}"), expected }
+fn answer(reply: &Reply, expected: &'static str) -> PeerError {
+    PeerError::Answer { server: "Redis", answer: format!("{reply:?}"), expected }
 }

@@ -1,16 +1,16 @@
-//! What was measured, as a table and as one JSON object.
+//! The figures, as a table and as one JSON object.
 
 use std::fs;
 use std::path::Path;
 
 use serde::Serialize;
 
+use crate::error::PeerError;
 use crate::job::Demand;
 use crate::machine::Machine;
 use crate::row::{Row, thousands};
 use crate::sample::Sample;
 use crate::table::{Align, table};
-use crate::trouble::Trouble;
 
 #[derive(Serialize)]
 pub(crate) struct Report {
@@ -82,10 +82,10 @@ impl Report {
         table(columns, &self.rows.iter().map(Figures::cells).collect::<Vec<_>>())
     }
 
-    pub(crate) fn write(&self, path: &Path) -> Result<(), Trouble> {
+    pub(crate) fn write(&self, path: &Path) -> Result<(), PeerError> {
         let mut text = serde_json::to_string_pretty(self).expect("plain fields can be written as JSON");
         text.push('\n');
-        fs::write(path, text).map_err(|error| Trouble::file(path, error))
+        fs::write(path, text).map_err(|error| PeerError::file(path, error))
     }
 }
 

@@ -1,4 +1,5 @@
-//! What Redis speaks (RESP2): a command as an array of byte strings, a reply by its first byte.
+//! The protocol of Redis (RESP2): a command is an array of byte strings, a reply is told apart by its first
+//! byte.
 
 use std::io::{self, BufRead, Read};
 
@@ -11,10 +12,10 @@ pub(crate) enum Reply {
     Array(Vec<Reply>),
 }
 
-/// Of a reply: no answer here is longer, so more of it is no answer.
+/// The most bytes of a reply: no valid answer here is longer.
 const LENGTH_MAX: i64 = 1 << 20;
 
-/// Appends one command.
+/// Appends a command.
 pub(crate) fn command(out: &mut Vec<u8>, words: &[&[u8]]) {
     out.extend_from_slice(format!("*{}\r\n", words.len()).as_bytes());
     for word in words {
@@ -24,7 +25,7 @@ pub(crate) fn command(out: &mut Vec<u8>, words: &[&[u8]]) {
     }
 }
 
-/// Reads one reply, of a server that we started.
+/// Reads one reply of a server that we started.
 pub(crate) fn read(from: &mut impl BufRead) -> io::Result<Reply> {
     let line = line(from)?;
     let (kind, rest) = line.split_at_checked(1).ok_or_else(|| wrong("an empty line"))?;
@@ -66,7 +67,7 @@ fn number(text: &str) -> io::Result<i64> {
     text.parse().map_err(|_| wrong("a number that is none"))
 }
 
-/// None for what is not there.
+/// Reads a length; `None` for an absent value.
 fn length(text: &str) -> io::Result<Option<usize>> {
     match number(text)? {
         -1 => Ok(None),

@@ -1,17 +1,17 @@
-//! One row of the table: who, how set, and what its figure is worth.
+//! One row of the table: the system, its setting, and what its figure includes.
 
+use crate::error::PeerError;
 use crate::job::Job;
 use crate::sample::Sample;
-use crate::trouble::Trouble;
 
-pub(crate) type Measure = Box<dyn Fn(Job) -> Result<Sample, Trouble>>;
+pub(crate) type Measure = Box<dyn Fn(Job) -> Result<Sample, PeerError>>;
 
 pub(crate) struct Row {
     pub(crate) system: &'static str,
     pub(crate) setting: String,
-    /// What is in the figure.
+    /// What the figure includes.
     pub(crate) contains: &'static str,
-    /// What one might think is in it.
+    /// What the figure does not include.
     pub(crate) lacks: &'static str,
     pub(crate) measure: Measure,
 }
@@ -22,7 +22,7 @@ impl Row {
     }
 }
 
-/// A number that people read: `3,200`.
+/// A number with separators: `3,200`.
 pub(crate) fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
@@ -41,7 +41,7 @@ mod tests {
 
     #[test]
     fn a_row_is_found_by_a_part_of_its_name_in_any_case() {
-        let measure = Box::new(|_| unreachable!("nobody measures it"));
+        let measure = Box::new(|_| unreachable!("it is not measured"));
         let row = Row { system: "Redis", setting: "no AOF".into(), contains: "", lacks: "", measure };
         assert!(row.is_called("redis") && row.is_called("no aof") && !row.is_called("always"));
     }

@@ -1,20 +1,20 @@
-//! What was seen of one row.
+//! The measured values of one row.
 
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-use crate::trouble::Trouble;
+use crate::error::PeerError;
 
 pub(crate) struct Sample {
     pub(crate) granted: u64,
     pub(crate) elapsed: Duration,
-    /// From the call to its acknowledgement.
+    /// The time from a call to its acknowledgement.
     pub(crate) ack_ns: Histogram<u64>,
 }
 
 impl Sample {
-    /// 1 ns to one minute, three digits.
+    /// A histogram from 1 ns to one minute, with three digits.
     pub(crate) fn histogram() -> Histogram<u64> {
         Histogram::new_with_bounds(1, 60_000_000_000, 3).expect("these bounds are valid")
     }
@@ -23,12 +23,12 @@ impl Sample {
         self.granted as f64 / self.elapsed.as_secs_f64()
     }
 
-    /// Fails unless what was granted is what the peer says of itself.
-    pub(crate) fn agrees(&self, found: i64, what: &'static str) -> Result<(), Trouble> {
+    /// Fails unless the peer's own count equals the granted holds.
+    pub(crate) fn agrees(&self, found: i64, what: &'static str) -> Result<(), PeerError> {
         if i64::try_from(self.granted) == Ok(found) {
             return Ok(());
         }
-        Err(Trouble::Mismatch { granted: self.granted, found, what })
+        Err(PeerError::Mismatch { granted: self.granted, found, what })
     }
 }
 

@@ -1,16 +1,16 @@
-//! The same without one lock around it: a stock key is an entry of a concurrent map, a hold is one of another.
+//! Code of one's own without a global lock: stock keys are entries of one concurrent map, holds of another.
 
 use std::path::Path;
 
 use dashmap::DashMap;
 
+use crate::error::PeerError;
 use crate::job::{Job, UNITS};
 use crate::journal::Journal;
 use crate::load::{self, Stock};
 use crate::locked::{Hold, rows_of};
 use crate::row::Row;
 use crate::sample::Sample;
-use crate::trouble::Trouble;
 
 pub(crate) fn rows(directory: &Path) -> Vec<Row> {
     rows_of(directory, "DashMap", |journal, job, in_flight| {
@@ -32,7 +32,7 @@ impl Sharded {
 }
 
 impl Stock for Sharded {
-    fn reserve(&self, key: u64, reference: u64) -> Result<Option<u64>, Trouble> {
+    fn reserve(&self, key: u64, reference: u64) -> Result<Option<u64>, PeerError> {
         let hold = Hold::new(key);
         let record = hold.record(reference);
         let position = match self.available.get_mut(&key) {
@@ -51,11 +51,11 @@ impl Stock for Sharded {
         self.journal.as_ref().map_or(u64::MAX, Journal::durable)
     }
 
-    fn wait(&self, position: u64) -> Result<(), Trouble> {
+    fn wait(&self, position: u64) -> Result<(), PeerError> {
         self.journal.as_ref().map_or(Ok(()), |journal| journal.wait(position))
     }
 
-    fn judge(&self, sample: &Sample) -> Result<(), Trouble> {
+    fn judge(&self, sample: &Sample) -> Result<(), PeerError> {
         let missing = self.available.iter().map(|available| i64::from(UNITS) - *available).sum();
         sample.agrees(missing, "units are missing from the stock")?;
         sample.agrees(self.holds.iter().map(|hold| hold.units()).sum(), "units are held")?;

@@ -1,17 +1,17 @@
-//! This library.
+//! The rows of this library.
 
 use std::path::Path;
-use std::thread;
 use std::time::Duration;
 
 use stockhold::error::ReserveError;
+use stockhold::retry::Retry;
 use stockhold::{Config, Durability, Engine, Position, Receive, Reserve, StockKey};
 
+use crate::error::PeerError;
 use crate::job::{Job, TTL, UNITS};
 use crate::load::{self, IN_FLIGHT, Stock};
 use crate::row::{Row, thousands};
 use crate::sample::Sample;
-use crate::trouble::Trouble;
 
 const SYSTEM: &str = "stockhold";
 
@@ -26,15 +26,15 @@ pub(crate) fn rows(directory: &Path) -> Vec<Row> {
             Durability::Memory,
             0,
             "Memory".into(),
-            "units back at expiry",
-            "network, replication; the process ends: all lost",
+            "units returned at expiry",
+            "network, replication; all is lost with the process",
         ),
         row(
             Durability::Interval(Duration::from_millis(100)),
             65_536,
             "Interval 100 ms, 65,536 in flight".into(),
-            "units back at expiry, log; survives the process",
-            "network, replication; loss of power takes 100 ms",
+            "units returned at expiry, log; survives a kill",
+            "network, replication; loss of power loses 100 ms",
         ),
     ];
     rows.extend(IN_FLIGHT.map(|in_flight| {
@@ -42,16 +42,16 @@ pub(crate) fn rows(directory: &Path) -> Vec<Row> {
             Durability::Sync,
             in_flight,
             format!("Sync, {} in flight", thousands(in_flight)),
-            "units back at expiry, log; survives loss of power",
+            "units returned at expiry, log; survives loss of power",
             "network, replication",
         )
     }));
     rows
 }
 
-fn run(directory: &Path, durability: Durability, job: Job, in_flight: u64) -> Result<Sample, Trouble> {
-    let scratch = tempfile::tempdir_in(directory).map_err(|error| Trouble::file(directory, error))?;
-    // Twice what is needed: each thread has slots of its own at home, however threads fall on shards.
+fn run(directory: &Path, durability: Durability, job: Job, in_flight: u64) -> Result<Sample, PeerError> {
+    let scratch = tempfile::tempdir_in(directory).map_err(|error| PeerError::file(directory, error))?;
+    // Twice the need: each thread takes slots from its own shard first, and shards are not used evenly.
     let holds_max = u32::try_from(job.holds_max * 2 + 65_536).unwrap_or(1 << 30).min(1 << 30);
     let config = Config::default().durability(durability).holds_max(holds_max);
     let engine = match durability {
@@ -62,7 +62,7 @@ fn run(directory: &Path, durability: Durability, job: Job, in_flight: u64) -> Re
     let mut keys = Vec::new();
     for index in 0..job.demand.keys() {
         let key = engine.declare(&format!("sku-{index}"), "here").map_err(engine_error)?;
-        let received = insist(|| engine.receive(Receive::units(key, UNITS)), |error| error.is_busy());
+        let received = Retry::yielding().call(|| engine.receive(Receive::units(key, UNITS)));
         let _ = received.map_err(engine_error)?.not_yet_durable();
         keys.push(key);
     }
@@ -76,10 +76,10 @@ struct Stockhold {
 }
 
 impl Stock for Stockhold {
-    fn reserve(&self, key: u64, reference: u64) -> Result<Option<u64>, Trouble> {
+    fn reserve(&self, key: u64, reference: u64) -> Result<Option<u64>, PeerError> {
         let reference = reference.to_le_bytes();
         let request = Reserve::units(self.keys[key as usize], 1).ttl(TTL).reference(&reference);
-        match insist(|| self.engine.reserve(request), ReserveError::is_busy) {
+        match Retry::yielding().call(|| self.engine.reserve(request)) {
             Ok(receipt) => {
                 let position = receipt.position();
                 let _ = receipt.not_yet_durable();
@@ -94,14 +94,14 @@ impl Stock for Stockhold {
         if self.in_memory { u64::MAX } else { self.engine.durable().0 }
     }
 
-    fn wait(&self, position: u64) -> Result<(), Trouble> {
+    fn wait(&self, position: u64) -> Result<(), PeerError> {
         self.engine.wait(Position(position)).map_err(engine_error)
     }
 
-    fn judge(&self, sample: &Sample) -> Result<(), Trouble> {
+    fn judge(&self, sample: &Sample) -> Result<(), PeerError> {
         let mut missing = 0;
         for key in &self.keys {
-            let available = insist(|| self.engine.available_exactly(*key), |error| error.is_busy());
+            let available = Retry::yielding().call(|| self.engine.available_exactly(*key));
             missing += i64::from(UNITS) - available.map_err(engine_error)?;
         }
         sample.agrees(missing, "units are missing from the stock")?;
@@ -109,20 +109,10 @@ impl Stock for Stockhold {
         for key in &self.keys {
             held += self.engine.level(*key).map_err(engine_error)?.held;
         }
-        sample.agrees(held, "units are held by the book of the log")
+        sample.agrees(held, "units are held by the log's levels")
     }
 }
 
-/// `Busy` is not an answer: it costs time, and is asked again.
-fn insist<T, E>(mut ask: impl FnMut() -> Result<T, E>, is_busy: impl Fn(&E) -> bool) -> Result<T, E> {
-    loop {
-        match ask() {
-            Err(error) if is_busy(&error) => thread::yield_now(),
-            answer => return answer,
-        }
-    }
-}
-
-fn engine_error(error: impl std::fmt::Display) -> Trouble {
-    Trouble::Engine(error.to_string())
+fn engine_error(error: impl std::fmt::Display) -> PeerError {
+    PeerError::Engine(error.to_string())
 }

@@ -1,4 +1,4 @@
-//! A table that is read as it is, and as Markdown.
+//! A table that is readable as text and valid Markdown.
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Align {

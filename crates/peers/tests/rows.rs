@@ -1,4 +1,4 @@
-//! The rows of this process, as the program measures them: each judges itself, whatever its figure.
+//! Runs the rows of this process: each checks itself, whatever its figure.
 
 use std::fs;
 use std::process::Command;
@@ -21,17 +21,17 @@ fn every_row_of_this_process_agrees_with_its_own_stock() {
     let measured = rows.iter().filter(|row| row["holds"].as_u64().is_some_and(|holds| holds > 0)).count();
     assert_eq!(measured, rows.len());
     for server in ["Redis", "PostgreSQL", "TigerBeetle"] {
-        let told = String::from_utf8_lossy(&output.stdout).contains(&format!("{server} was not measured"));
-        assert!(told, "nobody takes {server} for forgotten");
+        let named = String::from_utf8_lossy(&output.stdout).contains(&format!("{server} was not measured"));
+        assert!(named, "{server} is not mentioned");
     }
     let left: Vec<_> = fs::read_dir(scratch.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
     assert_eq!(left, [json]);
 }
 
 #[test]
-fn a_row_that_nobody_has_is_an_error() {
+fn an_unknown_row_is_an_error() {
     let output = Command::new(env!("CARGO_BIN_EXE_stockhold-peers"))
-        .args(["--only", "nobody", "--dir"])
+        .args(["--only", "unknown", "--dir"])
         .arg(std::env::temp_dir())
         .output()
         .unwrap();

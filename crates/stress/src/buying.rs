@@ -1,4 +1,4 @@
-//! Units become holds: reserves, batches, carts.
+//! Calls that make holds: reserves, batches, carts.
 
 use std::time::Duration;
 
@@ -11,12 +11,12 @@ use crate::clock::deadline_ns;
 use crate::held::{Held, KEYS, lines, units};
 use crate::shopper::{Shopper, Span};
 
-/// Outlives every round.
+/// Longer than every round.
 const FOREVER: Duration = Duration::from_secs(86_400);
 
-/// What is asked of one key.
+/// A request for units of one key.
 #[derive(Clone, Copy)]
-struct Wish {
+struct Request {
     key: usize,
     quantity: u32,
     at_least: u32,
@@ -24,66 +24,66 @@ struct Wish {
 }
 
 impl<'a> Shopper<'a> {
-    fn a_key(&mut self) -> usize {
-        let key = self.bag.dice.below(8) as usize;
+    fn random_key(&mut self) -> usize {
+        let key = self.state.rng.below(8) as usize;
         if key < KEYS { key } else { 0 }
     }
 
-    pub(crate) fn a_ttl(&mut self) -> Duration {
-        match !self.mix.lets_expire && self.bag.dice.once_in(512) {
+    pub(crate) fn random_ttl(&mut self) -> Duration {
+        match !self.mix.lets_expire && self.state.rng.once_in(512) {
             true => FOREVER,
-            false => Duration::from_millis(self.bag.dice.upto(self.mix.ttl_max_ms).into()),
+            false => Duration::from_millis(self.state.rng.upto(self.mix.ttl_max_ms).into()),
         }
     }
 
-    fn wish(&mut self) -> Wish {
-        let (key, ttl, quantity) = (self.a_key(), self.a_ttl(), self.bag.dice.upto(5));
-        let dice = &mut self.bag.dice;
-        let at_least = if dice.once_in(8) { dice.upto(quantity) } else { quantity };
-        match dice.below(512) {
-            0 => Wish { key, quantity: QUANTITY_MAX, at_least: QUANTITY_MAX, ttl },
-            // All there is, and more.
-            1 => Wish { key, quantity: QUANTITY_MAX, at_least: 1, ttl: Duration::from_millis(1) },
-            2 => Wish { key, quantity: 0, at_least: 0, ttl },
-            _ => Wish { key, quantity, at_least, ttl },
+    fn choose_request(&mut self) -> Request {
+        let (key, ttl, quantity) = (self.random_key(), self.random_ttl(), self.state.rng.upto(5));
+        let rng = &mut self.state.rng;
+        let at_least = if rng.once_in(8) { rng.upto(quantity) } else { quantity };
+        match rng.below(512) {
+            0 => Request { key, quantity: QUANTITY_MAX, at_least: QUANTITY_MAX, ttl },
+            // All available units.
+            1 => Request { key, quantity: QUANTITY_MAX, at_least: 1, ttl: Duration::from_millis(1) },
+            2 => Request { key, quantity: 0, at_least: 0, ttl },
+            _ => Request { key, quantity, at_least, ttl },
         }
     }
 
-    fn request(&self, wish: Wish) -> Reserve<'static> {
-        let Wish { key, quantity, at_least, ttl } = wish;
+    fn request(&self, chosen: Request) -> Reserve<'static> {
+        let Request { key, quantity, at_least, ttl } = chosen;
         Reserve::units(self.keys[key], quantity).or_at_least(at_least).ttl(ttl)
     }
 
     pub(crate) fn reserve(&mut self) {
-        let wish = self.wish();
-        let request = self.request(wish);
-        let (answer, span) = self.ask(|engine| engine.reserve(request));
-        self.reserved(wish, span, answer);
+        let chosen = self.choose_request();
+        let request = self.request(chosen);
+        let (answer, span) = self.timed(|engine| engine.reserve(request));
+        self.reserved(chosen, span, answer);
     }
 
     pub(crate) fn reserve_batch(&mut self) {
-        let count = self.bag.dice.upto(3);
-        let wishes: Vec<Wish> = (0..count).map(|_| self.wish()).collect();
-        let requests: Vec<_> = wishes.iter().map(|wish| self.request(*wish)).collect();
-        let (answers, span) = self.ask(|engine| engine.reserve_batch(&requests));
-        self.bag.tally.calls += u64::from(count - 1);
-        for (wish, answer) in wishes.into_iter().zip(answers) {
-            self.reserved(wish, span, answer);
+        let count = self.state.rng.upto(3);
+        let chosen: Vec<Request> = (0..count).map(|_| self.choose_request()).collect();
+        let requests: Vec<_> = chosen.iter().map(|chosen| self.request(*chosen)).collect();
+        let (answers, span) = self.timed(|engine| engine.reserve_batch(&requests));
+        self.state.tally.calls += u64::from(count - 1);
+        for (chosen, answer) in chosen.into_iter().zip(answers) {
+            self.reserved(chosen, span, answer);
         }
     }
 
-    fn reserved(&mut self, wish: Wish, span: Span, answer: Result<Receipt<'a, Reserved>, ReserveError>) {
-        let Wish { key, quantity: asked, at_least, .. } = wish;
+    fn reserved(&mut self, chosen: Request, span: Span, answer: Result<Receipt<'a, Reserved>, ReserveError>) {
+        let Request { key, quantity: asked, at_least, .. } = chosen;
         let receipt = match answer {
             Ok(receipt) => receipt,
             Err(ReserveError::Shared(SharedError::Quantity(_))) if asked == 0 => return,
-            Err(error) => return self.told_no(span, None, error),
+            Err(error) => return self.record_error(span, None, error),
         };
         let Reserved { hold, quantity, deadline, .. } = self.receive(receipt);
         if quantity < at_least || quantity > asked || asked == 0 {
             self.complain(format!("{quantity} units for {asked}, or at least {at_least}"));
         }
-        self.bag.tally.granted += 1;
+        self.state.tally.granted += 1;
         let mut quantities = [0; KEYS];
         quantities[key] = quantity;
         let held = Held::new(hold, quantities, true);
@@ -94,34 +94,34 @@ impl<'a> Shopper<'a> {
 
     pub(crate) fn reserve_cart(&mut self) {
         let mut quantities = [0; KEYS];
-        for _ in 0..2 + self.bag.dice.below(2) {
-            let key = self.a_key();
-            quantities[key] += self.bag.dice.upto(3);
+        for _ in 0..2 + self.state.rng.below(2) {
+            let key = self.random_key();
+            quantities[key] += self.state.rng.upto(3);
         }
         let mut lines = lines(&quantities, self.keys);
-        // In any order, and in parts that are to be added up.
-        if self.bag.dice.once_in(2) {
+        // In any order, and with a line divided in two.
+        if self.state.rng.once_in(2) {
             lines.reverse();
         }
-        if lines[0].quantity > 1 && self.bag.dice.once_in(3) {
-            let part = self.bag.dice.upto(lines[0].quantity - 1);
+        if lines[0].quantity > 1 && self.state.rng.once_in(3) {
+            let part = self.state.rng.upto(lines[0].quantity - 1);
             let mut other = lines[0];
             (lines[0].quantity, other.quantity) = (part, other.quantity - part);
             lines.push(other);
         }
-        let ttl = self.a_ttl();
-        let (answer, span) = self.ask(|engine| engine.reserve_cart(ReserveCart::lines(&lines).ttl(ttl)));
+        let ttl = self.random_ttl();
+        let (answer, span) = self.timed(|engine| engine.reserve_cart(ReserveCart::lines(&lines).ttl(ttl)));
         let receipt = match answer {
             Ok(receipt) => receipt,
-            Err(error) => return self.told_no(span, None, error),
+            Err(error) => return self.record_error(span, None, error),
         };
         let cart = self.receive(receipt);
         if cart.quantity != units(&quantities) {
             self.complain(format!("{} units for a cart of {lines:?}", cart.quantity));
         }
-        self.bag.tally.granted += 1;
-        self.bag.tally.carts += 1;
-        let held = Held::new(cart.hold, quantities, self.bag.dice.once_in(2));
+        self.state.tally.granted += 1;
+        self.state.tally.carts += 1;
+        let held = Held::new(cart.hold, quantities, self.state.rng.once_in(2));
         let deadline_ns = deadline_ns(cart.deadline);
         self.record_each(span, &held, |key| Event::Grant {
             hold: held.name(),

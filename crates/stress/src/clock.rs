@@ -1,4 +1,4 @@
-//! Engine time and the judge's time are one.
+//! One clock for the engine and the recording.
 
 use stockhold::{Clock, Timestamp};
 use stockhold_check::Stopwatch;
@@ -14,7 +14,7 @@ impl Clock for SharedClock {
     }
 }
 
-/// A deadline on the judge's clock: the engine's millisecond begins there.
+/// A deadline on the recording clock: the start of the engine's millisecond.
 pub(crate) fn deadline_ns(deadline: Timestamp) -> u64 {
     deadline.0.saturating_sub(ORIGIN_MS).saturating_mul(1_000_000)
 }

@@ -1,4 +1,4 @@
-//! What happens to holds: confirm, release, extend, payment, replace, cancel, ship.
+//! Calls on holds: confirm, release, extend, payment, replace, cancel, ship.
 
 use stockhold::error::ConfirmError;
 use stockhold::{Confirm, Extend, HoldAction, Replace};
@@ -9,13 +9,13 @@ use crate::held::{Held, KEYS, Quantities, lines, units};
 use crate::shopper::Shopper;
 
 impl Shopper<'_> {
-    /// A part of a hold's lines that is not nothing.
-    fn part(&mut self, whole: &Quantities) -> Quantities {
-        let mut part = *whole;
-        while part == *whole || units(&part) == 0 {
-            part = whole.map(|units| self.bag.dice.below(u64::from(units) + 1) as u32);
-            if units(whole) < 2 {
-                return *whole;
+    /// Chooses a part of a hold's units, at least one.
+    fn part(&mut self, quantities: &Quantities) -> Quantities {
+        let mut part = *quantities;
+        while part == *quantities || units(&part) == 0 {
+            part = quantities.map(|units| self.state.rng.below(u64::from(units) + 1) as u32);
+            if units(quantities) < 2 {
+                return *quantities;
             }
         }
         part
@@ -24,11 +24,11 @@ impl Shopper<'_> {
     pub(crate) fn confirm(&mut self) {
         let Some((held, place)) = self.choose() else { return };
         let only_key = held.only_key();
-        // The lines of a hold that its owner may have replaced are not to be guessed.
+        // The lines of another thread's hold are unknown if its owner may have replaced it.
         if place.is_none() && !held.fixed {
             return self.release(held);
         }
-        let taken = if self.bag.dice.once_in(3) { self.part(&held.quantities) } else { held.quantities };
+        let taken = if self.state.rng.once_in(3) { self.part(&held.quantities) } else { held.quantities };
         let named = lines(&taken, self.keys);
         let mut request = Confirm::hold(held.hold);
         if taken != held.quantities {
@@ -37,27 +37,27 @@ impl Shopper<'_> {
                 None => request.lines(&named),
             };
         }
-        let retake = self.bag.dice.once_in(2);
+        let retake = self.state.rng.once_in(2);
         if retake {
             request = request.retake_if_expired();
         }
-        let (answer, span) = self.ask(|engine| engine.confirm(request));
+        let (answer, span) = self.timed(|engine| engine.confirm(request));
         let confirmed = match answer {
             Ok(receipt) => self.receive(receipt),
             Err(error) => {
                 if let ConfirmError::Refused(_) = error {
-                    // It would not have to take anything again, had it not expired.
-                    self.told_no(span, Some(&held), ConfirmError::Expired);
+                    // A refused confirm means that the hold had expired: only a retake can be refused.
+                    self.record_error(span, Some(&held), ConfirmError::Expired);
                 } else if !error.is_busy() {
-                    self.done_with(place);
+                    self.forget(place);
                 }
-                return self.told_no(span, Some(&held), error);
+                return self.record_error(span, Some(&held), error);
             }
         };
-        self.done_with(place);
+        self.forget(place);
         let mut paid = held;
         paid.quantities = match only_key {
-            // Others may have replaced it: the answer knows.
+            // Another thread may have replaced it: take the quantity from the answer.
             Some(key) => {
                 let mut quantities = [0; KEYS];
                 quantities[key] = confirmed.quantity;
@@ -68,14 +68,14 @@ impl Shopper<'_> {
         if units(&paid.quantities) != confirmed.quantity || confirmed.retaken && !retake {
             self.complain(format!("{confirmed:?} for {request:?}"));
         }
-        self.bag.tally.confirmed += 1;
-        self.bag.tally.retaken += u64::from(confirmed.retaken);
+        self.state.tally.confirmed += 1;
+        self.state.tally.retaken += u64::from(confirmed.retaken);
         self.record_each(span, &held, |key| Event::Confirm {
             hold: held.name(),
             quantity: paid.quantities[key],
             retaken: confirmed.retaken,
         });
-        self.bag.paid.push(paid);
+        self.state.paid.push(paid);
     }
 
     pub(crate) fn release_any(&mut self) {
@@ -84,53 +84,53 @@ impl Shopper<'_> {
         }
         let Some((held, place)) = self.choose() else { return };
         self.release(held);
-        self.done_with(place);
+        self.forget(place);
     }
 
     pub(crate) fn release(&mut self, held: Held) {
-        let (answer, span) = self.ask(|engine| engine.release(held.hold));
+        let (answer, span) = self.timed(|engine| engine.release(held.hold));
         match answer {
             Ok(receipt) => {
                 let _ = self.receive(receipt);
-                self.bag.tally.released += 1;
+                self.state.tally.released += 1;
                 self.record_each(span, &held, |_| Event::Release { hold: held.name() });
             }
-            Err(error) => self.told_no(span, Some(&held), error),
+            Err(error) => self.record_error(span, Some(&held), error),
         }
     }
 
     pub(crate) fn extend(&mut self) {
         let Some((held, _)) = self.choose() else { return };
-        let ttl = self.a_ttl();
-        let (answer, span) = self.ask(|engine| engine.extend(Extend::hold(held.hold, ttl)));
+        let ttl = self.random_ttl();
+        let (answer, span) = self.timed(|engine| engine.extend(Extend::hold(held.hold, ttl)));
         match answer {
             Ok(receipt) => {
                 let deadline_ns = deadline_ns(self.receive(receipt).deadline);
                 self.record_each(span, &held, |_| Event::Extend { hold: held.name(), deadline_ns });
             }
-            Err(error) => self.told_no(span, Some(&held), error),
+            Err(error) => self.record_error(span, Some(&held), error),
         }
     }
 
     pub(crate) fn begin_payment(&mut self) {
         let Some((held, _)) = self.choose() else { return };
-        let (answer, span) = self.ask(|engine| engine.begin_payment(held.hold));
+        let (answer, span) = self.timed(|engine| engine.begin_payment(held.hold));
         match answer {
             Ok(receipt) => {
                 let deadline_ns = deadline_ns(self.receive(receipt).deadline);
                 self.record_each(span, &held, |_| Event::Extend { hold: held.name(), deadline_ns });
             }
-            Err(error) => self.told_no(span, Some(&held), error),
+            Err(error) => self.record_error(span, Some(&held), error),
         }
     }
 
-    /// Other units of the same keys. A cart may lose lines and get them back.
+    /// Replaces the units of the same keys. A cart may lose lines and get them back.
     pub(crate) fn replace(&mut self) {
         let Some((held, place)) = self.choose() else { return };
         let mut quantities = [0; KEYS];
         while units(&quantities) == 0 {
             for key in held.keys() {
-                quantities[key] = self.bag.dice.below(7) as u32;
+                quantities[key] = self.state.rng.below(7) as u32;
             }
         }
         let named = lines(&quantities, self.keys);
@@ -139,18 +139,18 @@ impl Shopper<'_> {
             None if place.is_none() || held.fixed => return self.release_any(),
             None => Replace::lines(held.hold, &named),
         };
-        if self.bag.dice.once_in(3) {
-            request = request.ttl(self.a_ttl());
+        if self.state.rng.once_in(3) {
+            request = request.ttl(self.random_ttl());
         }
-        let (answer, span) = self.ask(|engine| engine.replace(request));
+        let (answer, span) = self.timed(|engine| engine.replace(request));
         let replaced = match answer {
             Ok(receipt) => self.receive(receipt),
-            Err(error) => return self.told_no(span, Some(&held), error),
+            Err(error) => return self.record_error(span, Some(&held), error),
         };
         if replaced.quantity != units(&quantities) {
             self.complain(format!("{replaced:?} for {request:?}"));
         }
-        self.bag.tally.replaced += 1;
+        self.state.tally.replaced += 1;
         let deadline_ns = deadline_ns(replaced.deadline);
         self.record_each(span, &held, |key| Event::Replace {
             hold: held.name(),
@@ -158,17 +158,17 @@ impl Shopper<'_> {
             deadline_ns,
         });
         if let Some(place) = place {
-            self.bag.held[place].quantities = quantities;
+            self.state.held[place].quantities = quantities;
         }
     }
 
-    /// Gives paid units back, or ships them, which takes as many new ones in later.
+    /// Cancels confirmed units, or ships them and receives as many new ones later.
     pub(crate) fn cancel(&mut self) {
-        if self.bag.paid.is_empty() {
+        if self.state.paid.is_empty() {
             return self.reserve();
         }
-        let mut paid = self.bag.paid.remove(0);
-        let part = if self.bag.dice.once_in(3) { self.part(&paid.quantities) } else { paid.quantities };
+        let mut paid = self.state.paid.remove(0);
+        let part = if self.state.rng.once_in(3) { self.part(&paid.quantities) } else { paid.quantities };
         let named = lines(&part, self.keys);
         let mut request = HoldAction::hold(paid.hold);
         if part != paid.quantities {
@@ -177,18 +177,18 @@ impl Shopper<'_> {
                 None => request.lines(&named),
             };
         }
-        let ships = self.bag.dice.once_in(16);
+        let ships = self.state.rng.once_in(16);
         let (answer, span) =
-            self.ask(|engine| if ships { engine.ship(request) } else { engine.cancel(request) });
+            self.timed(|engine| if ships { engine.ship(request) } else { engine.cancel(request) });
         let moved = match answer {
             Ok(receipt) => self.receive(receipt),
             Err(error) => {
                 if error.is_busy() {
-                    self.bag.paid.push(paid);
+                    self.state.paid.push(paid);
                 } else {
                     self.complain(format!("{error}, for {request:?}"));
                 }
-                return self.told_no(span, None, error);
+                return self.record_error(span, None, error);
             }
         };
         paid.quantities = std::array::from_fn(|key| paid.quantities[key] - part[key]);
@@ -197,14 +197,14 @@ impl Shopper<'_> {
         }
         if ships {
             for (key, units) in part.into_iter().enumerate() {
-                self.bag.owed[key] += units;
-                self.bag.shipped[key] += units;
+                self.state.owed[key] += units;
+                self.state.shipped[key] += units;
             }
         } else {
             self.record_each(span, &paid, |key| Event::Cancel { hold: paid.name(), quantity: part[key] });
         }
         if units(&paid.quantities) > 0 {
-            self.bag.paid.push(paid);
+            self.state.paid.push(paid);
         }
     }
 }

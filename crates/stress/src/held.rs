@@ -1,12 +1,12 @@
-//! A hold as its buyers know it.
+//! A hold as the shoppers know it.
 
 use std::sync::Mutex;
 
 use stockhold::{CartLine, HoldId, StockKey};
 
-use crate::dice::Dice;
+use stockhold_seeded::Rng;
 
-/// Stock keys of a round: the hot one first.
+/// The number of stock keys of a round. The first is the hot one.
 pub(crate) const KEYS: usize = 4;
 
 pub(crate) type Quantities = [u32; KEYS];
@@ -14,11 +14,12 @@ pub(crate) type Quantities = [u32; KEYS];
 #[derive(Clone, Copy)]
 pub(crate) struct Held {
     pub hold: HoldId,
-    /// Units by key: once paid, those that are committed. Of a hold that others may replace, only its keys are certain.
+    /// Units of each key; after a confirm, the committed ones. If other threads may replace it, only the keys
+    /// are certain.
     pub quantities: Quantities,
-    /// A bit for each key that it has ever had.
+    /// A bit for each key that it ever had.
     pub keys: u8,
-    /// Nobody replaces it, so everybody knows its lines.
+    /// It is never replaced, so all threads know its lines.
     pub fixed: bool,
 }
 
@@ -37,7 +38,7 @@ impl Held {
         (0..KEYS).filter(move |key| keys & 1 << key != 0)
     }
 
-    /// Its key, if it has never had another.
+    /// Its key, if it never had another.
     pub(crate) fn only_key(&self) -> Option<usize> {
         (self.keys.count_ones() == 1).then(|| self.keys.trailing_zeros() as usize)
     }
@@ -52,24 +53,24 @@ pub(crate) fn lines(quantities: &Quantities, keys: &[StockKey; KEYS]) -> Vec<Car
     lines.map(|(key, units)| CartLine::units(*key, *units)).collect()
 }
 
-/// Where threads show each other their holds, so that two of them end one at once.
-pub(crate) struct Board {
+/// Holds that threads share, so that two threads end one at the same time.
+pub(crate) struct SharedHolds {
     places: [Mutex<Option<Held>>; 8],
 }
 
-impl Board {
-    pub(crate) fn new() -> Board {
-        Board { places: Default::default() }
+impl SharedHolds {
+    pub(crate) fn new() -> SharedHolds {
+        SharedHolds { places: Default::default() }
     }
 
-    pub(crate) fn show(&self, dice: &mut Dice, held: Held) {
-        // Whoever finds a place taken goes on: the board must not put the threads in order.
-        if let Ok(mut place) = self.places[dice.below(8) as usize].try_lock() {
+    pub(crate) fn publish(&self, rng: &mut Rng, held: Held) {
+        // Skipped if the place is locked: this must not put the threads in order.
+        if let Ok(mut place) = self.places[rng.below(8) as usize].try_lock() {
             *place = Some(held);
         }
     }
 
-    pub(crate) fn see(&self, dice: &mut Dice) -> Option<Held> {
-        *self.places[dice.below(8) as usize].try_lock().ok()?
+    pub(crate) fn pick(&self, rng: &mut Rng) -> Option<Held> {
+        *self.places[rng.below(8) as usize].try_lock().ok()?
     }
 }

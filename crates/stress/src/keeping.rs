@@ -1,4 +1,4 @@
-//! The shelf and the questions: corrections, readings, reshapes, switches.
+//! Calls about stock: corrections, readings, splits, and the stop switch.
 
 use std::time::Duration;
 
@@ -11,52 +11,52 @@ use crate::shopper::Shopper;
 
 impl Shopper<'_> {
     fn any_key(&mut self) -> usize {
-        self.bag.dice.below(KEYS as u64) as usize
+        self.state.rng.below(KEYS as u64) as usize
     }
 
-    /// Units are found missing, even if they are promised; or they come again.
+    /// Corrects units away, even promised ones, or receives them again.
     pub(crate) fn correct(&mut self) {
         let key = self.any_key();
-        match self.bag.owed[key] {
+        match self.state.owed[key] {
             0 => {
-                let lost = self.bag.dice.upto(self.mix.lost_max());
+                let lost = self.state.rng.upto(self.mix.lost_max());
                 self.adjust(key, -i64::from(lost));
             }
-            owed if self.bag.dice.once_in(2) => self.adjust(key, owed.into()),
+            owed if self.state.rng.once_in(2) => self.adjust(key, owed.into()),
             owed => {
                 self.arrive(key, owed);
-                self.bag.owed[key] = 0;
+                self.state.owed[key] = 0;
             }
         }
     }
 
     fn adjust(&mut self, key: usize, delta: i64) {
         let request = Adjust::by(self.keys[key], delta, AdjustReason::Count);
-        let (answer, span) = self.ask(|engine| engine.adjust(request));
+        let (answer, span) = self.timed(|engine| engine.adjust(request));
         match answer {
             Ok(receipt) => {
                 let _ = self.receive(receipt);
-                // What it says is available may leave out a hold that came due after the sweep that goes before.
+                // The number in the answer may miss a hold that came due after the sweep before it.
                 self.record(span, key, Event::Adjust { delta, available: None });
-                self.bag.owed[key] = if delta < 0 { -delta as u32 } else { 0 };
+                self.state.owed[key] = if delta < 0 { -delta as u32 } else { 0 };
             }
-            Err(error) => self.told_no(span, None, error),
+            Err(error) => self.record_error(span, None, error),
         }
     }
 
-    /// Tried until it is done: units that never come would starve the round.
+    /// Receives units. Retries until it succeeds: without the units the round would sell out for good.
     pub(crate) fn arrive(&mut self, key: usize, quantity: u32) {
         let request = Receive::units(self.keys[key], quantity);
         loop {
-            let (answer, span) = self.ask(|engine| engine.receive(request));
+            let (answer, span) = self.timed(|engine| engine.receive(request));
             match answer {
                 Ok(receipt) => {
                     let _ = self.receive(receipt);
                     return self.record(span, key, Event::Receive { quantity: quantity.into() });
                 }
-                Err(error) => self.told_no(span, None, error),
+                Err(error) => self.record_error(span, None, error),
             }
-            if !self.bag.complaints.is_empty() {
+            if !self.state.complaints.is_empty() {
                 return;
             }
         }
@@ -65,81 +65,81 @@ impl Shopper<'_> {
     pub(crate) fn read(&mut self) {
         let key = self.any_key();
         let stock_key = self.keys[key];
-        let (answer, span) = self.ask(|engine| engine.available_exactly(stock_key));
+        let (answer, span) = self.timed(|engine| engine.available_exactly(stock_key));
         match answer {
             Ok(available) => self.record(span, key, Event::Reading { available }),
-            Err(error) => self.told_no(span, None, error),
+            Err(error) => self.record_error(span, None, error),
         }
     }
 
-    /// Splits a key again, which everybody who finds too little in its cells gathers.
+    /// Splits a key again. A thread that finds too few units in its cells gathers it.
     pub(crate) fn prepare(&mut self) {
-        let key = self.keys[self.bag.dice.one_of(&[0, 0, 0, 1, 2, 3])];
-        match self.ask(|engine| engine.prepare(key)) {
-            (Ok(split), _) => self.bag.tally.split += u64::from(split),
-            (Err(error), span) => self.told_no(span, None, error),
+        let key = self.keys[self.state.rng.pick(&[0, 0, 0, 1, 2, 3])];
+        match self.timed(|engine| engine.prepare(key)) {
+            (Ok(split), _) => self.state.tally.split += u64::from(split),
+            (Err(error), span) => self.record_error(span, None, error),
         }
     }
 
     pub(crate) fn status(&mut self) {
         let Some((held, _)) = self.choose() else { return };
-        match self.ask(|engine| engine.status(held.hold)) {
+        match self.timed(|engine| engine.status(held.hold)) {
             (Ok(status), span) if status.state == HoldState::Expired => {
                 self.record_each(span, &held, |_| Event::ExpiredSeen { hold: held.name() });
             }
             (Ok(_), _) => {}
-            // It cannot be told apart from a hold that is gone.
+            // It looks the same as a hold that is gone.
             (Err(LookupError::Forgotten), _) => {}
-            (Err(error), span) => self.told_no(span, None, error),
+            (Err(error), span) => self.record_error(span, None, error),
         }
     }
 
     pub(crate) fn level(&mut self) {
         let key = self.any_key();
         let stock_key = self.keys[key];
-        match self.ask(|engine| engine.level(stock_key)) {
+        match self.timed(|engine| engine.level(stock_key)) {
             (Ok(level), _) if level.on_hand == level.available + level.held + level.committed => {}
             (Ok(level), _) => self.complain(format!("key {key} does not add up: {level:?}")),
-            (Err(error), span) => self.told_no(span, None, error),
+            (Err(error), span) => self.record_error(span, None, error),
         }
     }
 
     pub(crate) fn sweep(&mut self) {
-        self.ask(|engine| engine.sweep());
+        self.timed(|engine| engine.sweep());
     }
 
-    /// Stops a key's sale, or lets it open in a millisecond, which it then does by itself.
+    /// Stops a key's sale, or schedules its opening in a millisecond.
     pub(crate) fn stop(&mut self) {
-        if !self.mix.gates || self.stopped.is_some() || !self.bag.dice.once_in(4) {
+        if !self.mix.gates || self.stopped.is_some() || !self.state.rng.once_in(4) {
             return self.reserve();
         }
         let key = self.any_key();
         let stock_key = self.keys[key];
         let opens_at = self.engine.now().plus(Duration::from_millis(1));
-        let opens = self.bag.dice.once_in(2);
-        let (answer, span) = self.ask(|engine| match opens {
+        let opens = self.state.rng.once_in(2);
+        let (answer, span) = self.timed(|engine| match opens {
             true => engine.open_sale_at(stock_key, opens_at),
             false => engine.stop_sale(stock_key),
         });
         match answer {
             Ok(receipt) => {
                 self.receive(receipt);
-                self.stopped = Some((key, self.bag.dice.upto(64)));
+                self.stopped = Some((key, self.state.rng.upto(64)));
             }
-            Err(error) => self.told_no(span, None, error),
+            Err(error) => self.record_error(span, None, error),
         }
     }
 
-    /// Tried until it is done, as [`arrive`](Self::arrive) is.
+    /// Resumes a key's sale. Retries until it succeeds, like [`arrive`](Self::arrive).
     pub(crate) fn resume(&mut self, key: usize) {
         let stock_key = self.keys[key];
-        while self.stopped.is_some() && self.bag.complaints.is_empty() {
-            match self.ask(|engine| engine.resume_sale(stock_key)) {
+        while self.stopped.is_some() && self.state.complaints.is_empty() {
+            match self.timed(|engine| engine.resume_sale(stock_key)) {
                 (Ok(receipt), _) => {
                     self.receive(receipt);
                     self.stopped = None;
                 }
-                (Err(error), span) => self.told_no(span, None, error),
+                (Err(error), span) => self.record_error(span, None, error),
             }
         }
     }

@@ -1,10 +1,9 @@
-//! Stress with churn: reserve, release, expire, receive, adjust, carts, replacements and reshapes by more threads than
-//! cores, each round checked for an order of its calls that explains every answer.
+//! A stress test: more threads than cores reserve, release, let expire, receive, adjust and replace, also
+//! carts, and split counters. Each round is checked for an order of its calls that explains every answer.
 
 mod audit;
 mod buying;
 mod clock;
-mod dice;
 mod ending;
 mod held;
 mod keeping;
@@ -35,7 +34,7 @@ fn main() -> ExitCode {
     let Options { calls, threads, seed: first, round_max } = options;
     println!("{calls} calls, {threads} threads, seeds from {first}");
     let (begin, mut sum, mut seed) = (Instant::now(), Tally::default(), first);
-    let watchdog = Watchdog::new(round_max, first, move |seed| again(seed, threads));
+    let watchdog = Watchdog::new(round_max, first, move |seed| repeat_command(seed, threads));
     let (mut shopped, mut checked) = (Duration::ZERO, Duration::ZERO);
     while sum.calls < calls {
         let round = std::panic::catch_unwind(|| Round::run(seed, threads));
@@ -43,7 +42,7 @@ fn main() -> ExitCode {
             Ok(round) => round,
             Err(error) => {
                 println!("seed {seed}: {error}");
-                println!("\nafter {} calls\n{}", sum.calls, again(seed, threads));
+                println!("\nafter {} calls\n{}", sum.calls, repeat_command(seed, threads));
                 return ExitCode::FAILURE;
             }
         };
@@ -51,7 +50,7 @@ fn main() -> ExitCode {
         sum += round.tally;
         shopped += round.shopped;
         checked += round.checked;
-        println!("seed {seed}: {}: {}", round.mix, told(&round.tally, round.shopped, round.checked));
+        println!("seed {seed}: {}: {}", round.mix, summary(&round.tally, round.shopped, round.checked));
         for breach in round.breaches.iter().take(8) {
             println!("\n{breach}");
         }
@@ -59,7 +58,7 @@ fn main() -> ExitCode {
             println!("undecided: {undecided}");
         }
         if !round.breaches.is_empty() || !round.undecided.is_empty() {
-            println!("\nafter {} calls\n{}", sum.calls, again(seed, threads));
+            println!("\nafter {} calls\n{}", sum.calls, repeat_command(seed, threads));
             return ExitCode::FAILURE;
         }
         seed += 1;
@@ -68,20 +67,20 @@ fn main() -> ExitCode {
         "\n{} rounds in {:.1} s: {}",
         seed - first,
         begin.elapsed().as_secs_f64(),
-        told(&sum, shopped, checked)
+        summary(&sum, shopped, checked)
     );
     ExitCode::SUCCESS
 }
 
-fn again(seed: u64, threads: u64) -> String {
-    format!("again: stockhold-stress --calls 1 --threads {threads} --seed {seed}")
+fn repeat_command(seed: u64, threads: u64) -> String {
+    format!("to repeat: stockhold-stress --calls 1 --threads {threads} --seed {seed}")
 }
 
-fn told(tally: &Tally, shopped: Duration, checked: Duration) -> String {
+fn summary(tally: &Tally, shopped: Duration, checked: Duration) -> String {
     let Tally { calls, granted, refused, carts, confirmed, retaken, released, expired, replaced, .. } = tally;
     format!(
-        "{calls} calls ({:.0}k/s), granted {granted} (carts {carts}), refused {refused}, confirmed {confirmed} \
-         (late {retaken}), released {released}, expired {expired}, replaced {replaced}, split {}, beaten {}, \
+        "{calls} calls ({:.0}k/s), granted {granted} (carts {carts}), refused {refused}, confirmed \
+         {confirmed} (late {retaken}), released {released}, expired {expired}, replaced {replaced}, split {}, beaten {}, \
          busy {} ({:.4} %), checked {} ({:.0}k/s)",
         thousands(*calls, shopped),
         tally.split,

@@ -1,21 +1,21 @@
-//! What a round is like: all of it follows from its seed.
+//! The parameters of a round, all derived from its seed.
 
 use std::fmt;
 use std::time::Duration;
 
 use stockhold::{Config, Durability};
 
-use crate::dice::Dice;
 use crate::held::KEYS;
+use stockhold_seeded::Rng;
 
-/// How much there is.
+/// How much stock there is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Stock {
-    /// Every refusal comes within a hair of a deadline or a release.
+    /// So little that every refusal is close in time to a deadline or a release.
     Edge,
-    /// Enough to be split, and sold out all the same, again and again.
+    /// Enough to be split, but sold out again and again.
     Near,
-    /// Split for good.
+    /// Enough to stay split.
     Plenty,
 }
 
@@ -27,36 +27,37 @@ pub(crate) struct Mix {
     driver_period: Option<Duration>,
     expired_kept: u32,
     holds_max: u32,
-    /// Sale is stopped and opened now and then.
+    /// Sales are sometimes stopped and resumed.
     pub gates: bool,
-    /// Nobody releases: what is not paid comes back by time alone, all of a millisecond at once.
+    /// No thread releases: units return only by expiry, all those of a millisecond at once.
     pub lets_expire: bool,
-    /// Enough to meet everybody, few enough to be judged at once. What hangs later may be caught in a short round.
+    /// Enough for threads to interfere, few enough to be judged at once. Some rounds are short, to catch
+    /// faults that would otherwise hang a round.
     pub calls: u64,
 }
 
-/// How much longer a payment makes a hold live.
+/// The extension by a payment.
 const PAYMENT_EXTENSION: Duration = Duration::from_millis(3);
 
 impl Mix {
     pub(crate) fn of(seed: u64) -> Mix {
-        let mut dice = Dice::new(seed);
+        let mut rng = Rng::new(seed);
         let ms = Duration::from_millis;
         Mix {
-            // By turns, so that every short run has some of each.
+            // In turn, so that every short run has some of each.
             stock: [Stock::Edge, Stock::Near, Stock::Near, Stock::Plenty][seed as usize % 4],
             durability: match seed % 13 {
                 5 => Some(Durability::Interval(ms(5))),
                 11 => Some(Durability::Sync),
                 _ => None,
             },
-            ttl_max_ms: dice.one_of(&[2, 4, 8]),
-            driver_period: dice.one_of(&[None, Some(ms(1)), Some(ms(10))]),
-            expired_kept: dice.one_of(&[64, 1_000, 65_536]),
-            holds_max: dice.one_of(&[1_000, 1 << 20, 1 << 20, 1 << 20]),
-            gates: dice.once_in(4),
-            lets_expire: dice.once_in(2),
-            calls: dice.one_of(&[10_000, 200_000, 200_000, 200_000]),
+            ttl_max_ms: rng.pick(&[2, 4, 8]),
+            driver_period: rng.pick(&[None, Some(ms(1)), Some(ms(10))]),
+            expired_kept: rng.pick(&[64, 1_000, 65_536]),
+            holds_max: rng.pick(&[1_000, 1 << 20, 1 << 20, 1 << 20]),
+            gates: rng.once_in(4),
+            lets_expire: rng.once_in(2),
+            calls: rng.pick(&[10_000, 200_000, 200_000, 200_000]),
         }
     }
 
@@ -68,7 +69,7 @@ impl Mix {
             .holds_max(self.holds_max)
     }
 
-    /// Units of each key at first.
+    /// The initial units of each key.
     pub(crate) fn units(&self) -> [u32; KEYS] {
         match self.stock {
             Stock::Edge => [20, 8, 8, 8],
@@ -77,17 +78,17 @@ impl Mix {
         }
     }
 
-    /// Units that a count may find missing at a time.
+    /// The most units that one correction takes away.
     pub(crate) fn lost_max(&self) -> u32 {
         self.units()[1] / 2
     }
 
-    /// Paid holds that a thread keeps before it cancels one, so that no key sells out for good.
+    /// How many confirmed holds a thread keeps before it cancels one, so that no key sells out for good.
     pub(crate) fn paid_max(&self) -> usize {
         if self.stock == Stock::Edge { 0 } else { 8 }
     }
 
-    /// No hold but the longest outlives this.
+    /// After this time all holds are due, but those that outlive the round.
     pub(crate) fn quiet_after(&self) -> Duration {
         2 * Duration::from_millis(self.ttl_max_ms.into()) + PAYMENT_EXTENSION
     }

@@ -1,19 +1,19 @@
-//! The command line: a few numbers.
+//! The command-line options.
 
 use std::time::{Duration, SystemTime};
 
 pub(crate) const USAGE: &str = "\
-Rounds of churn on one engine by more threads than cores, each judged from outside.
+Runs rounds of calls on one engine by more threads than cores, and judges each round by its recorded calls.
 
 usage: stockhold-stress [--calls N] [--threads N] [--seed N] [--round-s N]
 
-  --calls N     goes on until so many calls were made, in whole rounds (default 3000000)
-  --threads N   threads that call at once (default 8)
-  --seed N      of the first round; the next has the next (default STOCKHOLD_SEED, else the time)
-  --round-s N   seconds that a round may take before it hangs (default 120)
+  --calls N     run rounds until this many calls were made (default 3000000)
+  --threads N   the number of threads (default 8)
+  --seed N      the seed of the first round; each round adds one (default STOCKHOLD_SEED, else the time)
+  --round-s N   the seconds after which a round counts as hanging (default 120)
 
-The choices of a round follow from its seed, not the order in which threads run: a round that was caught may need a
-few goes to be caught again. Exit code 1: a breach, or a round that could not be decided or never ended.";
+The seed repeats the choices of a round, but not the order in which threads run: a failing round may need
+a few tries to fail again. Exit code 1: a breach, or a round that could not be decided or did not end.";
 
 #[derive(Clone, Copy)]
 pub(crate) struct Options {
@@ -24,12 +24,9 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// `Err` says what is wrong, or how it is used.
+    /// Reads the options. The error says what is wrong, or prints the usage.
     pub(crate) fn read(mut args: impl Iterator<Item = String>) -> Result<Options, String> {
-        let mut seed = None;
-        if let Ok(text) = std::env::var("STOCKHOLD_SEED") {
-            seed = Some(number("STOCKHOLD_SEED", &text)?);
-        }
+        let mut seed = stockhold_seeded::seed_given()?;
         let (mut calls, mut threads, mut round_s) = (3_000_000, 8, 120);
         while let Some(name) = args.next() {
             let mut value = || number(&name, &args.next().unwrap_or_default());

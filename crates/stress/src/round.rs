@@ -1,4 +1,4 @@
-//! One round: an engine, a crowd, perhaps a restart, and the verdict.
+//! One round: an engine, its shoppers, perhaps a restart, and the verdict.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -8,44 +8,45 @@ use stockhold_check::{Call, Cart, Event, Options, Recorder, Stopwatch, check, ch
 
 use crate::audit::{audit, same};
 use crate::clock::SharedClock;
-use crate::dice::Dice;
-use crate::held::{Board, KEYS};
+use crate::held::{KEYS, SharedHolds};
 use crate::mix::Mix;
-use crate::shopper::{Bag, Shopper};
+use crate::shopper::{Shopper, ShopperState};
 use crate::tally::Tally;
+use stockhold_seeded::Rng;
 
-/// Nobody is stalled for long here, so "busy" is rare; of so many answers in a hundred it is a breach of its own.
+/// The most "busy" answers in a hundred: no thread is stalled for long here, so more than this is a breach.
 const BUSY_PERCENT_MAX: f64 = 5.0;
 
 pub(crate) struct Round {
     pub mix: Mix,
     pub tally: Tally,
-    /// What the engine did wrong, in sentences and windows.
+    /// The breaches, as sentences and windows.
     pub breaches: Vec<String>,
-    /// What the judge could not decide.
+    /// The keys that could not be decided.
     pub undecided: Vec<String>,
     pub shopped: Duration,
     pub checked: Duration,
 }
 
-/// An engine that is open, and what is kept of it while it is not.
+/// The state of a round that outlives a restart of its engine.
 struct Shop {
     mix: Mix,
     stopwatch: Stopwatch,
-    /// The first thread's, which opens and closes.
+    /// Records the calls of the main thread, which opens and closes the engine.
     recorder: Recorder,
-    bags: Vec<Bag>,
-    told: Vec<String>,
+    states: Vec<ShopperState>,
+    complaints: Vec<String>,
 }
 
 impl Round {
     pub(crate) fn run(seed: u64, threads: u64) -> Result<Round, String> {
         let (stopwatch, mix) = (Stopwatch::new(), Mix::of(seed));
-        let mut dice = Dice::new(seed ^ 1 << 63);
+        let mut rng = Rng::new(seed ^ 1 << 63);
         let capacity = (mix.calls / threads * 2) as usize;
-        let bag = |_| Bag::new(dice.roll(), Recorder::with_capacity(stopwatch, capacity));
-        let bags = (0..threads).map(bag).collect();
-        let mut shop = Shop { mix, stopwatch, recorder: Recorder::new(stopwatch), bags, told: Vec::new() };
+        let state = |_| ShopperState::new(rng.next(), Recorder::with_capacity(stopwatch, capacity));
+        let states = (0..threads).map(state).collect();
+        let mut shop =
+            Shop { mix, stopwatch, recorder: Recorder::new(stopwatch), states, complaints: Vec::new() };
         let begin = Instant::now();
         let mut tally = match shop.mix.durability {
             None => shop.in_memory()?,
@@ -53,19 +54,19 @@ impl Round {
         };
         let shopped = begin.elapsed();
         let begin = Instant::now();
-        let Shop { mix, recorder, bags, told, .. } = shop;
+        let Shop { mix, recorder, states, complaints, .. } = shop;
         let (mut calls, mut carts) = (recorder.into_calls(), Vec::new());
-        for bag in bags {
-            tally += bag.tally;
-            calls.extend(bag.recorder.into_calls());
+        for state in states {
+            tally += state.tally;
+            calls.extend(state.recorder.into_calls());
             let cart = |held: crate::held::Held| Cart {
                 hold: held.name(),
                 keys: held.keys().map(|key| key as u32).collect(),
             };
-            carts.extend(bag.carts.into_iter().map(cart));
+            carts.extend(state.carts.into_iter().map(cart));
         }
         let (mut breaches, undecided) = verdict(&calls, &carts);
-        breaches.extend(told);
+        breaches.extend(complaints);
         if tally.busy_percent() > BUSY_PERCENT_MAX {
             breaches.push(format!("busy in {} answers of {}", tally.busy, tally.calls));
         }
@@ -78,28 +79,28 @@ impl Shop {
         let config = self.mix.config().clock(SharedClock(self.stopwatch));
         let engine = Engine::in_memory(config).map_err(|error| error.to_string())?;
         let keys = self.stock(&engine)?;
-        Ok(self.crowd(&engine, &keys, self.mix.calls).1)
+        Ok(self.run_shoppers(&engine, &keys, self.mix.calls).1)
     }
 
-    /// The same with a restart in the middle, which changes nothing, and one at the end.
+    /// Runs the round on disk, with a restart in the middle and one at the end, which must change nothing.
     fn on_disk(&mut self) -> Result<Tally, String> {
         let scratch = tempfile::tempdir().map_err(|error| error.to_string())?;
         let directory = scratch.path().join("stock");
         let engine = self.open(&directory)?;
         let keys = self.stock(&engine)?;
-        let (levels, mut tally) = self.crowd(&engine, &keys, self.mix.calls / 2);
+        let (levels, mut tally) = self.run_shoppers(&engine, &keys, self.mix.calls / 2);
         close(engine)?;
         let engine = self.open(&directory)?;
-        let after = self.look(&engine, &keys);
+        let after = self.audit_now(&engine, &keys);
         if !same(&levels, &after) {
-            self.told.push(format!("a restart made of {levels:?}\n{after:?}"));
+            self.complaints.push(format!("a restart changed {levels:?}\ninto {after:?}"));
         }
-        let (levels, again) = self.crowd(&engine, &keys, self.mix.calls / 2);
+        let (levels, again) = self.run_shoppers(&engine, &keys, self.mix.calls / 2);
         tally += again;
         close(engine)?;
-        let after = self.open(&directory).map(|engine| self.look(&engine, &keys))?;
+        let after = self.open(&directory).map(|engine| self.audit_now(&engine, &keys))?;
         if !same(&levels, &after) {
-            self.told.push(format!("a restart made of {levels:?}\n{after:?}"));
+            self.complaints.push(format!("a restart changed {levels:?}\ninto {after:?}"));
         }
         Ok(tally)
     }
@@ -126,48 +127,49 @@ impl Shop {
         keys.try_into().map_err(|_| "not so many keys".to_owned())
     }
 
-    /// Lets everybody in, waits until all is quiet, and adds up.
-    fn crowd(
+    /// Runs all shoppers, waits until every hold is due, and audits.
+    fn run_shoppers(
         &mut self,
         engine: &Engine,
         keys: &[StockKey; KEYS],
         calls: u64,
     ) -> (Vec<stockhold::Level>, Tally) {
-        let (mix, board) = (&self.mix, Board::new());
-        let bags = std::mem::take(&mut self.bags);
-        let each = calls / bags.len() as u64;
+        let (mix, shared_holds) = (&self.mix, SharedHolds::new());
+        let states = std::mem::take(&mut self.states);
+        let each = calls / states.len() as u64;
         std::thread::scope(|scope| {
-            let shop = |bag| {
-                let shopper = Shopper { engine, keys, board: &board, mix, bag, stopped: None };
+            let shop = |state| {
+                let shopper =
+                    Shopper { engine, keys, shared_holds: &shared_holds, mix, state, stopped: None };
                 scope.spawn(move || shopper.shop(each))
             };
-            let threads: Vec<_> = bags.into_iter().map(shop).collect();
+            let threads: Vec<_> = states.into_iter().map(shop).collect();
             for thread in threads {
                 match thread.join() {
-                    Ok(mut bag) => {
-                        self.told.append(&mut bag.complaints);
-                        self.bags.push(bag);
+                    Ok(mut state) => {
+                        self.complaints.append(&mut state.complaints);
+                        self.states.push(state);
                     }
-                    Err(_) => self.told.push("a thread panicked in the engine".to_owned()),
+                    Err(_) => self.complaints.push("a thread panicked in the engine".to_owned()),
                 }
             }
         });
         std::thread::sleep(mix.quiet_after());
-        let levels = self.look(engine, keys);
+        let levels = self.audit_now(engine, keys);
         let metrics = engine.metrics();
         (levels, Tally { expired: metrics.expired, beaten: metrics.voided, ..Tally::default() })
     }
 
-    /// Adds up, with nothing due and nobody there.
-    fn look(&mut self, engine: &Engine, keys: &[StockKey; KEYS]) -> Vec<stockhold::Level> {
+    /// Sweeps and audits, while no shopper runs.
+    fn audit_now(&mut self, engine: &Engine, keys: &[StockKey; KEYS]) -> Vec<stockhold::Level> {
         engine.sweep();
-        let recorders = self.bags.iter().map(|bag| &bag.recorder).chain([&self.recorder]);
+        let recorders = self.states.iter().map(|state| &state.recorder).chain([&self.recorder]);
         let calls: Vec<Call> = recorders.flat_map(|recorder| recorder.clone().into_calls()).collect();
         let mut shipped = [0; KEYS];
-        for bag in &self.bags {
-            shipped = std::array::from_fn(|key| shipped[key] + bag.shipped[key]);
+        for state in &self.states {
+            shipped = std::array::from_fn(|key| shipped[key] + state.shipped[key]);
         }
-        audit(engine, keys, &calls, &shipped, &mut self.recorder, &mut self.told)
+        audit(engine, keys, &calls, &shipped, &mut self.recorder, &mut self.complaints)
     }
 }
 
@@ -175,7 +177,8 @@ fn close(engine: Engine) -> Result<(), String> {
     engine.shutdown().map_err(|error| error.to_string())
 }
 
-/// Breaches, and what could not be decided. The hot key takes as long as all others.
+/// Returns the breaches, and the keys that were not decided. The hot key takes as long as all others
+/// together.
 fn verdict(calls: &[Call], carts: &[Cart]) -> (Vec<String>, Vec<String>) {
     let (mut breaches, mut undecided) = (Vec::new(), Vec::new());
     let (hot, others): (Vec<Call>, Vec<Call>) = calls.iter().partition(|call| call.key == 0);

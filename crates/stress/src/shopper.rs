@@ -1,40 +1,40 @@
-//! One thread: what it does next, and what it writes down of the answer.
+//! One thread: chooses the next call, and records its answer.
 
 use stockhold::{Engine, Receipt, RefusalReason, StockKey};
 use stockhold_check::{Call, Event, Recorder};
 
-use crate::dice::Dice;
-use crate::held::{Board, Held, KEYS};
+use crate::held::{Held, KEYS, SharedHolds};
 use crate::mix::Mix;
 use crate::no::No;
 use crate::tally::Tally;
+use stockhold_seeded::Rng;
 
-/// Holds that a thread keeps an eye on; of one more, it lets the oldest go.
+/// The most holds that a thread keeps; beyond it gives up the oldest.
 const HELD_MAX: usize = 48;
 
-/// Times that a thread is told "busy" before it leaves: each takes as long as a thousand answers.
+/// The "busy" answers after which a thread ends: each takes as long as a thousand other answers.
 const BUSY_MAX: u64 = 40;
 
-/// What a thread takes along over a restart.
-pub(crate) struct Bag {
-    pub dice: Dice,
+/// The state of a thread, which outlives a restart.
+pub(crate) struct ShopperState {
+    pub rng: Rng,
     pub recorder: Recorder,
     pub held: Vec<Held>,
     pub paid: Vec<Held>,
-    /// Units that a count found missing or that were shipped, and will come again.
+    /// Units that were corrected away or shipped, and will be received again.
     pub owed: [u32; KEYS],
     pub shipped: [u32; KEYS],
-    /// Of a hold on several keys, those.
+    /// The holds on several keys.
     pub carts: Vec<Held>,
     pub tally: Tally,
-    /// Answers that no engine should give.
+    /// Answers that are always wrong.
     pub complaints: Vec<String>,
 }
 
-impl Bag {
-    pub(crate) fn new(seed: u64, recorder: Recorder) -> Bag {
-        Bag {
-            dice: Dice::new(seed),
+impl ShopperState {
+    pub(crate) fn new(seed: u64, recorder: Recorder) -> ShopperState {
+        ShopperState {
+            rng: Rng::new(seed),
             recorder,
             held: Vec::new(),
             paid: Vec::new(),
@@ -47,7 +47,7 @@ impl Bag {
     }
 }
 
-/// From when to when a call was made.
+/// The start and the end of a call.
 #[derive(Clone, Copy)]
 pub(crate) struct Span {
     start_ns: u64,
@@ -57,27 +57,27 @@ pub(crate) struct Span {
 pub(crate) struct Shopper<'a> {
     pub engine: &'a Engine,
     pub keys: &'a [StockKey; KEYS],
-    pub board: &'a Board,
+    pub shared_holds: &'a SharedHolds,
     pub mix: &'a Mix,
-    pub bag: Bag,
-    /// A key whose sale it has stopped, and for how many turns more.
+    pub state: ShopperState,
+    /// A key whose sale this thread has stopped, and the turns until it resumes.
     pub stopped: Option<(usize, u32)>,
 }
 
 impl<'a> Shopper<'a> {
-    /// Makes about so many calls.
-    pub(crate) fn shop(mut self, calls: u64) -> Bag {
-        let (enough, too_busy) = (self.bag.tally.calls + calls, self.bag.tally.busy + BUSY_MAX);
-        while self.bag.tally.calls < enough
-            && self.bag.tally.busy < too_busy
-            && self.bag.complaints.is_empty()
+    /// Makes about this many calls.
+    pub(crate) fn shop(mut self, calls: u64) -> ShopperState {
+        let (enough, too_busy) = (self.state.tally.calls + calls, self.state.tally.busy + BUSY_MAX);
+        while self.state.tally.calls < enough
+            && self.state.tally.busy < too_busy
+            && self.state.complaints.is_empty()
         {
             self.turn();
         }
         if let Some((key, _)) = self.stopped {
             self.resume(key);
         }
-        self.bag
+        self.state
     }
 
     fn turn(&mut self) {
@@ -87,15 +87,15 @@ impl<'a> Shopper<'a> {
                 self.resume(key);
             }
         }
-        if self.bag.held.len() > HELD_MAX {
-            let oldest = self.bag.held.remove(0);
+        if self.state.held.len() > HELD_MAX {
+            let oldest = self.state.held.remove(0);
             if !self.mix.lets_expire {
                 self.release(oldest);
             }
-        } else if self.bag.paid.len() > self.mix.paid_max() {
+        } else if self.state.paid.len() > self.mix.paid_max() {
             self.cancel();
         }
-        match self.bag.dice.below(1_000) {
+        match self.state.rng.below(1_000) {
             0..450 => self.reserve(),
             450..480 => self.reserve_batch(),
             480..590 => self.reserve_cart(),
@@ -115,20 +115,21 @@ impl<'a> Shopper<'a> {
         }
     }
 
-    // ── asking ───────────────────────────────────────────────────────────────────────────────────────────────
+    // ── calls
+    // ────────────────────────────────────────────────────────────────────────────────────────────────
 
-    /// Makes a call and looks at the clock around it, and does nothing else between the looks.
-    pub(crate) fn ask<T>(&mut self, call: impl FnOnce(&'a Engine) -> T) -> (T, Span) {
-        let start_ns = self.bag.recorder.now_ns();
+    /// Makes a call and reads the clock directly before and after it.
+    pub(crate) fn timed<T>(&mut self, call: impl FnOnce(&'a Engine) -> T) -> (T, Span) {
+        let start_ns = self.state.recorder.now_ns();
         let answer = call(self.engine);
-        let end_ns = self.bag.recorder.now_ns();
-        self.bag.tally.calls += 1;
+        let end_ns = self.state.recorder.now_ns();
+        self.state.tally.calls += 1;
         (answer, Span { start_ns, end_ns })
     }
 
-    /// The answer; on disk now and then only when it is durable, so that the log is not left behind.
+    /// Returns the answer. On disk, sometimes waits until it is durable, so that the log keeps up.
     pub(crate) fn receive<T>(&mut self, receipt: Receipt<'a, T>) -> T {
-        if self.mix.durability.is_none() || !self.bag.dice.once_in(256) {
+        if self.mix.durability.is_none() || !self.state.rng.once_in(256) {
             return receipt.not_yet_durable();
         }
         let position = receipt.position();
@@ -139,27 +140,28 @@ impl<'a> Shopper<'a> {
     }
 
     pub(crate) fn complain(&mut self, complaint: String) {
-        self.bag.complaints.push(complaint);
+        self.state.complaints.push(complaint);
     }
 
-    // ── writing down ─────────────────────────────────────────────────────────────────────────────────────────
+    // ── recording
+    // ────────────────────────────────────────────────────────────────────────────────────────────
 
     pub(crate) fn record(&mut self, Span { start_ns, end_ns }: Span, key: usize, event: Event) {
-        self.bag.tally.checked += 1;
-        self.bag.recorder.record(Call { key: key as u32, start_ns, end_ns, event });
+        self.state.tally.checked += 1;
+        self.state.recorder.record(Call { key: key as u32, start_ns, end_ns, event });
     }
 
-    /// A step of a hold is one on each of its keys.
+    /// Records a step of a hold on each of its keys.
     pub(crate) fn record_each(&mut self, span: Span, held: &Held, event: impl Fn(usize) -> Event) {
         for key in held.keys() {
             self.record(span, key, event(key));
         }
     }
 
-    /// What an error of a call says, about `held` if it was of one.
-    pub(crate) fn told_no(&mut self, span: Span, held: Option<&Held>, no: impl Into<No>) {
+    /// Records the error of a call, which was about `held` if there is one.
+    pub(crate) fn record_error(&mut self, span: Span, held: Option<&Held>, no: impl Into<No>) {
         match no.into() {
-            No::Busy => self.bag.tally.busy += 1,
+            No::Busy => self.state.tally.busy += 1,
             No::Expired => {
                 if let Some(held) = held {
                     self.record_each(span, held, |_| Event::ExpiredSeen { hold: held.name() });
@@ -168,11 +170,11 @@ impl<'a> Shopper<'a> {
             No::Refused(refusal) if refusal.reason == RefusalReason::OutOfStock => {
                 match self.keys.iter().position(|key| *key == refusal.key) {
                     Some(key) => {
-                        self.bag.tally.refused += 1;
+                        self.state.tally.refused += 1;
                         let (asked, available) = (refusal.asked, refusal.available);
                         self.record(span, key, Event::Refuse { asked, available });
                     }
-                    None => self.complain(format!("refused for a key that nobody has: {refusal:?}")),
+                    None => self.complain(format!("refused for an unknown key: {refusal:?}")),
                 }
             }
             No::Refused(_) | No::Nothing => {}
@@ -180,37 +182,38 @@ impl<'a> Shopper<'a> {
         }
     }
 
-    // ── holds ────────────────────────────────────────────────────────────────────────────────────────────────
+    // ── holds
+    // ────────────────────────────────────────────────────────────────────────────────────────────────
 
-    /// Remembers a new hold, and may show it to the others.
+    /// Keeps a new hold, and may publish it to the other threads.
     pub(crate) fn keep(&mut self, held: Held) {
         if held.only_key().is_none() {
-            self.bag.carts.push(held);
+            self.state.carts.push(held);
         }
-        if self.bag.dice.once_in(2) {
-            self.board.show(&mut self.bag.dice, held);
+        if self.state.rng.once_in(2) {
+            self.shared_holds.publish(&mut self.state.rng, held);
         }
-        self.bag.held.push(held);
+        self.state.held.push(held);
     }
 
-    /// A hold to do something with: an own one and where it is kept, or another's.
+    /// Chooses a hold: one of this thread with its index, or another thread's.
     pub(crate) fn choose(&mut self) -> Option<(Held, Option<usize>)> {
-        if self.bag.dice.once_in(3)
-            && let Some(held) = self.board.see(&mut self.bag.dice)
+        if self.state.rng.once_in(3)
+            && let Some(held) = self.shared_holds.pick(&mut self.state.rng)
         {
             return Some((held, None));
         }
-        let count = self.bag.held.len() as u64;
-        let place = (count > 0).then(|| self.bag.dice.below(count) as usize)?;
-        Some((self.bag.held[place], Some(place)))
+        let count = self.state.held.len() as u64;
+        let place = (count > 0).then(|| self.state.rng.below(count) as usize)?;
+        Some((self.state.held[place], Some(place)))
     }
 
-    /// Mostly forgets a hold that has had its outcome: asking again must change nothing.
-    pub(crate) fn done_with(&mut self, place: Option<usize>) {
+    /// Usually forgets a hold that has ended. Keeps some, since a repeated call must change nothing.
+    pub(crate) fn forget(&mut self, place: Option<usize>) {
         if let Some(place) = place
-            && !self.bag.dice.once_in(4)
+            && !self.state.rng.once_in(4)
         {
-            self.bag.held.swap_remove(place);
+            self.state.held.swap_remove(place);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What was counted, a round or all of them.
+//! The counts of a round, or of all rounds.
 
 use std::ops::AddAssign;
 
@@ -6,7 +6,7 @@ use std::ops::AddAssign;
 pub(crate) struct Tally {
     /// Answers of the engine.
     pub calls: u64,
-    /// Of these, "cannot be known now".
+    /// Of these, "busy".
     pub busy: u64,
     pub granted: u64,
     pub refused: u64,
@@ -20,7 +20,7 @@ pub(crate) struct Tally {
     pub split: u64,
     /// Swaps lost to another thread.
     pub beaten: u64,
-    /// Recorded, and decided by the judge: a cart is a call for each of its keys.
+    /// Recorded calls, which are judged: a call on a cart is one for each of its keys.
     pub checked: u64,
 }
 

@@ -1,17 +1,17 @@
-//! A round that never ends is a breach too: nobody in the engine waits for anybody.
+//! A round that never ends is a breach too: no thread in the engine waits for another.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-/// Ends the process with exit code 1 if a round takes longer than any judge would.
+/// Ends the process with exit code 1 if a round takes too long.
 pub(crate) struct Watchdog {
     rounds: Arc<AtomicU64>,
 }
 
 impl Watchdog {
-    /// `again` says how the round of a seed is run again.
+    /// Starts the watchdog. `again` gives the command that repeats the round of a seed.
     pub(crate) fn new(
         round_max: Duration,
         first: u64,
@@ -23,7 +23,7 @@ impl Watchdog {
             let mut last = 0;
             loop {
                 thread::sleep(round_max);
-                // Relaxed: a number, nothing more.
+                // Relaxed: only the number matters, no other memory depends on it.
                 let now = seen.load(Ordering::Relaxed);
                 if now == last {
                     println!("\na round has not ended in {round_max:?}\n{}", again(first.wrapping_add(now)));

@@ -130,7 +130,7 @@ fn coasting_goes_on_where_the_line_ended() {
     let mut script = Script::new();
     script.wall_ahead_ms = -DAY_MS;
     script.live(60_000);
-    let end = script.line.left_ms();
+    let end = script.line.ahead_at_end_ms();
     let later = Timestamp(script.steady.0 + 10 * PERIOD_MS);
     assert_eq!(ahead_ms(script.line.coast(later).at(later), later), end);
 }
@@ -169,17 +169,17 @@ fn absurd_clocks_do_no_harm() {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Step {
+enum ClockStep {
     Pass(u64),
     Wall(i64),
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn step() -> impl Strategy<Value = ClockStep> {
     prop_oneof![
-        8 => (0..3 * PERIOD_MS).prop_map(Step::Pass),
-        1 => (0..6 * 3_600_000_u64).prop_map(Step::Pass),
-        1 => (-10 * MINUTE_MS..10 * MINUTE_MS).prop_map(Step::Wall),
-        1 => (-3 * DAY_MS..3 * DAY_MS).prop_map(Step::Wall),
+        8 => (0..3 * PERIOD_MS).prop_map(ClockStep::Pass),
+        1 => (0..6 * 3_600_000_u64).prop_map(ClockStep::Pass),
+        1 => (-10 * MINUTE_MS..10 * MINUTE_MS).prop_map(ClockStep::Wall),
+        1 => (-3 * DAY_MS..3 * DAY_MS).prop_map(ClockStep::Wall),
     ]
 }
 
@@ -190,11 +190,11 @@ proptest! {
         let mut told: Vec<(u64, u64)> = Vec::new();
         for step in steps {
             match step {
-                Step::Pass(ms) => {
+                ClockStep::Pass(ms) => {
                     script.pass(ms);
                     told.push((script.steady.0, script.line.at(script.steady).0));
                 }
-                Step::Wall(ahead_ms) => script.wall_ahead_ms = ahead_ms,
+                ClockStep::Wall(ahead_ms) => script.wall_ahead_ms = ahead_ms,
             }
         }
         for (number, (from, early)) in told.iter().enumerate() {

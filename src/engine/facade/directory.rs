@@ -19,9 +19,8 @@ use crate::{checkpoint::manifest_set::ManifestSet, engine::core::Core, log::reco
 impl Engine {
     /// Opens a directory: creates it, or recovers it.
     ///
-    /// Recovery reads the newest checkpoint and replays the log behind it: its time grows with the holds and
-    /// stock there are, not with the history of the sale. [`report`](Self::report) says what was found and
-    /// done.
+    /// Recovery reads the newest checkpoint and replays the log behind it: its time grows with what is held
+    /// and in stock, not with what has happened. The report says what was found and done.
     ///
     /// ```no_run
     /// use stockhold::{Config, Engine};
@@ -70,9 +69,9 @@ impl Engine {
         (Engine { inner: Arc::new(inner) }, core, log, manifest_set)
     }
 
-    /// Makes a checkpoint of everything that was answered before this call, waits for it, and returns its
-    /// position. Sales go on meanwhile. The engine makes checkpoints by itself
-    /// ([`Config::checkpoint_bytes`]); call this to make the next opening quick.
+    /// Makes a checkpoint of everything that was answered before this call, and waits for it; says where it
+    /// is. The engine makes them by itself ([`Config::checkpoint_bytes`]), so this is for who wants the next
+    /// opening to be quick. Sales go on meanwhile.
     ///
     /// Cost: writes what has changed since the last one, and now and then all of the state.
     ///
@@ -83,11 +82,11 @@ impl Engine {
         self.inner.core.checkpoint()
     }
 
-    /// Copies everything that was answered before this call into a new directory, while sales go on; returns
-    /// the position up to which it was copied. The copy has the directory's identity, so ids of holds and
-    /// stock keys mean the same in it: open it in place of the directory, never beside it.
+    /// Copies everything that was answered before this call into a new directory, while sales go on; says up
+    /// to where it goes. The copy has the directory's identity, so ids of holds and stock keys mean the same
+    /// in it: open it in the place of the directory, never beside it.
     ///
-    /// The copy has the state, and the [ledger](Config::ledger_kept) if there is one, but not the log before
+    /// What it has is the state and the [ledger](Config::ledger_kept), if there is one; not the log before
     /// it. Cost: reads and writes all of both.
     ///
     /// ```
@@ -112,14 +111,14 @@ impl Engine {
         self.inner.core.backup(directory.as_ref())
     }
 
-    /// Checks the log, the checkpoints and the counters against each other, while sales go on: makes a
-    /// checkpoint, folds the log on disk from the checkpoint before up to it, judging each entry, and
-    /// compares; then compares every counter with the book, each at a position at which nothing was drawn.
-    /// The command `stockhold verify` does the same for a directory that no engine has open.
+    /// Looks whether everything still is what it should be, while sales go on: makes a checkpoint, folds the
+    /// log on the disk from the checkpoint before up to there, judging each entry, and compares; then
+    /// compares every counter with the book, each at a position at which nothing was drawn. The same as
+    /// `stockhold verify` does for a directory at rest.
     ///
-    /// Cost: reads the log's files and both checkpoints, and takes as much memory as a recovery; holds the
-    /// fold back for microseconds at a time; gathers split keys for an instant. A second more for each key
-    /// that is in use all the time.
+    /// Cost: reads the log's files and both checkpoints, in memory what a recovery takes; holds the fold back
+    /// for microseconds at a time; gathers split keys for an instant. A second more for each key that is
+    /// never left alone.
     ///
     /// ```
     /// # use stockhold::{Config, Engine, Receive};
@@ -133,9 +132,9 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// [`VerifyError::Drift`] names the first entry, or the counter, that contradicts the rest. A counter
-    /// that stays below the book by the same number of units for a second counts as drift, which is also what
-    /// a thread causes that is stopped for so long in the middle of a reserve.
+    /// [`VerifyError::Drift`] names the first entry, or the counter, that contradicts the rest. A counter that has fewer
+    /// units than the book, always as many, for a second is called drift: so it is if a thread was stopped in
+    /// the middle of a reserve for so long.
     pub fn verify(&self) -> Result<Verified, VerifyError> {
         self.inner.core.verify()
     }
@@ -145,9 +144,9 @@ impl Engine {
         &self.inner.report
     }
 
-    /// Refuses new operations, waits for those under way, makes everything durable, and closes the directory.
-    /// Later calls of any handle answer [`Stopped::ShutDown`](crate::error::Stopped::ShutDown). A second call
-    /// returns the same result.
+    /// Takes no more operations, makes everything durable, and closes the directory. Later calls of any
+    /// handle answer [`Stopped::ShutDown`](crate::error::Stopped::ShutDown). Blocks until operations under
+    /// way have finished; called again it says the same.
     ///
     /// # Errors
     ///

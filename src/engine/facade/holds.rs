@@ -21,7 +21,7 @@ impl Engine {
     /// Confirms a hold: it is paid for, in whole or in part, and the rest goes back on sale. Final. Lock-free
     /// without an op key.
     ///
-    /// At or after the deadline it fails, unless [`Confirm::retake_if_expired`] finds the units still there
+    /// At or after the deadline it loses, unless [`Confirm::retake_if_expired`] finds the units still there
     /// (and the key's sale not stopped).
     ///
     /// # Errors
@@ -66,8 +66,8 @@ impl Engine {
         .map(|released| self.receipt(released))
     }
 
-    /// Gives a hold a later deadline: never an earlier one, and never more life in all than
-    /// [`Config::life_max`](crate::Config::life_max). A failed call extends nothing, and an expired hold does
+    /// A hold gets more time. It never gets less, nor more in all than
+    /// [`Config::life_max`](crate::Config::life_max); a failed call extends nothing, and an expired hold does
     /// not come back.
     ///
     /// # Errors
@@ -87,9 +87,8 @@ impl Engine {
         .map(|extended| self.receipt(extended))
     }
 
-    /// Marks a hold as being paid for: it lives
-    /// [`Config::payment_extension`](crate::Config::payment_extension) longer, once, within
-    /// [`Config::life_max`](crate::Config::life_max).
+    /// Payment is in flight: the hold lives [`Config::payment_extension`](crate::Config::payment_extension)
+    /// longer, once, within [`Config::life_max`](crate::Config::life_max).
     ///
     /// # Errors
     ///

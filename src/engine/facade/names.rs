@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Engine;
 use crate::error::NameError;
+use crate::index::KeyIndex;
 use crate::types::StockKey;
 
 /// # Names
@@ -11,8 +12,8 @@ impl Engine {
     /// The key of a SKU at a location, made if it is new. Declaring again costs nothing and returns the same
     /// key.
     ///
-    /// Names are any text of 1 to 255 bytes. A new key becomes durable with the first durable operation on
-    /// it.
+    /// Names are any text of 1 to 255 bytes. A new key becomes durable with the first operation on it that
+    /// does.
     ///
     /// # Errors
     ///
@@ -41,6 +42,8 @@ impl Engine {
     /// All keys, in the order in which they were declared.
     pub fn keys(&self) -> Vec<StockKey> {
         let core = &self.inner.core;
-        (0..core.catalog.len()).map(|index| core.stock_key(index)).collect()
+        (0..core.catalog.len())
+            .map(|index| StockKey { index: KeyIndex(index), tag: core.answers.tag })
+            .collect()
     }
 }

@@ -30,7 +30,7 @@ impl Engine {
             return core.reserve(&wanted, None).map(|granted| self.receipt(granted));
         }
         let content = Content::of(OpKind::Reserve)
-            .number(request.key.index)
+            .number(request.key.index.0)
             .number(request.quantity)
             .span(request.ttl)
             .bytes(request.reference);
@@ -51,9 +51,9 @@ impl Engine {
     /// Reserves several stock keys in one hold, all or nothing: one id, one deadline, one confirm or release.
     ///
     /// Lock-free without an op key. Cost: as [`reserve`](Self::reserve), and two swaps a line. A cart that
-    /// comes up short gives back what it took before another call is answered sold out because of it, and
-    /// carts that want the same lines in different orders never block each other: lines are taken in one
-    /// order, and no cart waits.
+    /// comes up short gives back what it took before anybody is told sold out because of it, and carts that
+    /// want the same lines in different orders never block each other: lines are taken in one order, and
+    /// nobody waits.
     ///
     /// # Errors
     ///
@@ -122,10 +122,10 @@ impl Engine {
         }
     }
 
-    /// Decides many independent reserves in one call: each is granted or refused by itself, and the results
-    /// are in the order of the requests. Cheaper than as many calls: up to 64 at a time share their claim and
-    /// their draw of the log. A reserve that comes up short at the first attempt is decided again after the
-    /// others of its 64. If any request has an op key, all are decided one by one.
+    /// Many independent reserves in one call: each is granted or refused by itself, and the results are in
+    /// the order of the requests. Cheaper than as many calls: up to 64 at a time share their claim and their
+    /// draw of the log. One that comes up short at the first go is decided again after the others of its 64.
+    /// If any request has an op key, all are decided one by one.
     ///
     /// ```
     /// # use stockhold::{Config, Engine, Receive, Reserve};
@@ -152,10 +152,10 @@ impl Engine {
         decided.into_iter().map(|one| one.map(|granted| self.receipt(granted))).collect()
     }
 
-    /// Gives a live hold another quantity, or other lines, in one step: it keeps its id, and its deadline
-    /// unless a later one is asked for. Only the units that it needs in addition are taken, so it never
-    /// competes with itself; those that it no longer needs go back on sale. Lock-free without an op key. At
-    /// most 65,535 times a hold.
+    /// Another quantity, or other lines, for a live hold, in one step: it keeps its id, and its deadline
+    /// unless a later one is asked for. Only what it needs in addition is taken, so it never competes with
+    /// itself; what it needs no more goes back on sale. Lock-free without an op key. At most 65,535 times a
+    /// hold.
     ///
     /// # Errors
     ///

@@ -28,7 +28,7 @@ impl Engine {
         let now = core.now();
         let content = || {
             Content::of(OpKind::Receive)
-                .number(request.key.index)
+                .number(request.key.index.0)
                 .number(request.quantity)
                 .bytes(request.reference)
                 .hash()
@@ -53,7 +53,7 @@ impl Engine {
         let now = core.now();
         let content = || {
             Content::of(OpKind::Adjust)
-                .number(request.key.index)
+                .number(request.key.index.0)
                 .number(request.delta)
                 .reason(request.reason)
                 .bytes(request.reference)
@@ -66,7 +66,7 @@ impl Engine {
         .map(|corrected| self.receipt(corrected))
     }
 
-    /// Stops the sale of a key: from now on reserves are refused with
+    /// The stop switch of a key: from now on reserves are refused with
     /// [`RefusalReason::Stopped`](crate::answer::RefusalReason::Stopped), everything else goes on. Survives a
     /// restart.
     ///
@@ -77,13 +77,13 @@ impl Engine {
         self.inner.core.switch(key, Gate::Stopped).map(|stopped| self.receipt(stopped))
     }
 
-    /// Opens the sale of a key at a moment of engine time: before it reserves are refused with
+    /// Opens the sale of a key at a moment of engine time: until then reserves are refused with
     /// [`RefusalReason::NotOpen`](crate::answer::RefusalReason::NotOpen), from then on no reserve is refused
-    /// for that reason; no call is needed at that moment. A moment that has passed opens it now; one beyond
+    /// for that reason; nobody has to be there to open it. A moment that has passed opens it now; one beyond
     /// 2089 is 2089. Survives a restart.
     ///
-    /// It replaces the stop switch, and [`stop_sale`](Self::stop_sale) replaces it: to stop a sale that has
-    /// not opened and resume it opens it at once. Give the moment again instead.
+    /// It takes the place of the stop switch, and [`stop_sale`](Self::stop_sale) takes its place: who stops a
+    /// sale that has not opened, and resumes it, opens it at once. Give the moment again instead.
     ///
     /// # Errors
     ///
@@ -92,12 +92,11 @@ impl Engine {
         self.inner.core.switch(key, Gate::OpensAt(opens_at)).map(|set| self.receipt(set))
     }
 
-    /// Splits a key's counter in advance, for a sale whose first moment will be its hottest; returns whether
-    /// it is split now. It is not if it has fewer than 64 units or more than 8 million for each core (up to
-    /// 16), if 256 other keys are split, or on a machine with one core; no answer is wrong because of that.
-    /// Without this call a key is split by contention alone, within microseconds. A prepared key stays split
-    /// until it has been used and then been idle for a second. Changes no number; not remembered over a
-    /// restart.
+    /// Splits a key's counter in advance, for a sale whose first moment will be its hottest; says whether it
+    /// is split now. It is not if it has fewer than 64 units or more than 8 million for each core (up to 16),
+    /// if 256 other keys are split, or on a machine with one core: none of which makes an answer wrong. A key
+    /// is otherwise split by contention alone, within microseconds. Prepared, it stays split until it has
+    /// been used and then been idle for a second. Changes no number; not remembered over a restart.
     ///
     /// # Errors
     ///

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use stockhold_seeded::seed;
 
 use super::{Progress, Wheel};
 
@@ -21,15 +22,6 @@ fn advance_fully(wheel: &mut Wheel, now_ms: u64, batch_max: usize) -> Vec<u32> {
             return due;
         }
     }
-}
-
-fn seed() -> u64 {
-    let seed = match std::env::var("STOCKHOLD_SEED") {
-        Ok(seed) => seed.parse().expect("STOCKHOLD_SEED is a decimal u64"),
-        Err(_) => rand::random(),
-    };
-    println!("STOCKHOLD_SEED={seed}");
-    seed
 }
 
 /// As often short as long: the number of bits is drawn first.

@@ -1,24 +1,33 @@
-//! The records of a payload, one behind the other.
+//! The records of a payload, one after another.
 
 use std::hint::black_box;
 
-use super::{NotARecord, Record};
+use super::{Fact, NotARecord};
+use crate::log::words::Words;
 
-/// Records of a [batch](Records::next_batch).
+/// The number of records in a [batch](Records::next_batch).
 const BATCH: usize = 32;
 
 pub(crate) type Batch<'a> = Vec<Result<Logged<'a>, NotARecord>>;
 
-/// A record as it lies in the log.
+/// A record of the log, decoded.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Logged<'a> {
-    /// Behind it.
+    /// The position behind the record.
     pub position: u64,
-    pub record: Record<'a>,
+    pub fact: Fact<'a>,
     pub bytes: &'a [u8],
 }
 
-/// The records of a chunk's payload in order; the first bytes that are none end it.
+#[cfg(all(test, not(stockhold_loom)))]
+impl<'a> Logged<'a> {
+    /// A record that ends at `position`, without its bytes.
+    pub(crate) fn of(position: u64, record: &super::Record<'a>) -> Logged<'a> {
+        Logged { position, fact: record.fact(), bytes: &[] }
+    }
+}
+
+/// The records of a chunk's payload in order. It ends with an error at the first bytes that are not a record.
 pub(crate) struct Records<'a> {
     rest: &'a [u8],
     position: u64,
@@ -29,28 +38,29 @@ impl<'a> Records<'a> {
         Records { rest: payload, position: start }
     }
 
-    /// Puts the next few in the place of what is in `batch`, and lets `look` have a look at what each will touch, so that
-    /// this memory comes all at once and not piece by piece while they are applied. False if there are no more.
+    /// Replaces the content of `batch` by the next few records, and calls `look` with each: it reads the
+    /// memory that the record will touch, so that the cache misses of a batch overlap. False if there are no
+    /// more records.
     #[inline]
-    pub(crate) fn next_batch(&mut self, batch: &mut Batch<'a>, look: impl Fn(&Record<'a>) -> u64) -> bool {
+    pub(crate) fn next_batch(&mut self, batch: &mut Batch<'a>, look: impl Fn(&Fact<'a>) -> u64) -> bool {
         batch.clear();
         batch.extend(self.take(BATCH));
-        // A sum, so that none is left out.
-        let seen = batch.iter().flatten().map(|logged| look(&logged.record));
+        // A sum, so that the compiler leaves none of the reads out.
+        let seen = batch.iter().flatten().map(|logged| look(&logged.fact));
         black_box(seen.fold(0, u64::wrapping_add));
         !batch.is_empty()
     }
 
     fn decode(&mut self) -> Option<Logged<'a>> {
-        let (record, taken) = Record::decode(self.rest).ok()?;
-        let words = record.words(taken);
-        if words == 0 {
+        let (fact, taken) = Fact::decode(self.rest).ok()?;
+        let words = fact.words(taken);
+        if words == Words::ZERO {
             return None;
         }
         let bytes;
         (bytes, self.rest) = self.rest.split_at_checked(taken)?;
-        self.position = self.position.saturating_add(words);
-        Some(Logged { position: self.position, record, bytes })
+        self.position = self.position.saturating_add(words.0);
+        Some(Logged { position: self.position, fact, bytes })
     }
 }
 

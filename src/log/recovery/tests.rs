@@ -4,12 +4,9 @@ use std::{collections::BTreeMap, fs::File, path::PathBuf};
 
 use super::*;
 use crate::log::chunk::ChunkHeader;
-use crate::log::{
-    at_rest::LogAtRest,
-    memory::{Disk, Fate},
-    scan,
-    tests::{Random, seed},
-};
+use crate::log::{at_rest::LogAtRest, scan};
+use crate::proofs::faulty_store::{Fate, FaultyStoreDisk};
+use stockhold_seeded::{Rng, seed};
 
 /// Appends groups as the log's writer does, and remembers them.
 struct Writer {
@@ -430,12 +427,12 @@ fn many_openings_leave_few_stores() {
 
 #[test]
 fn chunks_are_found_however_the_store_moves_its_pages() {
-    let mut random = Random(seed());
+    let mut rng = Rng::new(seed());
     let scratch = tempfile::tempdir().unwrap();
     let (mut writer, _) = Writer::open(scratch.path());
     for round in 0..12 {
-        for _ in 0..random.below(120) {
-            let group: Vec<usize> = (0..1 + random.below(6)).map(|_| random.below(29_000)).collect();
+        for _ in 0..rng.index(120) {
+            let group: Vec<usize> = (0..1 + rng.index(6)).map(|_| rng.index(29_000)).collect();
             writer.group(&group);
         }
         writer.acknowledge();
@@ -453,33 +450,34 @@ fn chunks_are_found_however_the_store_moves_its_pages() {
 fn a_loss_of_power_in_the_middle_of_a_group_spares_every_group_before_it() {
     const BLOCK: usize = 4096;
     let seed = seed();
-    let mut random = Random(seed);
+    let mut rng = Rng::new(seed);
     let scratch = tempfile::tempdir().unwrap();
     let (mut writer, _) = Writer::open(scratch.path());
     let (mut whole, mut cut) = (0, 0);
     for round in 0..8 {
-        for _ in 0..random.below(12) {
-            writer.group(&vec![29_000; random.below(12)]);
+        for _ in 0..rng.index(12) {
+            writer.group(&vec![29_000; rng.index(12)]);
         }
         writer.acknowledge();
         let synced = fs::read(data(scratch.path())).unwrap();
         let before = writer.written.len();
-        let chunks = 1 + random.below(20);
+        let chunks = 1 + rng.index(20);
         for number in 0..chunks {
             writer.chunk(29_000, number + 1 == chunks);
         }
         writer.log.store.flush().unwrap();
         let unsynced = fs::read(data(scratch.path())).unwrap();
         for image in 0..5 {
-            // Of what was not synced, the disk may have taken any blocks, and the new length of the file or not.
+            // Of what was not synced, the disk may have taken any blocks, and the new length of the file or
+            // not.
             let mut bytes = unsynced.clone();
-            if random.below(2) == 0 {
+            if rng.index(2) == 0 {
                 bytes.truncate(synced.len());
             }
-            let lost_of_8 = [1, 4, 8][random.below(3)];
+            let lost_of_8 = [1, 4, 8][rng.index(3)];
             for (at, block) in bytes.chunks_mut(BLOCK).enumerate() {
                 let old = synced.get(at * BLOCK..).unwrap_or_default();
-                if random.below(8) < lost_of_8 {
+                if rng.index(8) < lost_of_8 {
                     let old_bytes = old.len().min(block.len());
                     block[..old_bytes].copy_from_slice(&old[..old_bytes]);
                     block[old_bytes..].fill(0);
@@ -518,24 +516,24 @@ fn damaged_files_are_refused_or_give_a_whole_prefix_not_below_the_sidecar() {
     let seed = seed();
     let (mut opened, mut kept) = (0, 0);
     for round in 0..120_u64 {
-        let mut random = Random(seed ^ round << 32);
+        let mut rng = Rng::new(seed ^ round << 32);
         let copy = killed(whole.path());
         let data = data(copy.path());
         let others = ["durable", "stockhold"].map(|name| copy.path().join(name));
-        let victim = [&data, &data, &data, &others[0], &others[1]][random.below(5)];
+        let victim = [&data, &data, &data, &others[0], &others[1]][rng.index(5)];
         let mut bytes = fs::read(victim).unwrap();
         // Most of the file is what the store allocated ahead; damage what is written.
         let written = bytes.iter().rposition(|byte| *byte != 0).unwrap() + 1;
-        match random.below(4) {
-            0 => bytes.truncate(random.below(written)),
+        match rng.index(4) {
+            0 => bytes.truncate(rng.index(written)),
             1 => {
-                let at = random.below(written);
-                let length = random.below(5000).min(written - at);
+                let at = rng.index(written);
+                let length = rng.index(5000).min(written - at);
                 bytes[at..at + length].fill(0);
             }
             _ => {
-                for _ in 0..1 + random.below(3) {
-                    let bit = random.below(written * 8);
+                for _ in 0..1 + rng.index(3) {
+                    let bit = rng.index(written * 8);
                     bytes[bit / 8] ^= 1 << (bit % 8);
                 }
             }
@@ -557,7 +555,7 @@ fn damaged_files_are_refused_or_give_a_whole_prefix_not_below_the_sidecar() {
 
 /// What of a log in memory can be recovered.
 fn recovered(
-    disk: &Disk,
+    disk: &FaultyStoreDisk,
     proven: &Durable,
     into: impl FnMut(&ChunkHeader, &[u8]) -> Result<(), String>,
 ) -> Result<RecoveredLog, LogError> {
@@ -567,7 +565,7 @@ fn recovered(
 
 #[test]
 fn a_fold_that_refuses_names_the_position() {
-    let disk = Disk::default();
+    let disk = FaultyStoreDisk::default();
     let mut store = disk.create(1).unwrap();
     let tips = append(&mut *store, Tip::ORIGIN, 1, &[true, true, true]);
     let refused = recovered(&disk, &Durable::default(), |header, _| {
@@ -579,7 +577,7 @@ fn a_fold_that_refuses_names_the_position() {
 
 #[test]
 fn a_chunk_of_a_newer_format_is_never_cut() {
-    let disk = Disk::default();
+    let disk = FaultyStoreDisk::default();
     let mut store = disk.create(1).unwrap();
     let tips = append(&mut *store, Tip::ORIGIN, 1, &[true, true]);
     store.sync().unwrap();
@@ -610,8 +608,8 @@ fn append(store: &mut dyn Store, mut tip: Tip, epoch: u32, commits: &[bool]) -> 
 fn whatever_a_crash_leaves_of_the_last_window_every_synced_group_survives_and_no_half_one_does() {
     let seed = seed();
     for round in 0..400_u64 {
-        let mut random = Random(seed ^ round << 32);
-        let disk = Disk::default();
+        let mut rng = Rng::new(seed ^ round << 32);
+        let disk = FaultyStoreDisk::default();
         let (mut durable_end, mut proven) = (0, Durable { orderly: true, ..Durable::default() });
         let mut ends = vec![0];
         for epoch in 1..6 {
@@ -625,21 +623,21 @@ fn whatever_a_crash_leaves_of_the_last_window_every_synced_group_survives_and_no
             proven = Durable { epoch: verdict.epoch_next, end: tip.end, hash: tip.hash, orderly: false };
             durable_end = tip.end;
             older.tidy().unwrap();
-            for _ in 0..random.below(6) {
-                let mut commits = vec![false; random.below(4)];
+            for _ in 0..rng.index(6) {
+                let mut commits = vec![false; rng.index(4)];
                 commits.push(true);
                 tip = *append(&mut *store, tip, verdict.epoch_next, &commits).last().unwrap();
                 ends.push(tip.end);
-                if random.below(8) == 0 {
+                if rng.index(8) == 0 {
                     break;
                 }
                 store.sync().unwrap();
                 durable_end = tip.end;
-                if random.below(2) == 0 {
+                if rng.index(2) == 0 {
                     proven = Durable { end: tip.end, hash: tip.hash, ..proven };
                 }
             }
-            disk.crash(|_| [Fate::Lost, Fate::Kept, Fate::Torn(random.below(60))][random.below(3)]);
+            disk.crash(|_| [Fate::Lost, Fate::Kept, Fate::Torn(rng.index(60))][rng.index(3)]);
         }
     }
 }

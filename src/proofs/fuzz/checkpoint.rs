@@ -7,14 +7,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::input::Input;
 use super::restored;
 use crate::checkpoint::RunError;
-use crate::checkpoint::entry::{HoldRow, KeepUntil, LevelRow, NameRow, OpRow, RunEntry};
+use crate::checkpoint::entry::{KeepUntil, RunEntry};
 use crate::checkpoint::files::{Files, NewFile};
 use crate::checkpoint::ledger::Stretch;
 use crate::checkpoint::load::load;
 use crate::checkpoint::manifest::{Frontier, Manifest};
 use crate::checkpoint::manifest_set::{ManifestSet, Retention};
 use crate::checkpoint::merge::merge;
-use crate::checkpoint::run::{Kind, RunReader, RunRef, seal};
+use crate::checkpoint::rows::{HoldRow, LevelRow, NameRow, OpRow};
+use crate::checkpoint::run::{RunReader, seal};
+use crate::checkpoint::run_ref::{RunKind, RunRef};
 use crate::checkpoint::window::{Openings, Window, digest};
 use crate::clock::{EPOCH_2020_MS, Timestamp};
 use crate::fold::state::Fold;
@@ -24,8 +26,8 @@ use crate::log::scan::Tip;
 
 const ID: [u8; 16] = [7; 16];
 
-/// Checkpoints of what the input says are read, merged and written on: what is accepted means the same whichever way, and
-/// an engine goes on from it, or it is told to be damaged.
+/// Checkpoints of what the input says are read, merged and written on: what is accepted means the same
+/// whichever way, and an engine goes on from it, or it is told to be damaged.
 pub fn checkpoint(bytes: &[u8]) {
     let mut input = Input(bytes);
     let files = Memory::default();
@@ -126,7 +128,7 @@ fn runs(input: &mut Input<'_>, files: &Memory) -> Vec<RunRef> {
     let mut runs = Vec::new();
     while !input.is_empty() && runs.len() < 16 {
         let (shape, number) = (input.byte(), runs.len() as u64);
-        let kind = Kind::STATE[usize::from(shape % 4)];
+        let kind = RunKind::STATE[usize::from(shape % 4)];
         let length = input.number::<2>() as usize;
         let said = input.take(length);
         let (first, second) = said.split_at(if shape & 4 == 0 { said.len() } else { said.len() / 2 });
@@ -157,7 +159,7 @@ fn runs(input: &mut Input<'_>, files: &Memory) -> Vec<RunRef> {
     runs
 }
 
-fn count(kind: Kind, block: &[u8]) -> u64 {
+fn count(kind: RunKind, block: &[u8]) -> u64 {
     fn of<E: RunEntry>(mut block: &[u8]) -> u64 {
         let mut count = 0;
         while let Some((_, bytes)) = E::decode(block).filter(|_| !block.is_empty()) {
@@ -166,11 +168,11 @@ fn count(kind: Kind, block: &[u8]) -> u64 {
         count
     }
     match kind {
-        Kind::Levels => of::<LevelRow>(block),
-        Kind::Names => of::<NameRow>(block),
-        Kind::Holds => of::<HoldRow>(block),
-        Kind::Ops => of::<OpRow>(block),
-        Kind::Ledger => of::<Stretch>(block),
+        RunKind::Levels => of::<LevelRow>(block),
+        RunKind::Names => of::<NameRow>(block),
+        RunKind::Holds => of::<HoldRow>(block),
+        RunKind::Ops => of::<OpRow>(block),
+        RunKind::Ledger => of::<Stretch>(block),
     }
 }
 

@@ -2,7 +2,8 @@
 
 use super::input::{Bytes, Input};
 use crate::log::chunk::{self, ChunkHeader, HEADER_BYTES};
-use crate::log::scan::{ChunkIndex, FoundChunk, ScannedChunk, Tip, scan, whole_chunk};
+use crate::log::chunk_index::ChunkIndex;
+use crate::log::scan::{FoundChunk, ScannedChunk, Tip, scan, whole_chunk};
 use crate::log::sidecar::Durable;
 use crate::log::sled::CHUNK_BYTES_MAX;
 use crate::log::verdict::{Start, decide};
@@ -44,8 +45,8 @@ pub fn payloads(file: &[u8]) -> Vec<Vec<u8>> {
     payloads
 }
 
-/// Chunks that follow others, or nothing, or leave holes, from several openings: what is decided is a chain of whole
-/// groups that reaches as far as was acknowledged, and nothing that was synced is cut.
+/// Chunks that follow others, or nothing, or leave holes, from several openings: what is decided is a chain
+/// of whole groups that reaches as far as was acknowledged, and nothing that was synced is cut.
 fn decided(input: &mut Input<'_>) {
     let mut known: Vec<FoundChunk> = Vec::new();
     let mut index = ChunkIndex::default();

@@ -1,5 +1,5 @@
-//! The log thread's sleep: nothing published is slept over. A nap never ends by itself here, so a wake-up that is missed is
-//! a deadlock.
+//! The sleep of the log thread: it never sleeps while a record is published. A nap never ends by itself here,
+//! so a missed wake-up is a deadlock.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,8 @@ use super::{drain, explore};
 use crate::config::Durability;
 use crate::error::Stopped;
 use crate::log::ring::{Reader, Share};
-use crate::log::writer::{LogShared, Writer, run};
+use crate::log::words::Words;
+use crate::log::writer::{LogShared, WriterSetup, run};
 use crate::sync::thread;
 
 fn shared(words: usize) -> Arc<LogShared> {
@@ -16,11 +17,11 @@ fn shared(words: usize) -> Arc<LogShared> {
 }
 
 fn write(shared: &LogShared) {
-    shared.ring.claim(1, Share::Keep).unwrap().draw(1).fill(b"unit");
+    shared.ring.claim(Words(1), Share::Keep).unwrap().draw(Words(1)).fill(b"unit");
     shared.bell.ring();
 }
 
-/// Each of so many writers publishes one record and rings; the sleeper gets them all.
+/// Each of several writers publishes one record and rings the bell; the sleeping thread gets them all.
 pub(super) fn never_slept_over(writers: usize) {
     let shared = shared(4);
     let sleeper = {
@@ -50,11 +51,12 @@ pub(super) fn never_slept_over(writers: usize) {
     assert_eq!(shared.ring.used_words(), 0);
 }
 
-/// The real log thread, keeping nothing: it hands on every record that was published and ends once the ring is closed.
+/// The real log thread with a store that keeps nothing: it passes on every published record, and ends once
+/// the ring is closed.
 fn the_log_thread() {
     let shared = shared(8);
     let (fold, groups) = crossbeam::channel::unbounded();
-    let writer = Writer { shared: Arc::clone(&shared), log: None, fold, durability: Durability::Memory };
+    let writer = WriterSetup { shared: Arc::clone(&shared), log: None, fold, durability: Durability::Memory };
     let log = thread::spawn(move || run(writer));
     let other = Arc::clone(&shared);
     let other = thread::spawn(move || write(&other));
@@ -63,8 +65,8 @@ fn the_log_thread() {
     shared.ring.close();
     shared.bell.ring();
     log.join().unwrap();
-    let words: u64 = groups.iter().flat_map(|group| group.chunks).map(|payload| payload.words).sum();
-    assert_eq!((words, shared.ring.used_words()), (2, 0));
+    let words: Words = groups.iter().flat_map(|group| group.chunks).map(|payload| payload.words).sum();
+    assert_eq!((words, shared.ring.used_words()), (Words(2), 0));
     assert_eq!(shared.durable.position(), 2);
     assert_eq!(shared.poison.cause(), Stopped::ShutDown);
 }

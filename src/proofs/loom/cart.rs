@@ -1,4 +1,4 @@
-//! Carts and other lines for a hold, through the engine's own calls.
+//! Carts and replacements, through the engine's own calls.
 
 use std::sync::Arc;
 
@@ -8,11 +8,12 @@ use crate::answer::{Refusal, RefusalReason};
 use crate::error::{ConfirmError, ReplaceError, ReserveError, SharedError};
 use crate::hold::lines::Line;
 use crate::hold::state::Phase;
+use crate::index::{KeyIndex, Target};
 use crate::request::{Adjust, AdjustReason, CartLine, Confirm, HoldAction, Replace};
 use crate::stock::counter::{Reading, Short, Want};
 use crate::types::HoldId;
 
-const LINES: [Line; 2] = [Line { key: 0, units: 1 }, Line { key: 1, units: 1 }];
+const LINES: [Line; 2] = [Line { target: Target::of(0), units: 1 }, Line { target: Target::of(1), units: 1 }];
 
 fn refused<T>(answer: &Result<T, ReserveError>) -> bool {
     matches!(answer, Err(ReserveError::Refused(Refusal { reason: RefusalReason::OutOfStock, .. })))
@@ -22,8 +23,8 @@ fn busy<T>(answer: &Result<T, ReserveError>) -> bool {
     matches!(answer, Err(error) if error.is_busy())
 }
 
-/// Two carts that want the same two last units, named in different orders: one gets both, or somebody is told to try
-/// again; nobody gets one of them, and they never both go without for good.
+/// Two carts want the same two last units, named in different orders: one gets both, or a caller is told to
+/// try again. No cart gets only one of them, and not both are refused for good.
 fn cart_against_cart() {
     let bare = Bare::with(1, &[1, 1], 2);
     let other = bare.spawn(|bare| bare.reserve_cart(&[1, 0], (at(0), DEADLINE)));
@@ -37,8 +38,8 @@ fn cart_against_cart() {
     assert_eq!(bare.log(&[1, 1]).len(), granted);
 }
 
-/// A cart whose second line is short takes the first and gives it back, while somebody wants the first: granted or
-/// busy, never sold out (F14).
+/// A cart whose second line is short takes the first and gives it back, while another thread wants the first
+/// line: that thread is granted it or busy, never sold out (F14).
 pub(super) fn rollback_against_reserve() {
     let bare = Bare::with(1, &[1, 0], 2);
     let cart = bare.spawn(|bare| bare.core.take_tentatively(&LINES).map(|takes| takes.settle()).is_none());
@@ -48,27 +49,27 @@ pub(super) fn rollback_against_reserve() {
     bare.log(&[1, 0]);
 }
 
-/// The same on a key that is split, with somebody who wants both of its units and so gathers it meanwhile.
+/// The same on a split key, while a thread that wants both of its units gathers it.
 fn rollback_across_a_reshape() {
     let bare = Bare::with(2, &[2, 0], 2);
-    assert!(bare.core.book.prepare(0));
+    assert!(bare.core.book.prepare(KeyIndex(0)));
     let cart = bare.spawn(|bare| bare.core.take_tentatively(&LINES).map(|takes| takes.settle()).is_none());
     let counter = &bare.core.item(key(0)).unwrap().counter;
-    let taken = counter.take(bare.core.lane(0), Want::all(2));
+    let taken = counter.take(bare.core.lane(KeyIndex(0)), Want::all(2));
     assert!(cart.join().unwrap());
     assert!(matches!(taken, Ok(_) | Err(Short::Unknown)), "a false refusal: {taken:?}");
     let left = if taken.is_ok() { 0 } else { 2 };
-    assert_eq!(bare.counter_of(0), Reading { available: left, pending: false });
+    assert_eq!(bare.counter_of(KeyIndex(0)), Reading { available: left, pending: false });
 }
 
-/// A cart, and somebody who takes its second line in between: whoever wants the first line is refused only if the cart
-/// got it.
+/// A thread takes the second line of a cart in between: a thread that wants the first line is refused only if
+/// the cart got it.
 fn a_cart_that_comes_up_short() {
     let bare = Bare::with(1, &[1, 1], 3);
     let cart = bare.spawn(|bare| bare.reserve_cart(&[0, 1], (at(0), DEADLINE)));
     let thief = bare.spawn(|bare| {
         let counter = &bare.core.item(key(1)).unwrap().counter;
-        counter.take(bare.core.lane(1), Want::all(1)).is_ok()
+        counter.take(bare.core.lane(KeyIndex(1)), Want::all(1)).is_ok()
     });
     let asked = bare.reserve(at(0), DEADLINE);
     let (cart, stolen) = (cart.join().unwrap(), thief.join().unwrap());
@@ -77,8 +78,8 @@ fn a_cart_that_comes_up_short() {
     assert!(!refused(&cart) || stolen || asked.is_ok(), "a false refusal: {cart:?} {asked:?}");
 }
 
-/// An expiry of a hold against its replacement by another quantity that began in time: the units go where the winner
-/// says, and nobody gets them twice.
+/// A hold expires while a replacement by another quantity, which began in time, is under way: the units go
+/// where the winner says, and are never given back twice.
 fn replace_against_sweep() {
     let (bare, hold) = held();
     let replace = bare.spawn(move |bare| bare.core.replace(Replace::quantity(hold, 2), BEFORE, None));
@@ -96,8 +97,8 @@ fn replace_against_sweep() {
     bare.log(&[2]);
 }
 
-/// A confirm against a replacement by more units: the confirm is of what the hold had or of what it has, and the log
-/// says which; or it is busy.
+/// A confirm against a replacement by more units: the confirm is of the lines before or of the lines after,
+/// and the log says which; or it is busy.
 pub(super) fn replace_against_confirm() {
     let (bare, hold) = held();
     let replace = bare.spawn(move |bare| bare.core.replace(Replace::quantity(hold, 2), BEFORE, None));
@@ -119,7 +120,7 @@ pub(super) fn replace_against_confirm() {
     bare.log(&[2]);
 }
 
-/// Two replacements of one hold: one after the other, whichever comes first.
+/// Two replacements of one hold: they happen one after the other, in either order.
 fn replace_against_replace() {
     let (bare, hold) = held();
     let more = bare.spawn(move |bare| bare.core.replace(Replace::quantity(hold, 2), BEFORE, None));
@@ -140,7 +141,7 @@ fn held() -> (Arc<Bare>, HoldId) {
     (bare, hold)
 }
 
-/// Part of a cart is confirmed while its deadline passes: the rest goes back once, or all of it does.
+/// Part of a cart is confirmed while its deadline passes: the rest is given back once, or all of it is.
 fn part_confirm_against_sweep() {
     let bare = Bare::with(1, &[1, 1], 1);
     let hold = bare.reserve_cart(&[0, 1], (at(0), DEADLINE)).unwrap().hold;
@@ -158,12 +159,12 @@ fn part_confirm_against_sweep() {
         Err(error) => panic!("{error:?}"),
     };
     for (index, available) in (0..).zip(left) {
-        assert_eq!(bare.counter_of(index), Reading { available, pending: false });
+        assert_eq!(bare.counter_of(KeyIndex(index)), Reading { available, pending: false });
     }
     bare.log(&[1, 1]);
 }
 
-/// A release of a cart while its slot and lines may be handed to a new cart: each cart has its own lines.
+/// A cart is released while its slot and lines may be given to a new cart: each cart has its own lines.
 fn release_against_a_new_cart() {
     let bare = Bare::with(1, &[2, 2], 1);
     let old = bare.reserve_cart(&[0, 1], (at(0), DEADLINE)).unwrap().hold;
@@ -172,12 +173,12 @@ fn release_against_a_new_cart() {
     assert!(release.join().unwrap());
     let left = 2 - i64::from(new.is_ok());
     for index in [0, 1] {
-        assert_eq!(bare.counter_of(index), Reading { available: left, pending: false });
+        assert_eq!(bare.counter_of(KeyIndex(index)), Reading { available: left, pending: false });
     }
     bare.log(&[2, 2]);
 }
 
-/// The same stock key on two lines of a cart, each of which it could fill, but not both.
+/// A cart names one stock key on two lines. It could fill either line, but not both.
 pub(super) fn lines_on_one_key() {
     let bare = Bare::with(1, &[1], 1);
     let cart = bare.reserve_cart(&[0, 0], (at(0), DEADLINE));
@@ -185,7 +186,8 @@ pub(super) fn lines_on_one_key() {
     bare.log(&[1]);
 }
 
-/// A correction downwards against a reserve: whichever record comes first, the log and the counter agree on the shortfall.
+/// A correction downwards against a reserve: the log and the counter agree on the shortfall, in either order
+/// of the records.
 pub(super) fn correction_against_reserve() {
     let bare = Bare::with(1, &[1], 1);
     let reserve = bare.spawn(|bare| bare.reserve(at(0), DEADLINE));

@@ -1,9 +1,9 @@
-//! The engine's own calls, all steps of them, without its threads.
+//! The engine's own calls with all their steps, without its threads.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{BEFORE, DEADLINE, Entry, LATER, LINE, at, drain, explore, explore_less};
+use super::{BEFORE, DEADLINE, LATER, LINE, LogEntryBytes, at, drain, explore, explore_less};
 use crate::answer::{HoldState, Refusal, RefusalReason, Reserved, ReservedCart};
 use crate::clock::{EngineTime, ManualClock, Timestamp};
 use crate::config::Config;
@@ -19,7 +19,8 @@ use crate::hold::id::HoldIds;
 use crate::hold::op_keys::OpKeys;
 use crate::hold::state::Phase;
 use crate::hold::table::{HoldTable, NewHold};
-use crate::log::record::Record;
+use crate::index::KeyIndex;
+use crate::log::record::{Fact, Record};
 use crate::log::ring::Reader;
 use crate::log::writer::LogShared;
 use crate::metrics::Tally;
@@ -33,7 +34,7 @@ use crate::types::{HoldId, StockKey};
 const KEY: StockKey = key(0);
 
 pub(super) const fn key(index: u32) -> StockKey {
-    StockKey { index, tag: 1 }
+    StockKey { index: KeyIndex(index), tag: 1 }
 }
 
 /// An engine with few stock keys, room for `holds_max` holds in one shard, and no thread of its own.
@@ -52,7 +53,7 @@ impl Bare {
         let book = Book::with_cells(width, 1);
         for (index, available) in (0..).zip(available) {
             let stock = Stock { available: *available, on_hand: *available, gate: Gate::Open };
-            book.add(index, stock).unwrap();
+            book.add(KeyIndex(index), stock).unwrap();
         }
         let holds = HoldTable::new(1, holds_max, 8, holds_max, 0);
         // Its slots come into being here: growing the table is explored by itself.
@@ -81,7 +82,7 @@ impl Bare {
         })
     }
 
-    /// One unit until `deadline`, asked for at `now`.
+    /// Reserves one unit until `deadline`, at the time `now`.
     pub(super) fn reserve(&self, now: Timestamp, deadline: Timestamp) -> Result<Reserved, ReserveError> {
         let clock = ManualClock::new(now);
         let (item, request, ttl) = (self.item(), Reserve::units(KEY, 1), deadline.since(now));
@@ -89,7 +90,7 @@ impl Bare {
         self.core.reserve(&wanted, None).map(|(reserved, _)| reserved)
     }
 
-    /// One unit of each key until `deadline`, asked for at `now`.
+    /// Reserves one unit of each key until `deadline`, at the time `now`.
     pub(super) fn reserve_cart(
         &self,
         keys: &[u32],
@@ -119,16 +120,17 @@ impl Bare {
         self.counter_of(KEY.index)
     }
 
-    pub(super) fn counter_of(&self, index: u32) -> Reading {
-        self.core.item(key(index)).unwrap().counter.exactly(self.core.lane(index))
+    pub(super) fn counter_of(&self, index: KeyIndex) -> Reading {
+        self.core.item(key(index.0)).unwrap().counter.exactly(self.core.lane(index))
     }
 
     pub(super) fn phase(&self, hold: HoldId) -> Phase {
         self.core.holds.slot(HoldIds::place(hold).slot).unwrap().word().phase()
     }
 
-    /// The whole log, once everybody has finished. Every prefix of it is a valid state: what is spent was there.
-    pub(super) fn log(&self, available: &[i64]) -> Vec<Entry> {
+    /// The whole log, after all threads have finished. It checks that every prefix is a valid state: units
+    /// are there before they are spent.
+    pub(super) fn log(&self, available: &[i64]) -> Vec<LogEntryBytes> {
         let ring = &self.core.log.ring;
         let mut reader = Reader::new(0);
         let entries = drain(ring, &mut reader);
@@ -136,15 +138,16 @@ impl Bare {
         let mut levels = Levels::default();
         for (index, available) in (0..).zip(available) {
             let (sku, location) = ("poster", "berlin");
-            levels.apply(0, &Record::Declare { key: index, sku, location }).unwrap();
+            levels.apply(0, &Record::Declare { key: KeyIndex(index), sku, location }.fact()).unwrap();
             let quantity = *available as u32;
             if quantity > 0 {
-                let received = Record::Receive { at: 0, key: index, quantity, reference: b"", op: None };
-                levels.apply(0, &received).unwrap();
+                let received =
+                    Record::Receive { at: 0, key: KeyIndex(index), quantity, reference: b"", op: None };
+                levels.apply(0, &received.fact()).unwrap();
             }
         }
         for (position, bytes) in (1..).zip(entries.iter().flatten()) {
-            let applied = levels.apply(position, &Record::decode(bytes).unwrap().0);
+            let applied = levels.apply(position, &Fact::decode(bytes).unwrap().0);
             assert_eq!(applied, Ok(()), "a prefix of the log spends what is not there");
         }
         for (index, level) in levels.iter() {
@@ -163,7 +166,7 @@ fn busy(answer: &Result<Reserved, ReserveError>) -> bool {
     matches!(answer, Err(error) if error.is_busy())
 }
 
-/// Two reserves of the last unit: one is granted, the other refused, and the log has the one.
+/// Two reserves of the last unit: one is granted, the other refused, and the log has the granted one.
 fn last_unit() {
     let bare = Bare::new(1, 2);
     let other = bare.spawn(|bare| bare.reserve(at(0), DEADLINE));
@@ -174,7 +177,7 @@ fn last_unit() {
     assert_eq!(bare.log(&[1]).len(), 1);
 }
 
-/// A confirm at the deadline loses to the sweep through the real calls, too, whoever comes first.
+/// A confirm at the deadline loses to the sweep, through the real calls too, in either order.
 pub(super) fn confirm_against_sweep() {
     let bare = Bare::new(1, 2);
     let hold = bare.reserve(at(0), DEADLINE).unwrap().hold;
@@ -186,7 +189,7 @@ pub(super) fn confirm_against_sweep() {
     assert_eq!(bare.log(&[1]).iter().flatten().count(), 2);
 }
 
-/// A confirm and a release of one hold, through the real calls: one of them wins, and the other is told so.
+/// A confirm and a release of one hold, through the real calls: one wins, and the other gets a true error.
 fn confirm_against_release() {
     let bare = Bare::new(1, 2);
     let hold = bare.reserve(at(0), DEADLINE).unwrap().hold;
@@ -260,7 +263,8 @@ pub(super) fn late_confirm_against_reserve() {
     bare.log(&[1]);
 }
 
-/// An extension that began in time against the sweep: the hold lives on or has expired, and the extender knows which.
+/// An extension that began in time against the sweep: the hold lives on or has expired, and the caller of the
+/// extension knows which.
 fn extend_against_sweep() {
     let bare = Bare::new(1, 1);
     let hold = bare.reserve(at(0), DEADLINE).unwrap().hold;

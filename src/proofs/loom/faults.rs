@@ -1,4 +1,4 @@
-//! The models bite: each of these bugs is planted, and a model finds it.
+//! The models find bugs: each of these is planted, and a model must fail because of it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

@@ -1,19 +1,21 @@
-//! Tables that grow: nobody waits for who grows one, is told full because of it, or sees a part of what is made.
+//! Tables that grow: no other thread waits for the growing one, is answered full because of it, or sees a
+//! part of the new memory.
 
 use std::sync::Arc;
 
 use super::{DEADLINE, LINE, at, explore};
-use crate::hold::slot::What;
+use crate::hold::slot::StoredLines;
 use crate::hold::state::{Phase, Word};
 use crate::hold::table::{Full, HoldTable, NewHold};
+use crate::index::{Generation, SlotIndex, Target};
 use crate::sync::thread;
 
 fn new(reference: &'static [u8]) -> NewHold<'static> {
     NewHold { lines: &LINE, born: at(0), deadline: DEADLINE, reference, epoch: 1 }
 }
 
-/// Two want the first two slots of a table that has none yet, by way of holds with this reference: each gets one, or is
-/// told that the table is growing; no slot is lost.
+/// Two threads want the first two slots of a table that has none yet, for holds with this reference: each
+/// gets one, or is told that the table is growing; no slot is lost.
 fn two_first_holds(reference: &'static [u8]) {
     let table = Arc::new(HoldTable::new(1, 2, 8, 0, 0));
     let other = Arc::clone(&table);
@@ -32,28 +34,35 @@ fn two_first_holds(reference: &'static [u8]) {
         places.push(place);
     }
     places.sort_unstable_by_key(|place| place.slot);
-    assert_eq!(places.iter().map(|place| place.slot).collect::<Vec<_>>(), [0, 1], "lost, or given twice");
+    assert_eq!(
+        places.iter().map(|place| place.slot).collect::<Vec<_>>(),
+        [0, 1].map(SlotIndex),
+        "lost, or given twice"
+    );
     for place in places {
-        let facts = table.slot(place.slot).unwrap().facts();
-        assert_eq!(table.reference(place.slot, &facts).as_bytes(), reference, "the reference was dropped");
+        let fields = table.slot(place.slot).unwrap().fields();
+        assert_eq!(table.reference(place.slot, &fields).as_bytes(), reference, "the reference was dropped");
     }
 }
 
-/// Who looks at a slot while it comes into being, and finds a hold there, finds all of it.
+/// A thread that reads a slot while it is made, and finds a hold in it, finds all of the hold.
 fn a_look_while_it_grows() {
     let table = Arc::new(HoldTable::new(1, 1, 8, 0, 0));
     let other = Arc::clone(&table);
     let other = thread::spawn(move || {
         let place = other.place(0, new(b"order")).unwrap();
-        let active = Word::with_deadline(Phase::Active, place.generation, DEADLINE);
+        let active = Word::with_deadline(Phase::Active, place.generation.0, DEADLINE);
         other.slot(place.slot).unwrap().publish(active);
     });
-    if let Some(slot) = table.slot(0)
+    if let Some(slot) = table.slot(SlotIndex(0))
         && slot.word().phase() == Phase::Active
     {
-        let facts = slot.facts();
-        assert_eq!((facts.what, facts.generation), (What::Line { key: 0, units: 1 }, 1));
-        assert_eq!(table.reference(0, &facts).as_bytes(), b"order");
+        let fields = slot.fields();
+        assert_eq!(
+            (fields.lines, fields.generation),
+            (StoredLines::Line { target: Target::of(0), units: 1 }, Generation(1))
+        );
+        assert_eq!(table.reference(SlotIndex(0), &fields).as_bytes(), b"order");
     }
     other.join().unwrap();
 }

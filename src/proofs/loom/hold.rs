@@ -1,28 +1,29 @@
-//! The hold's word: one outcome, whoever meets.
+//! The word of a hold: one outcome, whichever threads meet.
 
 use std::sync::Arc;
 
-use super::counter::ManifestSet;
-use super::{BEFORE, DEADLINE, Entry, LATER, LINE, at, drain, explore};
+use super::counter::OneKey;
+use super::{BEFORE, DEADLINE, LATER, LINE, LogEntryBytes, at, drain, explore};
 use crate::clock::Timestamp;
 use crate::engine::pledges::{Returns, Takes};
 use crate::engine::transition::HoldTransition;
 use crate::hold::slot::Slot;
 use crate::hold::state::{Event, No, Phase, Word, decide};
 use crate::hold::table::{Full, HoldTable, NewHold};
+use crate::index::KeyIndex;
 use crate::log::record::{Encoded, HoldPlace, Record};
 use crate::log::ring::{Reader, Ring, Share};
 use crate::stock::counter::{Reading, Short};
 use crate::sync::thread;
 
-/// Units of the models' hold.
+/// The units of the models' hold.
 pub(super) const UNITS: u32 = 3;
-const PLACE: HoldPlace = HoldPlace { slot: 0, generation: 1 };
+const PLACE: HoldPlace = HoldPlace::new(0, 1);
 
 /// One hold, the counter of its stock key, and a small ring.
 pub(super) struct Stand {
     pub slot: Slot,
-    pub manifest_set: ManifestSet,
+    pub one_key: OneKey,
     pub ring: Ring,
 }
 
@@ -30,15 +31,16 @@ impl Stand {
     pub(super) fn new(word: Word) -> Arc<Stand> {
         let slot = Slot::new();
         slot.publish(word);
-        Arc::new(Stand { slot, manifest_set: ManifestSet::new(0), ring: Ring::new(8, 6) })
+        Arc::new(Stand { slot, one_key: OneKey::new(0), ring: Ring::new(8, 6) })
     }
 
-    /// With a hold that is active until [`DEADLINE`].
+    /// A hold that is active until [`DEADLINE`].
     pub(super) fn active() -> Arc<Stand> {
         Stand::new(Word::with_deadline(Phase::Active, 1, DEADLINE))
     }
 
-    /// What the engine does with a hold: load, decide, draw, swap, fill or void; once more if another was first.
+    /// The steps of the engine for a hold: load, decide, draw, swap, fill or void; again if another thread
+    /// was first.
     pub(super) fn change(&self, now: Timestamp, event: Event) -> Result<u64, No> {
         loop {
             let word = self.slot.word();
@@ -47,27 +49,40 @@ impl Stand {
             let (record, returned) = match event {
                 Event::Confirm { units } => {
                     let (taken, returned) = (units, UNITS - units);
-                    (Record::Confirm { at: 0, place: PLACE, key, taken, returned, op: None }, returned)
+                    (
+                        Record::Confirm {
+                            at: 0,
+                            place: PLACE,
+                            key: KeyIndex(key),
+                            taken,
+                            returned,
+                            op: None,
+                        },
+                        returned,
+                    )
                 }
-                Event::Release => {
-                    (Record::Release { at: 0, place: PLACE, key, quantity, op: None }, quantity)
+                Event::Release => (
+                    Record::Release { at: 0, place: PLACE, key: KeyIndex(key), quantity, op: None },
+                    quantity,
+                ),
+                Event::Expire => {
+                    (Record::Expire { at: 0, place: PLACE, key: KeyIndex(key), quantity }, quantity)
                 }
-                Event::Expire => (Record::Expire { at: 0, place: PLACE, key, quantity }, quantity),
                 Event::Cancel { units } => {
                     let quantity = units.unwrap_or(word.units());
-                    (Record::Cancel { at: 0, place: PLACE, key, quantity, op: None }, quantity)
+                    (Record::Cancel { at: 0, place: PLACE, key: KeyIndex(key), quantity, op: None }, quantity)
                 }
                 Event::Ship { units } => {
                     let quantity = units.unwrap_or(word.units());
-                    (Record::Ship { at: 0, place: PLACE, key, quantity, op: None }, 0)
+                    (Record::Ship { at: 0, place: PLACE, key: KeyIndex(key), quantity, op: None }, 0)
                 }
-                _ => (Record::Sale { at: 0, key, stopped: false }, 0),
+                _ => (Record::Sale { at: 0, key: KeyIndex(key), stopped: false }, 0),
             };
             let record = Encoded::new(&record).unwrap();
             let claim = self.ring.claim(record.words(), Share::Keep).unwrap();
             let (mut returns, takes) = (Returns::default(), Takes::default());
             if returned > 0 {
-                returns.announce(&self.manifest_set.counter, self.manifest_set.lane(0), returned).unwrap();
+                returns.announce(&self.one_key.counter, self.one_key.lane(0), returned).unwrap();
             }
             let change = HoldTransition {
                 claim,
@@ -92,23 +107,23 @@ impl Stand {
         thread::spawn(move || work(&stand))
     }
 
-    /// After everybody has finished: the whole log. Nothing is left in the ring, and nothing is pending.
-    pub(super) fn log(&self) -> Vec<Entry> {
+    /// The whole log, after all threads have finished. Checks that the ring is empty and nothing is pending.
+    pub(super) fn log(&self) -> Vec<LogEntryBytes> {
         let mut reader = Reader::new(6);
         let entries = drain(&self.ring, &mut reader);
         assert_eq!(reader.position(), self.ring.drawn(), "a hole");
         assert_eq!(self.ring.used_words(), 0);
-        assert!(!self.manifest_set.reading().pending);
+        assert!(!self.one_key.reading().pending);
         entries
     }
 
     pub(super) fn available(&self) -> i64 {
-        self.manifest_set.reading().available
+        self.one_key.reading().available
     }
 }
 
-/// Confirm, release and expire of one hold, each begun at its own time: one of them wins, and the units go where it
-/// says.
+/// Confirm, release and expire of one hold, each with its own time: one of them wins, and the units go where
+/// the winner says.
 pub(super) fn three_outcomes() {
     let stand = Stand::active();
     let confirm = stand.spawn(|stand| stand.change(BEFORE, Event::Confirm { units: 1 }).is_ok());
@@ -125,7 +140,7 @@ pub(super) fn three_outcomes() {
     assert_eq!(stand.log().iter().flatten().count(), 1, "one record took effect");
 }
 
-/// At the deadline confirm loses to the expiry, whoever comes first.
+/// At the deadline a confirm loses to the expiry, in either order.
 pub(super) fn confirm_at_the_deadline() {
     let stand = Stand::active();
     let confirm = stand.spawn(|stand| stand.change(DEADLINE, Event::Confirm { units: 1 }));
@@ -137,7 +152,8 @@ pub(super) fn confirm_at_the_deadline() {
     stand.log();
 }
 
-/// An extension that began in time against an expiry: one of them wins, and the hold is what the winner made it.
+/// An extension that began in time against an expiry: one of them wins, and the hold is as the winner made
+/// it.
 fn extend_against_expire() {
     let stand = Stand::active();
     let extend = stand.spawn(|stand| stand.change(BEFORE, Event::Extend { deadline: LATER }).is_ok());
@@ -178,29 +194,29 @@ fn cancel_against_ship(cancelled: u32, shipped: u32) {
     stand.log();
 }
 
-/// An expired hold's slot goes to the late confirm or to a new hold, and a late confirm that loses rolls back without
-/// making anybody sold out.
+/// The slot of an expired hold goes to the late confirm or to a new hold. A late confirm that loses rolls
+/// back, and no other thread is sold out because of it.
 pub(super) fn retake_against_reuse() {
     // It is remembered, so that the new hold has to reclaim it while it may be retaken.
     let table = Arc::new(HoldTable::new(1, 1, 8, 1, 0));
     let new = NewHold { lines: &LINE, born: at(0), deadline: DEADLINE, reference: &[], epoch: 1 };
     let place = table.place(0, new).unwrap();
-    let expired = Word::with_units(Phase::Expired, place.generation, 0);
+    let expired = Word::with_units(Phase::Expired, place.generation.0, 0);
     table.slot(place.slot).unwrap().publish(expired);
     table.retain_expired(place.slot, expired);
-    let manifest_set = Arc::new(ManifestSet::new(1));
+    let one_key = Arc::new(OneKey::new(1));
     let ring = Arc::new(Ring::new(8, 0));
 
     let late = {
-        let (table, manifest_set, ring) = (Arc::clone(&table), Arc::clone(&manifest_set), Arc::clone(&ring));
+        let (table, one_key, ring) = (Arc::clone(&table), Arc::clone(&one_key), Arc::clone(&ring));
         thread::spawn(move || {
             let slot = table.slot(place.slot).unwrap();
             let Ok(next) = decide(expired, LATER, Event::Retake { units: 1 }) else { return false };
-            let record = Record::Retake { at: 0, place, key: 0, taken: 1, op: None };
+            let record = Record::Retake { at: 0, place, key: KeyIndex(0), taken: 1, op: None };
             let record = Encoded::new(&record).unwrap();
             let claim = ring.claim(record.words(), Share::Keep).unwrap();
             let (returns, mut takes) = (Returns::default(), Takes::default());
-            if takes.take(&manifest_set.counter, manifest_set.lane(0), 1).is_err() {
+            if takes.take(&one_key.counter, one_key.lane(0), 1).is_err() {
                 takes.roll_back();
                 return false;
             }
@@ -209,7 +225,7 @@ pub(super) fn retake_against_reuse() {
             change.apply(|| {}).is_ok()
         })
     };
-    let taker = manifest_set.spawn(|manifest_set| manifest_set.take(1, 1));
+    let taker = one_key.spawn(|one_key| one_key.take(1, 1));
     let reused = table.place(0, new).is_ok();
     let (late, taken) = (late.join().unwrap(), taker.join().unwrap());
 
@@ -219,7 +235,7 @@ pub(super) fn retake_against_reuse() {
         assert_ne!(taken, Err(Short::Out { available: 0 }), "a false refusal");
     }
     let left = 1 - i64::from(late) - i64::from(taken.is_ok());
-    assert_eq!(manifest_set.reading(), Reading { available: left, pending: false });
+    assert_eq!(one_key.reading(), Reading { available: left, pending: false });
     let word = table.slot(place.slot).unwrap().word();
     assert_eq!(late, word.phase() == Phase::Confirmed, "{word:?}");
     let mut reader = Reader::new(0);
@@ -227,7 +243,7 @@ pub(super) fn retake_against_reuse() {
     assert_eq!((reader.position(), ring.used_words()), (ring.drawn(), 0));
 }
 
-/// Slots that are freed and handed out by two threads at once: nobody gets the slot of another.
+/// Two threads free slots and get slots at once: no slot is given to both.
 fn free_list() {
     let table = Arc::new(HoldTable::new(1, 3, 8, 0, 0));
     let new = NewHold { lines: &LINE, born: at(0), deadline: DEADLINE, reference: &[], epoch: 1 };
@@ -245,7 +261,7 @@ fn free_list() {
     assert!(mine.slot != other.slot && mine.slot != second.slot && other.slot != second.slot);
     for place in [mine, other] {
         let slot = table.slot(place.slot).unwrap();
-        assert_eq!((slot.word().phase(), slot.facts().generation), (Phase::Reserving, place.generation));
+        assert_eq!((slot.word().phase(), slot.fields().generation), (Phase::Reserving, place.generation));
     }
     assert_eq!(table.place(0, new), Err(Full::Holds));
 }

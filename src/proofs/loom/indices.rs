@@ -1,4 +1,4 @@
-//! The stack of free slots and the queue of expired ones: nothing is lost, nothing comes out twice.
+//! The stack of free slots and the queue of expired ones: no index is lost, and none comes out twice.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ fn stack(indices: &[u32]) -> Arc<(IndexStack, Four)> {
     Arc::new(stack)
 }
 
-/// Whatever was handed out, and what is left, is each of `expected` once.
+/// What was handed out and what is left are together `expected`, each once.
 fn once_each(out: impl IntoIterator<Item = u32>, rest: impl FnMut() -> Option<u32>, expected: &[u32]) {
     let mut all: Vec<_> = out.into_iter().chain(std::iter::from_fn(rest).take(8)).collect();
     all.sort_unstable();
@@ -30,8 +30,8 @@ fn once_each(out: impl IntoIterator<Item = u32>, rest: impl FnMut() -> Option<u3
     assert_eq!(all, expected, "lost");
 }
 
-/// One pops while another pops two and puts the first back on top of another below: the first one's pop does not take
-/// the stack for the one it saw.
+/// One thread pops while another pops two and pushes the first back on top of a different one: the first pop
+/// notices that the stack has changed.
 pub(super) fn a_stack_that_changes_back() {
     let stack = stack(&[2, 1, 0]);
     let other = Arc::clone(&stack);
@@ -49,7 +49,7 @@ pub(super) fn a_stack_that_changes_back() {
     once_each(mine.into_iter().chain(other), || free.pop(links), &[0, 1, 2]);
 }
 
-/// Two push and one pops.
+/// Two threads push and one pops.
 fn stack_of_three() {
     let stack = stack(&[0]);
     let others = [1, 2].map(|index| {
@@ -63,7 +63,7 @@ fn stack_of_three() {
     once_each(mine, || free.pop(links), &[0, 1, 2]);
 }
 
-/// Two push and one pops, in a queue of so many places that has `first` in it from the start.
+/// Two threads push and one pops, in a queue of this length that has `first` in it from the start.
 fn queue_of(size: u32) {
     let queue = IndexQueue::new(size);
     assert_eq!(queue.put(0), None);
@@ -81,7 +81,7 @@ fn queue_of(size: u32) {
     once_each(out, || queue.get(), &[0, 1, 2]);
 }
 
-/// Two pop at the last two while one more comes: each gets one, and none is got twice.
+/// Two threads pop the last two indices while a third is pushed: each gets one, and no index comes out twice.
 fn two_pops() {
     let queue = IndexQueue::new(2);
     assert_eq!([0, 1].map(|index| queue.put(index)), [None, None]);
@@ -95,7 +95,7 @@ fn two_pops() {
     once_each(mine.into_iter().chain(other).chain(pushed), || queue.get(), &[0, 1, 2]);
 }
 
-/// Whoever gets an index out of the queue sees what was done to its slot before it went in.
+/// A thread that pops an index sees what was done to its slot before it was pushed.
 fn what_comes_out_is_as_it_went_in() {
     let queue = Arc::new((IndexQueue::new(1), Four(std::array::from_fn(|_| AtomicU32::new(0)))));
     let others = [1, 2].map(|index| {

@@ -1,8 +1,8 @@
-//! Split counters: one cell becomes many and many one, while others take and give.
+//! Split counters: one cell becomes many and many become one, while other threads take and give.
 
 use std::sync::Arc;
 
-use super::counter::ManifestSet;
+use super::counter::OneKey;
 use super::{explore, explore_less};
 use crate::stock::counter::{Counter, Reading, Short, Want};
 
@@ -10,155 +10,154 @@ fn settled(available: i64) -> Reading {
     Reading { available, pending: false }
 }
 
-/// The last unit of a key that is split over two or three cells: one of the takers gets it, whichever cell it lies in, and
-/// the others are refused.
+/// The last unit of a key that is split over two or three cells: one of the takers gets it, whichever cell
+/// has it, and the others are refused.
 fn last_unit(cells: usize, takers: usize) {
     // One unit a cell; all but one are gone.
-    let manifest_set = ManifestSet::split(cells, cells as i64);
+    let one_key = OneKey::split(cells, cells as i64);
     for home in 1..cells {
-        manifest_set.take(home, 1).unwrap();
+        one_key.take(home, 1).unwrap();
     }
     let threads: Vec<_> =
-        (1..takers).map(|home| manifest_set.spawn(move |manifest_set| manifest_set.take(home, 1))).collect();
-    let mut answers = vec![manifest_set.take(takers, 1)];
+        (1..takers).map(|home| one_key.spawn(move |one_key| one_key.take(home, 1))).collect();
+    let mut answers = vec![one_key.take(takers, 1)];
     answers.extend(threads.into_iter().map(|thread| thread.join().unwrap()));
     assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 1, "{answers:?}");
     let refused = Err(Short::Out { available: 0 });
     let told = answers.iter().filter(|answer| **answer == refused).count();
     assert_eq!(told, takers - 1, "sold out was said of units that were there: {answers:?}");
-    assert_eq!(manifest_set.reading(), settled(0));
+    assert_eq!(one_key.reading(), settled(0));
 }
 
-/// Two who want both units, which lie in two cells: neither gets half of them and both give up, one gets them (F13).
+/// Two threads want both units, which are in two cells: one gets both; they never take half each and give up
+/// (F13).
 pub(super) fn two_who_want_both() {
-    let manifest_set = ManifestSet::split(2, 2);
-    let other = manifest_set.spawn(|manifest_set| manifest_set.take(1, 2));
-    let mine = manifest_set.take(0, 2);
+    let one_key = OneKey::split(2, 2);
+    let other = one_key.spawn(|one_key| one_key.take(1, 2));
+    let mine = one_key.take(0, 2);
     let other = other.join().unwrap();
     assert!(mine.is_ok() != other.is_ok(), "{mine:?} {other:?}");
-    assert_eq!(manifest_set.reading(), settled(0));
+    assert_eq!(one_key.reading(), settled(0));
 }
 
-/// Somebody who wants both units of two cells, and one who wants one: exactly one of them is served.
+/// One thread wants both units of two cells, and another wants one: exactly one of them gets what it wants.
 pub(super) fn both_against_one() {
-    let manifest_set = ManifestSet::split(2, 2);
-    let both = manifest_set.spawn(|manifest_set| manifest_set.take(0, 2).is_ok());
-    let one = manifest_set.take(1, 1).is_ok();
+    let one_key = OneKey::split(2, 2);
+    let both = one_key.spawn(|one_key| one_key.take(0, 2).is_ok());
+    let one = one_key.take(1, 1).is_ok();
     let both = both.join().unwrap();
     assert!(both != one, "both: {both}, one: {one}");
-    assert_eq!(manifest_set.reading(), settled(i64::from(one)), "units were made or lost");
+    assert_eq!(one_key.reading(), settled(i64::from(one)), "units were made or lost");
 }
 
-/// A give-back that was announced while the key was split, gathered and split again meanwhile by others: nobody is told
-/// sold out, no unit is lost, and what was pending is settled.
+/// A give-back was announced while the key was split, and other threads gather and split it meanwhile: no
+/// taker is sold out, no unit is lost, and nothing stays pending.
 pub(super) fn give_during_a_reshape() {
-    let manifest_set = ManifestSet::split(2, 2);
-    let pledge = manifest_set.announce(1).unwrap();
-    let giver = manifest_set.spawn(move |manifest_set| manifest_set.give(pledge, 1));
-    let taken = manifest_set.take(0, 3);
-    manifest_set.counter.split(manifest_set.lane(0));
+    let one_key = OneKey::split(2, 2);
+    let pledge = one_key.announce(1).unwrap();
+    let giver = one_key.spawn(move |one_key| one_key.give(pledge, 1));
+    let taken = one_key.take(0, 3);
+    one_key.counter.split(one_key.lane(0));
     giver.join().unwrap();
     assert!(matches!(taken, Ok(_) | Err(Short::Unknown)), "a false refusal: {taken:?}");
-    assert_eq!(manifest_set.reading(), settled(if taken.is_ok() { 0 } else { 3 }));
+    assert_eq!(one_key.reading(), settled(if taken.is_ok() { 0 } else { 3 }));
 }
 
-/// A tentative take that rolls back across a reshape makes nobody sold out.
+/// A tentative take that rolls back across a reshape makes no taker sold out.
 pub(super) fn rollback_across_a_reshape() {
-    let manifest_set = ManifestSet::split(2, 2);
-    let cart = manifest_set.spawn(|manifest_set| {
-        if let Ok(pledge) = manifest_set.take_tentatively(1, 1) {
-            manifest_set.give(pledge, 1);
+    let one_key = OneKey::split(2, 2);
+    let cart = one_key.spawn(|one_key| {
+        if let Ok(pledge) = one_key.take_tentatively(1, 1) {
+            one_key.give(pledge, 1);
         }
     });
-    let taken = manifest_set.take(0, 2);
+    let taken = one_key.take(0, 2);
     cart.join().unwrap();
     assert!(matches!(taken, Ok(_) | Err(Short::Unknown)), "a false refusal: {taken:?}");
-    assert_eq!(manifest_set.reading(), settled(if taken.is_ok() { 0 } else { 2 }));
+    assert_eq!(one_key.reading(), settled(if taken.is_ok() { 0 } else { 2 }));
 }
 
-/// Two who split one key at once, over two blocks, while somebody takes: one split counts, and no unit is lost.
+/// Two threads split one key at once, over two blocks, while a third takes: one split counts, and no unit is
+/// lost.
 fn two_splits() {
-    let manifest_set = Arc::new(ManifestSet::with_cells(2, 3));
-    let other = manifest_set.spawn(|manifest_set| manifest_set.counter.split(manifest_set.lane(1)));
-    let taker = manifest_set.spawn(|manifest_set| manifest_set.take(1, 1).is_ok());
-    manifest_set.counter.split(manifest_set.lane(0));
+    let one_key = Arc::new(OneKey::with_cells(2, 3));
+    let other = one_key.spawn(|one_key| one_key.counter.split(one_key.lane(1)));
+    let taker = one_key.spawn(|one_key| one_key.take(1, 1).is_ok());
+    one_key.counter.split(one_key.lane(0));
     other.join().unwrap();
     assert!(taker.join().unwrap());
-    assert_eq!(manifest_set.reading(), settled(2));
+    assert_eq!(one_key.reading(), settled(2));
 }
 
-/// One splits what another gathers, while a third takes two of three units.
+/// One thread splits while another gathers, and a third takes two of three units.
 fn split_against_gather() {
-    let manifest_set = ManifestSet::split(2, 3);
-    let splitter = manifest_set.spawn(|manifest_set| manifest_set.counter.split(manifest_set.lane(1)));
-    let taker = manifest_set.spawn(|manifest_set| manifest_set.take(1, 2).is_ok());
-    let read = manifest_set.reading().available;
+    let one_key = OneKey::split(2, 3);
+    let splitter = one_key.spawn(|one_key| one_key.counter.split(one_key.lane(1)));
+    let taker = one_key.spawn(|one_key| one_key.take(1, 2).is_ok());
+    let read = one_key.reading().available;
     splitter.join().unwrap();
     assert!(taker.join().unwrap());
     assert!([1, 3].contains(&read), "{read} was never on sale");
-    assert_eq!(manifest_set.reading(), settled(1));
+    assert_eq!(one_key.reading(), settled(1));
 }
 
-/// A helper that sleeps while the block it gathers is put back and used for another key, and for its own again, once or
-/// more: it changes nothing of either.
+/// A helper sleeps while the block that it gathers is put back and used for another key, and for its own key
+/// again, once or more: it changes neither.
 pub(super) fn a_late_helper(uses: u32) {
-    let manifest_set = ManifestSet::split(2, 4);
+    let one_key = OneKey::split(2, 4);
     let other = Arc::new(Counter::new(6));
-    // It may be in the middle of this gather through all that follows.
-    let helper = manifest_set.spawn(|manifest_set| manifest_set.counter.gather_from(manifest_set.lane(1), 0));
-    assert!(manifest_set.take(0, 4).is_ok());
+    // The helper may be in the middle of this gather through all that follows.
+    let helper = one_key.spawn(|one_key| one_key.counter.gather_from(one_key.lane(1), 0));
+    assert!(one_key.take(0, 4).is_ok());
     for _ in 0..uses {
-        other.split(manifest_set.lane(0));
-        other.gather_from(manifest_set.lane(0), 0);
+        other.split(one_key.lane(0));
+        other.gather_from(one_key.lane(0), 0);
     }
-    manifest_set.counter.correct(manifest_set.lane(0), 2);
-    manifest_set.counter.split(manifest_set.lane(0));
+    one_key.counter.correct(one_key.lane(0), 2);
+    one_key.counter.split(one_key.lane(0));
     helper.join().unwrap();
-    assert_eq!(manifest_set.reading(), settled(2), "units came out of nothing");
-    assert_eq!(other.exactly(manifest_set.lane(0)), settled(6), "the other key's units were changed");
+    assert_eq!(one_key.reading(), settled(2), "units came out of nothing");
+    assert_eq!(other.exactly(one_key.lane(0)), settled(6), "the other key's units were changed");
 }
 
-/// A correction into debt, and a gift that pays some of it, while the key is split: the debt is exact, and a key in debt
-/// is not split.
+/// A correction into debt, and a give that pays some of it, while the key is split: the debt is exact, and a
+/// key in debt is not split.
 fn debt() {
-    let manifest_set = ManifestSet::split(2, 2);
-    let pledge = manifest_set.announce(1).unwrap();
-    let corrector = manifest_set.spawn(|manifest_set| manifest_set.counter.correct(manifest_set.lane(1), -4));
-    let giver = manifest_set.spawn(move |manifest_set| manifest_set.give(pledge, 1));
+    let one_key = OneKey::split(2, 2);
+    let pledge = one_key.announce(1).unwrap();
+    let corrector = one_key.spawn(|one_key| one_key.counter.correct(one_key.lane(1), -4));
+    let giver = one_key.spawn(move |one_key| one_key.give(pledge, 1));
     corrector.join().unwrap();
-    manifest_set.counter.split(manifest_set.lane(0));
+    one_key.counter.split(one_key.lane(0));
     giver.join().unwrap();
-    assert_eq!(manifest_set.reading(), settled(-1));
-    assert_eq!(manifest_set.take(0, 1), Err(Short::Out { available: -1 }));
+    assert_eq!(one_key.reading(), settled(-1));
+    assert_eq!(one_key.take(0, 1), Err(Short::Out { available: -1 }));
 }
 
-/// Cooled while it is used: a key that is gathered because nobody seemed to use it loses nothing, and its block goes to
-/// another key without confusing the two.
+/// A key is gathered as idle while it is used: it loses nothing, and its block goes to another key without
+/// mixing up the two.
 fn demotion_and_promotion() {
-    let manifest_set = ManifestSet::split(2, 2);
-    let taker = manifest_set.spawn(|manifest_set| manifest_set.take(1, 1).is_ok());
-    manifest_set.counter.gather_from(manifest_set.lane(0), 0);
+    let one_key = OneKey::split(2, 2);
+    let taker = one_key.spawn(|one_key| one_key.take(1, 1).is_ok());
+    one_key.counter.gather_from(one_key.lane(0), 0);
     let other = Counter::new(2);
-    other.split(manifest_set.lane(0));
-    assert!(other.take(manifest_set.lane(1), Want::all(1)).is_ok());
+    other.split(one_key.lane(0));
+    assert!(other.take(one_key.lane(1), Want::all(1)).is_ok());
     assert!(taker.join().unwrap());
-    assert_eq!(manifest_set.reading(), settled(1));
-    assert_eq!(other.exactly(manifest_set.lane(0)), settled(1));
+    assert_eq!(one_key.reading(), settled(1));
+    assert_eq!(other.exactly(one_key.lane(0)), settled(1));
 }
 
-/// Fewer units than asked for, but all there are: two who take what is left take it all between them.
+/// Two threads ask for more units than there are, and take fewer: together they take all.
 fn what_is_left() {
-    let manifest_set = ManifestSet::split(2, 3);
-    let other = manifest_set.spawn(|manifest_set| {
-        manifest_set
-            .counter
-            .take(manifest_set.lane(1), Want { least: 1, most: 2 })
-            .map_or(0, |taken| taken.units)
+    let one_key = OneKey::split(2, 3);
+    let other = one_key.spawn(|one_key| {
+        one_key.counter.take(one_key.lane(1), Want { least: 1, most: 2 }).map_or(0, |taken| taken.units)
     });
-    let mine = manifest_set.counter.take(manifest_set.lane(0), Want { least: 1, most: 2 });
+    let mine = one_key.counter.take(one_key.lane(0), Want { least: 1, most: 2 });
     let mine = mine.map_or(0, |taken| taken.units);
     assert_eq!(mine + other.join().unwrap(), 3);
-    assert_eq!(manifest_set.reading(), settled(0));
+    assert_eq!(one_key.reading(), settled(0));
 }
 
 #[test]

@@ -4,18 +4,20 @@ use std::sync::Arc;
 
 use super::{drain, explore};
 use crate::log::ring::{NoClaim, Reader, Ring, Share};
+use crate::log::words::Words;
 use crate::sync::{thread, yield_now};
 
-/// The ring's size, and where its positions begin: so that records lie across its end.
+/// The size of the ring, and the first position: records lie across its end.
 const WORDS: usize = 4;
 const START: u64 = 3;
 
-/// Writes a record of two words, all its bytes `mark`; where it ends, or `None` if the ring stayed full or closed.
+/// Writes a record of two words whose bytes are all `mark`; returns its end, or `None` if the ring stayed
+/// full or was closed.
 fn write(ring: &Ring, mark: u8) -> Option<u64> {
     for _ in 0..3 {
-        match ring.claim(2, Share::Keep) {
+        match ring.claim(Words(2), Share::Keep) {
             Ok(claim) => {
-                let drawn = claim.draw(2);
+                let drawn = claim.draw(Words(2));
                 let end = drawn.end();
                 drawn.fill(&[mark; 14]);
                 return Some(end);
@@ -27,12 +29,12 @@ fn write(ring: &Ring, mark: u8) -> Option<u64> {
     None
 }
 
-/// Two writers fill a ring that is full already while it is read, over more than a lap: every record that was written
-/// comes out once, whole, and in the order of positions.
+/// Two writers fill a full ring while it is read, over more than a lap: every record that was written comes
+/// out once, whole, and in the order of positions.
 pub(super) fn over_a_lap() {
     let ring = Arc::new(Ring::new(WORDS, START));
     let mut written = vec![(write(&ring, 0xa1).unwrap(), 0xa1), (write(&ring, 0xa2).unwrap(), 0xa2)];
-    assert_eq!(ring.claim(1, Share::Keep).unwrap_err(), NoClaim::Full);
+    assert_eq!(ring.claim(Words(1), Share::Keep).unwrap_err(), NoClaim::Full);
     let writers = [0xff, 0xb2].map(|mark| {
         let ring = Arc::clone(&ring);
         thread::spawn(move || (write(&ring, mark), mark))
@@ -55,12 +57,12 @@ pub(super) fn over_a_lap() {
     assert_eq!((reader.position(), ring.used_words()), (ring.drawn(), 0));
 }
 
-/// A writer that draws and waits holds back what lies behind it, and nothing overtakes it.
+/// A writer that has drawn and not yet filled holds back the records behind it, and none overtakes it.
 fn a_hole() {
     let ring = Arc::new(Ring::new(8, START));
     let other = Arc::clone(&ring);
     let voider = thread::spawn(move || {
-        let drawn = other.claim(2, Share::Keep).unwrap().draw(2);
+        let drawn = other.claim(Words(2), Share::Keep).unwrap().draw(Words(2));
         let end = drawn.end();
         drawn.void();
         end
@@ -77,7 +79,8 @@ fn a_hole() {
     assert_eq!(ring.used_words(), 0);
 }
 
-/// Whoever has closed the ring, found nothing more in it and then sees it unused has read all that was ever claimed.
+/// A reader that has closed the ring, finds nothing more in it and then sees it unused has read all that was
+/// ever claimed.
 fn close_against_claims() {
     let ring = Arc::new(Ring::new(8, START));
     let writers = [0xff, 0xb2].map(|mark| {
@@ -87,7 +90,7 @@ fn close_against_claims() {
     let mut reader = Reader::new(START);
     let mut read = drain(&ring, &mut reader).len();
     ring.close();
-    assert_eq!(ring.claim(1, Share::Keep).unwrap_err(), NoClaim::Closed);
+    assert_eq!(ring.claim(Words(1), Share::Keep).unwrap_err(), NoClaim::Closed);
     loop {
         let entries = drain(&ring, &mut reader).len();
         read += entries;

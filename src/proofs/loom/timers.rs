@@ -1,13 +1,13 @@
-//! The timers through the engine's own calls: what is due is reclaimed before anyone is refused, and nothing live is
-//! forgotten.
+//! The timers through the engine's own calls: due holds are reclaimed before a caller is refused, and no live
+//! hold is forgotten.
 
 use super::engine::{Bare, sold_out};
 use super::{BEFORE, DEADLINE, LATER, at, explore, explore_less};
 use crate::hold::state::Phase;
 use crate::stock::counter::Reading;
 
-/// The last unit is in a hold that is due. A sweeper expires it while somebody asks for it: granted or busy, never sold
-/// out.
+/// The last unit is in a due hold. A sweeper expires it while another thread reserves: granted or busy, never
+/// sold out.
 pub(super) fn sweep_against_refuser() {
     let bare = Bare::new(1, 2);
     let hold = bare.reserve(at(0), DEADLINE).unwrap().hold;
@@ -19,7 +19,8 @@ pub(super) fn sweep_against_refuser() {
     bare.log(&[1]);
 }
 
-/// A reserve that is still being made when its deadline passes: who asks then gets the unit, or is told to come again.
+/// A reserve is under way when its deadline passes: another thread that then reserves gets the unit, or is
+/// told to try again.
 pub(super) fn a_reserve_that_is_late() {
     let bare = Bare::new(1, 2);
     let maker = bare.spawn(|bare| bare.reserve(BEFORE, DEADLINE));
@@ -30,8 +31,8 @@ pub(super) fn a_reserve_that_is_late() {
     bare.log(&[1]);
 }
 
-/// A hold is registered while the wheel is turned and another expires: afterwards the horizon is not beyond it, and the
-/// next turn finds it.
+/// A hold is registered while the wheel is turned and another hold expires: afterwards the horizon is not
+/// beyond its deadline, and the next turn finds it.
 pub(super) fn register_against_turn() {
     let bare = Bare::new(2, 2);
     bare.reserve(at(0), DEADLINE).unwrap();
@@ -48,7 +49,7 @@ pub(super) fn register_against_turn() {
     assert_eq!(bare.counter(), Reading { available: 2, pending: false });
 }
 
-/// The same while somebody asks, at a time when both holds are due: never sold out.
+/// The same while another thread reserves at a time when both holds are due: never sold out.
 fn register_turn_and_refuser() {
     let bare = Bare::new(1, 2);
     let maker = bare.spawn(|bare| bare.reserve(BEFORE, DEADLINE));
@@ -61,7 +62,8 @@ fn register_turn_and_refuser() {
     bare.log(&[1]);
 }
 
-/// A release while somebody asks: sold out is a true answer only if the hold was live at some instant of the call.
+/// A release while another thread reserves: sold out is a true answer only if the hold was live at some
+/// instant of the call.
 pub(super) fn release_against_refuser() {
     let bare = Bare::new(1, 2);
     let hold = bare.reserve(at(0), DEADLINE).unwrap().hold;

@@ -1,29 +1,31 @@
-//! Who knows every acknowledgement, and looks whether all of it is true: after each opening, and in quiet moments.
+//! Compares the engine with the book: after each opening, and when everything is written and folded.
 
-use super::book::{Book, Used};
-use super::client::{Client, LOCATION, name, reference};
-use super::schedule::{KEYS_MAX, RETENTION_MS};
-use super::world::{Alive, EPOCHS, World, Wrong, ensure};
-use crate::answer::HoldState;
+use stockhold_model::{KEYS_MAX, UsedOpKey};
+
+use super::book::ModelBook;
+use super::client::{reference, state};
+use super::simulator::{EPOCHS, RunningEngine, Simulator, Violation, client, ensure, name};
 use crate::checkpoint::RunError;
 use crate::checkpoint::ledger::Stretches;
-use crate::checkpoint::run::Kind;
+use crate::checkpoint::run_ref::RunKind;
 use crate::clock::Timestamp;
 use crate::error::LookupError;
+use crate::index::KeyIndex;
 use crate::log::record::Records;
 use crate::types::HoldId;
 
-/// What an opening found, before anything happens in it: the book of that place in the log, levels and catalogue.
-pub(super) fn found(alive: &Alive, book: &Book) -> Result<(), Wrong> {
-    let Alive { engine, core, .. } = alive;
+/// Compares what an opening found, before anything else happens in it: levels and catalogue.
+pub(super) fn found(running: &RunningEngine, book: &ModelBook) -> Result<(), Violation> {
+    let RunningEngine { engine, core, .. } = running;
     let keys = engine.keys();
     ensure!(keys.len() == book.stock.len(), "{} keys, and should be {}", keys.len(), book.stock.len());
     for (index, (key, stock)) in keys.iter().zip(&book.stock).enumerate() {
         let named = engine.name(*key).ok_or("a key has no name")?;
-        ensure!((&*named.0, &*named.1) == (&*name(stock.name), LOCATION), "key {index} is called {named:?}");
-        let (level, position) = core.follower.level(index as u32).ok_or("a key has no level")?;
+        let (sku, location) = name(stock.name);
+        ensure!((&*named.0, &*named.1) == (&*sku, location), "key {index} is called {named:?}");
+        let (level, position) = core.follower.level(KeyIndex(index as u32)).ok_or("a key has no level")?;
         ensure!(position == engine.report().end.0, "levels are of {position}");
-        let expected = (stock.on_hand, book.committed(index), stock.stopped, stock.opens_at);
+        let expected = (stock.on_hand, book.committed(index), stock.stopped, stock.opens_at_ms);
         let opens_at = level.opens_at().map(|moment| moment.0);
         let is = (level.on_hand, level.committed, level.stopped, opens_at);
         ensure!(is == expected, "the level of key {index} is {is:?}, and should be {expected:?}");
@@ -37,33 +39,33 @@ pub(super) fn found(alive: &Alive, book: &Book) -> Result<(), Wrong> {
     Ok(())
 }
 
-/// What an opened engine says.
-pub(super) fn opened(world: &mut World) -> Result<(), Wrong> {
-    let alive = world.running()?;
-    for (index, key) in alive.engine.keys().into_iter().enumerate() {
-        let available = alive.engine.available(key).map_err(|error| error.to_string())?;
-        let counted = world.book.counted(index);
+/// Compares an engine that has just opened.
+pub(super) fn opened(simulator: &mut Simulator) -> Result<(), Violation> {
+    let running = simulator.running()?;
+    for (index, key) in running.engine.keys().into_iter().enumerate() {
+        let available = running.engine.available(key).map_err(|error| error.to_string())?;
+        let counted = simulator.book.counted(index);
         ensure!(counted.contains(&available), "{available} of key {index}, and should be {counted:?}");
     }
-    let used: Vec<_> = world.book.op_keys.iter().map(|(key, used)| (*key, used.clone())).collect();
+    let used: Vec<_> = simulator.book.op_keys.iter().map(|(key, used)| (*key, used.clone())).collect();
     for (key, used) in used {
-        if used.at + RETENTION_MS > world.book.now {
-            answers_the_same(world, key, &used)?;
+        if simulator.book.keeps(&used) {
+            answers_the_same(simulator, key, &used)?;
         }
     }
-    holds(world)?;
-    counters(world)
+    holds(simulator)?;
+    counters(simulator)
 }
 
-/// A quiet moment: everything is folded.
-pub(super) fn quiet(world: &mut World) -> Result<(), Wrong> {
-    holds(world)?;
-    counters(world)?;
-    if !world.settle()? {
+/// Compares an engine whose records are all folded.
+pub(super) fn quiet(simulator: &mut Simulator) -> Result<(), Violation> {
+    holds(simulator)?;
+    counters(simulator)?;
+    if !simulator.settle()? {
         return Ok(());
     }
-    let World { book, .. } = &*world;
-    let engine = &world.running()?.engine;
+    let Simulator { book, .. } = &*simulator;
+    let engine = &simulator.running()?.engine;
     for (index, key) in engine.keys().into_iter().enumerate() {
         let level = engine.level(key).map_err(|error| error.to_string())?;
         let stock = &book.stock[index];
@@ -71,28 +73,30 @@ pub(super) fn quiet(world: &mut World) -> Result<(), Wrong> {
         let is = (level.on_hand, level.held, level.committed, level.available, level.stopped, opens_at);
         let (held, committed) = (book.held(index), book.committed(index));
         let available = book.available(index);
-        let expected = (stock.on_hand, held, committed, available, stock.stopped, stock.opens_at);
+        let expected = (stock.on_hand, held, committed, available, stock.stopped, stock.opens_at_ms);
         ensure!(is == expected, "the level of key {index} is {is:?}, and should be {expected:?}");
     }
     for key in 0..KEYS_MAX {
         let is: Vec<HoldId> = engine.holds_of(reference(key)).iter().map(|status| status.hold).collect();
-        for hold in &book.holds {
-            let must = hold.filed == key && (hold.is_live() || hold.state == HoldState::Confirmed);
-            ensure!(!must || is.contains(&hold.id), "hold {} is not found by its reference", hold.id);
+        for (hold, id) in book.holds.iter().zip(&book.ids) {
+            let must = hold.first_key == key && hold.is_open();
+            ensure!(!must || is.contains(id), "hold {id} is not found by its reference");
         }
-        let known = |id: &&HoldId| book.find(**id).is_none_or(|number| book.holds[number].filed != key);
-        let stranger = is.iter().find(known);
+        let is_other =
+            |id: &&HoldId| book.find(**id).is_none_or(|number| book.holds[number].first_key != key);
+        let stranger = is.iter().find(is_other);
         ensure!(stranger.is_none(), "a hold that has not the reference {key}: {stranger:?}");
     }
     Ok(())
 }
 
-/// After the log has failed reads go on, and levels stay at the last position that was folded, where `then` was true.
-pub(super) fn stopped(world: &World, then: &Book) -> Result<(), Wrong> {
-    let engine = &world.running()?.engine;
+/// After the log has failed reads go on, and levels stay at the last position that was folded, where `then`
+/// was true.
+pub(super) fn stopped(simulator: &Simulator, then: &ModelBook) -> Result<(), Violation> {
+    let engine = &simulator.running()?.engine;
     for (index, key) in engine.keys().into_iter().enumerate() {
         let available = engine.available(key).map_err(|error| error.to_string())?;
-        let counted = world.book.counted(index);
+        let counted = simulator.book.counted(index);
         ensure!(counted.contains(&available), "{available} of key {index}, and should be {counted:?}");
         let Some(stock) = then.stock.get(index) else { continue };
         let level = engine.level(key).map_err(|error| error.to_string())?;
@@ -103,57 +107,53 @@ pub(super) fn stopped(world: &World, then: &Book) -> Result<(), Wrong> {
     Ok(())
 }
 
-/// Every hold is what it should be, and those that were taken back are nobody.
-fn holds(world: &mut World) -> Result<(), Wrong> {
-    if world.is_stopped() {
+/// Compares every hold; those that a crash took back must not be there.
+fn holds(simulator: &mut Simulator) -> Result<(), Violation> {
+    if simulator.is_stopped() {
         return Ok(());
     }
-    let engine = &world.running()?.engine;
-    let client = Client { engine, keys: engine.keys() };
-    for (number, hold) in world.book.holds.iter().enumerate() {
-        let status = match engine.status(hold.id) {
+    let engine = &simulator.running()?.engine;
+    let client = client(engine, &simulator.book);
+    for (number, (hold, id)) in simulator.book.holds.iter().zip(&simulator.book.ids).enumerate() {
+        let status = match engine.status(*id) {
             Ok(status) => status,
             Err(lookup) => {
-                may_be_unknown(world, hold.id, Some(number), lookup)?;
+                may_be_unknown(simulator, *id, Some(number), lookup)?;
                 continue;
             }
         };
         let deadline = status.deadline.map(|deadline| deadline.0);
-        let state = (status.state, deadline, status.reference.as_bytes().to_vec());
-        let expected =
-            (hold.state, hold.is_live().then_some(hold.deadline), reference(hold.filed).into_bytes());
-        ensure!(state == expected, "hold {number} is {status:?}, and should be {hold:?}");
-        let lines = match hold.state {
-            HoldState::Confirmed => hold.committed,
-            HoldState::Active | HoldState::Paying | HoldState::Expired => hold.held,
-            _ => continue, // it has nothing any more
-        };
+        let is = (state(status.state), deadline, status.reference.as_bytes().to_vec());
+        let deadline = hold.is_live().then_some(hold.deadline_ms);
+        let expected = (hold.state, deadline, reference(hold.first_key).into_bytes());
+        ensure!(is == expected, "hold {number} is {status:?}, and should be {hold:?}");
+        let Some(lines) = hold.lines() else { continue };
         let mut shown = [0; KEYS_MAX];
-        status.lines.iter().for_each(|line| shown[client.number(line.key)] += line.quantity);
+        status.lines.iter().for_each(|line| shown[client.key(line.key)] += line.quantity);
         ensure!(shown == lines, "hold {number} has {status:?}, and should have {hold:?}");
     }
     let epoch = engine.report().epoch;
-    let gone = world.ids.iter().filter(|(_, given)| given.taken_back && epoch - given.epoch < EPOCHS);
+    let gone = simulator.ids.iter().filter(|(_, given)| given.taken_back && epoch - given.epoch < EPOCHS);
     for (id, given) in gone {
         ensure!(engine.status(*id).is_err(), "hold {id}, which a crash took back, is there: {given:?}");
     }
-    // Whoever looks closes what is due.
-    world.book.see_all();
+    // A read closes what is due.
+    simulator.book.see_all();
     Ok(())
 }
 
-/// Nothing that is due counts, and the counters are the book's.
-fn counters(world: &mut World) -> Result<(), Wrong> {
-    if world.is_stopped() {
+/// Compares the counters, in which no hold that is due may count.
+fn counters(simulator: &mut Simulator) -> Result<(), Violation> {
+    if simulator.is_stopped() {
         return Ok(());
     }
-    let engine = &world.running()?.engine;
+    let engine = &simulator.running()?.engine;
     engine.sweep();
-    let live = world.book.holds.iter().filter(|hold| hold.is_live()).count() as u64;
+    let live = simulator.book.live() as u64;
     let counted = engine.metrics().holds_live;
     ensure!(counted == live, "{counted} holds are live, and should be {live}");
     for (index, key) in engine.keys().into_iter().enumerate() {
-        let expected = world.book.available(index);
+        let expected = simulator.book.available(index);
         let exactly = engine.available_exactly(key).map_err(|error| error.to_string())?;
         let about = engine.available(key).map_err(|error| error.to_string())?;
         ensure!(
@@ -161,47 +161,50 @@ fn counters(world: &mut World) -> Result<(), Wrong> {
             "{exactly} (about {about}) of key {index} are available, and should be {expected}"
         );
     }
-    world.book.see_all();
+    simulator.book.see_all();
     Ok(())
 }
 
-/// An op key answers what it did.
-pub(super) fn answers_the_same(world: &mut World, key: u64, used: &Used) -> Result<(), Wrong> {
-    if world.is_stopped() {
+/// An op key that was used gets the same answer again.
+pub(super) fn answers_the_same(
+    simulator: &mut Simulator,
+    key: u64,
+    used: &UsedOpKey,
+) -> Result<(), Violation> {
+    if simulator.is_stopped() {
         return Ok(());
     }
-    let engine = &world.running()?.engine;
-    let answered = Client { engine, keys: engine.keys() }.ask(&used.what, Some(key));
+    let operation =
+        simulator.book.with_id(&used.operation).ok_or("an op key was used with a hold that is not there")?;
+    let answered = client(&simulator.running()?.engine, &simulator.book).ask(&operation, Some(key));
     let expected = Some((used.said.clone(), used.position));
     ensure!(answered.said == expected, "op key {key} again: {answered:?}, and should be {used:?}");
     Ok(())
 }
 
-/// Whether nothing may be known of a hold.
+/// Checks that an engine may have forgotten this hold.
 pub(super) fn may_be_unknown(
-    world: &World,
+    simulator: &Simulator,
     id: HoldId,
     number: Option<usize>,
     lookup: LookupError,
-) -> Result<(), Wrong> {
+) -> Result<(), Violation> {
     let Some(number) = number else { return Ok(()) };
-    let hold = &world.book.holds[number];
-    let over = matches!(hold.state, HoldState::Released | HoldState::Shipped | HoldState::Cancelled);
-    let forgotten = over || hold.state == HoldState::Expired;
+    let hold = &simulator.book.holds[number];
     ensure!(
-        forgotten && lookup == LookupError::Forgotten,
+        simulator.book.may_be_forgotten(number) && lookup == LookupError::Forgotten,
         "hold {id} is {lookup:?}, and should be {hold:?} at {}",
-        Timestamp(world.book.now)
+        Timestamp(simulator.book.now_ms)
     );
     Ok(())
 }
 
 /// The newest checkpoint's ledger has no gap, and ends where the checkpoint does.
-pub(super) fn ledger(world: &World) -> Result<(), Wrong> {
-    let Some(manifest_set) = &world.running()?.manifest_set else { return Ok(()) };
+pub(super) fn ledger(simulator: &Simulator) -> Result<(), Violation> {
+    let Some(manifest_set) = &simulator.running()?.manifest_set else { return Ok(()) };
     let Some(newest) = manifest_set.newest() else { return Ok(()) };
     let mut behind = None;
-    for stretch in Stretches::of(&*manifest_set.files, newest.of(Kind::Ledger)) {
+    for stretch in Stretches::of(&*manifest_set.files, newest.of(RunKind::Ledger)) {
         let stretch = match stretch {
             Ok(stretch) => stretch,
             Err(RunError::Io { .. }) => return Ok(()),

@@ -1,4 +1,4 @@
-//! What can become of bytes that were synced: one bit is another, a write was lost, a write went elsewhere.
+//! Damage to bytes that were synced: one bit is flipped, a write was lost, a write went elsewhere.
 
 use std::sync::Arc;
 
@@ -7,20 +7,20 @@ use super::schedule::Damage;
 use crate::checkpoint::manifest_set::ManifestSet;
 use crate::log::chunk::{self, ChunkHeader};
 use crate::log::sidecar::Sidecar;
-use crate::log::tests::Random;
+use stockhold_seeded::Rng;
 
-/// What was done.
-pub(super) struct Done {
+/// Damage that was done.
+pub(super) struct Damaged {
     pub what: String,
-    /// What is left proves that the log went up to here.
+    /// The position up to which the rest proves that there was a log.
     pub provable: u64,
-    /// Everything that was acknowledged can still be had, and by promise is.
+    /// Everything that was acknowledged can still be read, so an opening must find it.
     pub harmless: bool,
 }
 
-/// Does it to the disk, between two processes; `None` if there is nothing to do it to.
-pub(super) fn damage(disk: &Disk, what: Damage, seed: u64, directory: [u8; 16]) -> Option<Done> {
-    let mut random = Random(seed ^ 0x00DA_11A6_E000);
+/// Damages the disk, between two processes; `None` if there is nothing of that kind to damage.
+pub(super) fn damage(disk: &Disk, what: Damage, seed: u64, directory: [u8; 16]) -> Option<Damaged> {
+    let mut rng = Rng::new(seed ^ 0x00DA_11A6_E000);
     let (manifest_set, _) = ManifestSet::open(Arc::new(disk.clone()), directory).ok()?;
     let newest = manifest_set.newest().cloned();
     // Two that are whole: the younger may be lost.
@@ -37,7 +37,7 @@ pub(super) fn damage(disk: &Disk, what: Damage, seed: u64, directory: [u8; 16]) 
         };
         let places: Vec<(u32, u64)> = state.stores.iter().flat_map(places).collect();
         let names: Vec<String> = state.folder.names().cloned().collect();
-        let mut pick = |count: usize| (count > 0).then(|| random.below(count));
+        let mut pick = |count: usize| (count > 0).then(|| rng.index(count));
         match what {
             Damage::FlipChunk | Damage::LoseChunk => {
                 let (number, start) = places[pick(places.len())?];
@@ -105,10 +105,10 @@ pub(super) fn damage(disk: &Disk, what: Damage, seed: u64, directory: [u8; 16]) 
             }
         }
     };
-    Some(Done { what, provable: provable(disk), harmless })
+    Some(Damaged { what, provable: provable(disk), harmless })
 }
 
-/// Up to where what is on the disk proves that there was a log.
+/// The position up to which the disk proves that there was a log.
 fn provable(disk: &Disk) -> u64 {
     let sidecar = Sidecar::on(Box::new(disk.clone())).map_or(0, |(_, durable)| durable.end);
     let state = disk.state();

@@ -1,26 +1,27 @@
-//! One disk: the log's stores, the checkpoints' folder and the sidecar's two slots, as programs see them (the page cache)
-//! and as a loss of power would leave them.
+//! One disk: the log's stores, the checkpoints' folder and the sidecar's two slots, as programs see them (the
+//! page cache) and as a loss of power would leave them.
 //!
-//! What was written is *dirty* until it is synced. A sync that fails leaves what is read as it was, and nothing dirty:
-//! the kernel calls the pages clean, whether or not they are on the disk, and only what is written again is synced again.
-//! That is how Linux does it, and the worst that any does.
+//! What was written is *dirty* until it is synced. A sync that fails leaves what is read as it was, and
+//! nothing dirty: the kernel calls the pages clean, whether or not they are on the disk, and only what is
+//! written again is synced again. That is how Linux does it, and the worst that any does.
 //!
-//! Every call is counted. At the one that was chosen the power goes, or the process: it and all after it fail, until
-//! [`restart`](Disk::restart).
+//! Every call is counted. At the one that was chosen the power goes, or the process: it and all after it
+//! fail, until [`restart`](Disk::restart).
 
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use super::ending::Ending;
 use super::folder::Folder;
-use crate::log::tests::Random;
+use stockhold_seeded::Rng;
 
-/// Chunks that are in no store any more and lie in its file all the same, at most: the newest.
+/// ChunkMap that are in no store any more and lie in its file all the same, at most: the newest.
 const STALE_MAX: usize = 8;
 /// A slot's bytes: more than the sidecar writes.
 const SLOT_BYTES: usize = 64;
 
-/// What is asked of the disk.
+/// A call to the disk.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Call {
     Append,
@@ -41,7 +42,7 @@ pub(super) enum Call {
     Read,
 }
 
-/// Whatever writes, and so may fail.
+/// The calls that write, and so may fail.
 pub(super) const WRITING: [Call; 14] = [
     Call::Append,
     Call::Flush,
@@ -59,15 +60,6 @@ pub(super) const WRITING: [Call; 14] = [
     Call::FolderSync,
 ];
 
-/// How a process ends.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum End {
-    /// It is killed: what the operating system was given stays.
-    Kill,
-    /// The power goes: what was synced stays.
-    Power,
-}
-
 /// A failure to come: of the `after`th call of a kind from now, from 0.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Trouble {
@@ -79,19 +71,19 @@ pub(super) struct Trouble {
 
 /// A change of the store.
 #[derive(Clone, Debug)]
-enum Change {
+enum StoreChange {
     Put(u64, Vec<u8>),
     Remove(u64),
 }
 
-type Chunks = BTreeMap<u64, Vec<u8>>;
+type ChunkMap = BTreeMap<u64, Vec<u8>>;
 
-impl Change {
-    /// Makes it; what was there before.
-    fn make(self, chunks: &mut Chunks) -> Option<Vec<u8>> {
+impl StoreChange {
+    /// Makes the change; returns what was there before.
+    fn make(self, chunks: &mut ChunkMap) -> Option<Vec<u8>> {
         match self {
-            Change::Put(start, chunk) => chunks.insert(start, chunk),
-            Change::Remove(start) => chunks.remove(&start),
+            StoreChange::Put(start, chunk) => chunks.insert(start, chunk),
+            StoreChange::Remove(start) => chunks.remove(&start),
         }
     }
 }
@@ -100,34 +92,34 @@ impl Change {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Chunked {
     /// What is read.
-    pub seen: Chunks,
+    pub seen: ChunkMap,
     /// What the operating system was given.
-    cached: Chunks,
+    cached: ChunkMap,
     /// What is on the disk.
-    pub kept: Chunks,
+    pub kept: ChunkMap,
     /// What the operating system was not given yet.
-    buffered: Vec<Change>,
+    buffered: Vec<StoreChange>,
     /// What it was given, and has not synced.
-    dirty: Vec<Change>,
+    dirty: Vec<StoreChange>,
     /// In the store's file and no more in the store: the oldest first.
     pub stale: Vec<Vec<u8>>,
 }
 
 impl Chunked {
     pub(super) fn put(&mut self, start: u64, chunk: &[u8]) {
-        self.change(Change::Put(start, chunk.to_vec()));
+        self.change(StoreChange::Put(start, chunk.to_vec()));
     }
 
     pub(super) fn remove(&mut self, start: u64) {
-        self.change(Change::Remove(start));
+        self.change(StoreChange::Remove(start));
     }
 
-    /// What is read and what is on the disk, to be damaged; nothing is on its way.
-    pub(super) fn everywhere(&mut self) -> [&mut Chunks; 3] {
+    /// All places that have chunks, to damage them alike.
+    pub(super) fn everywhere(&mut self) -> [&mut ChunkMap; 3] {
         [&mut self.seen, &mut self.cached, &mut self.kept]
     }
 
-    fn change(&mut self, change: Change) {
+    fn change(&mut self, change: StoreChange) {
         self.buffered.push(change.clone());
         if let Some(stale) = change.make(&mut self.seen) {
             self.stale.push(stale);
@@ -150,29 +142,29 @@ impl Chunked {
         }
     }
 
-    pub(super) fn sync_in_vain(&mut self, random: &mut Random) {
+    pub(super) fn sync_in_vain(&mut self, rng: &mut Rng) {
         self.flush();
-        self.write_back(random);
+        self.write_back(rng);
     }
 
-    /// Some of what is dirty reaches the disk: nothing, all, a beginning and a part of the next, or any. None is dirty
-    /// after.
-    fn write_back(&mut self, random: &mut Random) {
-        let (mood, whole) = (random.below(4), random.below(self.dirty.len() + 1));
+    /// Some of what is dirty reaches the disk: nothing, all, a beginning and a part of the next, or any. None
+    /// is dirty after.
+    fn write_back(&mut self, rng: &mut Rng) {
+        let (mood, whole) = (rng.index(4), rng.index(self.dirty.len() + 1));
         for (number, change) in self.dirty.drain(..).enumerate() {
             let (reaches, torn) = match mood {
                 0 => (false, false),
                 1 => (true, false),
                 2 => (number <= whole, number == whole),
-                _ => (random.below(2) == 0, random.below(4) == 0),
+                _ => (rng.index(2) == 0, rng.index(4) == 0),
             };
             match change {
                 _ if !reaches => {}
-                Change::Put(start, mut chunk) if torn => {
-                    chunk.truncate(random.below(chunk.len()));
+                StoreChange::Put(start, mut chunk) if torn => {
+                    chunk.truncate(rng.index(chunk.len()));
                     self.kept.insert(start, chunk);
                 }
-                Change::Remove(_) if torn => {}
+                StoreChange::Remove(_) if torn => {}
                 change => drop(change.make(&mut self.kept)),
             }
         }
@@ -183,12 +175,12 @@ impl Chunked {
         self.seen.values().chain(&self.stale)
     }
 
-    fn end(&mut self, end: End, random: &mut Random) {
-        // What the process had not handed on is gone from some point on.
-        self.buffered.truncate(random.below(self.buffered.len() + 1));
+    fn end(&mut self, end: Ending, rng: &mut Rng) {
+        // Of the changes that the process had not given to the operating system, the last are gone.
+        self.buffered.truncate(rng.index(self.buffered.len() + 1));
         self.flush();
-        if end == End::Power {
-            self.write_back(random);
+        if end == Ending::Power {
+            self.write_back(rng);
             self.cached = self.kept.clone();
         }
         self.seen = self.cached.clone();
@@ -197,15 +189,15 @@ impl Chunked {
 
 /// The sidecar's file.
 #[derive(Clone, Debug)]
-pub(super) struct Slots {
+pub(super) struct SimulatedSlots {
     pub seen: [[u8; SLOT_BYTES]; 2],
     pub kept: [[u8; SLOT_BYTES]; 2],
     dirty: [bool; 2],
 }
 
-impl Slots {
-    fn new() -> Slots {
-        Slots { seen: [[0; SLOT_BYTES]; 2], kept: [[0; SLOT_BYTES]; 2], dirty: [false; 2] }
+impl SimulatedSlots {
+    fn new() -> SimulatedSlots {
+        SimulatedSlots { seen: [[0; SLOT_BYTES]; 2], kept: [[0; SLOT_BYTES]; 2], dirty: [false; 2] }
     }
 
     pub(super) fn write(&mut self, slot: usize, bytes: &[u8]) {
@@ -218,18 +210,18 @@ impl Slots {
     }
 
     /// Some of what is dirty reaches the disk.
-    pub(super) fn write_back(&mut self, random: &mut Random) {
+    pub(super) fn write_back(&mut self, rng: &mut Rng) {
         for slot in 0..2 {
             if std::mem::take(&mut self.dirty[slot]) {
-                let bytes = [0, SLOT_BYTES, random.below(SLOT_BYTES)][random.below(3)];
+                let bytes = [0, SLOT_BYTES, rng.index(SLOT_BYTES)][rng.index(3)];
                 self.kept[slot][..bytes].copy_from_slice(&self.seen[slot][..bytes]);
             }
         }
     }
 
-    fn end(&mut self, end: End, random: &mut Random) {
-        if end == End::Power {
-            self.write_back(random);
+    fn end(&mut self, end: Ending, rng: &mut Rng) {
+        if end == Ending::Power {
+            self.write_back(rng);
             self.seen = self.kept;
         }
     }
@@ -237,11 +229,11 @@ impl Slots {
 
 /// Everything on the disk.
 #[derive(Clone, Debug)]
-pub(super) struct State {
+pub(super) struct DiskState {
     pub stores: BTreeMap<u32, Chunked>,
-    pub slots: Slots,
+    pub slots: SimulatedSlots,
     pub folder: Folder,
-    pub random: Random,
+    pub rng: Rng,
     /// Calls until everything ends.
     end_in: Option<u64>,
     ended: bool,
@@ -251,24 +243,24 @@ pub(super) struct State {
     pub calls: u64,
 }
 
-/// How a call goes.
-pub(super) enum Goes {
-    Well,
+/// The outcome of a call.
+pub(super) enum Outcome {
+    Succeeds,
     /// It fails. What it was to write may be there, in part.
-    Wrong(io::Error),
+    Fails(io::Error),
 }
 
 /// See the module.
 #[derive(Clone, Debug)]
-pub(super) struct Disk(Arc<Mutex<State>>);
+pub(super) struct Disk(Arc<Mutex<DiskState>>);
 
 impl Disk {
     pub(super) fn new(seed: u64) -> Disk {
-        Disk(Arc::new(Mutex::new(State {
+        Disk(Arc::new(Mutex::new(DiskState {
             stores: BTreeMap::new(),
-            slots: Slots::new(),
+            slots: SimulatedSlots::new(),
             folder: Folder::default(),
-            random: Random(seed),
+            rng: Rng::new(seed),
             end_in: None,
             ended: false,
             trouble: None,
@@ -277,7 +269,7 @@ impl Disk {
         })))
     }
 
-    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, DiskState> {
         self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
@@ -300,46 +292,46 @@ impl Disk {
         self.state().trouble = Some(trouble);
     }
 
-    /// What the next process finds. No failure is to come any more.
-    pub(super) fn restart(&self, end: End, seed: u64) {
+    /// The next process starts. No failure is planned any more.
+    pub(super) fn restart(&self, end: Ending, seed: u64) {
         let state = &mut *self.state();
-        state.random = Random(seed);
-        state.stores.values_mut().for_each(|store| store.end(end, &mut state.random));
-        state.slots.end(end, &mut state.random);
-        state.folder.end(end, &mut state.random);
+        state.rng = Rng::new(seed);
+        state.stores.values_mut().for_each(|store| store.end(end, &mut state.rng));
+        state.slots.end(end, &mut state.rng);
+        state.folder.end(end, &mut state.rng);
         (state.end_in, state.ended, state.trouble, state.full) = (None, false, None, false);
     }
 
-    /// No trouble is to come any more.
+    /// No trouble is planned any more.
     pub(super) fn calm(&self) {
         let state = &mut *self.state();
         (state.trouble, state.full) = (None, false);
     }
 
     /// All of it as it is now.
-    pub(super) fn image(&self) -> State {
+    pub(super) fn image(&self) -> DiskState {
         self.state().clone()
     }
 
-    pub(super) fn put_back(&self, image: State) {
+    pub(super) fn put_back(&self, image: DiskState) {
         *self.state() = image;
     }
 }
 
-impl State {
+impl DiskState {
     pub(super) fn has_ended(&self) -> bool {
         self.ended
     }
 
     /// Counts a call, and says how it goes.
-    pub(super) fn call(&mut self, call: Call) -> Goes {
+    pub(super) fn call(&mut self, call: Call) -> Outcome {
         self.calls += 1;
         if let Some(left) = &mut self.end_in {
             self.ended |= *left == 0;
             *left = left.saturating_sub(1);
         }
         if self.ended {
-            return Goes::Wrong(io::Error::other("everything has ended"));
+            return Outcome::Fails(io::Error::other("everything has ended"));
         }
         if let Some(trouble) = &mut self.trouble
             && trouble.call == call
@@ -348,7 +340,7 @@ impl State {
                 self.full = trouble.full;
                 self.trouble = None;
                 if !self.full {
-                    return Goes::Wrong(io::Error::other("a planned failure"));
+                    return Outcome::Fails(io::Error::other("a planned failure"));
                 }
             } else {
                 trouble.after -= 1;
@@ -357,8 +349,8 @@ impl State {
         if self.full
             && matches!(call, Call::Append | Call::CreateStore | Call::SlotWrite | Call::Create | Call::Write)
         {
-            return Goes::Wrong(io::Error::new(io::ErrorKind::StorageFull, "a full disk"));
+            return Outcome::Fails(io::Error::new(io::ErrorKind::StorageFull, "a full disk"));
         }
-        Goes::Well
+        Outcome::Succeeds
     }
 }

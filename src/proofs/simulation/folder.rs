@@ -1,41 +1,41 @@
-//! The checkpoints' folder on the simulated disk: files have bytes, names have files, and each is synced by itself.
+//! The checkpoints' folder on the simulated disk: files and their names, each of which is synced by itself.
 
 use std::collections::BTreeMap;
 
-use super::disk::End;
-use crate::log::tests::Random;
+use super::ending::Ending;
+use stockhold_seeded::Rng;
 
 type Number = usize;
 
 #[derive(Clone, Debug, Default)]
-struct Bytes {
+struct FileBytes {
     seen: Vec<u8>,
     kept: Vec<u8>,
     dirty: bool,
 }
 
 #[derive(Clone, Debug)]
-enum Change {
+enum FolderChange {
     Link(String, Number),
     Rename(String, String),
     Unlink(String),
 }
 
-type Names = BTreeMap<String, Number>;
+type NamesOnDisk = BTreeMap<String, Number>;
 
-impl Change {
-    /// Makes it; false if there is no such name.
-    fn make(&self, names: &mut Names) -> bool {
+impl FolderChange {
+    /// Makes the change; false if there is no such name.
+    fn make(&self, names: &mut NamesOnDisk) -> bool {
         match self {
-            Change::Link(name, number) => {
+            FolderChange::Link(name, number) => {
                 names.insert(name.clone(), *number);
                 true
             }
-            Change::Rename(from, to) => {
+            FolderChange::Rename(from, to) => {
                 let number = names.remove(from);
                 number.map(|number| names.insert(to.clone(), number)).is_some()
             }
-            Change::Unlink(name) => names.remove(name).is_some(),
+            FolderChange::Unlink(name) => names.remove(name).is_some(),
         }
     }
 }
@@ -43,11 +43,11 @@ impl Change {
 /// See the module.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Folder {
-    files: Vec<Bytes>,
-    seen: Names,
-    kept: Names,
+    files: Vec<FileBytes>,
+    seen: NamesOnDisk,
+    kept: NamesOnDisk,
     /// In the order in which they were made; a file system's journal keeps it.
-    dirty: Vec<Change>,
+    dirty: Vec<FolderChange>,
 }
 
 impl Folder {
@@ -60,21 +60,21 @@ impl Folder {
     }
 
     pub(super) fn create(&mut self, name: &str) -> usize {
-        self.files.push(Bytes::default());
+        self.files.push(FileBytes::default());
         let number = self.files.len() - 1;
-        self.change(Change::Link(name.to_owned(), number));
+        self.change(FolderChange::Link(name.to_owned(), number));
         number
     }
 
     pub(super) fn rename(&mut self, from: &str, to: &str) -> bool {
-        self.change(Change::Rename(from.to_owned(), to.to_owned()))
+        self.change(FolderChange::Rename(from.to_owned(), to.to_owned()))
     }
 
     pub(super) fn unlink(&mut self, name: &str) -> bool {
-        self.change(Change::Unlink(name.to_owned()))
+        self.change(FolderChange::Unlink(name.to_owned()))
     }
 
-    fn change(&mut self, change: Change) -> bool {
+    fn change(&mut self, change: FolderChange) -> bool {
         let made = change.make(&mut self.seen);
         if made {
             self.dirty.push(change);
@@ -95,11 +95,11 @@ impl Folder {
     }
 
     /// Part of it reaches the disk.
-    pub(super) fn write_back(&mut self, number: usize, random: &mut Random) {
+    pub(super) fn write_back(&mut self, number: usize, rng: &mut Rng) {
         let file = &mut self.files[number];
         if std::mem::take(&mut file.dirty) {
             let length = file.seen.len();
-            let bytes = [0, length, random.below(length + 1)][random.below(3)];
+            let bytes = [0, length, rng.index(length + 1)][rng.index(3)];
             file.kept = file.seen[..bytes].to_vec();
         }
     }
@@ -110,25 +110,25 @@ impl Folder {
         }
     }
 
-    pub(super) fn end(&mut self, end: End, random: &mut Random) {
-        if end == End::Kill {
+    pub(super) fn end(&mut self, end: Ending, rng: &mut Rng) {
+        if end == Ending::Kill {
             return;
         }
-        let reached = [0, self.dirty.len(), random.below(self.dirty.len() + 1)][random.below(3)];
+        let reached = [0, self.dirty.len(), rng.index(self.dirty.len() + 1)][rng.index(3)];
         self.dirty.truncate(reached);
         self.sync_names();
-        (0..self.files.len()).for_each(|number| self.write_back(number, random));
-        // Nobody has a file open: what has no name is gone.
+        (0..self.files.len()).for_each(|number| self.write_back(number, rng));
+        // No process has a file open, so a file without a name is gone.
         let files = std::mem::take(&mut self.files);
         for number in self.kept.values_mut() {
             let kept = files[*number].kept.clone();
-            self.files.push(Bytes { seen: kept.clone(), kept, dirty: false });
+            self.files.push(FileBytes { seen: kept.clone(), kept, dirty: false });
             *number = self.files.len() - 1;
         }
         self.seen = self.kept.clone();
     }
 
-    // ── damage ───────────────────────────────────────────────────────────────────────────────────────────────
+    // Damage.
 
     /// Flips a bit of a file, wherever it is.
     pub(super) fn flip(&mut self, name: &str, bit: usize) {

@@ -1,20 +1,20 @@
-//! Lives, one after the other: from a seed, or the one that failed again, in the fewest steps in which it still does.
+//! Runs, one after the other. One that fails is repeated with fewer and fewer steps while it still fails.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-use super::schedule::{Crash, Life, Step};
-use super::seen::Seen;
-use super::world::{World, Wrong};
-use crate::log::tests::seed;
+use super::counts::Counts;
+use super::schedule::{Crash, Schedule, ScheduleStep};
+use super::simulator::{Simulator, Violation};
+use stockhold_seeded::seed;
 
 /// What went wrong, and at which step; a panic is at none.
-type Failure = (Option<usize>, Wrong);
+type Failure = (Option<usize>, Violation);
 
-fn live(life: &Life) -> Result<Seen, Failure> {
-    let lived = catch_unwind(AssertUnwindSafe(|| World::live(life)));
-    match lived {
-        Ok(lived) => lived.map_err(|(step, wrong)| (Some(step), wrong)),
+fn run(schedule: &Schedule) -> Result<Counts, Failure> {
+    let ran = catch_unwind(AssertUnwindSafe(|| Simulator::run(schedule)));
+    match ran {
+        Ok(result) => result.map_err(|(step, wrong)| (Some(step), wrong)),
         Err(panic) => {
             let text = panic.downcast_ref::<String>().cloned();
             let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
@@ -24,10 +24,10 @@ fn live(life: &Life) -> Result<Seen, Failure> {
 }
 
 /// The fewest steps that were found in which it still fails.
-fn shrunk(life: &Life, patience: Duration) -> (Life, Failure) {
+fn shrunk(schedule: &Schedule, patience: Duration) -> (Schedule, Failure) {
     let began = Instant::now();
-    let mut best = life.clone();
-    let mut failure = live(life).expect_err("it failed a moment ago");
+    let mut best = schedule.clone();
+    let mut failure = run(schedule).expect_err("it failed a moment ago");
     let mut length = best.steps.len().div_ceil(2);
     while began.elapsed() < patience {
         if let Some(last) = failure.0 {
@@ -38,7 +38,7 @@ fn shrunk(life: &Life, patience: Duration) -> (Life, Failure) {
         while at < best.steps.len() && began.elapsed() < patience {
             let mut fewer = best.clone();
             fewer.steps.drain(at..(at + length).min(best.steps.len()));
-            match live(&fewer) {
+            match run(&fewer) {
                 Err(still) => (best, failure, less) = (fewer, still, true),
                 Ok(_) => at += length,
             }
@@ -50,28 +50,29 @@ fn shrunk(life: &Life, patience: Duration) -> (Life, Failure) {
     }
     for at in 0..best.steps.len() {
         let mut simple = best.clone();
-        let (Step::Crash(crash) | Step::Close(crash) | Step::EndIn { crash, .. }) = &mut simple.steps[at]
+        let (ScheduleStep::Crash(crash) | ScheduleStep::Close(crash) | ScheduleStep::EndIn { crash, .. }) =
+            &mut simple.steps[at]
         else {
             continue;
         };
         *crash = Crash { damage: None, openings: Vec::new(), trouble: None, ..crash.clone() };
-        if let Err(still) = live(&simple) {
+        if let Err(still) = run(&simple) {
             (best, failure) = (simple, still);
         }
     }
     (best, failure)
 }
 
-/// Lives the life of a seed; explains it if it fails.
-fn one(seed: u64) -> Result<Seen, String> {
-    let life = Life::of(seed);
-    let (step, wrong) = match live(&life) {
-        Ok(seen) => return Ok(seen),
+/// Runs the schedule of a seed; explains it if it fails.
+fn one(seed: u64) -> Result<Counts, String> {
+    let schedule = Schedule::of(seed);
+    let (step, wrong) = match run(&schedule) {
+        Ok(counts) => return Ok(counts),
         Err(failure) => failure,
     };
-    let mut text = format!("seed {seed}: at step {step:?} of {}: {wrong}\n", life.steps.len());
-    let (fewest, (_, wrong)) = shrunk(&life, Duration::from_secs(20));
-    text += &format!("in {} steps, with {:?}:\n", fewest.steps.len(), fewest.traits);
+    let mut text = format!("seed {seed}: at step {step:?} of {}: {wrong}\n", schedule.steps.len());
+    let (fewest, (_, wrong)) = shrunk(&schedule, Duration::from_secs(20));
+    text += &format!("in {} steps, with {:?}:\n", fewest.steps.len(), fewest.settings);
     for (number, step) in fewest.steps.iter().enumerate() {
         text += &format!("  {number:3} {step:?}\n");
     }
@@ -79,17 +80,17 @@ fn one(seed: u64) -> Result<Seen, String> {
     Err(text)
 }
 
-/// Lives until there were so many crashes; what was seen, and how long it took.
-fn lives(first: u64, enough: impl Fn(&Seen) -> bool) -> (Seen, u64) {
-    let (mut seen, mut seed) = (Seen::default(), first);
-    while !enough(&seen) {
+/// Runs until `enough`; returns the counts and the number of runs.
+fn runs(first: u64, enough: impl Fn(&Counts) -> bool) -> (Counts, u64) {
+    let (mut counts, mut seed) = (Counts::default(), first);
+    while !enough(&counts) {
         match one(seed) {
-            Ok(more) => seen.add(&more),
-            Err(text) => panic!("after {} crashes: {text}", seen.crashes),
+            Ok(more) => counts.add(&more),
+            Err(text) => panic!("after {} crashes: {text}", counts.crashes),
         }
         seed = seed.wrapping_add(1);
     }
-    (seen, seed.wrapping_sub(first))
+    (counts, seed.wrapping_sub(first))
 }
 
 fn number(name: &str) -> Option<u64> {
@@ -97,14 +98,15 @@ fn number(name: &str) -> Option<u64> {
 }
 
 #[test]
-fn a_seed_is_one_life_and_no_other() {
+fn a_seed_is_one_run_and_no_other() {
     let first = seed();
     for seed in (0..20).map(|number| first.wrapping_add(number)) {
         assert_eq!(one(seed), one(seed), "seed {seed}");
     }
 }
 
-/// Seeds of lives that failed once, and what was wrong. They say something as long as lives are drawn as they were.
+/// Seeds of runs that failed once, and what was wrong. They say something as long as schedules are drawn as
+/// they were.
 #[test]
 fn what_failed_once_does_not_fail_again() {
     // An opening counted on a checkpoint's name that the power could still take back.
@@ -120,13 +122,13 @@ fn whatever_the_disk_does_the_contract_holds() {
     let began = Instant::now();
     let minutes = number("STOCKHOLD_SIMULATE_MINUTES");
     let crashes = number("STOCKHOLD_SIMULATE_CRASHES").unwrap_or(3_000);
-    let (seen, lives) = match minutes {
+    let (counts, runs) = match minutes {
         Some(minutes) => {
             let until = Duration::from_secs(60 * minutes);
-            lives(first, |_| began.elapsed() >= until)
+            runs(first, |_| began.elapsed() >= until)
         }
-        None => lives(first, |seen| seen.crashes >= crashes),
+        None => runs(first, |counts| counts.crashes >= crashes),
     };
-    let a_minute = seen.crashes as f64 / began.elapsed().as_secs_f64() * 60.0;
-    println!("{lives} lives, {a_minute:.0} crashes a minute: {seen:?}");
+    let a_minute = counts.crashes as f64 / began.elapsed().as_secs_f64() * 60.0;
+    println!("{runs} runs, {a_minute:.0} crashes a minute: {counts:?}");
 }

@@ -1,11 +1,11 @@
-//! The specification once more, as plainly as it can be put: every order, every instant, no shortcut.
+//! The specification a second time, as simply as possible: every order, every instant, no shortcut.
 
 use std::collections::{BTreeMap, HashSet};
 
 use stockhold_check::{Call, Event};
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-enum Life {
+enum HoldState {
     Live { quantity: i64, deadline_ns: u64 },
     Confirmed { left: i64 },
     Released,
@@ -17,7 +17,7 @@ struct State {
     done: u32,
     now_ns: u64,
     available: i64,
-    lives: BTreeMap<u128, Life>,
+    lives: BTreeMap<u128, HoldState>,
 }
 
 /// Whether a short history on one key is linearizable.
@@ -42,19 +42,19 @@ pub fn is_linearizable(calls: &[Call]) -> bool {
             continue;
         }
         let open = || (0..calls.len()).filter(|call| state.done & 1 << call == 0);
-        // Time goes on, past no call that has yet to happen.
+        // Advance the time, but not past the end of a call that has not happened.
         for &now_ns in instants.iter().filter(|&&instant| instant > state.now_ns) {
             if open().all(|call| calls[call].end_ns >= now_ns) {
                 stack.push(State { now_ns, ..state.clone() });
             }
         }
-        // A hold that is due ends, or not yet.
+        // A due hold expires now, or later.
         for (&hold, &life) in &state.lives {
-            if let Life::Live { quantity, deadline_ns } = life
+            if let HoldState::Live { quantity, deadline_ns } = life
                 && deadline_ns <= state.now_ns
             {
                 let mut next = state.clone();
-                next.lives.insert(hold, Life::Expired { quantity });
+                next.lives.insert(hold, HoldState::Expired { quantity });
                 next.available += quantity;
                 stack.push(next);
             }
@@ -72,11 +72,13 @@ pub fn is_linearizable(calls: &[Call]) -> bool {
     false
 }
 
-/// Lets the call happen now, if it can.
+/// Applies the call now, if it is legal.
 fn happens(call: &Call, state: &mut State) -> bool {
     let State { now_ns, available, lives, .. } = state;
-    let nobody_is_due = |lives: &BTreeMap<u128, Life>| {
-        lives.values().all(|life| !matches!(life, Life::Live { deadline_ns, .. } if deadline_ns <= now_ns))
+    let nobody_is_due = |lives: &BTreeMap<u128, HoldState>| {
+        lives
+            .values()
+            .all(|life| !matches!(life, HoldState::Live { deadline_ns, .. } if deadline_ns <= now_ns))
     };
     match call.event {
         Event::Receive { quantity } => *available += quantity as i64,
@@ -91,50 +93,53 @@ fn happens(call: &Call, state: &mut State) -> bool {
         Event::Grant { hold, quantity, deadline_ns } => {
             let quantity = i64::from(quantity);
             *available -= quantity;
-            return *available >= 0 && lives.insert(hold, Life::Live { quantity, deadline_ns }).is_none();
+            return *available >= 0
+                && lives.insert(hold, HoldState::Live { quantity, deadline_ns }).is_none();
         }
         Event::Confirm { hold, quantity, retaken: true } => {
             let quantity = i64::from(quantity);
-            let Some(&Life::Expired { quantity: held }) = lives.get(&hold) else { return false };
+            let Some(&HoldState::Expired { quantity: held }) = lives.get(&hold) else { return false };
             *available -= quantity;
-            lives.insert(hold, Life::Confirmed { left: quantity });
+            lives.insert(hold, HoldState::Confirmed { left: quantity });
             return *available >= 0 && quantity <= held;
         }
-        Event::ExpiredSeen { hold } => return matches!(lives.get(&hold), Some(Life::Expired { .. })),
+        Event::ExpiredSeen { hold } => return matches!(lives.get(&hold), Some(HoldState::Expired { .. })),
         Event::Cancel { hold, quantity } => {
             let quantity = i64::from(quantity);
-            let Some(&Life::Confirmed { left }) = lives.get(&hold) else { return false };
+            let Some(&HoldState::Confirmed { left }) = lives.get(&hold) else { return false };
             *available += quantity;
-            lives.insert(hold, Life::Confirmed { left: left - quantity });
+            lives.insert(hold, HoldState::Confirmed { left: left - quantity });
             return quantity <= left;
         }
         Event::Release { hold }
         | Event::Extend { hold, .. }
         | Event::Confirm { hold, .. }
         | Event::Replace { hold, .. } => {
-            let Some(&Life::Live { quantity: held, deadline_ns }) = lives.get(&hold) else { return false };
+            let Some(&HoldState::Live { quantity: held, deadline_ns }) = lives.get(&hold) else {
+                return false;
+            };
             if call.start_ns >= deadline_ns {
                 return false;
             }
             match call.event {
                 Event::Release { .. } => {
                     *available += held;
-                    lives.insert(hold, Life::Released);
+                    lives.insert(hold, HoldState::Released);
                 }
                 Event::Confirm { quantity, .. } => {
                     let quantity = i64::from(quantity);
                     *available += held - quantity;
-                    lives.insert(hold, Life::Confirmed { left: quantity });
+                    lives.insert(hold, HoldState::Confirmed { left: quantity });
                     return quantity <= held;
                 }
                 Event::Extend { deadline_ns: later, .. } => {
-                    lives.insert(hold, Life::Live { quantity: held, deadline_ns: later });
+                    lives.insert(hold, HoldState::Live { quantity: held, deadline_ns: later });
                     return later >= deadline_ns;
                 }
                 Event::Replace { quantity, deadline_ns, .. } => {
                     let quantity = i64::from(quantity);
                     *available += held - quantity;
-                    lives.insert(hold, Life::Live { quantity, deadline_ns });
+                    lives.insert(hold, HoldState::Live { quantity, deadline_ns });
                     return quantity <= held || *available >= 0;
                 }
                 _ => unreachable!("matched above"),

@@ -1,4 +1,5 @@
-//! One workload at one level, in a process of its own: so that memory, processor time and bytes written are its alone.
+//! Measures one workload at one level in a process of its own, so that memory, processor time and bytes
+//! written are those of this measurement alone.
 
 use std::fs;
 use std::io::Read;
@@ -8,12 +9,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use super::Args;
+use super::args::Args;
 use super::closed;
 use super::fault::Fault;
 use super::figures::Figures;
 use super::level::Level;
 use super::open;
+use super::schedule::RATE;
 use super::stage::Stage;
 use super::workload::Workload;
 use crate::output::{Output, Stop};
@@ -21,10 +23,7 @@ use crate::output::{Output, Stop};
 /// Name of the hidden subcommand.
 pub(crate) const CHILD: &str = "bench-child";
 
-/// The rate that every machine is asked for.
-pub(super) const RATE: u64 = 100_000;
-
-/// Given by the parent; not for people.
+/// Flags that the parent passes; not for people.
 #[derive(clap::Args)]
 pub(crate) struct ChildArgs {
     #[arg(long)]
@@ -39,25 +38,25 @@ pub(crate) struct ChildArgs {
     plant: bool,
 }
 
-/// What it says on standard output.
+/// What the child prints on standard output.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-enum Said {
+enum ChildReport {
     Measured(Figures),
     Fault(Fault),
 }
 
-/// The child.
+/// The child: measures, and prints the result.
 pub(super) fn work(args: &ChildArgs) -> Result<(), Stop> {
-    let said = measure(args).map_or_else(Said::Fault, Said::Measured);
+    let report = measure(args).map_or_else(ChildReport::Fault, ChildReport::Measured);
     let mut output = Output::new();
-    output.json(&said)?;
+    output.json(&report)?;
     output.close()
 }
 
 fn measure(args: &ChildArgs) -> Result<Figures, Fault> {
     let &ChildArgs { ref dir, workload, level, seconds, .. } = args;
-    // First, while memory has never been used and given back.
+    // First, because the allocator may reuse memory that an earlier measurement has freed.
     let closed = fresh(args, dir, |stage| closed::measure(stage, seconds))?;
     let half = (closed.decisions_per_second / 2.0) as u64;
     let mut open = Vec::new();
@@ -67,7 +66,7 @@ fn measure(args: &ChildArgs) -> Result<Figures, Fault> {
     Ok(Figures { workload, level, closed, open })
 }
 
-/// Measures on an engine that has done nothing yet, and removes what it has written.
+/// Measures on a new engine, and removes the files of the engine.
 fn fresh<T>(args: &ChildArgs, dir: &Path, measure: impl Fn(&Stage) -> Result<T, Fault>) -> Result<T, Fault> {
     let dir = dir.join("engine");
     let mut stage = Stage::set(args.workload, args.level, args.seconds, &dir)?;
@@ -81,28 +80,29 @@ fn fresh<T>(args: &ChildArgs, dir: &Path, measure: impl Fn(&Stage) -> Result<T, 
     Ok(measured)
 }
 
-/// The child that is under way, and whether there may be one.
-struct UnderWay {
+/// The child that is running, if there is one, and whether the run was interrupted.
+struct RunningChild {
     child: Option<Child>,
     stopped: bool,
 }
 
-static UNDER_WAY: Mutex<UnderWay> = Mutex::new(UnderWay { child: None, stopped: false });
+static RUNNING_CHILD: Mutex<RunningChild> = Mutex::new(RunningChild { child: None, stopped: false });
 
-fn under_way() -> MutexGuard<'static, UnderWay> {
-    UNDER_WAY.lock().unwrap_or_else(PoisonError::into_inner)
+fn running() -> MutexGuard<'static, RunningChild> {
+    RUNNING_CHILD.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The parent is to end: so does its child, and no other begins. A terminal tells both, `kill` only the parent.
+/// Handles a signal to the parent: ends the child, and prevents that another starts. Ctrl-C signals both
+/// processes, `kill` only the parent.
 pub(super) fn stop() {
-    let mut under_way = under_way();
-    under_way.stopped = true;
-    if let Some(child) = &mut under_way.child {
-        let _ = child.kill(); // it may have ended by itself
+    let mut running = running();
+    running.stopped = true;
+    if let Some(child) = &mut running.child {
+        let _ = child.kill(); // fails if it has ended by itself
     }
 }
 
-/// The parent: runs a child to its end.
+/// The parent: runs a child, and reads its report.
 pub(super) fn run(args: &Args, dir: &Path, workload: Workload, level: Level) -> Result<Figures, Stop> {
     let program = std::env::current_exe().map_err(Stop::environment)?;
     let mut command = Command::new(program);
@@ -124,39 +124,38 @@ pub(super) fn run(args: &Args, dir: &Path, workload: Workload, level: Level) -> 
         .stderr(Stdio::inherit());
     let cannot = |error| Stop::environment(format_args!("the measuring process does not start: {error}"));
     let pipe = {
-        let mut under_way = under_way();
-        if under_way.stopped {
+        let mut running = running();
+        if running.stopped {
             return Err(interrupted());
         }
-        under_way.child.insert(command.spawn().map_err(cannot)?).stdout.take()
+        running.child.insert(command.spawn().map_err(cannot)?).stdout.take()
     };
-    let mut said = Vec::new();
-    // What breaks off is no JSON either.
-    let _ = pipe.map(|mut pipe| pipe.read_to_end(&mut said));
-    let mut under_way = under_way();
-    let ended =
-        under_way.child.take().map(|mut child| child.wait()).transpose().map_err(Stop::environment)?;
-    if under_way.stopped {
+    let mut printed = Vec::new();
+    // A read error needs no handling: an incomplete report is not valid JSON.
+    let _ = pipe.map(|mut pipe| pipe.read_to_end(&mut printed));
+    let mut running = running();
+    let ended = running.child.take().map(|mut child| child.wait()).transpose().map_err(Stop::environment)?;
+    if running.stopped {
         return Err(interrupted());
     }
-    match serde_json::from_slice(&said) {
-        Ok(Said::Measured(figures)) => Ok(figures),
-        Ok(Said::Fault(fault)) => Err(match fault {
-            Fault::Untrue(sentence) => Fault::Untrue(told(workload, level, &sentence)),
-            Fault::Failed(sentence) => Fault::Failed(told(workload, level, &sentence)),
+    match serde_json::from_slice(&printed) {
+        Ok(ChildReport::Measured(figures)) => Ok(figures),
+        Ok(ChildReport::Fault(fault)) => Err(match fault {
+            Fault::Untrue(sentence) => Fault::Untrue(with_names(workload, level, &sentence)),
+            Fault::Failed(sentence) => Fault::Failed(with_names(workload, level, &sentence)),
         }
         .into()),
         Err(_) => {
             let ended = ended.map_or_else(String::new, |status| format!(" with {status}"));
-            Err(Stop::environment(told(workload, level, &format!("the process ended{ended}"))))
+            Err(Stop::environment(with_names(workload, level, &format!("the process ended{ended}"))))
         }
     }
 }
 
 fn interrupted() -> Stop {
-    Stop::environment("interrupted; nothing is left behind")
+    Stop::environment("interrupted; all files of the run are removed")
 }
 
-fn told(workload: Workload, level: Level, sentence: &str) -> String {
+fn with_names(workload: Workload, level: Level, sentence: &str) -> String {
     format!("{} at {}: {sentence}", workload.name(), level.name())
 }

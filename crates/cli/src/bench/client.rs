@@ -1,9 +1,9 @@
-//! One thread's part of a workload: a decision at a time.
+//! One client thread of a workload, which makes one decision at a time.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use stockhold::error::{ConfirmError, HoldError, ReserveError, StockError};
+use stockhold::error::{ConfirmError, HoldError, ReserveError};
 use stockhold::{CartLine, HoldId, Position, Receive, RefusalReason, Reserve, ReserveCart, StockKey};
 
 use super::counts::Counts;
@@ -12,26 +12,26 @@ use super::picks::Picks;
 use super::stage::{Stage, insist};
 use super::workload::Workload;
 
-/// Holds of a client that are on their way through their lives, where they have one.
+/// Number of unfinished holds of a client, in the workload that finishes its holds.
 const UNDER_WAY: usize = 1_024;
 
-/// Longer than any measurement.
+/// Time to live of holds: longer than any measurement.
 const TTL: Duration = Duration::from_secs(3_600);
 
-/// What happens to a hold next.
+/// The next operation on a hold.
 #[derive(Clone, Copy)]
 enum Next {
     Release(HoldId),
     Confirm(HoldId),
     Ship(HoldId),
-    /// What was shipped comes in again.
+    /// Receives the shipped units again.
     Receive,
 }
 
 pub(super) struct Client<'a> {
     stage: &'a Stage,
     picks: Picks,
-    /// The reference of the next hold.
+    /// Number of the last hold, which is its reference.
     number: u64,
     under_way: VecDeque<(StockKey, Next)>,
     pub(super) counts: Counts,
@@ -48,7 +48,7 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// One decision; the position that it rests on.
+    /// Makes one decision, and returns its position in the log.
     pub(super) fn step(&mut self) -> Result<Position, Fault> {
         self.number += 1;
         self.counts.decisions += 1;
@@ -65,10 +65,10 @@ impl<'a> Client<'a> {
                 self.under_way.push_back((key, if paid { Next::Confirm(hold) } else { Next::Release(hold) }));
                 Ok(position)
             }
-            Workload::Churn => self.go_on(),
+            Workload::Churn => self.continue_oldest(),
             Workload::SoldOut => self.refusal(),
             Workload::Expiry => {
-                // Everybody's deadline is the instant after the next.
+                // All holds of one interval expire together, at the end of the next interval.
                 let storm_ms = self.stage.storm_ms;
                 let ttl_ms = storm_ms * 2 - self.stage.engine.now().0 % storm_ms;
                 self.reserve(self.stage.keys[0], Duration::from_millis(ttl_ms)).map(|(position, _)| position)
@@ -83,8 +83,7 @@ impl<'a> Client<'a> {
     fn reserve(&mut self, key: StockKey, ttl: Duration) -> Result<(Position, HoldId), Fault> {
         let (engine, reference) = (&self.stage.engine, self.number.to_le_bytes());
         let request = Reserve::units(key, 1).reference(&reference).ttl(ttl);
-        let receipt = insist(&mut self.counts.busy, || engine.reserve(request), ReserveError::is_busy)
-            .map_err(of_a_reserve)?;
+        let receipt = insist(&mut self.counts.busy, || engine.reserve(request)).map_err(of_a_reserve)?;
         self.counts.granted += 1;
         self.counts.granted_units += 1;
         Ok((receipt.position(), receipt.not_yet_durable().hold))
@@ -94,43 +93,39 @@ impl<'a> Client<'a> {
         let lines = [(); 4].map(|()| CartLine::units(self.pick(), 1));
         let (engine, reference) = (&self.stage.engine, self.number.to_le_bytes());
         let request = ReserveCart::lines(&lines).reference(&reference).ttl(TTL);
-        let receipt = insist(&mut self.counts.busy, || engine.reserve_cart(request), ReserveError::is_busy)
-            .map_err(of_a_reserve)?;
+        let receipt = insist(&mut self.counts.busy, || engine.reserve_cart(request)).map_err(of_a_reserve)?;
         self.counts.granted += 1;
         self.counts.granted_units += lines.len() as u64;
         Ok(receipt.position())
     }
 
-    /// The hold that has waited longest takes its next step.
-    fn go_on(&mut self) -> Result<Position, Fault> {
+    /// Makes the next operation on the oldest unfinished hold.
+    fn continue_oldest(&mut self) -> Result<Position, Fault> {
         let Some((key, next)) = self.under_way.pop_front() else {
-            return Err(Fault::failed("a client has no hold to go on with"));
+            return Err(Fault::failed("a client has no unfinished hold"));
         };
         let (engine, busy) = (&self.stage.engine, &mut self.counts.busy);
         Ok(match next {
             Next::Release(hold) => {
-                let receipt =
-                    insist(busy, || engine.release(hold), HoldError::is_busy).map_err(of_a_live_hold)?;
+                let receipt = insist(busy, || engine.release(hold)).map_err(of_a_live_hold)?;
                 self.counts.released += 1;
                 receipt.position()
             }
             Next::Confirm(hold) => {
-                let receipt =
-                    insist(busy, || engine.confirm(hold), ConfirmError::is_busy).map_err(of_a_live_hold)?;
+                let receipt = insist(busy, || engine.confirm(hold)).map_err(of_a_live_hold)?;
                 self.counts.confirmed += 1;
                 self.under_way.push_back((key, Next::Ship(hold)));
                 receipt.position()
             }
             Next::Ship(hold) => {
-                let receipt =
-                    insist(busy, || engine.ship(hold), HoldError::is_busy).map_err(of_a_live_hold)?;
+                let receipt = insist(busy, || engine.ship(hold)).map_err(of_a_live_hold)?;
                 self.counts.shipped += 1;
                 self.under_way.push_back((key, Next::Receive));
                 receipt.position()
             }
             Next::Receive => {
                 let receive = || engine.receive(Receive::units(key, 1));
-                let receipt = insist(busy, receive, StockError::is_busy).map_err(Fault::failed)?;
+                let receipt = insist(busy, receive).map_err(Fault::failed)?;
                 self.counts.received += 1;
                 receipt.position()
             }
@@ -140,7 +135,7 @@ impl<'a> Client<'a> {
     fn refusal(&mut self) -> Result<Position, Fault> {
         let (engine, key) = (&self.stage.engine, self.stage.keys[0]);
         let reserve = || engine.reserve(Reserve::units(key, 1));
-        match insist(&mut self.counts.busy, reserve, ReserveError::is_busy) {
+        match insist(&mut self.counts.busy, reserve) {
             Err(ReserveError::Refused(refusal)) if refusal.reason == RefusalReason::OutOfStock => {
                 self.counts.refused += 1;
                 Ok(refusal.position)
@@ -154,17 +149,17 @@ impl<'a> Client<'a> {
     }
 }
 
-/// There is plenty of everything that these are asked for.
+/// There are always enough units for these reserves, so a refusal is false.
 fn of_a_reserve(error: ReserveError) -> Fault {
     match error {
         ReserveError::Refused(refusal) => {
-            Fault::Untrue(format!("falsely refused, with plenty there: {refusal}"))
+            Fault::Untrue(format!("falsely refused, although enough units are available: {refusal}"))
         }
         other => Fault::failed(other),
     }
 }
 
-/// Nobody else has touched the hold, and its deadline is far.
+/// No other thread uses the hold, and its deadline is far away, so an error about its state is untrue.
 fn of_a_live_hold(error: impl Into<Answer>) -> Fault {
     let Answer { untrue, sentence } = error.into();
     if untrue { Fault::Untrue(sentence) } else { Fault::Failed(sentence) }

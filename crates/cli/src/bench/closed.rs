@@ -1,11 +1,11 @@
-//! The closed loop: how many decisions a second there can be at most.
+//! The closed loop: the highest number of decisions a second.
 
 use std::thread;
 use std::time::{Duration, Instant};
 
 use stockhold::Position;
 
-use super::books::audit;
+use super::audit::audit;
 use super::client::Client;
 use super::counts::Counts;
 use super::fault::Fault;
@@ -15,14 +15,14 @@ use super::machine::cores;
 use super::stage::{HOLDS_MAX, Stage};
 use super::usage::{Usage, resident_bytes};
 
-/// Decisions of all threads that may wait for their acknowledgement at once; they fit the log's ring.
+/// Number of decisions of all threads that may wait for acknowledgement at once; they fit in the log's ring.
 const IN_FLIGHT: u64 = 131_072;
 
-/// Steps between two looks at the clock.
+/// Number of steps between two reads of the clock.
 const STEPS: u64 = 64;
 
-/// Fewer live holds say nothing of what one takes.
-const HOLDS_TELLING: u64 = 200_000;
+/// With fewer live holds, the memory per hold would be dominated by other memory.
+const HOLDS_MIN: u64 = 200_000;
 
 pub(super) fn measure(stage: &Stage, seconds: f64) -> Result<ClosedLoop, Fault> {
     let (engine, threads) = (&stage.engine, cores() as u64);
@@ -42,14 +42,14 @@ pub(super) fn measure(stage: &Stage, seconds: f64) -> Result<ClosedLoop, Fault> 
         counts += part?;
     }
     let metrics = engine.metrics();
-    // Whoever asks for a level waits for the book.
+    // Waits until the levels are up to date, so that their memory is included.
     engine.level(stage.keys[0]).map_err(Fault::failed)?;
     let memory_bytes = resident_bytes().saturating_sub(memory_before);
     let expired = audit(stage, counts)?;
     let decisions = counts.decisions as f64;
     let kept = stage.level != Level::Memory;
     let a_decision = |bytes: u64| bytes as f64 / decisions;
-    let telling = stage.workload.piles_up() && metrics.holds_live >= HOLDS_TELLING;
+    let enough_holds = stage.workload.accumulates() && metrics.holds_live >= HOLDS_MIN;
     Ok(ClosedLoop {
         decisions: counts.decisions,
         seconds: elapsed,
@@ -58,7 +58,7 @@ pub(super) fn measure(stage: &Stage, seconds: f64) -> Result<ClosedLoop, Fault> 
         written_bytes_per_decision: usage.written_bytes_since(usage_before).filter(|_| kept).map(a_decision),
         cpu_ns_per_decision: a_decision(usage.cpu_ns_since(usage_before)),
         memory_bytes,
-        memory_bytes_per_hold: telling.then(|| memory_bytes as f64 / metrics.holds_live as f64),
+        memory_bytes_per_hold: enough_holds.then(|| memory_bytes as f64 / metrics.holds_live as f64),
         holds_live: metrics.holds_live,
         expired,
         busy: counts.busy,
@@ -72,8 +72,9 @@ pub(super) fn panicked() -> Fault {
 fn work(stage: &Stage, thread: u64, threads: u64, began: Instant, seconds: f64) -> Result<Counts, Fault> {
     let mut client = Client::new(stage, thread);
     let span = Duration::from_secs_f64(seconds);
-    let steps_max = if stage.workload.piles_up() { HOLDS_MAX / threads } else { u64::MAX };
-    // Waits for the mark before the last, so that up to two of these are in flight.
+    let steps_max = if stage.workload.accumulates() { HOLDS_MAX / threads } else { u64::MAX };
+    // Every `mark_every` decisions, waits for the position of the mark before, so that at most two intervals
+    // are in flight.
     let mark_every = (IN_FLIGHT / 2 / threads).max(STEPS);
     let (mut oldest, mut newest, mut marked) = (Position::default(), Position::default(), 0);
     while began.elapsed() < span && client.counts.decisions < steps_max {

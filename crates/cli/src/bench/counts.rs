@@ -1,20 +1,20 @@
-//! What the clients were answered.
+//! Counts of the answers that the clients received.
 
 use std::ops::AddAssign;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(super) struct Counts {
-    /// Calls that were decided one way or the other.
+    /// Calls that were decided, in either way.
     pub(super) decisions: u64,
     pub(super) granted: u64,
-    /// Of all holds granted.
+    /// Units of all granted holds.
     pub(super) granted_units: u64,
     pub(super) refused: u64,
     pub(super) released: u64,
     pub(super) confirmed: u64,
     pub(super) shipped: u64,
     pub(super) received: u64,
-    /// Times a client was told "try again".
+    /// Number of answers that were "try again".
     pub(super) busy: u64,
 }
 

@@ -1,5 +1,5 @@
-//! Latency over its quantiles as SVG that takes its colours from the page. As wide as a narrow telephone, so that no text in
-//! it is ever scaled until nobody can read it.
+//! Latency by quantile as SVG, with colours from the page's style. As wide as a narrow telephone screen, so
+//! that the text is never scaled down until it is illegible.
 
 use super::figures::{Figures, OpenLoop};
 use super::text::time;
@@ -12,11 +12,11 @@ const RIGHT: f64 = 14.0;
 const TOP: f64 = 24.0;
 const BOTTOM: f64 = 42.0;
 
-/// Where the horizontal axis has a mark.
+/// Marks of the horizontal axis.
 const MARKS: [(f64, &str); 5] =
     [(0.5, "p50"), (0.9, "p90"), (0.99, "p99"), (0.999, "p99.9"), (0.9999, "p99.99")];
 
-/// The vertical axis, in powers of ten of nanoseconds; the same for plots that are compared.
+/// The vertical axis, in powers of ten of nanoseconds; shared by plots that are compared.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(super) struct Decades {
     low: f64,
@@ -24,7 +24,7 @@ pub(super) struct Decades {
 }
 
 impl Decades {
-    /// Whole ones, so that each has its line, around all latencies of these.
+    /// The whole powers of ten around all latencies of these.
     pub(super) fn around<'a>(all: impl Iterator<Item = &'a OpenLoop> + Clone) -> Decades {
         let latencies = || all.clone().flat_map(|open| open.latency.points.iter().map(|point| point.ns));
         let low = latencies().min().map_or(0.0, |ns| decade(ns).floor());
@@ -32,26 +32,26 @@ impl Decades {
         Decades { low, high: high.max(low + 1.0) }
     }
 
-    /// From 0 at the low end to 1 at the high end.
+    /// The place of a latency on the axis: 0 at the low end, 1 at the high end.
     pub(super) fn share(self, ns: u64) -> f64 {
         (decade(ns) - self.low) / (self.high - self.low)
     }
 
-    /// Each with its name.
+    /// The place and the label of each power of ten.
     pub(super) fn lines(self) -> impl Iterator<Item = (f64, String)> {
         (self.low as u32..=self.high as u32)
             .map(move |power| (self.share(10_u64.saturating_pow(power)), round(power)))
     }
 }
 
-/// A line a level, of the open loops with this number.
+/// One line per level, for the open loops with this number.
 pub(super) fn curves(figures: &[&Figures], number: usize, decades: Decades) -> String {
     let (right, bottom) = (WIDTH - RIGHT, HEIGHT - BOTTOM);
     let y = |share: f64| bottom - share * (bottom - TOP);
     let mut svg = format!(
         "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\">\n\
          <text x=\"{LEFT}\" y=\"12\">acknowledged within</text>\n\
-         <text x=\"{right}\" y=\"{}\" text-anchor=\"end\">so many of all operations</text>\n",
+         <text x=\"{right}\" y=\"{}\" text-anchor=\"end\">fraction of all operations</text>\n",
         HEIGHT - 6.0
     );
     for (share, name) in decades.lines() {
@@ -90,7 +90,7 @@ pub(super) fn curves(figures: &[&Figures], number: usize, decades: Decades) -> S
     svg + "</svg>\n"
 }
 
-/// The rarer, the further right: as far for each nine. The last 100,000th is the edge.
+/// The place of a quantile: the same distance for each nine; 99.999 % is the right edge.
 fn x(quantile: f64) -> f64 {
     let nines = -(1.0 - quantile).max(1e-5).log10();
     LEFT + nines / 5.0 * (WIDTH - LEFT - RIGHT)
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn an_axis_is_never_without_length() {
+    fn an_axis_always_has_a_length() {
         let decades = Decades::around([].iter());
         assert_eq!((decades.share(1), decades.share(10)), (0.0, 1.0));
     }

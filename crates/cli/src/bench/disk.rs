@@ -1,8 +1,8 @@
-//! The disk alone: what an acknowledgement after a sync takes at least, whoever asks for it.
+//! The disk alone: the shortest time in which any program can acknowledge after a sync.
 //!
-//! Operations are due as in the open loop. What is due is written to a plain file at once, as many bytes as its log would
-//! have, and synced with one fdatasync; meanwhile the next come due. There is nothing to decide and nobody else at work,
-//! so a stall that shows here is the disk's, or the machine's.
+//! Operations are due as in the open loop. All due operations are written to a plain file together, with as
+//! many bytes as their log would have, and synced with one fdatasync. Nothing is decided and no other thread
+//! works, so a stall here is one of the disk or of the machine.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -12,11 +12,11 @@ use std::time::Instant;
 use super::latency::{Curve, Latencies};
 use super::schedule::Schedule;
 
-/// Of the log an operation, about.
+/// About the size of an operation in the log.
 const BYTES: usize = 24;
 const FILE: &str = "disk-alone";
 
-/// How long it takes for `seconds` at a `rate`, in this directory.
+/// Measures latency in this directory, at `rate` operations a second for `seconds`.
 pub(super) fn measure(scratch: &Path, rate: u64, seconds: f64) -> io::Result<Curve> {
     let path = scratch.join(FILE);
     let mut file = File::create_new(&path)?;
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn everything_that_was_due_is_counted_and_nothing_is_left_behind() {
+    fn every_due_operation_is_counted_and_no_file_is_left() {
         let scratch = tempfile::tempdir().unwrap();
         let curve = measure(scratch.path(), 10_000, 0.02).unwrap();
         assert_eq!(curve.count, 200);

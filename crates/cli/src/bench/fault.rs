@@ -1,4 +1,4 @@
-//! Why a measurement has no figures.
+//! Why a measurement failed.
 
 use std::fmt;
 
@@ -9,9 +9,9 @@ use crate::output::Stop;
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Fault {
-    /// An answer was untrue, or the counters do not add up.
+    /// An answer was wrong, or the counters do not add up.
     Untrue(String),
-    /// The machine or the directory does not allow it.
+    /// The machine or the directory prevents the measurement.
     Failed(String),
 }
 

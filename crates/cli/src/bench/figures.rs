@@ -1,4 +1,4 @@
-//! What is told of one workload at one level.
+//! The figures of one workload at one level.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,37 +6,39 @@ use super::latency::Curve;
 use super::level::Level;
 use super::workload::Workload;
 
-/// As fast as the engine decides, with as many threads as cores and many decisions in flight.
+/// Measured as fast as the engine decides, with one thread per core and many decisions in flight.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub(super) struct ClosedLoop {
     pub(super) decisions: u64,
     pub(super) seconds: f64,
-    /// Acknowledged.
+    /// Acknowledged decisions.
     pub(super) decisions_per_second: f64,
-    /// Of the log, handed to its store; `None` where there is none.
+    /// Log bytes given to the store; `None` if there is no log.
     pub(super) log_bytes_per_decision: Option<f64>,
-    /// Handed to the system, checkpoints included; `None` where it does not tell, or nothing is kept.
+    /// Bytes given to the operating system, including checkpoints; `None` if it does not report them, or
+    /// nothing is kept.
     pub(super) written_bytes_per_decision: Option<f64>,
-    /// Of all threads, the clients' too.
+    /// Processor time of all threads, including the clients.
     pub(super) cpu_ns_per_decision: f64,
-    /// What the process grew by.
+    /// Growth of the process.
     pub(super) memory_bytes: u64,
-    /// Of that, for each hold that lives at the end; `None` where there are too few to say.
+    /// The growth divided by the live holds at the end; `None` if there are too few holds.
     pub(super) memory_bytes_per_hold: Option<f64>,
     pub(super) holds_live: u64,
     pub(super) expired: u64,
     pub(super) busy: u64,
 }
 
-/// As operations come that do not wait for the ones before.
+/// Measured with operations that do not wait for the ones before.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub(super) struct OpenLoop {
     pub(super) offered_per_second: u64,
     pub(super) offered: u64,
-    /// Never sent, because the engine was behind for too long: they count as acknowledged when that was seen.
+    /// Operations never sent, because the engine was behind for too long. Their latency ends when that was
+    /// detected.
     pub(super) unsent: u64,
     pub(super) busy: u64,
-    /// From when an operation was due to its acknowledgement.
+    /// From the time at which an operation was due to its acknowledgement.
     pub(super) latency: Curve,
 }
 
@@ -45,6 +47,6 @@ pub(super) struct Figures {
     pub(super) workload: Workload,
     pub(super) level: Level,
     pub(super) closed: ClosedLoop,
-    /// At 100,000 a second, and at half of the most.
+    /// At 100,000 a second, and at half of the highest rate.
     pub(super) open: Vec<OpenLoop>,
 }

@@ -1,9 +1,10 @@
-//! One page: on what it was measured, the headline, all workloads beside each other, and each with its curves and its table.
+//! The HTML page: the machine, the main figures, all workloads side by side, and each with its curves and its
+//! table.
 
-use super::Report;
 use super::curves::{Decades, curves};
 use super::figures::Figures;
 use super::overview::{groups, most, rate, spans};
+use super::report::Report;
 use super::text;
 use super::workload::Workload;
 use crate::figure::thousands;
@@ -33,10 +34,11 @@ pub(super) fn page(report: &Report) -> String {
     }
     page += &levels(report);
     page += &format!(
-        "<div class=\"plots\">\n<figure><figcaption>The most decisions a second</figcaption>\n\
-         <p class=\"soft\">A thread a core, many in flight; counted when acknowledged.</p>\n{}</figure>\n\
-         <figure><figcaption>Acknowledged after, p50 – p99</figcaption>\n\
-         <p class=\"soft\">At {} operations a second, from when each was due. Logarithmic.</p>\n{}</figure>\n</div>\n",
+        "<div class=\"plots\">\n<figure><figcaption>Highest number of decisions a second</figcaption>\n\
+         <p class=\"soft\">One thread per core, many in flight; counted when acknowledged.</p>\n{}</figure>\n\
+         <figure><figcaption>Time to acknowledgement, p50 – p99</figcaption>\n\
+         <p class=\"soft\">At {} operations a second, from the time at which each was due. Logarithmic \
+         scale.</p>\n{}</figure>\n</div>\n",
         most(&groups),
         rate(),
         spans(&groups)
@@ -44,29 +46,32 @@ pub(super) fn page(report: &Report) -> String {
     for (workload, figures) in &groups {
         page += &section(*workload, figures);
     }
-    page += "<h2>What the columns say</h2>\n<dl>\n";
+    page += "<h2>Columns</h2>\n<dl>\n";
     for (name, meaning) in text::LEGEND {
         page += &format!("<dt>{name}</dt><dd>{}</dd>\n", escaped(meaning));
     }
-    page += "</dl>\n<p class=\"soft\">After each measurement the clients' answers, the counters and the book agreed.</p>\n";
+    page += "</dl>\n<p class=\"soft\">After each measurement, the answers to the clients, the counters and the \
+             levels agreed.</p>\n";
     page + "</body>\n</html>\n"
 }
 
-/// The first that was measured, in large figures.
+/// The first measured workload and level, in large figures.
 fn headline(one: &Figures) -> String {
     let closed = &one.closed;
-    let mut tiles =
-        vec![(thousands(closed.decisions_per_second as u64), "decisions a second at most".to_string())];
+    let mut tiles = vec![(
+        thousands(closed.decisions_per_second as u64),
+        "decisions a second, the highest rate".to_string(),
+    )];
     for open in &one.open {
         let [p50, p99] = [open.latency.p50_ns, open.latency.p99_ns].map(text::time);
         let rate = thousands(open.offered_per_second);
         tiles.push((p99, format!("p99 from due to acknowledged, at {rate} a second (p50 {p50})")));
     }
     if let Some(bytes) = closed.log_bytes_per_decision {
-        tiles.push((text::bytes(bytes), "of log a decision".to_string()));
+        tiles.push((text::bytes(bytes), "of log per decision".to_string()));
     }
     if let Some(bytes) = closed.memory_bytes_per_hold {
-        tiles.push((text::bytes(bytes), "of memory a hold".to_string()));
+        tiles.push((text::bytes(bytes), "of memory per hold".to_string()));
     }
     let mut html = format!(
         "<h2>{} at {}</h2>\n<p class=\"soft\">{}. {}.</p>\n<div class=\"tiles\">\n",
@@ -81,9 +86,9 @@ fn headline(one: &Figures) -> String {
     html + "</div>\n"
 }
 
-/// The colours, and what they stand for.
+/// The legend of the colours.
 fn levels(report: &Report) -> String {
-    let mut html = String::from("<h2>All that was measured</h2>\n<ul class=\"levels\">\n");
+    let mut html = String::from("<h2>All measurements</h2>\n<ul class=\"levels\">\n");
     let mut seen = Vec::new();
     for level in report.figures.iter().map(|one| one.level) {
         if !seen.contains(&level) {
@@ -108,7 +113,7 @@ fn section(workload: Workload, figures: &[&Figures]) -> String {
         escaped(&workload.sentence())
     );
     let decades = Decades::around(figures.iter().flat_map(|one| &one.open));
-    let captions = [format!("At {} a second", rate()), "At half of the most of each".to_string()];
+    let captions = [format!("At {} a second", rate()), "At half of each level's highest rate".to_string()];
     for (number, caption) in captions.into_iter().enumerate() {
         html += &format!(
             "<figure><figcaption>{caption}</figcaption>\n{}</figure>\n",
@@ -135,7 +140,7 @@ fn section(workload: Workload, figures: &[&Figures]) -> String {
     html + "</table></div>\n"
 }
 
-/// Text between tags.
+/// Escapes text for use between tags.
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
@@ -145,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_processors_name_cannot_end_a_tag() {
+    fn a_name_cannot_contain_a_tag() {
         assert_eq!(escaped("<b> & co"), "&lt;b&gt; &amp; co");
     }
 }

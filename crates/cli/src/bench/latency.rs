@@ -1,28 +1,28 @@
-//! How long acknowledgements took.
+//! A histogram of acknowledgement latencies.
 
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
-/// Nanoseconds, to a thousandth of each.
+/// Latencies in nanoseconds, with three significant digits.
 pub(super) struct Latencies(Histogram<u64>);
 
-/// Longer ones count as this.
+/// The longest latency; longer ones count as this.
 const LONGEST_NS: u64 = 600_000_000_000;
 
-/// The curve's quantiles.
+/// Quantiles of the points of a curve.
 const QUANTILES: [f64; 18] = [
     0.0, 0.25, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995, 0.9999, 0.99999,
     1.0,
 ];
 
-/// So many of all took this long at most.
+/// The fraction `quantile` of all latencies is at most `ns`.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 pub(super) struct Point {
     pub(super) quantile: f64,
     pub(super) ns: u64,
 }
 
-/// What is told of them.
+/// The figures of a histogram.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub(super) struct Curve {
     pub(super) count: u64,
@@ -39,7 +39,7 @@ impl Latencies {
         Latencies(histogram.expect("the bounds are a range, and three digits are allowed"))
     }
 
-    /// An operation that was due then, acknowledged now.
+    /// Adds an operation that was due at `due_ns` and acknowledged at `now_ns`.
     pub(super) fn note(&mut self, due_ns: u64, now_ns: u64) {
         self.0.saturating_record(now_ns.saturating_sub(due_ns));
     }
@@ -71,12 +71,12 @@ mod tests {
         // Due every microsecond; nothing is acknowledged before 100 µs have passed, then everything at once.
         (0..100).for_each(|due_us| latencies.note(due_us * 1_000, 100_000));
         let curve = latencies.curve();
-        assert_eq!((curve.count, curve.max_ns), (100, 100_031)); // to a thousandth
+        assert_eq!((curve.count, curve.max_ns), (100, 100_031)); // three digits
         assert!((50_000..52_000).contains(&curve.p50_ns), "{curve:?}");
     }
 
     #[test]
-    fn what_two_threads_noted_is_one_curve() {
+    fn the_latencies_of_two_threads_make_one_curve() {
         let [mut one, mut two] = [0, 1].map(|_| Latencies::new());
         one.note(0, 1_000);
         two.note(0, 9_000);

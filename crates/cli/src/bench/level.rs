@@ -1,4 +1,4 @@
-//! When a decision counts as acknowledged.
+//! The levels of durability: when a decision counts as acknowledged.
 
 use std::time::Duration;
 
@@ -6,15 +6,15 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use stockhold::Durability;
 
-/// Named as on the command line and in the JSON.
+/// The variants' names are those of the command line and of the JSON; their comments are printed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Level {
     /// After an fdatasync
     Sync,
-    /// After the system has it, which is synced every 100 ms
+    /// After the operating system has it; synced every 100 ms
     Interval,
-    /// At once; nothing is kept
+    /// At once; nothing is written
     Memory,
 }
 
@@ -24,7 +24,7 @@ impl Level {
         self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_string())
     }
 
-    /// When a decision counts as acknowledged, in a line.
+    /// One line that describes the level.
     pub(super) fn sentence(self) -> String {
         let help = self.to_possible_value().and_then(|value| Some(value.get_help()?.to_string()));
         help.unwrap_or_default()

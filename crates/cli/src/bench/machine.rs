@@ -1,4 +1,4 @@
-//! What it was measured on.
+//! The machine of a measurement.
 
 use std::fmt;
 use std::fs;
@@ -13,14 +13,14 @@ pub(super) struct Machine {
     pub(super) cores: usize,
     pub(super) processor: String,
     pub(super) linux: String,
-    /// Of the scratch directory; `None` where the system does not tell.
+    /// File system of the scratch directory; `None` if the operating system does not report it.
     pub(super) filesystem: Option<String>,
-    /// Threads that wanted a core in the last minute, before anything was measured.
+    /// Load average of the minute before the measurements.
     pub(super) load: Option<f64>,
 }
 
 impl Machine {
-    pub(super) fn look(scratch: &Path) -> Self {
+    pub(super) fn detect(scratch: &Path) -> Self {
         let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
         let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
@@ -34,17 +34,18 @@ impl Machine {
         }
     }
 
-    /// What makes the figures better or worse than they should be.
+    /// Conditions that make the figures better or worse than they should be.
     pub(super) fn caveats(&self) -> Vec<String> {
         let mut caveats = Vec::new();
         if let Some(kind @ ("tmpfs" | "ramfs")) = self.filesystem.as_deref() {
             caveats.push(format!(
-                "{kind} is memory: a sync costs nothing there. Give --dir on a disk for real figures."
+                "{kind} is memory, where a sync costs nothing. Give --dir on a disk for real figures."
             ));
         }
         if let Some(load) = self.load.filter(|load| *load > self.cores as f64 / 4.0) {
             caveats.push(format!(
-                "others are at work on this machine (load {load:.1}), and take their share of every figure."
+                "other programs are using this machine (load average {load:.1}), which makes every figure \
+                 worse."
             ));
         }
         caveats
@@ -59,7 +60,7 @@ impl fmt::Display for Machine {
     }
 }
 
-/// As many as this process may use.
+/// Number of cores that this process may use.
 pub(super) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, |cores| cores.get())
 }
@@ -69,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_disk_in_memory_and_a_busy_machine_are_told() {
+    fn a_disk_in_memory_and_a_busy_machine_are_reported() {
         let machine = |filesystem: &str, load| Machine {
             cores: 4,
             processor: "a processor".to_string(),

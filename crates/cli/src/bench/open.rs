@@ -5,10 +5,10 @@
 //!                                        └─► waiter of that sender ─► its latency
 //! ```
 //!
-//! A sender never waits for an acknowledgement. Until the next operation is due it sleeps for some microseconds, as a
-//! gateway does that has nothing to read: one that spun would have a core for itself, and the engine what is left of the
-//! others. In memory, where an answer is quicker than any sleep, it only yields. When it was held up it sends what is
-//! overdue at once; either way latency counts from when an operation was due.
+//! A sender never waits for an acknowledgement. Until the next operation is due it sleeps for some
+//! microseconds, like a gateway with nothing to read. If it spun, it would take a whole core from the engine.
+//! In memory, where an answer is quicker than any sleep, it only yields. After a delay it sends all overdue
+//! operations at once. Latency always counts from the time at which an operation was due.
 
 use std::collections::VecDeque;
 use std::fs;
@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use stockhold::Position;
 
-use super::books::audit;
+use super::audit::audit;
 use super::client::Client;
 use super::closed::panicked;
 use super::counts::Counts;
@@ -31,23 +31,23 @@ use super::machine::cores;
 use super::schedule::Schedule;
 use super::stage::{HOLDS_MAX, Stage};
 
-/// One sender is enough up to this rate.
+/// The highest rate for a single sender.
 const RATE_OF_ONE: u64 = 250_000;
 
-/// How much longer than it should take a sender goes on when the engine is behind.
+/// How long after its scheduled end a sender continues if the engine is behind.
 const GRACE_NS: u64 = 1_000_000_000;
 
-/// How long a sender sleeps at least.
-const NAP: Duration = Duration::from_micros(20);
+/// The shortest sleep of a sender.
+const SLEEP: Duration = Duration::from_micros(20);
 
-/// Acknowledgements that a waiter takes up at once.
+/// Number of operations that a waiter receives at once.
 const BATCH: usize = 4_096;
 
-/// When an operation was due, and what acknowledges it.
+/// When an operation was due, and the position that acknowledges it.
 type Sent = (u64, Position);
 
-/// What one sender and its waiter saw.
-struct Seen {
+/// The result of one sender and its waiter.
+struct SenderResult {
     counts: Counts,
     latencies: Latencies,
     unsent: u64,
@@ -55,10 +55,10 @@ struct Seen {
 
 pub(super) fn measure(stage: &Stage, rate: u64, seconds: f64) -> Result<OpenLoop, Fault> {
     let senders = if rate <= RATE_OF_ONE { 1 } else { cores() as u64 };
-    let count_max = if stage.workload.piles_up() { HOLDS_MAX } else { u64::MAX };
+    let count_max = if stage.workload.accumulates() { HOLDS_MAX } else { u64::MAX };
     let schedule = Schedule::new(rate, seconds, count_max, senders);
     let began = Instant::now();
-    let seen: Vec<Result<Seen, Fault>> = thread::scope(|scope| {
+    let seen: Vec<Result<SenderResult, Fault>> = thread::scope(|scope| {
         let pairs: Vec<_> =
             (0..senders).map(|number| scope.spawn(move || pair(stage, schedule, number, began))).collect();
         pairs.into_iter().map(|pair| pair.join().unwrap_or_else(|_| Err(panicked()))).collect()
@@ -80,8 +80,8 @@ pub(super) fn measure(stage: &Stage, rate: u64, seconds: f64) -> Result<OpenLoop
     })
 }
 
-/// A sender, and the thread that waits for what it sent.
-fn pair(stage: &Stage, schedule: Schedule, number: u64, began: Instant) -> Result<Seen, Fault> {
+/// Runs a sender, and the thread that waits for its acknowledgements.
+fn pair(stage: &Stage, schedule: Schedule, number: u64, began: Instant) -> Result<SenderResult, Fault> {
     thread::scope(|scope| {
         let (sender, receiver) = channel();
         let waiter = scope.spawn(move || wait(stage, &receiver, began));
@@ -98,7 +98,7 @@ fn send(
     number: u64,
     began: Instant,
     waiter: Sender<Sent>,
-) -> Result<Seen, Fault> {
+) -> Result<SenderResult, Fault> {
     let mut client = Client::new(stage, number);
     let (mut latencies, mut unsent) = (Latencies::new(), 0);
     let at_once = stage.level == Level::Memory;
@@ -110,7 +110,7 @@ fn send(
             if at_once {
                 thread::yield_now();
             } else {
-                thread::sleep(NAP);
+                thread::sleep(SLEEP);
             }
             now_ns = elapsed_ns(began);
         }
@@ -125,10 +125,10 @@ fn send(
         if acknowledged {
             latencies.note(due_ns, now_ns);
         } else if waiter.send((due_ns, position)).is_err() {
-            break; // the waiter says why
+            break; // the waiter returns the error
         }
     }
-    Ok(Seen { counts: client.counts, latencies, unsent })
+    Ok(SenderResult { counts: client.counts, latencies, unsent })
 }
 
 fn wait(stage: &Stage, sent: &Receiver<Sent>, began: Instant) -> Result<Latencies, Fault> {
@@ -140,15 +140,15 @@ fn wait(stage: &Stage, sent: &Receiver<Sent>, began: Instant) -> Result<Latencie
         latencies.note(due_ns, now_ns);
         waiting.extend(sent.try_iter().take(BATCH));
         while let Some((due_ns, _)) = waiting.pop_front_if(|(_, position)| *position <= durable) {
-            // What was sent since this look at the clock and is durable all the same took no time.
+            // An operation that was sent after the clock was read, and is durable, has a latency of zero.
             latencies.note(due_ns, now_ns);
         }
     }
     Ok(latencies)
 }
 
-/// The system may let a thread sleep 50 µs longer than it asked for; here not. Where it does not take this, latencies have
-/// these 50 µs in them.
+/// Sets this thread's timer slack to 1 ns: by default, a sleep may take 50 µs longer. If that fails,
+/// latencies contain these 50 µs.
 fn sleep_exactly() {
     let thread = fs::read_link("/proc/thread-self").ok();
     if let Some(number) = thread.as_deref().and_then(Path::file_name) {

@@ -1,11 +1,13 @@
-//! All workloads beside each other, as boxes of the page itself: they are as wide as there is room, and their text is not.
+//! All workloads side by side, as HTML boxes, which adapt to the width of the page without scaling their
+//! text.
 
-use super::child::RATE;
+use super::args::chosen;
 use super::curves::Decades;
 use super::figures::Figures;
+use super::report::Report;
+use super::schedule::RATE;
 use super::text::time;
 use super::workload::Workload;
-use super::{Report, chosen};
 use crate::figure::thousands;
 
 /// The workloads that were measured, each with its levels.
@@ -15,14 +17,14 @@ pub(super) fn groups(report: &Report) -> Vec<(Workload, Vec<&Figures>)> {
     all.filter(|(_, figures): &(_, Vec<_>)| !figures.is_empty()).collect()
 }
 
-/// Decisions a second, all from zero and to one scale.
+/// Decisions a second, on one scale that starts at zero.
 pub(super) fn most(groups: &[(Workload, Vec<&Figures>)]) -> String {
     let rate = |one: &Figures| one.closed.decisions_per_second;
     let longest = groups.iter().flat_map(|(_, figures)| figures).map(|one| rate(one)).fold(1.0, f64::max);
     rows(groups, |one| (0.0, rate(one) / longest, thousands(rate(one) as u64)))
 }
 
-/// From p50 to p99 at the rate that every machine is asked for.
+/// Latency from p50 to p99 at [`RATE`].
 pub(super) fn spans(groups: &[(Workload, Vec<&Figures>)]) -> String {
     let all = groups.iter().flat_map(|(_, figures)| figures).filter_map(|one| one.open.first());
     let decades = Decades::around(all);
@@ -38,21 +40,22 @@ pub(super) fn spans(groups: &[(Workload, Vec<&Figures>)]) -> String {
     rows + "<div class=\"row\"><span></span><div>" + &axis + "</div></div></div>\n"
 }
 
-/// What the second plot is of.
+/// [`RATE`] as text.
 pub(super) fn rate() -> String {
     thousands(RATE)
 }
 
-/// A row a workload and in it a box a level, from one share of the width to another, and what it says.
+/// One row per workload with one box per level. `of` returns the box's begin and end as fractions of the
+/// width, and its label.
 fn rows(groups: &[(Workload, Vec<&Figures>)], of: impl Fn(&Figures) -> (f64, f64, String)) -> String {
     let mut html = String::new();
     for (workload, figures) in groups {
         html += &format!("<div class=\"row\"><span>{}</span><div>\n", workload.name());
         for one in figures {
-            let (from, to, said) = of(one);
+            let (from, to, label) = of(one);
             html += &format!(
                 "<div class=\"track\"><div><i class=\"{level}\" style=\"left:{:.2}%;width:{:.2}%\" title=\"{level}\"></i></div>\
-                 <b>{said}</b></div>\n",
+                 <b>{label}</b></div>\n",
                 from * 100.0,
                 (to - from) * 100.0,
                 level = one.level.name()

@@ -1,9 +1,9 @@
-//! Which SKU comes next, drawn in advance, so that drawing it is in no figure.
+//! A sequence of SKUs, drawn in advance so that no figure includes the drawing.
 
 use super::workload::Workload;
-use crate::dice::Dice;
+use stockhold_seeded::Rng;
 
-/// A power of two, and enough that a round of them is as the whole.
+/// Length of the sequence: a power of two, and long enough that its repetition does not matter.
 const COUNT: usize = 1 << 16;
 
 pub(super) struct Picks {
@@ -12,9 +12,9 @@ pub(super) struct Picks {
 }
 
 impl Picks {
-    /// Another stream of the same dice for each thread.
+    /// `stream` is the thread's number: each thread gets its own sequence.
     pub(super) fn new(workload: Workload, stream: u64) -> Self {
-        let mut dice = Dice::new(0, stream);
+        let mut rng = Rng::stream(0, stream);
         let skus = workload.skus();
         let pick: Box<dyn FnMut() -> u32> = match workload {
             Workload::Zipf => {
@@ -26,11 +26,11 @@ impl Picks {
                     .collect();
                 let all = below[below.len() - 1];
                 Box::new(move || {
-                    let at = dice.fraction() * all;
+                    let at = rng.fraction() * all;
                     below.partition_point(|sum| *sum <= at) as u32
                 })
             }
-            _ => Box::new(move || dice.below(u64::from(skus)) as u32),
+            _ => Box::new(move || rng.below(u64::from(skus)) as u32),
         };
         Picks { skus: std::iter::repeat_with(pick).take(COUNT).collect(), at: 0 }
     }

@@ -1,43 +1,44 @@
-//! A directory of our own, removed whatever happens to the run.
+//! The scratch directory of a run, which is removed at its end, successful or not.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::exit::Trouble;
+use crate::exit::CommandError;
 
-/// What the engine names the file that says whose a directory is.
+/// Name of the engine's identity file, which marks a stockhold directory.
 const IDENTITY: &str = "stockhold";
 
 pub(super) struct Scratch(PathBuf);
 
 impl Scratch {
-    /// A new directory in `parent`, which stays as it is otherwise.
-    pub(super) fn within(parent: &Path) -> Result<Self, Trouble> {
+    /// Makes a new directory in `parent`.
+    pub(super) fn within(parent: &Path) -> Result<Self, CommandError> {
         if parent.join(IDENTITY).is_file() {
-            return Err(Trouble::Usage(format!(
-                "{} is a directory of an engine, and nothing is measured in one; give --dir the directory around it",
+            return Err(CommandError::Usage(format!(
+                "{} is a stockhold directory, in which nothing is measured; give its parent directory as \
+                 --dir",
                 parent.display()
             )));
         }
         let cannot = |error: io::Error| {
-            Trouble::Environment(format!(
-                "no directory can be made in {}: {error}; give --dir a directory that can be written to",
+            CommandError::Environment(format!(
+                "no directory can be made in {}: {error}; give --dir with a writable directory",
                 parent.display()
             ))
         };
-        // The measuring processes are told where it is, wherever they are.
-        let whole = parent.canonicalize().map_err(cannot)?;
+        // An absolute path, which is passed to the measuring processes.
+        let absolute = parent.canonicalize().map_err(cannot)?;
         for attempt in 0..1_000 {
-            let dir = whole.join(format!("stockhold-bench-{}-{attempt}", std::process::id()));
+            let dir = absolute.join(format!("stockhold-bench-{}-{attempt}", std::process::id()));
             match fs::create_dir(&dir) {
                 Ok(()) => return Ok(Scratch(dir)),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(cannot(error)),
             }
         }
-        Err(Trouble::Environment(format!(
-            "{} is full of old scratch directories; remove some",
+        Err(CommandError::Environment(format!(
+            "{} contains many old scratch directories; remove some",
             parent.display()
         )))
     }
@@ -50,7 +51,7 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         if let Err(error) = fs::remove_dir_all(&self.0) {
-            eprintln!("stockhold: {} is left behind: {error}; remove it", self.0.display());
+            eprintln!("stockhold: {} could not be removed: {error}; remove it", self.0.display());
         }
     }
 }
@@ -60,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_dropped_is_gone_with_all_that_is_in_it_and_nothing_else() {
+    fn a_dropped_scratch_directory_is_removed_and_nothing_else() {
         let parent = tempfile::tempdir().unwrap();
         fs::write(parent.path().join("other"), "theirs").unwrap();
         let [one, two] = [0, 1].map(|_| Scratch::within(parent.path()).unwrap());
@@ -76,7 +77,7 @@ mod tests {
     fn an_engines_directory_is_left_alone() {
         let parent = tempfile::tempdir().unwrap();
         fs::write(parent.path().join(IDENTITY), "").unwrap();
-        assert!(matches!(Scratch::within(parent.path()), Err(Trouble::Usage(_))));
+        assert!(matches!(Scratch::within(parent.path()), Err(CommandError::Usage(_))));
         assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 1);
     }
 }

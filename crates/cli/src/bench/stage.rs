@@ -1,19 +1,20 @@
-//! An engine with stock, fresh for each measurement.
+//! An engine with stock; each measurement gets a new one.
 
 use std::path::Path;
 
-use stockhold::error::StockError;
+use stockhold::error::OperationError;
+use stockhold::retry::Retry;
 use stockhold::{Config, Engine, Position, Receive, Reserve, StockKey};
 
 use super::fault::Fault;
 use super::level::Level;
 use super::workload::Workload;
 
-/// The most holds that are made where holds pile up: one to two gigabytes, with all that is around them.
+/// Most holds that are made in a workload in which they accumulate: one to two gigabytes of memory in total.
 pub(super) const HOLDS_MAX: u64 = 8_000_000;
 
-/// Of each SKU that is not sold out. More than is ever taken of it, and few enough that a hot counter is still split
-/// (`Engine::prepare` has the limit).
+/// Units of each SKU that is not sold out: more than are ever taken, and few enough that a hot counter can
+/// still be split (`Engine::prepare` has the limit).
 const UNITS: u32 = HOLDS_MAX as u32 + 200_000;
 
 pub(super) struct Stage {
@@ -21,11 +22,11 @@ pub(super) struct Stage {
     pub(super) keys: Vec<StockKey>,
     pub(super) workload: Workload,
     pub(super) level: Level,
-    /// Units received before anything was measured.
+    /// Units received before the measurement.
     pub(super) stocked: u64,
-    /// Holds of one unit made before anything was measured.
+    /// Holds of one unit made before the measurement.
     pub(super) held: u64,
-    /// How far the instants lie apart at which holds expire, in milliseconds.
+    /// Milliseconds between the instants at which holds expire.
     pub(super) storm_ms: u64,
 }
 
@@ -45,7 +46,7 @@ impl Stage {
         for number in 0..workload.skus() {
             let key = engine.declare(&format!("sku-{number}"), "here").map_err(Fault::failed)?;
             let receive = || engine.receive(Receive::units(key, units)).map(|received| received.position());
-            newest = insist(&mut 0, receive, StockError::is_busy).map_err(Fault::failed)?;
+            newest = insist(&mut 0, receive).map_err(Fault::failed)?;
             keys.push(key);
         }
         for _ in 0..held {
@@ -56,7 +57,7 @@ impl Stage {
                 .map_err(Fault::failed)?;
         }
         engine.wait(newest).map_err(Fault::failed)?;
-        engine.level(keys[0]).map_err(Fault::failed)?; // the book has caught up
+        engine.level(keys[0]).map_err(Fault::failed)?; // waits until the levels are up to date
         Ok(Stage {
             stocked: u64::from(units) * keys.len() as u64,
             storm_ms: ((seconds * 125.0) as u64).clamp(10, 250),
@@ -69,19 +70,10 @@ impl Stage {
     }
 }
 
-/// Asks until it is not told "try again", and counts how often it was.
-pub(super) fn insist<T, E>(
+/// Makes `call` until it is answered, and counts how often it was not.
+pub(super) fn insist<T, E: OperationError>(
     busy: &mut u64,
-    mut ask: impl FnMut() -> Result<T, E>,
-    is_busy: impl Fn(&E) -> bool,
+    mut call: impl FnMut() -> Result<T, E>,
 ) -> Result<T, E> {
-    loop {
-        match ask() {
-            Err(error) if is_busy(&error) => {
-                *busy += 1;
-                std::thread::yield_now();
-            }
-            answer => return answer,
-        }
-    }
+    Retry::yielding().call(|| call().inspect_err(|error| *busy += u64::from(error.is_transient())))
 }

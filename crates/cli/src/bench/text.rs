@@ -1,8 +1,8 @@
-//! The table, a block a workload, as it is measured.
+//! The table: one block per workload, printed as it is measured.
 
-use super::child::RATE;
 use super::figures::{ClosedLoop, Figures, OpenLoop};
 use super::latency::Curve;
+use super::schedule::RATE;
 use super::workload::Workload;
 use crate::figure::thousands;
 use crate::output::{Output, Stop};
@@ -24,34 +24,44 @@ pub(super) const COLUMNS: [&str; 12] = [
 
 const WIDTHS: [usize; 12] = [8, 11, 6, 7, 7, 8, 6, 11, 8, 8, 8, 8];
 
-/// What the columns say, under the last block.
+/// Meaning of the columns, printed after the last block.
 pub(super) const LEGEND: [(&str, &str); 9] = [
-    ("level", "acknowledged at sync: after an fdatasync; interval: after the system has it; memory: at once"),
-    ("max/s", "closed loop: decisions a second, a thread a core, many in flight, counted when acknowledged"),
-    ("log", "bytes of log a decision, in the closed loop"),
-    ("written", "bytes handed to the system a decision, checkpoints included"),
-    ("CPU", "processor time of all threads a decision, the clients' too"),
-    ("memory", "what the process grew by in the closed loop"),
-    ("a hold", "of that memory, for each hold that is live at its end"),
+    (
+        "level",
+        "when a decision is acknowledged; sync: after an fdatasync; interval: when the OS has it; memory: \
+         at once",
+    ),
+    (
+        "max/s",
+        "closed loop: decisions a second, one thread per core, many in flight, counted when acknowledged",
+    ),
+    ("log", "bytes of log per decision, in the closed loop"),
+    ("written", "bytes given to the operating system per decision, including checkpoints"),
+    ("CPU", "processor time of all threads per decision, including the clients"),
+    ("memory", "growth of the process in the closed loop"),
+    ("a hold", "that growth divided by the number of live holds at the end"),
     (
         "offered/s",
-        "open loop: operations due a second, which do not wait for the engine; the second is half of max/s",
+        "open loop: operations due per second, which do not wait for the engine; second row: half of max/s",
     ),
-    ("p50 to max", "how long after it was due an operation was acknowledged: half of them sooner than p50"),
+    (
+        "p50 to max",
+        "time from when an operation was due to its acknowledgement: median, percentiles, longest",
+    ),
 ];
 
-/// What no figure has in it.
+/// What the figures do not contain.
 pub(super) const LACKS: &str = "\
-No network and no replication is in any figure. The clients are threads of the same process, and take
-their share of the cores.";
+The figures contain no network and no replication. The clients are threads of the same process and
+use some of the processor.";
 
-/// What is to be held against the acknowledgements that wait for a sync.
+/// The latency of the disk alone, to compare with acknowledgements that wait for a sync.
 pub(super) fn disk(curve: &Curve) -> String {
     let [p50, p99, p999, max] = [curve.p50_ns, curve.p99_ns, curve.p999_ns, curve.max_ns].map(time);
     let rate = thousands(RATE);
     format!(
-        "disk alone: a plain file with an fdatasync a group, {rate} a second: p50 {p50}, p99 {p99}, p99.9 {p999}, \
-         max {max}"
+        "disk alone (plain file, one fdatasync per group) at {rate} a second: p50 {p50}, p99 {p99}, p99.9 \
+         {p999}, max {max}"
     )
 }
 
@@ -83,13 +93,14 @@ pub(super) fn legend(output: &mut Output) -> Result<(), Stop> {
     output.line(format_args!("\n{LACKS}"))
 }
 
-/// What is said of a rate that was too much.
+/// A note on a rate that was too high.
 pub(super) fn behind(open: &OpenLoop) -> Option<String> {
     let [unsent, offered] = [open.unsent, open.offered].map(thousands);
-    (open.unsent > 0).then(|| format!("the engine fell behind: {unsent} of {offered} were never sent"))
+    (open.unsent > 0)
+        .then(|| format!("the engine fell behind: {unsent} of {offered} operations were never sent"))
 }
 
-/// The cells of a level that its open loops share.
+/// The cells of the closed loop.
 pub(super) fn closed(figures: &Figures) -> [String; 7] {
     let closed: &ClosedLoop = &figures.closed;
     [
@@ -103,7 +114,7 @@ pub(super) fn closed(figures: &Figures) -> [String; 7] {
     ]
 }
 
-/// The cells of one rate.
+/// The cells of one open loop.
 pub(super) fn open_loop(open: &OpenLoop) -> [String; 5] {
     let latency = &open.latency;
     let [p50, p99, p999, max] = [latency.p50_ns, latency.p99_ns, latency.p999_ns, latency.max_ns].map(time);
@@ -118,7 +129,7 @@ pub(super) fn bytes(count: f64) -> String {
     format!("{count:.0} B")
 }
 
-/// Two or three digits of it: `85 ns`, `4.2 µs`, `120 ms`.
+/// A time with two or three digits and a fitting unit: `85 ns`, `4.2 µs`, `120 ms`.
 pub(super) fn time(ns: u64) -> String {
     let scaled = |unit_ns: f64, unit: &str| {
         let value = ns as f64 / unit_ns;

@@ -1,15 +1,16 @@
-//! What this process has used of the machine.
+//! Processor time, writes and memory of this process.
 
 use std::fs;
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// Since the process began, but for the memory, which is what it has now.
+/// Usage since the process began.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Usage {
-    /// Of all threads.
+    /// Processor time of all threads.
     cpu_ns: u64,
-    /// Handed to the system to be written, whether or not it is on the disk yet; `None` where it does not tell.
+    /// Bytes given to the operating system, whether or not they are on disk; `None` if it does not report
+    /// them.
     written_bytes: Option<u64>,
 }
 
@@ -33,7 +34,7 @@ impl Usage {
     }
 }
 
-/// Memory that this process has now; 0 where the system does not tell.
+/// Resident memory of this process; 0 if the operating system does not report it.
 pub(super) fn resident_bytes() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));

@@ -1,29 +1,30 @@
-//! What is asked of the engine.
+//! The workloads: which operations the clients make.
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-/// Named as on the command line and in the JSON.
+/// The variants' names are those of the command line and of the JSON; their comments are printed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Workload {
-    /// One unit of one SKU, over and over
+    /// Reserves of one unit of a single SKU
     Hot,
-    /// One unit of one of 10,000 SKUs, each as likely
+    /// Reserves of one unit of 10,000 SKUs, all equally likely
     Uniform,
-    /// One unit of one of 10,000 SKUs, the n-th with a likelihood of 1/n
+    /// Reserves of one unit of 10,000 SKUs, the n-th with a probability proportional to 1/n
     Zipf,
     /// Carts of four lines over 10,000 SKUs
     Carts,
-    /// Reserve, then release one of four; confirm, ship and receive the others; 10,000 SKUs
+    /// Reserves over 10,000 SKUs; one in four is released, the others are confirmed, shipped and received
+    /// again
     Churn,
-    /// Refusals of one SKU that is sold out
+    /// Refused reserves of one sold-out SKU
     SoldOut,
-    /// One SKU whose holds all expire at the same few instants, while reserves go on
+    /// Reserves of one SKU whose holds all expire at a few common instants
     Expiry,
 }
 
-/// SKUs of the workloads that spread.
+/// Number of SKUs in the workloads with many.
 const SPREAD: u32 = 10_000;
 
 impl Workload {
@@ -32,7 +33,7 @@ impl Workload {
         self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_string())
     }
 
-    /// What it does, in a line.
+    /// One line that describes the workload.
     pub(super) fn sentence(self) -> String {
         let help = self.to_possible_value().and_then(|value| Some(value.get_help()?.to_string()));
         help.unwrap_or_default()
@@ -45,8 +46,8 @@ impl Workload {
         }
     }
 
-    /// Whether holds add up while it runs, so that memory is the limit.
-    pub(super) fn piles_up(self) -> bool {
+    /// Whether holds accumulate while it runs, so that memory is the limit.
+    pub(super) fn accumulates(self) -> bool {
         matches!(self, Workload::Hot | Workload::Uniform | Workload::Zipf | Workload::Carts)
     }
 }

@@ -1,25 +1,26 @@
-//! `stockhold levels`: what is in stock at the log's end.
-
-use std::process::ExitCode;
+//! `stockhold levels`: the stock at the end of the log.
 
 use serde::{Serialize, Serializer};
+use stockhold::Timestamp;
 use stockhold::inspect::{Inspection, LevelEntry};
 
+use super::directory::DirectoryArgs;
 use super::table::{Align, table};
 use super::text::{counted, now, printable};
-use super::{Common, Output, Stop, finish, open_whole};
 use crate::exit::CODES;
+use crate::output::Stop;
 
-/// Shows the level of every stock key at the log's end, changing nothing.
+/// Show the level of every stock key at the end of the log; the directory is not changed
 ///
-/// available = on hand - held - committed; below zero it is a shortfall. Held counts every hold whose end the log does
-/// not know, overdue ones too; see `stockhold holds`. A sale that opens later than now by this machine's clock is noted.
+/// available = on hand - held - committed; a number below zero is a shortfall. Held includes every hold that
+/// the log does not show as ended, overdue ones too; `stockhold holds` lists them. A note marks a stock key
+/// whose sale is stopped, or opens later than now by this machine's clock.
 #[derive(clap::Args)]
 #[command(after_long_help = format!("{MORE_HELP}\n\n{CODES}"))]
 pub(crate) struct Args {
     #[command(flatten)]
-    common: Common,
-    /// Only this SKU, at all its locations
+    directory: DirectoryArgs,
+    /// Show only this SKU, at all its locations
     #[arg(long)]
     sku: Option<String>,
 }
@@ -29,19 +30,21 @@ Examples:
   stockhold levels --dir shop
   stockhold levels --dir shop --sku poster --json | jq '.levels[] | select(.available <= 0)'
 
-With --json, one object: position, and levels, an array with an object for each stock key.";
+With --json, one object: position, and an array `levels` with one object per stock key.";
 
-/// One object; the array is never in memory.
+/// One object. The array is written entry by entry, so that it is never held in memory.
 #[derive(Serialize)]
 struct Json<'a> {
     position: u64,
-    levels: Levels<'a>,
+    levels: LevelsJson<'a>,
 }
 
-struct Levels<'a>(&'a Inspection, Option<&'a str>);
+/// The levels of one SKU, or of all.
+#[derive(Clone, Copy)]
+struct LevelsJson<'a>(&'a Inspection, Option<&'a str>);
 
 #[derive(Serialize)]
-struct Level<'a> {
+struct LevelJson<'a> {
     sku: &'a str,
     location: &'a str,
     on_hand: i64,
@@ -53,16 +56,16 @@ struct Level<'a> {
     opens_at_unix_ms: Option<u64>,
 }
 
-impl<'a> Levels<'a> {
+impl<'a> LevelsJson<'a> {
     fn iter(&self) -> impl Iterator<Item = LevelEntry<'a>> + use<'a> {
         let wanted = self.1;
         self.0.levels().filter(move |entry| wanted.is_none_or(|sku| sku == entry.sku))
     }
 }
 
-impl Serialize for Levels<'_> {
+impl Serialize for LevelsJson<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.iter().map(|LevelEntry { sku, location, level, .. }| Level {
+        serializer.collect_seq(self.iter().map(|LevelEntry { sku, location, level, .. }| LevelJson {
             sku,
             location,
             on_hand: level.on_hand,
@@ -75,56 +78,53 @@ impl Serialize for Levels<'_> {
     }
 }
 
-pub(crate) fn run(args: Args) -> ExitCode {
-    finish(levels(&args))
-}
-
-fn levels(args: &Args) -> Result<(), Stop> {
-    let inspection = open_whole(&args.common)?;
-    let levels = Levels(&inspection, args.sku.as_deref());
-    if let Some(sku) = &args.sku
+pub(crate) fn run(Args { directory, sku }: Args) -> Result<(), Stop> {
+    let inspection = directory.open_verified()?;
+    let levels = LevelsJson(&inspection, sku.as_deref());
+    if let Some(sku) = &sku
         && levels.iter().next().is_none()
     {
-        let sentence = format!("no stock of SKU {sku:?} was ever declared in {}", args.common.dir.display());
-        return Err(Stop::usage(sentence));
+        let dir = directory.dir.display();
+        return Err(Stop::usage(format!("no stock key with the SKU {sku:?} was ever declared in {dir}")));
     }
     let (position, now) = (inspection.report().end, now());
-    let mut output = Output::new();
-    if args.common.json {
-        output.json(&Json { position: position.0, levels })?;
-        return output.close();
+    directory.print(
+        |output| output.json(&Json { position: position.0, levels }),
+        |output| {
+            let count = table(output, COLUMNS, || levels.iter().map(|entry| row(entry, now)))?;
+            output.line(format_args!("{} at position {position}", counted(count, "stock key")))
+        },
+    )
+}
+
+const COLUMNS: [(&str, Align); 7] = [
+    ("sku", Align::Left),
+    ("location", Align::Left),
+    ("on hand", Align::Right),
+    ("held", Align::Right),
+    ("committed", Align::Right),
+    ("available", Align::Right),
+    ("", Align::Left),
+];
+
+fn row(LevelEntry { sku, location, level, .. }: LevelEntry<'_>, now: Timestamp) -> [String; 7] {
+    let mut notes = Vec::new();
+    if level.available < 0 {
+        notes.push("shortfall".to_string());
     }
-    let columns = [
-        ("sku", Align::Left),
-        ("location", Align::Left),
-        ("on hand", Align::Right),
-        ("held", Align::Right),
-        ("committed", Align::Right),
-        ("available", Align::Right),
-        ("", Align::Left),
-    ];
-    let row = |LevelEntry { sku, location, level, .. }: LevelEntry<'_>| {
-        let mut notes = Vec::new();
-        if level.available < 0 {
-            notes.push("shortfall".to_string());
-        }
-        if level.stopped {
-            notes.push("sale stopped".to_string());
-        }
-        if let Some(at) = level.opens_at.filter(|at| *at > now) {
-            notes.push(format!("sale opens {at}"));
-        }
-        [
-            printable(sku).into_owned(),
-            printable(location).into_owned(),
-            level.on_hand.to_string(),
-            level.held.to_string(),
-            level.committed.to_string(),
-            level.available.to_string(),
-            notes.join(", "),
-        ]
-    };
-    let count = table(&mut output, columns, || levels.iter().map(row))?;
-    output.line(format_args!("{} at position {position}", counted(count, "stock key")))?;
-    output.close()
+    if level.stopped {
+        notes.push("sale stopped".to_string());
+    }
+    if let Some(at) = level.opens_at.filter(|at| *at > now) {
+        notes.push(format!("sale opens {at}"));
+    }
+    [
+        printable(sku).into_owned(),
+        printable(location).into_owned(),
+        level.on_hand.to_string(),
+        level.held.to_string(),
+        level.committed.to_string(),
+        level.available.to_string(),
+        notes.join(", "),
+    ]
 }

@@ -1,27 +1,28 @@
-//! `stockhold log`: what happened, entry by entry.
+//! `stockhold log`: prints the log, record by record.
 
 use std::fmt::Write;
-use std::process::ExitCode;
 
 use serde::Serialize;
+use stockhold::error::OpenError;
 use stockhold::inspect::{EntryKind, Inspection, LogEntry};
 use stockhold::{AdjustReason, Position};
 
+use super::directory::DirectoryArgs;
 use super::text::{LineJson, printable, reference, reference_hex};
-use super::{Common, Output, Stop, finish};
 use crate::exit::CODES;
+use crate::output::{Output, Stop};
 
-/// Shows the log, an entry a line, changing nothing.
+/// Print the log, one record per line; the directory is not changed
 ///
-/// An entry's position is the one that its caller was told; they are in order, not consecutive. What checkpoints have
-/// made superfluous is there if the directory has a ledger (Config::ledger_kept), and otherwise no longer: `stockhold
-/// verify` says from which position on ledger and log are kept.
+/// A record's position is the one that its caller received. Positions increase, but are not consecutive.
+/// Records before the older checkpoint are kept only if the directory has a ledger (Config::ledger_kept);
+/// `stockhold verify` shows from which positions ledger and log are kept.
 #[derive(clap::Args)]
 #[command(after_long_help = format!("{MORE_HELP}\n\n{CODES}"))]
 pub(crate) struct Args {
     #[command(flatten)]
-    common: Common,
-    /// Begin with the first entry at this position or behind it [default: the first that is kept]
+    directory: DirectoryArgs,
+    /// Begin with the first record at or after this position [default: the first record that is kept]
     #[arg(long, value_name = "POSITION")]
     from: Option<u64>,
 }
@@ -32,10 +33,10 @@ Examples:
   stockhold log --dir shop --from 4711
   stockhold log --dir shop --json | jq 'select(.kind == \"adjust\")'
 
-With --json, JSON lines: an object for each entry, without the fields that its kind does not have. An entry of a cart is
-shown with the number of its lines; with --json it has lines, an array, instead of sku and location. A log in which an
-entry contradicts what lies before it is shown up to that entry, with exit code 1; see `stockhold verify`. An entry of a
-hold that was made before the ledger begins does not say which hold.";
+With --json, JSON lines: one object per record, with the fields that its kind has. For a record of a cart, the \
+text shows the number of its lines, and --json an array `lines` instead of sku and location. If a record \
+contradicts the records before it, the log is printed up to that record and the exit code is 1; see `stockhold \
+verify`. A record of a hold that was made before the ledger begins does not name the hold.";
 
 #[derive(Serialize)]
 struct Json<'a> {
@@ -106,44 +107,46 @@ fn reason(reason: AdjustReason) -> &'static str {
     }
 }
 
-pub(crate) fn run(args: Args) -> ExitCode {
-    finish(log(&args))
-}
-
-fn log(args: &Args) -> Result<(), Stop> {
-    let inspection = Inspection::open(&args.common.dir)?;
-    let mut output = Output::new();
+pub(crate) fn run(Args { directory, from }: Args) -> Result<(), Stop> {
+    let inspection = Inspection::open(&directory.dir)?;
     let report = inspection.report();
     let kept = report.ledger_from.map_or(report.from, |ledger| ledger.min(report.from));
-    if args.from.is_some_and(|from| from < kept.0) {
+    if from.is_some_and(|from| from < kept.0) {
         eprintln!(
-            "stockhold: the log is kept from position {kept} on; what lies before is only in a checkpoint"
+            "stockhold: the log is kept from position {kept} on; what came before is only in a checkpoint"
         );
     }
-    for entry in inspection.log(Position(args.from.unwrap_or(0))) {
-        let entry = match entry {
-            Ok(entry) => entry,
-            Err(error) => {
-                // What was read comes before what could not be.
-                output.close()?;
-                return Err(error.into());
-            }
-        };
-        if args.common.json {
-            output.json(&Json::of(&entry))?;
-        } else {
-            output.line(format_args!("{}", line(&entry)))?;
-        }
-    }
-    output.close()
+    let entries = || inspection.log(Position(from.unwrap_or(0)));
+    directory.print(
+        |output| print_each(output, entries(), |output, entry| output.json(&Json::of(entry))),
+        |output| print_each(output, entries(), |output, entry| output.line(format_args!("{}", line(entry)))),
+    )
 }
 
-/// Position, time and kind in columns, then what the entry has, each with its name.
+fn print_each<'a>(
+    output: &mut Output,
+    entries: impl Iterator<Item = Result<LogEntry<'a>, OpenError>>,
+    print: impl Fn(&mut Output, &LogEntry<'a>) -> Result<(), Stop>,
+) -> Result<(), Stop> {
+    for entry in entries {
+        match entry {
+            Ok(entry) => print(output, &entry)?,
+            Err(error) => {
+                // The records before the bad one are shown first.
+                output.flush()?;
+                return Err(error.into());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Position, time and kind in columns, then the fields of the record, each with its name.
 fn line(entry: &LogEntry<'_>) -> String {
     let at = entry.at.map_or_else(String::new, |at| at.to_string());
     let mut line = format!("{:>12}  {at:<24}  {:<8}", entry.position.0, entry.kind);
     let mut field = |name: &str, value: &dyn std::fmt::Display| {
-        let _ = write!(line, "  {name}={value}"); // a String takes everything
+        let _ = write!(line, "  {name}={value}"); // writing to a String cannot fail
     };
     if let (Some(sku), Some(location)) = (entry.sku, entry.location) {
         field("sku", &printable(sku));

@@ -1,30 +1,31 @@
-//! `stockhold salvage`: what is left of a damaged directory, in a new one.
+//! `stockhold salvage`: recovers what is left of a damaged directory into a new one.
 
 use std::path::Path;
-use std::process::ExitCode;
 
 use serde::Serialize;
 use stockhold::error::SalvageError;
-use stockhold::salvage::{Missing, Report, Unapplied, salvage};
+use stockhold::salvage::{Missing, SalvageReport, Unapplied, salvage};
 
+use super::directory::CopyArgs;
 use super::text::counted;
-use super::{Output, Pair, Stop, finish};
 use crate::exit::CODES;
 use crate::figure::thousands;
+use crate::output::{Output, Stop};
 
-/// Recovers what is provably valid of a damaged directory into a new one, changing nothing in the first.
+/// Recover the provably valid part of a damaged directory into a new one
 ///
-/// Recovered are a checkpoint that is whole, or the log's beginning, and from there every whole group of the log up to
-/// the first that is damaged, missing or contradicts what lies before; from whichever start that reaches furthest. What
-/// lies behind is told by position, and not applied. The new directory is verified before the command ends.
+/// The damaged directory is not changed. Salvage starts from an undamaged checkpoint or from the beginning of
+/// the log, whichever gets further, and applies the log's groups in order. It ends before the first group
+/// that is damaged, missing, or contradicts the state before it. Later groups that are readable are listed by
+/// position and not applied. The new directory is verified before the command ends.
 ///
-/// It has the identity of the damaged one, unless that is lost: then holds have other ids than their callers were given.
-/// Open it in the place of the damaged one, never beside it.
+/// The new directory keeps the identity of the damaged one, unless that is lost: then holds have other ids
+/// than the ones their callers received. Open the new directory in place of the damaged one, never both.
 #[derive(clap::Args)]
 #[command(after_long_help = format!("{MORE_HELP}\n\n{CODES}"))]
 pub(crate) struct Args {
     #[command(flatten)]
-    pair: Pair,
+    copy: CopyArgs,
 }
 
 const MORE_HELP: &str = "\
@@ -32,7 +33,9 @@ Examples:
   stockhold salvage --dir damaged --out shop
   stockhold salvage --dir damaged --out shop --json | jq '.missing'
 
-Code 0 says that nothing acknowledged is missing, code 1 that something is, or may be. With --json, one object.";
+Exit code 0 means that no acknowledged record is missing, exit code 1 that some are missing, or may be.
+
+With --json, one object.";
 
 #[derive(Serialize)]
 struct Json<'a> {
@@ -82,21 +85,17 @@ impl From<&Unapplied> for Range {
     }
 }
 
-pub(crate) fn run(args: Args) -> ExitCode {
-    finish(run_salvage(&args.pair))
-}
-
-fn run_salvage(Pair { common, out }: &Pair) -> Result<(), Stop> {
-    let report = salvage(&common.dir, out).map_err(|error| match error {
+pub(crate) fn run(Args { copy: CopyArgs { from, out } }: Args) -> Result<(), Stop> {
+    let report = salvage(&from.dir, &out).map_err(|error| match error {
         SalvageError::Source(error) => Stop::from(error),
         SalvageError::Exists(sentence) => Stop::usage(sentence),
         SalvageError::Nothing(_) => Stop::Untrue(error.to_string()),
         error => Stop::environment(error),
     })?;
-    let shown = if common.json { show_json(out, &report) } else { show(&report) };
-    // Whether or not anybody read it: what is missing decides.
+    let shown = from.print(|output| output.json(&Json::of(&out, &report)), |output| show(output, &report));
+    // The exit code follows from what is missing, even if nobody reads the output.
     match shown {
-        Ok(()) | Err(Stop::Unread) if !report.is_complete() => Err(Stop::Untrue(format!(
+        Ok(()) | Err(Stop::OutputClosed) if !report.is_complete() => Err(Stop::Untrue(format!(
             "not everything that was acknowledged was recovered: {}",
             lost(&report)
         ))),
@@ -104,13 +103,16 @@ fn run_salvage(Pair { common, out }: &Pair) -> Result<(), Stop> {
     }
 }
 
-fn lost(report: &Report) -> String {
+fn lost(report: &SalvageReport) -> String {
     let mut lost = Vec::new();
     if report.end < report.acknowledged {
-        lost.push(format!("it goes up to position {} of {}", report.end, report.acknowledged));
+        lost.push(format!(
+            "the new directory ends at position {}, acknowledged was {}",
+            report.end, report.acknowledged
+        ));
     }
     if report.sidecar_lost.is_some() || report.contradiction.is_some() {
-        lost.push("there may have been more".into());
+        lost.push("more may have been acknowledged".into());
     }
     if report.identity_lost.is_some() {
         lost.push("holds have other ids than before".into());
@@ -118,39 +120,38 @@ fn lost(report: &Report) -> String {
     lost.join("; ")
 }
 
-fn show_json(out: &Path, report: &Report) -> Result<(), Stop> {
-    let mut output = Output::new();
-    output.json(&Json {
-        out: out.display().to_string(),
-        complete: report.is_complete(),
-        directory_id: format!("{:032x}", report.directory_id),
-        identity_lost: report.identity_lost.as_deref(),
-        sidecar_lost: report.sidecar_lost.as_deref(),
-        checkpoint: report.checkpoint.map(|position| position.0),
-        checkpoints_rejected: &report.checkpoints_rejected,
-        end: report.end.0,
-        acknowledged: report.acknowledged.0,
-        contradiction: report
-            .contradiction
-            .as_ref()
-            .map(|drift| Contradiction { position: drift.position.0, what: &drift.what }),
-        missing: report.missing.iter().map(Range::from).collect(),
-        unapplied: report.unapplied.iter().map(Range::from).collect(),
-        records: report.records,
-        stock_keys: report.stock_keys,
-        holds: report.holds,
-        op_keys: report.op_keys,
-        time_unix_ms: report.time.0,
-        ledger_files_lost: report.ledger_files_lost,
-    })?;
-    output.close()
+impl<'a> Json<'a> {
+    fn of(out: &Path, report: &'a SalvageReport) -> Json<'a> {
+        Json {
+            out: out.display().to_string(),
+            complete: report.is_complete(),
+            directory_id: format!("{:032x}", report.directory_id),
+            identity_lost: report.identity_lost.as_deref(),
+            sidecar_lost: report.sidecar_lost.as_deref(),
+            checkpoint: report.checkpoint.map(|position| position.0),
+            checkpoints_rejected: &report.checkpoints_rejected,
+            end: report.end.0,
+            acknowledged: report.acknowledged.0,
+            contradiction: report
+                .contradiction
+                .as_ref()
+                .map(|drift| Contradiction { position: drift.position.0, what: &drift.what }),
+            missing: report.missing.iter().map(Range::from).collect(),
+            unapplied: report.unapplied.iter().map(Range::from).collect(),
+            records: report.records,
+            stock_keys: report.stock_keys,
+            holds: report.holds,
+            op_keys: report.op_keys,
+            time_unix_ms: report.time.0,
+            ledger_files_lost: report.ledger_files_lost,
+        }
+    }
 }
 
-fn show(report: &Report) -> Result<(), Stop> {
-    let mut output = Output::new();
+fn show(output: &mut Output, report: &SalvageReport) -> Result<(), Stop> {
     match report.checkpoint {
         Some(position) => output.line(format_args!("from           a checkpoint at position {position}"))?,
-        None => output.line(format_args!("from           the log's beginning"))?,
+        None => output.line(format_args!("from           the beginning of the log"))?,
     }
     for rejected in &report.checkpoints_rejected {
         output.line(format_args!("not usable     {rejected}"))?;
@@ -162,10 +163,10 @@ fn show(report: &Report) -> Result<(), Stop> {
     ))?;
     if let Some(drift) = &report.contradiction {
         output
-            .line(format_args!("ended by       the entry at position {}: {}", drift.position, drift.what))?;
+            .line(format_args!("ended by       the record at position {}: {}", drift.position, drift.what))?;
     }
     output.line(format_args!(
-        "recovered      {} entries: {}, {} with units, {}",
+        "recovered      {} records: {}, {} with units, {}",
         thousands(report.records),
         counted(report.stock_keys, "stock key"),
         counted(report.holds, "hold"),
@@ -176,20 +177,21 @@ fn show(report: &Report) -> Result<(), Stop> {
     }
     for Unapplied { from, until, records, .. } in &report.unapplied {
         output.line(format_args!(
-            "not applied    from position {from} until {until}: {} entries, readable, but not what came before them",
+            "not applied    from position {from} until {until}: {} readable records after the gap",
             thousands(*records)
         ))?;
     }
     if let Some(why) = &report.sidecar_lost {
-        output.line(format_args!("LOST           {why}: how much was acknowledged is not known"))?;
+        output.line(format_args!("LOST           {why}: it is not known how much was acknowledged"))?;
     }
     if let Some(why) = &report.identity_lost {
         output.line(format_args!("LOST           {why}: holds have other ids than before"))?;
     }
     if report.ledger_files_lost > 0 {
         let files = thousands(report.ledger_files_lost);
-        output.line(format_args!("LOST           {files} files of the ledger, which begins behind them"))?;
+        output.line(format_args!(
+            "LOST           {files} files of the ledger; the new ledger begins after them"
+        ))?;
     }
-    output.line(format_args!("verified       everything that the new directory says is true of it"))?;
-    output.close()
+    output.line(format_args!("verified       the new directory is consistent"))
 }

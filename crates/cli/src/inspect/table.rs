@@ -1,16 +1,16 @@
-//! A table whose columns are as wide as what is in them.
+//! A text table with columns as wide as their widest cell.
 
-use super::{Output, Stop};
+use crate::output::{Output, Stop};
 
-/// Where a column's text stands.
+/// On which side of its column a text is.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Align {
     Left,
     Right,
 }
 
-/// Puts out a heading and the rows below it. The rows are made twice, first to be measured, so that no table is
-/// held in memory. Returns how many there were.
+/// Prints a heading and the rows below it, and returns the number of rows. `rows` is called twice, first to
+/// measure the cells, so that no table is held in memory.
 pub(super) fn table<const N: usize, R: Iterator<Item = [String; N]>>(
     output: &mut Output,
     columns: [(&str, Align); N],

@@ -1,4 +1,4 @@
-//! What the engine stores, as people read it.
+//! Values that the engine stores, in the form that people read.
 
 use std::borrow::Cow;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -15,7 +15,7 @@ pub(super) fn counted(count: u64, noun: &str) -> String {
     format!("{} {noun}{}", thousands(count), if count == 1 { "" } else { "s" })
 }
 
-/// Names are any text: control characters in them must not reach the terminal.
+/// Escapes control characters: a name is arbitrary text, and must not control the terminal.
 pub(super) fn printable(text: &str) -> Cow<'_, str> {
     if text.chars().any(char::is_control) {
         let mut escaped = String::new();
@@ -27,12 +27,12 @@ pub(super) fn printable(text: &str) -> Cow<'_, str> {
     text.into()
 }
 
-/// A reference is any bytes.
+/// A reference, which is arbitrary bytes, as printable text.
 pub(super) fn reference(reference: &Reference) -> String {
     printable(&reference.to_string()).into_owned()
 }
 
-/// Its bytes in hexadecimal, if they are no text.
+/// The bytes of a reference in hexadecimal, if they are not UTF-8.
 pub(super) fn reference_hex(reference: &Reference) -> Option<String> {
     let bytes = reference.as_bytes();
     std::str::from_utf8(bytes).is_err().then(|| bytes.iter().map(|byte| format!("{byte:02x}")).collect())
@@ -74,13 +74,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_cannot_steer_the_terminal() {
+    fn a_name_cannot_control_the_terminal() {
         assert_eq!(printable("plakat größe 2"), "plakat größe 2");
         assert_eq!(printable("a\u{1b}[2J\nb\u{85}"), "a\\u{1b}[2J\\nb\\u{85}");
     }
 
     #[test]
-    fn a_reference_that_is_no_text_is_given_in_hexadecimal() {
+    fn a_reference_that_is_not_text_is_given_in_hexadecimal() {
         let bytes = Reference::new(&[0x6f, 0xff]).unwrap();
         assert_eq!(
             (reference(&bytes).as_str(), reference_hex(&bytes).as_deref()),

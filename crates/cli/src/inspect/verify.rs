@@ -1,31 +1,33 @@
-//! `stockhold verify`: is the directory whole, and does its log make sense from its first entry to its last.
-
-use std::process::ExitCode;
+//! `stockhold verify`: checks that a directory is undamaged, and that its log is consistent from start to
+//! end.
 
 use serde::Serialize;
 use stockhold::Position;
 use stockhold::error::OpenError;
 use stockhold::inspect::{Inspection, Report, TornTail};
 
-use super::{Common, Output, Stop, finish};
+use super::directory::DirectoryArgs;
 use crate::exit::CODES;
 use crate::figure::thousands;
+use crate::output::{Output, Stop};
 
-/// Checks a directory from its first entry to its last, changing nothing.
+/// Check a directory from its first record to its last; the directory is not changed
 ///
-/// Every chunk of the log must be whole and linked to the one before by its hash, up to what was acknowledged. Every
-/// entry must make sense where it stands: units add up for each stock key at every position, each hold has one
-/// outcome, none was confirmed at or after its deadline or expired before it, and what the levels say is held and
-/// committed is what the holds say.
+/// Every chunk of the log must be undamaged and linked to the chunk before it by its hash, up to the last
+/// acknowledged position. Every record must be consistent with the records before it: at every position the
+/// units of each stock key add up, each hold has one outcome, no hold is confirmed at or after its deadline
+/// or expires before it, and the held and committed units of the levels equal those of the holds.
 ///
-/// The ledger, if there is one, is read as a whole, and must have every record up to the newest checkpoint.
+/// The ledger, if there is one, is read completely, and must contain every record up to the newest
+/// checkpoint.
 ///
-/// A torn tail is no failure: a crash tore a group that nobody had been told of, and opening the directory cuts it.
+/// A torn tail is not a failure: a crash cut off a group of records that was never acknowledged, and the next
+/// opening removes it.
 #[derive(clap::Args)]
 #[command(after_long_help = format!("{MORE_HELP}\n\n{CODES}"))]
 pub(crate) struct Args {
     #[command(flatten)]
-    common: Common,
+    directory: DirectoryArgs,
 }
 
 const MORE_HELP: &str = "\
@@ -33,17 +35,17 @@ Examples:
   stockhold verify --dir shop
   stockhold verify --dir shop --json | jq .verified
 
-A directory that has checkpoints begins with what the older one says; the log behind it must come to what the younger
-one says.
+If the directory has checkpoints, the check starts from the older one, and the log after it must lead to the \
+state of the newer one.
 
 With --json, one object: verified, and either what was found, or bad_position and error.";
 
-/// One object, whatever was found.
+/// One object, whether or not the check succeeds.
 #[derive(Serialize)]
 struct Json<'a> {
     verified: bool,
     dir: String,
-    /// Of the first entry that is bad, or where the log ceases to be readable.
+    /// Position of the first bad record, or at which the log is no longer readable.
     #[serde(skip_serializing_if = "Option::is_none")]
     bad_position: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -58,7 +60,7 @@ struct Found {
     epoch: u32,
     closed_in_order: bool,
     records: u64,
-    /// Where the log begins that is kept.
+    /// Position at which the kept log begins.
     from: u64,
     ledger_from: Option<u64>,
     ledger_files: u64,
@@ -113,12 +115,8 @@ impl Found {
     }
 }
 
-pub(crate) fn run(args: Args) -> ExitCode {
-    finish(verify(&args.common))
-}
-
-fn verify(common: &Common) -> Result<(), Stop> {
-    let (inspection, bad) = match Inspection::open(&common.dir) {
+pub(crate) fn run(Args { directory }: Args) -> Result<(), Stop> {
+    let (inspection, bad) = match Inspection::open(&directory.dir) {
         Ok(inspection) => {
             let drift = inspection.drift().map(|drift| (Some(drift.position), drift.to_string()));
             let ledger = match inspection.verify_ledger() {
@@ -131,41 +129,38 @@ fn verify(common: &Common) -> Result<(), Stop> {
         Err(OpenError::Damaged { readable, message, .. }) => (None, Some((readable, message))),
         Err(other) => return Err(other.into()),
     };
-    let shown = show(common, inspection.as_ref(), bad.as_ref());
-    // Whether or not anybody read it: what was found decides.
+    let shown = directory.print(
+        |output| {
+            output.json(&Json {
+                verified: bad.is_none(),
+                dir: directory.dir.display().to_string(),
+                bad_position: bad.as_ref().and_then(|(position, _)| *position).map(|position| position.0),
+                error: bad.as_ref().map(|(_, sentence)| sentence.as_str()),
+                found: inspection.as_ref().map(Found::of),
+            })
+        },
+        |output| show(output, inspection.as_ref(), bad.as_ref()),
+    );
+    // The exit code follows from the check, even if nobody reads the output.
     match (shown, bad) {
-        (Ok(()) | Err(Stop::Unread), Some((_, sentence))) => Err(Stop::Untrue(sentence)),
+        (Ok(()) | Err(Stop::OutputClosed), Some((_, sentence))) => Err(Stop::Untrue(sentence)),
         (shown, _) => shown,
     }
 }
 
 fn show(
-    common: &Common,
+    output: &mut Output,
     inspection: Option<&Inspection>,
     bad: Option<&(Option<Position>, String)>,
 ) -> Result<(), Stop> {
-    let mut output = Output::new();
-    if common.json {
-        output.json(&Json {
-            verified: bad.is_none(),
-            dir: common.dir.display().to_string(),
-            bad_position: bad.and_then(|(position, _)| *position).map(|position| position.0),
-            error: bad.map(|(_, sentence)| sentence.as_str()),
-            found: inspection.map(Found::of),
-        })?;
-    } else {
-        if let Some(inspection) = inspection {
-            describe(&mut output, inspection)?;
-        }
-        match bad {
-            None => output.line(format_args!("verified       everything that the log says is true of it"))?,
-            Some((Some(position), _)) => {
-                output.line(format_args!("NOT VERIFIED   from position {position} on"))?
-            }
-            Some((None, _)) => output.line(format_args!("NOT VERIFIED"))?,
-        }
+    if let Some(inspection) = inspection {
+        describe(output, inspection)?;
     }
-    output.close()
+    match bad {
+        None => output.line(format_args!("verified       directory and log are consistent")),
+        Some((Some(position), _)) => output.line(format_args!("NOT VERIFIED   from position {position} on")),
+        Some((None, _)) => output.line(format_args!("NOT VERIFIED")),
+    }
 }
 
 fn describe(output: &mut Output, inspection: &Inspection) -> Result<(), Stop> {
@@ -187,13 +182,13 @@ fn describe(output: &mut Output, inspection: &Inspection) -> Result<(), Stop> {
     output.line(format_args!("directory      {directory_id:032x}, opening {epoch}, {closed}"))?;
     if from.0 == 0 {
         output.line(format_args!(
-            "log            {} entries in {} chunks, {} bytes",
+            "log            {} records in {} chunks, {} bytes",
             thousands(records),
             thousands(chunks),
             thousands(bytes)
         ))?;
     } else {
-        output.line(format_args!("entries        {} since the beginning", thousands(records)))?;
+        output.line(format_args!("records        {} since the beginning", thousands(records)))?;
         output.line(format_args!(
             "log            kept from position {from} on, {} chunks, {} bytes",
             thousands(chunks),
@@ -222,8 +217,8 @@ fn describe(output: &mut Output, inspection: &Inspection) -> Result<(), Stop> {
     output.line(format_args!("stock keys     {}", thousands(inspection.levels().count() as u64)))?;
     if let Some(tail) = inspection.report().torn_tail {
         output.line(format_args!(
-            "torn tail      from position {} until {}, {} bytes in {} whole chunks: never acknowledged, cut by the \
-             next opening",
+            "torn tail      from position {} until {}, {} bytes in {} undamaged chunks: never \
+             acknowledged, removed by the next opening",
             tail.from,
             tail.until,
             thousands(tail.bytes),

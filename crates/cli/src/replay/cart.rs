@@ -1,18 +1,19 @@
-//! What is decided as one: the neighbouring lines of an order, or one line by itself.
+//! A cart: the neighbouring lines of an order that are decided together, or one line by itself.
 
-use super::key::{CartKeys, Place};
+use super::key::{CartKeys, CartPlace};
 use super::line::Names;
 use super::turns::After;
 
-/// One line on its way through the engine.
+/// One line of the order file.
 #[derive(Debug)]
 pub struct Line {
-    /// Where it began in the file.
+    /// Number of the line in the file at which it begins.
     pub number: u64,
     /// Units asked for.
     pub quantity: u32,
-    /// Order id, SKU and location in one piece, and where the first two end.
+    /// Order id, SKU and location, concatenated.
     text: Box<str>,
+    /// Where the first two end in `text`.
     ends: [usize; 2],
 }
 
@@ -24,7 +25,7 @@ impl Line {
         Line { number, quantity, text, ends: [order_id.len(), order_id.len() + sku.len()] }
     }
 
-    /// What it asks for.
+    /// Order id, SKU and location.
     pub fn names(&self) -> Names<'_> {
         let [order_id, sku] = self.ends;
         Names {
@@ -40,11 +41,11 @@ impl Line {
 pub struct Cart {
     /// In file order, at least one, all of one order.
     pub lines: Vec<Line>,
-    /// Its identity.
+    /// Its op keys, which identify it in every run.
     pub keys: CartKeys,
-    /// Among the carts of its order; `None` for a line that is decided by itself.
-    pub place: Option<Place>,
-    /// What must have been decided before it is.
+    /// Its place among the carts of its order; `None` for a line that is decided by itself.
+    pub place: Option<CartPlace>,
+    /// The carts that must be decided before it.
     pub after: After,
 }
 
@@ -53,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_gives_its_names_back() {
+    fn a_line_returns_its_names() {
         for (order_id, sku, location) in [("o-1", "poster", "berlin"), ("", "", ""), ("é", "", "ü")] {
             let names = Names { order_id, sku, location };
             assert_eq!(Line::new(7, names, 1).names(), names);

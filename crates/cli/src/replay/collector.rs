@@ -1,4 +1,4 @@
-//! The end of the pipeline: waits for what was decided, then tells it in file order.
+//! The end of the pipeline: waits until decisions are durable, then writes and counts them in file order.
 
 use std::fmt::Display;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,57 +6,57 @@ use std::sync::mpsc::{Receiver, SyncSender};
 
 use stockhold::{Engine, Position};
 
-use super::RERUN;
+use super::batch::{BatchPlan, DecidedCarts, PlanSlot};
 use super::cart::{Cart, Line};
-use super::decide::{Decision, Outcome, Verdict};
+use super::decide::{Decision, LineOutcome, Verdict};
 use super::line::BadLine;
-use super::outcomes::Outcomes;
-use super::pipeline::{Decided, Plan, Slot};
+use super::messages::RERUN;
+use super::outcomes::OutcomesFile;
 use super::progress::Screen;
 use super::summary::Tally;
-use crate::exit::Trouble;
+use crate::exit::CommandError;
 
-/// Waits for what was decided, and tells.
+/// Waits until decisions are durable, and writes the outcomes.
 pub struct Collector<'a> {
     pub engine: &'a Engine,
-    /// Where the log ended when it was opened: what rests on less was decided by an earlier run.
+    /// End of the log when the directory was opened: decisions at or before it were made by an earlier run.
     pub recovered: Position,
     pub name: &'a str,
     pub strict: bool,
     pub stop: &'a AtomicBool,
-    pub outcomes: Option<Outcomes>,
+    pub outcomes: Option<OutcomesFile>,
     pub screen: &'a mut Screen,
     pub tally: &'a mut Tally,
     /// The first bad line of a strict run.
     pub fatal: Option<(u64, BadLine)>,
 }
 
-/// A slot of the plan with what belongs in it.
-enum Entry {
+/// A slot of the plan with its decision.
+enum FilledSlot {
     Cart(Cart, Decision),
     Bad(u64, BadLine),
 }
 
 impl Collector<'_> {
-    /// Collects until the reader has ended. Takes its ends of the channels, so that leaving closes them.
+    /// Collects until the reader has ended. Owns its ends of the channels, so that returning closes them.
     pub fn run(
         &mut self,
-        plans: Receiver<Plan>,
-        decided: Vec<Receiver<Decided>>,
-        leave_back: SyncSender<()>,
-    ) -> Result<(), Trouble> {
+        plans: Receiver<BatchPlan>,
+        decided: Vec<Receiver<DecidedCarts>>,
+        return_permit: SyncSender<()>,
+    ) -> Result<(), CommandError> {
         for plan in plans {
             let bytes = plan.bytes;
-            let entries = gather(plan.slots, &decided)?;
-            self.settle(entries)?;
+            let slots = fill(plan.slots, &decided)?;
+            self.settle(slots)?;
             self.screen.progress(self.tally.reached(bytes));
-            // The reader may have gone; then this was the last of its batches or one of them.
-            let _ = leave_back.try_send(());
+            // Fails if the reader has ended; then it needs no more permits.
+            let _ = return_permit.try_send(());
         }
         self.screen.clear();
         match self.fatal.take() {
             None => Ok(()),
-            Some((number, why)) => Err(Trouble::Usage(format!(
+            Some((number, why)) => Err(CommandError::Usage(format!(
                 "{} line {number}: {why}. The run ended there (--strict): {} and stay so. \
                  Correct the line and run the same command again",
                 self.name,
@@ -65,19 +65,20 @@ impl Collector<'_> {
         }
     }
 
-    /// Waits until all of a batch can be relied on, then writes and counts it.
-    fn settle(&mut self, entries: Vec<Entry>) -> Result<(), Trouble> {
-        let positions = entries.iter().map(|entry| match entry {
-            Entry::Cart(_, decision) => decision.position,
-            Entry::Bad(..) => Position::default(),
+    /// Waits until a batch is durable, then writes and counts it.
+    fn settle(&mut self, slots: Vec<FilledSlot>) -> Result<(), CommandError> {
+        let positions = slots.iter().map(|slot| match slot {
+            FilledSlot::Cart(_, decision) => decision.position,
+            FilledSlot::Bad(..) => Position::default(),
         });
-        // One wait for all. If it fails, some of them may be durable all the same: each is asked for below.
-        let all = positions.max().is_none_or(|last| self.engine.wait(last).is_ok());
-        for entry in entries {
-            match entry {
-                Entry::Bad(number, why) => self.bad(number, why),
-                Entry::Cart(cart, decision) => {
-                    if !all {
+        // One wait for the whole batch. If it fails, some decisions may still be durable: each is waited for
+        // below.
+        let all_durable = positions.max().is_none_or(|last| self.engine.wait(last).is_ok());
+        for slot in slots {
+            match slot {
+                FilledSlot::Bad(number, why) => self.bad(number, why),
+                FilledSlot::Cart(cart, decision) => {
+                    if !all_durable {
                         self.engine
                             .wait(decision.position)
                             .map_err(|unknown| self.broken(&cart, &unknown))?;
@@ -89,12 +90,12 @@ impl Collector<'_> {
         Ok(())
     }
 
-    fn cart(&mut self, cart: &Cart, decision: &Decision) -> Result<(), Trouble> {
+    fn cart(&mut self, cart: &Cart, decision: &Decision) -> Result<(), CommandError> {
         let why = match &decision.verdict {
             Verdict::Failed(why) => return Err(self.broken(cart, why)),
-            Verdict::DecidedOtherwise if cart.place.is_some() => BadLine::CartDecidedOtherwise,
-            Verdict::DecidedOtherwise => BadLine::DecidedOtherwise,
-            Verdict::HeldUp => BadLine::HeldUp,
+            Verdict::ContentChanged if cart.place.is_some() => BadLine::CartChanged,
+            Verdict::ContentChanged => BadLine::LineChanged,
+            Verdict::Blocked => BadLine::Blocked,
             verdict @ (Verdict::Granted { .. } | Verdict::Refused(_)) => {
                 self.tally.count_cart(verdict);
                 let before = decision.position <= self.recovered;
@@ -112,12 +113,12 @@ impl Collector<'_> {
         Ok(())
     }
 
-    fn line(&mut self, line: &Line, outcome: Outcome, before: bool) -> Result<(), Trouble> {
+    fn line(&mut self, line: &Line, outcome: LineOutcome, before: bool) -> Result<(), CommandError> {
         if let Some(outcomes) = &mut self.outcomes {
             outcomes.write(line, outcome).map_err(|error| {
                 let done = self.tally.in_words();
                 let message = format!("--outcomes could not be written ({error}): {done}. {RERUN}");
-                Trouble::Environment(message)
+                CommandError::Environment(message)
             })?;
         }
         self.tally.count(line, outcome, before);
@@ -129,38 +130,39 @@ impl Collector<'_> {
         if !self.strict {
             self.screen.bad_line(self.name, number, &why);
         } else if self.fatal.is_none() {
-            // Relaxed: a request to end soon, which carries no data. What is in flight is still collected.
+            // Relaxed: a request to end soon, which carries no data. The batches in flight are still
+            // collected.
             self.stop.store(true, Ordering::Relaxed);
             self.fatal = Some((number, why));
         }
     }
 
-    fn broken(&self, cart: &Cart, why: &dyn Display) -> Trouble {
+    fn broken(&self, cart: &Cart, why: &dyn Display) -> CommandError {
         let (number, name, done) = (cart.lines[0].number, self.name, self.tally.in_words());
-        Trouble::Environment(format!(
-            "{why}.\n{name} was decided and acknowledged before line {number}: {done}. \
-             From there on the outcome is unknown. {RERUN}"
+        CommandError::Environment(format!(
+            "{why}.\n{name} is decided and acknowledged up to line {number}, without that line: {done}. \
+             The outcome of the lines after that is unknown. {RERUN}"
         ))
     }
 }
 
-/// Puts the workers' answers back in file order.
-fn gather(slots: Vec<Slot>, decided: &[Receiver<Decided>]) -> Result<Vec<Entry>, Trouble> {
-    let gone = || Trouble::Environment(format!("a worker thread has died. {RERUN}"));
+/// Puts the workers' decisions in file order.
+fn fill(slots: Vec<PlanSlot>, decided: &[Receiver<DecidedCarts>]) -> Result<Vec<FilledSlot>, CommandError> {
+    let gone = || CommandError::Environment(format!("a worker thread has died. {RERUN}"));
     let mut parts: Vec<Option<std::vec::IntoIter<(Cart, Decision)>>> = decided.iter().map(|_| None).collect();
-    let mut entries = Vec::with_capacity(slots.len());
+    let mut filled = Vec::with_capacity(slots.len());
     for slot in slots {
-        entries.push(match slot {
-            Slot::Bad { number, why } => Entry::Bad(number, why),
-            Slot::Worker(worker) => {
+        filled.push(match slot {
+            PlanSlot::Bad { number, why } => FilledSlot::Bad(number, why),
+            PlanSlot::Worker(worker) => {
                 let part = match &mut parts[worker] {
                     Some(part) => part,
                     none => none.insert(decided[worker].recv().map_err(|_| gone())?.into_iter()),
                 };
                 let (cart, decision) = part.next().ok_or_else(gone)?;
-                Entry::Cart(cart, decision)
+                FilledSlot::Cart(cart, decision)
             }
         });
     }
-    Ok(entries)
+    Ok(filled)
 }

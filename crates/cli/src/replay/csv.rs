@@ -1,18 +1,20 @@
-//! Reading and writing CSV, in bounded memory whatever the file holds.
+//! Reads and writes CSV in bounded memory, for any file.
 //!
 //! RFC 4180: commas, optional double quotes, `""` for a quote, lines ended by LF or CRLF, line breaks allowed
-//! between quotes. Two things differ from what a general reader does, because one bad line must cost one line:
+//! between quotes. Two rules differ from those of a general reader, so that one bad line costs only that
+//! line:
 //!
-//! - A record has at most [`RECORD_BYTES_MAX`] bytes, so that a stray quote cannot pull the rest of a large file
-//!   into memory.
-//! - A record that cannot be split is given up at the end of its *first* line, and reading goes on after it.
+//! - A record has at most [`RECORD_BYTES_MAX`] bytes, so that a stray quote cannot bring the rest of a
+//!   large file into memory.
+//! - A record that cannot be split is skipped up to the end of its *first* line, and reading
+//!   continues after it.
 
 use std::io::{self, Read};
 
-/// The longest record, line breaks between quotes included.
+/// Size of the longest record, including line breaks between quotes.
 pub const RECORD_BYTES_MAX: usize = 64 << 10;
 
-/// What is read at a time; above the longest record, so that one always fits.
+/// Size of the buffer: larger than the longest record, so that one always fits.
 const BUFFER_BYTES: usize = 256 << 10;
 
 const _: () = assert!(BUFFER_BYTES > RECORD_BYTES_MAX);
@@ -60,10 +62,10 @@ impl Fields {
     }
 }
 
-/// Why a line is no record.
+/// Why a line is not a record.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Malformed {
-    /// A quote is not closed, at least not within the longest record.
+    /// A quote is not closed within [`RECORD_BYTES_MAX`].
     OpenQuote,
     /// Something other than a comma or the end of the line follows a closing quote.
     AfterQuote,
@@ -71,14 +73,14 @@ pub enum Malformed {
     TooLong,
 }
 
-/// What a step over the file found.
+/// The result of one step over the file.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Step {
-    /// A record that began on this line.
+    /// A record that begins on this line.
     Record(u64),
-    /// This line is none.
+    /// This line is not a record.
     Malformed(u64, Malformed),
-    /// What was read is used up: call [`Records::fill`]. Whoever must not keep a reader waiting acts first.
+    /// The buffer is used up: call [`Records::fill`], which may block. Finish pending work first.
     More,
     /// The end of the file.
     End,
@@ -89,7 +91,7 @@ pub enum Step {
 pub struct Records<R> {
     source: R,
     buffer: Box<[u8]>,
-    /// `buffer[start..end]` is read and not yet split.
+    /// `buffer[start..end]` was read and is not split yet.
     start: usize,
     end: usize,
     /// Number of the line at `start`, from 1.
@@ -97,7 +99,7 @@ pub struct Records<R> {
     /// Bytes of the file before `start`.
     consumed: u64,
     at_end: bool,
-    /// Inside a line that was given up, looking for its end.
+    /// Inside a malformed line, until its end is found.
     skipping: bool,
 }
 
@@ -124,7 +126,7 @@ impl<R: Read> Records<R> {
         Ok(records)
     }
 
-    /// Splits the next record into `fields`. Blank lines are passed over.
+    /// Splits the next record into `fields`. Blank lines are skipped.
     pub fn step(&mut self, fields: &mut Fields) -> Step {
         loop {
             let bytes = &self.buffer[self.start..self.end];
@@ -154,7 +156,7 @@ impl<R: Read> Records<R> {
         }
     }
 
-    /// Reads on.
+    /// Reads more of the file into the buffer.
     pub fn fill(&mut self) -> io::Result<()> {
         self.buffer.copy_within(self.start..self.end, 0);
         (self.start, self.end) = (0, self.end - self.start);
@@ -169,7 +171,7 @@ impl<R: Read> Records<R> {
         }
     }
 
-    /// The next record, reading on as needed.
+    /// Splits the next record into `fields`, and reads more of the file as needed.
     pub fn next(&mut self, fields: &mut Fields) -> io::Result<Step> {
         loop {
             match self.step(fields) {
@@ -179,7 +181,7 @@ impl<R: Read> Records<R> {
         }
     }
 
-    /// How many bytes of the file are behind the last record.
+    /// Number of bytes of the file up to the end of the last record.
     pub fn consumed_bytes(&self) -> u64 {
         self.consumed
     }
@@ -203,12 +205,12 @@ impl<R: Read> Records<R> {
 }
 
 enum Split {
-    /// The record takes up `length` bytes and `lines` lines.
+    /// The record has `length` bytes and `lines` lines.
     Record {
         length: usize,
         lines: u64,
     },
-    /// More bytes are needed to tell.
+    /// The record may continue after the bytes that were read.
     Incomplete,
     Malformed(Malformed),
 }
@@ -218,7 +220,7 @@ fn split(bytes: &[u8], at_end: bool, fields: &mut Fields) -> Split {
     fields.clear();
     let whole = bytes.len() <= RECORD_BYTES_MAX;
     let bytes = &bytes[..bytes.len().min(RECORD_BYTES_MAX)];
-    // What it means to run out of bytes.
+    // The result if the bytes end within the record.
     let short = |quoted: bool| match (whole && !at_end, quoted) {
         (true, _) => Split::Incomplete,
         (false, true) => Split::Malformed(Malformed::OpenQuote),
@@ -275,7 +277,7 @@ fn split(bytes: &[u8], at_end: bool, fields: &mut Fields) -> Split {
     }
 }
 
-/// Appends `field`, in quotes if it needs them.
+/// Appends `field`, in quotes if necessary.
 pub fn push_field(out: &mut Vec<u8>, field: &str) {
     if field.bytes().any(|byte| matches!(byte, b',' | b'"' | b'\n' | b'\r')) {
         out.push(b'"');
@@ -295,7 +297,7 @@ pub fn push_field(out: &mut Vec<u8>, field: &str) {
 mod tests {
     use super::*;
 
-    /// Gives one byte at a time, so that every place where reading can be interrupted is met.
+    /// Returns one byte per read, so that reading is interrupted at every possible place.
     struct Drip<'a>(&'a [u8]);
 
     impl Read for Drip<'_> {
@@ -340,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn blank_lines_are_counted_and_passed_over() {
+    fn blank_lines_are_counted_and_skipped() {
         assert_eq!(read(b"\n\r\na\n\nb\n\n"), [record(3, &["a"]), record(5, &["b"])]);
         assert_eq!(read(b""), []);
         assert_eq!(read(b"\n"), []);
@@ -383,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_longer_than_the_buffer_is_passed_over() {
+    fn a_line_longer_than_the_buffer_is_skipped() {
         let mut text = vec![b'x'; 5 * BUFFER_BYTES];
         text.extend_from_slice(b"\nb\n");
         let expected = [(1, Err(Malformed::TooLong)), record(2, &["b"])];
@@ -391,12 +393,12 @@ mod tests {
     }
 
     #[test]
-    fn a_byte_order_mark_is_no_part_of_the_header() {
+    fn a_byte_order_mark_is_not_part_of_the_header() {
         assert_eq!(all(Records::new(&b"\xef\xbb\xbfsku\n"[..]).unwrap()), [record(1, &["sku"])]);
     }
 
     #[test]
-    fn what_is_written_reads_back() {
+    fn written_fields_are_read_back() {
         for field in ["", "plain", "a,b", "say \"hi\"", "two\nlines", "cr\r", "é"] {
             let mut out = b"x,".to_vec();
             push_field(&mut out, field);

@@ -1,20 +1,22 @@
-//! What becomes of one cart: a reserve and its confirm, each under an op key of its own.
+//! Decides one cart: a reserve and a confirm, each with its own op key.
 //!
-//! Why a rerun ends where one run would have: the same key gives the same hold, and a confirm that a crash took
-//! away is made up for. Reserve and confirm of a cart are neighbours in a worker, so a crash can leave one cart a
-//! worker in between. Its units stay held for [`UNFINISHED_TTL`] until the rerun comes; if it comes later still,
-//! the confirm takes the units again. Refusals are remembered, so that a cart that was refused is not granted
-//! by the next run because holds have expired in between.
+//! Why a rerun has the same result as a single run: the same op key returns the same hold, and a confirm that
+//! was lost in a crash is made by the rerun. A worker confirms a cart directly after its reserve, so a crash
+//! leaves at most one unconfirmed cart per worker. Its units stay held for [`UNFINISHED_TTL`]; if the rerun
+//! comes later, the confirm takes the units again. Refusals are remembered, so that a refused cart is not
+//! granted by a rerun after holds have expired.
 //!
-//! Why a changed file grants nothing twice: the carts of an order are numbered, and a cart's op key is made of its
-//! order and number. One is decided only after all with smaller numbers are, in the run that decides it, and an op key
-//! with other content is no decision. So what is new is decided only where all that was decided before stands in the
-//! file as it was. In a directory of separate lines, a line's op key is made of all that it names.
+//! Why a changed file grants nothing twice: the carts of an order are numbered, and a cart's op key is made
+//! from its order and number. A cart is decided only after all carts of its order with smaller numbers, in
+//! the same run, and an op key that was used with other content decides nothing. So a new cart is decided
+//! only if every cart decided before is in the file unchanged. In a directory of separate lines, a line's op
+//! key is made from all its names.
 
 use std::fmt::Display;
 use std::time::Duration;
 
 use stockhold::error::{ConfirmError, NameError, OpKeyError, ReserveError, SharedError};
+use stockhold::retry::until_answered;
 use stockhold::types::REFERENCE_BYTES_MAX;
 use stockhold::{
     CartLine, Confirm, Engine, HoldId, HoldState, Position, Refusal, RefusalReason, Reserve, ReserveCart,
@@ -24,58 +26,58 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::cart::Cart;
 use super::mark;
-use super::retry::until_answered;
 use super::turns::Board;
 
-/// How long a cart that a crash left without its confirm keeps its units: the longest that `Config` allows.
+/// Time to live of the hold between reserve and confirm, should a crash separate them: the longest that
+/// `Config` allows.
 const UNFINISHED_TTL: Duration = Duration::from_secs(30 * 86_400);
 
-/// What a granted cart becomes.
+/// What happens to a granted cart.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Mode {
-    /// Sold.
+    /// It is sold.
     Confirm,
-    /// Held for this long.
+    /// It is held for this time.
     Hold(Duration),
 }
 
-/// Why a line got nothing.
+/// Why a line was refused.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Why {
+pub enum Reason {
     /// Fewer units were available than it asked for.
     OutOfStock,
     /// The sale of its stock key is stopped.
     Stopped,
-    /// No line of stock ever named its SKU.
+    /// No stock key with its SKU was ever declared.
     UnknownSku,
-    /// Its SKU is known, but not there.
+    /// Its SKU is known, but not at its location.
     UnknownLocation,
-    /// It had a hold once that somebody ended unsold.
+    /// The hold of an earlier run was ended without a sale.
     HoldEnded,
-    /// Another line of its cart is short: that one says of what.
+    /// Another line of its cart was refused, for one of the other reasons.
     OtherLine,
 }
 
-impl Why {
-    /// All of them, in the order of [`Why::index`].
-    pub const ALL: [Why; 6] = [
-        Why::OutOfStock,
-        Why::Stopped,
-        Why::UnknownSku,
-        Why::UnknownLocation,
-        Why::HoldEnded,
-        Why::OtherLine,
+impl Reason {
+    /// All of them, in the order of [`Reason::index`].
+    pub const ALL: [Reason; 6] = [
+        Reason::OutOfStock,
+        Reason::Stopped,
+        Reason::UnknownSku,
+        Reason::UnknownLocation,
+        Reason::HoldEnded,
+        Reason::OtherLine,
     ];
 
-    /// As it stands in the outcomes.
+    /// The name in the outcomes.
     pub fn name(self) -> &'static str {
         match self {
-            Why::OutOfStock => "out_of_stock",
-            Why::Stopped => "stopped",
-            Why::UnknownSku => "unknown_sku",
-            Why::UnknownLocation => "unknown_location",
-            Why::HoldEnded => "hold_ended",
-            Why::OtherLine => "other_line",
+            Reason::OutOfStock => "out_of_stock",
+            Reason::Stopped => "stopped",
+            Reason::UnknownSku => "unknown_sku",
+            Reason::UnknownLocation => "unknown_location",
+            Reason::HoldEnded => "hold_ended",
+            Reason::OtherLine => "other_line",
         }
     }
 
@@ -85,49 +87,48 @@ impl Why {
     }
 }
 
-/// What one line got.
+/// The outcome of one line.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Outcome {
-    /// Its units. What was available after it is told of a cart of one line alone: the engine tells none of others.
+pub enum LineOutcome {
+    /// It received its units. `available` (afterwards) is known only for a cart of one line.
     Granted { hold: HoldId, available: Option<i64> },
-    /// Nothing. What was available is told of the lines that were looked at.
-    Refused { why: Why, available: Option<i64> },
+    /// It received nothing. `available` is known for the lines that were checked.
+    Refused { why: Reason, available: Option<i64> },
 }
 
-/// What became of a cart.
+/// The outcome of a cart.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Verdict {
-    /// Every line got its units.
+    /// Every line received its units.
     Granted { hold: HoldId, available: Option<i64> },
-    /// No line got any: why, and what was available, line by line.
-    Refused(Box<[(Why, Option<i64>)]>),
-    /// Its op key belongs to a cart with other content.
-    DecidedOtherwise,
-    /// A cart of its order that comes before it was not decided.
-    HeldUp,
-    /// The engine cannot go on.
+    /// No line received any: the reason and the available units of each line.
+    Refused(Box<[(Reason, Option<i64>)]>),
+    /// Its op key was used with other content.
+    ContentChanged,
+    /// An earlier cart of its order was not decided.
+    Blocked,
+    /// The engine failed.
     Failed(String),
 }
 
 impl Verdict {
-    /// What the line at `index` of the cart got; `None` if that is no outcome.
-    pub fn of_line(&self, index: usize) -> Option<Outcome> {
+    /// The outcome of the line at `index` of the cart; `None` if the cart was not decided.
+    pub fn of_line(&self, index: usize) -> Option<LineOutcome> {
         match self {
-            &Verdict::Granted { hold, available } => Some(Outcome::Granted { hold, available }),
+            &Verdict::Granted { hold, available } => Some(LineOutcome::Granted { hold, available }),
             Verdict::Refused(lines) => {
-                lines.get(index).map(|&(why, available)| Outcome::Refused { why, available })
+                lines.get(index).map(|&(why, available)| LineOutcome::Refused { why, available })
             }
-            Verdict::DecidedOtherwise | Verdict::HeldUp | Verdict::Failed(_) => None,
+            Verdict::ContentChanged | Verdict::Blocked | Verdict::Failed(_) => None,
         }
     }
 }
 
-/// A verdict, and the log position that it rests on.
+/// A verdict, and the log position that makes it durable.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Decision {
-    /// What became of the cart.
     pub verdict: Verdict,
-    /// Durable up to here, the verdict can be relied on.
+    /// The verdict is durable when the log is durable up to here.
     pub position: Position,
 }
 
@@ -136,58 +137,59 @@ impl Decision {
         Decision { verdict, position }
     }
 
-    /// Rests on nothing that could be lost.
-    fn at_once(verdict: Verdict) -> Self {
+    /// A verdict that depends on no record.
+    fn without_record(verdict: Verdict) -> Self {
         Decision::at(Position::default(), verdict)
     }
 
     fn failed(error: &dyn Display) -> Self {
-        Decision::at_once(Verdict::Failed(error.to_string()))
+        Decision::without_record(Verdict::Failed(error.to_string()))
     }
 
-    /// The lines on the stock key of `refusal` are short, the others go with them.
+    /// The lines on the stock key of `refusal` have its reason, the other lines [`Reason::OtherLine`].
     fn refused(refusal: Refusal, keys: &[StockKey]) -> Self {
         let why = match refusal.reason {
-            RefusalReason::OutOfStock => Why::OutOfStock,
-            RefusalReason::Stopped => Why::Stopped,
+            RefusalReason::OutOfStock => Reason::OutOfStock,
+            RefusalReason::Stopped => Reason::Stopped,
             RefusalReason::NotOpen => {
                 return Decision::failed(&"the sale of this SKU has not opened yet: run again when it has");
             }
             reason => return Decision::failed(&format!("a refusal of an unknown kind: {reason:?}")),
         };
-        let told = |&key| match key == refusal.key {
+        let of_line = |&key| match key == refusal.key {
             true => (why, Some(refusal.available)),
-            false => (Why::OtherLine, None),
+            false => (Reason::OtherLine, None),
         };
-        Decision::at(refusal.position, Verdict::Refused(keys.iter().map(told).collect()))
+        Decision::at(refusal.position, Verdict::Refused(keys.iter().map(of_line).collect()))
     }
 }
 
-/// Decides `cart`; waits for nothing but an answer.
+/// Decides `cart`, without waiting for durability.
 pub fn decide(engine: &Engine, board: &Board, cart: &Cart, mode: Mode) -> Decision {
     let decision = match resolve(engine, cart) {
         Err(unresolved) => unresolved,
-        // Only what is remembered is told of a cart that is held up.
-        Ok(_) if cart.place.is_some_and(|place| board.is_held_up(place)) && !is_known(engine, cart) => {
-            Decision::at_once(Verdict::HeldUp)
+        // A blocked cart is not decided now. If an earlier run decided it, its remembered answer is repeated.
+        Ok(_) if cart.place.is_some_and(|place| board.is_blocked(place)) && !is_known(engine, cart) => {
+            Decision::without_record(Verdict::Blocked)
         }
         Ok(keys) => sell(engine, cart, &keys, mode),
     };
-    // Whatever leaves no trace in the log lets none of the order's later carts be decided: numbers without gaps are what
-    // makes a cart that has changed, come, gone or moved meet an op key of other content, before anything is granted.
-    let leaves_none = |why: &(Why, _)| matches!(why.0, Why::UnknownSku | Why::UnknownLocation);
+    // A cart without a record in the log blocks the later carts of its order. The numbers of decided carts
+    // must have no gaps: then a cart that was changed, added, removed or moved meets an op key with other
+    // content before any grant.
+    let has_no_record = |why: &(Reason, _)| matches!(why.0, Reason::UnknownSku | Reason::UnknownLocation);
     let undecided = match &decision.verdict {
         Verdict::Granted { .. } => false,
-        Verdict::Refused(lines) => lines.iter().any(leaves_none),
-        Verdict::DecidedOtherwise | Verdict::HeldUp | Verdict::Failed(_) => true,
+        Verdict::Refused(lines) => lines.iter().any(has_no_record),
+        Verdict::ContentChanged | Verdict::Blocked | Verdict::Failed(_) => true,
     };
     if let (true, Some(place)) = (undecided, cart.place) {
-        board.hold_up(place);
+        board.block(place);
     }
     decision
 }
 
-/// The stock keys of a cart's lines, or what becomes of one that names others.
+/// The stock keys of a cart's lines, or the decision on a cart that names an unknown one.
 fn resolve(engine: &Engine, cart: &Cart) -> Result<Vec<StockKey>, Decision> {
     let mut keys = Vec::with_capacity(cart.lines.len());
     let mut unknown = None;
@@ -198,25 +200,25 @@ fn resolve(engine: &Engine, cart: &Cart) -> Result<Vec<StockKey>, Decision> {
                 keys.push(key);
                 continue;
             }
-            Err(NameError::UnknownSku(_)) => Why::UnknownSku,
-            Err(NameError::UnknownLocation { .. }) => Why::UnknownLocation,
+            Err(NameError::UnknownSku(_)) => Reason::UnknownSku,
+            Err(NameError::UnknownLocation { .. }) => Reason::UnknownLocation,
             Err(error) => return Err(Decision::failed(&error)),
         };
-        let told = unknown.get_or_insert_with(|| vec![(Why::OtherLine, None); cart.lines.len()]);
-        told[index] = (why, Some(0));
+        let lines = unknown.get_or_insert_with(|| vec![(Reason::OtherLine, None); cart.lines.len()]);
+        lines[index] = (why, Some(0));
     }
     match unknown {
         None => Ok(keys),
-        // It was granted or refused without the line that nobody knows.
+        // An earlier run decided it without the line that names an unknown stock key.
         Some(_) if cart.place.is_some() && is_known(engine, cart) => {
-            Err(Decision::at_once(Verdict::DecidedOtherwise))
+            Err(Decision::without_record(Verdict::ContentChanged))
         }
-        Some(told) => Err(Decision::at_once(Verdict::Refused(told.into()))),
+        Some(lines) => Err(Decision::without_record(Verdict::Refused(lines.into()))),
     }
 }
 
-/// Whether the cart was decided before, with whatever content. An engine that cannot say will say why when it is asked to
-/// decide.
+/// Whether the cart was decided before, with any content. If the engine fails here, `true` makes the next
+/// call report why.
 fn is_known(engine: &Engine, cart: &Cart) -> bool {
     mark::is_known(engine, cart.keys.reserve).unwrap_or(true)
 }
@@ -232,7 +234,7 @@ fn sell(engine: &Engine, cart: &Cart, keys: &[StockKey], mode: Mode) -> Decision
         Ok(granted) => granted,
         Err(ReserveError::Refused(refusal)) => return Decision::refused(refusal, keys),
         Err(ReserveError::Shared(SharedError::OpKey(OpKeyError::OtherContent))) => {
-            return Decision::at_once(Verdict::DecidedOtherwise);
+            return Decision::without_record(Verdict::ContentChanged);
         }
         Err(error) => return Decision::failed(&error),
     };
@@ -243,23 +245,23 @@ fn sell(engine: &Engine, cart: &Cart, keys: &[StockKey], mode: Mode) -> Decision
     let confirm = Confirm::hold(hold).retake_if_expired().op_key(cart.keys.confirm);
     match until_answered(|| engine.confirm(confirm)) {
         Ok(receipt) => Decision::at(position.max(receipt.position()), granted),
-        // Whoever got to this hold before has sold it.
+        // An earlier run sold it.
         Err(ConfirmError::Ended(HoldState::Confirmed | HoldState::Shipped | HoldState::Cancelled)) => {
             Decision::at(position, granted)
         }
         Err(ConfirmError::Refused(refusal)) => Decision::refused(refusal, keys),
         Err(ConfirmError::Ended(_) | ConfirmError::Expired | ConfirmError::Lookup(_)) => {
-            let told = keys.iter().map(|&key| (Why::HoldEnded, Some(engine.available(key).unwrap_or(0))));
-            Decision::at(position, Verdict::Refused(told.collect()))
+            let lines = keys.iter().map(|&key| (Reason::HoldEnded, Some(engine.available(key).unwrap_or(0))));
+            Decision::at(position, Verdict::Refused(lines.collect()))
         }
         Err(ConfirmError::Shared(SharedError::OpKey(OpKeyError::OtherContent))) => {
-            Decision::at_once(Verdict::DecidedOtherwise)
+            Decision::without_record(Verdict::ContentChanged)
         }
         Err(error) => Decision::failed(&error),
     }
 }
 
-/// One hold on all lines; the engine adds up those on the same stock key.
+/// Reserves one hold on all lines; the engine adds up lines on the same stock key.
 fn reserve(
     engine: &Engine,
     cart: &Cart,
@@ -285,7 +287,7 @@ fn reserve(
     Ok((receipt.position(), receipt.not_yet_durable().hold, None))
 }
 
-/// What the engine calls the order: its id, or a hash of one that is too long.
+/// The reference of the order's holds: its id, or the hash of an id that is too long.
 fn reference<'a>(order_id: &'a str, digest: &'a mut String) -> &'a str {
     if order_id.len() <= REFERENCE_BYTES_MAX {
         return order_id;
@@ -299,15 +301,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_long_order_id_is_referred_to_by_its_hash() {
+    fn a_long_order_id_is_replaced_by_its_hash() {
         let mut digest = String::new();
         assert_eq!(reference(&"x".repeat(40), &mut digest), "x".repeat(40));
         assert_eq!(reference(&"x".repeat(41), &mut digest), "f923813aa2577d61a79b84257aed7e6e");
     }
 
     #[test]
-    fn reasons_count_in_their_own_places() {
-        for (index, why) in Why::ALL.into_iter().enumerate() {
+    fn each_reason_has_its_own_index() {
+        for (index, why) in Reason::ALL.into_iter().enumerate() {
             assert_eq!(why.index(), index);
         }
     }

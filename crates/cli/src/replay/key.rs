@@ -1,8 +1,9 @@
-//! Op keys of file lines: the same line has the same key in every run, in every version.
+//! Op keys of file lines: the same line has the same key in every run and in every version.
 //!
-//! A key is XXH3-128 over a domain and the line's names, each field behind its length, in the form of a UUIDv8
-//! (RFC 9562's form for one's own making). The form matters: a UUIDv7 would be read as a time and aged by it.
-//! The hash has no secret, because a rerun must find the same keys; order files are their operator's own.
+//! A key is XXH3-128 over a domain and the line's names, each field after its length, in the form of a UUIDv8
+//! (RFC 9562's form for custom content). The form matters: the engine would read a time from a UUIDv7. The
+//! hash has no secret, because a rerun must make the same keys. The operator trusts the content of order
+//! files.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
@@ -12,11 +13,11 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use super::line::Names;
 
-/// A scratch buffer that fields are gathered in before they are hashed.
+/// A buffer that collects fields, to hash them together.
 #[derive(Debug, Default)]
-struct Gather(Vec<u8>);
+struct FieldBuffer(Vec<u8>);
 
-impl Gather {
+impl FieldBuffer {
     fn begin(&mut self, domain: &str) -> &mut Self {
         self.0.clear();
         self.field(domain.as_bytes())
@@ -33,7 +34,7 @@ impl Gather {
     }
 }
 
-/// Version 8, variant 2: never taken for a UUIDv7.
+/// Sets version 8 and variant 2, so that the key is never read as a UUIDv7.
 fn in_uuid_v8_form(hash: u128) -> OpKey {
     let fixed = (0xf << 76) | (0b11 << 62);
     OpKey((hash & !fixed) | (0x8 << 76) | (0b10 << 62))
@@ -42,100 +43,98 @@ fn in_uuid_v8_form(hash: u128) -> OpKey {
 /// The op keys of one cart, or of one line that is decided by itself.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct CartKeys {
-    /// Of its reserve.
     pub reserve: OpKey,
-    /// Of its confirm.
     pub confirm: OpKey,
 }
 
-/// Where a cart stands among those of its order.
+/// The place of a cart among the carts of its order.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Place {
-    /// The order, hashed.
+pub struct CartPlace {
+    /// Hash of the order id.
     pub order: u128,
-    /// How many of its carts came before.
+    /// Number of the order's carts before this one.
     pub before: u64,
 }
 
-/// Derives keys, and counts how often an order names the same stock key, or comes again.
+/// Makes keys, and counts how often an order id, or an order's line with the same names, was seen.
 ///
-/// 16 bytes and change are kept a line or cart, because those of an order need not be neighbours: less than what the
-/// engine itself keeps for their op keys, so memory grows with the engine's state and not beside it.
+/// It keeps a little more than 16 bytes per line or cart, because the lines of an order need not be
+/// neighbours. The engine keeps more than that for their op keys.
 #[derive(Debug, Default)]
 pub struct KeyMaker {
-    gather: Gather,
-    seen: HashSet<u128, BuildHasherDefault<Folded>>,
-    /// How many came before, for the few that come again.
-    again: HashMap<u128, u64, BuildHasherDefault<Folded>>,
+    fields: FieldBuffer,
+    seen: HashSet<u128, BuildHasherDefault<IdentityHasher>>,
+    /// Number of repetitions of the hashes that were seen more than once.
+    repeated: HashMap<u128, u64, BuildHasherDefault<IdentityHasher>>,
 }
 
 impl KeyMaker {
-    /// The keys of the next line with these names.
+    /// The keys of the next order line with these names.
     pub fn order_line(&mut self, names: Names<'_>) -> CartKeys {
         let Names { order_id, sku, location } = names;
-        let fields = [order_id, sku, location];
-        self.gather.begin("stockhold replay order line");
-        for field in fields {
-            self.gather.field(field.as_bytes());
+        self.fields.begin("stockhold replay order line");
+        for name in [order_id, sku, location] {
+            self.fields.field(name.as_bytes());
         }
-        let line = self.gather.hash();
+        let line = self.fields.hash();
         let occurrence = self.occurrence(line).to_le_bytes();
         let line = line.to_le_bytes();
         let mut key =
-            |domain| in_uuid_v8_form(self.gather.begin(domain).field(&line).field(&occurrence).hash());
+            |domain| in_uuid_v8_form(self.fields.begin(domain).field(&line).field(&occurrence).hash());
         CartKeys { reserve: key("stockhold replay reserve"), confirm: key("stockhold replay confirm") }
     }
 
-    /// The keys of this order's next cart: of its number and not of its lines, so that a cart that has changed meets
-    /// the op key of what it was.
-    pub fn cart(&mut self, order_id: &str) -> (CartKeys, Place) {
-        let order = self.gather.begin("stockhold replay cart").field(order_id.as_bytes()).hash();
+    /// The keys of this order's next cart. They are made from its number and not from its lines, so that a
+    /// changed cart has the op key of the original one.
+    pub fn cart(&mut self, order_id: &str) -> (CartKeys, CartPlace) {
+        let order = self.fields.begin("stockhold replay cart").field(order_id.as_bytes()).hash();
         let before = self.occurrence(order);
         let (line, occurrence) = (order.to_le_bytes(), before.to_le_bytes());
         let mut key =
-            |domain| in_uuid_v8_form(self.gather.begin(domain).field(&line).field(&occurrence).hash());
+            |domain| in_uuid_v8_form(self.fields.begin(domain).field(&line).field(&occurrence).hash());
         let (reserve, confirm) = (key("stockhold replay reserve cart"), key("stockhold replay confirm cart"));
-        (CartKeys { reserve, confirm }, Place { order, before })
+        (CartKeys { reserve, confirm }, CartPlace { order, before })
     }
 
-    /// The key of the mark that says how a directory was begun.
-    pub fn begun(&mut self, lines: &str) -> OpKey {
-        self.gather.begin("stockhold replay begun");
-        in_uuid_v8_form(self.gather.field(lines.as_bytes()).hash())
+    /// The key of the mark that records a directory's grouping.
+    pub fn grouping_mark(&mut self, grouping: &str) -> OpKey {
+        self.fields.begin("stockhold replay begun");
+        in_uuid_v8_form(self.fields.field(grouping.as_bytes()).hash())
     }
 
-    /// The key of a line of stock.
+    /// The key of a line of the stock file.
     pub fn stock_line(&mut self, sku: &str, location: &str) -> OpKey {
-        self.gather.begin("stockhold replay stock line");
-        in_uuid_v8_form(self.gather.field(sku.as_bytes()).field(location.as_bytes()).hash())
+        self.fields.begin("stockhold replay stock line");
+        in_uuid_v8_form(self.fields.field(sku.as_bytes()).field(location.as_bytes()).hash())
     }
 
-    /// How many of the same came before this one.
-    fn occurrence(&mut self, line: u128) -> u64 {
-        if self.seen.insert(line) {
+    /// How often this hash was seen before.
+    fn occurrence(&mut self, hash: u128) -> u64 {
+        if self.seen.insert(hash) {
             return 0;
         }
-        let before = self.again.entry(line).or_insert(0);
+        let before = self.repeated.entry(hash).or_insert(0);
         *before += 1;
         *before
     }
 }
 
-/// A hash of what is asked for, whoever asks.
+/// A hash of the stock key that a line names.
 pub fn stock_hash(names: Names<'_>) -> u64 {
     xxh3_64(names.sku.as_bytes()).rotate_left(1) ^ xxh3_64(names.location.as_bytes())
 }
 
-/// Which of `workers` decides what asks for this stock key alone: always the same, so that its lines keep their order.
+/// The worker, out of `workers`, that decides all carts on this stock key alone, so that they keep their
+/// order.
 pub fn worker_of(stock_hash: u64, workers: usize) -> usize {
     (stock_hash % workers as u64) as usize
 }
 
-/// Hashes a hash: half of it, since it is well mixed already.
+/// Uses half of a 128-bit hash as its own hash.
 #[derive(Debug, Default)]
-pub struct Folded(u64);
+pub struct IdentityHasher(u64);
 
-impl Hasher for Folded {
+impl Hasher for IdentityHasher {
     fn finish(&self) -> u64 {
         self.0
     }
@@ -157,8 +156,8 @@ mod tests {
         Names { order_id, sku, location }
     }
 
-    /// These values are in the directories of users: a change would grant their orders twice. They were computed
-    /// by another implementation of the same words.
+    /// These values are stored in users' directories: a change would grant their orders twice. They were
+    /// computed by an independent implementation.
     #[test]
     fn keys_never_change() {
         let mut maker = KeyMaker::default();
@@ -176,8 +175,8 @@ mod tests {
             (first_cart.confirm, 0x75e8ce7b_48b48a53_b9974358_d445d880),
             (second_cart.reserve, 0x8b792a7e_49298ab2_856186a3_25939382),
             (second_cart.confirm, 0x6f8ef097_0f70870f_a0cdd31f_0048f2de),
-            (maker.begun("carts"), 0x92f0ae54_fa9f8dfa_a240f325_07028c9d),
-            (maker.begun("separate"), 0xa03986ca_15db8cba_932e6f20_e02c89d4),
+            (maker.grouping_mark("carts"), 0x92f0ae54_fa9f8dfa_a240f325_07028c9d),
+            (maker.grouping_mark("separate"), 0xa03986ca_15db8cba_932e6f20_e02c89d4),
         ];
         for (index, (key, expected)) in golden.into_iter().enumerate() {
             assert_eq!(key, OpKey(expected), "{index}: {:#034x}", key.0);
@@ -185,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn names_cannot_run_into_each_other() {
+    fn shifted_name_boundaries_give_other_keys() {
         let mut maker = KeyMaker::default();
         let mut keys = HashSet::new();
         for names in
@@ -216,7 +215,7 @@ mod tests {
         let distinct: HashSet<OpKey> = keys.iter().copied().collect();
         assert_eq!(distinct.len(), lines.len());
 
-        // Another run counts alike, whatever stands between.
+        // Another run counts the same, whatever lines are in between.
         let mut rerun = KeyMaker::default();
         let again = [("a", "x"), ("a", "x"), ("a", "x")]
             .map(|(order, sku)| rerun.order_line(names(order, sku, "l")).reserve);

@@ -1,4 +1,4 @@
-//! One line of an order file, and why a line is none.
+//! The columns of a line of an order or stock file, and the reasons why a line cannot be used.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use super::time::Micros;
 /// Why a line cannot be used.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum BadLine {
-    /// It is not a record.
+    /// It is not a CSV record.
     Malformed(Malformed),
     /// It has too few columns.
     NoColumn { column: &'static str, columns: usize },
@@ -18,7 +18,7 @@ pub enum BadLine {
     Empty(&'static str),
     /// A column is not UTF-8.
     NotUtf8(&'static str),
-    /// A SKU or location is longer than the engine takes.
+    /// A SKU or location is longer than the engine's limit.
     NameTooLong { column: &'static str, bytes: usize },
     /// The quantity is not a whole number.
     QuantityMalformed(Box<str>),
@@ -26,22 +26,22 @@ pub enum BadLine {
     QuantityZero,
     /// The quantity is below zero.
     QuantityNegative(Box<str>),
-    /// The quantity is above what the engine takes.
+    /// The quantity is above the engine's limit.
     QuantityOverflows(Box<str>),
     /// The time is not a time.
     TimeMalformed(Box<str>),
-    /// This line of its cart is bad, and a cart is taken whole or not at all.
+    /// The line with this number, in the same cart, is bad: a cart is decided as a whole.
     OtherLine(u64),
-    /// Its cart has more lines than the engine takes.
+    /// Its cart has more lines than the engine's limit.
     CartTooLong,
-    /// The quantities of its cart add up to more than the engine takes.
+    /// The quantities of its cart add up to more than the engine's limit.
     CartOverflows(u64),
     /// An earlier run decided this line with other content.
-    DecidedOtherwise,
+    LineChanged,
     /// An earlier run decided this cart with other content.
-    CartDecidedOtherwise,
-    /// A cart of its order that comes before its own was not decided.
-    HeldUp,
+    CartChanged,
+    /// An earlier cart of its order was not decided.
+    Blocked,
 }
 
 impl fmt::Display for BadLine {
@@ -59,19 +59,23 @@ impl fmt::Display for BadLine {
             BadLine::Empty(column) => write!(f, "`{column}` is empty"),
             BadLine::NotUtf8(column) => write!(f, "`{column}` is not UTF-8"),
             BadLine::NameTooLong { column, bytes } => {
-                write!(f, "`{column}` has {bytes} bytes; {NAME_BYTES_MAX} is the most")
+                write!(f, "`{column}` has {bytes} bytes; {NAME_BYTES_MAX} is the maximum")
             }
             BadLine::QuantityMalformed(text) => write!(f, "`quantity` {text:?} is not a whole number"),
             BadLine::QuantityZero => f.write_str("`quantity` is zero"),
             BadLine::QuantityNegative(text) => write!(f, "`quantity` {text:?} is negative"),
             BadLine::QuantityOverflows(text) => {
-                write!(f, "`quantity` {text:?} overflows; {QUANTITY_MAX} is the most")
+                write!(f, "`quantity` {text:?} overflows; {QUANTITY_MAX} is the maximum")
             }
             BadLine::TimeMalformed(text) => {
                 write!(f, "`at` {text:?} is neither a time like 2026-11-27T09:00:00Z nor a number of seconds")
             }
             BadLine::OtherLine(number) => {
-                write!(f, "line {number} of the same order is bad, and an order's neighbouring lines go together")
+                write!(
+                    f,
+                    "line {number} of the same order is bad, and neighbouring lines of an order are \
+                     decided together"
+                )
             }
             BadLine::CartTooLong => write!(
                 f,
@@ -79,25 +83,26 @@ impl fmt::Display for BadLine {
             ),
             BadLine::CartOverflows(units) => write!(
                 f,
-                "the order's neighbouring lines add up to {units} units; {QUANTITY_MAX} is the most together"
+                "the order's neighbouring lines add up to {units} units; {QUANTITY_MAX} together is the \
+                 maximum"
             ),
-            BadLine::CartDecidedOtherwise => f.write_str(
-                "an earlier run decided this order otherwise: with other neighbouring lines or quantities, or another \
+            BadLine::CartChanged => f.write_str(
+                "an earlier run decided this order with other neighbouring lines or quantities, or another \
                  --hold or --ttl-ms; a changed order needs a new order id",
             ),
-            BadLine::HeldUp => f.write_str(
-                "lines of this order that come before are bad, changed, or on stock that nobody knows, and it is decided \
-                 in order: mend those and run again",
+            BadLine::Blocked => f.write_str(
+                "earlier lines of this order are bad, have changed, or name unknown stock, and the lines \
+                 of an order are decided in file order: fix those lines and run again",
             ),
-            BadLine::DecidedOtherwise => f.write_str(
-                "an earlier run decided this order line with another quantity, or another --hold or --ttl-ms; \
-                 a changed order needs a new order id",
+            BadLine::LineChanged => f.write_str(
+                "an earlier run decided this order line with another quantity, or another --hold or \
+                 --ttl-ms; a changed order needs a new order id",
             ),
         }
     }
 }
 
-/// Enough of a bad field to recognise it.
+/// The beginning of a bad field, for an error message.
 fn excerpt(text: &str) -> Box<str> {
     const CHARS_MAX: usize = 40;
     match text.char_indices().nth(CHARS_MAX) {
@@ -106,7 +111,7 @@ fn excerpt(text: &str) -> Box<str> {
     }
 }
 
-/// Where the columns are that a header names.
+/// The indices of the columns that a header names.
 #[derive(Clone, Copy, Debug)]
 pub struct Columns {
     order_id: Option<usize>,
@@ -118,12 +123,12 @@ pub struct Columns {
 }
 
 impl Columns {
-    /// Those of an order file, or a sentence that says what its header lacks.
+    /// The columns of an order file, or a sentence that names the missing ones.
     pub fn of_orders(first: Step, header: &Fields) -> Result<Columns, String> {
         Columns::find(first, header, &["order_id", "sku", "location", "quantity"])
     }
 
-    /// Those of a stock file, or a sentence that says what its header lacks.
+    /// The columns of a stock file, or a sentence that names the missing ones.
     pub fn of_stock(first: Step, header: &Fields) -> Result<Columns, String> {
         let columns = Columns::find(first, header, &["sku", "location", "quantity"])?;
         Ok(Columns { order_id: None, at: None, customer: None, ..columns })
@@ -166,12 +171,12 @@ impl Columns {
         })
     }
 
-    /// Whether there is a column `at`.
+    /// Whether the file has a column `at`.
     pub fn have_at(&self) -> bool {
         self.at.is_some()
     }
 
-    /// Whose the line is: read before the rest, since a bad line is still one of its order.
+    /// The order id. Read before the other columns, because a bad line still belongs to its order.
     pub fn order_id<'f>(&self, fields: &'f Fields) -> Result<&'f str, BadLine> {
         match self.order_id {
             Some(column) => text(fields, column, "order_id"),
@@ -179,7 +184,8 @@ impl Columns {
         }
     }
 
-    /// What names the line: read before the rest, since a line with a bad quantity still counts as one of its kind.
+    /// Order id, SKU and location. Read before the other columns, because a line with a bad quantity still
+    /// counts as an occurrence of its names.
     pub fn names<'f>(&self, fields: &'f Fields) -> Result<Names<'f>, BadLine> {
         Ok(Names {
             order_id: self.order_id(fields)?,
@@ -199,7 +205,7 @@ impl Columns {
             0 => return Err(BadLine::QuantityZero),
             quantity => quantity,
         };
-        // Nothing depends on the customer yet; a line that cannot be read later is bad today.
+        // The customer is not used yet, but must be readable for later versions.
         self.optional(fields, self.customer, "customer")?;
         let at = match self.optional(fields, self.at, "at")? {
             None => None,
@@ -220,14 +226,12 @@ impl Columns {
     }
 }
 
-/// The three strings that name a line.
+/// The three names of a line.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Names<'a> {
-    /// The order; empty for a line of stock.
+    /// Empty for a line of the stock file.
     pub order_id: &'a str,
-    /// What.
     pub sku: &'a str,
-    /// Where.
     pub location: &'a str,
 }
 
@@ -298,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_that_lacks_columns_is_told_which() {
+    fn a_header_without_needed_columns_is_refused_with_their_names() {
         let message = orders("sku,quantity").unwrap_err();
         assert!(message.contains("`order_id`, `location`"), "{message}");
         assert!(orders("").unwrap_err().contains("empty"));
@@ -322,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn each_bad_line_says_why() {
+    fn each_bad_line_has_its_message() {
         let long = format!("o,{},l,1,,", "s".repeat(256));
         let cases: [(&[u8], &str); 9] = [
             (b"o,s,l", "`quantity` is missing: the line has 3 columns"),

@@ -1,18 +1,19 @@
-//! The way of a cart: reader → a worker → collector.
+//! The threads that a cart passes: reader → one worker → collector.
 //!
 //! ```text
-//!            ┌─ part ─► worker 0 ─ decided ─┐
-//!   reader ──┼─ part ─► worker 1 ─ decided ─┼─► collector ─► wait once ─► outcomes, in file order
-//!            └─ plan (whose cart is next) ──┘        │
-//!   ▲                                                │
-//!   └──────────────── leave for a batch ◄────────────┘
+//!            ┌─ carts ─► worker 0 ─ decided ─┐
+//!   reader ──┼─ carts ─► worker 1 ─ decided ─┼─► collector ─► wait once ─► outcomes, in file order
+//!            └─ plan (file order of batch) ──┘         │
+//!   ▲                                                 │
+//!   └──────────────── permit for a batch ◄────────────┘
 //! ```
 //!
-//! Carts travel in batches, so that a hand-over between threads costs little a line. The reader takes leave for
-//! each batch and the collector gives it back when the batch is acknowledged: that bounds the decisions in flight,
-//! the memory of the pipeline, and every channel, so no send ever blocks. Carts of one stock key go to its worker,
-//! which decides them in file order; one of several may have to wait for its turn ([`turns`](super::turns)). The plan
-//! says in which order to take from the workers, and so the collector needs no sorting.
+//! Carts are sent in batches, so that passing them between threads costs little per line. The reader takes a
+//! permit for each batch, and the collector returns it when the batch is acknowledged. That bounds the
+//! decisions in flight, the memory of the pipeline, and every channel, so no send ever blocks. Carts on one
+//! stock key go to its worker, which decides them in file order; a cart on stock keys of several workers may
+//! have to wait ([`turns`](super::turns)). The plan lists the workers in file order, so the collector needs
+//! no sorting.
 
 use std::io::Read;
 use std::sync::atomic::AtomicBool;
@@ -21,90 +22,70 @@ use std::thread;
 
 use stockhold::Engine;
 
-use super::begun::Lines;
-use super::cart::Cart;
+use super::batch::{DecidedCarts, WorkerCarts};
 use super::collector::Collector;
-use super::decide::{Decision, Mode, decide};
+use super::decide::{Mode, decide};
+use super::grouping::Grouping;
 use super::key::KeyMaker;
-use super::line::BadLine;
-use super::outcomes::Outcomes;
+use super::messages::RERUN;
+use super::outcomes::OutcomesFile;
 use super::progress::Screen;
 use super::reader::{Batch, Reader};
+use super::source::Source;
 use super::summary::Tally;
 use super::time::Pace;
 use super::turns::{Board, Turns};
-use super::{RERUN, Source};
-use crate::exit::Trouble;
+use crate::exit::CommandError;
 
-/// Lines in one batch, if so many may be in flight.
+/// Most lines in one batch; fewer if fewer may be in flight.
 const BATCH_LINES_MAX: usize = 256;
 
-/// How the lines go.
+/// How the lines are decided.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
-    /// Workers.
+    /// Number of workers.
     pub threads: usize,
-    /// Lines decided and not yet acknowledged, at most.
+    /// Most lines that are decided and not yet acknowledged.
     pub in_flight: usize,
-    /// Sold or held.
+    /// Whether granted carts are sold or held.
     pub mode: Mode,
-    /// In carts, or each by itself.
-    pub lines: Lines,
-    /// Paced by `at`, this many times as fast.
+    pub grouping: Grouping,
+    /// Pace by the column `at`, this many times as fast.
     pub speed: Option<f64>,
-    /// A bad line ends the run.
+    /// Whether a bad line ends the run.
     pub strict: bool,
 }
 
-/// What the collector is told about a batch.
-pub struct Plan {
-    /// In file order.
-    pub slots: Vec<Slot>,
-    /// Bytes of the file behind the batch.
-    pub bytes: u64,
-}
-
-pub enum Slot {
-    /// The next cart of this worker.
-    Worker(usize),
-    /// No line.
-    Bad { number: u64, why: BadLine },
-}
-
-/// What one worker gets of a batch, and what it makes of it.
-pub type Part = Vec<Cart>;
-pub type Decided = Vec<(Cart, Decision)>;
-
-/// Sends every order through the engine. What was counted until a failure stays in `tally`.
+/// Sends every order through the engine. After a failure, `tally` has the counts up to it.
 pub fn run<R: Read + Send>(
     engine: &Engine,
     orders: Source<'_, R>,
     settings: Settings,
-    outcomes: Option<Outcomes>,
+    outcomes: Option<OutcomesFile>,
     screen: &mut Screen,
     tally: &mut Tally,
-) -> Result<(), Trouble> {
+) -> Result<(), CommandError> {
     let batch_lines = (settings.in_flight / 8).clamp(1, BATCH_LINES_MAX);
     let batches = settings.in_flight / batch_lines;
     let stop = AtomicBool::new(false);
     let board = &Board::new(settings.threads);
-    let (leave_back, leave) = sync_channel(batches);
+    let (return_permit, permits) = sync_channel(batches);
     for _ in 0..batches {
-        leave_back.send(()).expect("its receiver is right here");
+        return_permit.send(()).expect("the receiver exists");
     }
     let (plans_in, plans) = sync_channel(batches);
-    let (mut parts_in, mut decided) = (Vec::new(), Vec::new());
+    let (mut carts_in, mut decided) = (Vec::new(), Vec::new());
 
     thread::scope(|scope| {
         for index in 0..settings.threads {
-            let (part_in, parts) = sync_channel::<Part>(batches);
-            let (decided_in, decided_out) = sync_channel::<Decided>(batches);
-            parts_in.push(part_in);
+            let (cart_in, carts) = sync_channel::<WorkerCarts>(batches);
+            let (decided_in, decided_out) = sync_channel::<DecidedCarts>(batches);
+            carts_in.push(cart_in);
             decided.push(decided_out);
             let worker = move || {
-                // Whoever waits for this worker must not wait for one that has panicked.
-                let _end = board.until_the_end(index);
-                work(engine, (board, index), &parts, &decided_in, settings.mode);
+                // Set even if this worker panics, so that no other worker waits for it.
+                let _end = board.mark_ended_on_drop(index);
+                work(engine, (board, index), &carts, &decided_in, settings.mode);
             };
             spawn(scope, format!("replay-worker-{index}"), worker)?;
         }
@@ -113,17 +94,17 @@ pub fn run<R: Read + Send>(
             records: orders.records,
             columns: orders.columns,
             keys: KeyMaker::default(),
-            lines: settings.lines,
+            grouping: settings.grouping,
             open: None,
             turns: Turns::new(settings.threads),
             board,
             pace: settings.speed.map(Pace::new),
             strict: settings.strict,
             stop: &stop,
-            leave,
+            permits,
             batch_lines,
             batch: Batch::new(settings.threads),
-            parts: parts_in,
+            workers: carts_in,
             plans: plans_in,
         };
         let reader = spawn(scope, "replay-reader".into(), move || reader.run())?;
@@ -138,14 +119,14 @@ pub fn run<R: Read + Send>(
             tally,
             fatal: None,
         };
-        let collected = collector.run(plans, decided, leave_back);
-        // The channels are closed by now, so the reader ends at its next batch and the workers after it.
+        let collected = collector.run(plans, decided, return_permit);
+        // The channels are closed now, so the reader ends at its next batch, and then the workers end.
         let read = reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         collected?;
         read.map_err(|error| {
             let done = tally.in_words();
-            Trouble::Environment(format!(
-                "{name} cannot be read on: {error}. {done} and acknowledged. {RERUN}"
+            CommandError::Environment(format!(
+                "{name} cannot be read further: {error}. {done} and acknowledged. {RERUN}"
             ))
         })
     })
@@ -155,26 +136,26 @@ fn spawn<'scope, T: Send + 'scope>(
     scope: &'scope thread::Scope<'scope, '_>,
     name: String,
     body: impl FnOnce() -> T + Send + 'scope,
-) -> Result<thread::ScopedJoinHandle<'scope, T>, Trouble> {
+) -> Result<thread::ScopedJoinHandle<'scope, T>, CommandError> {
     let spawned = thread::Builder::new().name(name).spawn_scoped(scope, body);
     spawned.map_err(|error| {
-        Trouble::Environment(format!("a thread could not be started: {error}; use fewer --threads"))
+        CommandError::Environment(format!("a thread could not be started: {error}; use fewer --threads"))
     })
 }
 
-/// Decides the parts that are given to one worker.
+/// Decides the carts of one worker.
 fn work(
     engine: &Engine,
     (board, index): (&Board, usize),
-    parts: &Receiver<Part>,
-    decided: &SyncSender<Decided>,
+    carts: &Receiver<WorkerCarts>,
+    decided: &SyncSender<DecidedCarts>,
     mode: Mode,
 ) {
-    for part in parts {
-        let mut answers = Decided::with_capacity(part.len());
-        for cart in part {
+    for batch in carts {
+        let mut answers = DecidedCarts::with_capacity(batch.len());
+        for cart in batch {
             if board.wait(&cart.after).is_err() {
-                // The run ends; nothing may be decided before its turn.
+                // The run ends. This cart must not be decided before the carts that it waits for.
                 return;
             }
             let decision = decide(engine, board, &cart, mode);

@@ -1,4 +1,4 @@
-//! What the operator sees on standard error: a bar on a terminal, a line now and then elsewhere, and bad lines.
+//! Progress and bad lines on standard error: a bar on a terminal, otherwise a line every two seconds.
 
 use std::fmt::{self, Display};
 use std::io::{self, IsTerminal, Write};
@@ -6,28 +6,28 @@ use std::time::{Duration, Instant};
 
 use crate::figure::thousands;
 
-/// Bad lines that are shown; the others are counted.
+/// Number of bad lines that are shown; the others are only counted.
 const BAD_LINES_SHOWN: u64 = 20;
 
 const BAR_PERIOD: Duration = Duration::from_millis(100);
 const PLAIN_PERIOD: Duration = Duration::from_secs(2);
 
-/// How far the run has come.
+/// The progress of a run.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Reached {
-    /// Bytes of the file that are behind.
+    /// Bytes of the file that were processed.
     pub bytes: u64,
-    /// Lines granted.
+    /// Number of lines.
     pub granted: u64,
-    /// Lines refused.
+    /// Number of lines.
     pub refused: u64,
 }
 
-/// The terminal, or what stands for it.
+/// Standard error, as a terminal or as a file.
 #[derive(Debug)]
 pub struct Screen {
     terminal: bool,
-    /// Size of the order file, if it has one.
+    /// Size of the order file; 0 if it is unknown.
     total_bytes: u64,
     began: Instant,
     due: Instant,
@@ -36,7 +36,7 @@ pub struct Screen {
 }
 
 impl Screen {
-    /// A bar, if standard error is a terminal.
+    /// Shows a bar if standard error is a terminal.
     pub fn new(total_bytes: u64) -> Self {
         let terminal = io::stderr().is_terminal();
         let began = Instant::now();
@@ -44,7 +44,7 @@ impl Screen {
         Screen { terminal, total_bytes, began, due, bar_shown: false, bad_lines: 0 }
     }
 
-    /// Shows how far the run has come, if it is time to.
+    /// Shows the progress, if the last display is old enough.
     pub fn progress(&mut self, reached: Reached) {
         let now = Instant::now();
         if now < self.due {
@@ -55,7 +55,8 @@ impl Screen {
         let text = describe(reached, self.total_bytes, seconds);
         if self.terminal {
             let bar = bar(reached.bytes, self.total_bytes);
-            // Return, clear the line, write without a line break: the next one takes its place.
+            // Return, clear the line, and write without a line break, so that the next display replaces this
+            // one.
             show(format_args!("\r\x1b[2K{bar}{text}"));
             self.bar_shown = true;
         } else {
@@ -63,17 +64,17 @@ impl Screen {
         }
     }
 
-    /// Reports a bad line; after the first few it only counts.
+    /// Shows a bad line; after the first few, only counts it.
     pub fn bad_line(&mut self, file: &str, number: u64, why: &dyn Display) {
         self.bad_lines += 1;
         if self.bad_lines <= BAD_LINES_SHOWN {
-            self.say(&format!("{file} line {number}: {why}"));
+            self.print(&format!("{file} line {number}: {why}"));
         } else if self.bad_lines == BAD_LINES_SHOWN + 1 {
-            self.say("more bad lines follow; they are counted and not shown");
+            self.print("more bad lines follow; they are counted and not shown");
         }
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub fn clear(&mut self) {
         if self.bar_shown {
             show(format_args!("\r\x1b[2K"));
@@ -81,13 +82,13 @@ impl Screen {
         }
     }
 
-    fn say(&mut self, text: &str) {
+    fn print(&mut self, text: &str) {
         self.clear();
         show(format_args!("{text}\n"));
     }
 }
 
-/// Writes to standard error. That nobody reads it is no reason to end a run, so this cannot fail.
+/// Writes to standard error. A failure must not end the run, so it is ignored.
 fn show(text: fmt::Arguments<'_>) {
     let mut out = io::stderr().lock();
     let _ = out.write_fmt(text).and_then(|()| out.flush());
@@ -124,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn progress_is_a_share_of_the_file() {
+    fn progress_is_a_fraction_of_the_file() {
         let reached = Reached { bytes: 500, granted: 1_200, refused: 800 };
         let text = describe(reached, 1_000, 2.0);
         assert_eq!(text, "50%  2,000 decided  1,200 granted  800 refused  1,000/s  2 s left");

@@ -1,4 +1,5 @@
-//! The front of the pipeline: reads lines, names them, and hands them to their workers in batches.
+//! The start of the pipeline: reads lines, makes carts with their op keys, and sends them to the workers in
+//! batches.
 
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,58 +7,61 @@ use std::sync::mpsc::{Receiver, SyncSender};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::begun::Lines;
+use super::batch::{BatchPlan, PlanSlot, WorkerCarts};
 use super::cart::{Cart, Line};
 use super::csv::{Fields, Records, Step};
-use super::key::{CartKeys, KeyMaker, Place, stock_hash};
+use super::grouping::Grouping;
+use super::key::{CartKeys, CartPlace, KeyMaker, stock_hash};
 use super::line::{BadLine, Columns};
-use super::open::{Closed, Open};
-use super::pipeline::{Part, Plan, Slot};
+use super::open_cart::{ClosedCart, OpenCart};
 use super::time::Pace;
 use super::turns::{After, Board, Turns};
 
-/// What is gathered for one batch.
+/// The batch that is being filled.
 pub struct Batch {
-    slots: Vec<Slot>,
+    slots: Vec<PlanSlot>,
     lines: usize,
-    parts: Vec<Part>,
+    /// The carts of each worker.
+    carts: Vec<WorkerCarts>,
 }
 
 impl Batch {
-    /// An empty one.
+    /// An empty batch.
     pub fn new(workers: usize) -> Self {
-        Batch { slots: Vec::new(), lines: 0, parts: (0..workers).map(|_| Vec::new()).collect() }
+        Batch { slots: Vec::new(), lines: 0, carts: (0..workers).map(|_| Vec::new()).collect() }
     }
 }
 
-/// The collector has gone; so has the reason to read on.
-struct Gone;
+/// The run ends: the collector has ended, or a bad line ended a strict run.
+struct RunEnds;
 
-/// Reads, names and distributes lines.
+/// Reads lines and distributes carts.
 pub struct Reader<'a, R> {
     pub records: Records<R>,
     pub columns: Columns,
     pub keys: KeyMaker,
-    pub lines: Lines,
-    /// The cart whose end has not been seen.
-    pub open: Option<Open>,
+    pub grouping: Grouping,
+    /// The cart whose last line may not be read yet.
+    pub open: Option<OpenCart>,
     pub turns: Turns,
     pub board: &'a Board,
     pub pace: Option<Pace>,
     pub strict: bool,
     pub stop: &'a AtomicBool,
-    pub leave: Receiver<()>,
+    /// One message for each batch that may be sent.
+    pub permits: Receiver<()>,
     pub batch_lines: usize,
     pub batch: Batch,
-    pub parts: Vec<SyncSender<Part>>,
-    pub plans: SyncSender<Plan>,
+    pub workers: Vec<SyncSender<WorkerCarts>>,
+    pub plans: SyncSender<BatchPlan>,
 }
 
 impl<R: Read> Reader<'_, R> {
     /// Reads to the end of the file, or until the run ends.
     pub fn run(mut self) -> io::Result<()> {
         let read = self.read();
-        // What was read before a failure is a decision like any other. If the collector has gone, it says why.
+        // The lines before a read failure are decided like all others. If the collector has ended, it reports
+        // why.
         let _ = self.send();
         read
     }
@@ -72,8 +76,8 @@ impl<R: Read> Reader<'_, R> {
                     break;
                 }
                 Step::More => {
-                    // The file may be a pipe whose next line is a while away: nobody waits for it in a half batch. A
-                    // cart does: the next line may be of it.
+                    // The file may be a pipe whose next line comes late, so a partial batch is sent now. An
+                    // open cart has to wait: the next line may belong to it.
                     if self.send().is_err() {
                         break;
                     }
@@ -81,7 +85,7 @@ impl<R: Read> Reader<'_, R> {
                     continue;
                 }
                 Step::Malformed(number, why) => {
-                    if self.loose(number, BadLine::Malformed(why)).is_err() {
+                    if self.unassigned(number, BadLine::Malformed(why)).is_err() {
                         break;
                     }
                     continue;
@@ -95,20 +99,21 @@ impl<R: Read> Reader<'_, R> {
         Ok(())
     }
 
-    fn record(&mut self, number: u64, fields: &Fields) -> Result<(), Gone> {
-        match self.lines {
-            Lines::Carts => self.of_cart(number, fields),
-            Lines::Separate => self.separate(number, fields),
+    fn record(&mut self, number: u64, fields: &Fields) -> Result<(), RunEnds> {
+        match self.grouping {
+            Grouping::Carts => self.cart_line(number, fields),
+            Grouping::Separate => self.separate_line(number, fields),
         }
     }
 
     /// A line that is decided by itself.
-    fn separate(&mut self, number: u64, fields: &Fields) -> Result<(), Gone> {
+    fn separate_line(&mut self, number: u64, fields: &Fields) -> Result<(), RunEnds> {
         let names = match self.columns.names(fields) {
             Ok(names) => names,
             Err(why) => return self.bad(number, why),
         };
-        // Counted before the rest is looked at: a line that is mended for the next run shifts no other.
+        // The occurrence is counted before the other columns are read, so that a line that is fixed for the
+        // next run does not change the keys of others.
         let keys = self.keys.order_line(names);
         match self.line(number, fields)? {
             Ok(line) => self.cart(vec![line], keys, None),
@@ -116,16 +121,16 @@ impl<R: Read> Reader<'_, R> {
         }
     }
 
-    /// A line that goes with its neighbours.
-    fn of_cart(&mut self, number: u64, fields: &Fields) -> Result<(), Gone> {
+    /// A line that is decided together with its neighbours.
+    fn cart_line(&mut self, number: u64, fields: &Fields) -> Result<(), RunEnds> {
         let order_id = match self.columns.order_id(fields) {
             Ok(order_id) => order_id,
-            Err(why) => return self.loose(number, why),
+            Err(why) => return self.unassigned(number, why),
         };
         if self.open.as_ref().is_none_or(|open| *open.order_id != *order_id) {
             self.close()?;
-            // Counted though it may turn out bad, as a line is.
-            self.open = Some(Open::new(order_id, self.keys.cart(order_id)));
+            // The cart is counted even if it turns out to be bad, like a separate line.
+            self.open = Some(OpenCart::new(order_id, self.keys.cart(order_id)));
         }
         let line = match self.line(number, fields)? {
             Err(why) if self.strict => return self.bad(number, why),
@@ -136,16 +141,16 @@ impl<R: Read> Reader<'_, R> {
         if !open.is_too_long() {
             return Ok(());
         }
-        self.board.hold_up(open.place);
+        self.board.block(open.place);
         let bad = open.take_too_long();
         self.all_bad(bad)
     }
 
     /// A line whose order id cannot be read.
-    fn loose(&mut self, number: u64, why: BadLine) -> Result<(), Gone> {
+    fn unassigned(&mut self, number: u64, why: BadLine) -> Result<(), RunEnds> {
         match &mut self.open {
             Some(open) if !self.strict => {
-                if open.push_loose(number, why) {
+                if open.push_unassigned(number, why) {
                     Ok(())
                 } else {
                     self.close()
@@ -155,8 +160,8 @@ impl<R: Read> Reader<'_, R> {
         }
     }
 
-    /// The rest of a line, when it is due.
-    fn line(&mut self, number: u64, fields: &Fields) -> Result<Result<Line, BadLine>, Gone> {
+    /// Reads the other columns of a line, and waits until the line is due.
+    fn line(&mut self, number: u64, fields: &Fields) -> Result<Result<Line, BadLine>, RunEnds> {
         let parsed = self.columns.names(fields).and_then(|names| Ok((names, self.columns.request(fields)?)));
         let (names, (quantity, at)) = match parsed {
             Ok(parsed) => parsed,
@@ -169,35 +174,35 @@ impl<R: Read> Reader<'_, R> {
         Ok(Ok(Line::new(number, names, quantity)))
     }
 
-    /// Sends the open cart on its way: no line of it follows.
-    fn close(&mut self) -> Result<(), Gone> {
+    /// Completes the open cart and adds it to the batch: no line of it follows.
+    fn close(&mut self) -> Result<(), RunEnds> {
         let Some(open) = self.open.take() else { return Ok(()) };
         let (keys, place) = (open.keys, open.place);
-        let Closed { cart, loose } = open.close();
+        let ClosedCart { cart, unassigned } = open.close();
         match cart {
             Ok(lines) => self.cart(lines, keys, Some(place))?,
             Err(bad) => {
-                self.board.hold_up(place);
+                self.board.block(place);
                 self.all_bad(bad)?;
             }
         }
-        self.all_bad(loose)
+        self.all_bad(unassigned)
     }
 
-    fn cart(&mut self, lines: Vec<Line>, keys: CartKeys, place: Option<Place>) -> Result<(), Gone> {
+    fn cart(&mut self, lines: Vec<Line>, keys: CartKeys, place: Option<CartPlace>) -> Result<(), RunEnds> {
         if self.batch.lines > 0 && self.batch.lines + lines.len() > self.batch_lines {
             self.send()?;
         }
         let hashes = lines.iter().map(|line| stock_hash(line.names()));
-        // What an order's next cart may do depends on what became of those before.
-        let behind_all = place.is_some_and(|place| place.before > 0);
-        let (worker, after): (usize, After) = self.turns.next(hashes, behind_all);
+        // Whether a later cart of an order may be decided depends on the decisions on the earlier ones.
+        let after_all = place.is_some_and(|place| place.before > 0);
+        let (worker, after): (usize, After) = self.turns.next(hashes, after_all);
         let count = lines.len();
-        self.batch.parts[worker].push(Cart { lines, keys, place, after });
-        self.slot(Slot::Worker(worker), count)
+        self.batch.carts[worker].push(Cart { lines, keys, place, after });
+        self.slot(PlanSlot::Worker(worker), count)
     }
 
-    fn sleep_until(&mut self, due: Instant) -> Result<(), Gone> {
+    fn sleep_until(&mut self, due: Instant) -> Result<(), RunEnds> {
         if due <= Instant::now() {
             return Ok(());
         }
@@ -211,34 +216,34 @@ impl<R: Read> Reader<'_, R> {
         }
     }
 
-    fn all_bad(&mut self, lines: Vec<(u64, BadLine)>) -> Result<(), Gone> {
+    fn all_bad(&mut self, lines: Vec<(u64, BadLine)>) -> Result<(), RunEnds> {
         lines.into_iter().try_for_each(|(number, why)| self.bad(number, why))
     }
 
-    fn bad(&mut self, number: u64, why: BadLine) -> Result<(), Gone> {
-        self.slot(Slot::Bad { number, why }, 1)?;
-        if self.strict { Err(Gone) } else { Ok(()) }
+    fn bad(&mut self, number: u64, why: BadLine) -> Result<(), RunEnds> {
+        self.slot(PlanSlot::Bad { number, why }, 1)?;
+        if self.strict { Err(RunEnds) } else { Ok(()) }
     }
 
-    fn slot(&mut self, slot: Slot, lines: usize) -> Result<(), Gone> {
+    fn slot(&mut self, slot: PlanSlot, lines: usize) -> Result<(), RunEnds> {
         self.batch.slots.push(slot);
         self.batch.lines += lines;
         if self.batch.lines >= self.batch_lines { self.send() } else { Ok(()) }
     }
 
-    /// Hands the batch over, if there is one.
-    fn send(&mut self) -> Result<(), Gone> {
+    /// Sends the batch to the workers and the collector, if it is not empty.
+    fn send(&mut self) -> Result<(), RunEnds> {
         if self.batch.slots.is_empty() {
             return Ok(());
         }
-        self.leave.recv().map_err(|_| Gone)?;
-        let batch = std::mem::replace(&mut self.batch, Batch::new(self.parts.len()));
-        for (part, worker) in batch.parts.into_iter().zip(&self.parts) {
-            if !part.is_empty() {
-                worker.send(part).map_err(|_| Gone)?;
+        self.permits.recv().map_err(|_| RunEnds)?;
+        let batch = std::mem::replace(&mut self.batch, Batch::new(self.workers.len()));
+        for (carts, worker) in batch.carts.into_iter().zip(&self.workers) {
+            if !carts.is_empty() {
+                worker.send(carts).map_err(|_| RunEnds)?;
             }
         }
-        let plan = Plan { slots: batch.slots, bytes: self.records.consumed_bytes() };
-        self.plans.send(plan).map_err(|_| Gone)
+        let plan = BatchPlan { slots: batch.slots, bytes: self.records.consumed_bytes() };
+        self.plans.send(plan).map_err(|_| RunEnds)
     }
 }

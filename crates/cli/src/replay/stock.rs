@@ -1,63 +1,67 @@
 //! The stock file: each line is received once in the life of the directory.
 //!
-//! A line's op key is made of its SKU and location, so a rerun's receive is answered with the first one's result,
-//! and one with another quantity is refused by the engine as a conflict. A line of 0 units has nothing to receive.
-//! It leaves a [`mark`] under the same op key: a 0 that becomes a 5 is a conflict too.
+//! A line's op key is made from its SKU and location. So the receive of a rerun returns the result of the
+//! first one, and the engine refuses another quantity as a conflict. A line of 0 units receives nothing and
+//! makes a [`mark`] under the same op key, so that a 0 that becomes a 5 is a conflict too.
 //!
-//! All lines are looked at before the first one is received, so that a file with a conflict changes nothing. That
-//! keeps the lines in memory that are new to the directory, which the engine is about to do as well.
+//! All lines are checked before the first one is received, so that a file with a conflict changes nothing.
+//! For that, the lines that are new to the directory are kept in memory, as the engine will keep their stock
+//! keys.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::io::Read;
 
 use stockhold::error::{OpKeyError, SharedError, StockError};
+use stockhold::retry::until_answered;
 use stockhold::{Engine, OpKey, Position, Receive, StockKey};
 
 use super::csv::{Fields, Step};
 use super::key::KeyMaker;
 use super::line::{BadLine, Columns};
+use super::mark;
+use super::messages::{RERUN, unreadable};
 use super::progress::Screen;
-use super::retry::until_answered;
-use super::{Source, mark, unreadable};
-use crate::exit::Trouble;
+use super::source::Source;
+use crate::exit::CommandError;
 
-/// Conflicts that are named; the others are counted.
+/// Number of conflicts that are shown; the others are only counted.
 const CONFLICTS_SHOWN: usize = 20;
 
-/// What the stock file came to.
+/// Counts of the lines of the stock file.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Received {
-    /// Lines received now.
+pub struct StockCounts {
+    /// Lines received by this run.
     pub lines: u64,
-    /// Their units.
+    /// Units of these lines.
     pub units: u64,
-    /// Lines that an earlier run received.
+    /// Lines received by an earlier run.
     pub lines_before: u64,
     /// Lines that could not be used.
     pub bad_lines: u64,
 }
 
-/// A stock file that was looked at and contradicts nothing.
+/// A stock file without conflicts.
 #[derive(Debug, Default)]
-pub struct Checked {
+pub struct CheckedStock {
     new: Vec<NewLine>,
-    received: Received,
+    received: StockCounts,
 }
 
 #[derive(Debug)]
 struct NewLine {
-    /// SKU and location in one piece, and where the first ends.
+    /// SKU and location, concatenated.
     text: Box<str>,
+    /// Where the SKU ends in `text`.
     sku_end: usize,
     quantity: u32,
     op_key: OpKey,
 }
 
-/// A line that contradicts another one.
+/// A line that contradicts another line, of this file or of an earlier run.
 #[derive(Debug)]
 enum Conflict {
-    /// The directory received it with another quantity.
+    /// An earlier run received it with another quantity.
     Changed { sku: String, location: String, quantity: u32 },
     /// The file names its stock key twice.
     Twice { sku: String, location: String, first: u64 },
@@ -68,29 +72,30 @@ impl fmt::Display for Conflict {
         match self {
             Conflict::Changed { sku, location, quantity } => write!(
                 f,
-                "{sku:?} at {location:?} was received before with another quantity than {quantity}; stock is received once"
+                "{sku:?} at {location:?} was received with another quantity than {quantity}; stock is \
+                 received once"
             ),
             Conflict::Twice { sku, location, first } => {
                 write!(
                     f,
-                    "{sku:?} at {location:?} stands on line {first} already; keep one line with all its units"
+                    "{sku:?} at {location:?} is on line {first} already; keep one line with all its units"
                 )
             }
         }
     }
 }
 
-/// Looks at every line, and changes nothing.
+/// Checks every line, and changes nothing.
 pub fn check<R: Read>(
     engine: &Engine,
     source: Source<'_, R>,
     strict: bool,
     screen: &mut Screen,
-) -> Result<Checked, Trouble> {
+) -> Result<CheckedStock, CommandError> {
     let Source { name, mut records, columns } = source;
     let (mut fields, mut keys) = (Fields::default(), KeyMaker::default());
     let mut seen: HashMap<OpKey, u64> = HashMap::new();
-    let mut checked = Checked::default();
+    let mut checked = CheckedStock::default();
     let mut conflicts = Vec::new();
     loop {
         let (number, line) = match records.next(&mut fields).map_err(|error| unreadable(name, &error))? {
@@ -103,7 +108,7 @@ pub fn check<R: Read>(
             Err(why) if strict => {
                 let message =
                     format!("{name} line {number}: {why}. Nothing was received or decided (--strict)");
-                return Err(Trouble::Usage(message));
+                return Err(CommandError::Usage(message));
             }
             Err(why) => {
                 checked.received.bad_lines += 1;
@@ -136,33 +141,34 @@ pub fn check<R: Read>(
     }
     match conflicts.is_empty() {
         true => Ok(checked),
-        false => Err(Trouble::Usage(describe(name, &conflicts))),
+        false => Err(CommandError::Usage(describe(name, &conflicts))),
     }
 }
 
-impl Checked {
-    /// SKU and location of the first line that is new.
+impl CheckedStock {
+    /// SKU and location of the first new line.
     pub fn first_new(&self) -> Option<(&str, &str)> {
         self.new.first().map(|line| line.text.split_at(line.sku_end))
     }
 
-    /// Receives the lines that are new, and waits until they are durable.
-    pub fn receive(self, engine: &Engine) -> Result<Received, Trouble> {
-        let Checked { new, mut received } = self;
+    /// Receives the new lines, and waits until they are durable.
+    pub fn receive(self, engine: &Engine) -> Result<StockCounts, CommandError> {
+        let CheckedStock { new, mut received } = self;
         let mut last = Position::default();
         for line in new {
             let (sku, location) = line.text.split_at(line.sku_end);
-            let key =
-                engine.declare(sku, location).map_err(|error| Trouble::Environment(error.to_string()))?;
+            let key = engine
+                .declare(sku, location)
+                .map_err(|error| CommandError::Environment(error.to_string()))?;
             let Some(position) = apply(engine, key, line.quantity, line.op_key)? else {
                 let message = format!("the stock of {sku:?} at {location:?} changed while it was received");
-                return Err(Trouble::Environment(message));
+                return Err(CommandError::Environment(message));
             };
             last = last.max(position);
             received.lines += 1;
             received.units += u64::from(line.quantity);
         }
-        engine.wait(last).map_err(|unknown| Trouble::Environment(format!("{unknown}. {}", super::RERUN)))?;
+        engine.wait(last).map_err(|unknown| CommandError::Environment(format!("{unknown}. {RERUN}")))?;
         Ok(received)
     }
 }
@@ -172,12 +178,17 @@ fn parse<'f>(columns: &Columns, fields: &'f Fields) -> Result<(&'f str, &'f str,
     Ok((names.sku, names.location, columns.quantity_or_zero(fields)?))
 }
 
-fn is_known(engine: &Engine, op_key: OpKey) -> Result<bool, Trouble> {
-    mark::is_known(engine, op_key).map_err(|error| Trouble::Environment(error.to_string()))
+fn is_known(engine: &Engine, op_key: OpKey) -> Result<bool, CommandError> {
+    mark::is_known(engine, op_key).map_err(|error| CommandError::Environment(error.to_string()))
 }
 
-/// Receives `quantity` units, or finds that this was done; `None` when the op key stands for another quantity.
-fn apply(engine: &Engine, key: StockKey, quantity: u32, op_key: OpKey) -> Result<Option<Position>, Trouble> {
+/// Receives `quantity` units, or finds that an earlier run did; `None` if that was another quantity.
+fn apply(
+    engine: &Engine,
+    key: StockKey,
+    quantity: u32,
+    op_key: OpKey,
+) -> Result<Option<Position>, CommandError> {
     if quantity == 0 {
         return mark::leave(engine, key, op_key);
     }
@@ -185,7 +196,7 @@ fn apply(engine: &Engine, key: StockKey, quantity: u32, op_key: OpKey) -> Result
     match until_answered(|| engine.receive(receive)) {
         Ok(receipt) => Ok(Some(receipt.position())),
         Err(StockError::Shared(SharedError::OpKey(OpKeyError::OtherContent))) => Ok(None),
-        Err(error) => Err(Trouble::Environment(error.to_string())),
+        Err(error) => Err(CommandError::Environment(error.to_string())),
     }
 }
 

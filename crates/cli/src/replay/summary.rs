@@ -1,4 +1,4 @@
-//! What a run came to: in all, and by SKU.
+//! The summary of a run: total counts, and counts by SKU.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 use stockhold::Engine;
 
 use super::cart::Line;
-use super::decide::{Outcome, Verdict, Why};
+use super::decide::{LineOutcome, Reason, Verdict};
 use super::progress::Reached;
-use super::stock::Received;
+use super::stock::StockCounts;
 use crate::figure::thousands;
 
-/// Lines, and the units they asked for.
+/// A number of lines, and the units that they ask for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 struct Count {
     lines: u64,
@@ -27,58 +27,58 @@ impl Count {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-struct OfSku {
+struct SkuCounts {
     granted: Count,
     refused: Count,
 }
 
-/// Counts verdicts as they can be relied on. Its memory grows with the SKUs that the stock names, and no further:
-/// a file full of SKUs that nobody knows adds none.
+/// Counts durable outcomes. Its memory grows only with the number of known SKUs, not with unknown ones in the
+/// order file.
 #[derive(Debug, Default)]
 pub struct Tally {
     granted: Count,
-    /// Of the granted lines, those that an earlier run had granted.
+    /// Granted lines that an earlier run granted.
     granted_before: u64,
-    refused: [Count; Why::ALL.len()],
+    refused: [Count; Reason::ALL.len()],
     bad_lines: u64,
-    /// Of the lines above, where neighbours of one order go together.
-    carts: Option<Carts>,
-    by_sku: HashMap<Box<str>, OfSku>,
+    /// `None` in a run with separate lines.
+    carts: Option<CartCounts>,
+    by_sku: HashMap<Box<str>, SkuCounts>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-struct Carts {
+struct CartCounts {
     granted: u64,
     refused: u64,
 }
 
 impl Tally {
     /// For a run that counts carts too.
-    pub fn of_carts() -> Self {
-        Tally { carts: Some(Carts::default()), ..Tally::default() }
+    pub fn with_carts() -> Self {
+        Tally { carts: Some(CartCounts::default()), ..Tally::default() }
     }
 
-    /// Counts a cart whose lines are counted one by one.
+    /// Counts a cart; its lines are counted by [`Tally::count`].
     pub fn count_cart(&mut self, verdict: &Verdict) {
         match (&mut self.carts, verdict) {
             (Some(carts), Verdict::Granted { .. }) => carts.granted += 1,
             (Some(carts), Verdict::Refused(_)) => carts.refused += 1,
-            (None, _) | (_, Verdict::DecidedOtherwise | Verdict::HeldUp | Verdict::Failed(_)) => {}
+            (None, _) | (_, Verdict::ContentChanged | Verdict::Blocked | Verdict::Failed(_)) => {}
         }
     }
 
-    /// Counts what `line` got; `before` says that an earlier run had decided it.
-    pub fn count(&mut self, line: &Line, outcome: Outcome, before: bool) {
+    /// Counts the outcome of `line`; `before` = an earlier run decided it.
+    pub fn count(&mut self, line: &Line, outcome: LineOutcome, before: bool) {
         let quantity = line.quantity;
         match outcome {
-            Outcome::Granted { .. } => {
+            LineOutcome::Granted { .. } => {
                 self.granted.add(quantity);
                 self.granted_before += u64::from(before);
                 self.of_sku(line.names().sku).granted.add(quantity);
             }
-            Outcome::Refused { why, .. } => {
+            LineOutcome::Refused { why, .. } => {
                 self.refused[why.index()].add(quantity);
-                if why != Why::UnknownSku {
+                if why != Reason::UnknownSku {
                     self.of_sku(line.names().sku).refused.add(quantity);
                 }
             }
@@ -90,9 +90,9 @@ impl Tally {
         self.bad_lines += 1;
     }
 
-    fn of_sku(&mut self, sku: &str) -> &mut OfSku {
+    fn of_sku(&mut self, sku: &str) -> &mut SkuCounts {
         if !self.by_sku.contains_key(sku) {
-            self.by_sku.insert(sku.into(), OfSku::default());
+            self.by_sku.insert(sku.into(), SkuCounts::default());
         }
         self.by_sku.get_mut(sku).expect("it was just put there")
     }
@@ -102,50 +102,50 @@ impl Tally {
         self.refused.iter().fold(Count::default(), sum)
     }
 
-    /// For the progress bar.
+    /// The counts for the progress bar.
     pub fn reached(&self, bytes: u64) -> Reached {
         Reached { bytes, granted: self.granted.lines, refused: self.refused().lines }
     }
 
-    /// In words, for a message about how far a run came.
+    /// The counts as text, for the message of a run that ended early.
     pub fn in_words(&self) -> String {
         let (granted, refused) = (self.granted.lines, self.refused().lines);
         format!("{} lines are decided ({} granted, {} refused)", granted + refused, granted, refused)
     }
 }
 
-/// The levels of one SKU, all its locations added up.
+/// The levels of one SKU, summed over its locations.
 #[derive(Clone, Copy, Debug, Default)]
-struct Levels {
+struct SkuLevels {
     on_hand: i64,
     held: i64,
     committed: i64,
     available: i64,
 }
 
-/// All that a run came to.
+/// The summary of a run.
 #[derive(Debug)]
 pub struct Summary {
     tally: Tally,
-    stock: Received,
+    stock: StockCounts,
     elapsed: Duration,
-    /// The SKUs with the most lines, most first.
-    top: Vec<(Box<str>, OfSku, Levels)>,
+    /// The SKUs with the most lines, in descending order.
+    top: Vec<(Box<str>, SkuCounts, SkuLevels)>,
     skus_more: usize,
 }
 
 impl Summary {
     /// Reads the levels of the `top` SKUs with the most lines.
-    pub fn new(engine: &Engine, mut tally: Tally, stock: Received, elapsed: Duration, top: usize) -> Self {
-        let mut skus: Vec<(Box<str>, OfSku)> = std::mem::take(&mut tally.by_sku).into_iter().collect();
+    pub fn new(engine: &Engine, mut tally: Tally, stock: StockCounts, elapsed: Duration, top: usize) -> Self {
+        let mut skus: Vec<(Box<str>, SkuCounts)> = std::mem::take(&mut tally.by_sku).into_iter().collect();
         let skus_more = skus.len().saturating_sub(top);
         skus.sort_unstable_by(|(a, of_a), (b, of_b)| {
-            let lines = |of: &OfSku| of.granted.lines + of.refused.lines;
+            let lines = |of: &SkuCounts| of.granted.lines + of.refused.lines;
             lines(of_b).cmp(&lines(of_a)).then_with(|| a.cmp(b))
         });
         skus.truncate(top);
-        let mut levels: HashMap<&str, Levels> =
-            skus.iter().map(|(sku, _)| (&**sku, Levels::default())).collect();
+        let mut levels: HashMap<&str, SkuLevels> =
+            skus.iter().map(|(sku, _)| (&**sku, SkuLevels::default())).collect();
         for key in engine.keys() {
             let Some((sku, _)) = engine.name(key) else { continue };
             if let (Some(sum), Ok(level)) = (levels.get_mut(&*sku), engine.level(key)) {
@@ -163,11 +163,13 @@ impl Summary {
         self.tally.granted.lines + self.tally.refused().lines + self.tally.bad_lines
     }
 
-    /// One object.
+    /// The summary as one JSON object.
     pub fn json(&self) -> Value {
         let (tally, seconds) = (&self.tally, self.elapsed.as_secs_f64());
-        let by_reason: serde_json::Map<String, Value> =
-            Why::ALL.iter().map(|why| (why.name().into(), tally.refused[why.index()].lines.into())).collect();
+        let by_reason: serde_json::Map<String, Value> = Reason::ALL
+            .iter()
+            .map(|why| (why.name().into(), tally.refused[why.index()].lines.into()))
+            .collect();
         let skus: Vec<Value> = self
             .top
             .iter()
@@ -201,13 +203,13 @@ impl Summary {
             "skus": skus,
             "skus_more": self.skus_more,
         });
-        if let Some(Carts { granted, refused }) = tally.carts {
+        if let Some(CartCounts { granted, refused }) = tally.carts {
             summary["carts"] = json!({ "granted": granted, "refused": refused });
         }
         summary
     }
 
-    /// For people.
+    /// The summary for people.
     pub fn text(&self) -> String {
         let (tally, stock, seconds) = (&self.tally, &self.stock, self.elapsed.as_secs_f64());
         let rate = thousands((self.lines() as f64 / seconds.max(1e-9)) as u64);
@@ -229,20 +231,20 @@ impl Summary {
             count("granted", tally.granted) + &before,
             count("refused", tally.refused()),
         ];
-        for why in Why::ALL {
+        for why in Reason::ALL {
             let refused = tally.refused[why.index()];
             if refused.lines > 0 {
                 out.push(count(&format!("  {}", why.name()), refused));
             }
         }
-        if let Some(Carts { granted, refused }) = tally.carts {
+        if let Some(CartCounts { granted, refused }) = tally.carts {
             let (all, granted, refused) =
                 (thousands(granted + refused), thousands(granted), thousands(refused));
             out.push(format!("  {:<18}{all:>14} carts ({granted} granted, {refused} refused)", "in"));
         }
         for (of, bad) in [("bad", tally.bad_lines), ("bad stock lines", stock.bad_lines)] {
             if bad > 0 {
-                out.push(format!("  {of:<18}{:>14} lines, not taken", thousands(bad)));
+                out.push(format!("  {of:<18}{:>14} lines, skipped", thousands(bad)));
             }
         }
         if !self.top.is_empty() {
@@ -281,7 +283,7 @@ impl Summary {
             let terms = [levels.on_hand, levels.held, levels.committed, levels.available].map(thousands);
             let [a, b, c, d] = counts;
             let [e, f, g, h] = terms;
-            // A name is the file's: nothing in it may steer the terminal.
+            // The name comes from the file: control characters must not reach the terminal.
             let name: String = sku.chars().map(|c| if c.is_control() { '·' } else { c }).collect();
             rows.push(row(&name, [a, b, c, d, e, f, g, h]));
         }
@@ -302,14 +304,14 @@ mod tests {
     }
 
     #[test]
-    fn verdicts_are_counted_in_all_and_by_sku() {
+    fn outcomes_are_counted_in_total_and_by_sku() {
         let mut tally = Tally::default();
-        let granted = Outcome::Granted { hold: HoldId::from_u128(1), available: Some(0) };
-        let refused = |why| Outcome::Refused { why, available: Some(0) };
+        let granted = LineOutcome::Granted { hold: HoldId::from_u128(1), available: Some(0) };
+        let refused = |why| LineOutcome::Refused { why, available: Some(0) };
         tally.count(&line("a", 2), granted, false);
         tally.count(&line("a", 3), granted, true);
-        tally.count(&line("a", 5), refused(Why::OutOfStock), false);
-        tally.count(&line("nobody", 1), refused(Why::UnknownSku), false);
+        tally.count(&line("a", 5), refused(Reason::OutOfStock), false);
+        tally.count(&line("nobody", 1), refused(Reason::UnknownSku), false);
         tally.count_bad();
         assert_eq!(tally.granted, Count { lines: 2, units: 5 });
         assert_eq!(tally.granted_before, 1);

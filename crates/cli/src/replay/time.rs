@@ -2,16 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-/// A moment of an order file: microseconds since whatever its author counts from. Only differences matter.
+/// A time of the order file, in microseconds since any origin: only differences are used.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Micros(i64);
 
 impl Micros {
-    /// From RFC 3339 (`2026-11-27T09:00:00.250+01:00`), or a number of seconds, whole or not.
+    /// Parses RFC 3339 (`2026-11-27T09:00:00.250+01:00`), or a number of seconds, with or without a fraction.
     pub fn parse(text: &str) -> Option<Micros> {
         let number = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'.' | b'-' | b'+');
         if text.bytes().all(number) && !text.is_empty() {
-            // Within 10,000 years either way: what RFC 3339 can say, and far from where microseconds overflow.
+            // At most 10,000 years: the range of RFC 3339, and far from the overflow of microseconds.
             const SECONDS_MAX: f64 = 10_000.0 * 366.0 * 86_400.0;
             let seconds: f64 = text.parse().ok()?;
             return (seconds.abs() <= SECONDS_MAX).then(|| Micros((seconds * 1e6).round() as i64));
@@ -20,7 +20,8 @@ impl Micros {
     }
 }
 
-/// Says when a line is due: the first one at once, the others as much later as the file says, divided by the speed.
+/// Computes when a line is due: the first at once, the others after the time difference in the file, divided
+/// by the speed.
 #[derive(Debug)]
 pub struct Pace {
     speed: f64,
@@ -28,16 +29,16 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// 1 is as fast as it was, 60 makes a minute of a second.
+    /// `speed` 1 is the original pace; 60 replays a minute in a second.
     pub fn new(speed: f64) -> Self {
         Pace { speed, first: None }
     }
 
-    /// When the line of the moment `at` is due; in the past for one that is earlier than the first.
+    /// When a line with the time `at` is due; at once for a line that is earlier than the first.
     pub fn due(&mut self, at: Micros, now: Instant) -> Instant {
         let (first, began) = *self.first.get_or_insert((at, now));
         let seconds = at.0.saturating_sub(first.0).max(0) as f64 / 1e6 / self.speed;
-        // A century is as good as for ever, and no clock overflows by it.
+        // At most about 100 years, so that the addition does not overflow.
         let wait = Duration::from_secs_f64(seconds.min(3.2e9));
         began.checked_add(wait).unwrap_or(began)
     }

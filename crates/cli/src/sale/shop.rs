@@ -1,4 +1,5 @@
-//! What a shopper sees of any design: the engine, the engine behind a planted fault, and the two usual ones.
+//! The interface that shoppers call, for every design under test, and the engine behind it, with or without a
+//! planted fault. The baselines implement it too.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -7,17 +8,17 @@ use stockhold::error::{ConfirmError, HoldError, LookupError, ReserveError};
 use stockhold::{Clock, Engine, HoldId, HoldState, Position, RefusalReason, Reserve, StockKey, Timestamp};
 use stockhold_check::Stopwatch;
 
-/// A shopper asks for units.
+/// One shopper's request for units.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Wish {
+pub(crate) struct ReserveRequest {
     pub(crate) shopper: u32,
     pub(crate) key: u32,
     pub(crate) quantity: u32,
 }
 
-/// The answer to a wish.
+/// The answer to a [`ReserveRequest`].
 #[derive(Clone, PartialEq, Debug)]
-pub(crate) enum Answer {
+pub(crate) enum ReserveAnswer {
     Granted {
         hold: u128,
         deadline_ns: u64,
@@ -28,13 +29,13 @@ pub(crate) enum Answer {
     },
     /// Try again.
     Busy,
-    /// None of the above: the sale cannot go on like this.
+    /// Any other error: the sale cannot continue.
     Failed(String),
 }
 
 /// The answer to a payment or a cancellation.
 #[derive(Clone, PartialEq, Debug)]
-pub(crate) enum Outcome {
+pub(crate) enum EndAnswer {
     Done { position: Position },
     Expired,
     Busy,
@@ -43,18 +44,18 @@ pub(crate) enum Outcome {
 
 /// A design under test.
 pub(crate) trait Shop: Sync {
-    fn reserve(&self, wish: Wish) -> Answer;
-    fn confirm(&self, hold: u128) -> Outcome;
-    fn release(&self, hold: u128) -> Outcome;
-    /// Whether a hold that nobody ended is past its time.
+    fn reserve(&self, request: ReserveRequest) -> ReserveAnswer;
+    fn confirm(&self, hold: u128) -> EndAnswer;
+    fn release(&self, hold: u128) -> EndAnswer;
+    /// Whether a hold that was neither confirmed nor released is past its deadline.
     fn has_expired(&self, hold: u128) -> bool;
-    /// Returns when what happened up to `position` can be relied on.
+    /// Returns when everything up to `position` is durable.
     fn acknowledge(&self, position: Position) -> Result<(), String>;
-    /// Units for sale now, for the picture.
+    /// Units available now, for the progress display.
     fn available(&self) -> i64;
 }
 
-/// The engine's clock and the judge's are one, so a deadline converts exactly.
+/// One clock for the engine and for the judge, so that deadlines convert exactly.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SaleClock {
     pub(crate) stopwatch: Stopwatch,
@@ -79,7 +80,7 @@ impl Clock for SaleClock {
     }
 }
 
-/// The engine itself.
+/// The engine as a [`Shop`].
 pub(crate) struct EngineShop<'a> {
     pub(crate) engine: &'a Engine,
     pub(crate) clock: SaleClock,
@@ -88,47 +89,47 @@ pub(crate) struct EngineShop<'a> {
 }
 
 impl Shop for EngineShop<'_> {
-    fn reserve(&self, wish: Wish) -> Answer {
-        let reference = format!("shopper {}", wish.shopper);
-        let key = self.keys[wish.key as usize];
-        match self.engine.reserve(Reserve::units(key, wish.quantity).ttl(self.ttl).reference(&reference)) {
+    fn reserve(&self, request: ReserveRequest) -> ReserveAnswer {
+        let reference = format!("shopper {}", request.shopper);
+        let key = self.keys[request.key as usize];
+        match self.engine.reserve(Reserve::units(key, request.quantity).ttl(self.ttl).reference(&reference)) {
             Ok(receipt) => {
                 let position = receipt.position();
                 let reserved = receipt.not_yet_durable();
                 let deadline_ns = self.clock.ns_of(reserved.deadline);
-                Answer::Granted { hold: reserved.hold.to_u128(), deadline_ns, position }
+                ReserveAnswer::Granted { hold: reserved.hold.to_u128(), deadline_ns, position }
             }
             Err(ReserveError::Refused(refusal)) if refusal.reason == RefusalReason::OutOfStock => {
-                Answer::Refused { available: refusal.available }
+                ReserveAnswer::Refused { available: refusal.available }
             }
-            Err(error) if error.is_busy() => Answer::Busy,
-            Err(error) => Answer::Failed(error.to_string()),
+            Err(error) if error.is_busy() => ReserveAnswer::Busy,
+            Err(error) => ReserveAnswer::Failed(error.to_string()),
         }
     }
 
-    fn confirm(&self, hold: u128) -> Outcome {
+    fn confirm(&self, hold: u128) -> EndAnswer {
         match self.engine.confirm(HoldId::from_u128(hold)) {
-            Ok(receipt) => Outcome::Done { position: receipt.position() },
+            Ok(receipt) => EndAnswer::Done { position: receipt.position() },
             Err(
                 ConfirmError::Expired
                 | ConfirmError::Ended(HoldState::Expired)
                 | ConfirmError::Lookup(LookupError::Forgotten),
-            ) => Outcome::Expired,
-            Err(error) if error.is_busy() => Outcome::Busy,
-            Err(error) => Outcome::Failed(error.to_string()),
+            ) => EndAnswer::Expired,
+            Err(error) if error.is_busy() => EndAnswer::Busy,
+            Err(error) => EndAnswer::Failed(error.to_string()),
         }
     }
 
-    fn release(&self, hold: u128) -> Outcome {
+    fn release(&self, hold: u128) -> EndAnswer {
         match self.engine.release(HoldId::from_u128(hold)) {
-            Ok(receipt) => Outcome::Done { position: receipt.position() },
+            Ok(receipt) => EndAnswer::Done { position: receipt.position() },
             Err(
                 HoldError::Expired
                 | HoldError::WrongState(HoldState::Expired)
                 | HoldError::Lookup(LookupError::Forgotten),
-            ) => Outcome::Expired,
-            Err(error) if error.is_busy() => Outcome::Busy,
-            Err(error) => Outcome::Failed(error.to_string()),
+            ) => EndAnswer::Expired,
+            Err(error) if error.is_busy() => EndAnswer::Busy,
+            Err(error) => EndAnswer::Failed(error.to_string()),
         }
     }
 
@@ -148,28 +149,28 @@ impl Shop for EngineShop<'_> {
     }
 }
 
-/// A fault put in front of the engine, to prove that the checker finds it.
+/// A fault in front of the engine, to prove that the checker finds it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
-pub(crate) enum Plant {
-    /// Once sold out, for ever sold out: must give false refusals.
+pub(crate) enum PlantedFault {
+    /// After the first refusal, refuses every request for the key: must give false refusals.
     SoldOutFlag,
-    /// Grants what the engine refuses: must give oversells.
+    /// Grants what the engine refuses: must give oversold units.
     SkipCheck,
 }
 
-/// The engine behind a fault.
+/// The engine behind a [`PlantedFault`].
 pub(crate) struct PlantedShop<'a> {
     pub(crate) shop: EngineShop<'a>,
-    plant: Plant,
+    plant: PlantedFault,
     sold_out: Vec<AtomicBool>,
     invented: AtomicU64,
 }
 
-/// Holds that the fault invents are numbered from here.
+/// First number of the holds that the fault invents.
 const INVENTED: u128 = 1 << 127;
 
 impl<'a> PlantedShop<'a> {
-    pub(crate) fn new(shop: EngineShop<'a>, plant: Plant) -> Self {
+    pub(crate) fn new(shop: EngineShop<'a>, plant: PlantedFault) -> Self {
         let sold_out = shop.keys.iter().map(|_| AtomicBool::new(false)).collect();
         PlantedShop { shop, plant, sold_out, invented: AtomicU64::new(0) }
     }
@@ -180,36 +181,40 @@ impl<'a> PlantedShop<'a> {
 }
 
 impl Shop for PlantedShop<'_> {
-    fn reserve(&self, wish: Wish) -> Answer {
-        // Relaxed throughout: the faults are meant to be careless.
-        let sold_out = &self.sold_out[wish.key as usize];
+    fn reserve(&self, request: ReserveRequest) -> ReserveAnswer {
+        // Relaxed throughout: the faults do not need to be exact.
+        let sold_out = &self.sold_out[request.key as usize];
         if sold_out.load(Ordering::Relaxed) {
-            return Answer::Refused { available: 0 };
+            return ReserveAnswer::Refused { available: 0 };
         }
-        match (self.shop.reserve(wish), self.plant) {
-            (refused @ Answer::Refused { .. }, Plant::SoldOutFlag) => {
+        match (self.shop.reserve(request), self.plant) {
+            (refused @ ReserveAnswer::Refused { .. }, PlantedFault::SoldOutFlag) => {
                 sold_out.store(true, Ordering::Relaxed);
                 refused
             }
-            (Answer::Refused { .. }, Plant::SkipCheck) => {
+            (ReserveAnswer::Refused { .. }, PlantedFault::SkipCheck) => {
                 let number = self.invented.fetch_add(1, Ordering::Relaxed);
                 let deadline_ns = self.shop.clock.stopwatch.now_ns() + self.shop.ttl.as_nanos() as u64;
-                Answer::Granted { hold: INVENTED + u128::from(number), deadline_ns, position: Position(0) }
+                ReserveAnswer::Granted {
+                    hold: INVENTED + u128::from(number),
+                    deadline_ns,
+                    position: Position(0),
+                }
             }
             (answer, _) => answer,
         }
     }
 
-    fn confirm(&self, hold: u128) -> Outcome {
+    fn confirm(&self, hold: u128) -> EndAnswer {
         match self.is_invented(hold) {
-            true => Outcome::Done { position: Position(0) },
+            true => EndAnswer::Done { position: Position(0) },
             false => self.shop.confirm(hold),
         }
     }
 
-    fn release(&self, hold: u128) -> Outcome {
+    fn release(&self, hold: u128) -> EndAnswer {
         match self.is_invented(hold) {
-            true => Outcome::Done { position: Position(0) },
+            true => EndAnswer::Done { position: Position(0) },
             false => self.shop.release(hold),
         }
     }

@@ -1,94 +1,90 @@
-//! Who comes to the sale, when, and what they do: planned from the seed, before anything runs.
+//! The shoppers of a sale: when they arrive and what they do, planned from the seed before anything runs.
 //!
-//! Every design that is compared gets exactly these shoppers. What they are told depends on the design and on the
-//! threads' timing, so two runs of one seed differ in detail and never in what is asked.
+//! Every compared design gets exactly these shoppers. The answers depend on the design and on the threads'
+//! timing: two runs with one seed make the same requests and may get different answers.
 
 use std::time::Duration;
 
-use crate::dice::Dice;
+use stockhold_seeded::Rng;
 
-/// What a shopper does with a hold.
+/// What a shopper does after a hold is granted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Then {
-    /// Pays after this long. A few pay after the deadline and must be turned away.
+pub(crate) enum Intent {
+    /// Pays after this time. A few pay after the deadline, and their confirm must fail.
     Pay { after: Duration },
-    /// Gives the hold back after this long.
+    /// Releases the hold after this time.
     Cancel { after: Duration },
-    /// Never comes back: the hold expires.
-    WalkAway,
+    /// Never returns: the hold expires.
+    Leave,
 }
 
-/// One of the crowd.
+/// One planned shopper.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shopper {
     pub(crate) arrives: Duration,
     /// Number of the stock key.
     pub(crate) key: u32,
     pub(crate) quantity: u32,
-    pub(crate) then: Then,
+    pub(crate) intent: Intent,
 }
 
-/// What the crowd is planned from.
+/// The parameters of the plan.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Crowd {
     pub(crate) seed: u64,
     pub(crate) shoppers: u32,
     pub(crate) skus: u32,
     pub(crate) ttl: Duration,
-    /// Fraction that gives its hold back.
+    /// Fraction of the holders that cancel.
     pub(crate) cancel: f64,
-    /// Fraction that walks away.
+    /// Fraction of the holders that leave.
     pub(crate) abandon: f64,
 }
 
-/// Shoppers a second, until the sale would last longer than [`LASTS_MAX`].
+/// Arrival rate, unless the sale would last longer than [`ARRIVALS_MAX`].
 const SHOPPERS_PER_SECOND: f64 = 5_000.0 / 3.0;
-const LASTS_MAX: Duration = Duration::from_secs(3);
-const LASTS_MIN: Duration = Duration::from_millis(300);
+const ARRIVALS_MAX: Duration = Duration::from_secs(3);
+const ARRIVALS_MIN: Duration = Duration::from_millis(300);
 
-/// Nobody thinks longer than this, however long the TTL: the sale has to end.
-const THINKS_MAX: Duration = Duration::from_secs(1);
+/// The longest time from grant to payment or cancellation, however long the TTL, so that the sale ends.
+const THINKING_MAX: Duration = Duration::from_secs(1);
 
-/// Of those who pay, the fraction that pays too late.
+/// Fraction of the paying shoppers that pay after the deadline.
 const LATE: f64 = 0.03;
 
 impl Crowd {
-    /// From the first arrival to the last.
-    pub(crate) fn lasts(&self) -> Duration {
-        Duration::from_secs_f64(f64::from(self.shoppers) / SHOPPERS_PER_SECOND).clamp(LASTS_MIN, LASTS_MAX)
+    /// Time from the first arrival to the last.
+    fn arrivals(&self) -> Duration {
+        let seconds = f64::from(self.shoppers) / SHOPPERS_PER_SECOND;
+        Duration::from_secs_f64(seconds).clamp(ARRIVALS_MIN, ARRIVALS_MAX)
     }
 
-    /// Everybody, in no particular order of arrival.
+    /// All shoppers, not sorted by arrival.
     pub(crate) fn plan(&self) -> Vec<Shopper> {
         (0..self.shoppers).map(|number| self.shopper(number)).collect()
     }
 
     fn shopper(&self, number: u32) -> Shopper {
-        let mut dice = Dice::new(self.seed, u64::from(number));
-        // The crowd is thickest at the doors.
-        let arrives = self.lasts().mul_f64(dice.fraction().powf(1.5));
-        let key = dice.below(u64::from(self.skus)) as u32;
-        let quantity = match dice.below(20) {
+        let mut rng = Rng::stream(self.seed, u64::from(number));
+        // Most shoppers arrive at the beginning.
+        let arrives = self.arrivals().mul_f64(rng.fraction().powf(1.5));
+        let key = rng.below(u64::from(self.skus)) as u32;
+        let quantity = match rng.below(20) {
             0..16 => 1,
             16..19 => 2,
             _ => 3,
         };
-        let after = self.ttl.min(THINKS_MAX).mul_f64(0.1 + 0.6 * dice.fraction());
-        let mood = dice.fraction();
-        let late = dice.fraction() < LATE && self.ttl < THINKS_MAX;
-        let then = match () {
-            () if mood < self.abandon => Then::WalkAway,
-            () if mood < self.abandon + self.cancel => Then::Cancel { after },
-            () if late => Then::Pay { after: self.ttl + after / 10 },
-            () => Then::Pay { after },
+        let after = self.ttl.min(THINKING_MAX).mul_f64(0.1 + 0.6 * rng.fraction());
+        let mood = rng.fraction();
+        let late = rng.fraction() < LATE && self.ttl < THINKING_MAX;
+        let intent = match () {
+            () if mood < self.abandon => Intent::Leave,
+            () if mood < self.abandon + self.cancel => Intent::Cancel { after },
+            () if late => Intent::Pay { after: self.ttl + after / 10 },
+            () => Intent::Pay { after },
         };
-        Shopper { arrives, key, quantity, then }
+        Shopper { arrives, key, quantity, intent }
     }
-}
-
-/// Units of each stock key: as even as they go, the rest on the first ones.
-pub(crate) fn shares(units: u32, skus: u32) -> Vec<u32> {
-    (0..skus).map(|key| units / skus + u32::from(key < units % skus)).collect()
 }
 
 #[cfg(test)]
@@ -102,25 +98,20 @@ mod tests {
 
     #[test]
     fn a_seed_gives_the_same_crowd() {
-        let told = |seed| format!("{:?}", crowd(seed).plan());
-        assert_eq!(told(1), told(1));
-        assert_ne!(told(1), told(2));
+        let plan = |seed| format!("{:?}", crowd(seed).plan());
+        assert_eq!(plan(1), plan(1));
+        assert_ne!(plan(1), plan(2));
     }
 
     #[test]
     fn fractions_are_kept_and_some_pay_too_late() {
         let plan = crowd(7).plan();
-        let share = |test: &dyn Fn(&Then) -> bool| plan.iter().filter(|s| test(&s.then)).count();
-        assert!((900..1_100).contains(&share(&|then| *then == Then::WalkAway)));
-        assert!((400..600).contains(&share(&|then| matches!(then, Then::Cancel { .. }))));
-        let late = |then: &Then| matches!(then, Then::Pay { after } if *after >= Duration::from_millis(400));
+        let share = |test: &dyn Fn(&Intent) -> bool| plan.iter().filter(|s| test(&s.intent)).count();
+        assert!((900..1_100).contains(&share(&|intent| *intent == Intent::Leave)));
+        assert!((400..600).contains(&share(&|intent| matches!(intent, Intent::Cancel { .. }))));
+        let late =
+            |intent: &Intent| matches!(intent, Intent::Pay { after } if *after >= Duration::from_millis(400));
         assert!((50..160).contains(&share(&late)));
         assert!(plan.iter().all(|s| s.arrives <= Duration::from_secs(3) && s.key < 3 && s.quantity >= 1));
-    }
-
-    #[test]
-    fn units_are_shared_out_to_the_last() {
-        assert_eq!(shares(10, 3), [4, 3, 3]);
-        assert_eq!(shares(1_000, 1), [1_000]);
     }
 }

@@ -1,11 +1,11 @@
-//! The program, called with a directory, and what it said.
+//! Runs the program on a directory, and reads its output.
 
 use std::path::Path;
 use std::process::{Command, Output};
 
 use serde_json::Value;
 
-/// A command (the first of `args`) on a directory, with the rest of `args`.
+/// The command `args[0]` on a directory, with the other `args`.
 pub fn stockhold(dir: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_stockhold"));
     command.arg(args[0]).arg("--dir").arg(dir).args(&args[1..]);

@@ -1,4 +1,4 @@
-//! A directory to call `stockhold replay` in.
+//! A directory to run `stockhold replay` in.
 
 use std::fs;
 use std::path::PathBuf;
@@ -53,19 +53,22 @@ impl Shop {
         Ran(self.command(more).output().unwrap())
     }
 
-    /// Replays in a process that goes on, until `told` is true of the outcomes so far.
-    pub fn replay_until(&self, more: &[&str], told: impl Fn(&str) -> bool) -> Running {
+    /// Starts a replay, and returns when `reached` is true for the outcomes written so far.
+    pub fn replay_until(&self, more: &[&str], reached: impl Fn(&str) -> bool) -> Running {
         let mut command = self.command(more);
         let mut run = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let end = Instant::now() + Duration::from_secs(60);
-        while !fs::read_to_string(self.path("outcomes.csv")).is_ok_and(|text| told(&text)) {
-            assert!(Instant::now() < end && run.try_wait().unwrap().is_none(), "it goes on, and tells");
+        while !fs::read_to_string(self.path("outcomes.csv")).is_ok_and(|text| reached(&text)) {
+            assert!(
+                Instant::now() < end && run.try_wait().unwrap().is_none(),
+                "it runs on and writes outcomes"
+            );
             thread::sleep(Duration::from_millis(1));
         }
         Running(run)
     }
 
-    /// The lines of the outcomes, header taken off.
+    /// The rows of the outcomes, without the header.
     pub fn outcomes(&self) -> Vec<String> {
         let text = fs::read_to_string(self.path("outcomes.csv")).unwrap();
         assert!(text.ends_with('\n'));
@@ -86,7 +89,7 @@ impl Shop {
     }
 }
 
-/// Replays on, until it is killed.
+/// A running replay.
 pub struct Running(Child);
 
 impl Running {
@@ -99,7 +102,7 @@ impl Running {
 pub struct Ran(pub Output);
 
 impl Ran {
-    /// Ended with `code`; gives what was said on standard error.
+    /// Checks the exit code, and returns standard error.
     #[track_caller]
     pub fn exits(&self, code: i32) -> String {
         let (out, err) = (String::from_utf8_lossy(&self.0.stdout), String::from_utf8_lossy(&self.0.stderr));
@@ -107,7 +110,7 @@ impl Ran {
         err.into_owned()
     }
 
-    /// Ended well with one JSON object on standard output.
+    /// Checks for exit code 0 and one JSON object on standard output, and returns the object.
     #[track_caller]
     pub fn json(&self) -> Value {
         self.exits(0);

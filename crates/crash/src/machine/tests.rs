@@ -1,10 +1,11 @@
-//! What of a few calls may be left, and what of them is refused.
+//! The disks that a few calls may leave, and the calls that are refused.
 
 use super::*;
-use crate::dice::Dice;
-use crate::image::{DISKS, Entry, Image};
+use crate::image::Entry;
+use crate::loss::{DISKS, image_after};
+use stockhold_seeded::Rng;
 
-/// Plays `lines`, in which `'text'` stands for a string as strace writes it.
+/// Replays `lines`, in which `'text'` stands for a string as strace writes it.
 fn played(lines: &str) -> Result<Machine, String> {
     let text: String = lines
         .trim()
@@ -18,20 +19,20 @@ fn played(lines: &str) -> Result<Machine, String> {
             format!("7 {}\n", parts.map(part).collect::<String>())
         })
         .collect();
-    // What returned last is not believed.
+    // The last return is ignored.
     let trace = Trace::read(&format!("{text}7 lseek(99, 0, SEEK_SET) = 0\n"))?;
     let mut machine = Machine::new("/d", &Base::default());
     machine.process_starts();
-    trace.moments.iter().try_for_each(|moment| machine.step(&trace, *moment))?;
+    trace.events.iter().try_for_each(|event| machine.step(&trace, *event))?;
     Ok(machine)
 }
 
-/// Everything that a loss of power may leave of a file named `a`; `None` is no such file.
+/// All contents that a loss of power may leave of a file named `a`; `None` if there is no such file.
 fn left(machine: &Machine) -> Vec<Option<Vec<u8>>> {
     let mut left = Vec::new();
     for seed in 0..3_000 {
-        let mut dice = Dice::new(1, seed);
-        let image = Image::of(&machine.disk, DISKS[dice.index(3)], &mut dice);
+        let mut rng = Rng::stream(1, seed);
+        let image = image_after(&machine.disk, DISKS[rng.index(3)], &mut rng);
         let file = image.entries.into_iter().find(|(name, _)| name == "a").map(|(_, entry)| match entry {
             Entry::File(content) => content,
             Entry::Directory => panic!("a file"),
@@ -102,7 +103,7 @@ fn links_copies_and_directories_are_followed() {
         fsync(5) = 0
         fsync(3) = 0"
     ));
-    let image = Image::of(&machine.unwrap().disk, DISKS[1], &mut Dice::new(1, 1));
+    let image = image_after(&machine.unwrap().disk, DISKS[1], &mut Rng::stream(1, 1));
     let file = |name: &str| (format!("sub/{name}"), Entry::File(b"old".into()));
     assert_eq!(image.entries, [("sub".to_owned(), Entry::Directory), file("copy"), file("link")]);
 }
@@ -126,7 +127,7 @@ fn a_sync_covers_only_what_had_returned_when_it_began() {
     let trace = Trace::read(&text(&write)).unwrap();
     let mut machine = Machine::new("/d", &Base::default());
     machine.process_starts();
-    trace.moments.iter().for_each(|moment| machine.step(&trace, *moment).unwrap());
+    trace.events.iter().for_each(|event| machine.step(&trace, *event).unwrap());
     let node = machine.disk.named(ROOT, "a").unwrap().unwrap();
     assert!(machine.disk.file(node).unwrap().durable.is_empty());
     assert_eq!(machine.disk.content(node).unwrap(), b"new");

@@ -1,0 +1,63 @@
+//! A reference to a run, as manifests have it: kind, number, and what its bytes must add up to.
+
+use serde::{Deserialize, Serialize};
+
+/// What the entries of a run are about.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub(crate) enum RunKind {
+    Levels,
+    Names,
+    Holds,
+    Ops,
+    /// The records that were cut off the log: no part of the state.
+    Ledger,
+}
+
+impl RunKind {
+    /// The kinds that the state is made of.
+    pub(crate) const STATE: [RunKind; 4] = [RunKind::Levels, RunKind::Names, RunKind::Holds, RunKind::Ops];
+
+    fn name(self) -> &'static str {
+        match self {
+            RunKind::Levels => "levels",
+            RunKind::Names => "names",
+            RunKind::Holds => "holds",
+            RunKind::Ops => "ops",
+            RunKind::Ledger => "ledger",
+        }
+    }
+}
+
+/// A reference to a run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct RunRef {
+    pub kind: RunKind,
+    /// Twice the number of the checkpoint that it was written for, or one more if it was merged.
+    pub number: u64,
+    pub bytes: u64,
+    pub entries: u64,
+    /// The latest time of an entry that has one (Unix ms).
+    pub latest_ms: u64,
+    /// Hash of all its bytes.
+    pub hash: u64,
+}
+
+impl RunRef {
+    pub(crate) fn name(&self) -> String {
+        name(self.kind, self.number)
+    }
+}
+
+fn name(kind: RunKind, number: u64) -> String {
+    format!("{}-{number:016x}", kind.name())
+}
+
+/// All numbers of runs and manifests are below it, with room to count on.
+pub(crate) const NUMBERS: u64 = 1 << 62;
+
+/// The number in the name of a run or manifest.
+pub(crate) fn number_of(name: &str) -> Option<u64> {
+    let (_, number) = name.rsplit_once('-')?;
+    let number = (number.len() == 16).then(|| u64::from_str_radix(number, 16).ok())?;
+    number.filter(|number| *number < NUMBERS)
+}

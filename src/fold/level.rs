@@ -1,0 +1,66 @@
+//! The level of one stock key: what a fact does to it, and which levels are possible.
+
+use crate::clock::Timestamp;
+use crate::fault::{Fault, planted};
+use crate::log::record::effect::Signs;
+use crate::log::record::{Detail, EntryKind, Fact};
+use crate::types::ON_HAND_MAX;
+
+pub(super) const NOT_THERE: &str = "it leaves the stock key with units that are not there";
+
+/// The level of one stock key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct KeyLevel {
+    pub on_hand: i64,
+    pub held: i64,
+    pub committed: i64,
+    /// Sum of all corrections downwards: `available` may be below zero by this much.
+    pub corrected_down: i64,
+    pub stopped: bool,
+    /// Reserves are refused before this time (Unix ms); 0 if no time was set.
+    pub opens_at_ms: u64,
+}
+
+impl KeyLevel {
+    pub(crate) fn available(&self) -> i64 {
+        self.on_hand.saturating_sub(self.held).saturating_sub(self.committed)
+    }
+
+    pub(crate) fn opens_at(&self) -> Option<Timestamp> {
+        (self.opens_at_ms > 0).then_some(Timestamp(self.opens_at_ms))
+    }
+
+    /// Applies `fact` to one of its stock keys, whose two quantities are `first` and `second`. It applies
+    /// what the engine decided, and never decides again.
+    #[inline(always)]
+    pub(crate) fn apply(&mut self, fact: &Fact<'_>, first: u32, second: u32) {
+        let (first, second) = (i64::from(first), i64::from(second));
+        if planted(Fault::RejudgeInFold) && fact.kind == EntryKind::Reserve && self.available() < first {
+            return;
+        }
+        let Signs { on_hand, held, committed, corrected_down } = &fact.kind.effect().signs;
+        self.on_hand += on_hand[0] * first + on_hand[1] * second;
+        self.held += held[0] * first + held[1] * second;
+        self.committed += committed[0] * first + committed[1] * second;
+        self.corrected_down += corrected_down[0] * first + corrected_down[1] * second;
+        if let Detail::Gate { stopped, opens_at_ms } = fact.detail {
+            (self.stopped, self.opens_at_ms) = (stopped, opens_at_ms);
+        }
+    }
+
+    /// Checks that the level is possible; the error says why it is not.
+    pub(crate) fn check(&self) -> Result<(), &'static str> {
+        if self.on_hand > ON_HAND_MAX || self.available() < -ON_HAND_MAX {
+            return Err("it leaves more units than can be counted");
+        }
+        if self.held < 0 || self.committed < 0 { Err(NOT_THERE) } else { self.covered() }
+    }
+
+    /// Checks that sales alone did not take `available` below zero. `on_hand` may be below zero: a warehouse
+    /// may ship units that a count did not find. For a level that can be packed this is all of
+    /// [`check`](Self::check).
+    #[inline]
+    pub(super) fn covered(&self) -> Result<(), &'static str> {
+        if self.available().saturating_add(self.corrected_down) >= 0 { Ok(()) } else { Err(NOT_THERE) }
+    }
+}

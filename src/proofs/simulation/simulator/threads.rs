@@ -1,0 +1,134 @@
+//! What the engine's threads do, turn by turn.
+
+use std::time::Duration;
+
+use super::{RunningEngine, Simulator, Violation, ensure};
+use crate::checkpoint::RunError;
+use crate::log::writer::WriterTurn;
+use crate::proofs::simulation::auditor;
+
+impl Simulator {
+    /// A turn of the log; whether there was anything to write.
+    pub(in crate::proofs::simulation) fn log_turn(
+        &mut self,
+        vouch: bool,
+        sync: bool,
+    ) -> Result<bool, Violation> {
+        let running = self.running.as_mut().ok_or("no engine is open")?;
+        let Some(log) = &mut running.log else { return Ok(false) };
+        log.sidecar_lag = if vouch { Duration::ZERO } else { Duration::MAX };
+        if sync {
+            running.core.log.want_sync(running.core.log.ring.drawn());
+        }
+        match log.turn() {
+            Ok(turn) => Ok(turn == WriterTurn::Wrote),
+            Err(error) => {
+                running.core.log.end(Err(&error.to_string()));
+                running.log = None;
+                self.counts.poisoned += 1;
+                Ok(false)
+            }
+        }
+    }
+
+    /// A turn of the fold; whether there was anything to fold.
+    pub(in crate::proofs::simulation) fn fold_turn(&mut self) -> Result<bool, Violation> {
+        let held_back = |running: &RunningEngine| {
+            let checkpointer = running.core.checkpointer.as_ref();
+            checkpointer.is_some_and(|checkpointer| checkpointer.is_held_back())
+        };
+        if held_back(self.running()?) {
+            self.checkpoint(true)?;
+        }
+        let running = self.running()?;
+        if held_back(running) {
+            return Ok(false);
+        }
+        let Ok(group) = running.groups.try_recv() else { return Ok(false) };
+        running.core.follower.apply(&group);
+        if let Some(checkpointer) = &running.core.checkpointer {
+            checkpointer.take_in(&group);
+        }
+        Ok(true)
+    }
+
+    pub(in crate::proofs::simulation) fn checkpoint(&mut self, forced: bool) -> Result<(), Violation> {
+        let running = self.running.as_mut().ok_or("no engine is open")?;
+        let RunningEngine { core, log, manifest_set, .. } = running;
+        let (Some(checkpointer), Some(manifest_set)) = (&core.checkpointer, manifest_set) else {
+            return Ok(());
+        };
+        let Some(window) = checkpointer.due_window(forced) else { return Ok(()) };
+        let shared = &core.log;
+        let mut poisoned = 0;
+        let durable = |position| {
+            shared.want_sync(position);
+            while shared.synced() < position {
+                let Some(running) = log else { return false };
+                if let Err(error) = running.turn() {
+                    shared.end(Err(&error.to_string()));
+                    *log = None;
+                    poisoned += 1;
+                }
+            }
+            true
+        };
+        let made = checkpointer.turn_once_durable(manifest_set, &window, shared, durable);
+        self.counts.poisoned += poisoned;
+        match made {
+            Ok(()) => {
+                self.counts.checkpoints += 1;
+                if self.has_ledger() && self.counts.damaged == 0 {
+                    auditor::ledger(self)?;
+                }
+            }
+            Err(error @ (RunError::Io { .. } | RunError::Stopped)) => checkpointer.put_back(window, &error),
+            Err(error) => return Err(format!("a checkpoint of our own records fails: {error}")),
+        }
+        Ok(())
+    }
+
+    /// Everything is written and folded; false if that cannot be.
+    pub(in crate::proofs::simulation) fn settle(&mut self) -> Result<bool, Violation> {
+        while self.log_turn(false, true)? {}
+        while self.fold_turn()? {}
+        // What a full window holds back stays.
+        let running = self.running()?;
+        Ok(!self.is_stopped() && running.core.follower.position.position() == running.core.log.ring.drawn())
+    }
+
+    pub(in crate::proofs::simulation) fn compare(&mut self) -> Result<(), Violation> {
+        if self.settle()? {
+            return auditor::quiet(self);
+        }
+        let running = self.running()?;
+        if !self.is_stopped() {
+            return Ok(());
+        }
+        // What the fold's thread does when the log has ended.
+        running.core.follower.position.end();
+        let folded = running.core.follower.position.position();
+        let book = self.history.iter().find(|(at, _)| *at == folded).map(|(_, book)| book);
+        auditor::stopped(self, book.ok_or("the fold stands where no operation ended")?)
+    }
+
+    /// An orderly close, as far as it goes.
+    pub(in crate::proofs::simulation) fn close(&mut self) -> Result<(), Violation> {
+        let running = self.running.as_mut().ok_or("no engine is open")?;
+        running.core.log.ring.close();
+        let Some(mut log) = running.log.take() else { return Ok(()) };
+        let closed = loop {
+            match log.turn() {
+                Ok(WriterTurn::Over) => break log.close(),
+                Ok(_) => {}
+                Err(error) => break Err(error),
+            }
+        };
+        running.core.log.end(closed.as_ref().map(|_| ()).map_err(|_| "it could not be closed"));
+        if closed.is_ok() {
+            let shared = &running.core.log;
+            ensure!(shared.synced() == shared.ring.drawn(), "a close left something that is not durable");
+        }
+        Ok(())
+    }
+}
