@@ -17,7 +17,7 @@ use crate::{checkpoint::manifest_set::ManifestSet, engine::core::Core, log::reco
 
 /// # Opening and closing
 impl Engine {
-    /// Opens a directory: creates it, or recovers it.
+    /// Opens the directory: creates it, recovers it, or says why not.
     ///
     /// Recovery reads the newest checkpoint and replays the log behind it: its time grows with what is held
     /// and in stock, not with what has happened. The report says what was found and done.
@@ -32,8 +32,7 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// A setting that cannot work; a directory that is foreign, newer, damaged, or in use (the error says by
-    /// which process).
+    /// A setting that cannot work, a directory that is foreign, newer, damaged, or in use (by whom).
     pub fn open(directory: impl AsRef<Path>, config: Config) -> Result<Engine, OpenError> {
         config.validate()?;
         if config.durability == Durability::Memory {
@@ -42,8 +41,7 @@ impl Engine {
         Engine::start(open::on_disk(directory.as_ref(), config)?)
     }
 
-    /// Makes an engine that keeps nothing: whatever [`Config::durability`] says, it is
-    /// [`Durability::Memory`].
+    /// An engine that keeps nothing: whatever [`Config::durability`] says, it is [`Durability::Memory`].
     ///
     /// # Errors
     ///
@@ -77,7 +75,7 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// [`CheckpointError::Failed`] if the disk fails: nothing is lost, and the engine tries again later.
+    /// [`CheckpointError::Failed`] if the disk does not take it: nothing is lost, and it is tried again later.
     pub fn checkpoint(&self) -> Result<Position, CheckpointError> {
         self.inner.core.checkpoint()
     }
@@ -105,8 +103,8 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// [`BackupError::Exists`] if the new directory is not empty, or lies inside of this one. After
-    /// [`BackupError::Failed`] the new directory cannot be opened; remove it.
+    /// [`BackupError::Exists`] for a place with something in it, or inside of the directory. After [`BackupError::Failed`] what
+    /// was written is no directory that opens; remove it.
     pub fn backup(&self, directory: impl AsRef<Path>) -> Result<Position, BackupError> {
         self.inner.core.backup(directory.as_ref())
     }
@@ -139,7 +137,7 @@ impl Engine {
         self.inner.core.verify()
     }
 
-    /// What the opening found and did.
+    /// What opening found and did.
     pub fn report(&self) -> &OpenReport {
         &self.inner.report
     }
@@ -155,12 +153,11 @@ impl Engine {
         self.inner.shutdown()
     }
 
-    /// Blocks until everything up to `position` is durable, as [`Config::durability`] defines it.
+    /// Blocks until everything up to `position` is durable at the engine's level.
     ///
     /// # Errors
     ///
-    /// The log failed, or the engine was shut down, before: the outcome of every operation behind the durable
-    /// position is unknown.
+    /// The log failed, or the engine was shut down, before: the outcome of what lies behind is unknown.
     pub fn wait(&self, position: Position) -> Result<(), OutcomeUnknown> {
         let core = &self.inner.core;
         if core.is_memory() || core.log.durable.wait(position.0) {
@@ -169,7 +166,7 @@ impl Engine {
         Err(OutcomeUnknown { position, cause: core.log.poison.cause() })
     }
 
-    /// The position up to which everything is durable, as [`Config::durability`] defines it.
+    /// Everything up to here is durable at the engine's level.
     pub fn durable(&self) -> Position {
         Position(self.inner.core.log.durable.position())
     }

@@ -1,4 +1,4 @@
-//! Queries, and the time.
+//! What is there, and what time it is.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::error::{LookupError, StockError};
 use crate::metrics::Metrics;
 use crate::types::{HoldId, StockKey};
 
-/// # Queries
+/// # Questions
 impl Engine {
     /// When the sale of a key opens, if it has a time for that: one load. `None` once it was opened or
     /// stopped by the switch.
@@ -44,7 +44,7 @@ impl Engine {
     }
 
     /// The book of a key at one position of the log, at least as new as every answer given before this call.
-    /// Waits for the fold to reach that position. After a failure of the log it is the last book there was.
+    /// Waits for the log to get there. After a failure of the log it is the last book there was.
     ///
     /// # Errors
     ///
@@ -58,8 +58,7 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// [`LookupError`]: no such hold, or it is no longer remembered, or another call is changing it at this
-    /// moment.
+    /// [`LookupError`]: no such hold, or it is no longer remembered, or it is being changed at this very moment.
     pub fn status(&self, hold: HoldId) -> Result<HoldStatus, LookupError> {
         let core = &self.inner.core;
         core.status(hold, core.now())
@@ -83,7 +82,7 @@ impl Engine {
         Ok(core.blocking_holds(key, core.now())?)
     }
 
-    /// All counts of the engine. Cost: a few hundred loads; reads every hold while some are due.
+    /// Everything the engine counts. Cost: a few hundred loads; a look at every hold while some are due.
     pub fn metrics(&self) -> Metrics {
         self.inner.core.metrics()
     }

@@ -1,4 +1,4 @@
-//! Operations that take units: reserve, cart, batch, replace.
+//! Who gets the units: reserves, and other lines for a hold.
 
 use super::{Engine, other};
 use crate::answer::{Refusal, RefusalReason, Replaced, Reserved, ReservedCart};
@@ -12,7 +12,7 @@ use crate::types::{OpKey, Position};
 
 /// # Sales
 impl Engine {
-    /// Takes units of a stock key and holds them until they are confirmed, released or expire.
+    /// Takes units and holds them: the decision who gets the last one.
     ///
     /// Lock-free without an op key. Cost: one compare-and-swap on the counter, one on the free list of slots,
     /// two additions on the log. A refusal writes nothing but its own count; if holds are past their deadline
@@ -20,9 +20,8 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// [`ReserveError::Refused`] is a true answer; [`is_busy`](ReserveError::is_busy) means try again; any
-    /// other error is invalid input, or an engine that takes no new operations. None of them changes
-    /// anything.
+    /// [`ReserveError::Refused`] is a true answer; [`is_busy`](ReserveError::is_busy) means try again; the rest is bad
+    /// input or an engine that takes nothing new. None of them changes anything.
     pub fn reserve(&self, request: Reserve<'_>) -> Result<Receipt<'_, Reserved>, ReserveError> {
         let core = &self.inner.core;
         let wanted = core.limits(request)?;
@@ -34,8 +33,7 @@ impl Engine {
             .number(request.quantity)
             .span(request.ttl)
             .bytes(request.reference);
-        // Added only if it is not the quantity: so an all-or-nothing reserve keeps the hash that it had
-        // before there was a smallest quantity.
+        // Nothing, if all or nothing was asked for: so that it hashes as it always has.
         let content = match request.at_least {
             all if all == request.quantity => content,
             fewer => content.number(fewer),
@@ -48,7 +46,7 @@ impl Engine {
         )
     }
 
-    /// Reserves several stock keys in one hold, all or nothing: one id, one deadline, one confirm or release.
+    /// A hold on several stock keys, all or nothing: one id, one deadline, one confirm or release.
     ///
     /// Lock-free without an op key. Cost: as [`reserve`](Self::reserve), and two swaps a line. A cart that
     /// comes up short gives back what it took before anybody is told sold out because of it, and carts that
@@ -57,8 +55,8 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// [`ReserveError::Refused`] names the line that is short, with the quantities on its key added up; the
-    /// rest is as for [`reserve`](Self::reserve). None of them changes anything.
+    /// [`ReserveError::Refused`] names the line that is short, with the quantities of its lines added up; the rest is as
+    /// for [`reserve`](Self::reserve). None of them changes anything.
     pub fn reserve_cart(&self, request: ReserveCart<'_>) -> Result<Receipt<'_, ReservedCart>, ReserveError> {
         let core = &self.inner.core;
         let wanted = core.cart_limits(request)?;
@@ -85,7 +83,7 @@ impl Engine {
         )
     }
 
-    /// Decides a reserve once for its op key. A remembered refusal is an answer like a grant.
+    /// Decides a reserve once for its op key. A remembered refusal is an answer like another.
     fn reserve_once<T: Copy>(
         &self,
         (op_key, content, remember): (Option<OpKey>, u64, bool),
@@ -106,7 +104,7 @@ impl Engine {
                 Err(_) => other(),
             },
             |op| match (decide(op), op) {
-                // Not if the sale has not opened: it will, so the refusal does not stay true.
+                // A sale that has not opened will: that is no answer to keep.
                 (Err(ReserveError::Refused(refusal)), Some(op))
                     if remember && refusal.reason != RefusalReason::NotOpen =>
                 {
@@ -159,8 +157,7 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// [`ReplaceError::Refused`] is true of the units that the hold would need in addition. After any error
-    /// the hold is as it was.
+    /// [`ReplaceError::Refused`] is true of what would be needed in addition. Whatever the error, the hold is as it was.
     pub fn replace(&self, request: Replace<'_>) -> Result<Receipt<'_, Replaced>, ReplaceError> {
         let core = &self.inner.core;
         let now = core.now();

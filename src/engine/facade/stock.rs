@@ -1,4 +1,4 @@
-//! Stock on hand, and whether a key is on sale.
+//! What is on hand, and whether it is on sale.
 
 use super::{Engine, other};
 use crate::answer::Adjusted;
@@ -17,7 +17,7 @@ fn adjusted(answer: Answer) -> Result<Adjusted, StockError> {
 
 /// # Stock
 impl Engine {
-    /// Adds units that have arrived; they are on sale at once. Takes the key's lock of physical movements.
+    /// Units arrive and are on sale at once. Takes the key's lock of physical movements.
     ///
     /// # Errors
     ///
@@ -40,9 +40,8 @@ impl Engine {
         .map(|received| self.receipt(received))
     }
 
-    /// Corrects what is on hand. A correction below what is held and committed makes a shortfall: it is
-    /// applied, and reported in the answer; units that are received later cover it first. Takes the key's
-    /// lock of physical movements.
+    /// Corrects what is on hand. Down below what is promised it is a shortfall: applied, and reported in the
+    /// answer; what is received next pays it. Takes the key's lock of physical movements.
     ///
     /// # Errors
     ///
@@ -72,7 +71,7 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// A key of another directory; an engine that takes no new operations, or whose log is behind.
+    /// A key of another directory; an engine that takes nothing new, or whose log is behind.
     pub fn stop_sale(&self, key: StockKey) -> Result<Receipt<'_, ()>, StockError> {
         self.inner.core.switch(key, Gate::Stopped).map(|stopped| self.receipt(stopped))
     }
@@ -87,7 +86,7 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// A key of another directory; an engine that takes no new operations, or whose log is behind.
+    /// A key of another directory; an engine that takes nothing new, or whose log is behind.
     pub fn open_sale_at(&self, key: StockKey, opens_at: Timestamp) -> Result<Receipt<'_, ()>, StockError> {
         self.inner.core.switch(key, Gate::OpensAt(opens_at)).map(|set| self.receipt(set))
     }
@@ -107,11 +106,11 @@ impl Engine {
         Ok(core.book.prepare(key.index))
     }
 
-    /// Clears the stop switch, and the moment of opening.
+    /// Clears the stop switch, and the time of opening.
     ///
     /// # Errors
     ///
-    /// A key of another directory; an engine that takes no new operations, or whose log is behind.
+    /// A key of another directory; an engine that takes nothing new, or whose log is behind.
     pub fn resume_sale(&self, key: StockKey) -> Result<Receipt<'_, ()>, StockError> {
         self.inner.core.switch(key, Gate::Open).map(|resumed| self.receipt(resumed))
     }
