@@ -187,7 +187,7 @@ impl Core {
         self.count(Count::Voided);
     }
 
-    // ── op keys ──────────────────────────────────────────────────────────────────────────────────────────────
+    // ── op keys ────────────────────────────────────────────────────────────────────────────────────────────
 
     /// Decides once for an op key. `decide` gets the op to log, and its result is remembered.
     #[inline]

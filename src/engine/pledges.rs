@@ -1,7 +1,7 @@
 //! What one operation has pending on its stock keys: units taken tentatively, or units announced to come
 //! back.
 //!
-//! Both are counted in the counter's `pending`, so that nobody is refused because of them (F11, F14). Each
+//! Both are counted in the counter's `pending`, so that no call is refused because of them (F11, F14). Each
 //! ends in one of two ways: [`Takes`] are settled or rolled back, [`Returns`] are completed or withdrawn.
 
 use crate::stall::{self, Step};

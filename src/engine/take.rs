@@ -70,7 +70,7 @@ pub(crate) fn retry_until_decided<T, E>(
 }
 
 impl Core {
-    // ── checking ─────────────────────────────────────────────────────────────────────────────────────────────
+    // ── checking ───────────────────────────────────────────────────────────────────────────────────────────
 
     /// Checks the counters of all lines. `Err(refused(..))` is a refusal of one of them, `None` means try
     /// again.
@@ -133,7 +133,7 @@ impl Core {
             return self.spin_or_busy(effort, Busy::Pending);
         }
         match self.horizon(Some(before), || clock.now()) {
-            // Equal states around the reading: nothing was registered, and nobody reclaimed, in between.
+            // Equal states around the reading: nothing was registered or reclaimed in between.
             Horizon::Clean { same: true } => Ok(Some(reading.available)),
             Horizon::Clean { same: false } | Horizon::Turning => self.spin_or_busy(effort, Busy::Reclaiming),
             Horizon::Due(shard) => match self.turn(shard, clock.now()) {
@@ -174,7 +174,7 @@ impl Core {
         Refusal { reason, key, asked, available, position: self.read_position() }
     }
 
-    // ── taking ───────────────────────────────────────────────────────────────────────────────────────────────
+    // ── taking ─────────────────────────────────────────────────────────────────────────────────────────────
 
     /// Takes all lines tentatively, in the order of their keys; or none. Whether coming up short is a
     /// refusal, the check of the next attempt decides.
@@ -193,7 +193,7 @@ impl Core {
         Some(takes)
     }
 
-    // ── room in the table of holds ───────────────────────────────────────────────────────────────────────────
+    // ── room in the table of holds ─────────────────────────────────────────────────────────────────────────
 
     /// Answers a reserve that found no room in the table. It is full only if no hold is due that takes the
     /// room; `None` means try again.

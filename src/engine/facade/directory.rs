@@ -17,10 +17,11 @@ use crate::{checkpoint::manifest_set::ManifestSet, engine::core::Core, log::reco
 
 /// # Opening and closing
 impl Engine {
-    /// Opens the directory: creates it, recovers it, or says why not.
+    /// Opens a directory: creates it, or recovers it.
     ///
-    /// Recovery reads the newest checkpoint and replays the log behind it: its time grows with what is held
-    /// and in stock, not with what has happened. The report says what was found and done.
+    /// Recovery reads the newest checkpoint and replays the log behind it: its time grows with the holds and
+    /// stock there are, not with the history of the sale. [`report`](Self::report) says what was found and
+    /// done.
     ///
     /// ```no_run
     /// use stockhold::{Config, Engine};
@@ -32,7 +33,8 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// A setting that cannot work, a directory that is foreign, newer, damaged, or in use (by whom).
+    /// A setting that cannot work; a directory that is foreign, newer, damaged, or in use (the error says by
+    /// which process).
     pub fn open(directory: impl AsRef<Path>, config: Config) -> Result<Engine, OpenError> {
         config.validate()?;
         if config.durability == Durability::Memory {
@@ -41,7 +43,8 @@ impl Engine {
         Engine::start(open::on_disk(directory.as_ref(), config)?)
     }
 
-    /// An engine that keeps nothing: whatever [`Config::durability`] says, it is [`Durability::Memory`].
+    /// Makes an engine that keeps nothing: whatever [`Config::durability`] says, it is
+    /// [`Durability::Memory`].
     ///
     /// # Errors
     ///
@@ -67,24 +70,24 @@ impl Engine {
         (Engine { inner: Arc::new(inner) }, core, log, manifest_set)
     }
 
-    /// Makes a checkpoint of everything that was answered before this call, and waits for it; says where it
-    /// is. The engine makes them by itself ([`Config::checkpoint_bytes`]), so this is for who wants the next
-    /// opening to be quick. Sales go on meanwhile.
+    /// Makes a checkpoint of everything that was answered before this call, waits for it, and returns its
+    /// position. Sales go on meanwhile. The engine makes checkpoints by itself
+    /// ([`Config::checkpoint_bytes`]); call this to make the next opening quick.
     ///
     /// Cost: writes what has changed since the last one, and now and then all of the state.
     ///
     /// # Errors
     ///
-    /// [`CheckpointError::Failed`] if the disk does not take it: nothing is lost, and it is tried again later.
+    /// [`CheckpointError::Failed`] if the disk fails: nothing is lost, and the engine tries again later.
     pub fn checkpoint(&self) -> Result<Position, CheckpointError> {
         self.inner.core.checkpoint()
     }
 
-    /// Copies everything that was answered before this call into a new directory, while sales go on; says up
-    /// to where it goes. The copy has the directory's identity, so ids of holds and stock keys mean the same
-    /// in it: open it in the place of the directory, never beside it.
+    /// Copies everything that was answered before this call into a new directory, while sales go on; returns
+    /// the position up to which it was copied. The copy has the directory's identity, so ids of holds and
+    /// stock keys mean the same in it: open it in place of the directory, never beside it.
     ///
-    /// What it has is the state and the [ledger](Config::ledger_kept), if there is one; not the log before
+    /// The copy has the state, and the [ledger](Config::ledger_kept) if there is one, but not the log before
     /// it. Cost: reads and writes all of both.
     ///
     /// ```
@@ -103,20 +106,20 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// [`BackupError::Exists`] for a place with something in it, or inside of the directory. After [`BackupError::Failed`] what
-    /// was written is no directory that opens; remove it.
+    /// [`BackupError::Exists`] if the new directory is not empty, or lies inside of this one. After
+    /// [`BackupError::Failed`] the new directory cannot be opened; remove it.
     pub fn backup(&self, directory: impl AsRef<Path>) -> Result<Position, BackupError> {
         self.inner.core.backup(directory.as_ref())
     }
 
-    /// Looks whether everything still is what it should be, while sales go on: makes a checkpoint, folds the
-    /// log on the disk from the checkpoint before up to there, judging each entry, and compares; then
-    /// compares every counter with the book, each at a position at which nothing was drawn. The same as
-    /// `stockhold verify` does for a directory at rest.
+    /// Checks the log, the checkpoints and the counters against each other, while sales go on: makes a
+    /// checkpoint, folds the log on disk from the checkpoint before up to it, judging each entry, and
+    /// compares; then compares every counter with the book, each at a position at which nothing was drawn.
+    /// The command `stockhold verify` does the same for a directory that no engine has open.
     ///
-    /// Cost: reads the log's files and both checkpoints, in memory what a recovery takes; holds the fold back
-    /// for microseconds at a time; gathers split keys for an instant. A second more for each key that is
-    /// never left alone.
+    /// Cost: reads the log's files and both checkpoints, and takes as much memory as a recovery; holds the
+    /// fold back for microseconds at a time; gathers split keys for an instant. A second more for each key
+    /// that is in use all the time.
     ///
     /// ```
     /// # use stockhold::{Config, Engine, Receive};
@@ -130,21 +133,21 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// [`VerifyError::Drift`] names the first entry, or the counter, that contradicts the rest. A counter that has fewer
-    /// units than the book, always as many, for a second is called drift: so it is if a thread was stopped in
-    /// the middle of a reserve for so long.
+    /// [`VerifyError::Drift`] names the first entry, or the counter, that contradicts the rest. A counter
+    /// that stays below the book by the same number of units for a second counts as drift, which is also what
+    /// a thread causes that is stopped for so long in the middle of a reserve.
     pub fn verify(&self) -> Result<Verified, VerifyError> {
         self.inner.core.verify()
     }
 
-    /// What opening found and did.
+    /// What the opening found and did.
     pub fn report(&self) -> &OpenReport {
         &self.inner.report
     }
 
-    /// Takes no more operations, makes everything durable, and closes the directory. Later calls of any
-    /// handle answer [`Stopped::ShutDown`](crate::error::Stopped::ShutDown). Blocks until operations under
-    /// way have finished; called again it says the same.
+    /// Refuses new operations, waits for those under way, makes everything durable, and closes the directory.
+    /// Later calls of any handle answer [`Stopped::ShutDown`](crate::error::Stopped::ShutDown). A second call
+    /// returns the same result.
     ///
     /// # Errors
     ///
@@ -153,11 +156,12 @@ impl Engine {
         self.inner.shutdown()
     }
 
-    /// Blocks until everything up to `position` is durable at the engine's level.
+    /// Blocks until everything up to `position` is durable, as [`Config::durability`] defines it.
     ///
     /// # Errors
     ///
-    /// The log failed, or the engine was shut down, before: the outcome of what lies behind is unknown.
+    /// The log failed, or the engine was shut down, before: the outcome of every operation behind the durable
+    /// position is unknown.
     pub fn wait(&self, position: Position) -> Result<(), OutcomeUnknown> {
         let core = &self.inner.core;
         if core.is_memory() || core.log.durable.wait(position.0) {
@@ -166,7 +170,7 @@ impl Engine {
         Err(OutcomeUnknown { position, cause: core.log.poison.cause() })
     }
 
-    /// Everything up to here is durable at the engine's level.
+    /// The position up to which everything is durable, as [`Config::durability`] defines it.
     pub fn durable(&self) -> Position {
         Position(self.inner.core.log.durable.position())
     }

@@ -1,4 +1,4 @@
-//! What becomes of a hold.
+//! Operations on a hold.
 
 use super::{Engine, other};
 use crate::answer::{Confirmed, Extended, Moved};
@@ -18,15 +18,17 @@ fn extended(answer: Answer) -> Result<Extended, HoldError> {
 
 /// # Holds
 impl Engine {
-    /// A hold is paid for, whole or in part; the rest goes back on sale. Final. Lock-free without an op key.
+    /// Confirms a hold: it is paid for, in whole or in part, and the rest goes back on sale. Final. Lock-free
+    /// without an op key.
     ///
-    /// At or after the deadline it loses, unless [`Confirm::retake_if_expired`] finds the units still there
+    /// At or after the deadline it fails, unless [`Confirm::retake_if_expired`] finds the units still there
     /// (and the key's sale not stopped).
     ///
     /// # Errors
     ///
-    /// [`ConfirmError::Expired`] at or after the deadline, [`ConfirmError::Ended`] after another outcome; more, or other
-    /// lines, than the hold has; a hold that is not known or no longer remembered. The hold is as it was.
+    /// [`ConfirmError::Expired`] at or after the deadline, [`ConfirmError::Ended`] after another outcome;
+    /// more units, or other lines, than the hold has; a hold that is not known or no longer remembered. The
+    /// hold is as it was.
     pub fn confirm<'a>(
         &self,
         request: impl Into<Confirm<'a>>,
@@ -49,11 +51,11 @@ impl Engine {
         .map(|confirmed| self.receipt(confirmed))
     }
 
-    /// A hold is given back by its holder. Lock-free without an op key.
+    /// Releases a hold: all of its units go back on sale. Lock-free without an op key.
     ///
     /// # Errors
     ///
-    /// [`HoldError`]: the hold has expired, ended otherwise, or is not known. Nothing was changed.
+    /// [`HoldError`]: the hold has expired, has ended otherwise, or is not known. Nothing was changed.
     pub fn release<'a>(&self, request: impl Into<HoldAction<'a>>) -> Result<Receipt<'_, Moved>, HoldError> {
         let (core, request) = (&self.inner.core, request.into());
         let now = core.now();
@@ -64,13 +66,14 @@ impl Engine {
         .map(|released| self.receipt(released))
     }
 
-    /// A hold gets more time. It never gets less, nor more in all than
-    /// [`Config::life_max`](crate::Config::life_max); a failed call extends nothing, and an expired hold does
+    /// Gives a hold a later deadline: never an earlier one, and never more life in all than
+    /// [`Config::life_max`](crate::Config::life_max). A failed call extends nothing, and an expired hold does
     /// not come back.
     ///
     /// # Errors
     ///
-    /// [`HoldError::LifeMax`] says how long it may live; a TTL out of bounds; a hold that has expired, ended, or is not known.
+    /// [`HoldError::LifeMax`] says how long it may live; a TTL out of bounds; a hold that has expired, ended,
+    /// or is not known.
     pub fn extend(&self, request: Extend) -> Result<Receipt<'_, Extended>, HoldError> {
         let core = &self.inner.core;
         let now = core.now();
@@ -84,12 +87,13 @@ impl Engine {
         .map(|extended| self.receipt(extended))
     }
 
-    /// Payment is in flight: the hold lives [`Config::payment_extension`](crate::Config::payment_extension)
-    /// longer, once, within [`Config::life_max`](crate::Config::life_max).
+    /// Marks a hold as being paid for: it lives
+    /// [`Config::payment_extension`](crate::Config::payment_extension) longer, once, within
+    /// [`Config::life_max`](crate::Config::life_max).
     ///
     /// # Errors
     ///
-    /// A hold that has expired, ended, is paying already, or is not known.
+    /// A hold that has expired, ended, is being paid for already, or is not known.
     pub fn begin_payment<'a>(
         &self,
         request: impl Into<HoldAction<'a>>,
@@ -103,7 +107,7 @@ impl Engine {
         .map(|extended| self.receipt(extended))
     }
 
-    /// Gives back what was confirmed and has not shipped, whole or in part.
+    /// Cancels committed units, all or a part: what was confirmed and has not shipped goes back on sale.
     ///
     /// # Errors
     ///
@@ -118,7 +122,8 @@ impl Engine {
         .map(|cancelled| self.receipt(cancelled))
     }
 
-    /// What was confirmed leaves the building, whole or in part. Takes the key's lock of physical movements.
+    /// Ships committed units, all or a part: they leave what is on hand. Takes the key's lock of physical
+    /// movements.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! What is there, and what time it is.
+//! Queries, and the time.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use crate::error::{LookupError, StockError};
 use crate::metrics::Metrics;
 use crate::types::{HoldId, StockKey};
 
-/// # Questions
+/// # Queries
 impl Engine {
-    /// When the sale of a key opens, if it has a time for that: one load. `None` once it was opened or
-    /// stopped by the switch.
+    /// The moment at which the sale of a key opens, if one is set: one load. `None` once the sale was opened
+    /// or stopped by the switch.
     ///
     /// # Errors
     ///
@@ -21,8 +21,8 @@ impl Engine {
         Ok(self.inner.core.item(key)?.opens_at())
     }
 
-    /// About what is on sale now: one load, or one for each cell of a hot key, which are added up while sales
-    /// go on. Holds that are due and not yet swept count as held in it. Writes nothing, so it can be polled.
+    /// About what is on sale now: one load, or one for each cell of a hot key, added up while sales go on.
+    /// Holds that are due and not yet expired count as held. Writes nothing, so it can be polled.
     ///
     /// # Errors
     ///
@@ -32,9 +32,9 @@ impl Engine {
         Ok(core.item(key)?.counter.approximate(core.lane(key.index)))
     }
 
-    /// Exactly what is on sale, at one instant of this call: with nothing due left unswept, and nothing on
-    /// its way back. Gathers a hot key's cells for an instant and spreads them again, which costs its buyers
-    /// some hundred nanoseconds.
+    /// What is on sale at one instant of this call, exactly: all holds that were due are expired, and no
+    /// units were on their way back. Gathers a hot key's cells for an instant and spreads them again, which
+    /// costs its buyers some hundred nanoseconds.
     ///
     /// # Errors
     ///
@@ -44,7 +44,7 @@ impl Engine {
     }
 
     /// The book of a key at one position of the log, at least as new as every answer given before this call.
-    /// Waits for the log to get there. After a failure of the log it is the last book there was.
+    /// Waits for the fold to reach that position. After a failure of the log it is the last book there was.
     ///
     /// # Errors
     ///
@@ -53,26 +53,27 @@ impl Engine {
         Ok(self.inner.core.level(key)?)
     }
 
-    /// A hold, as it is. A deadline that has passed closes it first; if the log is full or has failed, the
-    /// hold is shown as it was, with the deadline that has passed.
+    /// A hold as it is now. A hold whose deadline has passed is expired first; if the log is full or has
+    /// failed, the hold is shown as it was, with the deadline that has passed.
     ///
     /// # Errors
     ///
-    /// [`LookupError`]: no such hold, or it is no longer remembered, or it is being changed at this very moment.
+    /// [`LookupError`]: no such hold, or it is no longer remembered, or another call is changing it at this
+    /// moment.
     pub fn status(&self, hold: HoldId) -> Result<HoldStatus, LookupError> {
         let core = &self.inner.core;
         core.status(hold, core.now())
     }
 
-    /// The holds, live or remembered, that carry a reference. Waits for the log as [`level`](Self::level)
+    /// The holds, live or remembered, that carry a reference. Waits for the fold as [`level`](Self::level)
     /// does.
     pub fn holds_of(&self, reference: impl AsRef<[u8]>) -> Vec<HoldStatus> {
         let core = &self.inner.core;
         core.holds_of(reference.as_ref(), core.now())
     }
 
-    /// What stands in the way of a refused reserve: "try again in 40 s". Read now, after the refusal. Cost:
-    /// looks at every hold.
+    /// The live holds of a key, which a refused reserve might wait for: "try again in 40 s". Read now, after
+    /// the refusal. Cost: reads every hold.
     ///
     /// # Errors
     ///
@@ -82,14 +83,14 @@ impl Engine {
         Ok(core.blocking_holds(key, core.now())?)
     }
 
-    /// Everything the engine counts. Cost: a few hundred loads; a look at every hold while some are due.
+    /// All counts of the engine. Cost: a few hundred loads; reads every hold while some are due.
     pub fn metrics(&self) -> Metrics {
         self.inner.core.metrics()
     }
 
-    /// What the driver thread does: expires what is due, says how many holds that were, forgets op keys past
-    /// their retention window, and takes commitments past
-    /// [`commitments_kept`](crate::Config::commitments_kept) for shipped, up to 1,024 a call.
+    /// Does the work of the driver thread once: expires what is due and returns how many holds that were,
+    /// forgets op keys past their retention window, and ships commitments older than
+    /// [`commitments_kept`](crate::Config::commitments_kept), up to 1,024 a call.
     pub fn sweep(&self) -> usize {
         let core = &self.inner.core;
         let now = core.now();
@@ -99,14 +100,14 @@ impl Engine {
         core.sweep(now)
     }
 
-    /// The wall clock is right: engine time becomes what it says, at once, if that is later; by how much it
-    /// stepped ahead.
+    /// Accepts the wall clock as right: engine time becomes the wall's time at once, if that is later.
+    /// Returns by how much it stepped ahead.
     ///
-    /// For an operator who has looked, after [`Metrics::clock_unbelieved`](crate::Metrics) was seen: the
-    /// machine was paused in a way that its clocks did not count, or the wall was wrong before. Every hold
-    /// whose deadline has passed by the wall expires, the ones made since it jumped too, whose deadlines were
-    /// reckoned from the time before. A wall that is behind changes nothing: engine time never falls, and
-    /// runs slower until the wall has caught up.
+    /// For an operator who has checked the clock after [`Metrics::clock_unbelieved`](crate::Metrics) rose:
+    /// the machine was paused in a way that its clocks did not count, or the wall was wrong before. Every
+    /// hold whose deadline has passed by the wall expires, also one that was made since the wall jumped,
+    /// whose deadline was computed from the time before. A wall that is behind changes nothing: engine time
+    /// never falls, and runs slower until the wall has caught up.
     pub fn accept_clock(&self) -> Duration {
         let core = &self.inner.core;
         let stepped = core.time.accept();

@@ -1,4 +1,4 @@
-//! Who gets the units: reserves, and other lines for a hold.
+//! Operations that take units: reserve, cart, batch, replace.
 
 use super::{Engine, other};
 use crate::answer::{Refusal, RefusalReason, Replaced, Reserved, ReservedCart};
@@ -12,7 +12,7 @@ use crate::types::{OpKey, Position};
 
 /// # Sales
 impl Engine {
-    /// Takes units and holds them: the decision who gets the last one.
+    /// Takes units of a stock key and holds them until they are confirmed, released or expire.
     ///
     /// Lock-free without an op key. Cost: one compare-and-swap on the counter, one on the free list of slots,
     /// two additions on the log. A refusal writes nothing but its own count; if holds are past their deadline
@@ -20,8 +20,9 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// [`ReserveError::Refused`] is a true answer; [`is_busy`](ReserveError::is_busy) means try again; the rest is bad
-    /// input or an engine that takes nothing new. None of them changes anything.
+    /// [`ReserveError::Refused`] is a true answer; [`is_busy`](ReserveError::is_busy) means try again; any
+    /// other error is invalid input, or an engine that takes no new operations. None of them changes
+    /// anything.
     pub fn reserve(&self, request: Reserve<'_>) -> Result<Receipt<'_, Reserved>, ReserveError> {
         let core = &self.inner.core;
         let wanted = core.limits(request)?;
@@ -33,7 +34,8 @@ impl Engine {
             .number(request.quantity)
             .span(request.ttl)
             .bytes(request.reference);
-        // Nothing, if all or nothing was asked for: so that it hashes as it always has.
+        // Added only if it is not the quantity, so that an all-or-nothing reserve keeps the hash that it had
+        // before there was a smallest quantity.
         let content = match request.at_least {
             all if all == request.quantity => content,
             fewer => content.number(fewer),
@@ -46,17 +48,17 @@ impl Engine {
         )
     }
 
-    /// A hold on several stock keys, all or nothing: one id, one deadline, one confirm or release.
+    /// Reserves several stock keys in one hold, all or nothing: one id, one deadline, one confirm or release.
     ///
     /// Lock-free without an op key. Cost: as [`reserve`](Self::reserve), and two swaps a line. A cart that
-    /// comes up short gives back what it took before anybody is told sold out because of it, and carts that
-    /// want the same lines in different orders never block each other: lines are taken in one order, and
-    /// nobody waits.
+    /// comes up short gives back what it took before another call is answered sold out because of it, and
+    /// carts that want the same lines in different orders never block each other: lines are taken in one
+    /// order, and no cart waits.
     ///
     /// # Errors
     ///
-    /// [`ReserveError::Refused`] names the line that is short, with the quantities of its lines added up; the rest is as
-    /// for [`reserve`](Self::reserve). None of them changes anything.
+    /// [`ReserveError::Refused`] names the line that is short, with the quantities on its key added up; the
+    /// rest is as for [`reserve`](Self::reserve). None of them changes anything.
     pub fn reserve_cart(&self, request: ReserveCart<'_>) -> Result<Receipt<'_, ReservedCart>, ReserveError> {
         let core = &self.inner.core;
         let wanted = core.cart_limits(request)?;
@@ -83,7 +85,7 @@ impl Engine {
         )
     }
 
-    /// Decides a reserve once for its op key. A remembered refusal is an answer like another.
+    /// Decides a reserve once for its op key. A remembered refusal is an answer like a grant.
     fn reserve_once<T: Copy>(
         &self,
         (op_key, content, remember): (Option<OpKey>, u64, bool),
@@ -104,7 +106,7 @@ impl Engine {
                 Err(_) => other(),
             },
             |op| match (decide(op), op) {
-                // A sale that has not opened will: that is no answer to keep.
+                // Not if the sale has not opened: it will, so the refusal does not stay true.
                 (Err(ReserveError::Refused(refusal)), Some(op))
                     if remember && refusal.reason != RefusalReason::NotOpen =>
                 {
@@ -120,10 +122,10 @@ impl Engine {
         }
     }
 
-    /// Many independent reserves in one call: each is granted or refused by itself, and the results are in
-    /// the order of the requests. Cheaper than as many calls: up to 64 at a time share their claim and their
-    /// draw of the log. One that comes up short at the first go is decided again after the others of its 64.
-    /// If any request has an op key, all are decided one by one.
+    /// Decides many independent reserves in one call: each is granted or refused by itself, and the results
+    /// are in the order of the requests. Cheaper than as many calls: up to 64 at a time share their claim and
+    /// their draw of the log. A reserve that comes up short at the first attempt is decided again after the
+    /// others of its 64. If any request has an op key, all are decided one by one.
     ///
     /// ```
     /// # use stockhold::{Config, Engine, Receive, Reserve};
@@ -150,14 +152,15 @@ impl Engine {
         decided.into_iter().map(|one| one.map(|granted| self.receipt(granted))).collect()
     }
 
-    /// Another quantity, or other lines, for a live hold, in one step: it keeps its id, and its deadline
-    /// unless a later one is asked for. Only what it needs in addition is taken, so it never competes with
-    /// itself; what it needs no more goes back on sale. Lock-free without an op key. At most 65,535 times a
-    /// hold.
+    /// Gives a live hold another quantity, or other lines, in one step: it keeps its id, and its deadline
+    /// unless a later one is asked for. Only the units that it needs in addition are taken, so it never
+    /// competes with itself; those that it no longer needs go back on sale. Lock-free without an op key. At
+    /// most 65,535 times a hold.
     ///
     /// # Errors
     ///
-    /// [`ReplaceError::Refused`] is true of what would be needed in addition. Whatever the error, the hold is as it was.
+    /// [`ReplaceError::Refused`] is true of the units that the hold would need in addition. After any error
+    /// the hold is as it was.
     pub fn replace(&self, request: Replace<'_>) -> Result<Receipt<'_, Replaced>, ReplaceError> {
         let core = &self.inner.core;
         let now = core.now();

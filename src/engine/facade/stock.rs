@@ -1,4 +1,4 @@
-//! What is on hand, and whether it is on sale.
+//! Stock on hand, and whether a key is on sale.
 
 use super::{Engine, other};
 use crate::answer::Adjusted;
@@ -17,7 +17,7 @@ fn adjusted(answer: Answer) -> Result<Adjusted, StockError> {
 
 /// # Stock
 impl Engine {
-    /// Units arrive and are on sale at once. Takes the key's lock of physical movements.
+    /// Adds units that have arrived; they are on sale at once. Takes the key's lock of physical movements.
     ///
     /// # Errors
     ///
@@ -40,8 +40,9 @@ impl Engine {
         .map(|received| self.receipt(received))
     }
 
-    /// Corrects what is on hand. Down below what is promised it is a shortfall: applied, and reported in the
-    /// answer; what is received next pays it. Takes the key's lock of physical movements.
+    /// Corrects what is on hand. A correction below what is held and committed makes a shortfall: it is
+    /// applied, and reported in the answer; units that are received later cover it first. Takes the key's
+    /// lock of physical movements.
     ///
     /// # Errors
     ///
@@ -65,37 +66,38 @@ impl Engine {
         .map(|corrected| self.receipt(corrected))
     }
 
-    /// The stop switch of a key: from now on reserves are refused with
+    /// Stops the sale of a key: from now on reserves are refused with
     /// [`RefusalReason::Stopped`](crate::answer::RefusalReason::Stopped), everything else goes on. Survives a
     /// restart.
     ///
     /// # Errors
     ///
-    /// A key of another directory; an engine that takes nothing new, or whose log is behind.
+    /// A key of another directory; an engine that takes no new operations, or whose log is behind.
     pub fn stop_sale(&self, key: StockKey) -> Result<Receipt<'_, ()>, StockError> {
         self.inner.core.switch(key, Gate::Stopped).map(|stopped| self.receipt(stopped))
     }
 
-    /// Opens the sale of a key at a moment of engine time: until then reserves are refused with
+    /// Opens the sale of a key at a moment of engine time: before it reserves are refused with
     /// [`RefusalReason::NotOpen`](crate::answer::RefusalReason::NotOpen), from then on no reserve is refused
-    /// for that reason; nobody has to be there to open it. A moment that has passed opens it now; one beyond
+    /// for that reason; no call is needed at that moment. A moment that has passed opens it now; one beyond
     /// 2089 is 2089. Survives a restart.
     ///
-    /// It takes the place of the stop switch, and [`stop_sale`](Self::stop_sale) takes its place: who stops a
-    /// sale that has not opened, and resumes it, opens it at once. Give the moment again instead.
+    /// It replaces the stop switch, and [`stop_sale`](Self::stop_sale) replaces it: to stop a sale that has
+    /// not opened and resume it opens it at once. Give the moment again instead.
     ///
     /// # Errors
     ///
-    /// A key of another directory; an engine that takes nothing new, or whose log is behind.
+    /// A key of another directory; an engine that takes no new operations, or whose log is behind.
     pub fn open_sale_at(&self, key: StockKey, opens_at: Timestamp) -> Result<Receipt<'_, ()>, StockError> {
         self.inner.core.switch(key, Gate::OpensAt(opens_at)).map(|set| self.receipt(set))
     }
 
-    /// Splits a key's counter in advance, for a sale whose first moment will be its hottest; says whether it
-    /// is split now. It is not if it has fewer than 64 units or more than 8 million for each core (up to 16),
-    /// if 256 other keys are split, or on a machine with one core: none of which makes an answer wrong. A key
-    /// is otherwise split by contention alone, within microseconds. Prepared, it stays split until it has
-    /// been used and then been idle for a second. Changes no number; not remembered over a restart.
+    /// Splits a key's counter in advance, for a sale whose first moment will be its hottest; returns whether
+    /// it is split now. It is not if it has fewer than 64 units or more than 8 million for each core (up to
+    /// 16), if 256 other keys are split, or on a machine with one core; no answer is wrong because of that.
+    /// Without this call a key is split by contention alone, within microseconds. A prepared key stays split
+    /// until it has been used and then been idle for a second. Changes no number; not remembered over a
+    /// restart.
     ///
     /// # Errors
     ///
@@ -106,11 +108,11 @@ impl Engine {
         Ok(core.book.prepare(key.index))
     }
 
-    /// Clears the stop switch, and the time of opening.
+    /// Clears the stop switch, and the moment of opening.
     ///
     /// # Errors
     ///
-    /// A key of another directory; an engine that takes nothing new, or whose log is behind.
+    /// A key of another directory; an engine that takes no new operations, or whose log is behind.
     pub fn resume_sale(&self, key: StockKey) -> Result<Receipt<'_, ()>, StockError> {
         self.inner.core.switch(key, Gate::Open).map(|resumed| self.receipt(resumed))
     }
