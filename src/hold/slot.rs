@@ -135,7 +135,7 @@ impl Slot {
 
     /// Orders a change of the word before the writes of fields that follow.
     pub(super) fn taken_over(&self) {
-        fence(Ordering::Release); // pairs with the fence in `fields`
+        fence(Ordering::Release); // pairs with the fence in `word_behind`
     }
 
     /// The fields; rule 2 says when to believe them.
