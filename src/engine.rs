@@ -1,5 +1,6 @@
-//! The engine. Data flows one way: `core` and its reads, then the `take` and the `transition`, then one file
-//! an operation, then the `facade`, whose methods are the public API.
+//! The engine. Data flows one way: `core` and its reads, then the `take` and the `transition`, then the
+//! operations (those on goods together in `stock`, those on a hold in `hold_ops`, each sale in a file of its
+//! own), then the `facade`, whose methods are the public API.
 
 // What all operations are made of.
 mod content;

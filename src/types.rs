@@ -1,4 +1,4 @@
-//! Types and limits that every part of the engine shares.
+//! Types, and bounds on input, that every part of the engine shares.
 
 use crate::index::KeyIndex;
 

@@ -1,4 +1,4 @@
-//! Reserve: limits, stock counter, log position, hold table, receipt.
+//! Reserve: checks of the input, stock counter, log position, hold table, receipt.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use crate::stock::book::Item;
 use crate::stock::counter::Want;
 use crate::types::Position;
 
-/// A reserve that passed the limits.
+/// A reserve whose input passed the checks.
 pub(crate) struct ValidReserve<'c, 'r> {
     pub item: Item<'c>,
     pub request: Reserve<'r>,

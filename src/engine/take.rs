@@ -10,6 +10,9 @@
 //!    with several takes [tentatively](super::pledges::Takes), so that it can roll back.
 //! 4. **Finish**: draw the position, make the change visible, fill the record. Nothing can fail here.
 //!
+//! A limit is one more counter in these steps: a line whose [target](crate::index::Target) is not a good.
+//! None exists yet.
+//!
 //! An attempt that another thread has overtaken undoes what it did and returns `None`.
 //! [`retry_until_decided`] then makes the next one. The [`Effort`] of all attempts together is bounded; once
 //! it is spent, the answer is `Busy`.

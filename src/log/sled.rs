@@ -1,4 +1,4 @@
-//! The store on disk. The only file that names sled.
+//! The store on disk. The only file that calls sled.
 //!
 //! sled is a fast append-only page store. Each rule here prevents one of its failures, and none may be
 //! dropped:
