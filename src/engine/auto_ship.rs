@@ -71,7 +71,7 @@ impl Core {
         }
         let generation = item.fields().generation;
         let HoldRead::Read(hold) = self.try_read(item, generation) else { return Ok(false) };
-        if hold.word.phase() != Phase::Confirmed || hold.facts.born.plus(kept) > now {
+        if hold.word.phase() != Phase::Confirmed || hold.fields.born.plus(kept) > now {
             return Ok(false);
         }
         let found = FoundHold { slot: item, place: HoldPlace { slot, generation }, hold };

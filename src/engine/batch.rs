@@ -68,7 +68,7 @@ impl Core {
         &'c self,
         request: Reserve<'r>,
     ) -> Result<Option<(ValidReserve<'c, 'r>, PreparedReserve<'c>, Encoded)>, ReserveError> {
-        let wanted = self.limits(request)?;
+        let wanted = self.validate_reserve(request)?;
         let mut record = Encoded::empty();
         let prepared = retry_until_decided(|effort| {
             let Some(least) = self.check_reserve(&wanted, effort)? else { return Ok(None) };
@@ -80,7 +80,7 @@ impl Core {
     /// Decides the requests that have no answer yet, one by one.
     fn decide_rest(&self, requests: &[Reserve<'_>], decided: Vec<Option<Decided>>) -> Vec<Decided> {
         let one = |(request, decided): (&Reserve<'_>, Option<Decided>)| {
-            decided.unwrap_or_else(|| self.reserve(&self.limits(*request)?, None))
+            decided.unwrap_or_else(|| self.reserve(&self.validate_reserve(*request)?, None))
         };
         requests.iter().zip(decided).map(one).collect()
     }

@@ -33,7 +33,7 @@ use crate::request::ReserveCart;
 use crate::stall::{self, Step};
 use crate::types::Position;
 
-/// A cart that passed the limits.
+/// A cart whose input passed the checks.
 pub(crate) struct ValidCart<'c, 'r> {
     pub request: ReserveCart<'r>,
     /// In the order of the keys, each key once.
@@ -44,7 +44,7 @@ pub(crate) struct ValidCart<'c, 'r> {
 
 impl Core {
     /// Limits: everything that can be refused without looking at stock.
-    pub(crate) fn cart_limits<'c, 'r>(
+    pub(crate) fn validate_cart<'c, 'r>(
         &'c self,
         request: ReserveCart<'r>,
     ) -> Result<ValidCart<'c, 'r>, ReserveError> {

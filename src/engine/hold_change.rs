@@ -108,7 +108,8 @@ impl From<ChangeError> for HoldError {
 }
 
 impl Core {
-    /// Takes a hold one step on. `admits` is an event that the hold's phase allows if it allows the step's.
+    /// Takes a hold one step on. `admits` stands for the step's event, which is not known until the
+    /// hold was read: a phase that allows one allows the other.
     ///
     /// This loop is not [`retry_until_decided`](super::take::retry_until_decided): it takes no units, and
     /// each lost race is another call's success on this very hold.
@@ -176,7 +177,7 @@ impl Core {
     #[inline]
     pub(super) fn write_lines(&self, slot: &Slot, hold: &Hold, next: Word, remaining_lines: Option<Lines>) {
         if let Some(remaining_lines) = remaining_lines {
-            self.holds.change_units(slot, &hold.facts, next.retagged(), |key| remaining_lines.of(key));
+            self.holds.change_units(slot, &hold.fields, next.retagged(), |key| remaining_lines.of(key));
         }
     }
 }
@@ -188,9 +189,9 @@ pub(super) fn plan_swap(
     next: Word,
     remaining_lines: Option<Lines>,
 ) -> Result<(Word, Option<Lines>), NoSelection> {
-    match remaining_lines.filter(|_| hold.facts.is_chained()) {
+    match remaining_lines.filter(|_| hold.fields.is_chained()) {
         None => Ok((next, None)),
-        Some(_) if !hold.facts.can_change() => Err(NoSelection::TooOften),
+        Some(_) if !hold.fields.can_change() => Err(NoSelection::TooOften),
         remaining_lines => Ok((hold.word.changing(), remaining_lines)),
     }
 }

@@ -109,7 +109,7 @@ impl Core {
     /// The last deadline that a live hold may have, if `deadline` is later. A hold that already lives longer
     /// is left as it is, and that is no error.
     pub(crate) fn beyond_life(&self, hold: &Hold, now: Timestamp, deadline: Timestamp) -> Option<Timestamp> {
-        let latest = hold.facts.born.plus(self.config.life_max);
+        let latest = hold.fields.born.plus(self.config.life_max);
         let is_live = hold.word.phase().is_live() && !hold.is_due(now);
         (is_live && deadline > latest.max(hold.word.deadline())).then_some(latest)
     }
@@ -125,7 +125,7 @@ impl Core {
         let Changed { after, position, .. } =
             self.change(found, now, op, Event::Pay { deadline: now }, |hold| {
                 self.require_all(selection, hold)?;
-                let latest = hold.facts.born.plus(self.config.life_max);
+                let latest = hold.fields.born.plus(self.config.life_max);
                 let deadline = hold.word.deadline().plus(self.config.payment_extension).min(latest);
                 Ok(HoldStep {
                     event: Event::Pay { deadline },

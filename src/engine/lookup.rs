@@ -16,7 +16,7 @@ use crate::types::HoldId;
 #[derive(Clone, Debug)]
 pub(crate) struct Hold {
     pub word: Word,
-    pub facts: HoldFields,
+    pub fields: HoldFields,
     /// What it holds; once confirmed, what of it is committed.
     pub lines: Lines,
 }
@@ -71,14 +71,14 @@ impl Core {
             if word.phase() == Phase::Changing {
                 return HoldRead::Changing;
             }
-            let facts = slot.fields();
-            if facts.word.tag() == word.tag() && facts.word.phase() != Phase::Changing {
+            let fields = slot.fields();
+            if fields.word.tag() == word.tag() && fields.word.phase() != Phase::Changing {
                 let came_to_be = |word: Word| !matches!(word.phase(), Phase::Free | Phase::Reserving);
-                if facts.generation != generation || !came_to_be(word) || !came_to_be(facts.word) {
+                if fields.generation != generation || !came_to_be(word) || !came_to_be(fields.word) {
                     return HoldRead::Gone;
                 }
-                if let Some(lines) = self.holds.lines(slot, word, &facts) {
-                    return HoldRead::Read(Hold { word, facts, lines });
+                if let Some(lines) = self.holds.lines(slot, word, &fields) {
+                    return HoldRead::Read(Hold { word, fields, lines });
                 }
             }
             spin_loop(); // another thread changed the slot in between
@@ -124,7 +124,7 @@ impl Core {
         let place = HoldIds::place(id);
         let Some(slot) = self.holds.slot(place.slot) else { return Err(unknown) };
         match self.read(slot, place.generation).map_err(NotFound::Shared)? {
-            Some(hold) if self.answers.ids.id(place, hold.facts.epoch) == id => {
+            Some(hold) if self.answers.ids.id(place, hold.fields.epoch) == id => {
                 Ok(FoundHold { slot, place, hold })
             }
             Some(_) => Err(unknown),

@@ -64,14 +64,14 @@ impl Core {
                 None => return Ok(None),
             }
         }
-        let reference = self.holds.reference(place.slot, &hold.facts);
+        let reference = self.holds.reference(place.slot, &hold.fields);
         // The reference that was read is this hold's only if the slot still has the hold.
         if read()?.is_none() {
             return Ok(None);
         }
         let Some(state) = hold.word.phase().public() else { return Ok(None) };
         Ok(Some(HoldStatus {
-            hold: self.answers.ids.id(place, hold.facts.epoch),
+            hold: self.answers.ids.id(place, hold.fields.epoch),
             lines: self.cart_lines(&hold.lines),
             reference,
             state,
@@ -91,7 +91,7 @@ impl Core {
             .filter_map(|slot| {
                 let item = self.holds.slot(slot)?;
                 loop {
-                    let place = HoldPlace { slot, generation: self.read_any(item)?.facts.generation };
+                    let place = HoldPlace { slot, generation: self.read_any(item)?.fields.generation };
                     match self.status_of(item, place, now) {
                         Err(LookupError::Changing) => {}
                         status => return status.ok()?,

@@ -92,7 +92,7 @@ impl Core {
         if let Some(latest) = request.ttl.and_then(|_| self.beyond_life(&hold, now, deadline)) {
             return Err(ReplaceError::LifeMax { latest });
         }
-        if hold.facts.uses - hold.facts.generation.0 >= CHANGES_MAX - 1 {
+        if hold.fields.uses - hold.fields.generation.0 >= CHANGES_MAX - 1 {
             return Err(ReplaceError::TooOften);
         }
         let lines = match (units, hold.lines.goods()) {
@@ -137,7 +137,7 @@ impl Core {
         };
         let to = hold.word.changing();
         let change = HoldTransition { claim, record: &record, slot, from: hold.word, to, returns, takes };
-        match change.apply(|| self.holds.replace_lines(slot, &hold.facts, chain, next.retagged())) {
+        match change.apply(|| self.holds.replace_lines(slot, &hold.fields, chain, next.retagged())) {
             Ok(end) => {
                 self.log.bell.ring();
                 let (hold, quantity, deadline) = (request.hold, lines.units(), next.deadline());

@@ -47,7 +47,7 @@ pub(crate) struct PreparedReserve<'c> {
 impl Core {
     /// Limits: everything that can be refused without looking at stock.
     #[inline]
-    pub(crate) fn limits<'c, 'r>(
+    pub(crate) fn validate_reserve<'c, 'r>(
         &'c self,
         request: Reserve<'r>,
     ) -> Result<ValidReserve<'c, 'r>, ReserveError> {
@@ -98,7 +98,7 @@ impl Core {
         Ok(Some(granted))
     }
 
-    /// How many units a take may not stay below, or why the reserve is refused before anything is taken.
+    /// The fewest units that the take must get, or why the reserve is refused before anything is taken.
     /// Fewer than asked for will do only if that was all there was at an instant, with nothing pending and
     /// nothing due.
     #[inline(always)]

@@ -45,7 +45,7 @@ impl Core {
         let (at, key) = (self.record_time(now), request.key.index);
         let (quantity, reference) = (quantity(request.quantity)?, reference(request.reference)?);
         let record = self.encode(&Record::Receive { at, key, quantity, reference, op })?;
-        let corrected = self.correct(item, key, quantity.into(), record)?;
+        let corrected = self.change_on_hand(item, key, quantity.into(), record)?;
         self.count(Count::Received);
         Ok(corrected)
     }
@@ -60,14 +60,14 @@ impl Core {
         let (delta, reason) = (delta(request.delta)?, request.reason);
         let (at, key, reference) = (self.record_time(now), request.key.index, reference(request.reference)?);
         let record = self.encode(&Record::Adjust { at, key, delta, reason: reason.into(), reference, op })?;
-        let corrected = self.correct(item, key, delta, record)?;
+        let corrected = self.change_on_hand(item, key, delta, record)?;
         self.count(Count::Adjusted);
         Ok(corrected)
     }
 
     /// Changes what is on hand. Upwards: position first, then counter. Downwards: counter first, then
     /// position.
-    fn correct(
+    fn change_on_hand(
         &self,
         item: Item<'_>,
         key: KeyIndex,

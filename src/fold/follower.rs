@@ -1,7 +1,7 @@
 //! The fold that follows a running engine: the levels, and which holds a reference names.
 //!
-//! The log thread passes it whole groups from memory, after their sync, so it never shows what a crash could
-//! undo. A reader waits until the fold has reached the position of its answer; queries wait, decisions never
+//! The log thread passes it whole groups from memory, after they were written; at `Durability::Sync` after
+//! their sync, so there it never shows what a crash could undo. A reader waits until the fold has reached the position of its answer; queries wait, decisions never
 //! do.
 
 use crossbeam::channel::Receiver;

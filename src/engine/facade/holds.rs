@@ -1,6 +1,6 @@
 //! Operations on a hold.
 
-use super::{Engine, other};
+use super::{Engine, wrong_answer_kind};
 use crate::answer::{Confirmed, Extended, Moved};
 use crate::engine::content::{Content, OpKind, hold_content};
 use crate::error::{ConfirmError, HoldError};
@@ -9,11 +9,11 @@ use crate::receipt::Receipt;
 use crate::request::{Confirm, Extend, HoldAction};
 
 fn moved(answer: Answer) -> Result<Moved, HoldError> {
-    if let Answer::Moved(moved) = answer { Ok(moved) } else { other() }
+    if let Answer::Moved(moved) = answer { Ok(moved) } else { wrong_answer_kind() }
 }
 
 fn extended(answer: Answer) -> Result<Extended, HoldError> {
-    if let Answer::Extended(extended) = answer { Ok(extended) } else { other() }
+    if let Answer::Extended(extended) = answer { Ok(extended) } else { wrong_answer_kind() }
 }
 
 /// # Holds
@@ -44,7 +44,9 @@ impl Engine {
                 .hash()
         };
         let content = request.op_key.map_or(0, |_| content());
-        let unwrap = |answer| if let Answer::Confirmed(confirmed) = answer { Ok(confirmed) } else { other() };
+        let unwrap = |answer| {
+            if let Answer::Confirmed(confirmed) = answer { Ok(confirmed) } else { wrong_answer_kind() }
+        };
         core.decide_once(request.op_key, content, now, Answer::Confirmed, unwrap, |op| {
             core.confirm(request, now, op)
         })

@@ -73,6 +73,6 @@ const _: fn() = || {
 };
 
 /// An answer of another kind than the operation's: a hash collision, answered as other content.
-fn other<T, E: From<SharedError>>() -> Result<T, E> {
+fn wrong_answer_kind<T, E: From<SharedError>>() -> Result<T, E> {
     Err(SharedError::OpKey(OpKeyError::OtherContent).into())
 }

@@ -1,6 +1,6 @@
 //! Operations that take units: reserve, cart, batch, replace.
 
-use super::{Engine, other};
+use super::{Engine, wrong_answer_kind};
 use crate::answer::{Refusal, RefusalReason, Replaced, Reserved, ReservedCart};
 use crate::engine::content::{Content, OpKind};
 use crate::error::{ReplaceError, ReserveError};
@@ -25,7 +25,7 @@ impl Engine {
     /// anything.
     pub fn reserve(&self, request: Reserve<'_>) -> Result<Receipt<'_, Reserved>, ReserveError> {
         let core = &self.inner.core;
-        let wanted = core.limits(request)?;
+        let wanted = core.validate_reserve(request)?;
         if request.op_key.is_none() {
             return core.reserve(&wanted, None).map(|granted| self.receipt(granted));
         }
@@ -61,7 +61,7 @@ impl Engine {
     /// rest is as for [`reserve`](Self::reserve). None of them changes anything.
     pub fn reserve_cart(&self, request: ReserveCart<'_>) -> Result<Receipt<'_, ReservedCart>, ReserveError> {
         let core = &self.inner.core;
-        let wanted = core.cart_limits(request)?;
+        let wanted = core.validate_cart(request)?;
         if request.op_key.is_none() {
             return core.reserve_cart(&wanted, None).map(|granted| self.receipt(granted));
         }
@@ -103,7 +103,7 @@ impl Engine {
             |answer| match unwrap(answer) {
                 Ok(granted) => Ok(Ok(granted)),
                 Err(Answer::Refused(refusal)) => Ok(Err(refusal)),
-                Err(_) => other(),
+                Err(_) => wrong_answer_kind(),
             },
             |op| match (decide(op), op) {
                 // Not if the sale has not opened: it will, so the refusal does not stay true.
@@ -173,7 +173,8 @@ impl Engine {
             content.span(request.ttl).hash()
         };
         let content = request.op_key.map_or(0, |_| content());
-        let unwrap = |answer| if let Answer::Replaced(replaced) = answer { Ok(replaced) } else { other() };
+        let unwrap =
+            |answer| if let Answer::Replaced(replaced) = answer { Ok(replaced) } else { wrong_answer_kind() };
         core.decide_once(request.op_key, content, now, Answer::Replaced, unwrap, |op| {
             core.replace(request, now, op)
         })

@@ -1,6 +1,6 @@
 //! Stock on hand, and whether a key is on sale.
 
-use super::{Engine, other};
+use super::{Engine, wrong_answer_kind};
 use crate::answer::Adjusted;
 use crate::clock::Timestamp;
 use crate::engine::content::{Content, OpKind};
@@ -12,7 +12,7 @@ use crate::stock::book::Gate;
 use crate::types::StockKey;
 
 fn adjusted(answer: Answer) -> Result<Adjusted, StockError> {
-    if let Answer::Adjusted(adjusted) = answer { Ok(adjusted) } else { other() }
+    if let Answer::Adjusted(adjusted) = answer { Ok(adjusted) } else { wrong_answer_kind() }
 }
 
 /// # Stock
@@ -82,8 +82,9 @@ impl Engine {
     /// for that reason; no call is needed at that moment. A moment that has passed opens it now; one beyond
     /// 2089 is 2089. Survives a restart.
     ///
-    /// It replaces the stop switch, and [`stop_sale`](Self::stop_sale) replaces it: to stop a sale that has
-    /// not opened and resume it opens it at once. Give the moment again instead.
+    /// A key has one gate: open, stopped, or opening at a moment. [`stop_sale`](Self::stop_sale) discards the
+    /// moment, so a later [`resume_sale`](Self::resume_sale) opens the sale at once. To keep it closed, give
+    /// the moment again instead.
     ///
     /// # Errors
     ///

@@ -16,8 +16,8 @@ use crate::log::lines::LinePair;
 use crate::request::AdjustReason;
 
 /// The written form of what happened. `at` is in milliseconds since the opening; `key` is an index into the
-/// catalogue; lines are packed, see [`lines`](crate::log::lines). A change of one line is written as one key and its
-/// units, whether or not the hold has other lines; a reader also takes it packed.
+/// catalogue; lines are packed, see [`lines`](crate::log::lines). A change of one line is written as one key
+/// and its units, whether or not the hold has other lines; a reader also takes it packed.
 ///
 /// The order of the variants is part of the format: append, never insert.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
