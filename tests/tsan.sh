@@ -1,20 +1,20 @@
 #!/usr/bin/env bash
-# Runs the library's own tests and those with many threads under ThreadSanitizer. By hand, not in CI: it needs
-# a nightly toolchain with rust-src (`rustup component add rust-src --toolchain nightly`), and builds std
-# again.
+# Runs the library's own tests and the integration tests with many threads under ThreadSanitizer. By hand, not
+# in CI: it needs a nightly toolchain with rust-src (`rustup component add rust-src --toolchain nightly`), and
+# builds std again.
 #
 #   tests/tsan.sh               all of them
 #   tests/tsan.sh stock::       only the library's tests whose name has "stock::" in it
 #
-# It finds races on plain memory, which only code with `unsafe` can have. Ours has none, so this checks std,
-# our dependencies (dashmap, parking_lot, crossbeam), and our use of them. It does not find an ordering that
-# is too weak between atomics, which is not a race; loom looks for those (tests/loom.sh).
+# ThreadSanitizer finds races on plain memory, which only code with `unsafe` can have. This library has none,
+# so the script checks std, the dependencies (dashmap, parking_lot, crossbeam), and their use here. An
+# ordering between atomics that is too weak is no such race; loom looks for those (tests/loom.sh).
 #
-# It does not understand fences. The library has them at five places: `Bell::ring` and `Bell::sleep`
-# (src/log/writer.rs), `Slot::taken_over` and `Slot::word_behind` (src/hold/slot.rs), `Chains::add`
-# (src/hold/chains.rs); all order only atomics, so they cause no false reports. sled's reference counts use a
-# fence before they free, which looks like a race: reports with a frame of sled are left out. The tests must
-# pass, and there must be no other report.
+# ThreadSanitizer does not understand fences. The library has six: `Bell::ring` and `Bell::sleep`
+# (src/log/bell.rs), `Slot::taken_over` and `Slot::word_behind` (src/hold/slot.rs), `Chains::add` and
+# `Chains::drop` (src/hold/chains.rs). All order only atomics, so they cause no false reports. sled's
+# reference counts use a fence before they free, which looks like a race: reports with a frame of sled are
+# suppressed. The tests must pass, and there must be no other report.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
