@@ -1,8 +1,8 @@
 //! A drop: 300 posters go on sale at a set time, and 1,000 buyers wait for it.
 //!
 //! The counters are split in advance, so that the first buyers take from many cells instead of one. The clock
-//! opens the sale for all waiting buyers at once. A refusal is handled by its reason. A poster is sold together
-//! with a tube, or not at all.
+//! opens the sale for all waiting buyers at once. A refusal is handled by its reason. A poster is sold
+//! together with a tube, or not at all.
 //!
 //! Run: `cargo run --release --example drop`
 

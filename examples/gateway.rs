@@ -11,8 +11,8 @@
 //! of the same process send 10000 requests; the program checks that nothing was oversold or falsely refused,
 //! and ends.
 //!
-//! A thread answers once the decision is durable, so its rate is that at which the log writes groups. A gateway
-//! with more connections than cores would `.await` the receipt.
+//! A thread answers once the decision is durable, so its rate is that at which the log writes groups. A
+//! gateway with more connections than cores would `.await` the receipt.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};

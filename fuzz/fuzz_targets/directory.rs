@@ -1,5 +1,6 @@
-//! Damages the directory of a killed engine as the input says. An opening must find everything that the directory
-//! vouches for, or refuse it. What an engine opens, an inspection must open too, before and after, without drift.
+//! Damages the directory of a killed engine as the input says. An opening must find everything that the
+//! directory vouches for, or refuse it. What an engine opens, an inspection must open too, before and after,
+//! without drift.
 //!
 //! An edit takes eight bytes: its kind, the file, the offset (three bytes), the length (two), and a byte.
 #![no_main]
@@ -53,7 +54,8 @@ fn config() -> Config {
 }
 
 impl Base {
-    /// Two checkpoints, log between and behind them, three openings, carts, op keys, and no orderly close at the end.
+    /// Two checkpoints, log between and behind them, three openings, carts, op keys, and no orderly close at
+    /// the end.
     fn make() -> Base {
         let scratch = tempfile::tempdir().unwrap();
         let mut base = Base { files: BTreeMap::new(), keys: vec![], holds: vec![], states: BTreeMap::new() };

@@ -1,7 +1,8 @@
-//! Runs any operations, restarts, kills and checkpoints on the engine and on the model, and compares the answers.
+//! Runs any operations, restarts, kills and checkpoints on the engine and on the model, and compares the
+//! answers.
 //!
-//! The first byte decides whether the engine is in a directory (one in sixteen) or in memory. Each step takes five
-//! bytes: its kind, its op key, and three numbers, not all of which every kind needs.
+//! The first byte decides whether the engine is in a directory (one in sixteen) or in memory. Each step takes
+//! five bytes: its kind, its op key, and three numbers, not all of which every kind needs.
 #![no_main]
 
 #[path = "../../tests/model/client.rs"]

@@ -55,8 +55,8 @@ pub fn flip(path: &Path) {
     });
 }
 
-/// Damages every copy of the chunks that hold a position in `from..until`. Returns where the first of them starts
-/// and the last ends.
+/// Damages every copy of the chunks that hold a position in `from..until`. Returns where the first of them
+/// starts and the last ends.
 pub fn damage_chunks(db: &Path, from: u64, until: u64) -> (u64, u64) {
     let mut hit: Option<(u64, u64)> = None;
     change(db, |bytes| {
@@ -74,10 +74,11 @@ pub fn damage_chunks(db: &Path, from: u64, until: u64) -> (u64, u64) {
     hit.unwrap()
 }
 
-/// A chunk with the given records that starts where the log of a directory, as its sidecar states it, ends; and that
-/// position.
+/// A chunk with the given records that starts where the log of a directory, as its sidecar states it, ends;
+/// and that position.
 pub fn chunk_behind(dir: &Path, format: u16, commit: bool, words: u32, records: &[u8]) -> (u64, Vec<u8>) {
-    // The slot of `durable` with the higher sequence number is the newer one. It has the opening, the end and the hash.
+    // The slot of `durable` with the higher sequence number is the newer one. It has the opening, the end and
+    // the hash.
     let durable = fs::read(dir.join("durable")).unwrap();
     let number = |at: usize| u64::from_le_bytes(durable[at..at + 8].try_into().unwrap());
     let slot = if number(8) > number(4_096 + 8) { 0 } else { 4_096 };

@@ -1,4 +1,5 @@
-//! An engine with one stock key and a clock that the test moves, in memory or in a directory that outlives it.
+//! An engine with one stock key and a clock that the test moves, in memory or in a directory that outlives
+//! it.
 
 #![allow(dead_code, reason = "each test file uses a part")]
 

@@ -1,4 +1,5 @@
-//! strace makes a system call of the engine fail: the first of its kind in a thread, the second, and so on to the last.
+//! strace makes a system call of the engine fail: the first of its kind in a thread, the second, and so on to
+//! the last.
 
 use std::collections::BTreeMap;
 use std::fs;

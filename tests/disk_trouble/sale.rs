@@ -185,7 +185,8 @@ impl Transcript {
         refused.chain(&self.unknown).chain(&self.stopped).chain(closed).map(String::as_str).collect()
     }
 
-    /// Asserts that the child came to its end without a panic, and that each of its sentences says what to do.
+    /// Asserts that the child came to its end without a panic, and that each of its sentences says what to
+    /// do.
     #[track_caller]
     pub fn assert_well_behaved(&self) {
         assert!(!self.stderr.contains("panicked"), "a thread panicked");
@@ -278,7 +279,8 @@ fn variant(error: &OpenError) -> String {
     text.split(|end: char| !end.is_alphanumeric()).next().unwrap().to_owned()
 }
 
-/// Sells until the orders are done or the engine has stopped, then checks that a stopped engine refuses all but reads.
+/// Sells until the orders are done or the engine has stopped, then checks that a stopped engine refuses all
+/// but reads.
 fn sell(engine: &Engine, sale: &Sale, mark: &impl Fn(&str)) {
     let mut held = Vec::new();
     let stopped = sell_until_stopped(engine, sale, mark, &mut held);

@@ -1,4 +1,5 @@
-//! File systems of a few megabytes, mounted in a mount namespace: no other process sees them, and they go with it.
+//! File systems of a few megabytes, mounted in a mount namespace: no other process sees them, and they go
+//! with it.
 
 use std::cell::RefCell;
 use std::fs::{self, File};
@@ -15,8 +16,8 @@ const INSIDE: &str = "STOCKHOLD_TEST_INSIDE";
 /// Commands that start a process in a namespace in which it may mount.
 const UNSHARE: [&[&str]; 3] = [&["unshare", "-m"], &["unshare", "-rm"], &["sudo", "-n", "unshare", "-m"]];
 
-/// Whether this process may mount file systems. If not, runs the test in a child process that may, and returns
-/// `false`.
+/// Whether this process may mount file systems. If not, runs the test in a child process that may, and
+/// returns `false`.
 pub fn may_mount(test: &str) -> bool {
     if std::env::var(INSIDE).is_ok() {
         return true;
@@ -134,8 +135,8 @@ impl SmallDisk {
             && self.limit_requests_to_a_block().is_some()
     }
 
-    /// Limits a request to one block. The loop device reports a write that its file kept in part as complete, and its
-    /// file keeps or refuses a block as a whole.
+    /// Limits a request to one block. The loop device reports a write that its file kept in part as complete,
+    /// and its file keeps or refuses a block as a whole.
     fn limit_requests_to_a_block(&self) -> Option<()> {
         let source = Command::new("findmnt").args(["-nM", &self.root(), "-o", "SOURCE"]).output().ok()?;
         let device = Path::new(std::str::from_utf8(&source.stdout).ok()?.trim()).file_name()?.to_owned();
@@ -152,8 +153,8 @@ impl SmallDisk {
         }
     }
 
-    /// Unmounts it, calls `between`, and mounts it again. Nothing of it stays in memory, as after a restart of the
-    /// machine.
+    /// Unmounts it, calls `between`, and mounts it again. Nothing of it stays in memory, as after a restart
+    /// of the machine.
     pub fn remount(&self, between: impl FnOnce()) {
         assert_eq!(self.kind, Kind::Ext4);
         self.restore_setting();

@@ -186,7 +186,8 @@ fn a_volume_that_loses_accepted_writes_loses_nothing_acknowledged() {
     if !available_kinds().contains(&Kind::Ext4) {
         return;
     }
-    // The file system has room and takes every write. The pool below it has none, so syncs fail and pages are lost.
+    // The file system has room and takes every write. The pool below it has none, so syncs fail and pages are
+    // lost.
     for (number, left) in bytes_left().into_iter().enumerate() {
         for ending in starts(number) {
             let disk = SmallDisk::new(Kind::Ext4);
