@@ -187,8 +187,7 @@ fn batches_of_many_threads_sell_exactly_what_there_is() {
     shop.assert_level_of(b, 1_000, 1_000, 0);
 }
 
-// ── at least
-// ─────────────────────────────────────────────────────────────────────────────────────────────────
+// ── at least ───────────────────────────────────────────────────────────────────────────────────────────────
 
 fn at_least(shop: &Shop, quantity: u32, least: u32) -> Result<Reserved, ReserveError> {
     Ok(shop.engine.reserve(Reserve::units(shop.key, quantity).or_at_least(least))?.wait().unwrap())

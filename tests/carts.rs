@@ -224,7 +224,7 @@ fn carts_have_room_for_lines_max_and_return_it_however_they_end() {
         }
         shop.clock.advance(600 * SECOND);
     }
-    // Those that expired are remembered only as long as nobody needs their room.
+    // Expired carts are remembered only until their lines are needed for others.
     fill();
     assert_eq!(shop.try_cart(&[(a, 1), (b, 1)]), Err(full));
 }

@@ -281,7 +281,7 @@ fn more_holds_than_are_allowed_now_come_back_all_the_same() {
     shop.assert_level(9, 0, 0);
 }
 
-// ── crashes ──────────────────────────────────────────────────────────────────────────────────────────────────
+// ── crashes ────────────────────────────────────────────────────────────────────────────────────────────────
 
 const CRASH_IN: &str = "STOCKHOLD_TEST_CRASH_IN";
 const CRASH_AT: &str = "STOCKHOLD_TEST_CRASH_AT";

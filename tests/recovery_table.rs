@@ -149,7 +149,7 @@ fn crashed(disk: &Disk) -> Disk {
     image
 }
 
-// ── what is opened ───────────────────────────────────────────────────────────────────────────────────────────
+// ── what is opened ─────────────────────────────────────────────────────────────────────────────────────────
 
 #[test]
 fn nothing_or_an_unfinished_creation() {
@@ -357,7 +357,7 @@ fn a_file_of_the_ledger_damaged_or_missing() {
     }
 }
 
-// ── what is refused ──────────────────────────────────────────────────────────────────────────────────────────
+// ── what is refused ────────────────────────────────────────────────────────────────────────────────────────
 
 #[test]
 fn damage_that_the_sidecar_vouches_for() {
@@ -589,7 +589,7 @@ fn what_is_refused_is_left_as_it_was_found_however_long_its_log() {
     assert_eq!(engine.report().holds_live, 10_000);
 }
 
-// ── crashes on crashes ───────────────────────────────────────────────────────────────────────────────────────
+// ── crashes on crashes ─────────────────────────────────────────────────────────────────────────────────────
 
 #[test]
 fn two_crashes_in_a_row() {
