@@ -20,7 +20,7 @@ fn run(case: &Case, units: u32) {
         let builder = thread::Builder::new().name(VICTIM.into());
         let victim = builder.spawn_scoped(scope, || fixture.act(case.act)).unwrap();
         wait_until_parked(&stall, case);
-        // If a thread of the engine is wait_until_parked instead, the call ends by itself.
+        // If a thread of the engine is parked instead, the call ends by itself.
         while case.thread != VICTIM && !victim.is_finished() {
             thread::yield_now();
         }
@@ -50,7 +50,7 @@ fn run(case: &Case, units: u32) {
         assert!(!failed, "{case:?}, {units} units");
     });
     if scarce {
-        // A refusal was true only if it would be the same now: the wait_until_parked thread's units did not
+        // A refusal was true only if it would be the same now: the parked thread's units did not
         // come back.
         assert_eq!(
             fixture.shop.engine.available_exactly(fixture.shop.key),
