@@ -339,7 +339,8 @@ fn a_hold_lives_as_long_as_was_asked_for_whatever_the_wall_does() {
                 0 => shop.machine.set_wall(i64::from(rng.below_u32(600_000)) - 300_000),
                 1 => shop.machine.set_wall(i64::from(rng.below_u32(400_000_000)) - 200_000_000),
                 2 => shop.machine.set_wall(0),
-                3 => shop.machine.pass(Duration::from_millis(rng.below_u32(7_200_000).into())), // suspended, or idle
+                // Suspended, or idle.
+                3 => shop.machine.pass(Duration::from_millis(rng.below_u32(7_200_000).into())),
                 4 => {
                     shop.restart(|machine| machine.pass(Duration::from_millis(rng.below_u32(600_000).into())))
                 }

@@ -39,7 +39,7 @@ fn a_reserve_that_slept_through_a_deadline_is_not_refused_falsely() {
     let (other, time) = (engine.clone(), Arc::clone(&clock));
     *clock.interruption.lock().unwrap() = Some(Box::new(move || {
         time.now_ms.store(20, Ordering::SeqCst); // the hold has expired: two units are available
-        let _ = other.reserve(Reserve::units(key, 1).ttl(hour)).unwrap().not_yet_durable(); // one unit is available
+        let _ = other.reserve(Reserve::units(key, 1).ttl(hour)).unwrap().not_yet_durable(); // one is left
     }));
     // At every instant of this call, one unit or more was available.
     assert!(engine.reserve(Reserve::units(key, 1).ttl(hour)).is_ok());

@@ -50,8 +50,7 @@ fn run(case: &Case, units: u32) {
         assert!(!failed, "{case:?}, {units} units");
     });
     if scarce {
-        // A refusal was true only if it would be the same now: the parked thread's units did not
-        // come back.
+        // A refusal was true only if it would be the same now: the parked thread's units did not come back.
         assert_eq!(
             fixture.shop.engine.available_exactly(fixture.shop.key),
             Ok(case.available_after),
