@@ -1,8 +1,8 @@
 //! A process dies in the middle of a sale. The holds that it acknowledged are there when the directory is
 //! opened again.
 //!
-//! Run: `cargo run --release --example crash_and_recover`. The program starts itself as a child process,
-//! which prints each hold once it is durable, and aborts.
+//! Run: `cargo run --release --example crash_and_recover`. The program starts a copy of itself as a child
+//! process, which prints each hold once it is durable, and aborts.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;

@@ -1,8 +1,8 @@
-//! A drop: 300 posters go on sale at a moment, 1,000 buyers wait for it.
+//! A drop: 300 posters go on sale at a set time, and 1,000 buyers wait for it.
 //!
-//! The counters are split in advance, so that the first buyers take from many cells and not from one. The
-//! sale opens by the clock, for all waiting buyers at once. A refusal is handled by its reason. A poster is
-//! sold with a tube, or not at all.
+//! The counters are split in advance, so that the first buyers take from many cells instead of one. The clock
+//! opens the sale for all waiting buyers at once. A refusal is handled by its reason. A poster is sold
+//! together with a tube, or not at all.
 //!
 //! Run: `cargo run --release --example drop`
 
@@ -17,7 +17,7 @@ use stockhold::{CartLine, Config, Engine, Receive, RefusalReason, ReserveCart, S
 const BUYERS: usize = 1_000;
 const THREADS: usize = 8;
 
-/// How many buyers of a thread got which answer.
+/// How many answers of each kind the buyers of a thread got.
 #[derive(Default)]
 struct Answers {
     got_one: usize,
@@ -45,7 +45,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let sum = |what: fn(&Answers) -> usize| answers.iter().map(what).sum::<usize>();
     let (got_one, sold_out) = (sum(|answers| answers.got_one), sum(|answers| answers.sold_out));
     println!(
-        "{got_one} got one, {sold_out} were told sold out, asked {} times too early",
+        "{got_one} got one, {sold_out} were refused as sold out, {} reserves came too early",
         sum(|answers| answers.came_early)
     );
     assert_eq!((got_one, sold_out), (300, BUYERS - 300));
@@ -54,7 +54,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Each buyer repeats the reserve until the answer is final: a poster and its tube, or sold out.
+/// Each buyer repeats the reserve until the answer is final: a poster with a tube, or sold out.
 fn buy(engine: &Engine, poster: StockKey, tube: StockKey, buyers: usize) -> Answers {
     let lines = [CartLine::units(poster, 1), CartLine::units(tube, 1)];
     let mut answers = Answers::default();
@@ -62,7 +62,7 @@ fn buy(engine: &Engine, poster: StockKey, tube: StockKey, buyers: usize) -> Answ
         loop {
             match until_answered(|| engine.reserve_cart(ReserveCart::lines(&lines))) {
                 Ok(cart) => {
-                    let hold = cart.not_yet_durable().hold; // the engine is in memory: there is nothing to wait for
+                    let hold = cart.not_yet_durable().hold; // an engine in memory writes nothing to wait for
                     engine.confirm(hold).expect("just reserved").not_yet_durable();
                     answers.got_one += 1;
                 }
@@ -74,7 +74,7 @@ fn buy(engine: &Engine, poster: StockKey, tube: StockKey, buyers: usize) -> Answ
                         thread::sleep(opens_at.since(engine.now()));
                         continue;
                     }
-                    reason => panic!("nobody stops this sale: {reason:?}"),
+                    reason => panic!("this sale is never stopped: {reason:?}"),
                 },
                 Err(error) => panic!("{error}"),
             }

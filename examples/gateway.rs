@@ -1,4 +1,4 @@
-//! A flash-sale gateway in one file: HTTP/1.1 on std's TCP, one thread a core, no framework.
+//! A flash-sale gateway in one file: HTTP/1.1 on TCP of std, one thread for each core, no framework.
 //!
 //! ```text
 //! POST /reserve?sku=S&quantity=N&order=ID   201 hold | 409 refused
@@ -8,10 +8,10 @@
 //!                                    any:   400 invalid | 404 unknown | 503 busy, try again
 //! ```
 //! `cargo run --release --example gateway -- 127.0.0.1:8080` serves. With `--requests 10000`, client threads
-//! of the same process send so many requests; the program checks that nothing was oversold or falsely
-//! refused, and ends.
+//! of the same process send 10000 requests; the program checks that nothing was oversold or falsely refused,
+//! and ends.
 //!
-//! A thread answers once the decision is durable, so it answers as often a second as the log writes groups. A
+//! A thread answers once the decision is durable, so its rate is that at which the log writes groups. A
 //! gateway with more connections than cores would `.await` the receipt.
 
 use std::collections::HashMap;
@@ -53,9 +53,9 @@ fn main() -> Result<(), Failure> {
         }
         let Some(requests) = requests else { return Ok(()) };
         let requests = requests.next_multiple_of(cores as u64);
-        let outcome = crowd(&address.to_string(), requests, cores as u64);
+        let outcome = run_clients(&address.to_string(), requests, cores as u64);
         stop.store(true, Ordering::Release);
-        // One connection for each thread wakes the threads that wait for one.
+        // Each thread that waits for a connection gets one, and sees that it must stop.
         (0..cores).for_each(|_| drop(TcpStream::connect(address)));
         outcome
     })?;
@@ -63,7 +63,7 @@ fn main() -> Result<(), Failure> {
     let level = engine.level(key)?;
     println!("sold {}, held {}, available {}", level.committed, level.held, level.available);
     if level.available < 0 || level.on_hand != UNITS.into() {
-        return Err("the book does not add up".into());
+        return Err("the level does not add up".into());
     }
     engine.shutdown()?;
     std::fs::remove_dir_all(&directory)?;
@@ -73,13 +73,13 @@ fn main() -> Result<(), Failure> {
 fn serve(listener: &TcpListener, engine: &Engine, stop: &AtomicBool) {
     while !stop.load(Ordering::Acquire) {
         if let Ok((stream, _)) = listener.accept() {
-            // A client that breaks off or sends nonsense loses its own connection only.
-            let _ = converse(stream, engine, stop);
+            // A client that disconnects or sends garbage loses only its own connection.
+            let _ = handle_connection(stream, engine, stop);
         }
     }
 }
 
-fn converse(stream: TcpStream, engine: &Engine, stop: &AtomicBool) -> std::io::Result<()> {
+fn handle_connection(stream: TcpStream, engine: &Engine, stop: &AtomicBool) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let mut reader = BufReader::new(stream.try_clone()?);
     let mut writer = stream;
@@ -127,7 +127,7 @@ fn message(text: &str) -> String {
 
 type Answer = Result<(&'static str, String), Failure>;
 
-/// The answer to a call that failed: one status for each kind of error, whichever operation it was.
+/// The answer to a failed call: one status for each kind of error, for every operation.
 fn failed(error: &impl OperationError) -> Answer {
     let status = match error.kind() {
         ErrorKind::InvalidInput => "400 Bad Request",
@@ -192,8 +192,8 @@ fn level(engine: &Engine, query: &HashMap<&str, &str>) -> Answer {
     }
 }
 
-/// Runs the clients. Each order reserves a unit, and confirms the hold if it gets one.
-fn crowd(address: &str, requests: u64, clients: u64) -> Result<(), Failure> {
+/// Runs the clients. Each order reserves a unit and confirms the hold if there is one.
+fn run_clients(address: &str, requests: u64, clients: u64) -> Result<(), Failure> {
     let [granted, refused, busy] = [const { AtomicU64::new(0) }; 3];
     thread::scope(|scope| -> Result<(), Failure> {
         let clients: Vec<_> = (0..clients)

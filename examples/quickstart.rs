@@ -15,7 +15,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let engine = Engine::open(&directory, Config::default())?;
     println!("{}: {}", directory.display(), engine.report());
 
-    // Resolve a name once: a decision takes the key and hashes no string.
+    // Resolve a name once: later calls take the key and hash no string.
     let poster = engine.declare("poster", "berlin")?;
     engine.receive(Receive::units(poster, 2).reference("delivery-1"))?.wait()?;
 
@@ -29,7 +29,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         Err(ReserveError::Refused(refusal)) => {
             let blocking = engine.blocking_holds(poster)?;
             let at = blocking.earliest_deadline.map_or_else(|| "any moment".into(), |at| at.to_string());
-            println!("cleo is refused: {refusal}; the first hold comes back by itself at {at}");
+            println!("cleo is refused: {refusal}; the first hold expires at {at}");
         }
         other => panic!("two units cannot be held three times: {other:?}"),
     }

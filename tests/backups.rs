@@ -1,4 +1,4 @@
-//! Backups of a directory, made while sales go on and at rest.
+//! Copies of a directory, taken during sales and at rest.
 
 mod common;
 
@@ -17,7 +17,7 @@ use stockhold_seeded::{Rng, seed};
 const THREADS: usize = 3;
 const COPIES: usize = 4;
 
-/// A sale that was acknowledged: its op key, its hold, whether it was confirmed, and where that is.
+/// A sale: its op key, its hold, whether it was confirmed, and the position of its last record.
 #[derive(Clone, Copy)]
 struct Sale {
     op: OpKey,
@@ -53,7 +53,7 @@ fn a_copy_taken_while_sales_go_on_has_what_was_acknowledged_before_it_and_whole_
                 }
                 sales.push(Sale { op, hold, confirmed, position });
                 sold.fetch_add(1, Ordering::Relaxed);
-                // Now and then what was sold is waited for, so that groups of all sizes are written.
+                // Waits now and then, so that groups of all sizes are written.
                 if rng.below_u32(8) == 0 {
                     engine.wait(position).unwrap();
                 }
@@ -67,7 +67,7 @@ fn a_copy_taken_while_sales_go_on_has_what_was_acknowledged_before_it_and_whole_
                 while sold.load(Ordering::Relaxed) < 500 * (number + 1) {
                     thread::yield_now();
                 }
-                // Behind everything that was answered before the call.
+                // This reserve is behind everything that was answered before the backup.
                 let op = OpKey(u128::MAX - number as u128);
                 let reserve = Reserve::units(key, 1).op_key(op).reference("copy");
                 let before = insist(|| engine.reserve(reserve)).unwrap();
@@ -116,7 +116,7 @@ fn a_copy_taken_while_sales_go_on_has_what_was_acknowledged_before_it_and_whole_
                         let state = if sale.confirmed { HoldState::Confirmed } else { HoldState::Active };
                         assert_eq!(status.state, state);
                     }
-                    // The confirm came after.
+                    // The confirm came after the copy.
                     Ok(status) => assert!(sale.confirmed && status.state == HoldState::Active),
                     Err(_) => assert!(sale.position > end, "{:?} at {} of {end}", sale.op, sale.position),
                 }
@@ -126,7 +126,7 @@ fn a_copy_taken_while_sales_go_on_has_what_was_acknowledged_before_it_and_whole_
     }
 }
 
-/// A closed directory, and its copy at rest beside it.
+/// A closed directory, and a copy of it that was made at rest.
 fn copied(scratch: &Path) -> (Disk, PathBuf) {
     let disk = Disk::new(Durability::Sync);
     let shop = disk.open();
@@ -142,33 +142,33 @@ fn copied(scratch: &Path) -> (Disk, PathBuf) {
 }
 
 #[test]
-fn a_copy_at_rest_says_and_answers_the_same() {
+fn a_copy_at_rest_has_and_answers_the_same() {
     let scratch = tempfile::tempdir().unwrap();
     let (disk, target) = copied(scratch.path());
     let (source, copy) = (disk.inspect(), Inspection::open(&target).unwrap());
     assert_eq!(copy.drift(), None);
-    let said = |found: &Inspection| {
+    let content = |found: &Inspection| {
         let report = found.report();
         let (end, records, time) = (report.end, report.records, report.time);
         let holds: Vec<_> =
             found.holds(time).map(|entry| (entry.hold, entry.state, entry.deadline)).collect();
         (end, records, time, report.directory_id, report.epoch, holds)
     };
-    assert_eq!(said(&source), said(&copy));
+    assert_eq!(content(&source), content(&copy));
     assert!(source.levels().map(|entry| entry.level).eq(copy.levels().map(|entry| entry.level)));
     drop((source, copy));
-    let (here, there) = (disk.open(), Engine::open(&target, disk.config()).unwrap());
+    let (shop, copied_engine) = (disk.open(), Engine::open(&target, disk.config()).unwrap());
     for number in [1, 2] {
         let again = |engine: &Engine| {
-            engine.reserve(Reserve::units(here.key, 1).op_key(OpKey(number))).unwrap().wait().unwrap()
+            engine.reserve(Reserve::units(shop.key, 1).op_key(OpKey(number))).unwrap().wait().unwrap()
         };
-        assert_eq!(again(&here.engine), again(&there));
+        assert_eq!(again(&shop.engine), again(&copied_engine));
     }
-    assert_eq!(there.available(here.key), Ok(7));
+    assert_eq!(copied_engine.available(shop.key), Ok(7));
 }
 
 #[test]
-fn a_place_that_is_taken_or_inside_is_refused() {
+fn a_target_that_exists_or_lies_inside_is_refused() {
     let scratch = tempfile::tempdir().unwrap();
     let (disk, target) = copied(scratch.path());
     let inspection = disk.inspect();
@@ -193,7 +193,7 @@ fn a_place_that_is_taken_or_inside_is_refused() {
 }
 
 #[test]
-fn what_is_damaged_is_not_copied() {
+fn a_damaged_file_is_not_copied() {
     let scratch = tempfile::tempdir().unwrap();
     let (disk, _) = copied(scratch.path());
     let shop = disk.open();
@@ -211,23 +211,23 @@ fn an_engine_whose_directory_was_moved_away_leaves_the_one_in_its_place_alone() 
     let scratch = tempfile::tempdir().unwrap();
     let (place, aside) = (scratch.path().join("shop"), scratch.path().join("aside"));
     let disk = Disk::new(Durability::Sync);
-    let sold_in = |engine: &Engine| {
+    let sell_in = |engine: &Engine| {
         let key = engine.declare("poster", "berlin").unwrap();
         engine.receive(Receive::units(key, 9)).unwrap().wait().unwrap();
         engine.reserve(Reserve::units(key, 1)).unwrap().wait().unwrap();
     };
     let moved = Engine::open(&place, disk.config()).unwrap();
-    sold_in(&moved);
+    sell_in(&moved);
     moved.checkpoint().unwrap();
     fs::rename(&place, &aside).unwrap();
     let engine = Engine::open(&place, disk.config()).unwrap();
     for _ in 0..2 {
-        sold_in(&engine);
+        sell_in(&engine);
         engine.checkpoint().unwrap();
     }
     let checkpoints = place.join("checkpoint");
     let before = everything(&checkpoints);
-    sold_in(&moved);
+    sell_in(&moved);
     assert!(matches!(moved.checkpoint(), Err(CheckpointError::Failed(_))));
     moved.backup(scratch.path().join("copy")).unwrap_err();
     drop(moved);
@@ -262,17 +262,17 @@ fn a_copy_that_was_interrupted_is_refused_and_never_taken_for_an_empty_shop() {
     let (disk, target) = copied(scratch.path());
     let runs = fs::read_dir(target.join("checkpoint")).unwrap();
     let mut written: Vec<_> = runs.map(|entry| entry.unwrap().path()).collect();
-    // Runs first, then the manifest; names sort otherwise.
+    // A backup writes the runs first, then the manifest, unlike the order of their names.
     written.sort_by_key(|path| path.to_str().unwrap().contains("manifest"));
     written.push(target.join("durable"));
-    for whole in 1..=written.len() {
-        let part = scratch.path().join(format!("part-{whole}"));
-        for path in &written[..whole] {
+    for copied in 1..=written.len() {
+        let part = scratch.path().join(format!("part-{copied}"));
+        for path in &written[..copied] {
             let to = part.join(path.strip_prefix(&target).unwrap());
             fs::create_dir_all(to.parent().unwrap()).unwrap();
             fs::copy(path, to).unwrap();
         }
         let refused = Engine::open(&part, disk.config());
-        assert!(matches!(refused, Err(OpenError::Damaged { .. })), "{whole}: {refused:?}");
+        assert!(matches!(refused, Err(OpenError::Damaged { .. })), "{copied}: {refused:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! Every typed error is reached, and changes nothing.
+//! Provokes every typed error, and checks that the failed call changes nothing.
 
 mod common;
 
@@ -15,21 +15,22 @@ use stockhold::{
     RefusalReason, Reserve, StockKey,
 };
 
-/// A shop of ten units with one hold of two, that must look the same after every refusal.
-struct Calm {
+/// A shop of ten units with one hold of two, which no call of the test may change. Checked when it is
+/// dropped.
+struct Unchanged {
     shop: Shop,
     hold: HoldId,
     level: Level,
     metrics: Metrics,
 }
 
-impl Calm {
-    fn new() -> Calm {
+impl Unchanged {
+    fn new() -> Unchanged {
         let shop = Shop::with_units(10);
         let hold = shop.reserve(2);
         let level = shop.engine.level(shop.key).unwrap();
         let metrics = shop.engine.metrics();
-        Calm { shop, hold, level, metrics }
+        Unchanged { shop, hold, level, metrics }
     }
 
     fn reserve(&self, request: impl for<'a> FnOnce(Reserve<'a>) -> Reserve<'a>) -> ReserveError {
@@ -37,13 +38,13 @@ impl Calm {
     }
 }
 
-impl Drop for Calm {
+impl Drop for Unchanged {
     fn drop(&mut self) {
         if std::thread::panicking() {
             return;
         }
         let (after, before) = (self.shop.engine.metrics(), &self.metrics);
-        assert_eq!(after.position_drawn, before.position_drawn, "something was written");
+        assert_eq!(after.position_drawn, before.position_drawn, "a record was written");
         assert_eq!(after.holds_live, before.holds_live);
         assert_eq!(self.shop.engine.level(self.shop.key), Ok(self.level));
         assert_eq!(self.shop.engine.status(self.hold).unwrap().state, HoldState::Active);
@@ -56,8 +57,8 @@ fn quantity<E: From<SharedError>>(asked: i64) -> E {
 
 #[test]
 fn quantities() {
-    let calm = Calm::new();
-    let (engine, key, hold) = (&calm.shop.engine, calm.shop.key, calm.hold);
+    let unchanged = Unchanged::new();
+    let (engine, key, hold) = (&unchanged.shop.engine, unchanged.shop.key, unchanged.hold);
     for bad in [0, QUANTITY_MAX + 1, u32::MAX] {
         let asked = i64::from(bad);
         assert_eq!(engine.reserve(Reserve::units(key, bad)).unwrap_err(), quantity(asked));
@@ -73,14 +74,14 @@ fn quantities() {
 }
 
 #[test]
-fn more_than_the_hold_has() {
-    let calm = Calm::new();
-    let engine = &calm.shop.engine;
-    let confirmed = engine.confirm(Confirm::hold(calm.hold).quantity(3));
+fn more_units_than_the_hold_has() {
+    let unchanged = Unchanged::new();
+    let engine = &unchanged.shop.engine;
+    let confirmed = engine.confirm(Confirm::hold(unchanged.hold).quantity(3));
     assert_eq!(confirmed.unwrap_err(), ConfirmError::TooMany { asked: 3, held: 2 });
-    let released = engine.release(HoldAction::hold(calm.hold).quantity(3));
+    let released = engine.release(HoldAction::hold(unchanged.hold).quantity(3));
     assert_eq!(released.unwrap_err(), HoldError::TooMany { asked: 3, remaining: 2 });
-    drop(calm);
+    drop(unchanged);
 
     let shop = Shop::with_units(2);
     let sold = shop.reserve(2);
@@ -93,11 +94,11 @@ fn more_than_the_hold_has() {
 
 #[test]
 fn physical_bounds() {
-    let calm = Calm::new();
-    let (engine, key) = (&calm.shop.engine, calm.shop.key);
+    let unchanged = Unchanged::new();
+    let (engine, key) = (&unchanged.shop.engine, unchanged.shop.key);
     let below = engine.adjust(Adjust::by(key, -11, AdjustReason::Lost));
     assert_eq!(below.unwrap_err(), StockError::BelowZero { asked: 11, on_hand: 10 });
-    drop(calm);
+    drop(unchanged);
 
     let shop = Shop::with_units(0);
     let add = |quantity| shop.engine.receive(Receive::units(shop.key, quantity)).map(drop);
@@ -110,19 +111,19 @@ fn physical_bounds() {
 
 #[test]
 fn times_to_live() {
-    let calm = Calm::new();
+    let unchanged = Unchanged::new();
     let (min, max) = (Duration::from_millis(1), 30 * 86_400 * SECOND);
     for asked in [Duration::ZERO, Duration::from_micros(999), max + Duration::from_nanos(1), Duration::MAX] {
-        assert_eq!(calm.reserve(|reserve| reserve.ttl(asked)), ReserveError::Ttl { asked, min, max });
-        let extended = calm.shop.engine.extend(Extend::hold(calm.hold, asked));
+        assert_eq!(unchanged.reserve(|reserve| reserve.ttl(asked)), ReserveError::Ttl { asked, min, max });
+        let extended = unchanged.shop.engine.extend(Extend::hold(unchanged.hold, asked));
         assert_eq!(extended.unwrap_err(), HoldError::Ttl { asked, min, max });
     }
 }
 
 #[test]
 fn references() {
-    let calm = Calm::new();
-    let (engine, key) = (&calm.shop.engine, calm.shop.key);
+    let unchanged = Unchanged::new();
+    let (engine, key) = (&unchanged.shop.engine, unchanged.shop.key);
     let long = [b'x'; 41];
     assert_eq!(
         engine.reserve(Reserve::units(key, 1).reference(&long)).unwrap_err(),
@@ -134,7 +135,7 @@ fn references() {
     );
     let adjust = Adjust::by(key, 1, AdjustReason::Found).reference(&long);
     assert_eq!(engine.adjust(adjust).unwrap_err(), SharedError::ReferenceTooLong(41).into());
-    drop(calm);
+    drop(unchanged);
 
     let shop = Shop::with_units(1);
     let reserve = Reserve::units(shop.key, 1).reference(&long[..40]);
@@ -145,9 +146,9 @@ fn references() {
 
 #[test]
 fn a_key_of_another_directory() {
-    let calm = Calm::new();
+    let unchanged = Unchanged::new();
     let elsewhere = Shop::with_units(5);
-    let (engine, foreign) = (&calm.shop.engine, elsewhere.key);
+    let (engine, foreign) = (&unchanged.shop.engine, elsewhere.key);
     assert_eq!(engine.reserve(Reserve::units(foreign, 1)).unwrap_err(), SharedError::ForeignKey.into());
     assert_eq!(engine.receive(Receive::units(foreign, 1)).unwrap_err(), SharedError::ForeignKey.into());
     let adjust = Adjust::by(foreign, 1, AdjustReason::Found);
@@ -162,12 +163,12 @@ fn a_key_of_another_directory() {
 }
 
 #[test]
-fn a_hold_of_another_directory_or_of_nobody() {
-    let calm = Calm::new();
-    let engine = &calm.shop.engine;
+fn a_hold_of_another_directory_or_a_forged_one() {
+    let unchanged = Unchanged::new();
+    let engine = &unchanged.shop.engine;
     let elsewhere = Shop::with_units(5);
-    let forged =
-        [0, 1, u128::MAX, calm.hold.to_u128() ^ 1, calm.hold.to_u128() ^ 1 << 127].map(HoldId::from_u128);
+    let forged = [0, 1, u128::MAX, unchanged.hold.to_u128() ^ 1, unchanged.hold.to_u128() ^ 1 << 127]
+        .map(HoldId::from_u128);
     for hold in forged.into_iter().chain([elsewhere.reserve(1)]) {
         let unknown = HoldError::Lookup(LookupError::Unknown);
         assert_eq!(engine.status(hold), Err(LookupError::Unknown));
@@ -182,8 +183,8 @@ fn a_hold_of_another_directory_or_of_nobody() {
 
 #[test]
 fn names() {
-    let calm = Calm::new();
-    let engine = &calm.shop.engine;
+    let unchanged = Unchanged::new();
+    let engine = &unchanged.shop.engine;
     type Resolve<'e> = &'e dyn Fn(&str, &str) -> Result<StockKey, NameError>;
     let long = "é".repeat(128);
     let both: [Resolve<'_>; 2] = [&|sku, at| engine.declare(sku, at), &|sku, at| engine.key(sku, at)];
@@ -196,12 +197,12 @@ fn names() {
     assert_eq!(engine.key("mug", "berlin"), Err(NameError::UnknownSku("mug".into())));
     let (sku, location) = ("poster".to_owned(), "paris".to_owned());
     assert_eq!(engine.key("poster", "paris"), Err(NameError::UnknownLocation { sku, location }));
-    assert_eq!(engine.key("poster", "berlin"), Ok(calm.shop.key));
-    assert_eq!(engine.keys(), [calm.shop.key]);
+    assert_eq!(engine.key("poster", "berlin"), Ok(unchanged.shop.key));
+    assert_eq!(engine.keys(), [unchanged.shop.key]);
 }
 
 #[test]
-fn the_longest_names_are_taken() {
+fn the_longest_names_are_accepted() {
     let shop = Shop::with_units(0);
     let long = "x".repeat(255);
     let key = shop.engine.declare(&long, &long).unwrap();
@@ -211,12 +212,12 @@ fn the_longest_names_are_taken() {
 }
 
 #[test]
-fn states_that_do_not_allow_it() {
-    let calm = Calm::new();
+fn states_that_do_not_allow_the_operation() {
+    let unchanged = Unchanged::new();
     let active = HoldError::WrongState(HoldState::Active);
-    assert_eq!(calm.shop.engine.ship(calm.hold).unwrap_err(), active);
-    assert_eq!(calm.shop.engine.cancel(calm.hold).unwrap_err(), active);
-    drop(calm);
+    assert_eq!(unchanged.shop.engine.ship(unchanged.hold).unwrap_err(), active);
+    assert_eq!(unchanged.shop.engine.cancel(unchanged.hold).unwrap_err(), active);
+    drop(unchanged);
 
     let shop = Shop::with_units(1);
     let engine = &shop.engine;
@@ -239,7 +240,7 @@ fn states_that_do_not_allow_it() {
 }
 
 #[test]
-fn as_many_holds_as_there_may_be() {
+fn no_more_holds_than_holds_max() {
     let shop = Shop::with(10, |config| config.holds_max(3));
     let holds = [shop.reserve(1), shop.reserve(1), shop.reserve(1)];
     let before = shop.engine.level(shop.key).unwrap();
@@ -252,7 +253,7 @@ fn as_many_holds_as_there_may_be() {
     shop.reserve(1);
     shop.engine.release(holds[1]).unwrap().wait().unwrap();
     shop.reserve(1);
-    // What is due is reclaimed before anybody is turned away.
+    // Holds that are due are reclaimed before a reserve is refused.
     shop.clock.advance(600 * SECOND);
     shop.reserve(1);
     assert_eq!(shop.engine.status(holds[1]), Err(LookupError::Forgotten));
@@ -294,16 +295,16 @@ fn an_engine_that_was_shut_down_says_so() {
     assert_eq!(other.stop_sale(shop.key).unwrap_err(), down().into());
     assert_eq!(other.declare("mug", "berlin"), Err(down().into()));
     assert_eq!(other.shutdown(), Ok(()));
-    // Questions are answered still.
+    // Queries are still answered.
     shop.assert_level(5, 1, 0);
     assert_eq!(other.status(hold).unwrap().state, HoldState::Active);
 }
 
 #[test]
 fn every_error_is_a_sentence() {
-    let calm = Calm::new();
-    let refused = calm.reserve(|_| Reserve::units(calm.shop.key, 9)).to_string();
+    let unchanged = Unchanged::new();
+    let refused = unchanged.reserve(|_| Reserve::units(unchanged.shop.key, 9)).to_string();
     assert_eq!(refused, "out of stock: 9 asked for, 8 available");
-    let bad = calm.reserve(|_| Reserve::units(calm.shop.key, 0)).to_string();
+    let bad = unchanged.reserve(|_| Reserve::units(unchanged.shop.key, 0)).to_string();
     assert_eq!(bad, "a quantity of 0 is not between 1 and 2147483647; ask for a number in that range");
 }

@@ -1,4 +1,4 @@
-//! Several reserves in one call, and reserves that take fewer units if there are not enough.
+//! Many reserves in one call, and reserves that accept fewer units than they ask for.
 
 mod common;
 
@@ -44,7 +44,7 @@ fn results_are_in_the_order_of_the_requests() {
 }
 
 #[test]
-fn of_more_than_there_is_exactly_the_stock_is_sold() {
+fn a_batch_for_more_than_there_is_sells_exactly_the_stock() {
     for units in [0, 1, 63, 64, 65, 150] {
         let shop = Shop::with_units(units);
         let answers = batch(&shop, &[Reserve::units(shop.key, 1); 200]);
@@ -91,7 +91,7 @@ fn bad_requests_among_good_ones_get_their_own_errors() {
 }
 
 #[test]
-fn a_batch_needs_no_more_places_than_what_it_is_granted() {
+fn a_batch_needs_slots_only_for_what_it_is_granted() {
     let shop = Shop::with(5, |config| config.holds_max(2));
     let [key, other] = shop.keys();
     shop.receive(other, 9);
@@ -129,7 +129,7 @@ fn a_batch_with_op_keys_happens_once() {
 }
 
 #[test]
-fn a_batch_outlives_a_restart() {
+fn a_batch_survives_a_restart() {
     let disk = Disk::new(ON_DISK[0]);
     let shop = disk.open();
     let [a, b] = shop.keys();
@@ -187,7 +187,7 @@ fn batches_of_many_threads_sell_exactly_what_there_is() {
     shop.assert_level_of(b, 1_000, 1_000, 0);
 }
 
-// ── what is left ─────────────────────────────────────────────────────────────────────────────────────────────
+// ── at least ───────────────────────────────────────────────────────────────────────────────────────────────
 
 fn at_least(shop: &Shop, quantity: u32, least: u32) -> Result<Reserved, ReserveError> {
     Ok(shop.engine.reserve(Reserve::units(shop.key, quantity).or_at_least(least))?.wait().unwrap())
@@ -217,7 +217,7 @@ fn a_reserve_takes_what_is_left_but_not_less_than_its_minimum() {
 }
 
 #[test]
-fn the_quantity_really_taken_is_what_everybody_is_told_over_a_restart() {
+fn every_answer_has_the_quantity_that_was_taken_restarts_included() {
     let disk = Disk::new(ON_DISK[1]);
     let shop = disk.open();
     shop.receive(shop.key, 7);
@@ -242,7 +242,7 @@ fn the_quantity_really_taken_is_what_everybody_is_told_over_a_restart() {
 }
 
 #[test]
-fn a_minimum_that_cannot_be_is_refused() {
+fn an_impossible_minimum_is_refused() {
     let shop = Shop::with_units(9);
     for least in [0, 4, u32::MAX] {
         let refused = at_least(&shop, 3, least);
@@ -264,20 +264,20 @@ fn what_is_due_is_reclaimed_before_less_is_taken() {
     assert_eq!(at_least(&shop, 8, 4).unwrap().quantity, 4);
 }
 
-type Meanwhile = Box<dyn FnOnce() + Send>;
+type Interruption = Box<dyn FnOnce() + Send>;
 
-/// A clock that lets other things happen just before a reader is told the time.
+/// A clock that runs an interruption just before it returns the time.
 #[derive(Default)]
-struct Interrupting {
+struct InterruptingClock {
     now_ms: AtomicU64,
-    meanwhile: Mutex<Option<Meanwhile>>,
+    interruption: Mutex<Option<Interruption>>,
 }
 
-impl Clock for Interrupting {
+impl Clock for InterruptingClock {
     fn now(&self) -> Timestamp {
-        let meanwhile = self.meanwhile.lock().unwrap().take();
-        if let Some(meanwhile) = meanwhile {
-            meanwhile();
+        let interruption = self.interruption.lock().unwrap().take();
+        if let Some(interruption) = interruption {
+            interruption();
         }
         Timestamp(START.0 + self.now_ms.load(Ordering::SeqCst))
     }
@@ -285,15 +285,15 @@ impl Clock for Interrupting {
 
 #[test]
 fn f05_nobody_takes_less_because_others_were_faster_while_more_is_due() {
-    let clock = Arc::new(Interrupting::default());
+    let clock = Arc::new(InterruptingClock::default());
     let engine = Engine::in_memory(Config::default().driver_period(None).clock(Arc::clone(&clock))).unwrap();
-    let key = engine.declare("poster", "here").unwrap();
+    let key = engine.declare("poster", "berlin").unwrap();
     let reserve = |units| Reserve::units(key, units);
     engine.receive(Receive::units(key, 15)).unwrap().not_yet_durable();
     engine.reserve(reserve(10).ttl(SECOND)).unwrap().not_yet_durable();
     let (other, time) = (engine.clone(), Arc::clone(&clock));
-    // It has seen five, and now there are two, and ten that are due.
-    *clock.meanwhile.lock().unwrap() = Some(Box::new(move || {
+    // The reserve has seen five units. Then there are two, and ten of a hold that is due.
+    *clock.interruption.lock().unwrap() = Some(Box::new(move || {
         other.reserve(Reserve::units(key, 3)).unwrap().not_yet_durable();
         time.now_ms.store(1_000, Ordering::SeqCst);
     }));
@@ -301,7 +301,7 @@ fn f05_nobody_takes_less_because_others_were_faster_while_more_is_due() {
 }
 
 #[test]
-fn many_who_take_what_is_left_leave_nothing_and_none_is_refused_while_there_is_some() {
+fn threads_that_take_what_is_left_leave_nothing_and_none_is_refused_while_there_is_some() {
     for units in [1_u32, 100, 5_003] {
         let shop = Shop::with_units(units);
         shop.engine.prepare(shop.key).unwrap();

@@ -14,7 +14,7 @@ use stockhold::{
 };
 use stockhold_seeded::{Rng, seed};
 
-/// A shop with so many units of each of three stock keys.
+/// A shop with three stock keys that have `units`.
 fn stocked(units: [u32; 3]) -> (Shop, [StockKey; 3]) {
     let shop = Shop::with_units(0);
     let keys = stock(&shop, units);
@@ -29,7 +29,7 @@ fn stock(shop: &Shop, units: [u32; 3]) -> [StockKey; 3] {
     keys
 }
 
-/// `(on_hand, held, committed)` of each key.
+/// Asserts `(on_hand, held, committed)` of each key.
 #[track_caller]
 fn assert_levels(shop: &Shop, levels: [(i64, i64, i64); 3]) {
     for (key, (on_hand, held, committed)) in shop.keys::<3>().into_iter().zip(levels) {
@@ -37,7 +37,7 @@ fn assert_levels(shop: &Shop, levels: [(i64, i64, i64); 3]) {
     }
 }
 
-fn ship<'a>(hold: HoldId, lines: &'a [CartLine]) -> HoldAction<'a> {
+fn of_lines<'a>(hold: HoldId, lines: &'a [CartLine]) -> HoldAction<'a> {
     HoldAction::hold(hold).lines(lines)
 }
 
@@ -60,13 +60,13 @@ fn a_cart_takes_every_line_under_one_id_deadline_and_reference() {
 }
 
 #[test]
-fn a_cart_that_is_short_of_one_line_takes_none_and_is_told_which() {
+fn a_cart_that_is_short_of_one_line_takes_none_and_names_it() {
     for short in 0..3 {
         let mut units = [5; 3];
         units[short] = 1;
         let (shop, keys) = stocked(units);
         let lines = keys.map(|key| (key, 2));
-        let Err(ReserveError::Refused(refusal)) = shop.try_cart(&lines) else { panic!("it is short") };
+        let Err(ReserveError::Refused(refusal)) = shop.try_cart(&lines) else { panic!("one line is short") };
         assert_eq!((refusal.reason, refusal.key), (RefusalReason::OutOfStock, keys[short]));
         assert_eq!((refusal.asked, refusal.available), (2, 1));
         assert_levels(&shop, units.map(|units| (units.into(), 0, 0)));
@@ -87,7 +87,7 @@ fn o03_lines_of_one_cart_on_the_same_key_are_added_up() {
     let hold = shop.cart(&[(a, 3), (b, 1), (a, 2)]);
     assert_eq!(shop.lines(hold).1, [(a, 5), (b, 1)]);
     assert_eq!(out_of_stock(&shop.try_reserve(1)), Some(0));
-    // Nor do parts of it count twice.
+    // A part of a hold is added up in the same way.
     let more = cart(&[(a, 3), (a, 3)]);
     let too_many = shop.engine.confirm(Confirm::hold(hold).lines(&more)).map(drop);
     assert_eq!(too_many, Err(ConfirmError::TooMany { asked: 6, held: 5 }));
@@ -104,7 +104,7 @@ fn a_cart_of_one_key_is_a_hold_like_any_other() {
     let confirmed = shop.engine.confirm(Confirm::hold(hold).quantity(2)).unwrap().wait().unwrap();
     assert_eq!((confirmed.quantity, confirmed.returned), (2, 1));
     let part = cart(&[(a, 1)]);
-    let moved = shop.engine.ship(ship(hold, &part)).unwrap().wait().unwrap();
+    let moved = shop.engine.ship(of_lines(hold, &part)).unwrap().wait().unwrap();
     assert_eq!((moved.quantity, moved.remaining), (1, 1));
     shop.assert_level(4, 0, 1);
 }
@@ -128,7 +128,7 @@ fn a_cart_is_confirmed_released_and_expires_as_one() {
 }
 
 #[test]
-fn a_cart_of_a_size_that_cannot_be_is_refused_before_anything_is_taken() {
+fn a_cart_of_an_invalid_size_is_refused_before_anything_is_taken() {
     let shop = Shop::with_units(10_000);
     let error = |lines: &[(StockKey, u32)]| match shop.try_cart(lines) {
         Err(ReserveError::Shared(cause)) => cause,
@@ -142,10 +142,14 @@ fn a_cart_of_a_size_that_cannot_be_is_refused_before_anything_is_taken() {
     assert_eq!(error(&[(shop.key, QUANTITY_MAX + 1)]), QuantityError(i64::from(QUANTITY_MAX) + 1).into());
     for key in shop.keys::<2>() {
         let sum = i64::from(QUANTITY_MAX) + 1;
-        assert_eq!(error(&[most, (key, 1)]), QuantityError(sum).into(), "of all lines together");
+        assert_eq!(
+            error(&[most, (key, 1)]),
+            QuantityError(sum).into(),
+            "the limit is on the sum of all lines"
+        );
     }
     let sum = i64::from(QUANTITY_MAX) * LINES_MAX as i64;
-    assert_eq!(error(&[most; LINES_MAX]), QuantityError(sum).into(), "it does not overflow");
+    assert_eq!(error(&[most; LINES_MAX]), QuantityError(sum).into(), "the sum must not overflow");
     assert_eq!(out_of_stock(&shop.try_cart(&[most])), Some(10_000));
     let foreign = Shop::with_units(1).key;
     assert_eq!(error(&[one, (foreign, 1)]), SharedError::ForeignKey);
@@ -155,7 +159,7 @@ fn a_cart_of_a_size_that_cannot_be_is_refused_before_anything_is_taken() {
 }
 
 #[test]
-fn the_largest_cart_lives_a_whole_life_over_restarts() {
+fn the_largest_cart_goes_from_reserve_to_shipment_over_restarts() {
     let disk = Disk::new(ON_DISK[1]);
     let smallest = |config: stockhold::Config| config.ring_bytes(64 << 10).lines_max(LINES_MAX as u32);
     let shop = disk.open_with(smallest);
@@ -181,14 +185,14 @@ fn the_largest_cart_lives_a_whole_life_over_restarts() {
     drop(shop);
     let shop = disk.open_with(smallest);
     let half = cart(&keys.map(|key| (key, 100)));
-    insist(|| shop.engine.ship(ship(hold, &half))).unwrap().wait().unwrap();
+    insist(|| shop.engine.ship(of_lines(hold, &half))).unwrap().wait().unwrap();
     for key in keys {
         shop.assert_level_of(key, 200, 0, 100);
     }
 }
 
 #[test]
-fn lines_of_carts_have_room_for_so_many_and_find_it_again_however_carts_end() {
+fn carts_have_room_for_lines_max_and_return_it_however_they_end() {
     let shop = Shop::with(1_000_000, |config| config.lines_max(LINES_MAX as u32));
     let [a, b] = shop.keys();
     shop.receive(b, 1_000_000);
@@ -220,13 +224,13 @@ fn lines_of_carts_have_room_for_so_many_and_find_it_again_however_carts_end() {
         }
         shop.clock.advance(600 * SECOND);
     }
-    // Those that expired are remembered only as long as nobody needs their room.
+    // Expired carts are remembered only until their lines are needed for others.
     fill();
     assert_eq!(shop.try_cart(&[(a, 1), (b, 1)]), Err(full));
 }
 
 #[test]
-fn a_part_of_a_cart_is_named_by_lines() {
+fn a_part_of_a_cart_is_given_by_lines() {
     let (shop, [a, b, c]) = stocked([5, 5, 5]);
     let hold = shop.cart(&[(a, 2), (b, 3)]);
     let confirm = |confirm: Confirm<'_>| shop.engine.confirm(confirm).map(drop);
@@ -239,8 +243,8 @@ fn a_part_of_a_cart_is_named_by_lines() {
     assert_eq!(confirm(whole.lines(&[])), Err(ConfirmError::Shared(SharedError::CartLines(0))));
     let part = cart(&[(a, 2)]);
     for answer in [
-        shop.engine.release(ship(hold, &part)).map(drop),
-        shop.engine.begin_payment(ship(hold, &part)).map(drop),
+        shop.engine.release(of_lines(hold, &part)).map(drop),
+        shop.engine.begin_payment(of_lines(hold, &part)).map(drop),
     ] {
         assert_eq!(answer, Err(HoldError::WholeOnly { held: 5 }));
     }
@@ -250,8 +254,8 @@ fn a_part_of_a_cart_is_named_by_lines() {
     assert_eq!((confirmed.quantity, confirmed.returned), (2, 3));
     assert_eq!(shop.lines(hold), (HoldState::Confirmed, vec![(b, 2)]));
     assert_levels(&shop, [(5, 0, 0), (5, 0, 2), (5, 0, 0)]);
-    // One line is left, so a quantity says enough.
-    let refused = shop.engine.ship(ship(hold, &cart(&[(a, 1)]))).map(drop);
+    // One line is left, so a quantity is enough.
+    let refused = shop.engine.ship(of_lines(hold, &cart(&[(a, 1)]))).map(drop);
     assert_eq!(refused, Err(HoldError::NotHeld(a)));
     assert_eq!(shop.engine.cancel(HoldAction::hold(hold).quantity(1)).unwrap().wait().unwrap().remaining, 1);
     assert_levels(&shop, [(5, 0, 0), (5, 0, 1), (5, 0, 0)]);
@@ -279,7 +283,7 @@ fn a_cart_ships_and_is_cancelled_part_by_part_in_any_order_over_restarts() {
                 continue;
             }
             let (named, ships) = (cart(&named), rng.below_u32(2) == 0);
-            let request = ship(hold, &named);
+            let request = of_lines(hold, &named);
             let moved = if ships { shop.engine.ship(request) } else { shop.engine.cancel(request) };
             let moved = moved.unwrap().wait().unwrap();
             for key in 0..3 {
@@ -336,7 +340,7 @@ fn an_expired_cart_is_confirmed_late_whole_or_in_part_if_its_units_are_there() {
                 drop(shop);
                 shop = disk.open();
             }
-            // Another has what it needs: it stays expired, and nothing of it is taken.
+            // Another cart has the units: the hold stays expired, and none of its lines is taken.
             let other = shop.cart(&[(b, 2), (a, 1)]);
             let part: Option<Vec<_>> =
                 part.map(|part| part.iter().map(|(key, units)| (keys[*key], *units)).collect());
@@ -364,7 +368,7 @@ fn an_expired_cart_is_confirmed_late_whole_or_in_part_if_its_units_are_there() {
 }
 
 #[test]
-fn a_late_confirm_names_lines_that_the_cart_had() {
+fn a_late_confirm_accepts_only_lines_that_the_cart_had() {
     let (shop, [a, b, c]) = stocked([4, 3, 2]);
     let hold = shop.cart(&[(a, 2), (b, 3)]);
     shop.clock.advance(600 * SECOND);
@@ -386,7 +390,7 @@ fn a_stopped_key_in_a_cart_refuses_all_of_it() {
     let Err(ReserveError::Refused(refusal)) = shop.try_cart(&[(a, 1), (b, 1)]) else { panic!() };
     assert_eq!((refusal.reason, refusal.key, refusal.asked), (RefusalReason::Stopped, b, 1));
     shop.cart(&[(a, 1), (c, 1)]);
-    // What is held can be paid for.
+    // Units that are held can still be confirmed.
     shop.engine.confirm(hold).unwrap().wait().unwrap();
     assert_levels(&shop, [(5, 1, 1), (5, 0, 1), (5, 1, 1)]);
     shop.engine.open_sale_at(b, shop.engine.now().plus(SECOND)).unwrap().wait().unwrap();
@@ -424,7 +428,7 @@ fn f05_the_units_of_a_cart_that_is_due_are_on_sale_whoever_looks_first() {
     assert_levels(&shop, [(5, 0, 0); 3]);
 }
 
-/// Every operation on a cart with an op key, and of other content.
+/// Repeats every operation on a cart with its op key, and with the op key for other content.
 #[test]
 fn an_operation_on_a_cart_happens_once_restarts_included() {
     let disk = Disk::new(ON_DISK[1]);
@@ -438,10 +442,10 @@ fn an_operation_on_a_cart_happens_once_restarts_included() {
     for hold in [shipped, cancelled] {
         shop.engine.confirm(hold).unwrap().wait().unwrap();
     }
-    /// What each operation was told, of lines and op keys.
-    fn told(engine: &Engine, holds: [HoldId; 5], lines: &[CartLine], short: StockKey) -> Vec<String> {
+    /// The answers of eight operations on lines, each with its op key.
+    fn answers(engine: &Engine, holds: [HoldId; 5], lines: &[CartLine], short: StockKey) -> Vec<String> {
         let [late, sold, released, shipped, cancelled] = holds;
-        macro_rules! say {
+        macro_rules! text {
             ($answer:expr) => {
                 match $answer {
                     Ok(receipt) => format!("{:?} {:?}", receipt.position(), receipt.not_yet_durable()),
@@ -452,26 +456,26 @@ fn an_operation_on_a_cart_happens_once_restarts_included() {
         let many = [lines, &[CartLine::units(short, 1_000)]].concat();
         let release = HoldAction::hold(released).op_key(OpKey(4));
         vec![
-            say!(engine.reserve_cart(ReserveCart::lines(lines).op_key(OpKey(1)))),
-            say!(engine.confirm(Confirm::hold(late).lines(lines).retake_if_expired().op_key(OpKey(2)))),
-            say!(engine.confirm(Confirm::hold(sold).lines(lines).op_key(OpKey(3)))),
-            say!(engine.release(if lines[0].quantity == 1 { release } else { release.quantity(8) })),
-            say!(engine.ship(HoldAction::hold(shipped).lines(lines).op_key(OpKey(5)))),
-            say!(engine.cancel(HoldAction::hold(cancelled).lines(lines).op_key(OpKey(6)))),
-            say!(engine.reserve_cart(ReserveCart::lines(&many).op_key(OpKey(7)).remember_refusal())),
-            say!(engine.reserve_cart(ReserveCart::lines(&lines[..1]).op_key(OpKey(8)))),
+            text!(engine.reserve_cart(ReserveCart::lines(lines).op_key(OpKey(1)))),
+            text!(engine.confirm(Confirm::hold(late).lines(lines).retake_if_expired().op_key(OpKey(2)))),
+            text!(engine.confirm(Confirm::hold(sold).lines(lines).op_key(OpKey(3)))),
+            text!(engine.release(if lines[0].quantity == 1 { release } else { release.quantity(8) })),
+            text!(engine.ship(HoldAction::hold(shipped).lines(lines).op_key(OpKey(5)))),
+            text!(engine.cancel(HoldAction::hold(cancelled).lines(lines).op_key(OpKey(6)))),
+            text!(engine.reserve_cart(ReserveCart::lines(&many).op_key(OpKey(7)).remember_refusal())),
+            text!(engine.reserve_cart(ReserveCart::lines(&lines[..1]).op_key(OpKey(8)))),
         ]
     }
     let holds = [late, sold, released, shipped, cancelled];
-    let before = told(&shop.engine, holds, &first, b);
-    assert_eq!(before.iter().filter(|told| told.contains("Refus")).count(), 1, "{before:#?}");
+    let before = answers(&shop.engine, holds, &first, b);
+    assert_eq!(before.iter().filter(|answer| answer.contains("Refus")).count(), 1, "{before:#?}");
     let other = format!("{:?}", ReserveError::Shared(SharedError::OpKey(OpKeyError::OtherContent)));
     let levels = [a, b].map(|key| shop.engine.level(key).unwrap());
     let again = |shop: &Shop| {
         shop.clock.advance(900 * SECOND);
         shop.engine.sweep();
-        assert_eq!(told(&shop.engine, holds, &first, b), before);
-        assert!(told(&shop.engine, holds, &more, b).iter().all(|told| *told == other));
+        assert_eq!(answers(&shop.engine, holds, &first, b), before);
+        assert!(answers(&shop.engine, holds, &more, b).iter().all(|answer| *answer == other));
         let reserve = Reserve::units(a, 1).op_key(OpKey(8));
         let of_another_kind = shop.engine.reserve(reserve).map(drop).unwrap_err();
         assert_eq!(format!("{of_another_kind:?}"), other);
@@ -480,7 +484,7 @@ fn an_operation_on_a_cart_happens_once_restarts_included() {
     drop(shop);
     let shop = disk.open();
     again(&shop);
-    // Carts that were granted have expired since.
+    // Carts that were granted have expired meanwhile.
     for (key, before) in [a, b].into_iter().zip(levels) {
         shop.engine.available_exactly(key).unwrap();
         let level = shop.engine.level(key).unwrap();
@@ -489,14 +493,14 @@ fn an_operation_on_a_cart_happens_once_restarts_included() {
 }
 
 #[test]
-fn the_inspection_of_a_directory_says_of_carts_what_its_engine_said() {
+fn an_inspection_shows_carts_as_the_engine_did() {
     let disk = Disk::new(ON_DISK[1]);
     let shop = disk.open();
     let keys @ [a, b, c] = stock(&shop, [50, 50, 50]);
     let held = shop.cart(&[(a, 1), (b, 2), (c, 3)]);
     let sold = shop.cart(&[(a, 4), (c, 5)]);
     shop.engine.confirm(Confirm::hold(sold).lines(&cart(&[(a, 3), (c, 5)]))).unwrap().wait().unwrap();
-    shop.engine.ship(ship(sold, &cart(&[(c, 1)]))).unwrap().wait().unwrap();
+    shop.engine.ship(of_lines(sold, &cart(&[(c, 1)]))).unwrap().wait().unwrap();
     let released = shop.cart(&[(a, 1), (b, 1)]);
     shop.engine.release(released).unwrap().wait().unwrap();
     let (now, levels) = (shop.engine.now(), keys.map(|key| shop.engine.level(key).unwrap()));
@@ -504,8 +508,8 @@ fn the_inspection_of_a_directory_says_of_carts_what_its_engine_said() {
     let inspection = Inspection::open(disk.directory.path()).unwrap();
     assert_eq!(inspection.drift(), None);
     for (entry, level) in inspection.levels().zip(levels) {
-        let book = |level: stockhold::Level| (level.on_hand, level.held, level.committed, level.available);
-        assert_eq!(book(entry.level), book(level));
+        let counts = |level: stockhold::Level| (level.on_hand, level.held, level.committed, level.available);
+        assert_eq!(counts(entry.level), counts(level));
     }
     let found: Vec<_> = inspection.holds(now).collect();
     for hold in [held, sold] {

@@ -1,6 +1,5 @@
-//! The wall clock jumps, the machine is suspended, the engine restarts in between: no hold expires early,
-//! none lives much longer than it should, and nothing acknowledged is undone. `stockhold::clock` has the
-//! rules.
+//! A wall clock that jumps, a machine that is suspended, and restarts in between: no hold expires early, none
+//! lives much longer than asked for, and no outcome is undone. The rules are in `stockhold::clock`.
 
 mod common;
 
@@ -24,11 +23,11 @@ fn ms(duration: Duration) -> u64 {
     duration.as_millis() as u64
 }
 
-/// Time that truly passes, whatever clocks say of it.
+/// A machine on which true time passes, and which restarts, suspends, or has its wall clock set.
 #[derive(Default)]
 struct Machine {
     passed_ms: AtomicU64,
-    /// Of that, before it started, or that it did not count.
+    /// The part of `passed_ms` before the last start, which the uptime does not count.
     uncounted_ms: AtomicU64,
     boot: AtomicU64,
     wall_ahead_ms: AtomicI64,
@@ -39,7 +38,7 @@ impl Machine {
         self.passed_ms.fetch_add(ms(time), Ordering::SeqCst);
     }
 
-    /// The wall, from now on, and the truth.
+    /// Sets the wall clock ahead of the true time, or behind it.
     fn set_wall(&self, ahead_ms: i64) {
         self.wall_ahead_ms.store(ahead_ms, Ordering::SeqCst);
     }
@@ -62,13 +61,13 @@ impl Machine {
     }
 }
 
-/// A process on it, whose clock is anchored to the wall once.
-struct Process {
+/// The clock of a process on the machine, anchored to the wall clock when the process starts.
+struct ProcessClock {
     machine: Arc<Machine>,
     anchor_ms: u64,
 }
 
-impl Clock for Process {
+impl Clock for ProcessClock {
     fn now(&self) -> Timestamp {
         Timestamp(self.anchor_ms + self.machine.up_ms())
     }
@@ -80,25 +79,26 @@ impl Clock for Process {
     }
 }
 
-struct Shop {
+/// An engine on the machine, which the test can close and open again.
+struct ShopOnMachine {
     machine: Arc<Machine>,
     directory: TempDir,
     engine: Option<Engine>,
     key: StockKey,
 }
 
-impl Shop {
-    fn open() -> Shop {
+impl ShopOnMachine {
+    fn open() -> ShopOnMachine {
         let (machine, directory) = (Arc::new(Machine::default()), tempfile::tempdir().unwrap());
-        let engine = Shop::engine_on(&machine, &directory);
+        let engine = ShopOnMachine::engine_on(&machine, &directory);
         let key = engine.declare("poster", "berlin").unwrap();
         engine.receive(Receive::units(key, 1_000)).unwrap().wait().unwrap();
-        Shop { machine, directory, engine: Some(engine), key }
+        ShopOnMachine { machine, directory, engine: Some(engine), key }
     }
 
     fn engine_on(machine: &Arc<Machine>, directory: &TempDir) -> Engine {
         let anchor_ms = machine.wall().0 - machine.up_ms();
-        let clock = Process { machine: Arc::clone(machine), anchor_ms };
+        let clock = ProcessClock { machine: Arc::clone(machine), anchor_ms };
         let config = Config::default().clock(clock).driver_period(None).ring_bytes(1 << 20);
         Engine::open(directory.path(), config).unwrap()
     }
@@ -107,11 +107,11 @@ impl Shop {
         self.engine.as_ref().unwrap()
     }
 
-    /// The process ends, `meanwhile` happens, another one begins.
-    fn restart(&mut self, meanwhile: impl FnOnce(&Machine)) {
+    /// Ends the process, calls `between`, and starts another process.
+    fn restart(&mut self, between: impl FnOnce(&Machine)) {
         self.engine = None;
-        meanwhile(&self.machine);
-        self.engine = Some(Shop::engine_on(&self.machine, &self.directory));
+        between(&self.machine);
+        self.engine = Some(ShopOnMachine::engine_on(&self.machine, &self.directory));
     }
 
     fn reserve(&self, ttl: Duration) -> HoldId {
@@ -127,21 +127,21 @@ impl Shop {
         }
     }
 
-    /// Time passes, a second at a time, with somebody asking.
-    fn live(&self, time: Duration) {
+    /// Lets time pass, second by second, and reads the engine's time after each.
+    fn run_for(&self, time: Duration) {
         for _ in 0..time.as_secs() {
             self.machine.pass(SECOND);
             self.engine().now();
         }
     }
 
-    /// From when to when a hold's end was seen, if it is live now: seconds that truly passed.
+    /// Asserts that a live hold ends within this range of true seconds from now.
     #[track_caller]
     fn assert_ends_after(&self, hold: HoldId, seconds: RangeInclusive<u64>) {
-        self.live(Duration::from_secs(*seconds.start()));
-        assert!(self.is_live(hold), "it expired early");
-        self.live(Duration::from_secs(seconds.end() - seconds.start()));
-        assert!(!self.is_live(hold), "it lives on");
+        self.run_for(Duration::from_secs(*seconds.start()));
+        assert!(self.is_live(hold), "the hold expired early");
+        self.run_for(Duration::from_secs(seconds.end() - seconds.start()));
+        assert!(!self.is_live(hold), "the hold expired late");
     }
 
     #[track_caller]
@@ -158,18 +158,18 @@ fn signed(duration: Duration) -> i64 {
 
 #[test]
 fn a_wall_set_back_by_minutes_makes_holds_live_a_little_longer() {
-    let shop = Shop::open();
+    let shop = ShopOnMachine::open();
     let hold = shop.reserve(10 * MINUTE);
     shop.machine.set_wall(-signed(5 * MINUTE));
     shop.assert_ends_after(hold, 600..=641);
     shop.assert_clock(1..=signed(5 * MINUTE), 1, false);
-    shop.live(70 * MINUTE);
+    shop.run_for(70 * MINUTE);
     shop.assert_clock(-1..=1, 1, false);
 }
 
 #[test]
 fn a_wall_set_ahead_a_little_makes_holds_live_hardly_shorter() {
-    let shop = Shop::open();
+    let shop = ShopOnMachine::open();
     let hold = shop.reserve(10 * MINUTE);
     shop.machine.set_wall(signed(30 * SECOND));
     shop.assert_ends_after(hold, 599..=600);
@@ -177,27 +177,27 @@ fn a_wall_set_ahead_a_little_makes_holds_live_hardly_shorter() {
 }
 
 #[test]
-fn a_wall_set_a_day_ahead_is_not_believed_and_said_so() {
-    let shop = Shop::open();
+fn a_wall_set_a_day_ahead_is_not_believed_and_reported() {
+    let shop = ShopOnMachine::open();
     let hold = shop.reserve(10 * MINUTE);
     shop.machine.set_wall(signed(DAY));
-    shop.live(MINUTE);
+    shop.run_for(MINUTE);
     assert_eq!(shop.engine().sweep(), 0);
     shop.assert_clock(-signed(DAY)..=-signed(DAY), 1, true);
     let later = shop.reserve(10 * MINUTE);
     shop.assert_ends_after(hold, 539..=540);
     shop.assert_ends_after(later, 59..=60);
     shop.machine.set_wall(0);
-    shop.live(2 * SECOND);
+    shop.run_for(2 * SECOND);
     shop.assert_clock(0..=0, 2, false);
 }
 
 #[test]
 fn an_operator_who_accepts_the_wall_expires_what_is_due_by_it() {
-    let shop = Shop::open();
+    let shop = ShopOnMachine::open();
     let (short, long) = (shop.reserve(10 * MINUTE), shop.reserve(2 * DAY));
     shop.machine.set_wall(signed(DAY));
-    shop.live(2 * SECOND);
+    shop.run_for(2 * SECOND);
     let wall = shop.machine.wall();
     assert_eq!(shop.engine().accept_clock(), DAY);
     assert_eq!(shop.engine().now(), wall);
@@ -207,15 +207,15 @@ fn an_operator_who_accepts_the_wall_expires_what_is_due_by_it() {
     shop.machine.set_wall(0);
     let before = shop.engine().now();
     assert_eq!(shop.engine().accept_clock(), Duration::ZERO);
-    assert_eq!(shop.engine().now(), before, "it never falls");
+    assert_eq!(shop.engine().now(), before, "time never falls");
 }
 
 #[test]
-fn time_of_suspension_has_passed() {
-    let shop = Shop::open();
+fn time_passes_during_a_suspension() {
+    let shop = ShopOnMachine::open();
     let (short, long) = (shop.reserve(10 * MINUTE), shop.reserve(2 * HOUR));
     shop.machine.pass(HOUR);
-    // Even before anybody has looked at the wall: it begins to live after the suspension, not before.
+    // No call has read the wall clock yet: the new hold still starts after the suspension, not before it.
     let new = shop.reserve(10 * MINUTE);
     assert_eq!((shop.is_live(short), shop.is_live(long)), (false, true));
     shop.assert_clock(0..=0, 0, false);
@@ -226,9 +226,9 @@ fn time_of_suspension_has_passed() {
 #[test]
 fn time_goes_on_over_a_restart_whatever_the_wall_does_meanwhile() {
     for wall_ahead_ms in [signed(DAY), -signed(DAY), -signed(5 * MINUTE), signed(10 * SECOND), 0] {
-        let mut shop = Shop::open();
+        let mut shop = ShopOnMachine::open();
         let hold = shop.reserve(10 * MINUTE);
-        shop.live(MINUTE);
+        shop.run_for(MINUTE);
         let before = shop.engine().now();
         shop.restart(|machine| {
             machine.pass(MINUTE);
@@ -244,8 +244,8 @@ fn time_goes_on_over_a_restart_whatever_the_wall_does_meanwhile() {
 }
 
 #[test]
-fn what_was_due_while_the_engine_was_closed_is_due() {
-    let mut shop = Shop::open();
+fn a_hold_that_was_due_while_the_engine_was_closed_has_expired() {
+    let mut shop = ShopOnMachine::open();
     let hold = shop.reserve(10 * MINUTE);
     shop.restart(|machine| machine.pass(DAY));
     assert!(!shop.is_live(hold));
@@ -254,7 +254,7 @@ fn what_was_due_while_the_engine_was_closed_is_due() {
 
 #[test]
 fn after_a_start_of_the_machine_the_wall_is_believed() {
-    let mut shop = Shop::open();
+    let mut shop = ShopOnMachine::open();
     let hold = shop.reserve(2 * HOUR);
     shop.restart(|machine| {
         machine.pass(HOUR);
@@ -266,8 +266,8 @@ fn after_a_start_of_the_machine_the_wall_is_believed() {
 
 #[test]
 fn after_a_start_of_the_machine_time_is_not_below_the_logs_and_loses_its_lead_slowly() {
-    let mut shop = Shop::open();
-    shop.live(HOUR);
+    let mut shop = ShopOnMachine::open();
+    shop.run_for(HOUR);
     let hold = shop.reserve(10 * MINUTE);
     let last = shop.engine().now();
     shop.restart(|machine| {
@@ -277,14 +277,14 @@ fn after_a_start_of_the_machine_time_is_not_below_the_logs_and_loses_its_lead_sl
     assert_eq!(shop.engine().now(), last);
     assert_eq!(shop.engine().report().clock_ahead_ms, signed(HOUR));
     shop.assert_ends_after(hold, 600..=641);
-    shop.live(16 * HOUR);
+    shop.run_for(16 * HOUR);
     shop.assert_clock(-1..=1, 0, false);
 }
 
 #[test]
 fn a_damaged_or_missing_file_is_as_a_start_of_the_machine() {
     for damage in [None, Some(&b""[..]), Some(&[7; 44])] {
-        let mut shop = Shop::open();
+        let mut shop = ShopOnMachine::open();
         let file = shop.directory.path().join("clock");
         shop.restart(|machine| {
             match damage {
@@ -299,21 +299,22 @@ fn a_damaged_or_missing_file_is_as_a_start_of_the_machine() {
 
 #[test]
 fn expired_stays_expired_and_its_units_stay_sold() {
-    let mut shop = Shop::open();
+    let mut shop = ShopOnMachine::open();
     let key = shop.engine().declare("last one", "berlin").unwrap();
     shop.engine().receive(Receive::units(key, 1)).unwrap().wait().unwrap();
-    let reserve =
-        |shop: &Shop, ttl| Ok(shop.engine().reserve(Reserve::units(key, 1).ttl(ttl))?.wait().unwrap());
+    let reserve = |shop: &ShopOnMachine, ttl| {
+        Ok(shop.engine().reserve(Reserve::units(key, 1).ttl(ttl))?.wait().unwrap())
+    };
     let first = reserve(&shop, MINUTE).unwrap().hold;
     shop.machine.pass(MINUTE);
-    let expired = |shop: &Shop| matches!(shop.engine().confirm(first), Err(ConfirmError::Expired));
+    let expired = |shop: &ShopOnMachine| matches!(shop.engine().confirm(first), Err(ConfirmError::Expired));
     assert!(expired(&shop));
     let second = reserve(&shop, DAY).unwrap().hold;
     for (wall_ahead_ms, machine_too) in
         [(-signed(HOUR), false), (signed(DAY), false), (-signed(DAY), true), (signed(HOUR), true)]
     {
         shop.machine.set_wall(wall_ahead_ms);
-        shop.live(2 * SECOND);
+        shop.run_for(2 * SECOND);
         shop.restart(|machine| {
             if machine_too {
                 machine.restart();
@@ -325,20 +326,21 @@ fn expired_stays_expired_and_its_units_stay_sold() {
     shop.engine().confirm(second).unwrap().wait().unwrap();
 }
 
-/// Holds live from `ttl * 1024/1025` to `ttl * 16/15`, in time that truly passed.
+/// Holds live from `ttl * 1024/1025` to `ttl * 16/15` in true time.
 #[test]
-fn whatever_the_wall_does_a_hold_lives_as_long_as_was_asked_for() {
+fn a_hold_lives_as_long_as_was_asked_for_whatever_the_wall_does() {
     let mut rng = Rng::new(seed());
     for _ in 0..30 {
-        let mut shop = Shop::open();
+        let mut shop = ShopOnMachine::open();
         let mut holds: Vec<(HoldId, u64, u64, bool)> = Vec::new();
-        let mut told = Timestamp(0);
+        let mut last = Timestamp(0);
         for _ in 0..120 {
             match rng.below_u32(20) {
                 0 => shop.machine.set_wall(i64::from(rng.below_u32(600_000)) - 300_000),
                 1 => shop.machine.set_wall(i64::from(rng.below_u32(400_000_000)) - 200_000_000),
                 2 => shop.machine.set_wall(0),
-                3 => shop.machine.pass(Duration::from_millis(rng.below_u32(7_200_000).into())), // suspended, or quiet
+                // Suspended, or idle.
+                3 => shop.machine.pass(Duration::from_millis(rng.below_u32(7_200_000).into())),
                 4 => {
                     shop.restart(|machine| machine.pass(Duration::from_millis(rng.below_u32(600_000).into())))
                 }
@@ -350,8 +352,8 @@ fn whatever_the_wall_does_a_hold_lives_as_long_as_was_asked_for() {
                 _ => shop.machine.pass(Duration::from_millis(rng.below_u32(60_000).into())),
             }
             let now = shop.engine().now();
-            assert!(now >= told, "{now} after {told}");
-            told = now;
+            assert!(now >= last, "{now} after {last}");
+            last = now;
             for (hold, born_ms, ttl_ms, live) in &mut holds {
                 let lived_ms = shop.machine.passed_ms() - *born_ms;
                 match (*live, shop.is_live(*hold)) {
@@ -359,7 +361,7 @@ fn whatever_the_wall_does_a_hold_lives_as_long_as_was_asked_for() {
                     (true, false) => {
                         assert!(lived_ms + 3 >= *ttl_ms * 1_024 / 1_025, "{lived_ms} of {ttl_ms}")
                     }
-                    (false, live) => assert!(!live, "it came back"),
+                    (false, live) => assert!(!live, "an expired hold is live again"),
                 }
                 *live = shop.is_live(*hold);
             }

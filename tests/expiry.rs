@@ -1,4 +1,5 @@
-//! Deadlines decide, whichever thread sweeps; and what a holder can do about them.
+//! Deadlines: they decide whether a hold has expired, with and without sweeps. Extensions and payments move
+//! them.
 
 mod common;
 
@@ -24,7 +25,7 @@ fn an_idle_engine_expires_by_its_driver() {
     let shop = Shop::with(5, |config| config.driver_period(Some(Duration::from_millis(1))));
     shop.reserve(5);
     shop.clock.advance(600 * SECOND);
-    // Counted last, after the units are back.
+    // The count of expired holds changes last, after the units are back.
     while shop.engine.metrics().expired == 0 {
         thread::yield_now();
     }
@@ -55,9 +56,9 @@ fn a_hold_resolves_once_even_if_nothing_has_swept() {
 }
 
 #[test]
-fn whoever_answers_expired_has_given_the_units_back() {
-    type Ask = fn(&Shop, HoldId);
-    let asks: [Ask; 6] = [
+fn a_call_that_answers_expired_has_given_the_units_back() {
+    type Call = fn(&Shop, HoldId);
+    let calls: [Call; 6] = [
         |shop, hold| assert_eq!(shop.engine.confirm(hold).unwrap_err(), ConfirmError::Expired),
         |shop, hold| assert_eq!(shop.engine.release(hold).unwrap_err(), HoldError::Expired),
         |shop, hold| assert_eq!(shop.engine.begin_payment(hold).unwrap_err(), HoldError::Expired),
@@ -67,12 +68,12 @@ fn whoever_answers_expired_has_given_the_units_back() {
         |shop, hold| assert_eq!(shop.engine.status(hold).unwrap().state, HoldState::Expired),
         |shop, _| assert_eq!(shop.engine.holds_of("order")[0].state, HoldState::Expired),
     ];
-    for ask in asks {
+    for call in calls {
         let shop = Shop::with_units(1);
         let reserve = Reserve::units(shop.key, 1).reference("order");
         let hold = shop.engine.reserve(reserve).unwrap().wait().unwrap().hold;
         shop.clock.advance(600 * SECOND);
-        ask(&shop, hold);
+        call(&shop, hold);
         assert_eq!(shop.engine.available(shop.key), Ok(1));
         shop.assert_level(1, 0, 0);
     }
@@ -92,7 +93,7 @@ fn the_deadline_is_the_first_moment_at_which_the_hold_is_over() {
 
 #[test]
 fn a_far_deadline_never_hides_a_near_one() {
-    // By itself, and with the far one already in the wheel.
+    // With the far deadline not yet in the wheel, and with it there.
     for swept_between in [false, true] {
         for near in [1, 63, 64, 65, 4_095, 4_096, 300_000, 86_400_000] {
             let shop = Shop::with_units(2);
@@ -107,7 +108,11 @@ fn a_far_deadline_never_hides_a_near_one() {
             shop.clock.advance(Duration::from_millis(1));
             shop.reserve(1);
             assert_eq!(shop.engine.status(hold).unwrap().state, HoldState::Expired);
-            assert_eq!(out_of_stock(&shop.try_reserve(1)), Some(0), "the far one is still held");
+            assert_eq!(
+                out_of_stock(&shop.try_reserve(1)),
+                Some(0),
+                "the hold with the far deadline is still live"
+            );
         }
     }
 }
@@ -123,7 +128,7 @@ fn a_million_equal_deadlines_are_reclaimed_in_batches_while_sales_go_on() {
     }
     shop.clock.advance(600 * SECOND);
 
-    // One refuser reclaims as much as it needs, and a batch is enough for one unit.
+    // A reserve that is short reclaims as much as it needs: for one unit, one batch is enough.
     insist(|| shop.engine.reserve(Reserve::units(shop.key, 1))).unwrap().not_yet_durable();
     let reclaimed = shop.engine.metrics().expired;
     assert!((1..=4_096).contains(&reclaimed), "{reclaimed} holds were reclaimed for one unit");
@@ -139,7 +144,7 @@ fn a_million_equal_deadlines_are_reclaimed_in_batches_while_sales_go_on() {
         while sweeping.load(Ordering::Acquire) {
             match shop.engine.reserve(Reserve::units(other, 1)) {
                 Ok(sold) => drop(shop.engine.release(sold.not_yet_durable().hold)),
-                // The ring may be full: the log is asked for a million expiries meanwhile.
+                // The ring may be full, since the log also writes a million expiries.
                 Err(ReserveError::Shared(SharedError::Busy(Busy::LogBehind))) => thread::yield_now(),
                 Err(error) => panic!("a sale of another key was disturbed: {error}"),
             }
@@ -151,13 +156,13 @@ fn a_million_equal_deadlines_are_reclaimed_in_batches_while_sales_go_on() {
 }
 
 #[test]
-fn one_buyer_can_need_all_of_many_expired_holds() {
+fn one_reserve_can_need_the_units_of_all_expired_holds() {
     let shop = Shop::with_units(100_000);
     for _ in 0..100_000 {
         insist(|| shop.engine.reserve(Reserve::units(shop.key, 1))).unwrap().not_yet_durable();
     }
     shop.clock.advance(600 * SECOND);
-    // More than one call reclaims at most: Busy in between, never out of stock.
+    // One call cannot reclaim so many: it is Busy in between, never out of stock.
     insist(|| shop.try_reserve(100_000)).unwrap();
     shop.assert_level(100_000, 100_000, 0);
 }
@@ -209,7 +214,7 @@ fn an_extension_never_shortens() {
 }
 
 #[test]
-fn of_many_extensions_at_once_each_is_told_the_deadline_that_holds() {
+fn concurrent_extensions_are_answered_with_a_deadline_that_holds() {
     let shop = Shop::with_units(1);
     for _ in 0..500 {
         let hold = shop.reserve(1);
@@ -218,9 +223,9 @@ fn of_many_extensions_at_once_each_is_told_the_deadline_that_holds() {
                 let shop = &shop;
                 scope.spawn(move || {
                     let ttl = seconds * SECOND;
-                    let told = shop.engine.extend(Extend::hold(hold, ttl)).unwrap().not_yet_durable();
-                    assert!(told.deadline >= shop.engine.now().plus(ttl));
-                    assert!(shop.engine.status(hold).unwrap().deadline >= Some(told.deadline));
+                    let extended = shop.engine.extend(Extend::hold(hold, ttl)).unwrap().not_yet_durable();
+                    assert!(extended.deadline >= shop.engine.now().plus(ttl));
+                    assert!(shop.engine.status(hold).unwrap().deadline >= Some(extended.deadline));
                 });
             }
         });
@@ -235,7 +240,7 @@ fn an_expired_hold_is_never_resurrected_by_an_extension() {
     let hold = shop.reserve(1);
     shop.clock.advance(600 * SECOND);
     let raced = thread::scope(|scope| {
-        let next = scope.spawn(|| insist(|| shop.try_reserve(1)).expect("the hold is over"));
+        let next = scope.spawn(|| insist(|| shop.try_reserve(1)).expect("the hold has expired"));
         let extended = insist(|| shop.engine.extend(Extend::hold(hold, 60 * SECOND)));
         assert_eq!(extended.unwrap_err(), HoldError::Expired);
         next.join().unwrap().hold

@@ -1,4 +1,5 @@
-//! False refusals: for every cause that is known in the field, a test that the engine does not have it.
+//! False refusals: each known cause of "sold out" while units are available, and a test that the engine does
+//! not have it.
 
 mod common;
 
@@ -15,7 +16,7 @@ use stockhold::{
 };
 
 #[test]
-fn f01_sold_out_ends_with_every_way_in_which_stock_comes_back() {
+fn f01_sold_out_ends_with_every_way_in_which_stock_give_back() {
     let shop = Shop::with_units(2);
     let sold_out = || assert_eq!(out_of_stock(&shop.try_reserve(1)), Some(0));
     let hold = shop.reserve(2);
@@ -45,7 +46,7 @@ fn f01_a_stopped_sale_resumes() {
     let shop = Shop::with_units(1);
     shop.engine.stop_sale(shop.key).unwrap().wait().unwrap();
     assert!(shop.try_reserve(1).is_err());
-    assert_eq!(out_of_stock(&shop.try_reserve(1)), None, "a stopped sale is not an empty shelf");
+    assert_eq!(out_of_stock(&shop.try_reserve(1)), None, "a stopped sale is not reported as out of stock");
     shop.engine.resume_sale(shop.key).unwrap().wait().unwrap();
     shop.reserve(1);
 }
@@ -100,7 +101,7 @@ fn f07_a_buyer_who_vanishes_keeps_nothing_past_the_deadline() {
         let disk = Disk::new(durability);
         let shop = disk.open();
         shop.engine.receive(Receive::units(shop.key, 2)).unwrap().wait().unwrap();
-        // The answer is never looked at, and the process ends.
+        // The buyer never reads the answer, and the process ends.
         drop(shop.engine.reserve(Reserve::units(shop.key, 2)).unwrap());
         drop(shop);
         let shop = disk.open();
@@ -110,7 +111,7 @@ fn f07_a_buyer_who_vanishes_keeps_nothing_past_the_deadline() {
     }
 }
 
-/// Supply is demand: whoever is told that stock is out was told an untruth.
+/// The buyers want exactly the units that there are, so every refusal for lack of stock is false.
 #[test]
 fn f08_f11_while_expired_units_are_reclaimed_nobody_is_told_that_they_are_gone() {
     let shop = Shop::with_units(8);
@@ -141,34 +142,34 @@ fn f08_f11_while_expired_units_are_reclaimed_nobody_is_told_that_they_are_gone()
 }
 
 #[derive(Clone, Copy)]
-enum ComesBack {
+enum GiveBack {
     Release,
     PartConfirm,
     Cancel,
 }
 
-/// From the moment at which anybody can see that the hold is over, its units are on sale or on their way.
-fn f11(comes_back: ComesBack) {
+/// Once any thread can see that the hold has ended, its units are on sale or pending, never refused.
+fn f11(give_back: GiveBack) {
     let shop = Shop::with_units(2);
     for _ in 0..600 {
         let hold = shop.reserve(2);
-        if let ComesBack::Cancel = comes_back {
+        if let GiveBack::Cancel = give_back {
             shop.engine.confirm(hold).unwrap().wait().unwrap();
         }
         let before = shop.engine.status(hold).unwrap().state;
         let next = thread::scope(|scope| {
-            scope.spawn(|| match comes_back {
-                ComesBack::Release => drop(shop.engine.release(hold).unwrap()),
-                ComesBack::PartConfirm => drop(shop.engine.confirm(Confirm::hold(hold).quantity(1)).unwrap()),
-                ComesBack::Cancel => drop(shop.engine.cancel(HoldAction::hold(hold).quantity(2)).unwrap()),
+            scope.spawn(|| match give_back {
+                GiveBack::Release => drop(shop.engine.release(hold).unwrap()),
+                GiveBack::PartConfirm => drop(shop.engine.confirm(Confirm::hold(hold).quantity(1)).unwrap()),
+                GiveBack::Cancel => drop(shop.engine.cancel(HoldAction::hold(hold).quantity(2)).unwrap()),
             });
             while shop.engine.status(hold).is_ok_and(|status| status.state == before) {
                 thread::yield_now();
             }
-            insist(|| shop.try_reserve(1)).expect("its unit is on its way back").hold
+            insist(|| shop.try_reserve(1)).expect("its unit is on sale or pending").hold
         });
         shop.engine.release(next).unwrap().wait().unwrap();
-        if let ComesBack::PartConfirm = comes_back {
+        if let GiveBack::PartConfirm = give_back {
             shop.engine.cancel(hold).unwrap().wait().unwrap();
         }
     }
@@ -177,17 +178,17 @@ fn f11(comes_back: ComesBack) {
 
 #[test]
 fn f11_released_units_are_on_their_way() {
-    f11(ComesBack::Release);
+    f11(GiveBack::Release);
 }
 
 #[test]
 fn f11_units_left_over_by_a_part_confirm_are_on_their_way() {
-    f11(ComesBack::PartConfirm);
+    f11(GiveBack::PartConfirm);
 }
 
 #[test]
 fn f11_cancelled_units_are_on_their_way() {
-    f11(ComesBack::Cancel);
+    f11(GiveBack::Cancel);
 }
 
 #[test]
@@ -202,7 +203,7 @@ fn f09_keys_taken_in_opposite_orders_never_lock_each_other_out() {
                 for _ in 0..3_000 {
                     let holds = order.map(|key| {
                         let reserve = || shop.engine.reserve(Reserve::units(key, 1));
-                        insist(reserve).expect("there is one for each").not_yet_durable().hold
+                        insist(reserve).expect("there is a unit for each thread").not_yet_durable().hold
                     });
                     for hold in holds {
                         insist(|| shop.engine.release(hold)).unwrap().not_yet_durable();
@@ -231,7 +232,7 @@ fn f10_the_counter_does_not_drift_from_the_holds() {
                         continue;
                     };
                     let hold = granted.not_yet_durable().hold;
-                    // What has expired meanwhile is refused, and that is right.
+                    // Calls on a hold that has expired meanwhile fail, as they must.
                     match (step + thread) % 4 {
                         0 => drop(insist(|| shop.engine.release(hold))),
                         1 if insist(|| shop.engine.confirm(Confirm::hold(hold).quantity(1))).is_ok() => {
@@ -262,8 +263,8 @@ fn f10_the_counter_does_not_drift_from_the_holds() {
 }
 
 #[test]
-fn a_hold_that_never_came_to_be_leaves_the_answer_about_the_one_before_true() {
-    // Two fight for one unit again and again; each looks up the hold it released just before.
+fn a_failed_reserve_does_not_change_the_status_of_the_slots_last_hold() {
+    // Threads compete for one unit; each looks up the hold that it released just before.
     let shop = Shop::with_units(1);
     thread::scope(|scope| {
         for _ in 0..4 {
@@ -282,19 +283,19 @@ fn a_hold_that_never_came_to_be_leaves_the_answer_about_the_one_before_true() {
 }
 
 thread_local! {
-    /// How often time may yet be asked for with something happening meanwhile.
-    static MEANWHILE: Cell<u32> = const { Cell::new(0) };
+    /// How many more readings of the clock by this thread may move the last unit.
+    static READINGS_LEFT: Cell<u32> = const { Cell::new(0) };
 }
 
-/// A clock that lets another buyer take the last unit of a key, or give it back, while it is asked for the
-/// time: one who wants a cart sees that unit, and then it is gone.
-struct Snatching {
+/// A clock that, when a thread reads it, takes the last unit of a key or gives it back. A cart sees that
+/// unit, and then it is gone.
+struct SnatchingClock {
     time: ManualClock,
     shop: OnceLock<(Engine, StockKey)>,
     taken: Mutex<Option<HoldId>>,
 }
 
-impl Snatching {
+impl SnatchingClock {
     fn snatch(&self) {
         let (Some((engine, key)), mut taken) = (self.shop.get(), self.taken.lock().unwrap()) else { return };
         *taken = match taken.take() {
@@ -307,29 +308,30 @@ impl Snatching {
     }
 }
 
-impl Clock for Snatching {
+impl Clock for SnatchingClock {
     fn now(&self) -> Timestamp {
-        let left = MEANWHILE.replace(0);
-        // In the end it is taken.
+        let left = READINGS_LEFT.replace(0);
+        // After the last reading the unit is taken.
         if left > 1 || left == 1 && self.taken.lock().unwrap().is_none() {
             self.snatch();
         }
-        MEANWHILE.set(left.saturating_sub(1).max(left.min(1)));
+        READINGS_LEFT.set(left.saturating_sub(1).max(left.min(1)));
         self.time.now()
     }
 }
 
-/// One wants all there is of a key, and many other things, and a last one that it never gets; so all the time
-/// it gives back what it took. Nobody else is refused what it never had.
+/// A cart wants all units of a key, many other keys, and a last one that it never gets, so it rolls back
+/// again and again. No other thread may be refused units that the cart was never granted.
 fn f14(prepared: bool, other: impl Fn(&Shop, &ManualClock) + Sync) {
-    let clock = Snatching { time: ManualClock::new(START), shop: OnceLock::new(), taken: Mutex::new(None) };
+    let clock =
+        SnatchingClock { time: ManualClock::new(START), shop: OnceLock::new(), taken: Mutex::new(None) };
     let clock = Arc::new(clock);
     let units = if prepared { 4_000 } else { 2 };
     let shop = Shop::with(units, |config| config.clock(Arc::clone(&clock)));
     let keys = shop.keys::<200>();
     keys[1..].iter().for_each(|key| shop.receive(*key, 1));
     let last = keys[199];
-    // Asked for the time by whoever looks at the last line.
+    // An opening time on the last key makes a cart read the clock at its last line.
     shop.engine.open_sale_at(last, START).unwrap().wait().unwrap();
     assert!(clock.shop.set((shop.engine.clone(), last)).is_ok());
     clock.snatch();
@@ -339,11 +341,11 @@ fn f14(prepared: bool, other: impl Fn(&Shop, &ManualClock) + Sync) {
     at_once(2, |thread| {
         if thread == 0 {
             for _ in 0..100 {
-                MEANWHILE.set(100);
+                READINGS_LEFT.set(100);
                 let refused = insist(|| shop.engine.reserve_cart(ReserveCart::lines(&lines)));
                 assert!(out_of_stock(&refused).is_some());
             }
-            MEANWHILE.set(0);
+            READINGS_LEFT.set(0);
             over.store(true, Ordering::Relaxed);
         }
         while !over.load(Ordering::Relaxed) {
@@ -360,19 +362,19 @@ fn release(shop: &Shop, hold: HoldId) {
     insist(|| shop.engine.release(hold)).unwrap().not_yet_durable();
 }
 
-const ALONE: &str = "nobody else was ever granted any";
+const NOT_GRANTED: &str = "no other call was ever granted any units";
 
 #[test]
 fn f14_a_cart_that_rolls_back_refuses_nobody_a_few_units() {
     for prepared in [false, true] {
-        f14(prepared, |shop, _| release(shop, insist(|| shop.try_reserve(2)).expect(ALONE).hold));
+        f14(prepared, |shop, _| release(shop, insist(|| shop.try_reserve(2)).expect(NOT_GRANTED).hold));
     }
 }
 
 #[test]
 fn f14_a_cart_that_rolls_back_refuses_nobody_a_cart() {
     let lines = |shop: &Shop| [(shop.key, 1), (shop.key, 1)];
-    f14(false, |shop, _| release(shop, insist(|| shop.try_cart(&lines(shop))).expect(ALONE).hold));
+    f14(false, |shop, _| release(shop, insist(|| shop.try_cart(&lines(shop))).expect(NOT_GRANTED).hold));
 }
 
 #[test]
@@ -380,7 +382,7 @@ fn f14_a_cart_that_rolls_back_makes_nobody_take_less() {
     for prepared in [false, true] {
         f14(prepared, |shop, _| {
             let request = Reserve::units(shop.key, 2).or_at_least(1);
-            let granted = insist(|| shop.engine.reserve(request)).expect(ALONE).not_yet_durable();
+            let granted = insist(|| shop.engine.reserve(request)).expect(NOT_GRANTED).not_yet_durable();
             assert_eq!(granted.quantity, 2);
             release(shop, granted.hold);
         });
@@ -390,14 +392,14 @@ fn f14_a_cart_that_rolls_back_makes_nobody_take_less() {
 #[test]
 fn f14_a_cart_that_rolls_back_refuses_nobody_more_units() {
     f14(false, |shop, _| {
-        // One line that is its own, so that the cart can take the rest while it is replaced.
+        // The hold begins with another key, so that the cart can take units while the hold is replaced.
         let [_, paris] = shop.keys();
         let hold = match insist(|| shop.try_cart(&[(paris, 1)])) {
             Ok(granted) => granted.hold,
-            Err(_) => return, // the cart has it
+            Err(_) => return, // the cart has the unit
         };
         let lines = cart(&[(shop.key, 2)]);
-        insist(|| shop.engine.replace(Replace::lines(hold, &lines))).expect(ALONE).not_yet_durable();
+        insist(|| shop.engine.replace(Replace::lines(hold, &lines))).expect(NOT_GRANTED).not_yet_durable();
         release(shop, hold);
     });
 }
@@ -406,10 +408,10 @@ fn f14_a_cart_that_rolls_back_refuses_nobody_more_units() {
 fn f14_a_cart_that_rolls_back_refuses_nobody_a_late_confirm() {
     f14(false, |shop, time| {
         let short = Reserve::units(shop.key, 2).ttl(SECOND / 1_000);
-        let hold = insist(|| shop.engine.reserve(short)).expect(ALONE).not_yet_durable().hold;
+        let hold = insist(|| shop.engine.reserve(short)).expect(NOT_GRANTED).not_yet_durable().hold;
         time.advance(SECOND / 1_000);
         let late = Confirm::hold(hold).retake_if_expired();
-        insist(|| shop.engine.confirm(late)).expect(ALONE).not_yet_durable();
+        insist(|| shop.engine.confirm(late)).expect(NOT_GRANTED).not_yet_durable();
         insist(|| shop.engine.cancel(hold)).unwrap().not_yet_durable();
     });
 }
@@ -422,11 +424,11 @@ fn f04_what_a_replacement_gives_up_in_vain_makes_nobody_sold_out() {
     at_once(3, |thread| {
         for _ in 0..3_000 {
             if thread == 0 {
-                // It would give its poster for one that is not there, so it keeps it.
+                // The hold would give up its unit for one that does not exist, so it keeps it.
                 let refused = insist(|| shop.engine.replace(Replace::lines(hold, &cart(&[(never, 1)]))));
                 assert!(matches!(refused, Err(ReplaceError::Refused(refusal)) if refusal.key == never));
             } else if thread == 1 {
-                let next = insist(|| shop.try_reserve(1)).expect("the other one").hold;
+                let next = insist(|| shop.try_reserve(1)).expect("the other unit is available").hold;
                 insist(|| shop.engine.release(next)).unwrap().not_yet_durable();
             } else {
                 let level = shop.engine.level(key).unwrap();
@@ -446,7 +448,7 @@ fn f09_carts_with_their_lines_in_opposite_orders_never_lock_each_other_out() {
         let mut lines = keys.map(|key| (key, 1));
         lines.rotate_left(thread % 3);
         for _ in 0..3_000 {
-            let hold = insist(|| shop.try_cart(&lines)).expect("there is one for each").hold;
+            let hold = insist(|| shop.try_cart(&lines)).expect("there is a unit for each thread").hold;
             insist(|| shop.engine.release(hold)).unwrap().not_yet_durable();
         }
     });

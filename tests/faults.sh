@@ -1,6 +1,6 @@
-# Sourced by the scripts beside it: from here on cargo builds with the faults of src/fault.rs and the
-# failpoints of src/stall.rs, which no ordinary build has. In a target directory of its own, so that both
-# builds keep their artefacts.
+# Sourced by the scripts beside it. From here on cargo builds with the faults of src/fault.rs and the
+# failpoints of src/stall.rs, which no ordinary build has. The target directory is a separate one, so that
+# both builds keep their artefacts.
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/faults"
 export RUSTFLAGS="${RUSTFLAGS:-} --cfg stockhold_faults"
 export CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_DEBUG=false

@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# Fuzzes all code that reads bytes from a disk, and whole engines against the model of their tests, by hand
+# Fuzzes all code that reads bytes from a disk, and whole engines against the model (crates/model), by hand
 # and in CI. Starts with the inputs in fuzz/corpus, two targets at a time.
 #
 #   tests/fuzz.sh                60 seconds for each target
 #   tests/fuzz.sh 600            600 seconds for each
 #   tests/fuzz.sh 600 directory  one target
 #   tests/fuzz.sh seed           writes the first inputs again, from a real directory
-#   tests/fuzz.sh cmin           keeps the fewest inputs that reach as much as all, found ones too
+#   tests/fuzz.sh cmin           reduces the corpus, found inputs included, without loss of coverage
 #
-# Found inputs are gathered in target/fuzz/found; a finding is kept there too, and reported with a command
-# that repeats it.
+# Found inputs are kept in target/fuzz/found, findings in target/fuzz/findings. A finding is reported with a
+# command that repeats it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export CARGO_TERM_COLOR=never
@@ -19,9 +19,9 @@ root=${CARGO_TARGET_DIR:-$PWD/target}/fuzz
 mkdir -p "$root"
 root=$(cd "$root" && pwd)
 export CARGO_TARGET_DIR=$root
-# The instrumentation works with any compiler of the supported version, not only with nightly ones.
+# Lets the stable compiler take the flags of the instrumentation, which otherwise need a nightly one.
 export RUSTC_BOOTSTRAP=1
-# Thousands of directories are damaged and removed, so they are in memory.
+# Thousands of directories are written and removed, so they are put in memory.
 [ -n "${TMPDIR:-}" ] || [ ! -w /dev/shm ] || export TMPDIR=/dev/shm
 
 if [ "${1:-}" = seed ]; then
@@ -38,7 +38,7 @@ cargo fuzz build -O -a --codegen-units 16 2>"$root/build.log" || { tail -n 40 "$
 bin=$root/$(rustc -vV | sed -n 's/^host: //p')/release
 export ASAN_OPTIONS=detect_leaks=0
 
-# Inputs are short: a target ignores the rest of a longer one.
+# A target ignores the rest of a longer input.
 limits() {
     case $1 in
     directory) echo -max_len=96 ;;
@@ -56,8 +56,8 @@ if [ "${1:-}" = cmin ]; then
         "$bin/$target" -merge=1 $(limits "$target") "$root/least/$target" "fuzz/corpus/$target" "$root/found/$target" \
             >"$root/$target.log" 2>&1 || { tail -n 20 "$root/$target.log"; exit 1; }
         find "fuzz/corpus/$target" -type f ! -name 'seed-*' -delete
-        # Keeps the first inputs and the shortest others, up to 8 KiB for each target: the rest will be found
-        # again.
+        # Keeps the first inputs, and the shortest others up to 8 KiB for each target. The fuzzer finds the
+        # rest again.
         bytes=0
         while read -r size name; do
             bytes=$((bytes + size))

@@ -1,8 +1,8 @@
-//! Directories written by earlier builds: every later build must open them, and read the same.
+//! Directories that earlier builds have written. Every later build must open them and read the same content.
 //!
-//! `tests/golden/<name>` is such a directory, and its `expected.txt` says what it contains. None of them is
-//! ever changed or removed: a build that writes another format adds its own. `cargo test --test golden --
-//! --ignored` writes the missing ones with the present build.
+//! `tests/golden/<name>` has a directory as the build left it, and its content in `expected.txt`. None of
+//! them is ever changed or removed: a build that writes another format adds its own. `cargo test --test
+//! golden -- --ignored` writes the missing ones with the current build.
 
 mod common;
 
@@ -30,8 +30,8 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Everything that a directory says.
-fn picture(directory: &Path) -> String {
+/// The whole content of a directory as text.
+fn dump(directory: &Path) -> String {
     let inspection = Inspection::open(directory).unwrap();
     assert_eq!(inspection.drift(), None);
     let report = inspection.report();
@@ -68,7 +68,7 @@ fn picture(directory: &Path) -> String {
     text
 }
 
-/// What an engine on it answers to operations that it has seen before.
+/// The answers of an engine to operations that are repeated with their op keys, as text.
 fn answers(engine: &Engine) -> String {
     let poster = engine.key("poster", "berlin").unwrap();
     let mut text = String::new();
@@ -93,7 +93,7 @@ fn opened(directory: &Path, now: Timestamp) -> Engine {
     Engine::open(directory, still(&Arc::new(ManualClock::new(now)))).unwrap()
 }
 
-/// A history with every kind of record in it.
+/// Operations that write every kind of record.
 fn history(engine: &Engine, clock: &ManualClock, checkpoints: bool) {
     let poster = engine.declare("poster", "berlin").unwrap();
     let mug = engine.declare("mug", "läden/rom").unwrap();
@@ -134,7 +134,7 @@ fn history(engine: &Engine, clock: &ManualClock, checkpoints: bool) {
 }
 
 #[test]
-fn every_directory_that_was_ever_written_opens_and_says_what_it_said() {
+fn every_golden_directory_opens_with_the_content_that_it_had() {
     let mut seen = 0;
     for entry in fs::read_dir(golden()).unwrap() {
         let golden = entry.unwrap().path();
@@ -142,12 +142,12 @@ fn every_directory_that_was_ever_written_opens_and_says_what_it_said() {
         let scratch = tempfile::tempdir().unwrap();
         let directory = scratch.path().join("stock");
         copy(&golden.join("stock"), &directory);
-        let before = picture(&directory);
+        let before = dump(&directory);
         Inspection::open(&directory).unwrap().verify_ledger().unwrap();
         let engine = opened(&directory, START.plus(700 * SECOND));
         assert_eq!(before + &answers(&engine), expected, "{golden:?}");
         engine.verify().unwrap();
-        // And it goes on.
+        // Operations on it go on.
         let mug = engine.key("mug", "läden/rom").unwrap();
         engine.resume_sale(mug).unwrap().wait().unwrap();
         engine.reserve(Reserve::units(mug, 1)).unwrap().wait().unwrap();
@@ -159,8 +159,8 @@ fn every_directory_that_was_ever_written_opens_and_says_what_it_said() {
 }
 
 #[test]
-#[ignore = "writes what is missing of tests/golden"]
-fn write_what_is_missing() {
+#[ignore = "writes the missing directories of tests/golden"]
+fn write_missing_directories() {
     for (name, checkpoints, orderly, ledger) in [
         ("1-closed", false, true, false),
         ("1-checkpoints", true, true, false),
@@ -184,8 +184,8 @@ fn write_what_is_missing() {
         let _ = fs::remove_file(golden.join("stock/lock"));
         let copied = scratch.path().join("copied");
         copy(&golden.join("stock"), &copied);
-        let said = picture(&copied);
-        let said = said + &answers(&opened(&copied, START.plus(700 * SECOND)));
-        fs::write(golden.join("expected.txt"), said).unwrap();
+        let expected = dump(&copied);
+        let expected = expected + &answers(&opened(&copied, START.plus(700 * SECOND)));
+        fs::write(golden.join("expected.txt"), expected).unwrap();
     }
 }

@@ -1,5 +1,5 @@
 //! Keys that are split over cells, as callers see them. On one core no key is ever split, and all of this
-//! holds too.
+//! still holds.
 
 mod common;
 
@@ -17,7 +17,7 @@ fn adjust(shop: &Shop, delta: i64) {
 }
 
 #[test]
-fn a_prepared_key_sells_out_exactly_and_refuses_only_what_is_not_there() {
+fn a_prepared_key_sells_out_exactly_and_never_refuses_falsely() {
     let rng = Rng::new(seed());
     for units in [1_u32, 500, 20_011] {
         let shop = Shop::with_units(units);
@@ -36,34 +36,34 @@ fn a_prepared_key_sells_out_exactly_and_refuses_only_what_is_not_there() {
                     Err(_) => {
                         let available = out_of_stock(&answer).expect("out of stock and nothing else");
                         assert!((0..asked.into()).contains(&available));
-                        // Nothing comes back, so there are never more than that again.
+                        // Nothing is given back, so there are never more units than that again.
                         assert!(shop.engine.available(shop.key).unwrap() <= available);
                         wanted = asked - 1;
                     }
                 }
             }
         });
-        assert_eq!(left.into_inner(), 0, "who wants one gets the last one");
+        assert_eq!(left.into_inner(), 0, "a reserve of one unit gets the last one");
         shop.assert_level(units.into(), units.into(), 0);
         assert_eq!(shop.engine.available_exactly(shop.key), Ok(0));
     }
 }
 
-/// Whatever one thread finds in its own cell.
+/// A reserve must not depend on the units in the cell of its own thread.
 #[test]
 fn f03_a_buyer_gets_what_lies_in_the_cells_of_others() {
-    for alone in [1_000_u32, 64 * 16, 12_345] {
-        let shop = Shop::with_units(alone);
+    for units in [1_000_u32, 64 * 16, 12_345] {
+        let shop = Shop::with_units(units);
         shop.engine.prepare(shop.key).unwrap();
-        // One thread, one cell: it needs those of all others, one by one and all at once.
-        for _ in 0..alone / 2 {
+        // One thread has one cell: it needs the units of all other cells, one by one and all at once.
+        for _ in 0..units / 2 {
             shop.reserve(1);
         }
         shop.engine.prepare(shop.key).unwrap();
-        shop.reserve(alone - alone / 2 - 1);
+        shop.reserve(units - units / 2 - 1);
         assert_eq!(out_of_stock(&shop.try_reserve(2)), Some(1));
         shop.reserve(1);
-        shop.assert_level(alone.into(), alone.into(), 0);
+        shop.assert_level(units.into(), units.into(), 0);
     }
 }
 
@@ -73,7 +73,7 @@ fn f13_two_who_want_more_than_half_never_keep_each_other_from_it() {
     for _ in 0..300 {
         shop.engine.prepare(shop.key).unwrap();
         let answers = at_once(2, |_| insist(|| shop.try_reserve(600)));
-        // Neither holds part of what it wants: one is granted, and the other is told what is left.
+        // Neither keeps a part of what it wants: one is granted, and the other's refusal names what is left.
         let granted: Vec<_> = answers.iter().flatten().collect();
         assert_eq!(granted.len(), 1, "{answers:?}");
         assert!(answers.iter().any(|answer| out_of_stock(answer) == Some(400)));
@@ -87,8 +87,9 @@ fn f13_takers_of_several_units_that_fit_are_all_granted() {
     let shop = Shop::with_units(1_200);
     for _ in 0..200 {
         shop.engine.prepare(shop.key).unwrap();
-        let holds =
-            at_once(THREADS, |_| insist(|| shop.try_reserve(300)).expect("there is one for each").hold);
+        let holds = at_once(THREADS, |_| {
+            insist(|| shop.try_reserve(300)).expect("there are enough units for each thread").hold
+        });
         assert_eq!(out_of_stock(&shop.try_reserve(1)), Some(0));
         holds.into_iter().for_each(|hold| drop(shop.engine.release(hold).unwrap()));
     }
@@ -115,7 +116,7 @@ fn f02_an_absurd_quantity_is_refused_exactly_and_the_sale_goes_on() {
     shop.assert_level(10_000, 6_000, 0);
     let splits = shop.engine.prepare(shop.key).unwrap();
     assert_eq!(out_of_stock(&shop.try_reserve(QUANTITY_MAX)), Some(4_000));
-    assert_eq!(shop.engine.prepare(shop.key).unwrap(), splits, "it can be split again");
+    assert_eq!(shop.engine.prepare(shop.key).unwrap(), splits, "the key can be split again");
 }
 
 #[test]
@@ -171,7 +172,7 @@ fn a_shortfall_on_a_prepared_key_is_reported_and_paid_first() {
     let adjusted =
         shop.engine.adjust(Adjust::by(shop.key, -1_000, AdjustReason::Lost)).unwrap().wait().unwrap();
     assert_eq!((adjusted.available, adjusted.shortfall), (-600, 600));
-    assert_eq!(shop.engine.prepare(shop.key), Ok(false), "a key in debt is never split");
+    assert_eq!(shop.engine.prepare(shop.key), Ok(false), "a key with a shortfall is never split");
     assert_eq!(out_of_stock(&shop.try_reserve(1)), Some(-600));
     shop.engine.release(holds[0]).unwrap().wait().unwrap();
     shop.engine.prepare(shop.key).unwrap();
@@ -180,7 +181,7 @@ fn a_shortfall_on_a_prepared_key_is_reported_and_paid_first() {
 }
 
 #[test]
-fn what_is_available_can_be_polled_while_a_prepared_key_sells() {
+fn available_units_can_be_polled_while_a_prepared_key_sells() {
     let shop = Shop::with_units(9_000);
     let selling = AtomicU32::new(THREADS as u32 - 1);
     shop.engine.prepare(shop.key).unwrap();
@@ -193,9 +194,9 @@ fn what_is_available_can_be_polled_while_a_prepared_key_sells() {
         }
         let mut last = i64::MAX;
         while thread == 0 && selling.load(Ordering::SeqCst) > 0 {
-            let about = shop.engine.available(shop.key).unwrap();
-            assert!((0..=9_000).contains(&about));
-            // Only sales happen, so exact numbers fall, and no level is ahead of the counter.
+            let approximate = shop.engine.available(shop.key).unwrap();
+            assert!((0..=9_000).contains(&approximate));
+            // Only sales happen, so exact answers never rise.
             let exactly = insist(|| shop.engine.available_exactly(shop.key)).unwrap();
             assert!(exactly <= last && exactly >= 0);
             last = exactly;
@@ -206,7 +207,7 @@ fn what_is_available_can_be_polled_while_a_prepared_key_sells() {
 }
 
 #[test]
-fn more_keys_than_can_be_split_at_once_all_sell_what_they_have() {
+fn more_keys_than_can_be_split_at_once_all_sell_their_units() {
     let shop = Shop::with_units(5_000);
     let keys = shop.keys::<300>();
     keys[1..].iter().for_each(|key| shop.receive(*key, 5_000));
@@ -218,7 +219,7 @@ fn more_keys_than_can_be_split_at_once_all_sell_what_they_have() {
             insist(|| shop.engine.reserve(Reserve::units(*key, 2))).unwrap().not_yet_durable();
         }
     });
-    // Ten rounds each, and every thread comes by.
+    // Four threads take two units of each key in ten rounds.
     keys.iter().for_each(|key| shop.assert_level_of(*key, 5_000, 80, 0));
     shop.clock.advance(600 * SECOND);
     shop.engine.sweep();

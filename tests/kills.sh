@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Kills a load with SIGKILL repeatedly, and judges the directory by the load's output, by hand and in CI. Then
-# receipts are released too early by a planted bug, which must be found. (A kill cannot show a missing sync:
-# see tests/power_cuts.sh.)
+# Kills a load with SIGKILL repeatedly and checks the directory against the load's output, by hand and in CI.
+# Then it repeats this with a planted bug that releases receipts too early, which must be found. (A kill
+# cannot show a missing sync: see tests/power_cuts.sh.)
 #
 #   tests/kills.sh          300 kills
 #   tests/kills.sh 40       40 kills
 #
-# STOCKHOLD_SEED repeats the choices, but not the moment that a kill meets.
+# STOCKHOLD_SEED repeats the choices, but not the exact moment of a kill.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export CARGO_TERM_COLOR=never

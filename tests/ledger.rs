@@ -1,5 +1,4 @@
-//! The ledger: records that checkpoints remove from the log are kept for the set time, and disturb nothing
-//! else.
+//! The ledger: records that checkpoints have cut off the log, kept for the configured time.
 
 mod common;
 
@@ -25,36 +24,36 @@ fn disk() -> Disk {
     Disk::new(Durability::Interval(Duration::from_millis(20)))
 }
 
-/// What was answered, and what the log has to say of it.
+/// An operation that was answered, as its entry in the log must show it.
 #[derive(Clone, PartialEq, Debug)]
-struct Said {
+struct LogEntry {
     position: Position,
     kind: EntryKind,
     hold: Option<HoldId>,
     units: i64,
 }
 
-/// Does `operations` by chance.
-fn trade(shop: &Shop, rng: &mut Rng, operations: usize, said: &mut Vec<Said>) {
+/// Does `operations` at random, and adds their entries to `expected`.
+fn trade(shop: &Shop, rng: &mut Rng, operations: usize, expected: &mut Vec<LogEntry>) {
     let [poster, frame] = shop.keys();
-    let mut say = |position, kind, hold, units| said.push(Said { position, kind, hold, units });
+    let mut add = |position, kind, hold, units| expected.push(LogEntry { position, kind, hold, units });
     for _ in 0..operations {
         match rng.below_u32(5) {
             0 => {
                 let receipt = insist(|| shop.engine.receive(Receive::units(frame, 9))).unwrap();
-                say(receipt.position(), EntryKind::Receive, None, 9);
+                add(receipt.position(), EntryKind::Receive, None, 9);
             }
             1 => {
                 let less = Adjust::by(poster, -1, AdjustReason::Count);
                 if let Ok(receipt) = insist(|| shop.engine.adjust(less)) {
-                    say(receipt.position(), EntryKind::Adjust, None, -1);
+                    add(receipt.position(), EntryKind::Adjust, None, -1);
                 }
             }
             2 => {
                 let lines = cart(&[(poster, 1), (frame, 2)]);
                 let request = ReserveCart::lines(&lines).reference("order-17");
                 if let Ok(receipt) = insist(|| shop.engine.reserve_cart(request)) {
-                    say(receipt.position(), EntryKind::Reserve, Some(receipt.not_yet_durable().hold), 3);
+                    add(receipt.position(), EntryKind::Reserve, Some(receipt.not_yet_durable().hold), 3);
                 }
             }
             _ => {
@@ -62,28 +61,28 @@ fn trade(shop: &Shop, rng: &mut Rng, operations: usize, said: &mut Vec<Said>) {
                 let receipt = insist(|| shop.engine.reserve(request)).unwrap();
                 let position = receipt.position();
                 let hold = receipt.not_yet_durable().hold;
-                say(position, EntryKind::Reserve, Some(hold), 2);
+                add(position, EntryKind::Reserve, Some(hold), 2);
                 let position = insist(|| shop.engine.confirm(hold)).unwrap().position();
-                say(position, EntryKind::Confirm, Some(hold), 2);
+                add(position, EntryKind::Confirm, Some(hold), 2);
                 let position = insist(|| shop.engine.ship(hold)).unwrap().position();
-                say(position, EntryKind::Ship, Some(hold), 2);
+                add(position, EntryKind::Ship, Some(hold), 2);
             }
         }
     }
 }
 
-/// All that a directory tells, from `from` on, but for what no operation was answered.
-fn told(inspection: &Inspection, from: u64) -> Vec<Said> {
+/// The entries of a directory from `from` on, without those that belong to no answer.
+fn read_entries(inspection: &Inspection, from: u64) -> Vec<LogEntry> {
     let mut before = 0;
     let answered = inspection.log(Position(from)).filter_map(|entry| {
         let entry = entry.unwrap();
-        assert!(entry.position.0 > before, "twice, or out of order");
+        assert!(entry.position.0 > before, "the entry is repeated or out of order");
         before = entry.position.0;
         match entry.kind {
             EntryKind::Opened | EntryKind::Declare | EntryKind::Void | EntryKind::Expire => None,
             kind => {
                 let (position, hold, units) = (entry.position, entry.hold, entry.quantity.unwrap());
-                Some(Said { position, kind, hold, units })
+                Some(LogEntry { position, kind, hold, units })
             }
         }
     });
@@ -98,18 +97,18 @@ fn ledger_files(directory: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// A shop whose every opening is `configure`d, and what happened in it.
-fn history(disk: &Disk, rng: &mut Rng, lives: u32, configure: fn(Config) -> Config) -> Vec<Said> {
-    let mut said = Vec::new();
+/// Trades in `lives` openings with the settings of `configure`. Returns the entries of all operations.
+fn history(disk: &Disk, rng: &mut Rng, lives: u32, configure: fn(Config) -> Config) -> Vec<LogEntry> {
+    let mut expected = Vec::new();
     for life in 0..lives {
         let shop = disk.open_with(configure);
         if life == 0 {
             let position = shop.engine.receive(Receive::units(shop.key, 1 << 20)).unwrap().position();
-            said.push(Said { position, kind: EntryKind::Receive, hold: None, units: 1 << 20 });
+            expected.push(LogEntry { position, kind: EntryKind::Receive, hold: None, units: 1 << 20 });
         }
         for _ in 0..1 + rng.below_u32(4) {
             let operations = 1 + rng.below_u32(3_000) as usize;
-            trade(&shop, rng, operations, &mut said);
+            trade(&shop, rng, operations, &mut expected);
             if rng.below_u32(2) == 0 {
                 shop.engine.checkpoint().unwrap();
             }
@@ -118,15 +117,15 @@ fn history(disk: &Disk, rng: &mut Rng, lives: u32, configure: fn(Config) -> Conf
             shop.engine.shutdown().unwrap();
         }
     }
-    said
+    expected
 }
 
 #[test]
-fn ledger_and_log_have_every_entry_ever_written_once() {
+fn ledger_and_log_have_every_entry_once() {
     let mut rng = Rng::new(seed());
     for _ in 0..3 {
         let disk = disk();
-        let said = history(&disk, &mut rng, 4, for_a_day);
+        let expected = history(&disk, &mut rng, 4, for_a_day);
         // A last checkpoint cuts the log behind the others.
         let shop = disk.open_with(for_a_day);
         shop.engine.checkpoint().unwrap();
@@ -138,53 +137,53 @@ fn ledger_and_log_have_every_entry_ever_written_once() {
         assert_eq!((report.ledger_from, report.ledger_bytes), (Some(Position(0)), bytes));
         assert!(report.from > Position(0), "the log was never cut");
         assert_eq!(inspection.log(Position(0)).count() as u64, report.records);
-        assert_eq!(told(&inspection, 0), said);
-        let middle = said[said.len() / 2].position;
-        assert_eq!(told(&inspection, middle.0), said[said.len() / 2..]);
+        assert_eq!(read_entries(&inspection, 0), expected);
+        let middle = expected[expected.len() / 2].position;
+        assert_eq!(read_entries(&inspection, middle.0), expected[expected.len() / 2..]);
         assert!(inspection.verify_ledger().unwrap() <= report.records);
         assert!(ledger_files(disk.directory.path()).len() <= 24);
     }
 }
 
 #[test]
-fn what_is_older_than_was_set_goes_and_nothing_else() {
+fn only_entries_older_than_the_configured_time_are_removed() {
     let disk = disk();
     let mut rng = Rng::new(seed());
-    let mut said = history(&disk, &mut rng, 1, for_a_day);
+    let mut expected = history(&disk, &mut rng, 1, for_a_day);
     let shop = disk.open_with(for_a_day);
     for _ in 0..6 {
         disk.clock.advance(DAY / 4);
-        trade(&shop, &mut rng, 20_000, &mut said);
+        trade(&shop, &mut rng, 20_000, &mut expected);
         shop.engine.checkpoint().unwrap();
     }
     drop(shop);
     let inspection = disk.inspect();
     let from = inspection.report().ledger_from.unwrap();
-    let told = told(&inspection, 0);
-    assert!(from > Position(0), "nothing went");
-    let kept = &said[said.len() - told.len()..];
-    assert!(said[said.len() - told.len() - 1].position <= from);
-    for (told, said) in told.iter().zip(kept) {
-        assert_eq!((told.position, told.units), (said.position, said.units));
-        assert!(told.hold.is_none() || told.hold == said.hold);
+    let kept = read_entries(&inspection, 0);
+    assert!(from > Position(0), "nothing was removed");
+    let removed = expected.len() - kept.len();
+    assert!(expected[removed - 1].position <= from);
+    for (entry, expected) in kept.iter().zip(&expected[removed..]) {
+        assert_eq!((entry.position, entry.units), (expected.position, expected.units));
+        assert!(entry.hold.is_none() || entry.hold == expected.hold);
     }
-    // What is a day old at most is all there.
+    // All entries of the last day are there.
     let a_day_ago = inspection.report().time.0 - DAY.as_millis() as u64;
     let first = inspection.log(from).next().unwrap().unwrap();
-    assert!(first.at.unwrap().0 <= a_day_ago, "what was to be kept is gone");
+    assert!(first.at.unwrap().0 <= a_day_ago, "an entry of the last day is gone");
     inspection.verify_ledger().unwrap();
 }
 
 #[test]
-fn a_limit_in_bytes_holds_whatever_the_time_says() {
+fn a_limit_in_bytes_holds_whatever_the_configured_time() {
     const BYTES_MAX: u64 = 1 << 20;
     let disk = disk();
     let limited = |config| for_a_day(config).ledger_bytes_max(Some(BYTES_MAX));
-    let (mut rng, mut said) = (Rng::new(seed()), Vec::new());
+    let (mut rng, mut expected) = (Rng::new(seed()), Vec::new());
     let shop = disk.open_with(limited);
     shop.receive(shop.key, 1 << 20);
     for _ in 0..12 {
-        trade(&shop, &mut rng, 4_000, &mut said);
+        trade(&shop, &mut rng, 4_000, &mut expected);
         shop.engine.checkpoint().unwrap();
         assert!(shop.engine.metrics().ledger_bytes <= BYTES_MAX);
     }
@@ -195,7 +194,7 @@ fn a_limit_in_bytes_holds_whatever_the_time_says() {
 }
 
 #[test]
-fn a_damaged_or_missing_file_stops_nothing_and_verify_names_it() {
+fn a_damaged_or_missing_file_stops_no_engine_and_verify_names_its_position() {
     let mut rng = Rng::new(seed());
     let harms: [fn(&Path); 3] = [
         flip,
@@ -203,11 +202,11 @@ fn a_damaged_or_missing_file_stops_nothing_and_verify_names_it() {
         |path| change(path, |bytes| bytes.truncate(bytes.len() / 2)),
     ];
     let disk = disk();
-    let mut said = history(&disk, &mut rng, 1, for_a_day);
+    let mut expected = history(&disk, &mut rng, 1, for_a_day);
     for _ in 0..4 {
         disk.clock.advance(DAY / 7);
         let shop = disk.open_with(for_a_day);
-        trade(&shop, &mut rng, 2_000, &mut said);
+        trade(&shop, &mut rng, 2_000, &mut expected);
         shop.engine.checkpoint().unwrap();
     }
     let (whole, named) = (disk.directory.path().to_owned(), disk.inspect().report().ledger_files);
@@ -220,22 +219,26 @@ fn a_damaged_or_missing_file_stops_nothing_and_verify_names_it() {
             let inspection = Inspection::open(copy.path()).unwrap();
             let readable = match inspection.verify_ledger() {
                 Err(OpenError::Damaged { readable, .. }) => readable,
-                // A file that only the checkpoint before names.
+                // Only the older checkpoint names this file.
                 Ok(_) => continue,
                 Err(error) => panic!("{error}"),
             };
             harmed += 1;
             let last = inspection.log(Position(0)).map_while(Result::ok).last();
-            assert_eq!(last.map(|last| last.position), readable, "it is shown up to there");
+            assert_eq!(
+                last.map(|last| last.position),
+                readable,
+                "an inspection shows the entries up to there"
+            );
             let log_from = inspection.report().from;
-            assert!(said.ends_with(&told(&inspection, log_from.0)), "the log is there");
+            assert!(expected.ends_with(&read_entries(&inspection, log_from.0)), "the log is complete");
             drop(inspection);
 
             let disk = Disk { directory: copy, clock: disk.clock.clone(), durability: disk.durability };
-            let (shop, mut said) = (disk.open_with(for_a_day), said.clone());
+            let (shop, mut expected) = (disk.open_with(for_a_day), expected.clone());
             assert_eq!(shop.engine.report().checkpoints_rejected, [""; 0]);
             for _ in 0..3 {
-                trade(&shop, &mut rng, 300, &mut said);
+                trade(&shop, &mut rng, 300, &mut expected);
                 shop.engine.checkpoint().unwrap();
             }
             shop.engine.verify().unwrap();
@@ -249,45 +252,46 @@ fn a_damaged_or_missing_file_stops_nothing_and_verify_names_it() {
 fn a_copy_has_the_ledger_too() {
     let disk = disk();
     let mut rng = Rng::new(seed());
-    let mut said = history(&disk, &mut rng, 2, for_a_day);
+    let mut expected = history(&disk, &mut rng, 2, for_a_day);
     let scratch = tempfile::tempdir().unwrap();
     let [online, offline, damaged, salvaged] =
         ["online", "offline", "damaged", "salvaged"].map(|name| scratch.path().join(name));
     let shop = disk.open_with(for_a_day);
-    trade(&shop, &mut rng, 1_000, &mut said);
+    trade(&shop, &mut rng, 1_000, &mut expected);
     shop.engine.backup(&online).unwrap();
-    let before = said.clone();
-    trade(&shop, &mut rng, 1_000, &mut said);
+    let before = expected.clone();
+    trade(&shop, &mut rng, 1_000, &mut expected);
     drop(shop);
     disk.inspect().backup(&offline).unwrap();
     copied(disk.directory.path(), &damaged);
     fs::remove_file(damaged.join("durable")).unwrap();
     let report = salvage(&damaged, &salvaged).unwrap();
     assert_eq!(report.ledger_files_lost, 0);
-    for (copy, said) in [(&online, &before), (&offline, &said), (&salvaged, &said)] {
+    for (copy, expected) in [(&online, &before), (&offline, &expected), (&salvaged, &expected)] {
         let inspection = Inspection::open(copy).unwrap();
-        assert_eq!(told(&inspection, 0), **said, "{copy:?}");
+        assert_eq!(read_entries(&inspection, 0), **expected, "{copy:?}");
         inspection.verify_ledger().unwrap();
     }
-    // And it goes on there.
+    // The copy continues the ledger.
     let config = for_a_day(disk.config());
     let engine = stockhold::Engine::open(&offline, config).unwrap();
     let shop = Shop { key: engine.key("poster", "berlin").unwrap(), engine, clock: disk.clock.clone() };
     for _ in 0..3 {
-        trade(&shop, &mut rng, 300, &mut said);
+        trade(&shop, &mut rng, 300, &mut expected);
         shop.engine.checkpoint().unwrap();
     }
     drop(shop);
-    assert_eq!(told(&Inspection::open(&offline).unwrap(), 0), said);
+    assert_eq!(read_entries(&Inspection::open(&offline).unwrap(), 0), expected);
 }
 
 #[test]
 fn a_salvage_leaves_behind_what_lies_before_a_damaged_file() {
     let disk = disk();
     let mut rng = Rng::new(seed());
-    let said = history(&disk, &mut rng, 2, for_a_day);
+    let expected = history(&disk, &mut rng, 2, for_a_day);
     disk.open_with(for_a_day).engine.checkpoint().unwrap();
-    // The oldest that the newest checkpoint names: the one before may name another, which is past its day.
+    // The oldest file that the newest checkpoint names. The older checkpoint may name one that is past its
+    // day.
     let files = ledger_files(disk.directory.path());
     let named = disk.inspect().report().ledger_files as usize;
     flip(&files[files.len() - named]);
@@ -297,40 +301,40 @@ fn a_salvage_leaves_behind_what_lies_before_a_damaged_file() {
     assert_eq!(report.ledger_files_lost, 1);
     let inspection = Inspection::open(scratch.path()).unwrap();
     inspection.verify_ledger().unwrap();
-    let positions = |said: &[Said]| said.iter().map(|said| said.position).collect::<Vec<_>>();
-    assert!(positions(&said).ends_with(&positions(&told(&inspection, 0))));
+    let positions = |entries: &[LogEntry]| entries.iter().map(|entry| entry.position).collect::<Vec<_>>();
+    assert!(positions(&expected).ends_with(&positions(&read_entries(&inspection, 0))));
 }
 
 #[test]
-fn it_begins_when_it_is_set_and_its_files_go_when_it_is_not() {
+fn the_ledger_begins_when_it_is_configured_and_is_removed_when_it_is_not() {
     let disk = disk();
     let mut rng = Rng::new(seed());
     let short = |config: Config| config.checkpoint_bytes(64 << 10);
-    let mut said = history(&disk, &mut rng, 2, short);
+    let mut expected = history(&disk, &mut rng, 2, short);
     disk.open_with(short).engine.checkpoint().unwrap();
     assert_eq!(ledger_files(disk.directory.path()).len(), 0);
     let begun = disk.inspect().report().checkpoint.unwrap();
 
     let shop = disk.open_with(for_a_day);
     for _ in 0..3 {
-        trade(&shop, &mut rng, 500, &mut said);
+        trade(&shop, &mut rng, 500, &mut expected);
         shop.engine.checkpoint().unwrap();
     }
     drop(shop);
     let inspection = disk.inspect();
     assert_eq!(inspection.report().ledger_from, Some(begun));
-    let later = said.iter().position(|said| said.position > begun).unwrap();
-    assert_eq!(told(&inspection, 0), said[later..]);
+    let later = expected.iter().position(|entry| entry.position > begun).unwrap();
+    assert_eq!(read_entries(&inspection, 0), expected[later..]);
     drop(inspection);
 
     let shop = disk.open_with(short);
     for _ in 0..2 {
-        trade(&shop, &mut rng, 10, &mut said);
+        trade(&shop, &mut rng, 10, &mut expected);
         shop.engine.checkpoint().unwrap();
     }
     drop(shop);
     assert_eq!(ledger_files(disk.directory.path()).len(), 0);
     let inspection = disk.inspect();
     assert_eq!((inspection.report().ledger_from, inspection.report().ledger_files), (None, 0));
-    assert!(said.ends_with(&told(&inspection, 0)));
+    assert!(expected.ends_with(&read_entries(&inspection, 0)));
 }

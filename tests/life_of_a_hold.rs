@@ -1,4 +1,4 @@
-//! A hold from reserve to its one outcome, as a caller sees it.
+//! A hold from its reserve to its outcome, as a caller sees it.
 
 mod common;
 

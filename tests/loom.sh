@@ -5,7 +5,7 @@
 #   tests/loom.sh 3          with up to 3 preemptions: takes many minutes
 #   tests/loom.sh 2 ring     only the models whose name has "ring" in it
 #
-# A model that fails is explored again, verbosely, with
+# To explore a failed model again, verbosely:
 #   LOOM_LOG=trace LOOM_LOCATION=1 RUSTFLAGS="--cfg stockhold_loom" cargo test --release --lib <its name>
 set -euo pipefail
 cd "$(dirname "$0")/.."

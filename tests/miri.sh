@@ -1,16 +1,17 @@
 #!/usr/bin/env bash
-# Runs the library's pure parts under Miri, which looks for undefined behaviour and tries in each run other
-# interleavings and other values that weak memory allows. By hand, not in CI: it needs a nightly toolchain
-# with Miri.
+# Runs the parts of the library that need no disk under Miri, which looks for undefined behaviour. Each run
+# tries other interleavings and other values that weak memory allows. By hand, not in CI: it needs a nightly
+# toolchain with Miri.
 #
 #   tests/miri.sh               64 seeds of the counter, the table of holds, the ring and the timers
 #   tests/miri.sh 8 stock::     8 seeds of the tests whose name has "stock::" in it
 #
-# Known limits: it runs some hundred times slower, so engines of many thousand holds take hours. It does not
-# support mmap of files, fdatasync and flock of another process: a test that opens sled or a directory stops
-# it, so `log::sled`, `log::recovery`, `log::directory`, `inspect` and every engine on disk are left out. It
-# supports threads and fences, but not every effect of C11 SeqCst fences: it explores some executions, loom
-# explores all of a model (tests/loom.sh). Time is virtual, so the clocks' tests show nothing.
+# Known limits: code runs about a hundred times slower, so engines with many thousand holds take hours. Miri
+# does not support mmap of files, fdatasync and flock of another process: a test that opens sled or a
+# directory aborts the run, so `log::sled`, `log::recovery`, `log::directory`, `inspect` and every engine on
+# disk are left out. Threads and fences are supported, but not every effect of C11 SeqCst fences; Miri
+# explores some executions, loom all of a model (tests/loom.sh). Time is virtual, so tests of clocks show
+# nothing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -1,4 +1,4 @@
-//! Op keys: an operation happens once, however often it is sent, restarts included.
+//! Op keys: an operation that is sent again happens once, restarts included.
 
 mod common;
 
@@ -14,27 +14,27 @@ use stockhold::{
     Refusal, RefusalReason, Reserve, ReserveCart,
 };
 
-/// A UUIDv7 of this moment.
+/// A UUIDv7 with this time.
 fn uuid_v7(unix_ms: u64, number: u64) -> OpKey {
     OpKey(u128::from(unix_ms) << 80 | 7 << 76 | 0b10 << 62 | u128::from(number))
 }
 
-/// What an operation was told: its value and position, or its error.
-type Told = Result<(String, Position), String>;
+/// The answer to an operation: its value and position, or its error.
+type Answer = Result<(String, Position), String>;
 
-fn told<T: Debug, E: Debug>(answer: Result<Receipt<'_, T>, E>) -> Told {
-    let receipt = answer.map_err(|error| format!("{error:?}"))?;
+fn answer<T: Debug, E: Debug>(result: Result<Receipt<'_, T>, E>) -> Answer {
+    let receipt = result.map_err(|error| format!("{error:?}"))?;
     let position = receipt.position();
     Ok((format!("{:?}", receipt.wait().unwrap()), position))
 }
 
-/// A hold for each operation, so that none stands in another's way.
-struct Stage {
+/// A hold for each operation, so that none depends on another.
+struct Holds {
     holds: [HoldId; 8],
 }
 
-impl Stage {
-    fn new(shop: &Shop) -> Stage {
+impl Holds {
+    fn new(shop: &Shop) -> Holds {
         shop.engine.receive(Receive::units(shop.key, 100)).unwrap().wait().unwrap();
         let short = Reserve::units(shop.key, 3).ttl(SECOND);
         let late = shop.engine.reserve(short).unwrap().wait().unwrap().hold;
@@ -44,111 +44,111 @@ impl Stage {
         for sold in &holds[1..3] {
             shop.engine.confirm(*sold).unwrap().wait().unwrap();
         }
-        Stage { holds }
+        Holds { holds }
     }
 }
 
-/// An operation with an op key and, for `units` of 1 or 2, one of two contents.
-type Operation = fn(&Shop, &Stage, OpKey, u32) -> Told;
+/// An operation with an op key. Its content depends on `units`, which is 1 or 2.
+type Operation = fn(&Shop, &Holds, OpKey, u32) -> Answer;
 
 const OPERATIONS: [(&str, Operation); 11] = [
     ("reserve", |shop, _, key, units| {
-        told(shop.engine.reserve(Reserve::units(shop.key, units).reference("order-1").op_key(key)))
+        answer(shop.engine.reserve(Reserve::units(shop.key, units).reference("order-1").op_key(key)))
     }),
-    ("late confirm", |shop, stage, key, units| {
-        let late = Confirm::hold(stage.holds[0]).retake_if_expired();
-        told(shop.engine.confirm(late.quantity(units).op_key(key)))
+    ("late confirm", |shop, all, key, units| {
+        let late = Confirm::hold(all.holds[0]).retake_if_expired();
+        answer(shop.engine.confirm(late.quantity(units).op_key(key)))
     }),
-    ("ship", |shop, stage, key, units| {
-        told(shop.engine.ship(HoldAction::hold(stage.holds[1]).quantity(units).op_key(key)))
+    ("ship", |shop, all, key, units| {
+        answer(shop.engine.ship(HoldAction::hold(all.holds[1]).quantity(units).op_key(key)))
     }),
-    ("cancel", |shop, stage, key, units| {
-        told(shop.engine.cancel(HoldAction::hold(stage.holds[2]).quantity(units).op_key(key)))
+    ("cancel", |shop, all, key, units| {
+        answer(shop.engine.cancel(HoldAction::hold(all.holds[2]).quantity(units).op_key(key)))
     }),
-    ("confirm", |shop, stage, key, units| {
-        told(shop.engine.confirm(Confirm::hold(stage.holds[3]).quantity(units).op_key(key)))
+    ("confirm", |shop, all, key, units| {
+        answer(shop.engine.confirm(Confirm::hold(all.holds[3]).quantity(units).op_key(key)))
     }),
-    ("release", |shop, stage, key, units| {
-        let hold = HoldAction::hold(stage.holds[4]);
-        told(shop.engine.release(if units == 1 { hold } else { hold.quantity(3) }.op_key(key)))
+    ("release", |shop, all, key, units| {
+        let hold = HoldAction::hold(all.holds[4]);
+        answer(shop.engine.release(if units == 1 { hold } else { hold.quantity(3) }.op_key(key)))
     }),
-    ("extend", |shop, stage, key, units| {
-        told(shop.engine.extend(Extend::hold(stage.holds[5], 1_000 * units * SECOND).op_key(key)))
+    ("extend", |shop, all, key, units| {
+        answer(shop.engine.extend(Extend::hold(all.holds[5], 1_000 * units * SECOND).op_key(key)))
     }),
-    ("extend by nothing", |shop, stage, key, units| {
-        told(shop.engine.extend(Extend::hold(stage.holds[6], units * SECOND).op_key(key)))
+    ("extend by nothing", |shop, all, key, units| {
+        answer(shop.engine.extend(Extend::hold(all.holds[6], units * SECOND).op_key(key)))
     }),
-    ("begin payment", |shop, stage, key, units| {
-        let hold = HoldAction::hold(stage.holds[7]);
-        told(shop.engine.begin_payment(if units == 1 { hold } else { hold.quantity(3) }.op_key(key)))
+    ("begin payment", |shop, all, key, units| {
+        let hold = HoldAction::hold(all.holds[7]);
+        answer(shop.engine.begin_payment(if units == 1 { hold } else { hold.quantity(3) }.op_key(key)))
     }),
     ("receive", |shop, _, key, units| {
-        told(shop.engine.receive(Receive::units(shop.key, units).reference("PO-1").op_key(key)))
+        answer(shop.engine.receive(Receive::units(shop.key, units).reference("PO-1").op_key(key)))
     }),
     ("adjust", |shop, _, key, units| {
         let delta = -i64::from(units);
-        told(shop.engine.adjust(Adjust::by(shop.key, delta, AdjustReason::Damaged).op_key(key)))
+        answer(shop.engine.adjust(Adjust::by(shop.key, delta, AdjustReason::Damaged).op_key(key)))
     }),
 ];
 
 const OTHER_CONTENT: &str = "Shared(OpKey(OtherContent))";
 
-/// Does every operation once and returns what each was told, which a repetition must be told too.
-fn do_all(shop: &Shop, stage: &Stage) -> Vec<Told> {
+/// Does every operation once and returns the answers, which a repetition must get too.
+fn do_all(shop: &Shop, holds: &Holds) -> Vec<Answer> {
     let mut first = Vec::new();
     for (number, (name, operation)) in OPERATIONS.iter().enumerate() {
-        let told = operation(shop, stage, OpKey(number as u128), 1);
-        assert!(told.is_ok(), "{name}: {told:?}");
-        first.push(told);
+        let answer = operation(shop, holds, OpKey(number as u128), 1);
+        assert!(answer.is_ok(), "{name}: {answer:?}");
+        first.push(answer);
     }
     first
 }
 
-fn repeat_all(shop: &Shop, stage: &Stage, first: &[Told]) {
+fn repeat_all(shop: &Shop, holds: &Holds, first: &[Answer]) {
     let before = shop.engine.level(shop.key).unwrap();
     let written = shop.engine.metrics().position_drawn;
     for (number, ((name, operation), first)) in OPERATIONS.iter().zip(first).enumerate() {
         let key = OpKey(number as u128);
-        assert_eq!(&operation(shop, stage, key, 1), first, "{name}");
-        assert_eq!(operation(shop, stage, key, 2), Err(OTHER_CONTENT.into()), "{name} of other content");
+        assert_eq!(&operation(shop, holds, key, 1), first, "{name}");
+        assert_eq!(operation(shop, holds, key, 2), Err(OTHER_CONTENT.into()), "{name} of other content");
         let (other, another) = OPERATIONS[(number + 1) % OPERATIONS.len()];
-        assert_eq!(another(shop, stage, key, 1), Err(OTHER_CONTENT.into()), "{name}, then {other}");
+        assert_eq!(another(shop, holds, key, 1), Err(OTHER_CONTENT.into()), "{name}, then {other}");
     }
     assert_eq!(shop.engine.metrics().position_drawn, written, "a repetition writes nothing");
     assert_eq!(shop.engine.level(shop.key).unwrap(), before);
 }
 
 #[test]
-fn repeated_an_operation_is_told_what_it_was_told_first() {
+fn a_repeated_operation_gets_its_first_answer() {
     let shop = Shop::with_units(0);
-    let stage = Stage::new(&shop);
-    let first = do_all(&shop, &stage);
-    repeat_all(&shop, &stage, &first);
-    // Time passes, and the answers stay.
+    let holds = Holds::new(&shop);
+    let first = do_all(&shop, &holds);
+    repeat_all(&shop, &holds, &first);
+    // The answers do not change with time.
     shop.clock.advance(3_600 * SECOND);
     shop.engine.sweep();
-    repeat_all(&shop, &stage, &first);
+    repeat_all(&shop, &holds, &first);
     assert_eq!(shop.engine.metrics().duplicates, 2 * OPERATIONS.len() as u64);
 }
 
 #[test]
-fn repeated_after_a_restart_too() {
+fn a_repeated_operation_gets_its_first_answer_after_a_restart() {
     for durability in ON_DISK {
         for orderly in [true, false] {
             let disk = Disk::new(durability);
             let shop = disk.open();
-            let stage = Stage::new(&shop);
-            let first = do_all(&shop, &stage);
+            let holds = Holds::new(&shop);
+            let first = do_all(&shop, &holds);
             if orderly {
                 shop.engine.shutdown().unwrap();
             }
             drop(shop);
             let shop = disk.open();
             assert_eq!(shop.engine.report().op_keys, OPERATIONS.len() as u64);
-            repeat_all(&shop, &stage, &first);
+            repeat_all(&shop, &holds, &first);
             drop(shop);
             disk.clock.advance(3_600 * SECOND);
-            repeat_all(&disk.open(), &stage, &first);
+            repeat_all(&disk.open(), &holds, &first);
         }
     }
 }
@@ -195,7 +195,7 @@ fn a_refusal_is_remembered_on_request_with_its_reason() {
         let stopped = refused(&shop, 2);
         assert_eq!((stopped.reason, stopped.available), (RefusalReason::Stopped, 10));
         shop.engine.resume_sale(shop.key).unwrap().wait().unwrap();
-        // A shortfall is a negative number in it.
+        // Makes the available units fall to a shortfall.
         shop.engine.adjust(Adjust::by(shop.key, -10, AdjustReason::Lost)).unwrap().wait().unwrap();
         shop.engine.wait(stopped.position).unwrap();
         assert_eq!([refused(&shop, 1), refused(&shop, 2)], [sold_out, stopped]);
@@ -208,21 +208,21 @@ fn a_refusal_is_remembered_on_request_with_its_reason() {
 #[test]
 fn a_remembered_refusal_of_a_shortfall_keeps_its_sign() {
     let disk = Disk::new(ON_DISK[0]);
-    let ask = |shop: &Shop| {
+    let reserve = |shop: &Shop| {
         shop.engine.reserve(Reserve::units(shop.key, 1).op_key(OpKey(1)).remember_refusal()).unwrap_err()
     };
     let shop = disk.open();
     shop.engine.receive(Receive::units(shop.key, 3)).unwrap().wait().unwrap();
     shop.reserve(3);
     shop.engine.adjust(Adjust::by(shop.key, -2, AdjustReason::Lost)).unwrap().wait().unwrap();
-    let first = ask(&shop);
+    let first = reserve(&shop);
     assert!(matches!(first, ReserveError::Refused(refusal) if refusal.available == -2));
     drop(shop);
-    assert_eq!(ask(&disk.open()), first);
+    assert_eq!(reserve(&disk.open()), first);
 }
 
 #[test]
-fn of_many_at_once_with_one_key_one_happens_and_all_are_told_the_same() {
+fn of_concurrent_operations_with_one_key_one_happens_and_all_get_its_answer() {
     let shop = Shop::with_units(1_000);
     for round in 0..200 {
         let holds: BTreeSet<HoldId> = thread::scope(|scope| {
@@ -242,7 +242,7 @@ fn of_many_at_once_with_one_key_one_happens_and_all_are_told_the_same() {
 }
 
 #[test]
-fn a_full_table_is_busy_and_forgets_nobody() {
+fn a_full_table_is_busy_and_forgets_no_key() {
     let disk = Disk::new(ON_DISK[0]);
     let full = |shop: &Shop| {
         let receive = |key| shop.engine.receive(Receive::units(shop.key, 1).op_key(OpKey(key))).map(drop);
@@ -257,12 +257,12 @@ fn a_full_table_is_busy_and_forgets_nobody() {
     }
     full(&shop);
     assert_eq!(shop.engine.metrics().busy_op_keys_full, 1);
-    // Without an op key everything goes on.
+    // Operations without an op key go on.
     let hold = shop.reserve(1);
     shop.engine.release(hold).unwrap().wait().unwrap();
     drop(shop);
     full(&disk.open_with(|config| config.op_keys_max(2)));
-    // A smaller table than what there is to remember forgets nobody either.
+    // Nor does a table that is smaller than the number of its keys.
     let shop = disk.open_with(|config| config.op_keys_max(1));
     assert_eq!(shop.engine.metrics().op_keys, 2);
     full(&shop);
@@ -279,7 +279,7 @@ fn keys_are_kept_for_the_retention_window() {
         shop.engine.receive(receive).unwrap().wait().unwrap().available
     };
     assert_eq!(receive(1), 1);
-    // Something expires: the driver runs.
+    // A hold that expires shows that the driver runs.
     let hold = Reserve::units(shop.key, 1).ttl(Duration::from_millis(1));
     shop.engine.reserve(hold).unwrap().wait().unwrap();
     shop.clock.advance(Duration::from_millis(1));
@@ -296,7 +296,7 @@ fn keys_are_kept_for_the_retention_window() {
 }
 
 #[test]
-fn the_window_counts_across_a_restart() {
+fn the_retention_window_spans_restarts() {
     let disk = Disk::new(ON_DISK[1]);
     let open = |kept: Option<Duration>| disk.open_with(|config| config.op_key_retention(kept));
     let shop = open(None);
@@ -308,7 +308,7 @@ fn the_window_counts_across_a_restart() {
     shop.clock.advance(1_000 * SECOND);
     assert_eq!(receive(&shop, 2), 2);
     drop(shop);
-    // For the directory's life, then for half an hour, then for less than it is old.
+    // Kept for the directory's life, then for half an hour, then for less than the key's age.
     for (kept, remembered) in [(None, 2), (Some(1_800 * SECOND), 2), (Some(900 * SECOND), 1)] {
         let shop = open(kept);
         assert_eq!(shop.engine.metrics().op_keys, remembered);
@@ -318,37 +318,37 @@ fn the_window_counts_across_a_restart() {
 }
 
 #[test]
-fn an_old_uuid_is_refused_rather_than_taken_for_new() {
+fn an_old_uuid_is_refused_and_not_treated_as_new() {
     let retention = Duration::from_secs(1_000);
     let disk = Disk::new(ON_DISK[0]);
     let open = || disk.open_with(|config| config.op_key_retention(Some(retention)));
-    let ask = |shop: &Shop, key| {
+    let receive = |shop: &Shop, key| {
         shop.engine.receive(Receive::units(shop.key, 1).op_key(key)).map(|receipt| receipt.wait().unwrap())
     };
     let too_old = || Err(SharedError::OpKey(OpKeyError::TooOld).into());
     let shop = open();
     let (fresh, edge, old) =
         (uuid_v7(START.0, 1), uuid_v7(START.0 - 1_000_000, 2), uuid_v7(START.0 - 1_000_001, 3));
-    assert_eq!(ask(&shop, old), too_old());
-    let first = ask(&shop, fresh);
-    assert!(first.is_ok() && ask(&shop, edge).is_ok());
+    assert_eq!(receive(&shop, old), too_old());
+    let first = receive(&shop, fresh);
+    assert!(first.is_ok() && receive(&shop, edge).is_ok());
     shop.clock.advance(retention);
-    // Remembered ones are answered however old they are.
-    assert_eq!(ask(&shop, fresh), first);
-    assert!(ask(&shop, edge).is_ok());
-    assert_eq!(ask(&shop, uuid_v7(START.0 - 1, 4)), too_old());
+    // A key that is still remembered is answered at any age.
+    assert_eq!(receive(&shop, fresh), first);
+    assert!(receive(&shop, edge).is_ok());
+    assert_eq!(receive(&shop, uuid_v7(START.0 - 1, 4)), too_old());
     shop.assert_level(2, 0, 0);
     drop(shop);
     disk.clock.advance(SECOND);
     let shop = open();
-    assert_eq!(ask(&shop, fresh), too_old());
-    assert_eq!(ask(&shop, old), too_old());
+    assert_eq!(receive(&shop, fresh), too_old());
+    assert_eq!(receive(&shop, old), too_old());
     shop.assert_level(2, 0, 0);
     drop(shop);
     // Kept for the directory's life, no key is too old.
     let shop = disk.open_with(|config| config.op_key_retention(None));
-    assert_eq!(ask(&shop, fresh), first);
-    assert!(ask(&shop, old).is_ok());
+    assert_eq!(receive(&shop, fresh), first);
+    assert!(receive(&shop, old).is_ok());
 }
 
 #[test]

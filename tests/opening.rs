@@ -27,10 +27,10 @@ fn reason(answer: Result<Reserved, ReserveError>) -> Option<RefusalReason> {
 }
 
 #[test]
-fn a_prepared_key_stays_prepared_though_it_is_counted_and_stocked_up() {
+fn a_prepared_key_stays_prepared_after_an_exact_query_and_a_receive() {
     let shop = Shop::with_units(10_000);
     if !shop.engine.prepare(shop.key).unwrap() {
-        return; // one core: nothing is ever split
+        return; // with one core no key is ever split
     }
     assert_eq!(shop.engine.available_exactly(shop.key), Ok(10_000));
     shop.receive(shop.key, 10_000);
@@ -39,11 +39,11 @@ fn a_prepared_key_stays_prepared_though_it_is_counted_and_stocked_up() {
         shop.engine.sweep();
     }
     let left = shop.engine.reserve(Reserve::units(shop.key, 1)).unwrap().wait().unwrap().remaining;
-    assert!(matches!(left, Remaining::AtLeast(_)), "on one cell: {left:?}");
+    assert!(matches!(left, Remaining::AtLeast(_)), "the key is not split: {left:?}");
 }
 
 #[test]
-fn a_sale_opens_at_its_moment_with_nobody_to_open_it() {
+fn a_sale_opens_at_its_time_without_a_call() {
     let shop = Shop::with_units(3);
     opens_at(&shop, OPENS_AT);
     assert_eq!(shop.engine.level(shop.key).unwrap().opens_at, Some(OPENS_AT));
@@ -56,11 +56,15 @@ fn a_sale_opens_at_its_moment_with_nobody_to_open_it() {
     wait_until(&shop, OPENS_AT);
     shop.reserve(3);
     assert_eq!(out_of_stock(&shop.try_reserve(1)), Some(0));
-    assert_eq!(shop.engine.level(shop.key).unwrap().opens_at, Some(OPENS_AT), "it has passed");
+    assert_eq!(
+        shop.engine.level(shop.key).unwrap().opens_at,
+        Some(OPENS_AT),
+        "a level still has a time that has passed"
+    );
 }
 
 #[test]
-fn all_who_ask_from_the_moment_on_are_granted() {
+fn every_reserve_from_the_opening_on_is_granted() {
     let shop = Shop::with_units(4_000);
     opens_at(&shop, OPENS_AT);
     shop.engine.prepare(shop.key).unwrap();
@@ -72,9 +76,9 @@ fn all_who_ask_from_the_moment_on_are_granted() {
             }
             let open = shop.engine.now() >= OPENS_AT;
             match reason(insist(|| shop.try_reserve(1))) {
-                None => assert!(shop.engine.now() >= OPENS_AT, "nobody is early"),
+                None => assert!(shop.engine.now() >= OPENS_AT, "a reserve was granted too early"),
                 Some(RefusalReason::NotOpen) => {
-                    assert!(!open, "nobody is late");
+                    assert!(!open, "a reserve was refused too late");
                     refused += 1;
                 }
                 Some(reason) => panic!("{reason:?}"),
@@ -89,7 +93,7 @@ fn all_who_ask_from_the_moment_on_are_granted() {
 }
 
 #[test]
-fn the_stop_switch_overrides_a_moment_and_is_overridden_by_one() {
+fn of_a_stop_and_an_opening_time_the_later_call_counts() {
     let shop = Shop::with_units(9);
     let level = || {
         let level = shop.engine.level(shop.key).unwrap();
@@ -108,7 +112,7 @@ fn the_stop_switch_overrides_a_moment_and_is_overridden_by_one() {
     wait_until(&shop, OPENS_AT);
     engine.stop_sale(key).unwrap().wait().unwrap();
     assert_eq!(reason(shop.try_reserve(1)), Some(RefusalReason::Stopped));
-    // A moment that has passed opens at once.
+    // A time that has passed opens at once.
     opens_at(&shop, START);
     assert_eq!((reason(shop.try_reserve(1)), level()), (None, (false, Some(START))));
     opens_at(&shop, Timestamp(0));
@@ -116,7 +120,7 @@ fn the_stop_switch_overrides_a_moment_and_is_overridden_by_one() {
 }
 
 #[test]
-fn a_moment_survives_a_restart_and_so_does_what_overrode_it() {
+fn an_opening_time_survives_a_restart_and_so_does_a_stop() {
     for durability in ON_DISK {
         let disk = Disk::new(durability);
         let mut shop = disk.open();
@@ -142,23 +146,23 @@ fn a_moment_survives_a_restart_and_so_does_what_overrode_it() {
 }
 
 #[test]
-fn a_sale_may_open_at_a_moment_that_never_comes() {
+fn a_sale_may_open_at_the_end_of_time() {
     let disk = Disk::new(ON_DISK[0]);
     let shop = disk.open();
     shop.receive(shop.key, 1);
     opens_at(&shop, Timestamp(u64::MAX));
-    let told = shop.engine.level(shop.key).unwrap().opens_at;
+    let stored = shop.engine.level(shop.key).unwrap().opens_at;
     assert_eq!(reason(shop.try_reserve(1)), Some(RefusalReason::NotOpen));
     drop(shop);
     let shop = disk.open();
     assert_eq!(reason(shop.try_reserve(1)), Some(RefusalReason::NotOpen));
-    assert_eq!(shop.engine.level(shop.key).unwrap().opens_at, told);
+    assert_eq!(shop.engine.level(shop.key).unwrap().opens_at, stored);
     shop.engine.resume_sale(shop.key).unwrap().wait().unwrap();
     shop.reserve(1);
 }
 
 #[test]
-fn that_a_sale_had_not_opened_is_no_answer_to_keep() {
+fn a_refusal_before_the_opening_is_not_remembered() {
     let shop = Shop::with_units(1);
     opens_at(&shop, OPENS_AT);
     let again = || {
@@ -172,7 +176,7 @@ fn that_a_sale_had_not_opened_is_no_answer_to_keep() {
 }
 
 #[test]
-fn what_is_held_already_does_not_need_an_open_sale_but_more_does() {
+fn held_units_need_no_open_sale_but_more_units_do() {
     let shop = Shop::with_units(9);
     let [late, grows, sold] = [0; 3].map(|_| shop.reserve(2));
     shop.clock.advance(600 * SECOND);
@@ -199,7 +203,7 @@ fn a_key_of_another_directory_can_be_neither_opened_nor_prepared() {
 }
 
 #[test]
-fn preparing_changes_no_number() {
+fn prepare_changes_no_level() {
     let shop = Shop::with_units(0);
     for units in [1, 10, 100_000] {
         drop(shop.engine.receive(Receive::units(shop.key, units)).unwrap());

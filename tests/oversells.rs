@@ -1,4 +1,4 @@
-//! Oversells: for every cause that is known in the field, a test that the engine does not have it.
+//! Overselling: each known cause of units sold twice, and a test that the engine does not have it.
 
 mod common;
 
@@ -27,7 +27,8 @@ fn o01_four_threads_fight_for_the_last_units_and_every_refusal_is_justified() {
         let granted: u32 = outcomes.iter().filter(|(_, granted, _)| *granted).map(|(asked, ..)| asked).sum();
         assert_eq!(granted, units, "the last unit is sold, and not one more");
         for (asked, granted, available) in outcomes {
-            // Nothing comes back here, so what a refuser saw is between what it asked for and what is left.
+            // Nothing is given back here, so a refusal saw fewer units than were asked for, and not less than
+            // none.
             assert!(granted || (0..i64::from(asked)).contains(&available.unwrap()));
         }
         shop.assert_level(units.into(), units.into(), 0);
@@ -42,7 +43,7 @@ fn o02_no_update_is_lost() {
             match thread {
                 0 => drop(shop.engine.receive(Receive::units(shop.key, 3)).unwrap()),
                 1 => {
-                    // Down and up again, from enough that it is never too little.
+                    // Down and up again, with enough stock that it never falls below zero.
                     for delta in [-2, 1] {
                         let adjust = Adjust::by(shop.key, delta, AdjustReason::Count);
                         drop(insist(|| shop.engine.adjust(adjust)).unwrap());
@@ -95,7 +96,7 @@ fn o05_of_release_confirm_and_expiry_at_once_one_wins_and_gives_back_once() {
             }
         });
         let won = won.into_iter().filter(|won| *won).count() as u64;
-        // Whoever found the deadline passed has expired it, not only the sweep.
+        // Not only the sweep: any call that finds the deadline passed expires the hold.
         assert_eq!(won + shop.engine.metrics().expired - before, 1, "one hold, one outcome");
         let level = shop.engine.level(shop.key).unwrap();
         assert_eq!((level.held, level.available + level.committed), (0, 3));
@@ -152,7 +153,7 @@ fn o09_a_confirm_at_the_deadline_never_shares_its_units_with_the_next_buyer() {
             (late, next.join().unwrap())
         });
         assert_eq!(late, Err(ConfirmError::Expired));
-        let next = next.expect("the units are on sale").hold;
+        let next = next.expect("the expired units are on sale").hold;
         shop.engine.release(next).unwrap().wait().unwrap();
     }
 }
@@ -175,7 +176,7 @@ fn o10_what_was_acknowledged_is_not_sold_again_after_a_restart() {
 }
 
 #[test]
-fn o10_the_book_and_the_counter_say_the_same() {
+fn o10_the_level_and_the_counter_agree() {
     let shop = Shop::with_units(100);
     at_once(3, |_| {
         for _ in 0..1_000 {
@@ -252,8 +253,8 @@ fn o13_what_spends_units_lies_behind_what_gave_them_back() {
     let shop = Shop::with_units(1);
     for _ in 0..2_000 {
         let hold = shop.reserve(1);
-        let (freed, spent) = thread::scope(|scope| {
-            let spends = scope.spawn(|| {
+        let (released, spent) = thread::scope(|scope| {
+            let spender = scope.spawn(|| {
                 loop {
                     if let Ok(granted) = shop.engine.reserve(Reserve::units(shop.key, 1)) {
                         let position = granted.position();
@@ -262,8 +263,8 @@ fn o13_what_spends_units_lies_behind_what_gave_them_back() {
                     }
                 }
             });
-            (shop.engine.release(hold).unwrap().position(), spends.join().unwrap())
+            (shop.engine.release(hold).unwrap().position(), spender.join().unwrap())
         });
-        assert!(freed < spent, "released at {freed}, spent at {spent}");
+        assert!(released < spent, "released at {released}, spent at {spent}");
     }
 }

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Records the system calls of a load, cuts the power after some of them, and judges what a disk may have kept,
-# by hand and in CI. Then the same with a planted bug, which must be found. Needs strace.
+# Records the system calls of a load, builds images of what a disk may have kept if the power had failed after
+# some of them, and checks each image, by hand and in CI. Then it repeats this with planted bugs, each of
+# which must be found. Needs strace.
 #
 #   tests/power_cuts.sh          1000 images
 #   tests/power_cuts.sh 150      150 images
@@ -17,7 +18,7 @@ cuts=${CARGO_TARGET_DIR:-target}/release/stockhold-crash
 
 . tests/faults.sh
 cargo build --release --locked --quiet -p stockhold-crash
-# On each kind of disk that can show the bug.
+# Each bug on each kind of disk that can show it.
 for fault in SkipSync AckEarly; do
     for disk in protected volatile ordered; do
         must_catch "$fault" "$cuts" power-cuts --images 400 --disk "$disk" --into "$CARGO_TARGET_DIR/power-cuts" \

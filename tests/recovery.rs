@@ -1,4 +1,4 @@
-//! A directory is closed and opened again: what comes back, and what is refused.
+//! Closing and opening again: the state that comes back, and the openings that are refused.
 
 mod common;
 
@@ -17,9 +17,9 @@ use stockhold::{
     HoldStatus, Level, ManualClock, OpKey, Receipt, Receive, Reserve, StockKey, Timestamp,
 };
 
-/// All that an engine can be asked.
+/// The answers to all queries of an engine.
 #[derive(PartialEq, Debug)]
-struct Picture {
+struct Snapshot {
     names: Vec<(String, String)>,
     keys: Vec<StockKey>,
     levels: Vec<Level>,
@@ -29,16 +29,16 @@ struct Picture {
     holds_live: u64,
 }
 
-impl Picture {
-    fn of(shop: &Shop, holds: &[HoldId]) -> Picture {
+impl Snapshot {
+    fn of(shop: &Shop, holds: &[HoldId]) -> Snapshot {
         let engine = &shop.engine;
-        // First: whoever looks at a hold that is due closes it.
+        // Read first, since a read of a hold that is due expires it.
         let statuses = holds.iter().map(|hold| engine.status(*hold)).collect();
         let keys = engine.keys();
         let name =
             |key: &StockKey| engine.name(*key).map(|(sku, location)| (sku.to_string(), location.to_string()));
         let level = |key: &StockKey| Level { position: Default::default(), ..engine.level(*key).unwrap() };
-        Picture {
+        Snapshot {
             names: keys.iter().map(|key| name(key).unwrap()).collect(),
             levels: keys.iter().map(level).collect(),
             available: keys.iter().map(|key| engine.available(*key).unwrap()).collect(),
@@ -50,12 +50,12 @@ impl Picture {
     }
 }
 
-/// Waits for what was done.
+/// Waits for the receipt of an operation.
 fn done<T, E: std::fmt::Debug>(answer: Result<Receipt<'_, T>, E>) {
     answer.unwrap().wait().unwrap();
 }
 
-/// One operation; `holds` are those made so far.
+/// One operation. `holds` are the holds made so far.
 type Step = fn(&Shop, &mut Vec<HoldId>);
 
 fn reserve(shop: &Shop, reserve: Reserve<'_>) -> HoldId {
@@ -98,8 +98,8 @@ const STEPS: [Step; 21] = [
 
 #[test]
 fn after_each_operation_everything_comes_back() {
-    // Without checkpoints, with one after each operation, and with what is left of older ones and the log
-    // between them.
+    // Without checkpoints, with one after each operation, and with one after some, so that log lies between
+    // them.
     for (durability, checkpoint_every) in
         ON_DISK.into_iter().flat_map(|level| [0, 1, 2, 5].map(|every| (level, every)))
     {
@@ -111,14 +111,14 @@ fn after_each_operation_everything_comes_back() {
             if checkpoint_every > 0 && number % checkpoint_every == 0 {
                 shop.engine.checkpoint().unwrap();
             }
-            let before = Picture::of(&shop, &holds);
+            let before = Snapshot::of(&shop, &holds);
             if number % 2 == 0 {
                 shop.engine.shutdown().unwrap();
             }
             drop(shop);
             assert_eq!(disk.inspect().drift(), None, "after step {number}, {checkpoint_every}");
             shop = disk.open();
-            assert_eq!(Picture::of(&shop, &holds), before, "after step {number}, {checkpoint_every}");
+            assert_eq!(Snapshot::of(&shop, &holds), before, "after step {number}, {checkpoint_every}");
             assert_eq!(shop.engine.report().epoch as usize, number + 2);
             assert_eq!(shop.engine.report().holds_live, before.holds_live);
         }
@@ -133,13 +133,13 @@ fn a_whole_day_comes_back_at_once() {
     let shop = disk.open();
     let mut holds = Vec::new();
     STEPS.iter().for_each(|step| step(&shop, &mut holds));
-    let before = Picture::of(&shop, &holds);
+    let before = Snapshot::of(&shop, &holds);
     shop.engine.shutdown().unwrap();
     let report = disk.open().engine.report().clone();
     assert!(!report.created);
     assert_eq!((report.cut_bytes, report.rewritten_bytes), (0, 0));
     assert!(report.to_string().contains("records replayed"));
-    assert_eq!(Picture::of(&disk.open(), &holds), before);
+    assert_eq!(Snapshot::of(&disk.open(), &holds), before);
 }
 
 #[test]
@@ -175,7 +175,7 @@ fn time_is_never_below_the_last_time_in_the_log() {
     let hold = shop.reserve(1);
     let (last, deadline) = (shop.engine.now(), shop.engine.status(hold).unwrap().deadline);
     drop(shop);
-    // The clock was set back an hour meanwhile.
+    // The clock is set back an hour.
     let back = Arc::new(ManualClock::new(Timestamp(START.0 - 3_600_000)));
     let open = || Engine::open(disk.directory.path(), still(&back)).unwrap();
     for _ in 0..2 {
@@ -187,7 +187,7 @@ fn time_is_never_below_the_last_time_in_the_log() {
         assert_eq!(other.deadline, last.plus(600 * SECOND));
         engine.release(other.hold).unwrap().wait().unwrap();
     }
-    // It catches up, and time goes on from there.
+    // The clock catches up, and time goes on from there.
     back.advance(3_700 * SECOND + 599 * SECOND);
     let engine = open();
     assert_eq!(engine.now(), last.plus(599 * SECOND));
@@ -197,7 +197,7 @@ fn time_is_never_below_the_last_time_in_the_log() {
 }
 
 #[test]
-fn a_directory_that_is_open_says_by_whom() {
+fn an_open_directory_is_refused_with_the_process_that_has_it() {
     let disk = Disk::new(Durability::Sync);
     let shop = disk.open();
     let second = Engine::open(disk.directory.path(), disk.config());
@@ -205,7 +205,7 @@ fn a_directory_that_is_open_says_by_whom() {
     assert_eq!(pid, Some(std::process::id()));
     assert!(message.contains(&std::process::id().to_string()), "{message}");
     shop.engine.shutdown().unwrap();
-    // Shut down, it is free, though the handle still lives.
+    // A shutdown frees the directory although a handle still exists.
     drop(disk.open());
     drop(shop);
 }
@@ -222,7 +222,7 @@ fn an_engine_in_memory_takes_no_directory() {
 }
 
 #[test]
-fn a_directory_of_something_else_is_left_alone() {
+fn a_directory_with_other_files_is_left_alone() {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join("thesis.txt"), "years of work").unwrap();
     let refused = Engine::open(directory.path(), Config::default());
@@ -234,7 +234,7 @@ fn a_directory_of_something_else_is_left_alone() {
 }
 
 #[test]
-fn a_log_that_was_lost_is_damage_and_not_an_empty_shop() {
+fn a_lost_log_is_damage_and_not_a_new_directory() {
     let disk = Disk::new(Durability::Sync);
     let shop = disk.open();
     shop.engine.receive(Receive::units(shop.key, 3)).unwrap().wait().unwrap();
@@ -252,23 +252,23 @@ fn a_path_that_is_a_file_is_an_error_of_the_system() {
 }
 
 #[test]
-fn a_relative_path_is_the_same_wherever_the_process_goes() {
-    let (here, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    std::env::set_current_dir(here.path()).unwrap();
+fn a_relative_path_stays_the_same_when_the_process_changes_its_directory() {
+    let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    std::env::set_current_dir(first.path()).unwrap();
     let engine = Engine::open("shop", Config::default()).unwrap();
     engine.declare("poster", "berlin").unwrap();
-    std::env::set_current_dir(elsewhere.path()).unwrap();
+    std::env::set_current_dir(second.path()).unwrap();
     engine.checkpoint().unwrap();
     engine.backup("copy").unwrap();
     drop(engine);
-    for path in [here.path().join("shop"), elsewhere.path().join("copy")] {
+    for path in [first.path().join("shop"), second.path().join("copy")] {
         assert!(Engine::open(path, Config::default()).unwrap().report().checkpoint.is_some());
     }
     std::env::set_current_dir("/").unwrap();
 }
 
 #[test]
-fn more_holds_than_are_allowed_now_come_back_all_the_same() {
+fn more_holds_than_holds_max_allows_still_come_back() {
     let disk = Disk::new(Durability::Interval(5 * SECOND));
     let shop = disk.open();
     shop.engine.receive(Receive::units(shop.key, 9)).unwrap().wait().unwrap();
@@ -282,7 +282,7 @@ fn more_holds_than_are_allowed_now_come_back_all_the_same() {
     shop.assert_level(9, 0, 0);
 }
 
-// ── crashes ──────────────────────────────────────────────────────────────────────────────────────────────────
+// ── crashes ────────────────────────────────────────────────────────────────────────────────────────────────
 
 const CRASH_IN: &str = "STOCKHOLD_TEST_CRASH_IN";
 const CRASH_AT: &str = "STOCKHOLD_TEST_CRASH_AT";
@@ -295,7 +295,7 @@ fn crash_config(durability: &str) -> Config {
     Config::default().durability(durability).ring_bytes(1 << 20)
 }
 
-/// Not a test: what the crashing process does, when [`CRASH_IN`] says where.
+/// Not a test: the body of the crashing process, which runs if [`CRASH_IN`] is set.
 #[test]
 fn child_that_crashes() {
     let Ok(directory) = std::env::var(CRASH_IN) else { return };
@@ -303,7 +303,7 @@ fn child_that_crashes() {
     let durability = if crash_at.is_multiple_of(2) { "sync" } else { "interval" };
     let engine = Engine::open(directory, crash_config(durability)).unwrap();
     let key = engine.key("poster", "berlin").unwrap();
-    // Written past the test's capture, in one call, and only once the answer is durable.
+    // Writes one line in one call, around the harness's capture. Called once the answer is durable.
     let acknowledge = |what: &str, hold: HoldId| {
         std::io::stdout().write_all(format!("\nack {what} {hold}\n").as_bytes()).unwrap();
     };
@@ -343,7 +343,7 @@ fn after_a_crash_everything_acknowledged_is_there() {
     let key = engine.declare("poster", "berlin").unwrap();
     engine.receive(Receive::units(key, 100_000)).unwrap().wait().unwrap();
     drop(engine);
-    // What each hold was last said to be, over all crashes of this directory.
+    // The last acknowledged state of each hold, over all crashes of this directory.
     let mut acknowledged: BTreeMap<String, String> = BTreeMap::new();
     for crash_at in [0, 1, 7, 50, 133] {
         let child = Command::new(std::env::current_exe().unwrap())
@@ -354,7 +354,7 @@ fn after_a_crash_everything_acknowledged_is_there() {
             .stderr(Stdio::null())
             .output()
             .unwrap();
-        assert!(!child.status.success(), "the child was to crash");
+        assert!(!child.status.success(), "the child did not crash");
         let output = String::from_utf8_lossy(&child.stdout);
         for line in output.lines().filter_map(|line| line.strip_prefix("ack ")) {
             let (what, hold) = line.split_once(' ').unwrap();
@@ -371,14 +371,14 @@ fn after_a_crash_everything_acknowledged_is_there() {
                     assert!(status.is_ok() || status == Err(LookupError::Forgotten), "{hold}: {status:?}")
                 }
                 "confirmed" => assert_eq!(state, Ok(HoldState::Confirmed), "{hold}"),
-                // Its slot may be another's by now.
+                // Its slot may have a later hold.
                 _ => assert!(
                     matches!(state, Ok(HoldState::Released) | Err(&LookupError::Forgotten)),
                     "{hold}: {status:?}"
                 ),
             }
         }
-        // And all of it adds up.
+        // The level is the sum of the holds.
         let level = engine.level(key).unwrap();
         let (mut held, mut committed) = (0, 0);
         for status in engine.holds_of("order") {

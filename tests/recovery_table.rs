@@ -1,4 +1,5 @@
-//! What an opening can find, and what it does: one test for each row of the table in the design chapter.
+//! What an opening can find, and what it does with it: a test for each row of the tables in
+//! `src/design/recovery.md`.
 
 mod common;
 
@@ -19,20 +20,20 @@ use stockhold::salvage::salvage;
 use stockhold::{Config, Durability, Engine, HoldState, OpKey, OpenReport, Position, Reserve};
 use stockhold_seeded::{Rng, seed};
 
-/// A directory that is closed, with `held` units held, and what the test needs to know of it.
+/// A closed directory with `held` units held, and facts about it that tests need.
 struct Closed {
     disk: Disk,
     held: i64,
-    /// Where each reserve is.
+    /// The position of each reserve.
     reserves: Vec<u64>,
-    /// Of the checkpoints.
+    /// The position of each checkpoint.
     checkpoints: Vec<u64>,
     end: u64,
-    /// What the file `durable` said after the reserve before the last two.
+    /// The content of the file `durable` before the last two reserves.
     sidecar_before: Vec<u8>,
 }
 
-/// Reserves, one by one, with so many checkpoints among them, none behind the last two.
+/// Eight reserves with `checkpoints` checkpoints among them, none of them behind the last two reserves.
 fn closed(checkpoints: usize) -> Closed {
     let disk = Disk::new(Durability::Sync);
     let mut shop = disk.open();
@@ -40,7 +41,7 @@ fn closed(checkpoints: usize) -> Closed {
     let (mut reserves, mut made, mut sidecar_before) = (Vec::new(), Vec::new(), Vec::new());
     for number in 0..8 {
         if number == 6 {
-            // Another opening, whose beginning is what the sidecar says.
+            // Another opening. The sidecar from before it vouches only up to its beginning.
             shop.engine.shutdown().unwrap();
             drop(shop);
             sidecar_before = fs::read(disk.directory.path().join("durable")).unwrap();
@@ -72,14 +73,14 @@ impl Closed {
         self.path().join(name)
     }
 
-    /// The newest file of a checkpoint whose name begins so.
+    /// The newest file of a checkpoint whose name begins with `start`.
     fn newest(&self, start: &str) -> PathBuf {
         let mut files = files_under(&self.file("checkpoint"));
         files.retain(|path| path.file_name().unwrap().to_str().unwrap().starts_with(start));
         files.pop().unwrap()
     }
 
-    /// Opens, and finds all that was held.
+    /// Asserts that the directory opens with all holds.
     #[track_caller]
     fn opens(&self) -> OpenReport {
         let shop = self.disk.open();
@@ -92,7 +93,7 @@ impl Closed {
         report
     }
 
-    /// Refuses, and changes nothing; an inspection refuses too.
+    /// Asserts that an opening and an inspection refuse the directory, and change nothing.
     #[track_caller]
     fn refused(&self) -> OpenError {
         let before = self.content();
@@ -121,25 +122,25 @@ impl Closed {
         assert!(message.contains(name) && message.contains("newer stockhold"), "{message}");
     }
 
-    /// Bytes of all files but the lock.
+    /// The bytes of all files but the lock.
     fn content(&self) -> BTreeMap<PathBuf, Vec<u8>> {
         let lock = self.file("lock");
         let files = files_under(self.path()).into_iter().filter(|path| path.is_file() && *path != lock);
         files.map(|path| (path.clone(), fs::read(path).unwrap())).collect()
     }
 
-    fn lose_the_log(&self) {
+    fn remove_the_log(&self) {
         fs::remove_dir_all(self.file("log")).unwrap();
     }
 
     fn empty_the_log(&self) {
-        self.lose_the_log();
+        self.remove_the_log();
         store(self.path(), b"");
     }
 }
 
-/// The directory as a crash leaves it now: all that is written, nothing closed.
-fn crashed(disk: &Disk) -> Disk {
+/// A copy of the directory as a crash would leave it now: everything written, nothing closed.
+fn crash_image(disk: &Disk) -> Disk {
     let image = Disk {
         directory: tempfile::tempdir().unwrap(),
         clock: Arc::clone(&disk.clock),
@@ -149,7 +150,7 @@ fn crashed(disk: &Disk) -> Disk {
     image
 }
 
-// ── what is opened ───────────────────────────────────────────────────────────────────────────────────────────
+// ── opened ─────────────────────────────────────────────────────────────────────────────────────────
 
 #[test]
 fn nothing_or_an_unfinished_creation() {
@@ -192,14 +193,15 @@ fn not_closed_in_order() {
     let shop = disk.open();
     shop.receive(shop.key, 9);
     let hold = shop.reserve(2);
-    let image = crashed(&disk);
+    let image = crash_image(&disk);
     let after = image.open();
     after.assert_level(9, 2, 0);
     assert_eq!(after.engine.status(hold).unwrap().state, HoldState::Active);
     let report = after.engine.report();
     assert!(report.rewritten_bytes > 0);
-    let told = format!("the last close was not orderly, {} bytes were synced again", report.rewritten_bytes);
-    assert!(report.to_string().ends_with(&told), "{report}");
+    let expected =
+        format!("the last close was not orderly, {} bytes were synced again", report.rewritten_bytes);
+    assert!(report.to_string().ends_with(&expected), "{report}");
 }
 
 #[test]
@@ -212,9 +214,9 @@ fn torn_tail() {
     assert_eq!((tail.from.0, tail.until.0, tail.chunks), (past.end, past.end + 4, 1));
     let report = past.opens();
     assert_eq!((report.end.0, report.cut_bytes), (past.end, torn.len() as u64));
-    let told = format!("cut {} bytes of a torn, unacknowledged tail", torn.len());
-    assert!(report.to_string().contains(&told), "{report}");
-    assert_eq!(past.opens().cut_bytes, 0, "it is gone for good");
+    let expected = format!("cut {} bytes of a torn, unacknowledged tail", torn.len());
+    assert!(report.to_string().contains(&expected), "{report}");
+    assert_eq!(past.opens().cut_bytes, 0, "the tail was removed for good");
 }
 
 #[test]
@@ -240,10 +242,10 @@ fn the_last_group_lost_before_anybody_vouched_for_it() {
 
 #[test]
 fn corrupt_newest_checkpoint() {
-    for (name, lose) in [("levels", false), ("holds", false), ("manifest", false), ("holds", true)] {
+    for (name, remove) in [("levels", false), ("holds", false), ("manifest", false), ("holds", true)] {
         let past = closed(2);
         let file = past.newest(name);
-        if lose {
+        if remove {
             fs::remove_file(&file).unwrap()
         } else {
             flip(&file)
@@ -257,7 +259,7 @@ fn corrupt_newest_checkpoint() {
             report.to_string().contains(&format!("; a checkpoint could not be used: {file}: ")),
             "{report}"
         );
-        assert_eq!(past.opens().checkpoints_rejected, [""; 0], "what is damaged was removed");
+        assert_eq!(past.opens().checkpoints_rejected, [""; 0], "the damaged checkpoint was removed");
     }
 }
 
@@ -357,7 +359,7 @@ fn a_file_of_the_ledger_damaged_or_missing() {
     }
 }
 
-// ── what is refused ──────────────────────────────────────────────────────────────────────────────────────────
+// ── refused ────────────────────────────────────────────────────────────────────────────────────────
 
 #[test]
 fn damage_that_the_sidecar_vouches_for() {
@@ -411,7 +413,8 @@ fn log_missing() {
         }
         fs::remove_dir_all(past.file("log")).unwrap();
         if checkpoint_last {
-            // An orderly close with nothing behind the checkpoint: there is nothing that could be missing.
+            // After an orderly close with nothing behind the checkpoint, the log has nothing that could be
+            // missing.
             past.opens();
             continue;
         }
@@ -433,11 +436,11 @@ fn log_emptied_though_the_sidecar_promises_more() {
         }
         let (readable, message) = past.refused_as_damaged();
         assert_eq!(readable, Some(Position(past.checkpoints[1])));
-        let told = format!(
+        let expected = format!(
             "can be read up to position {}, but was acknowledged up to {}",
             past.checkpoints[1], past.end
         );
-        assert!(message.contains(&told), "{message}");
+        assert!(message.contains(&expected), "{message}");
     }
 }
 
@@ -450,7 +453,7 @@ fn identity_or_sidecar_missing_or_damaged() {
         assert!(matches!(error, OpenError::Damaged { .. }), "{error:?}");
         assert!(error.to_string().contains(&format!("`{name}` is missing")), "{error}");
     }
-    // Of an engine on the system's clock, of which the directory keeps something too.
+    // A directory of an engine on the system's clock, which keeps a file of its own.
     let past = closed(2);
     Engine::open(past.path(), Config::default()).unwrap();
     fs::remove_file(past.file("stockhold")).unwrap();
@@ -471,7 +474,7 @@ fn identity_or_sidecar_missing_or_damaged() {
 #[test]
 fn part_of_the_directory_from_another_copy() {
     let (past, other) = (closed(2), closed(2));
-    // Up to here both have the very same log.
+    // Up to here the logs of both are the same.
     let shop = other.disk.open();
     shop.reserve(1);
     drop(shop);
@@ -499,7 +502,7 @@ fn newer_chunk() {
         let (start, chunk) = chunk_behind(past.path(), 2, true, 4, &[0, 4]);
         store(past.path(), &chunk);
         if vouched {
-            // The newer program has closed in order.
+            // As if the newer program had closed in order.
             change(&past.file("durable"), |bytes| {
                 for slot in [0, 4_096] {
                     bytes[slot + 24..slot + 32].copy_from_slice(&(start + 4).to_le_bytes());
@@ -535,7 +538,7 @@ fn newer_manifest() {
         bytes[12..16].copy_from_slice(&crc.to_le_bytes());
     });
     past.refused_as_newer(manifest.file_name().unwrap().to_str().unwrap());
-    // A format that a disk has made up is damage.
+    // A format number without a valid checksum is damage.
     let past = closed(2);
     change(&past.newest("manifest"), |bytes| bytes[4] = 2);
     assert_eq!(past.opens().checkpoints_rejected.len(), 1);
@@ -574,22 +577,22 @@ fn what_is_refused_is_left_as_it_was_found_however_long_its_log() {
         drop(insist(|| shop.engine.reserve(Reserve::units(shop.key, 1).reference(&reference))).unwrap());
     }
     shop.engine.shutdown().unwrap();
-    let (path, hasty) = (disk.directory.path(), disk.config().checkpoint_bytes(64 << 10));
+    let (path, config) = (disk.directory.path(), disk.config().checkpoint_bytes(64 << 10));
     let (_, short) = chunk_behind(path, 1, true, 8, &[0, 4]);
     store(path, &short);
     fs::remove_file(path.join("lock")).unwrap();
     let before = files_under(path);
-    Engine::open(path, hasty.clone()).unwrap_err();
+    Engine::open(path, config.clone()).unwrap_err();
     fs::remove_file(path.join("lock")).unwrap();
     assert_eq!(files_under(path), before);
-    // Without what is wrong with it, checkpoints are made of it as soon as it is durable.
+    // Without the damaged chunk, the opening makes checkpoints as soon as the log is durable.
     fs::remove_dir_all(path.join("log/000000ff")).unwrap();
-    let engine = Engine::open(path, hasty).unwrap();
+    let engine = Engine::open(path, config).unwrap();
     assert!(engine.metrics().position_checkpoint.0 > 0);
     assert_eq!(engine.report().holds_live, 10_000);
 }
 
-// ── crashes on crashes ───────────────────────────────────────────────────────────────────────────────────────
+// ── crashes on crashes ─────────────────────────────────────────────────────────────────────────────────────
 
 #[test]
 fn two_crashes_in_a_row() {
@@ -597,7 +600,7 @@ fn two_crashes_in_a_row() {
     let first = disk.open();
     first.receive(first.key, 9);
     let mut holds = vec![first.reserve(1)];
-    let mut image = crashed(&disk);
+    let mut image = crash_image(&disk);
     for _ in 0..3 {
         let shop = image.open();
         for hold in &holds {
@@ -608,7 +611,7 @@ fn two_crashes_in_a_row() {
         if holds.len() == 3 {
             shop.engine.checkpoint().unwrap();
         }
-        let next = crashed(&image);
+        let next = crash_image(&image);
         drop(shop);
         image = next;
     }
@@ -617,28 +620,29 @@ fn two_crashes_in_a_row() {
 
 const CRASH_IN: &str = "STOCKHOLD_TEST_CRASH_TABLE_IN";
 
-/// Checkpoints as often as can be, so that crashes meet them.
-fn hasty() -> Config {
+/// Makes checkpoints as often as possible, so that crashes interrupt them.
+fn frequent_checkpoints() -> Config {
     Config::default()
         .checkpoint_bytes(64 << 10)
         .ring_bytes(1 << 20)
         .durability(Durability::Interval(Duration::from_millis(5)))
 }
 
-/// Not a test: sells, and makes checkpoints, until it is killed; when [`CRASH_IN`] says where.
+/// Not a test: the body of a child process, which sells and makes checkpoints until it is killed. Runs if
+/// [`CRASH_IN`] is set.
 #[test]
 fn child_that_is_killed() {
     let Ok(directory) = std::env::var(CRASH_IN) else { return };
-    // Written past the test's capture, each in one call.
-    let say = |line: String| std::io::stdout().write_all(format!("\n{line}\n").as_bytes()).unwrap();
-    say("opening".into());
-    let engine = Engine::open(directory, hasty()).unwrap();
+    // Writes each line in one call, around the harness's capture.
+    let print = |line: String| std::io::stdout().write_all(format!("\n{line}\n").as_bytes()).unwrap();
+    print("opening".into());
+    let engine = Engine::open(directory, frequent_checkpoints()).unwrap();
     let key = engine.key("poster", "berlin").unwrap();
     let epoch = u128::from(engine.report().epoch);
     thread::scope(|scope| {
         scope.spawn(|| while engine.checkpoint().is_ok() {});
         for seller in 0..2_u128 {
-            let (engine, say) = (&engine, &say);
+            let (engine, print) = (&engine, &print);
             scope.spawn(move || {
                 for number in 0.. {
                     let op = OpKey(epoch << 64 | seller << 32 | number);
@@ -650,10 +654,10 @@ fn child_that_is_killed() {
                     if released {
                         position = insist(|| engine.release(hold)).unwrap().position();
                     }
-                    // Many at once, so that the log is long.
+                    // Waits seldom, so that the log is long.
                     if number % 64 == 0 {
                         engine.wait(position).unwrap();
-                        say(format!("ack {} {hold}", if released { "released" } else { "held" }));
+                        print(format!("ack {} {hold}", if released { "released" } else { "held" }));
                     }
                 }
             });
@@ -665,7 +669,7 @@ fn child_that_is_killed() {
 fn a_crash_at_any_step_of_an_opening_a_checkpoint_or_a_cut() {
     let mut rng = Rng::new(seed());
     let directory = tempfile::tempdir().unwrap();
-    let engine = Engine::open(directory.path(), hasty()).unwrap();
+    let engine = Engine::open(directory.path(), frequent_checkpoints()).unwrap();
     let key = engine.declare("poster", "berlin").unwrap();
     engine.receive(stockhold::Receive::units(key, 100_000_000)).unwrap().wait().unwrap();
     drop(engine);
@@ -682,13 +686,13 @@ fn a_crash_at_any_step_of_an_opening_a_checkpoint_or_a_cut() {
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
         lines.by_ref().find(|line| line == "opening").unwrap();
-        // In the middle of the opening, or some acknowledgements later. What is told until it dies counts
-        // too.
-        let few = rng.below_u32(3) == 0;
-        if few {
+        // Kills it during the opening, or some acknowledgements later. Those that it prints until it dies
+        // count too.
+        let during_opening = rng.below_u32(3) == 0;
+        if during_opening {
             thread::sleep(Duration::from_micros(rng.below_u32(20_000).into()));
         }
-        let mut left = if few { 0 } else { 1 + rng.below_u32(60) };
+        let mut left = if during_opening { 0 } else { 1 + rng.below_u32(60) };
         while left > 0 {
             let line = lines.next().unwrap();
             left -= u32::from(line.starts_with("ack "));
@@ -702,14 +706,14 @@ fn a_crash_at_any_step_of_an_opening_a_checkpoint_or_a_cut() {
         assert_eq!(found.drift(), None);
         cut = cut.max(found.report().from.0);
     }
-    assert!(cut > 0, "no checkpoint has made any of the log superfluous");
+    assert!(cut > 0, "no checkpoint has cut the log");
 
-    let engine = Engine::open(directory.path(), hasty()).unwrap();
+    let engine = Engine::open(directory.path(), frequent_checkpoints()).unwrap();
     for (hold, what) in &acknowledged {
         let status = engine.status(hold.parse().unwrap()).map(|status| status.state);
         match what.as_str() {
             "held" => assert_eq!(status, Ok(HoldState::Active), "{hold}"),
-            // Its slot may be another's by now.
+            // Its slot may have a later hold.
             _ => assert!(matches!(status, Ok(HoldState::Released) | Err(LookupError::Forgotten)), "{hold}"),
         }
     }

@@ -1,4 +1,5 @@
-//! Histories that once broke a promise.
+//! Sequences of calls that once broke a promise.
+
 mod common;
 use common::*;
 use std::future::Future;
@@ -13,7 +14,7 @@ use stockhold::*;
 struct Panics;
 impl Wake for Panics {
     fn wake(self: Arc<Self>) {
-        panic!("a caller's waker");
+        panic!("the waker panics on purpose");
     }
 }
 
@@ -45,7 +46,7 @@ fn time_goes_on_after_a_wall_clock_was_set_back() {
 }
 
 #[test]
-fn one_sweep_expires_what_is_due_and_nobody_is_busy_alone() {
+fn one_sweep_expires_all_that_is_due_and_a_lone_thread_is_never_busy() {
     for n in [10_000u32, 100_000] {
         let shop = Shop::with_units(n);
         for _ in 0..n {
@@ -57,8 +58,8 @@ fn one_sweep_expires_what_is_due_and_nobody_is_busy_alone() {
         let swept: Vec<_> = (0..5).map(|_| shop.engine.sweep()).collect();
         println!("{n}: sweeps {swept:?}");
         if n == 100_000 {
-            assert!(got.is_ok(), "alone, log keeps up, and still {got:?}");
-            assert!(swept[1..].iter().all(|&s| s == 0), "a sweep left what was due: {swept:?}");
+            assert!(got.is_ok(), "a lone thread, whose log keeps up, got {got:?}");
+            assert!(swept[1..].iter().all(|&s| s == 0), "a sweep left holds that were due: {swept:?}");
         }
     }
 }
@@ -81,7 +82,7 @@ fn a_uuid_v7_is_never_executed_twice() {
 }
 
 #[test]
-fn holds_max_lowered_holds() {
+fn a_lowered_holds_max_is_kept() {
     let dir = tempfile::tempdir().unwrap();
     let clock = Arc::new(ManualClock::new(START));
     let key;
@@ -101,11 +102,11 @@ fn holds_max_lowered_holds() {
     let granted = (0..100)
         .filter(|_| engine.reserve(Reserve::units(key, 1)).map(|r| r.not_yet_durable()).is_ok())
         .count();
-    assert!(granted <= 3, "{granted} holds at once, holds_max is 3");
+    assert!(granted <= 3, "{granted} live holds, holds_max is 3");
 }
 
 #[test]
-fn one_callers_bad_waker_hangs_nobody_else() {
+fn a_waker_that_panics_hangs_no_other_caller() {
     let dir = tempfile::tempdir().unwrap();
     let engine = Engine::open(dir.path().join("d"), Config::default()).unwrap();
     let key = engine.declare("a", "b").unwrap();
@@ -171,11 +172,11 @@ fn op_keys_are_forgotten_without_a_driver() {
     shop.clock.advance(SECOND * 3600);
     shop.engine.sweep();
     let got = shop.engine.receive(Receive::units(shop.key, 1).op_key(OpKey(2))).map(|r| r.not_yet_durable());
-    assert!(got.is_ok(), "Busy for ever: {got:?}");
+    assert!(got.is_ok(), "Busy forever: {got:?}");
 }
 
 #[test]
-fn status_of_a_shipped_hold_says_no_units_committed() {
+fn the_status_of_a_shipped_hold_has_no_units() {
     let shop = Shop::with_units(5);
     let hold = shop.reserve(5);
     let _ = shop.engine.confirm(Confirm::hold(hold).quantity(3)).unwrap().not_yet_durable();
@@ -185,7 +186,7 @@ fn status_of_a_shipped_hold_says_no_units_committed() {
 }
 
 #[test]
-fn a_status_is_of_the_hold_that_was_asked_for() {
+fn a_status_never_mixes_two_holds() {
     let shop = Shop::with_units(100);
     let other_key = shop.engine.declare("other", "x").unwrap();
     let _ = shop.engine.receive(Receive::units(other_key, 100)).unwrap().not_yet_durable();
@@ -239,7 +240,7 @@ fn a_status_is_of_the_hold_that_was_asked_for() {
 }
 
 #[test]
-fn holds_beyond_a_lowered_holds_max_are_kept_seen_and_not_replaced() {
+fn holds_beyond_a_lowered_holds_max_are_kept_and_get_no_successors() {
     let disk = tempfile::tempdir().unwrap();
     let clock = Arc::new(ManualClock::new(START));
     let config = |holds| still(&clock).holds_max(holds);
@@ -260,7 +261,7 @@ fn holds_beyond_a_lowered_holds_max_are_kept_seen_and_not_replaced() {
     assert_eq!(granted, 2);
 }
 
-/// So many stock keys with a unit each, as lines of a cart.
+/// Lines of a cart with one unit of each of `keys` new stock keys.
 fn singles(shop: &Shop, keys: usize) -> Vec<CartLine> {
     let key = |number| shop.engine.declare("single", &format!("shelf {number}")).unwrap();
     let keys: Vec<_> = (0..keys).map(key).collect();
@@ -269,7 +270,7 @@ fn singles(shop: &Shop, keys: usize) -> Vec<CartLine> {
 }
 
 #[test]
-fn what_is_paid_for_ships_in_as_many_parts_as_it_has_units() {
+fn a_confirmed_hold_ships_in_as_many_parts_as_it_has_units() {
     let units = (1 << 16) + 9;
     let shop = Shop::with_units(units);
     let [a, b] = shop.keys();
@@ -296,11 +297,11 @@ fn lines_of_carts_that_are_due_do_not_keep_a_hold_from_being_replaced() {
 }
 
 #[test]
-fn lines_of_expired_carts_are_used_again_where_their_slots_are_not() {
+fn lines_of_expired_carts_are_reused_even_if_their_slots_are_not() {
     let disk = Disk::new(Durability::Sync);
     let shop = disk.open_with(|config| config.lines_max(LINES_MAX as u32));
     shop.receive(shop.key, 99);
-    // In every shard there are more slots than will be allowed.
+    // Every shard then has more slots than the next opening allows.
     let before: Vec<_> = (0..20).map(|_| shop.reserve(1)).collect();
     let lines = singles(&shop, LINES_MAX);
     shop.engine.reserve_cart(ReserveCart::lines(&lines).ttl(SECOND)).unwrap().wait().unwrap();

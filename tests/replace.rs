@@ -1,4 +1,4 @@
-//! Replacing the units of a live hold in one step.
+//! Replaces the units of a live hold in one step.
 
 mod common;
 
@@ -24,8 +24,8 @@ fn with_lines(shop: &Shop, hold: HoldId, lines: &[(StockKey, u32)]) -> Result<Re
     replace(shop, Replace::lines(hold, &cart(lines)))
 }
 
-/// What was needed in addition and not there: key, units, available.
-fn short(answer: Result<Replaced, ReplaceError>) -> (StockKey, u32, i64) {
+/// The refusal's key, the additional units that it needed, and the units that were available.
+fn refused(answer: Result<Replaced, ReplaceError>) -> (StockKey, u32, i64) {
     match answer {
         Err(ReplaceError::Refused(refusal)) => {
             assert_eq!(refusal.reason, RefusalReason::OutOfStock);
@@ -46,8 +46,11 @@ fn f04_a_hold_never_competes_with_itself() {
         assert_eq!(shop.lines(hold), (HoldState::Active, vec![(shop.key, quantity)]));
         shop.assert_level(5, quantity.into(), 0);
     }
-    assert_eq!(short(replace(&shop, Replace::quantity(hold, 6))), (shop.key, 3, 2));
-    assert_eq!(short(replace(&shop, Replace::quantity(hold, QUANTITY_MAX))), (shop.key, QUANTITY_MAX - 3, 2));
+    assert_eq!(refused(replace(&shop, Replace::quantity(hold, 6))), (shop.key, 3, 2));
+    assert_eq!(
+        refused(replace(&shop, Replace::quantity(hold, QUANTITY_MAX))),
+        (shop.key, QUANTITY_MAX - 3, 2)
+    );
     shop.assert_level(5, 3, 0);
     let confirmed = shop.engine.confirm(Confirm::hold(hold).quantity(2)).unwrap().wait().unwrap();
     assert_eq!((confirmed.quantity, confirmed.returned), (2, 1));
@@ -64,8 +67,8 @@ fn a_hold_becomes_a_cart_and_one_line_again() {
     with_lines(&shop, hold, &[(b, 3), (a, 1), (b, 2)]).unwrap();
     assert_eq!(shop.lines(hold).1, [(a, 1), (b, 5)]);
     assert_eq!(replace(&shop, Replace::quantity(hold, 2)), Err(ReplaceError::NameLines { lines: 2 }));
-    assert_eq!(short(with_lines(&shop, hold, &[(a, 2), (c, 1)])), (c, 1, 0));
-    assert_eq!(short(with_lines(&shop, hold, &[(a, 9), (b, 1)])), (a, 8, 4));
+    assert_eq!(refused(with_lines(&shop, hold, &[(a, 2), (c, 1)])), (c, 1, 0));
+    assert_eq!(refused(with_lines(&shop, hold, &[(a, 9), (b, 1)])), (a, 8, 4));
     assert_eq!(shop.lines(hold).1, [(a, 1), (b, 5)]);
     shop.assert_level_of(a, 5, 1, 0);
     shop.assert_level_of(b, 5, 5, 0);
@@ -79,13 +82,13 @@ fn a_hold_becomes_a_cart_and_one_line_again() {
 }
 
 #[test]
-fn what_two_holds_swap_is_refused_truly() {
+fn of_two_holds_that_want_each_others_units_both_are_refused() {
     let shop = Shop::with_units(1);
     let [a, b] = shop.keys();
     shop.receive(b, 1);
     let (first, second) = (shop.cart(&[(a, 1)]), shop.cart(&[(b, 1)]));
-    assert_eq!(short(with_lines(&shop, first, &[(b, 1)])), (b, 1, 0));
-    assert_eq!(short(with_lines(&shop, second, &[(a, 1), (b, 1)])), (a, 1, 0));
+    assert_eq!(refused(with_lines(&shop, first, &[(b, 1)])), (b, 1, 0));
+    assert_eq!(refused(with_lines(&shop, second, &[(a, 1), (b, 1)])), (a, 1, 0));
     assert_eq!((shop.lines(first).1, shop.lines(second).1), (vec![(a, 1)], vec![(b, 1)]));
 }
 
@@ -94,19 +97,22 @@ fn the_deadline_stays_unless_a_later_one_is_asked_for() {
     let shop = Shop::with(9, |config| config.ttl_bounds(SECOND, 600 * SECOND).life_max(1_000 * SECOND));
     let hold = shop.reserve(1);
     let born = shop.engine.now();
-    let ask = |units, ttl| replace(&shop, Replace::quantity(hold, units).ttl(ttl));
+    let replace_for = |units, ttl| replace(&shop, Replace::quantity(hold, units).ttl(ttl));
     shop.clock.advance(100 * SECOND);
     assert_eq!(replace(&shop, Replace::quantity(hold, 2)).unwrap().deadline, born.plus(600 * SECOND));
-    assert_eq!(ask(3, 10 * SECOND).unwrap().deadline, born.plus(600 * SECOND), "never earlier");
-    assert_eq!(ask(4, 600 * SECOND).unwrap().deadline, born.plus(700 * SECOND));
+    assert_eq!(replace_for(3, 10 * SECOND).unwrap().deadline, born.plus(600 * SECOND), "never earlier");
+    assert_eq!(replace_for(4, 600 * SECOND).unwrap().deadline, born.plus(700 * SECOND));
     shop.clock.advance(550 * SECOND);
-    assert_eq!(ask(5, 600 * SECOND), Err(ReplaceError::LifeMax { latest: born.plus(1_000 * SECOND) }));
+    assert_eq!(
+        replace_for(5, 600 * SECOND),
+        Err(ReplaceError::LifeMax { latest: born.plus(1_000 * SECOND) })
+    );
     let (min, max) = (SECOND, 600 * SECOND);
     for asked in [max + SECOND, SECOND / 2] {
-        assert_eq!(ask(5, asked), Err(ReplaceError::Ttl { asked, min, max }));
+        assert_eq!(replace_for(5, asked), Err(ReplaceError::Ttl { asked, min, max }));
     }
     assert_eq!(shop.lines(hold).1, [(shop.key, 4)]);
-    assert_eq!(ask(5, 350 * SECOND).unwrap().deadline, born.plus(1_000 * SECOND));
+    assert_eq!(replace_for(5, 350 * SECOND).unwrap().deadline, born.plus(1_000 * SECOND));
     shop.engine.begin_payment(hold).unwrap().wait().unwrap();
     replace(&shop, Replace::quantity(hold, 6)).unwrap();
     assert_eq!(shop.lines(hold), (HoldState::Paying, vec![(shop.key, 6)]));
@@ -118,7 +124,7 @@ fn the_deadline_stays_unless_a_later_one_is_asked_for() {
 }
 
 #[test]
-fn a_hold_that_has_ended_gets_no_other_units() {
+fn a_hold_that_has_ended_is_not_replaced() {
     let shop = Shop::with_units(9);
     let [released, sold, due, swept] = [0; 4].map(|_| shop.reserve(1));
     shop.engine.release(released).unwrap().wait().unwrap();
@@ -132,13 +138,13 @@ fn a_hold_that_has_ended_gets_no_other_units() {
     assert_eq!(more(swept), Err(ReplaceError::Expired));
     assert_eq!(more(HoldId::from_u128(7)), Err(ReplaceError::Lookup(LookupError::Unknown)));
     shop.assert_level(9, 0, 1);
-    // A late confirm takes what it held last.
+    // A late confirm takes the units that the hold had last.
     shop.engine.confirm(Confirm::hold(due).retake_if_expired()).unwrap().wait().unwrap();
     shop.assert_level(9, 0, 2);
 }
 
 #[test]
-fn units_that_cannot_be_are_refused() {
+fn invalid_units_are_refused() {
     let shop = Shop::with_units(9);
     let hold = shop.reserve(2);
     let (one, foreign) = ((shop.key, 1), (Shop::with_units(1).key, 1));
@@ -155,7 +161,7 @@ fn units_that_cannot_be_are_refused() {
 }
 
 #[test]
-fn a_hold_is_replaced_so_often_and_can_still_be_paid_for() {
+fn a_hold_that_was_replaced_too_often_can_still_be_confirmed() {
     let shop = Shop::with(9, |config| config.lines_max(LINES_MAX as u32));
     let [a, b] = shop.keys();
     shop.receive(b, 9);
@@ -173,7 +179,7 @@ fn a_hold_is_replaced_so_often_and_can_still_be_paid_for() {
     let part = cart(&[(b, of_b)]);
     shop.engine.confirm(Confirm::hold(hold).lines(&part)).unwrap().wait().unwrap();
     shop.engine.ship(hold).unwrap().wait().unwrap();
-    // Its place is used again, under an id that was never given.
+    // Its slot is used again, with ids that were never given.
     for _ in 0..20 {
         let next = shop.cart(&[(a, 1), (b, 1)]);
         assert_ne!(next, hold);
@@ -184,7 +190,7 @@ fn a_hold_is_replaced_so_often_and_can_still_be_paid_for() {
 }
 
 #[test]
-fn other_lines_outlive_restarts_and_ids_stay_apart() {
+fn replaced_lines_survive_restarts_and_ids_stay_unique() {
     let mut rng = Rng::new(seed());
     let disk = Disk::new(ON_DISK[1]);
     let mut shop = disk.open();
@@ -223,7 +229,7 @@ fn a_replacement_happens_once_restarts_included() {
     shop.receive(shop.key, 9);
     let [first, second] = [0; 2].map(|_| shop.reserve(1));
     let lines = cart(&[(shop.key, 4)]);
-    let told = |shop: &Shop| {
+    let answers = |shop: &Shop| {
         [
             Replace::quantity(first, 3).ttl(700 * SECOND).op_key(OpKey(1)),
             Replace::lines(second, &lines).op_key(OpKey(2)),
@@ -233,10 +239,10 @@ fn a_replacement_happens_once_restarts_included() {
             (receipt.position(), receipt.wait().unwrap())
         })
     };
-    let before = told(&shop);
+    let before = answers(&shop);
     replace(&shop, Replace::quantity(first, 2)).unwrap();
     let again = |shop: &Shop| {
-        assert_eq!(told(shop), before);
+        assert_eq!(answers(shop), before);
         for other in [Replace::quantity(first, 4), Replace::quantity(first, 3), Replace::quantity(second, 3)]
         {
             let refused = replace(shop, other.op_key(OpKey(1)));
@@ -257,7 +263,7 @@ fn replacements_need_room_for_lines_and_give_it_back() {
         for hold in &holds[..LINES_MAX - 1] {
             insist(|| shop.engine.replace(Replace::quantity(*hold, 2))).unwrap().not_yet_durable();
         }
-        // The last line is what every replacement needs for a moment.
+        // Every replacement needs a free line for a moment.
         for _ in 0..3 {
             replace(&shop, Replace::quantity(holds[0], 3)).unwrap();
         }
@@ -296,7 +302,7 @@ fn a_hold_is_found_by_its_reference_while_it_is_being_replaced() {
 
 /// Threads replace, confirm, release, extend, ship and let expire the same few holds.
 #[test]
-fn whatever_races_with_a_replacement_no_unit_is_lost_or_made() {
+fn no_race_with_a_replacement_loses_or_makes_a_unit() {
     let rng = Rng::new(seed());
     let disk = Disk::new(ON_DISK[1]);
     let shop = disk.open();
@@ -349,7 +355,7 @@ fn whatever_races_with_a_replacement_no_unit_is_lost_or_made() {
                 }
             }
         });
-        // What the holds say is what the book says is what the counters say.
+        // The holds, the levels and the counters agree.
         let status: Vec<_> = holds.iter().filter_map(|hold| shop.engine.status(*hold).ok()).collect();
         for key in keys {
             let available = shop.engine.available_exactly(key).unwrap();
@@ -364,8 +370,12 @@ fn whatever_races_with_a_replacement_no_unit_is_lost_or_made() {
             assert_eq!(level.committed, units(&[HoldState::Confirmed]));
             let below = Adjust::by(key, -1_000, AdjustReason::Count);
             let on_hand = level.on_hand;
-            let refused = shop.engine.adjust(below).map(drop);
-            assert_eq!(refused, Err(StockError::BelowZero { asked: 1_000, on_hand }), "and the warehouse");
+            let adjusted = shop.engine.adjust(below).map(drop);
+            assert_eq!(
+                adjusted,
+                Err(StockError::BelowZero { asked: 1_000, on_hand }),
+                "the stock on hand agrees too"
+            );
         }
         for hold in holds {
             drop(shop.engine.release(hold));
@@ -387,7 +397,7 @@ fn whatever_races_with_a_replacement_no_unit_is_lost_or_made() {
 }
 
 #[test]
-fn a_shipment_takes_off_what_really_leaves_though_the_lines_were_replaced_meanwhile() {
+fn a_shipment_takes_the_units_that_were_confirmed_though_the_lines_were_replaced() {
     let shop = Shop::with_units(10_000);
     let [a, b] = shop.keys();
     shop.receive(b, 10_000);
@@ -403,13 +413,13 @@ fn a_shipment_takes_off_what_really_leaves_though_the_lines_were_replaced_meanwh
             }
         });
         let on_hand = shop.engine.level(b).unwrap().on_hand;
-        let refused = shop.engine.adjust(Adjust::by(b, -20_000, AdjustReason::Count)).map(drop);
-        assert_eq!(refused, Err(StockError::BelowZero { asked: 20_000, on_hand }));
+        let adjusted = shop.engine.adjust(Adjust::by(b, -20_000, AdjustReason::Count)).map(drop);
+        assert_eq!(adjusted, Err(StockError::BelowZero { asked: 20_000, on_hand }));
     }
 }
 
 #[test]
-fn of_a_replacement_and_an_end_at_once_the_units_follow_the_winner() {
+fn of_a_concurrent_replacement_and_end_the_units_follow_the_winner() {
     let shop = Shop::with_units(9);
     let [a, b] = shop.keys();
     shop.receive(b, 9);

@@ -1,4 +1,4 @@
-//! Directories are damaged in many ways, and salvaged into new ones.
+//! Salvages directories that were damaged in many ways.
 
 mod common;
 
@@ -19,14 +19,14 @@ use tempfile::TempDir;
 
 const UNITS: i64 = 10_000;
 
-/// A directory that is closed, and what was acknowledged in it.
+/// A closed directory, and the operations acknowledged in it.
 struct Past {
     disk: Disk,
-    /// By position: held and committed.
-    books: BTreeMap<u64, (i64, i64)>,
-    /// Of op key `n` at `n`: its hold, and where it was made.
+    /// Held and committed units after each position.
+    levels: BTreeMap<u64, (i64, i64)>,
+    /// The hold of op key `n` at index `n`, with its position.
     holds: Vec<(HoldId, Position)>,
-    /// Of the checkpoints, the oldest first.
+    /// The positions of the checkpoints, the oldest first.
     checkpoints: Vec<u64>,
     end: u64,
 }
@@ -34,11 +34,11 @@ struct Past {
 /// Sales in two openings, with checkpoints after some of them.
 fn past(checkpoints_at: &[usize]) -> Past {
     let disk = Disk::new(Durability::Sync);
-    let mut past = Past { books: BTreeMap::new(), holds: Vec::new(), checkpoints: Vec::new(), end: 0, disk };
+    let mut past = Past { levels: BTreeMap::new(), holds: Vec::new(), checkpoints: Vec::new(), end: 0, disk };
     let mut shop = past.disk.open();
     shop.receive(shop.key, UNITS as u32);
-    let mut book = (0, 0);
-    past.books.insert(0, book);
+    let mut level = (0, 0);
+    past.levels.insert(0, level);
     for number in 0..120 {
         if number == 60 {
             shop.engine.shutdown().unwrap();
@@ -51,14 +51,14 @@ fn past(checkpoints_at: &[usize]) -> Past {
         let hold = reserved.wait().unwrap().hold;
         past.holds.push((hold, position));
         let units = i64::from(1 + number % 3);
-        book.0 += units;
-        past.books.insert(position.0, book);
+        level.0 += units;
+        past.levels.insert(position.0, level);
         if number % 4 == 0 {
             let confirmed = shop.engine.confirm(Confirm::hold(hold)).unwrap();
             let position = confirmed.position();
             confirmed.wait().unwrap();
-            book = (book.0 - units, book.1 + units);
-            past.books.insert(position.0, book);
+            level = (level.0 - units, level.1 + units);
+            past.levels.insert(position.0, level);
         }
         if checkpoints_at.contains(&(number as usize)) {
             past.checkpoints.push(shop.engine.checkpoint().unwrap().0);
@@ -70,12 +70,11 @@ fn past(checkpoints_at: &[usize]) -> Past {
     past
 }
 
-/// Sales that nobody waits for, so that a group has many chunks; the first and the last of them in openings
-/// of their own.
-fn rush() -> Past {
+/// Sales without waits, so that a group has many chunks, in three openings.
+fn large_groups() -> Past {
     let disk = Disk::new(Durability::Sync);
-    let mut past = Past { books: BTreeMap::new(), holds: Vec::new(), checkpoints: Vec::new(), end: 0, disk };
-    past.books.insert(0, (0, 0));
+    let mut past = Past { levels: BTreeMap::new(), holds: Vec::new(), checkpoints: Vec::new(), end: 0, disk };
+    past.levels.insert(0, (0, 0));
     let mut held = 0;
     for round in 0..3 {
         let shop = past.disk.open_with(|config| config.op_keys_max(100_000));
@@ -88,9 +87,9 @@ fn rush() -> Past {
             let reserve = Reserve::units(shop.key, 1 + number % 3).op_key(op).reference("order");
             let reserved = insist(|| shop.engine.reserve(reserve)).unwrap();
             held += i64::from(1 + number % 3);
-            past.books.insert(reserved.position().0, (held, 0));
+            past.levels.insert(reserved.position().0, (held, 0));
             past.holds
-                .push((reserved.not_yet_durable().hold, Position(*past.books.keys().next_back().unwrap())));
+                .push((reserved.not_yet_durable().hold, Position(*past.levels.keys().next_back().unwrap())));
         }
         if round == 1 {
             past.checkpoints.push(shop.engine.checkpoint().unwrap().0);
@@ -120,7 +119,7 @@ impl Past {
         files
     }
 
-    /// Salvages, and holds what comes of it against what was acknowledged.
+    /// Salvages the directory, and checks the new one against the acknowledged operations.
     #[track_caller]
     fn salvage(&self) -> (SalvageReport, TempDir) {
         let scratch = tempfile::tempdir().unwrap();
@@ -128,17 +127,17 @@ impl Past {
         let before = everything(self.disk.directory.path());
         let report = salvage(self.disk.directory.path(), &target).unwrap();
         assert!(everything(self.disk.directory.path()) == before, "the source has changed");
-        self.judge(&report, &target);
+        self.check(&report, &target);
         (report, scratch)
     }
 
     #[track_caller]
-    fn judge(&self, report: &SalvageReport, target: &Path) {
+    fn check(&self, report: &SalvageReport, target: &Path) {
         let found = Inspection::open(target).unwrap();
         assert_eq!((found.drift(), found.report().end), (None, report.end), "{report}");
-        let book = self.books.range(..=report.end.0).next_back().unwrap().1;
+        let expected = self.levels.range(..=report.end.0).next_back().unwrap().1;
         let level = found.levels().next().map(|entry| (entry.level.held, entry.level.committed));
-        assert_eq!(level.unwrap_or_default(), *book, "{report}");
+        assert_eq!(level.unwrap_or_default(), *expected, "{report}");
         assert_eq!(
             report.acknowledged.0 <= report.end.0,
             report.missing.is_empty() && report.unapplied.is_empty()
@@ -168,7 +167,7 @@ impl Past {
 }
 
 #[test]
-fn a_whole_directory_is_salvaged_whole() {
+fn an_undamaged_directory_is_salvaged_completely() {
     for checkpoints_at in [&[][..], &[30], &[30, 90]] {
         let past = past(checkpoints_at);
         let (report, _target) = past.salvage();
@@ -192,7 +191,7 @@ fn the_log_is_read_although_the_store_by_itself_would_open_empty() {
 }
 
 #[test]
-fn behind_a_gap_the_log_is_told_and_not_applied() {
+fn the_log_behind_a_gap_is_reported_and_not_applied() {
     let past = past(&[30, 60]);
     let hole = past.holds[90].1.0;
     let (from, until) = damage_chunks(&past.log(), hole - 1, hole);
@@ -203,7 +202,7 @@ fn behind_a_gap_the_log_is_told_and_not_applied() {
         [(from, until)]
     );
     let [behind] = report.unapplied[..] else { panic!("{report}") };
-    let entries = past.books.keys().filter(|position| **position > until).count();
+    let entries = past.levels.keys().filter(|position| **position > until).count();
     assert_eq!((behind.from.0, behind.until.0, behind.records), (until, past.end, entries as u64));
     assert!(!report.is_complete());
     assert!(report.to_string().contains(&format!("missing from position {from} until {until}")), "{report}");
@@ -211,8 +210,8 @@ fn behind_a_gap_the_log_is_told_and_not_applied() {
 
 #[test]
 fn of_a_group_with_a_gap_the_chunks_before_it_are_recovered_if_it_was_durable() {
-    let past = rush();
-    // In the first opening, which went on behind it; the checkpoint is of no use.
+    let past = large_groups();
+    // Damages the first opening, which went on behind the gap, and makes the checkpoint unusable.
     flip(&past.files("manifest")[0]);
     let hole = past.holds[1_000].1.0;
     let (from, until) = damage_chunks(&past.log(), hole - 1, hole);
@@ -231,7 +230,7 @@ fn of_a_group_with_a_gap_the_chunks_before_it_are_recovered_if_it_was_durable() 
 #[test]
 fn an_entry_that_contradicts_the_log_ends_what_is_recovered() {
     let past = past(&[30, 90]);
-    // A whole group behind the end, of bytes that are no record.
+    // A whole group behind the end, whose bytes are no record.
     let (start, nonsense) = chunk_behind(past.disk.directory.path(), 1, true, 4, &[255; 20]);
     store(past.disk.directory.path(), &nonsense);
     let scratch = tempfile::tempdir().unwrap();
@@ -242,7 +241,7 @@ fn an_entry_that_contradicts_the_log_ends_what_is_recovered() {
 }
 
 #[test]
-fn what_an_older_opening_has_left_behind_a_cut_is_neither_taken_nor_told() {
+fn a_leftover_of_an_older_opening_is_neither_applied_nor_reported() {
     let past = past(&[30]);
     let (start, left_over) = chunk_behind(past.disk.directory.path(), 1, true, 4, &[0, 4]);
     let shop = past.disk.open();
@@ -258,7 +257,7 @@ fn what_an_older_opening_has_left_behind_a_cut_is_neither_taken_nor_told() {
     };
     let end = past.disk.inspect().report().end.0;
     assert_eq!(salvaged(), (end, end, 0, 0));
-    // Nor if what took its place is damaged.
+    // Nor is it used if the later chunks in its place are damaged.
     damage_chunks(&log, start, start + 1);
     assert_eq!(salvaged(), (start, end, 1, 1));
     fs::remove_file(past.file("durable")).unwrap();
@@ -267,7 +266,7 @@ fn what_an_older_opening_has_left_behind_a_cut_is_neither_taken_nor_told() {
 }
 
 #[test]
-fn of_a_file_cut_short_what_is_before_the_cut_is_recovered() {
+fn of_a_truncated_file_the_log_before_the_cut_is_recovered() {
     let past = past(&[30, 60]);
     let db = fs::OpenOptions::new().write(true).open(past.log()).unwrap();
     let mut length = db.metadata().unwrap().len();
@@ -294,10 +293,10 @@ fn without_the_log_the_newest_checkpoint_is_recovered() {
 }
 
 #[test]
-fn without_the_sidecar_all_is_recovered_and_nothing_is_promised() {
-    for lose in [fs::remove_file, |path: PathBuf| fs::write(path, [7; 8192])] {
+fn without_the_sidecar_all_is_recovered_but_not_reported_as_complete() {
+    for damage in [fs::remove_file, |path: PathBuf| fs::write(path, [7; 8192])] {
         let past = past(&[30, 90]);
-        lose(past.file("durable")).unwrap();
+        damage(past.file("durable")).unwrap();
         let (report, _target) = past.salvage();
         assert_eq!((report.end.0, report.is_complete()), (past.end, false));
         assert!(report.sidecar_lost.is_some());
@@ -306,7 +305,7 @@ fn without_the_sidecar_all_is_recovered_and_nothing_is_promised() {
 
 #[test]
 fn without_the_identity_the_holds_have_other_ids() {
-    for (checkpoints_at, lose) in [
+    for (checkpoints_at, damage) in [
         (&[30_usize, 90][..], fs::remove_file as fn(PathBuf) -> std::io::Result<()>),
         (&[30, 90], |path| {
             flip(&path);
@@ -316,10 +315,14 @@ fn without_the_identity_the_holds_have_other_ids() {
     ] {
         let past = past(checkpoints_at);
         let id = past.disk.inspect().report().directory_id;
-        lose(past.file("stockhold")).unwrap();
+        damage(past.file("stockhold")).unwrap();
         let (report, _target) = past.salvage();
         assert_eq!((report.end.0, report.is_complete()), (past.end, false));
-        assert_eq!(report.directory_id == id, !checkpoints_at.is_empty(), "the checkpoint has the id");
+        assert_eq!(
+            report.directory_id == id,
+            !checkpoints_at.is_empty(),
+            "a checkpoint has the id of the directory"
+        );
         assert!(report.to_string().contains("other ids"), "{report}");
     }
 }
@@ -352,18 +355,18 @@ fn a_checkpoint_without_one_of_its_files_is_passed_over() {
 fn without_any_checkpoint_only_a_log_from_its_beginning_can_be_proven() {
     let past = past(&[30, 90]);
     past.files("manifest").iter().for_each(|path| fs::remove_file(path).unwrap());
-    // The store has not written over all that was cut yet.
+    // The store has not yet overwritten everything that was cut.
     assert!(past.salvage().0.end.0 > 0);
     let (_, kept) = damage_chunks(&past.log(), 0, past.checkpoints[0]);
     let scratch = tempfile::tempdir().unwrap();
     let target = scratch.path().join("new");
-    let Err(SalvageError::Nothing(told)) = salvage(past.disk.directory.path(), &target) else { panic!() };
-    assert!(told.contains(&format!("readable from position {kept} on")), "{told}");
+    let Err(SalvageError::Nothing(message)) = salvage(past.disk.directory.path(), &target) else { panic!() };
+    assert!(message.contains(&format!("readable from position {kept} on")), "{message}");
     assert!(!target.exists());
 }
 
 #[test]
-fn what_is_no_directory_of_ours_or_in_use_or_newer_is_left_alone() {
+fn a_foreign_used_or_newer_directory_is_left_alone() {
     let scratch = tempfile::tempdir().unwrap();
     let target = scratch.path().join("new");
     let refused = |source: &Path| salvage(source, &target).unwrap_err();
@@ -389,7 +392,7 @@ fn a_directory_that_was_never_used_has_nothing_to_salvage() {
 }
 
 #[test]
-fn the_new_directory_is_made_where_nothing_is_and_never_in_the_source() {
+fn the_new_directory_must_not_exist_and_not_be_in_the_source() {
     let past = past(&[]);
     let source = past.disk.directory.path();
     let before = everything(source);
@@ -403,10 +406,10 @@ fn the_new_directory_is_made_where_nothing_is_and_never_in_the_source() {
 }
 
 #[test]
-fn whatever_is_damaged_what_is_salvaged_is_true() {
+fn whatever_is_damaged_the_salvaged_state_is_one_of_the_past() {
     let mut rng = Rng::new(seed());
-    let pasts = [past(&[]), past(&[30]), past(&[30, 90]), past(&[20, 50, 59, 61, 110]), rush()];
-    let (mut salvaged, mut whole, mut opened) = (0, 0, 0);
+    let pasts = [past(&[]), past(&[30]), past(&[30, 90]), past(&[20, 50, 59, 61, 110]), large_groups()];
+    let (mut salvaged, mut complete, mut opened) = (0, 0, 0);
     for round in 0..40 {
         let past = &pasts[round % pasts.len()];
         let scratch = tempfile::tempdir().unwrap();
@@ -415,8 +418,8 @@ fn whatever_is_damaged_what_is_salvaged_is_true() {
         for _ in 0..1 + rng.below_u32(4) {
             let files: Vec<_> = files_under(&source).into_iter().filter(|path| path.is_file()).collect();
             let file = &files[rng.below_u32(files.len() as u32) as usize];
-            let what = rng.below_u32(8);
-            if what == 0 {
+            let kind = rng.below_u32(8);
+            if kind == 0 {
                 fs::remove_file(file).unwrap();
                 continue;
             }
@@ -425,10 +428,10 @@ fn whatever_is_damaged_what_is_salvaged_is_true() {
                 if length == 0 {
                     return;
                 }
-                // Most of the store's file is empty.
-                let sides = if rng.below_u32(2) == 0 { length } else { length.min(40_000) };
-                let at = rng.below_u32(sides) as usize;
-                match what {
+                // Most of a store's file is unused, so half of the damage is near its beginning.
+                let end = if rng.below_u32(2) == 0 { length } else { length.min(40_000) };
+                let at = rng.below_u32(end) as usize;
+                match kind {
                     1 => bytes.truncate(at),
                     2 => {
                         let until = (at + rng.below_u32(4_096) as usize).min(bytes.len());
@@ -442,8 +445,8 @@ fn whatever_is_damaged_what_is_salvaged_is_true() {
         match salvage(&source, &target) {
             Ok(report) => {
                 salvaged += 1;
-                whole += u32::from(report.is_complete());
-                past.judge(&report, &target);
+                complete += u32::from(report.is_complete());
+                past.check(&report, &target);
             }
             Err(SalvageError::Nothing(_) | SalvageError::Source(OpenError::Newer(_))) => {
                 proven = false;
@@ -453,8 +456,8 @@ fn whatever_is_damaged_what_is_salvaged_is_true() {
         }
         assert!(everything(&source) == before);
 
-        // And an engine opens it with all that was acknowledged, or not at all; as new only where nothing is
-        // left.
+        // An engine opens the damaged directory with everything acknowledged, or not at all. It creates a new
+        // one only where nothing is left.
         if let Ok(engine) = Engine::open(&source, past.disk.config()) {
             opened += 1;
             if engine.report().created {
@@ -463,9 +466,9 @@ fn whatever_is_damaged_what_is_salvaged_is_true() {
             }
             assert_eq!(engine.report().end.0, past.end, "{}", engine.report());
             let level = engine.level(engine.key("poster", "berlin").unwrap()).unwrap();
-            assert_eq!((level.held, level.committed), past.books[past.books.keys().next_back().unwrap()]);
+            assert_eq!((level.held, level.committed), past.levels[past.levels.keys().next_back().unwrap()]);
         }
     }
-    println!("salvaged {salvaged}, {whole} of them whole; opened {opened}");
+    println!("salvaged {salvaged}, {complete} of them completely; opened {opened}");
     assert!(salvaged > 20, "{salvaged}");
 }

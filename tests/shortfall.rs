@@ -1,4 +1,5 @@
-//! A correction below what is promised is applied, reported, never clamped, and paid by the next units.
+//! A correction below the units that are held and committed: it is applied, reported as a shortfall that the
+//! next units pay, and never clamped.
 
 mod common;
 
@@ -18,7 +19,7 @@ fn receive(shop: &Shop, quantity: u32) -> (i64, i64) {
 }
 
 #[test]
-fn a_count_below_what_is_promised_is_applied_and_reported() {
+fn a_count_below_the_promised_units_is_applied_and_reported() {
     let shop = Shop::with_units(10);
     shop.reserve(4);
     let sold = shop.reserve(5);
@@ -43,7 +44,7 @@ fn a_shortfall_refuses_sales_and_the_next_receipt_pays_it_first() {
 }
 
 #[test]
-fn what_holders_give_back_pays_a_shortfall_too() {
+fn released_units_pay_a_shortfall_too() {
     let shop = Shop::with_units(4);
     let (first, second) = (shop.reserve(3), shop.reserve(1));
     assert_eq!(adjust(&shop, -4), (-4, 4));
@@ -54,13 +55,13 @@ fn what_holders_give_back_pays_a_shortfall_too() {
 }
 
 #[test]
-fn a_shortfall_blocks_no_holder_and_no_warehouse() {
+fn a_shortfall_blocks_neither_a_confirm_nor_a_shipment() {
     let shop = Shop::with_units(2);
     let hold = shop.reserve(2);
     assert_eq!(adjust(&shop, -2), (-2, 2));
     shop.engine.confirm(hold).unwrap().wait().unwrap();
     shop.assert_level(0, 0, 2);
-    // It ships what a count had denied, and is believed.
+    // The shipment shows that the count was wrong, and is recorded.
     shop.engine.ship(hold).unwrap().wait().unwrap();
     shop.assert_level(-2, 0, 0);
     assert_eq!(receive(&shop, 3), (1, 0));
@@ -68,7 +69,7 @@ fn a_shortfall_blocks_no_holder_and_no_warehouse() {
 }
 
 #[test]
-fn fewer_than_none_cannot_be_counted() {
+fn a_count_below_zero_is_refused() {
     let shop = Shop::with_units(3);
     let refused = shop.engine.adjust(Adjust::by(shop.key, -4, AdjustReason::Lost)).map(drop);
     assert_eq!(refused, Err(StockError::BelowZero { asked: 4, on_hand: 3 }));

@@ -5,11 +5,11 @@
 #
 #   tests/simulate.sh             without end, from a seed that it prints
 #   tests/simulate.sh 10          for ten minutes
-#   tests/simulate.sh seed N      one seed again: the failure, and the fewest steps that still show it
+#   tests/simulate.sh seed N      one seed again: the failure, and the fewest steps that reproduce it
 #   tests/simulate.sh faults      planted bugs, each of which must be caught
 #
-# One of the ordinary tests runs a part of it; STOCKHOLD_SEED sets its first seed, STOCKHOLD_SIMULATE_CRASHES
-# its length.
+# The ordinary tests include a short run of it. STOCKHOLD_SEED sets its first seed,
+# STOCKHOLD_SIMULATE_CRASHES its length.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export CARGO_TERM_COLOR=never RUST_BACKTRACE=0

@@ -5,12 +5,12 @@
 #   tests/stalled.sh            every step
 #   tests/stalled.sh cart       only the tests whose name has "cart" in it
 #
-# STOCKHOLD_FAULT plants a bug of src/fault.rs by its name: tests that still pass do not find it.
+# STOCKHOLD_FAULT plants the named bug of src/fault.rs; a test that still passes does not find it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 . tests/faults.sh
 export RUST_BACKTRACE=0 CARGO_TERM_COLOR=never
 
-# One after another: the failpoints are shared by the process.
+# One test at a time: all threads of the process share the failpoints.
 cargo test --release --locked --test stalled -- --test-threads 1 "$@"

@@ -1,8 +1,8 @@
-//! System calls: the log is synced before a caller is acknowledged.
+//! The system calls of the engine: it syncs the log before it acknowledges anything.
 //!
-//! A child process works on a directory under strace, and writes a mark after every acknowledgement. Between
-//! the write to the log's file and the mark, the trace must have an fdatasync of that file that began after
-//! the write and had returned.
+//! A child process works on a directory under strace and writes a mark after every acknowledgement. Before
+//! each mark the trace must have an fdatasync of the log's file that began after the last write to the file
+//! and has returned.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,7 +16,7 @@ const ALONE: usize = 20;
 const TOGETHER: usize = 10;
 const BATCH: usize = 300;
 
-/// Not a test: what the traced process does, when [`TRACE_IN`] says where.
+/// Not a test: the body of the traced process, which runs if [`TRACE_IN`] is set.
 #[test]
 fn child_that_is_traced() {
     let Ok(directory) = std::env::var(TRACE_IN) else { return };
@@ -41,7 +41,7 @@ fn child_that_is_traced() {
     mark("closed");
 }
 
-/// One system call of the trace: the lines at which it began and returned.
+/// One system call of the trace. `began` and `returned` are numbers of lines.
 #[derive(Debug)]
 struct Call {
     name: String,
@@ -50,7 +50,7 @@ struct Call {
     returned: usize,
 }
 
-/// Reads strace's lines; a call that another thread's line has cut in two is put together again.
+/// Reads strace's lines, and joins the two parts of a call that the line of another thread has split.
 fn calls(trace: &str) -> Vec<Call> {
     let mut calls = Vec::new();
     let mut unfinished: BTreeMap<&str, (usize, &str)> = BTreeMap::new();
@@ -73,9 +73,9 @@ fn calls(trace: &str) -> Vec<Call> {
     calls
 }
 
-fn strace_is_there() -> bool {
-    let there = Command::new("strace").arg("-V").stdout(Stdio::null()).stderr(Stdio::null()).status();
-    if there.is_ok_and(|status| status.success()) {
+fn has_strace() -> bool {
+    let status = Command::new("strace").arg("-V").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    if status.is_ok_and(|status| status.success()) {
         return true;
     }
     assert_ne!(
@@ -89,7 +89,7 @@ fn strace_is_there() -> bool {
 
 #[test]
 fn each_group_is_followed_by_a_sync_of_the_logs_file_before_its_receipts_are_released() {
-    if !strace_is_there() {
+    if !has_strace() {
         return;
     }
     let scratch = tempfile::tempdir().unwrap();
@@ -107,8 +107,8 @@ fn each_group_is_followed_by_a_sync_of_the_logs_file_before_its_receipts_are_rel
         .stdin(Stdio::null())
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&child.stderr);
-    assert!(child.status.success(), "the traced child failed; may this machine trace processes?\n{said}");
+    let stderr = String::from_utf8_lossy(&child.stderr);
+    assert!(child.status.success(), "the traced child failed; may this machine trace processes?\n{stderr}");
 
     let file = fs::canonicalize(directory.join("log/00000001/db")).unwrap();
     let of_file = format!("<{}>", file.display());
@@ -123,8 +123,8 @@ fn each_group_is_followed_by_a_sync_of_the_logs_file_before_its_receipts_are_rel
 
     for pair in marks.windows(2) {
         let [before, mark] = [pair[0], pair[1]];
-        // Nothing else is under way in the child, so what was written since the last mark was acknowledged by
-        // this one.
+        // The child does one thing at a time, so this mark acknowledges all that was written since the mark
+        // before.
         let last = writes.iter().rfind(|write| write.returned < mark.began);
         let last = last.expect("something was written");
         assert!(
@@ -132,6 +132,6 @@ fn each_group_is_followed_by_a_sync_of_the_logs_file_before_its_receipts_are_rel
             "nothing was written for {mark:?}"
         );
         let synced = syncs.iter().any(|sync| last.returned < sync.began && sync.returned < mark.began);
-        assert!(synced, "{mark:?} was said without a sync since {last:?}");
+        assert!(synced, "no sync between {last:?} and {mark:?}");
     }
 }

@@ -1,5 +1,4 @@
-//! Commitments that are never shipped are kept for the set time, and then count as shipped, whatever happens
-//! meanwhile.
+//! Confirmed holds that are never shipped: kept for the configured time, then counted as shipped.
 
 mod common;
 
@@ -28,12 +27,12 @@ fn sold(shop: &Shop, quantity: u32) -> HoldId {
 }
 
 #[test]
-fn what_nobody_ships_counts_as_shipped_after_its_time_and_not_before() {
+fn an_unshipped_hold_counts_as_shipped_after_its_time_and_not_before() {
     let shop = Shop::with(10, for_a_day);
     let [poster, frame] = shop.keys();
     shop.receive(frame, 10);
     let hold = shop.reserve(3);
-    // From the reserve on, not from the confirm.
+    // The time counts from the reserve, not from the confirm.
     shop.clock.advance(60 * SECOND);
     shop.engine.confirm(hold).unwrap().wait().unwrap();
     let cart = shop.cart(&[(poster, 1), (frame, 4)]);
@@ -56,7 +55,7 @@ fn what_nobody_ships_counts_as_shipped_after_its_time_and_not_before() {
 }
 
 #[test]
-fn only_what_is_left_of_it_counts_as_shipped() {
+fn only_the_remaining_units_count_as_shipped() {
     let shop = Shop::with(10, for_a_day);
     let [poster, frame] = shop.keys();
     shop.receive(frame, 10);
@@ -78,7 +77,7 @@ fn only_what_is_left_of_it_counts_as_shipped() {
 }
 
 #[test]
-fn who_comes_later_is_told_that_it_is_shipped() {
+fn later_calls_fail_because_the_hold_is_shipped() {
     let shop = Shop::with(10, for_a_day);
     let hold = sold(&shop, 2);
     shop.clock.advance(KEPT);
@@ -87,7 +86,7 @@ fn who_comes_later_is_told_that_it_is_shipped() {
     assert_eq!(shop.engine.ship(hold).unwrap_err(), shipped);
     assert_eq!(shop.engine.cancel(HoldAction::hold(hold).quantity(1)).unwrap_err(), shipped);
     assert_eq!(shop.engine.confirm(hold).unwrap_err(), ConfirmError::Ended(HoldState::Shipped));
-    // Once its slot is another's, it is forgotten.
+    // Once its slot has a later hold, it is forgotten.
     for _ in 0..64 {
         sold(&shop, 1);
         shop.receive(shop.key, 1);
@@ -98,7 +97,7 @@ fn who_comes_later_is_told_that_it_is_shipped() {
 }
 
 #[test]
-fn one_that_is_confirmed_late_counts_from_its_reserve_too() {
+fn the_time_of_a_late_confirm_counts_from_its_reserve_too() {
     let shop = Shop::with(10, for_a_day);
     let hold = shop.reserve(2);
     shop.clock.advance(2 * KEPT);
@@ -112,7 +111,7 @@ fn one_that_is_confirmed_late_counts_from_its_reserve_too() {
 }
 
 #[test]
-fn no_restart_puts_it_off() {
+fn a_restart_does_not_delay_it() {
     for durability in ON_DISK {
         let disk = Disk::new(durability);
         let (old, young) = {
@@ -123,7 +122,7 @@ fn no_restart_puts_it_off() {
             shop.clock.advance(KEPT / 2);
             (old, sold(&shop, 2))
         };
-        // Each opening is too short for a later round than its first.
+        // Each opening is so short that only its first round runs.
         for _ in 0..8 {
             disk.clock.advance(KEPT / 16);
             disk.open_with(for_a_day).engine.sweep();
@@ -143,13 +142,13 @@ fn no_restart_puts_it_off() {
 }
 
 #[test]
-fn a_shop_that_never_ships_needs_no_more_holds_than_it_sells_in_that_time() {
+fn without_shipments_an_engine_needs_only_the_holds_of_that_time() {
     const HOLDS: u32 = 200;
     let disk = Disk::new(ON_DISK[1]);
     let shop = disk.open_with(|config| for_a_day(config).holds_max(HOLDS).ring_bytes(64 << 10));
     let mut recent = VecDeque::new();
     for sold_before in 0..3_000 {
-        // 96 are sold in the time that they are kept.
+        // 96 holds are sold in the time for which they are kept.
         disk.clock.advance(KEPT / 96);
         shop.receive(shop.key, 1);
         recent.push_back(sold(&shop, 1));
@@ -159,7 +158,7 @@ fn a_shop_that_never_ships_needs_no_more_holds_than_it_sells_in_that_time() {
         }
         if sold_before % 500 == 0 {
             let kept = |hold: &HoldId| shop.engine.status(*hold).unwrap().state == HoldState::Confirmed;
-            assert!(recent.iter().all(kept), "one was shipped before its time");
+            assert!(recent.iter().all(kept), "a hold was shipped before its time");
         }
     }
     let level = shop.engine.level(shop.key).unwrap();
@@ -168,7 +167,7 @@ fn a_shop_that_never_ships_needs_no_more_holds_than_it_sells_in_that_time() {
 }
 
 #[test]
-fn an_idle_engine_ships_them_by_its_driver_and_one_without_the_setting_never_does() {
+fn the_driver_of_an_idle_engine_ships_them_and_without_the_setting_none_does() {
     let driven = |config: Config| config.driver_period(Some(MS));
     let shop = Shop::with(5, |config| for_a_day(driven(config)));
     let forever = Shop::with(5, driven);
@@ -185,10 +184,10 @@ fn an_idle_engine_ships_them_by_its_driver_and_one_without_the_setting_never_doe
 }
 
 #[test]
-fn whatever_else_happens_to_a_hold_meanwhile_has_one_outcome() {
+fn a_hold_that_is_shipped_or_cancelled_meanwhile_has_one_outcome() {
     const SALES: usize = 3_000;
     let rng = Rng::new(seed());
-    // A ring that is often full.
+    // The ring is so small that it is often full.
     let shop = Shop::with(4 * SALES as u32, |config| for_a_day(config).ring_bytes(64 << 10));
     let [poster, frame] = shop.keys();
     shop.receive(frame, 4 * SALES as u32);
@@ -244,7 +243,7 @@ fn whatever_else_happens_to_a_hold_meanwhile_has_one_outcome() {
 }
 
 #[test]
-fn a_table_that_is_full_of_them_says_so_until_their_time_has_come() {
+fn a_table_full_of_unshipped_holds_refuses_until_their_time_has_passed() {
     let shop = Shop::with(10, |config| for_a_day(config).holds_max(4));
     for _ in 0..4 {
         sold(&shop, 1);

@@ -1,4 +1,4 @@
-//! `Engine::verify`: a running engine checks its log, checkpoints and counters.
+//! `Engine::verify`: a running engine compares its counters, its log and its files with each other.
 
 mod common;
 
@@ -12,7 +12,7 @@ use stockhold::error::VerifyError;
 use stockhold::{CartLine, Confirm, Durability, Engine, Receive, Reserve, ReserveCart, StockKey};
 use stockhold_seeded::{Rng, seed};
 
-/// Everything a hold can go through, by one thread, until it is told to stop.
+/// Takes holds through all their changes until `over` is set.
 fn churn(engine: &Engine, keys: &[StockKey], mut rng: Rng, over: &AtomicBool) {
     while !over.load(Ordering::Relaxed) {
         thread::sleep(Duration::from_micros(20));
@@ -41,7 +41,7 @@ fn churn(engine: &Engine, keys: &[StockKey], mut rng: Rng, over: &AtomicBool) {
 }
 
 #[test]
-fn what_is_whole_is_verified_while_sales_go_on() {
+fn an_undamaged_engine_is_verified_while_sales_go_on() {
     let disk = Disk::new(Durability::Interval(Duration::from_millis(5)));
     let shop = disk.open_with(|config| config.checkpoint_bytes(64 << 10).ttl_default(SECOND));
     let keys: [StockKey; 12] = shop.keys();
@@ -70,7 +70,7 @@ fn what_is_whole_is_verified_while_sales_go_on() {
 }
 
 #[test]
-fn an_engine_in_memory_compares_its_counters_with_its_book() {
+fn an_engine_in_memory_compares_its_counters_with_its_levels() {
     let shop = Shop::with_units(9);
     shop.reserve(4);
     let verified = shop.engine.verify().unwrap();
@@ -92,8 +92,8 @@ fn bytes_that_change_under_a_running_engine_are_found() {
     }
     let path = disk.directory.path().join("log/00000001/db");
     let mut bytes = fs::read(&path).unwrap();
-    let chunk = [0xD6, b'S', b'H', 0x9C];
-    let last = bytes[..bytes.len() - 60].windows(4).rposition(|window| window == chunk).unwrap();
+    let magic = [0xD6, b'S', b'H', 0x9C];
+    let last = bytes[..bytes.len() - 60].windows(4).rposition(|window| window == magic).unwrap();
     bytes[last + 50] ^= 1;
     fs::write(&path, &bytes).unwrap();
     let error = shop.engine.verify().unwrap_err();

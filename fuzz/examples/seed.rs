@@ -1,4 +1,4 @@
-//! Writes the first inputs of each target, made of a real directory: `tests/fuzz.sh seed` runs it.
+//! Writes the first inputs of each target from a real directory. `tests/fuzz.sh seed` runs it.
 
 use std::fs;
 use std::path::Path;
@@ -18,17 +18,17 @@ fn main() {
     let scratch = tempfile::tempdir().unwrap();
     let mut payloads: Vec<Vec<u8>> = Vec::new();
     for opening in 0..3_u8 {
-        work(scratch.path(), opening);
+        fill_directory(scratch.path(), opening);
         for store in fs::read_dir(scratch.path().join("log")).unwrap() {
             let file = fs::read(store.unwrap().path().join("db")).unwrap();
-            let mark = [0xD6, b'S', b'H', 0x9C];
-            let first = file.windows(4).position(|bytes| bytes == mark).unwrap_or(0);
-            let some = &file[first..file.len().min(first + 900)];
-            put("chunks", format!("seed-scan-{opening}"), &[&[0], some].concat());
+            let magic = [0xD6, b'S', b'H', 0x9C];
+            let first = file.windows(4).position(|bytes| bytes == magic).unwrap_or(0);
+            let excerpt = &file[first..file.len().min(first + 900)];
+            put("chunks", format!("seed-scan-{opening}"), &[&[0], excerpt].concat());
             payloads = fuzz::payloads(&file);
         }
         put("records", format!("seed-log-{opening}"), &payloads.concat());
-        // A run of each kind behind the usual frontier.
+        // A run of each kind, at the usual frontier.
         let mut runs = vec![1, 0];
         for run in fs::read_dir(scratch.path().join("checkpoint")).unwrap() {
             let run = run.unwrap();
@@ -44,7 +44,7 @@ fn main() {
         put("sidecar", format!("seed-durable-{opening}"), &[&[1], one, &[1], two, &[0, 0]].concat());
     }
     for opening in 0..4_u8 {
-        // A log whose chunks follow each other, in groups of two.
+        // A log of consecutive chunks, in groups of two.
         let mut log = vec![4, opening * 3, 1, 0, 255, 0, 255];
         (0..8).for_each(|number| {
             log.extend([number + 31 * u8::from(number == 0), 5 + number % 2 * 16, number % 3, 0])
@@ -67,7 +67,7 @@ fn main() {
     }
 }
 
-fn work(directory: &Path, opening: u8) {
+fn fill_directory(directory: &Path, opening: u8) {
     let engine = Engine::open(directory, Config::default()).unwrap();
     let keys = ["poster", "mug", "shirt"].map(|sku| engine.declare(sku, "berlin").unwrap());
     for key in keys {

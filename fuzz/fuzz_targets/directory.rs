@@ -1,7 +1,8 @@
-//! A directory that was killed, spoiled as the input says: what it vouches for is there, or it is refused.
-//! And what an engine opens an inspection opens, before and after, without a drift.
+//! Damages the directory of a killed engine as the input says. An opening must find everything that the
+//! directory vouches for, or refuse it. What an engine opens, an inspection must open too, before and after,
+//! without drift.
 //!
-//! An edit takes eight bytes: what, which file, where (three bytes), how much (two), and a byte.
+//! An edit takes eight bytes: its kind, the file, the offset (three bytes), the length (two), and a byte.
 #![no_main]
 
 use std::collections::BTreeMap;
@@ -19,19 +20,19 @@ use stockhold::{
 const EDITS_MAX: usize = 12;
 const START: Timestamp = Timestamp(1_767_225_600_000);
 
-/// What was true when the log ended at a position.
+/// Levels and live or paid holds when the log ended at a position.
 #[derive(PartialEq, Debug)]
-struct Told {
+struct State {
     levels: Vec<(i64, i64, i64)>,
     holds: Vec<(HoldState, u32)>,
 }
 
-/// A directory as a kill left it, and all that was ever true in it.
+/// A directory as a kill left it, and its state at each position at which a group of its log ended.
 struct Base {
     files: BTreeMap<PathBuf, Vec<u8>>,
     keys: Vec<StockKey>,
     holds: Vec<HoldId>,
-    told: BTreeMap<Position, Told>,
+    states: BTreeMap<Position, State>,
 }
 
 static BASE: OnceLock<Base> = OnceLock::new();
@@ -39,11 +40,11 @@ static BASE: OnceLock<Base> = OnceLock::new();
 libfuzzer_sys::fuzz_target!(|edits: &[u8]| {
     let base = BASE.get_or_init(Base::make);
     let mut files = base.files.clone();
-    edits.chunks_exact(8).take(EDITS_MAX).for_each(|edit| spoil(&mut files, edit));
+    edits.chunks_exact(8).take(EDITS_MAX).for_each(|edit| damage(&mut files, edit));
     let scratch = tempfile::tempdir().unwrap();
     let path = scratch.path().join("shop");
     write(&files, &path);
-    base.judge(&path, files == base.files);
+    base.check(&path, files == base.files);
 });
 
 fn config() -> Config {
@@ -53,18 +54,18 @@ fn config() -> Config {
 }
 
 impl Base {
-    /// Two checkpoints, log between and behind them, three openings, carts, op keys, and an end that was not
-    /// orderly.
+    /// Two checkpoints, log between and behind them, three openings, carts, op keys, and no orderly close at
+    /// the end.
     fn make() -> Base {
         let scratch = tempfile::tempdir().unwrap();
-        let mut base = Base { files: BTreeMap::new(), keys: vec![], holds: vec![], told: BTreeMap::new() };
+        let mut base = Base { files: BTreeMap::new(), keys: vec![], holds: vec![], states: BTreeMap::new() };
         for opening in 0..3 {
             let engine = Engine::open(scratch.path(), config()).unwrap();
             base.keys = ["poster", "mug"].map(|sku| engine.declare(sku, "berlin").unwrap()).into();
-            base.tell(&engine);
+            base.record_state(&engine);
             for key in &base.keys.clone() {
                 engine.receive(Receive::units(*key, 50)).unwrap().wait().unwrap();
-                base.tell(&engine);
+                base.record_state(&engine);
             }
             for step in 0..12_u32 {
                 let key = OpKey(u128::from(opening * 100 + step));
@@ -77,33 +78,33 @@ impl Base {
                     engine.reserve(request).unwrap().wait().unwrap().hold
                 };
                 base.holds.push(hold);
-                base.tell(&engine);
+                base.record_state(&engine);
                 match step % 4 {
                     0 => drop(engine.confirm(hold).unwrap().wait()),
                     1 => drop(engine.release(hold).unwrap().wait()),
                     _ => {}
                 }
-                base.tell(&engine);
+                base.record_state(&engine);
                 if opening > 0 && step == 6 {
                     engine.checkpoint().unwrap();
                 }
             }
             if opening == 2 {
-                base.read(scratch.path(), Path::new(""));
+                base.read_files(scratch.path(), Path::new(""));
             }
         }
         base
     }
 
-    fn read(&mut self, root: &Path, inside: &Path) {
+    fn read_files(&mut self, root: &Path, inside: &Path) {
         for entry in fs::read_dir(root.join(inside)).unwrap() {
             let name = inside.join(entry.unwrap().file_name());
             if root.join(&name).is_dir() {
-                self.read(root, &name);
+                self.read_files(root, &name);
             } else {
                 let mut bytes = fs::read(root.join(&name)).unwrap();
                 if name.starts_with("log") {
-                    // Stores end with MiB of nothing, which only takes time to be searched.
+                    // Stores end with MiB of zeroes, which would only take time.
                     bytes.truncate(bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 64));
                 }
                 self.files.insert(name.clone(), bytes);
@@ -111,26 +112,26 @@ impl Base {
         }
     }
 
-    fn tell(&mut self, engine: &Engine) {
+    fn record_state(&mut self, engine: &Engine) {
         let position = engine.metrics().position_drawn;
         engine.wait(position).unwrap();
-        let told = self.asked(engine);
-        self.told.insert(position, told);
+        let state = self.state(engine);
+        self.states.insert(position, state);
     }
 
-    fn asked(&self, engine: &Engine) -> Told {
+    fn state(&self, engine: &Engine) -> State {
         let level = |key: &StockKey| {
             let level = engine.level(*key).unwrap();
             (level.on_hand, level.held, level.committed)
         };
-        let live = |hold: &HoldId| engine.status(*hold).ok().filter(|status| status.state.is_live_or_paid());
-        Told {
+        let live = |hold: &HoldId| engine.status(*hold).ok().filter(|status| is_live_or_paid(status.state));
+        State {
             levels: self.keys.iter().filter(|key| engine.keys().contains(key)).map(level).collect(),
             holds: self.holds.iter().filter_map(live).map(|status| (status.state, status.quantity)).collect(),
         }
     }
 
-    fn judge(&self, path: &Path, is_whole: bool) {
+    fn check(&self, path: &Path, is_undamaged: bool) {
         let inspected = Inspection::open(path).map(|inspection| {
             assert_eq!(inspection.drift(), None);
             let report = inspection.report();
@@ -138,18 +139,18 @@ impl Base {
             (report.acknowledged.max(checkpoint), report.end)
         });
         let engine = Engine::open(path, config());
-        assert!(!is_whole || engine.is_ok(), "{engine:?}");
+        assert!(!is_undamaged || engine.is_ok(), "{engine:?}");
         let Ok(engine) = engine else { return };
         let report = engine.report().clone();
         if report.created {
-            assert!(inspected.is_err(), "it was there");
+            assert!(inspected.is_err(), "an inspection found a directory that the engine created");
             return;
         }
-        let (vouched, end) = inspected.expect("an engine opens what an inspection refuses");
+        let (vouched, end) = inspected.expect("an inspection opens what an engine opens");
         assert_eq!(report.end, end);
         assert!(report.end >= vouched, "{report:?}");
-        let told = self.told.get(&report.end).expect("a log ends with a group");
-        assert_eq!(*told, self.asked(&engine), "{report}");
+        let state = self.states.get(&report.end).expect("a log ends with a whole group");
+        assert_eq!(*state, self.state(&engine), "{report}");
         engine.shutdown().unwrap();
         drop(engine);
         let inspection = Inspection::open(path).unwrap();
@@ -158,15 +159,9 @@ impl Base {
     }
 }
 
-/// What a hold is told as, whichever of those that are over is still known.
-trait IsLiveOrPaid {
-    fn is_live_or_paid(&self) -> bool;
-}
-
-impl IsLiveOrPaid for HoldState {
-    fn is_live_or_paid(&self) -> bool {
-        matches!(self, HoldState::Active | HoldState::Paying | HoldState::Confirmed)
-    }
+/// Holds that have ended are not compared: an opening may have forgotten some of them.
+fn is_live_or_paid(state: HoldState) -> bool {
+    matches!(state, HoldState::Active | HoldState::Paying | HoldState::Confirmed)
 }
 
 fn write(files: &BTreeMap<PathBuf, Vec<u8>>, path: &Path) {
@@ -177,13 +172,13 @@ fn write(files: &BTreeMap<PathBuf, Vec<u8>>, path: &Path) {
     }
 }
 
-fn spoil(files: &mut BTreeMap<PathBuf, Vec<u8>>, edit: &[u8]) {
+fn damage(files: &mut BTreeMap<PathBuf, Vec<u8>>, edit: &[u8]) {
     let names: Vec<PathBuf> = files.keys().cloned().collect();
     let pick = |byte: u8| names.get(usize::from(byte) % names.len().max(1)).cloned();
     let Some(name) = pick(edit[1]) else { return };
     let length = usize::from(u16::from_le_bytes([edit[5], edit[6]]));
     let bytes = files.get_mut(&name).unwrap();
-    // Where something is: stores end with much that is nothing.
+    // The offset lies within the bytes that are used: stores end with many zeroes.
     let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
     let at = u32::from_le_bytes([edit[2], edit[3], edit[4], 0]) as usize % (used + 1);
     let until = (at + length).min(bytes.len());
@@ -193,13 +188,13 @@ fn spoil(files: &mut BTreeMap<PathBuf, Vec<u8>>, edit: &[u8]) {
         2 => bytes.truncate(at),
         3 => drop(files.remove(&name)),
         4 => {
-            // A part of the file once more, elsewhere.
+            // Copies a part of the file over another part of it.
             let (part, to) = (bytes[at..until].to_vec(), usize::from(edit[7]) * 512);
             let to = to.min(bytes.len().saturating_sub(part.len()));
             bytes[to..to + part.len()].copy_from_slice(&part);
         }
         5 => {
-            // In the place of another, or beside it.
+            // Copies the file over another, or beside it.
             let copy = bytes.clone();
             let other = if length % 2 == 0 { pick(edit[7]) } else { None };
             let beside = || name.with_file_name(format!("{:08x}", edit[7]));

@@ -1,7 +1,8 @@
-//! Any operations, restarts, kills and checkpoints, by the engine and by the contract's model.
+//! Runs any operations, restarts, kills and checkpoints on the engine and on the model, and compares the
+//! answers.
 //!
-//! The first byte says where: one in sixteen on a directory. Each step takes five bytes: its kind, its op
-//! key, and three numbers.
+//! The first byte decides whether the engine is in a directory (one in sixteen) or in memory. Each step takes
+//! five bytes: its kind, its op key, and three numbers, not all of which every kind needs.
 #![no_main]
 
 #[path = "../../tests/model/client.rs"]
@@ -93,7 +94,7 @@ fn step(bytes: &[u8]) -> Step {
             _ => Action::Reopen(Restart::Killed),
         },
     };
-    // In memory there is nothing to come back to, so Pair leaves restarts out by itself.
+    // `Pair` skips the restarts of an engine in memory, which has nothing to reopen.
     let op_key = matches!(action, Action::Do(_)).then_some(op_key);
     let op_key = op_key.filter(|byte| byte % 16 < 6).map(|byte| u64::from(byte / 16 % 12));
     Step { action, op_key }

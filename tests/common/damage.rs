@@ -1,4 +1,4 @@
-//! Damage to directories, as crashes, disks and people cause it.
+//! Copies directories and damages them, as crashes, disks and people do.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 const MAGIC: [u8; 4] = [0xD6, b'S', b'H', 0x9C];
 
-/// The bytes and times of all files under a directory.
+/// The bytes and the modification time of every path under a directory.
 pub fn everything(path: &Path) -> BTreeMap<PathBuf, (Vec<u8>, SystemTime)> {
     let mut all = BTreeMap::new();
     for path in files_under(path) {
@@ -55,8 +55,8 @@ pub fn flip(path: &Path) {
     });
 }
 
-/// Damages every copy of the chunks that have a position in `from..until`; returns the places of the first
-/// and the last.
+/// Damages every copy of the chunks that hold a position in `from..until`. Returns where the first of them
+/// starts and the last ends.
 pub fn damage_chunks(db: &Path, from: u64, until: u64) -> (u64, u64) {
     let mut hit: Option<(u64, u64)> = None;
     change(db, |bytes| {
@@ -74,10 +74,11 @@ pub fn damage_chunks(db: &Path, from: u64, until: u64) -> (u64, u64) {
     hit.unwrap()
 }
 
-/// A chunk of the log behind the durable position of a directory, with these records.
+/// A chunk with the given records that starts where the log of a directory, as its sidecar states it, ends;
+/// and that position.
 pub fn chunk_behind(dir: &Path, format: u16, commit: bool, words: u32, records: &[u8]) -> (u64, Vec<u8>) {
-    // Of the two slots of `durable` the one with the higher sequence number is the newer: its opening, end
-    // and hash.
+    // The slot of `durable` with the higher sequence number is the newer one. It has the opening, the end and
+    // the hash.
     let durable = fs::read(dir.join("durable")).unwrap();
     let number = |at: usize| u64::from_le_bytes(durable[at..at + 8].try_into().unwrap());
     let slot = if number(8) > number(4_096 + 8) { 0 } else { 4_096 };
@@ -99,12 +100,12 @@ pub fn chunk_behind(dir: &Path, format: u16, commit: bool, words: u32, records: 
     (end, bytes)
 }
 
-/// The file of the newest store of a directory's log.
+/// The file of the newest store in a directory's log.
 pub fn newest_store(dir: &Path) -> PathBuf {
     files_under(&dir.join("log")).into_iter().filter(|path| path.ends_with("db")).max().unwrap()
 }
 
-/// Adds bytes to a directory's log, in a store of their own.
+/// Adds bytes to the log of a directory, in a new store.
 pub fn store(dir: &Path, chunk: &[u8]) {
     let store = dir.join("log/000000ff");
     fs::create_dir_all(&store).unwrap();

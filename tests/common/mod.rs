@@ -1,7 +1,7 @@
-//! A shop with one stock key and a clock that the test moves, in memory or in a directory that outlives its
-//! engines.
+//! An engine with one stock key and a clock that the test moves, in memory or in a directory that outlives
+//! it.
 
-#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(dead_code, reason = "each test file uses a part")]
 
 #[cfg(not(fuzzing))]
 pub mod damage;
@@ -30,7 +30,7 @@ pub struct Shop {
     pub clock: Arc<ManualClock>,
 }
 
-/// A configuration whose time stands still until the test moves it, and that has no sweeping thread.
+/// A configuration whose time stands still until the test moves it, without a driver that sweeps.
 pub fn still(clock: &Arc<ManualClock>) -> Config {
     Config::default().clock(Arc::clone(clock)).driver_period(None)
 }
@@ -62,7 +62,7 @@ impl Shop {
         self.assert_level_of(self.key, on_hand, held, committed);
     }
 
-    /// Compares the level of a key and its counter.
+    /// Asserts that the log's level of a key is as given and that the counter agrees with it.
     #[track_caller]
     pub fn assert_level_of(&self, key: StockKey, on_hand: i64, held: i64, committed: i64) {
         let level = self.engine.level(key).unwrap();
@@ -71,7 +71,7 @@ impl Shop {
         assert_eq!(self.engine.available(key).unwrap(), level.available);
     }
 
-    /// The shop's key and more keys, the same ones at every call.
+    /// The shop's key and others, declared at the first call; later calls return the same ones.
     pub fn keys<const KEYS: usize>(&self) -> [StockKey; KEYS] {
         std::array::from_fn(|number| match number {
             0 => self.key,
@@ -91,7 +91,7 @@ impl Shop {
         self.try_cart(lines).unwrap().hold
     }
 
-    /// The state and the lines of a hold.
+    /// The state and the lines in the status of a hold.
     pub fn lines(&self, hold: HoldId) -> (HoldState, Vec<(StockKey, u32)>) {
         let status = self.engine.status(hold).unwrap();
         (status.state, status.lines.iter().map(|line| (line.key, line.quantity)).collect())
@@ -102,7 +102,7 @@ pub fn cart(lines: &[(StockKey, u32)]) -> Vec<CartLine> {
     lines.iter().map(|(key, quantity)| CartLine::units(*key, *quantity)).collect()
 }
 
-/// Runs `work` in several threads at once, and collects the results.
+/// Runs `work` in `threads` threads that start at the same moment, and collects their results.
 pub fn at_once<T: Send>(threads: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
     let begin = Barrier::new(threads);
     thread::scope(|scope| {
@@ -139,7 +139,7 @@ impl Disk {
         self.open_with(|config| config)
     }
 
-    /// Inspects the directory while no engine has it open.
+    /// Inspects the directory, which no engine may have open.
     pub fn inspect(&self) -> Inspection {
         Inspection::open(self.directory.path()).unwrap()
     }
@@ -151,15 +151,15 @@ impl Disk {
     }
 }
 
-/// The durability levels with a log.
+/// The levels of durability that write to a disk.
 pub const ON_DISK: [Durability; 2] = [Durability::Sync, Durability::Interval(Duration::from_millis(20))];
 
-/// Repeats the call while its answer is transient.
+/// Repeats the call until its answer is not a transient error.
 pub fn insist<T, E: OperationError>(call: impl FnMut() -> Result<T, E>) -> Result<T, E> {
     Retry::yielding().call(call)
 }
 
-/// What was available, if the reserve was refused as out of stock.
+/// The units that were available, if a reserve was refused because it asked for more.
 pub fn out_of_stock<T>(answer: &Result<T, ReserveError>) -> Option<i64> {
     match answer {
         Err(ReserveError::Refused(refusal)) if refusal.reason == RefusalReason::OutOfStock => {

@@ -1,5 +1,5 @@
-//! A system call of the engine fails, by strace: in each thread the first call of a kind, then the second, up
-//! to the last.
+//! strace makes a system call of the engine fail: the first of its kind in a thread, the second, and so on to
+//! the last.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,8 +13,8 @@ use std::time::Duration;
 use stockhold::Durability;
 use stockhold_seeded::{Rng, seed_or};
 
-use crate::sale::{Ending, SMALL, Sale, Told, judge};
-use crate::{all, skip};
+use crate::sale::{Ending, SMALL, Sale, Transcript, check_directory};
+use crate::{all_rows, skip};
 
 /// Calls, and the errors that each is made to return.
 const FAULTS: &[(&str, &[&str])] = &[
@@ -34,25 +34,25 @@ const FAULTS: &[(&str, &[&str])] = &[
     ("flock", &["ENOLCK"]),
 ];
 
-/// Where the sale begins.
-const SCENES: [&str; 3] = ["creating", "after an orderly close", "after a crash"];
+/// The directory in which the sale begins.
+const STARTS: [&str; 3] = ["creating", "after an orderly close", "after a crash"];
 
 /// A row of the matrix.
 #[derive(Clone, Debug)]
 struct Row {
-    scene: usize,
+    start: usize,
     call: &'static str,
     error: &'static str,
-    /// Which of a thread's calls fails; with `on`, all from it on.
+    /// Which of a thread's calls fails; with `and_later`, all of them from this one on.
     number: usize,
-    on: bool,
+    and_later: bool,
     durability: Durability,
 }
 
 impl Row {
     fn wrapper(&self, trace: &Path) -> Vec<String> {
-        let Row { call, error, number, on, .. } = self;
-        let when = format!("{number}{}", if *on { "+" } else { "" });
+        let Row { call, error, number, and_later, .. } = self;
+        let when = format!("{number}{}", if *and_later { "+" } else { "" });
         strace(trace, call, &[format!("inject={call}:error={error}:when={when}")])
     }
 }
@@ -66,58 +66,58 @@ fn strace(trace: &Path, calls: &str, expressions: &[String]) -> Vec<String> {
     words
 }
 
-fn strace_is_there() -> bool {
-    let there = Command::new("strace").arg("-V").stdout(Stdio::null()).stderr(Stdio::null()).status();
-    let there = there.is_ok_and(|status| status.success());
-    if !there {
+fn has_strace() -> bool {
+    let status = Command::new("strace").arg("-V").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let found = status.is_ok_and(|status| status.success());
+    if !found {
         skip("strace is missing; install it (apt-get install strace)");
     }
-    there
+    found
 }
 
-/// A directory for each scene, and what was acknowledged in it.
-struct Stage {
+/// A directory for each of [`STARTS`], and the transcript of the sale in it.
+struct Directories {
     scratch: tempfile::TempDir,
-    scenes: Vec<(PathBuf, Told)>,
+    starts: Vec<(PathBuf, Transcript)>,
 }
 
-impl Stage {
-    fn new() -> Stage {
+impl Directories {
+    fn new() -> Directories {
         let scratch = tempfile::tempdir().unwrap();
-        let mut scenes = Vec::new();
-        for (number, name) in SCENES.iter().enumerate() {
-            let directory = scratch.path().join(format!("scene{number}"));
-            let told = match number {
-                0 => Told::default(),
+        let mut starts = Vec::new();
+        for (number, name) in STARTS.iter().enumerate() {
+            let directory = scratch.path().join(format!("start{number}"));
+            let transcript = match number {
+                0 => Transcript::default(),
                 _ => {
                     let ending = if number == 1 { Ending::Close } else { Ending::Abandon };
-                    let told = Sale { first: 1_000, orders: 20, ending, ..SMALL }.run(&[], &directory);
-                    assert_eq!(told.acknowledged(), 20, "{name}: {told:?}");
-                    told
+                    let transcript = Sale { first: 1_000, orders: 20, ending, ..SMALL }.run(&[], &directory);
+                    assert_eq!(transcript.acknowledged(), 20, "{name}: {transcript:?}");
+                    transcript
                 }
             };
-            scenes.push((directory, told));
+            starts.push((directory, transcript));
         }
-        Stage { scratch, scenes }
+        Directories { scratch, starts }
     }
 
-    /// A copy of a scene's directory, to be spoiled.
-    fn copy(&self, scene: usize, name: &str) -> PathBuf {
+    /// A copy of a directory, for one sale.
+    fn copy(&self, start: usize, name: &str) -> PathBuf {
         let copy = self.scratch.path().join(name).join("shop");
         fs::create_dir_all(copy.parent().unwrap()).unwrap();
-        if scene > 0 {
-            copy_all(&self.scenes[scene].0, &copy);
+        if start > 0 {
+            copy_all(&self.starts[start].0, &copy);
         }
         copy
     }
 
     /// The most calls of each kind that one thread of an untroubled sale makes.
-    fn counted(&self, scene: usize) -> BTreeMap<&'static str, usize> {
-        let directory = self.copy(scene, &format!("counted{scene}"));
+    fn count_calls(&self, start: usize) -> BTreeMap<&'static str, usize> {
+        let directory = self.copy(start, &format!("counted{start}"));
         let trace = directory.with_extension("trace");
         let names: Vec<&str> = FAULTS.iter().map(|(name, _)| *name).collect();
-        let told = SMALL.run(&strace(&trace, &names.join(","), &[]), &directory);
-        assert!(told.is_untroubled(), "may this machine trace processes? {told:?}");
+        let transcript = SMALL.run(&strace(&trace, &names.join(","), &[]), &directory);
+        assert!(transcript.is_untroubled(), "may this machine trace processes? {transcript:?}");
         let mut counts: BTreeMap<(String, &str), usize> = BTreeMap::new();
         for line in fs::read_to_string(&trace).unwrap().lines() {
             let Some((thread, call)) = line.split_once(' ') else { continue };
@@ -134,24 +134,27 @@ impl Stage {
         most
     }
 
-    fn run(&self, row: &Row, number: usize) -> Told {
-        let directory = self.copy(row.scene, &format!("row{number}"));
+    fn run(&self, row: &Row, number: usize) -> Transcript {
+        let directory = self.copy(row.start, &format!("row{number}"));
         let trace = directory.with_extension("trace");
-        let told = Sale { durability: row.durability, ..SMALL }.run(&row.wrapper(&trace), &directory);
-        let judged = catch_unwind(AssertUnwindSafe(|| {
-            told.behaved();
-            judge(&directory, &[&self.scenes[row.scene].1, &told]);
+        let transcript = Sale { durability: row.durability, ..SMALL }.run(&row.wrapper(&trace), &directory);
+        let checked = catch_unwind(AssertUnwindSafe(|| {
+            transcript.assert_well_behaved();
+            check_directory(&directory, &[&self.starts[row.start].1, &transcript]);
         }));
-        if let Err(panic) = judged {
+        if let Err(panic) = checked {
             let why = panic.downcast_ref::<String>().cloned();
             let why = why.or_else(|| panic.downcast_ref::<&str>().map(|why| (*why).to_owned()));
             let trace = fs::read_to_string(&trace).unwrap_or_default();
             let injected: Vec<&str> = trace.lines().filter(|line| line.contains("INJECTED")).collect();
-            println!("FAILED {row:?} in {:?}\n  {injected:#?}\n  {told:#?}\n  {why:?}", SCENES[row.scene]);
+            println!(
+                "FAILED {row:?} in {:?}\n  {injected:#?}\n  {transcript:#?}\n  {why:?}",
+                STARTS[row.start]
+            );
             panic!("{row:?}: {why:?}");
         }
         fs::remove_dir_all(directory.parent().unwrap()).unwrap();
-        told
+        transcript
     }
 }
 
@@ -167,22 +170,22 @@ fn copy_all(from: &Path, to: &Path) {
 }
 
 #[test]
-fn whichever_call_fails_nothing_acknowledged_is_lost() {
-    if !strace_is_there() {
+fn a_call_that_fails_loses_nothing_acknowledged() {
+    if !has_strace() {
         return;
     }
     let only = std::env::var("STOCKHOLD_TROUBLE_CALL").ok();
-    let stage = Stage::new();
+    let directories = Directories::new();
     let mut rows = Vec::new();
-    for scene in 0..SCENES.len() {
-        for (call, calls) in stage.counted(scene) {
+    for start in 0..STARTS.len() {
+        for (call, calls) in directories.count_calls(start) {
             let errors = FAULTS.iter().find(|(name, _)| *name == call).unwrap().1;
             for (number, error) in
                 (1..=calls).flat_map(|number| errors.iter().map(move |error| (number, *error)))
             {
-                for on in [false, true] {
+                for and_later in [false, true] {
                     for durability in [Durability::Sync, Durability::Interval(Duration::from_millis(1))] {
-                        rows.push(Row { scene, call, error, number, on, durability });
+                        rows.push(Row { start, call, error, number, and_later, durability });
                     }
                 }
             }
@@ -190,8 +193,8 @@ fn whichever_call_fails_nothing_acknowledged_is_lost() {
     }
     let total = rows.len();
     rows.retain(|row| only.as_ref().is_none_or(|only| row.call == only));
-    if !all() {
-        // A pure function of the seed, whatever the rows before were.
+    if !all_rows() {
+        // The choice depends only on the seed and on the number of rows.
         let mut rng = Rng::new(seed_or(1));
         rows.retain(|_| rng.once_in(8));
     }
@@ -203,15 +206,17 @@ fn whichever_call_fails_nothing_acknowledged_is_lost() {
             scope.spawn(|| {
                 loop {
                     let Some((number, row)) = queue.lock().unwrap().next() else { break };
-                    match catch_unwind(AssertUnwindSafe(|| stage.run(row, number))) {
-                        Ok(told) => *troubled.lock().unwrap() += usize::from(!told.is_untroubled()),
+                    match catch_unwind(AssertUnwindSafe(|| directories.run(row, number))) {
+                        Ok(transcript) => {
+                            *troubled.lock().unwrap() += usize::from(!transcript.is_untroubled())
+                        }
                         Err(_) => failed.lock().unwrap().push(row.clone()),
                     }
                 }
             });
         }
     });
-    println!("{} rows were troubled", troubled.lock().unwrap());
+    println!("{} rows met trouble", troubled.lock().unwrap());
     let failed = failed.into_inner().unwrap();
     assert!(failed.is_empty(), "{} rows failed: {failed:#?}", failed.len());
 }

@@ -1,10 +1,10 @@
-//! Limits of a process, set by the shell that starts it: file size, and number of descriptors.
+//! Limits of a process, set by the shell that starts it: the size of files and the number of descriptors.
 
 use std::fs;
 
-use crate::sale::{Ending, SMALL, Sale, judge};
+use crate::sale::{Ending, SMALL, Sale, check_directory};
 
-/// Under limits that a shell sets.
+/// A wrapper command that sets limits.
 fn limited(limits: &str) -> Vec<String> {
     ["bash", "-c", &format!("{limits}; exec \"$0\" \"$@\"")].map(String::from).into()
 }
@@ -13,25 +13,25 @@ fn limited(limits: &str) -> Vec<String> {
 const LARGE: Sale = Sale { orders: 4_000, batch: 100, ..SMALL };
 
 #[test]
-fn a_file_that_may_grow_no_more_stops_the_engine_and_loses_nothing() {
+fn a_limit_on_the_size_of_files_stops_the_engine_and_loses_nothing() {
     for (limit_kb, shielded) in [(0, true), (1, true), (9, true), (40, true), (300, true), (300, false)] {
         let scratch = tempfile::tempdir().unwrap();
         let directory = scratch.path().join("shop");
         let trap = if shielded { "trap '' XFSZ" } else { "true" };
-        let told = LARGE.run(&limited(&format!("{trap}; ulimit -f {limit_kb}")), &directory);
-        assert!(!told.is_untroubled());
+        let transcript = LARGE.run(&limited(&format!("{trap}; ulimit -f {limit_kb}")), &directory);
+        assert!(!transcript.is_untroubled());
         if shielded {
-            told.behaved();
-            let named = told.sentences();
-            assert!(named.iter().all(|why| why.contains("ulimit -f")), "{named:?}");
+            transcript.assert_well_behaved();
+            let sentences = transcript.sentences();
+            assert!(sentences.iter().all(|why| why.contains("ulimit -f")), "{sentences:?}");
         } else {
-            // The signal ends who does not ignore it.
-            assert!(told.opened && !told.ended, "{told:?}");
+            // The signal ends a process that does not ignore it.
+            assert!(transcript.opened && !transcript.ended, "{transcript:?}");
         }
         if limit_kb >= 40 {
-            assert!(told.acknowledged() > 0, "{limit_kb} KB");
+            assert!(transcript.acknowledged() > 0, "{limit_kb} KB");
         }
-        judge(&directory, &[&told]);
+        check_directory(&directory, &[&transcript]);
     }
 }
 
@@ -46,24 +46,27 @@ fn too_few_descriptors_to_open_lose_nothing() {
                 let directory =
                     if new { scratch.path().join(format!("new{descriptors}")) } else { base.clone() };
                 let sale = Sale { first: 10_000 + descriptors * 100, ..SMALL };
-                let told = sale.run(&limited(&format!("ulimit -n {descriptors}")), &directory);
-                told.behaved();
-                if let Some((_, why)) = &told.refused {
+                let transcript = sale.run(&limited(&format!("ulimit -n {descriptors}")), &directory);
+                transcript.assert_well_behaved();
+                if let Some((_, why)) = &transcript.refused {
                     assert!(why.contains("ulimit -n"), "{why}");
                 }
-                opened += usize::from(told.opened);
-                if told.opened {
-                    assert!(told.is_untroubled(), "what is opened has all it needs: {told:?}");
+                opened += usize::from(transcript.opened);
+                if transcript.opened {
+                    assert!(
+                        transcript.is_untroubled(),
+                        "an engine that has opened has all the descriptors that it needs: {transcript:?}"
+                    );
                 }
                 if new {
-                    judge(&directory, &[&told]);
+                    check_directory(&directory, &[&transcript]);
                 } else {
-                    in_base.push(told);
+                    in_base.push(transcript);
                 }
             }
         }
-        judge(&base, &in_base.iter().collect::<Vec<_>>());
-        assert!(opened > 0, "24 descriptors do");
+        check_directory(&base, &in_base.iter().collect::<Vec<_>>());
+        assert!(opened > 0, "24 descriptors are enough");
     }
 }
 
@@ -71,11 +74,11 @@ fn too_few_descriptors_to_open_lose_nothing() {
 fn an_engine_that_runs_needs_no_more_descriptors() {
     let scratch = tempfile::tempdir().unwrap();
     let directory = scratch.path().join("shop");
-    // Some 10 MB of log, so that the store begins new segments too.
-    let sale = Sale { orders: 20_000, batch: 500, hoard: true, ..SMALL };
-    let told = sale.run(&limited("ulimit -n 64"), &directory);
-    told.behaved();
-    assert!(told.is_untroubled(), "{told:?}");
+    // About 10 MB of log, so that the store begins new segments too.
+    let sale = Sale { orders: 20_000, batch: 500, takes_all_descriptors: true, ..SMALL };
+    let transcript = sale.run(&limited("ulimit -n 64"), &directory);
+    transcript.assert_well_behaved();
+    assert!(transcript.is_untroubled(), "{transcript:?}");
     assert!(fs::metadata(directory.join("log/00000001/db")).unwrap().len() > 2 << 20);
-    judge(&directory, &[&told]);
+    check_directory(&directory, &[&transcript]);
 }

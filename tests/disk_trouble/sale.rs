@@ -1,4 +1,4 @@
-//! The sale that meets the trouble, in a process of its own, and the judge of the directory that it leaves.
+//! The sale that meets the trouble, in a child process, and the check of the directory that it leaves.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -19,34 +19,34 @@ use stockhold::{
     Config, Confirm, Durability, Engine, HoldId, HoldState, OpKey, Receipt, Receive, Reserve, StockKey,
 };
 
-const IN: &str = "STOCKHOLD_TEST_SALE_IN";
+const DIRECTORY: &str = "STOCKHOLD_TEST_SALE_IN";
 const SALE: &str = "STOCKHOLD_TEST_SALE";
 const UNITS: u32 = 100_000;
-/// Far more than any sale takes.
-const HUNG: Duration = Duration::from_secs(60);
+/// A sale that takes longer hangs.
+const SALE_MAX: Duration = Duration::from_secs(60);
 
-/// What the child is to do.
+/// The task of the child.
 #[derive(Clone, Debug)]
 pub struct Sale {
     pub durability: Durability,
-    /// Numbers of its orders: those of two sales in one directory differ.
+    /// The number of the first order. Sales in one directory must not share numbers.
     pub first: u64,
     pub orders: u64,
-    /// Orders that are decided before the first of them is waited for.
+    /// Orders that are decided before the sale waits for the first of them.
     pub batch: u64,
-    /// What the shell is told when the orders are done; what it makes of it is not asked.
+    /// A shell command that runs when the orders are done. Its status is ignored.
     pub then: &'static str,
-    /// Orders after that.
+    /// Orders after that command.
     pub more: u64,
     pub ending: Ending,
-    /// Takes every descriptor there is, once the engine runs.
-    pub hoard: bool,
+    /// Whether it takes every descriptor that is left, once the engine runs.
+    pub takes_all_descriptors: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Ending {
     Close,
-    /// As `kill -9` does it.
+    /// The process exits without a close, as after `kill -9`.
     Abandon,
 }
 
@@ -58,7 +58,7 @@ pub const SMALL: Sale = Sale {
     then: "",
     more: 0,
     ending: Ending::Close,
-    hoard: false,
+    takes_all_descriptors: false,
 };
 
 impl Sale {
@@ -68,15 +68,18 @@ impl Sale {
             _ => 0,
         };
         let ending = self.ending as u64;
-        let Sale { first, orders, batch, then, more, hoard, .. } = self;
-        format!("{interval_ms} {first} {orders} {batch} {more} {ending} {} {then}", u64::from(*hoard))
+        let Sale { first, orders, batch, then, more, takes_all_descriptors, .. } = self;
+        let takes_all = u64::from(*takes_all_descriptors);
+        format!("{interval_ms} {first} {orders} {batch} {more} {ending} {takes_all} {then}")
     }
 
     fn from_args(args: String) -> Sale {
         let args: &'static str = args.leak();
         let words: Vec<&str> = args.splitn(8, ' ').collect();
         let numbers: Vec<u64> = words[..7].iter().map(|number| number.parse().unwrap()).collect();
-        let [interval_ms, first, orders, batch, more, ending, hoard] = numbers[..] else { panic!("{args}") };
+        let [interval_ms, first, orders, batch, more, ending, takes_all] = numbers[..] else {
+            panic!("{args}")
+        };
         Sale {
             durability: match interval_ms {
                 0 => Durability::Sync,
@@ -88,58 +91,58 @@ impl Sale {
             then: words[7],
             more,
             ending: [Ending::Close, Ending::Abandon][ending as usize],
-            hoard: hoard == 1,
+            takes_all_descriptors: takes_all == 1,
         }
     }
 
     /// Runs in `directory`, under `wrapper` if there is one, until it ends.
-    pub fn run(&self, wrapper: &[String], directory: &Path) -> Told {
+    pub fn run(&self, wrapper: &[String], directory: &Path) -> Transcript {
         let child = [std::env::current_exe().unwrap().display().to_string()];
         let mut words = wrapper.iter().chain(&child);
         let output = Command::new(words.next().unwrap())
             .args(words)
             .args(["--exact", "sale::child_that_sells", "--nocapture", "--test-threads=1"])
-            .env(IN, directory)
+            .env(DIRECTORY, directory)
             .env(SALE, self.to_args())
             .env("RUST_BACKTRACE", "0")
             .stdin(Stdio::null())
             .output()
             .unwrap();
-        let mut told =
-            Told { stderr: String::from_utf8_lossy(&output.stderr).into_owned(), ..Told::default() };
-        String::from_utf8_lossy(&output.stdout).lines().for_each(|line| told.hear(line));
-        told
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        let mut transcript = Transcript { stderr, ..Transcript::default() };
+        String::from_utf8_lossy(&output.stdout).lines().for_each(|line| transcript.add_line(line));
+        transcript
     }
 }
 
-/// What happened to an order, as the child was told.
+/// The answers that the child got for an order.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Order {
     pub held: Option<u128>,
     pub sold: bool,
 }
 
-/// What the child was told.
+/// The answers that the child got, as it printed them.
 #[derive(Clone, Debug, Default)]
-pub struct Told {
+pub struct Transcript {
     pub begun: bool,
     pub opened: bool,
-    /// Why it could not open: the variant and its sentence.
+    /// The error of the opening, if it failed: its variant and its sentence.
     pub refused: Option<(String, String)>,
     pub orders: BTreeMap<u64, Order>,
-    /// Sentences of outcomes that are unknown.
+    /// Sentences of receipts whose outcome is unknown.
     pub unknown: Vec<String>,
-    /// Sentences of operations that were not begun any more.
+    /// Sentences of the operations that the stopped engine refused.
     pub stopped: Vec<String>,
-    /// How the shutdown went.
+    /// The result of the shutdown, if there was one.
     pub closed: Option<Result<(), String>>,
     pub ended: bool,
     pub stderr: String,
 }
 
-impl Told {
-    fn hear(&mut self, line: &str) {
-        // The test harness says things of its own.
+impl Transcript {
+    fn add_line(&mut self, line: &str) {
+        // The test harness prints lines too.
         let Some(mark) = line.split_once("mark ").map(|(_, mark)| mark) else { return };
         let (what, rest) = mark.split_once(' ').unwrap_or((mark, ""));
         let (number, more) = rest.split_once(' ').unwrap_or((rest, ""));
@@ -166,7 +169,7 @@ impl Told {
         self.orders.values().filter(|order| order.held.is_some()).count()
     }
 
-    /// Everything went as if there were no trouble.
+    /// Whether no answer shows any trouble.
     pub fn is_untroubled(&self) -> bool {
         self.opened
             && self.ended
@@ -175,24 +178,28 @@ impl Told {
             && self.stopped.is_empty()
     }
 
-    /// Every sentence that names a cause.
+    /// Every sentence that must name a cause.
     pub fn sentences(&self) -> Vec<&str> {
         let refused = self.refused.iter().map(|(_, why)| why);
         let closed = self.closed.iter().filter_map(|closed| closed.as_ref().err());
         refused.chain(&self.unknown).chain(&self.stopped).chain(closed).map(String::as_str).collect()
     }
 
-    /// It came to an end by itself, and said what is wrong in a way that can be used.
+    /// Asserts that the child came to its end without a panic, and that each of its sentences says what to
+    /// do.
     #[track_caller]
-    pub fn behaved(&self) {
+    pub fn assert_well_behaved(&self) {
         assert!(!self.stderr.contains("panicked"), "a thread panicked");
-        assert!(self.ended || !self.begun, "it ended before its end");
+        assert!(self.ended || !self.begun, "the child ended early");
         if let Some((kind, why)) = &self.refused {
-            assert!(["Io", "InUse", "Thread"].contains(&kind.as_str()), "called {kind}: {why}");
+            assert!(["Io", "InUse", "Thread"].contains(&kind.as_str()), "an error of kind {kind}: {why}");
         }
         let advised = ["free space", "raise", "mount", "look at", "permi", "close the engine"];
         for sentence in self.sentences() {
-            assert!(advised.iter().any(|advice| sentence.contains(advice)), "what is to be done? {sentence}");
+            assert!(
+                advised.iter().any(|advice| sentence.contains(advice)),
+                "it does not say what to do: {sentence}"
+            );
         }
     }
 }
@@ -218,17 +225,17 @@ fn stock(key: StockKey) -> Receive<'static> {
     Receive::units(key, UNITS).op_key(OpKey(1))
 }
 
-/// Not a test: what the child does, when [`IN`] says where.
+/// Not a test: the body of the child process, which runs if [`DIRECTORY`] is set.
 #[test]
 fn child_that_sells() {
-    let Ok(directory) = std::env::var(IN) else { return };
+    let Ok(directory) = std::env::var(DIRECTORY) else { return };
     let sale = Sale::from_args(std::env::var(SALE).unwrap());
     thread::spawn(|| {
-        thread::sleep(HUNG);
+        thread::sleep(SALE_MAX);
         eprintln!("hung");
         exit(1);
     });
-    // By writev, which is never made to fail.
+    // Uses writev, which no test makes fail.
     let out = File::from(io::stdout().as_fd().try_clone_to_owned().unwrap());
     let mark = |what: &str| {
         let line = format!("mark {what}\n");
@@ -239,7 +246,7 @@ fn child_that_sells() {
     match Engine::open(&directory, config(sale.durability)) {
         Ok(engine) => {
             mark("opened");
-            let hoard = if sale.hoard { hoard() } else { Vec::new() };
+            let descriptors = if sale.takes_all_descriptors { take_all_descriptors() } else { Vec::new() };
             sell(&engine, &sale, &mark);
             if !sale.then.is_empty() {
                 let _ = Command::new("sh")
@@ -259,7 +266,7 @@ fn child_that_sells() {
             } else {
                 std::mem::forget(engine);
             }
-            drop(hoard);
+            drop(descriptors);
         }
         Err(error) => mark(&format!("refused {} {error}", variant(&error))),
     }
@@ -272,14 +279,15 @@ fn variant(error: &OpenError) -> String {
     text.split(|end: char| !end.is_alphanumeric()).next().unwrap().to_owned()
 }
 
-/// Sells until the orders are done or the engine has stopped; then looks whether it stopped as it should.
+/// Sells until the orders are done or the engine has stopped, then checks that a stopped engine refuses all
+/// but reads.
 fn sell(engine: &Engine, sale: &Sale, mark: &impl Fn(&str)) {
     let mut held = Vec::new();
     let stopped = sell_until_stopped(engine, sale, mark, &mut held);
     let Err(stopped) = stopped else { return };
     mark(&format!("stopped {stopped}"));
     assert!(matches!(stopped, Stopped::Poisoned(_)), "{stopped:?}");
-    // Reads go on, and nothing else does.
+    // Reads still work, and nothing else does.
     for &hold in &held {
         let status = engine.status(hold).unwrap();
         assert!(matches!(status.state, HoldState::Active | HoldState::Confirmed), "{status:?}");
@@ -289,7 +297,7 @@ fn sell(engine: &Engine, sale: &Sale, mark: &impl Fn(&str)) {
     for key in engine.keys() {
         match engine.level(key) {
             Ok(level) => assert!(level.on_hand == 0 || level.on_hand == i64::from(UNITS), "{level:?}"),
-            // Its declaration was not written.
+            // Its declaration never reached the log.
             Err(error) => assert!(held.is_empty() && is_stopped(&error), "{error}"),
         }
         assert!(engine.available(key).unwrap() <= i64::from(UNITS));
@@ -370,24 +378,24 @@ fn cause(common: SharedError) -> Stopped {
     }
 }
 
-/// Every descriptor that can be had.
-fn hoard() -> Vec<File> {
+/// Opens files until no descriptor is left.
+fn take_all_descriptors() -> Vec<File> {
     std::iter::from_fn(|| File::open("/dev/null").ok()).collect()
 }
 
-/// Makes the call until it is answered. The decision is durable when the engine has closed.
+/// Repeats the call while its error is transient. The decision is durable once the engine has closed.
 fn insist<'e, T, E: OperationError>(call: impl FnMut() -> Result<Receipt<'e, T>, E>) -> T {
     let answer = Retry::yielding().call(call);
     answer.unwrap_or_else(|error| panic!("{error}")).not_yet_durable()
 }
 
-/// Opens the directory without trouble: everything `told` was acknowledged is there, and what is asked again
-/// has happened once.
+/// Opens the directory without trouble and checks it against the transcripts of all sales in it: everything
+/// acknowledged is there, and an operation that is repeated with its op key happens once.
 #[track_caller]
-pub fn judge(directory: &Path, told: &[&Told]) {
-    let orders: Vec<(u64, Order)> =
-        told.iter().flat_map(|told| told.orders.iter().map(|(number, order)| (*number, *order))).collect();
-    if told.iter().any(|told| told.acknowledged() > 0) {
+pub fn check_directory(directory: &Path, transcripts: &[&Transcript]) {
+    let orders = transcripts.iter().flat_map(|transcript| transcript.orders.iter());
+    let orders: Vec<(u64, Order)> = orders.map(|(number, order)| (*number, *order)).collect();
+    if transcripts.iter().any(|transcript| transcript.acknowledged() > 0) {
         assert_eq!(Inspection::open(directory).unwrap().drift(), None);
     }
     let engine = match Engine::open(directory, config(Durability::Sync)) {
@@ -398,22 +406,16 @@ pub fn judge(directory: &Path, told: &[&Told]) {
     engine.receive(stock(key)).unwrap().wait().unwrap();
     let (mut held, mut committed) = (0, 0);
     let first = orders.first().map_or(0, |(number, _)| *number);
-    for (number, order_told) in orders {
-        if let Some(hold) = order_told.held {
+    for (number, answers) in orders {
+        if let Some(hold) = answers.held {
             let state = engine.status(HoldId::from_u128(hold)).expect("an acknowledged hold").state;
-            assert!(
-                state == HoldState::Confirmed || state == HoldState::Active && !order_told.sold,
-                "{state}"
-            );
+            assert!(state == HoldState::Confirmed || state == HoldState::Active && !answers.sold, "{state}");
         }
         let reference = reference(number);
         let ask = || insist(|| engine.reserve(order(key, number, &reference))).hold;
         let hold = ask();
-        assert_eq!(hold, ask(), "twice");
-        assert!(
-            order_told.held.is_none_or(|told| told == hold.to_u128()),
-            "another hold than was acknowledged"
-        );
+        assert_eq!(hold, ask(), "the operation happened twice");
+        assert!(answers.held.is_none_or(|held| held == hold.to_u128()), "not the hold that was acknowledged");
         match payment(number, hold) {
             Some(payment) => {
                 insist(|| engine.confirm(payment));

@@ -1,5 +1,5 @@
-//! File systems of a few megabytes, in a mount namespace of their own: no other process sees them, and they
-//! go with it.
+//! File systems of a few megabytes, mounted in a mount namespace: no other process sees them, and they go
+//! with it.
 
 use std::cell::RefCell;
 use std::fs::{self, File};
@@ -13,51 +13,55 @@ use crate::skip;
 
 const INSIDE: &str = "STOCKHOLD_TEST_INSIDE";
 
-/// Ways to a namespace in which one may mount.
-const WAYS: [&[&str]; 3] = [&["unshare", "-m"], &["unshare", "-rm"], &["sudo", "-n", "unshare", "-m"]];
+/// Commands that start a process in a namespace in which it may mount.
+const UNSHARE: [&[&str]; 3] = [&["unshare", "-m"], &["unshare", "-rm"], &["sudo", "-n", "unshare", "-m"]];
 
-/// Whether this process may mount. If not, runs the test again in one that may, and says no.
-pub fn is_inside(test: &str) -> bool {
+/// Whether this process may mount file systems. If not, runs the test in a child process that may, and
+/// returns `false`.
+pub fn may_mount(test: &str) -> bool {
     if std::env::var(INSIDE).is_ok() {
         return true;
     }
     let probe = "mount -t tmpfs -o size=64k tmpfs /mnt";
-    let Some(way) = WAYS.iter().find(|way| runs(&[way, &["sh", "-c", probe][..]].concat())) else {
-        skip("nobody here may mount a file system; run this as root, or where users have namespaces");
+    let Some(unshare) =
+        UNSHARE.iter().find(|unshare| succeeds(&[unshare, &["sh", "-c", probe][..]].concat()))
+    else {
+        skip("this user may not mount a file system; run this as root, or where users have namespaces");
         return false;
     };
-    let given = ["STOCKHOLD_SEED", "STOCKHOLD_TROUBLE", "CI"];
-    let given = given.into_iter().filter_map(|name| Some(format!("{name}={}", std::env::var(name).ok()?)));
-    let status = Command::new(way[0])
-        .args(&way[1..])
+    let passed_on = ["STOCKHOLD_SEED", "STOCKHOLD_TROUBLE", "CI"];
+    let passed_on =
+        passed_on.into_iter().filter_map(|name| Some(format!("{name}={}", std::env::var(name).ok()?)));
+    let status = Command::new(unshare[0])
+        .args(&unshare[1..])
         .args(["env", &format!("{INSIDE}=1")])
-        .args(given)
+        .args(passed_on)
         .arg(std::env::current_exe().unwrap())
         .args(["--exact", test, "--nocapture", "--test-threads=1"])
         .status();
-    assert!(status.unwrap().success(), "{test}, by {way:?}");
+    assert!(status.unwrap().success(), "{test}, in a namespace by {unshare:?}");
     false
 }
 
-fn runs(words: &[&str]) -> bool {
+fn succeeds(words: &[&str]) -> bool {
     let mut command = Command::new(words[0]);
     let quiet = command.args(&words[1..]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     quiet.status().is_ok_and(|status| status.success())
 }
 
 fn run(words: &[&str]) {
-    assert!(runs(words), "{words:?}");
+    assert!(succeeds(words), "{words:?}");
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
-    /// Of an image file, which takes space in memory only as it is written: a thin volume.
+    /// On an image file that takes space in memory only as it is written: a thin volume.
     Ext4,
     Tmpfs,
 }
 
-/// What can be had here: ext4 takes a loop device, which a user's namespace does not have.
-pub fn kinds() -> Vec<Kind> {
+/// The kinds that can be mounted here. ext4 needs a loop device, which a user's namespace does not have.
+pub fn available_kinds() -> Vec<Kind> {
     let disk = SmallDisk::try_new(Kind::Ext4);
     let kinds = if disk.is_some() { vec![Kind::Ext4, Kind::Tmpfs] } else { vec![Kind::Tmpfs] };
     println!("on {kinds:?}");
@@ -69,7 +73,7 @@ const MEGABYTES: u64 = 16;
 pub struct SmallDisk {
     kind: Kind,
     scratch: TempDir,
-    /// A setting of the loop device, which outlives the mount, and what it was before.
+    /// A changed setting of the loop device, which outlives the mount, and its value before.
     changed: RefCell<Option<(PathBuf, String)>>,
 }
 
@@ -90,8 +94,15 @@ impl SmallDisk {
                 let pool = disk.pool().display().to_string();
                 run(&["mount", "-t", "tmpfs", "-o", &format!("size={}m", MEGABYTES + 1), "tmpfs", &pool]);
                 File::create(disk.image()).unwrap().set_len(MEGABYTES << 20).unwrap();
-                if !runs(&["mkfs.ext4", "-q", "-b", "4096", "-m", "0", &disk.image().display().to_string()])
-                    || !disk.mount()
+                if !succeeds(&[
+                    "mkfs.ext4",
+                    "-q",
+                    "-b",
+                    "4096",
+                    "-m",
+                    "0",
+                    &disk.image().display().to_string(),
+                ]) || !disk.mount()
                 {
                     return None;
                 }
@@ -100,7 +111,7 @@ impl SmallDisk {
         Some(disk)
     }
 
-    /// Where it is mounted.
+    /// The mount point.
     pub fn path(&self) -> PathBuf {
         self.scratch.path().join("disk")
     }
@@ -109,7 +120,7 @@ impl SmallDisk {
         self.path().display().to_string()
     }
 
-    /// What an ext4's blocks are taken from.
+    /// The file system that an ext4 disk takes its blocks from.
     pub fn pool(&self) -> PathBuf {
         self.scratch.path().join("pool")
     }
@@ -120,13 +131,13 @@ impl SmallDisk {
 
     fn mount(&self) -> bool {
         let image = self.image().display().to_string();
-        runs(&["mount", "-o", "loop,errors=remount-ro", &image, &self.root()])
-            && self.one_block_a_request().is_some()
+        succeeds(&["mount", "-o", "loop,errors=remount-ro", &image, &self.root()])
+            && self.limit_requests_to_a_block().is_some()
     }
 
-    /// The loop device takes a write that its file has kept in part for a whole one: so no request is longer
-    /// than what its file keeps or refuses.
-    fn one_block_a_request(&self) -> Option<()> {
+    /// Limits a request to one block. The loop device reports a write that its file kept in part as complete,
+    /// and its file keeps or refuses a block as a whole.
+    fn limit_requests_to_a_block(&self) -> Option<()> {
         let source = Command::new("findmnt").args(["-nM", &self.root(), "-o", "SOURCE"]).output().ok()?;
         let device = Path::new(std::str::from_utf8(&source.stdout).ok()?.trim()).file_name()?.to_owned();
         let setting = Path::new("/sys/block").join(device).join("queue/max_sectors_kb");
@@ -136,29 +147,30 @@ impl SmallDisk {
         Some(())
     }
 
-    fn change_back(&self) {
+    fn restore_setting(&self) {
         if let Some((setting, before)) = self.changed.take() {
             let _ = fs::write(setting, before); // the device may be gone
         }
     }
 
-    /// Takes it away and gives it back, as after a restart of the machine: nothing of it is in memory.
-    pub fn remount(&self, meanwhile: impl FnOnce()) {
+    /// Unmounts it, calls `between`, and mounts it again. Nothing of it stays in memory, as after a restart
+    /// of the machine.
+    pub fn remount(&self, between: impl FnOnce()) {
         assert_eq!(self.kind, Kind::Ext4);
-        self.change_back();
+        self.restore_setting();
         run(&["umount", &self.root()]);
-        meanwhile();
-        // As every start of a machine does it; it answers 1 when it has mended something.
-        runs(&["e2fsck", "-p", &self.image().display().to_string()]);
+        between();
+        // As every start of a machine does. Its status is 1 if it has repaired something.
+        succeeds(&["e2fsck", "-p", &self.image().display().to_string()]);
         assert!(self.mount());
     }
 
-    pub fn may_be_written(&self, may: bool) {
-        run(&["mount", "-o", if may { "remount,rw" } else { "remount,ro" }, &self.root()]);
+    pub fn set_writable(&self, writable: bool) {
+        run(&["mount", "-o", if writable { "remount,rw" } else { "remount,ro" }, &self.root()]);
     }
 
-    /// Fills it up but for so much.
-    pub fn leave(&self, free_bytes: u64) {
+    /// Fills it until only `free_bytes` are left.
+    pub fn fill_until(&self, free_bytes: u64) {
         fill(&self.path().join("ballast"), free_bytes);
     }
 
@@ -169,14 +181,14 @@ impl SmallDisk {
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        self.change_back();
-        // Lazily: the namespace takes along what is still in use.
-        runs(&["umount", "-l", &self.root()]);
-        runs(&["umount", "-l", &self.pool().display().to_string()]);
+        self.restore_setting();
+        // Lazily: a mount that is still in use goes with the namespace.
+        succeeds(&["umount", "-l", &self.root()]);
+        succeeds(&["umount", "-l", &self.pool().display().to_string()]);
     }
 }
 
-/// Fills a file system up with one file, but for so much.
+/// Fills a file system with one file until only `free_bytes` are left.
 pub fn fill(ballast: &Path, free_bytes: u64) {
     let mut file = File::create(ballast).unwrap();
     for bytes in [1 << 16, 1 << 10] {

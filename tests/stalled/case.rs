@@ -1,4 +1,4 @@
-//! A case: which thread is parked where, and what the others are answered.
+//! A case: which thread is parked at which step, and the answers that other threads must get.
 
 use stockhold::error::Busy;
 use stockhold::stall::Step;
@@ -7,12 +7,12 @@ pub const VICTIM: &str = "victim";
 pub const LOG: &str = "stockhold-log";
 pub const FOLD: &str = "stockhold-fold";
 
-/// What somebody is answered who would be refused.
+/// The answer to a call that needs more units than there are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Answer {
     Truth,
     Busy(Busy),
-    /// One `Busy` or the other.
+    /// `Busy`, either `Pending` or `Reclaiming`.
     SomeBusy,
 }
 pub use Answer::{SomeBusy, Truth};
@@ -21,49 +21,51 @@ pub const PENDING: Answer = Answer::Busy(Busy::Pending);
 pub const RECLAIMING: Answer = Answer::Busy(Busy::Reclaiming);
 pub const GROWING: Answer = Answer::Busy(Busy::Growing);
 
-/// What the thread does that will be parked. Units are of the first stock key, unless it says more.
+/// The call of the thread that will be parked. Units are of the first stock key, unless the description says
+/// more.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Act {
     /// 2 units.
     Reserve,
-    /// 2 units, for a second.
+    /// 2 units, with a deadline in a second.
     ReserveShort,
-    /// 1 and 1.
+    /// Two reserves of 1 unit.
     Batch,
-    /// 2, and 1 of the second key.
+    /// 2 units, and 1 of the second key.
     Cart,
-    /// 2, 2 of the second, 1 of the third.
+    /// 2 units, 2 of the second key, 1 of the third.
     Cart3,
-    /// A hold of 2.
+    /// A hold of 2 units.
     Release,
+    /// A hold of 2 units.
     Confirm,
-    /// 1 of 2.
+    /// Confirms 1 of 2 units.
     ConfirmPart,
-    /// Of a cart of 2 and 1: 1 and 1.
+    /// Of a cart of 2 units and 1 of the second key: confirms 1 of each.
     ConfirmCart,
     Extend,
-    /// By 3.
+    /// 2 units by 3.
     ReplaceMore,
-    /// By 1.
+    /// 2 units by 1.
     ReplaceFewer,
-    /// By 1, of a hold that has a second to live.
+    /// 2 units by 1, of a hold with a deadline in a second.
     ReplaceShort,
-    /// Of what was confirmed.
+    /// Of a confirmed hold of 2 units.
     Cancel,
     /// A late confirm, with retake.
     Retake,
-    /// Expires a hold that is due, by turning the wheel.
+    /// A sweep, which expires a hold that is due.
     Sweep,
-    /// The same, by asking for the hold.
+    /// A call on a hold that is due, which expires it.
     Inline,
-    /// One unit more.
+    /// 1 unit.
     Receive,
-    /// Of a split key.
+    /// An exact query of a split key.
     Exactly,
     Prepare,
 }
 
-/// What others do between two steps of one thread.
+/// What other threads do while the thread is parked at its first step.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Others {
     DrainFirst,
@@ -78,34 +80,36 @@ pub struct Case {
     pub act: Act,
     pub thread: &'static str,
     pub step: (Step, u32),
-    /// What happens there, and where the thread is parked next, if it goes on.
+    /// What other threads then do, and the step at which the thread is parked next, if any.
     pub then: Option<(Others, Option<(Step, u32)>)>,
-    /// Whoever would be refused the first key, and any other.
-    pub here: Answer,
-    pub elsewhere: Answer,
-    /// Carts and replaces.
-    pub lines: Answer,
-    /// Of a scarce key: the units that others get while the thread is parked, and those on sale when it is
-    /// through.
+    /// The answer on the first key.
+    pub first_key: Answer,
+    /// The answer on every other key.
+    pub other_keys: Answer,
+    /// The answer to carts and replaces.
+    pub carts: Answer,
+    /// Units of a scarce key that others get while the thread is parked.
     pub granted: u32,
-    pub after: i64,
+    /// Units of a scarce key that are on sale after its call.
+    pub available_after: i64,
+    /// Whether the case runs with few units, and whether it runs with many.
     pub scarce: bool,
     pub plenty: bool,
-    /// Nothing was allocated before.
+    /// Whether no memory was allocated before.
     pub cold: bool,
 }
 
-pub fn case(act: Act, step: Step, here: Answer, granted: u32, after: i64) -> Case {
+pub fn case(act: Act, step: Step, first_key: Answer, granted: u32, available_after: i64) -> Case {
     Case {
         act,
         thread: VICTIM,
         step: (step, 1),
         then: None,
-        here,
-        elsewhere: Truth,
-        lines: Truth,
+        first_key,
+        other_keys: Truth,
+        carts: Truth,
         granted,
-        after,
+        available_after,
         scarce: true,
         plenty: true,
         cold: false,
@@ -128,11 +132,11 @@ impl Case {
         self
     }
 
-    pub fn elsewhere(self, elsewhere: Answer) -> Case {
-        Case { elsewhere, ..self }
+    pub fn other_keys(self, other_keys: Answer) -> Case {
+        Case { other_keys, ..self }
     }
 
-    pub fn of(self, thread: &'static str) -> Case {
+    pub fn in_thread(self, thread: &'static str) -> Case {
         Case { thread, ..self }
     }
 

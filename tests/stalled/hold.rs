@@ -1,4 +1,4 @@
-//! The answers of threads that want the same hold, op key or slot.
+//! The answers to calls on the parked thread's hold, op key or slot.
 
 use std::thread;
 
@@ -7,34 +7,34 @@ use stockhold::error::{Busy, ConfirmError, LookupError, OpKeyError, ReserveError
 use stockhold::stall::{Step, arm};
 use stockhold::{Extend, HoldAction, HoldId, HoldState, OpKey, Replace, Reserve};
 
+use crate::busy::BusyCause;
 use crate::case::{Act, Truth, VICTIM, case};
 use crate::common::{SECOND, Shop};
-use crate::scene::{SCARCE, Scene};
-use crate::stage::{alone, parked, watched};
-use crate::why::Why;
+use crate::fixture::{Fixture, SCARCE};
+use crate::watchdog::{exclusive, wait_until_parked, watched};
 
-/// Parks `act` at `step`, and lets `look` ask about its hold meanwhile.
-fn on_the_hold(act: Act, step: Step, look: impl FnOnce(&Shop, HoldId)) {
-    let _alone = alone();
+/// Parks `act` at `step`, and calls `check` with its hold.
+fn while_parked(act: Act, step: Step, check: impl FnOnce(&Shop, HoldId)) {
+    let _exclusive = exclusive();
     watched(&format!("{act:?} at {step:?}"), || {
-        let scene = Scene::new(&case(act, step, Truth, 0, 0), SCARCE);
+        let fixture = Fixture::new(&case(act, step, Truth, 0, 0), SCARCE);
         let stall = arm(VICTIM, step, 1);
         thread::scope(|scope| {
             let builder = thread::Builder::new().name(VICTIM.into());
-            let victim = builder.spawn_scoped(scope, || scene.act(act)).unwrap();
-            parked(&stall, &(act, step));
-            look(&scene.shop, scene.hold.unwrap());
+            let victim = builder.spawn_scoped(scope, || fixture.act(act)).unwrap();
+            wait_until_parked(&stall, &(act, step));
+            check(&fixture.shop, fixture.hold.unwrap());
             drop(stall);
             victim.join().unwrap();
         });
-        scene.settle();
+        fixture.settle();
     });
 }
 
 #[test]
-fn a_hold_whose_release_has_not_swapped_is_anybodys() {
+fn a_hold_whose_release_has_not_swapped_can_still_be_changed() {
     for step in [Step::Announced, Step::ChangeDrawn] {
-        on_the_hold(Act::Release, step, |shop, hold| {
+        while_parked(Act::Release, step, |shop, hold| {
             assert_eq!(shop.engine.status(hold).unwrap().state, HoldState::Active);
             shop.engine.extend(Extend::hold(hold, 900 * SECOND)).unwrap().not_yet_durable();
             shop.engine.replace(Replace::quantity(hold, 3)).unwrap().not_yet_durable();
@@ -48,7 +48,7 @@ fn a_hold_whose_release_has_not_swapped_is_anybodys() {
 #[test]
 fn a_hold_whose_release_has_swapped_is_over() {
     for step in [Step::Swapped, Step::ChangeFilled, Step::Ended] {
-        on_the_hold(Act::Release, step, |shop, hold| {
+        while_parked(Act::Release, step, |shop, hold| {
             assert_eq!(shop.engine.status(hold).unwrap().state, HoldState::Released);
             let late = shop.engine.confirm(hold);
             assert!(matches!(late, Err(ConfirmError::Ended(HoldState::Released))), "{late:?}");
@@ -64,7 +64,7 @@ fn a_hold_that_is_being_changed_is_busy() {
         (Act::ConfirmCart, Step::Swapped),
         (Act::ConfirmCart, Step::Changing),
     ] {
-        on_the_hold(act, step, |shop, hold| {
+        while_parked(act, step, |shop, hold| {
             let changing = Some(Busy::Changing);
             assert_eq!(shop.engine.status(hold), Err(LookupError::Changing));
             assert_eq!(shop.engine.confirm(hold).unwrap_err().busy(), changing);
@@ -78,7 +78,7 @@ fn a_hold_that_is_being_changed_is_busy() {
 
 #[test]
 fn an_op_key_whose_operation_is_parked_is_in_progress_and_no_other_is() {
-    let _alone = alone();
+    let _exclusive = exclusive();
     watched("op key", || {
         let shop = Shop::with_units(SCARCE);
         let stall = arm(VICTIM, Step::Drawn, 1);
@@ -87,7 +87,7 @@ fn an_op_key_whose_operation_is_parked_is_in_progress_and_no_other_is() {
             let builder = thread::Builder::new().name(VICTIM.into());
             let victim =
                 builder.spawn_scoped(scope, || shop.engine.reserve(request(1)).unwrap().not_yet_durable());
-            parked(&stall, &"op key");
+            wait_until_parked(&stall, &"op key");
             let again = shop.engine.reserve(request(1));
             let in_progress = SharedError::OpKey(OpKeyError::InProgress);
             assert!(matches!(&again, Err(ReserveError::Shared(cause)) if *cause == in_progress), "{again:?}");
@@ -101,10 +101,10 @@ fn an_op_key_whose_operation_is_parked_is_in_progress_and_no_other_is() {
     });
 }
 
-/// The slot is the parked thread's until it has given it back: the table is as full as it says.
+/// The slot belongs to the parked thread until it is given back, and counts as used until then.
 #[test]
 fn a_slot_that_has_not_come_back_counts_as_a_hold() {
-    let _alone = alone();
+    let _exclusive = exclusive();
     watched("holds_max", || {
         let shop = Shop::with(SCARCE, |config| config.holds_max(1));
         let hold = shop.reserve(1);
@@ -112,7 +112,7 @@ fn a_slot_that_has_not_come_back_counts_as_a_hold() {
         thread::scope(|scope| {
             let builder = thread::Builder::new().name(VICTIM.into());
             let victim = builder.spawn_scoped(scope, || drop(shop.engine.release(hold).unwrap())).unwrap();
-            parked(&stall, &"holds_max");
+            wait_until_parked(&stall, &"holds_max");
             assert_eq!(shop.engine.available_exactly(shop.key), Ok(4));
             assert!(matches!(shop.try_reserve(1), Err(ReserveError::HoldsFull { holds_max: 1 })));
             drop(stall);

@@ -1,43 +1,48 @@
-//! One thread is parked at each step of the sales path while the others go on: no call hangs, and none is
-//! refused falsely.
+//! Parks one thread at each step of the sales path while other threads go on. There must never be a hang nor
+//! a false refusal.
 //!
-//! `tests/stalled.sh` builds the failpoints in and runs it. The tests state the answers of other threads
-//! while one is parked, on the stock keys that it touches. On all other keys every decision is made at once,
-//! with these exceptions:
+//! `tests/stalled.sh` builds the failpoints in and runs it. On the stock keys that the parked thread touches,
+//! a call that needs more units than there are gets the answer in the table. On all other keys every decision
+//! is made at once, with the exceptions in the table:
 //!
-//! | parked | who would be refused is answered |
+//! | parked | answer |
 //! |---|---|
-//! | reserve, before its take | the truth: its units are on sale |
+//! | reserve, before its take | the truth: the units of the parked reserve are on sale |
 //! | reserve, behind its take | the truth: its units are held |
-//! | reserve, from its registration on, past its own deadline | `Busy` (`Reclaiming`) on every key: it can be neither closed nor forgotten |
+//! | reserve past its own deadline, after its registration | `Busy` (`Reclaiming`) on every key ¹ |
 //! | cart, from the first line taken until that line is settled | `Busy` (`Pending`) |
-//! | cart that rolls back, line by line | `Busy` until the line was given back, then it is on sale |
-//! | release, part confirm, cancel, replace by fewer: from the announcement to the give-back | `Busy` (`Pending`) |
+//! | cart that rolls back | `Busy` for each line until its units are back, then they are on sale |
+//! | release, part confirm, cancel, replace by fewer: from announcement to give-back | `Busy` (`Pending`) |
 //! | replace by more, late confirm: from the take until it is settled | `Busy` (`Pending`) |
-//! | a change that was beaten, until what it announced is withdrawn | `Busy` (`Pending`) |
-//! | confirm of the whole, extend | the truth: its units are held |
-//! | release and expiry, behind the give-back | the truth; its slot alone is not free yet |
-//! | sweep, from the beginning of a turn to its end | `Busy` (`Reclaiming`) on every key; grants go on |
-//! | gather and split, at any cell | the truth: others gather themselves |
+//! | a change that lost to another, until it withdraws its announcement | `Busy` (`Pending`) |
+//! | confirm of the whole hold, extend | the truth: its units are held |
+//! | release and expiry, behind the give-back | the truth; only the slot is not free yet |
+//! | sweep, from the start to the end of a turn | `Busy` (`Reclaiming`) on every key; grants go on |
+//! | gather and split, at any cell | the truth: other threads gather themselves |
 //! | receive, before it adds | the truth: nothing was received yet |
-//! | growth of the slots | the truth: others find room in other shards, or are `Busy` (`Growing`) if there is one alone |
+//! | growth of the slots | the truth, from other shards; `Busy` (`Growing`) if there is only one shard |
 //! | growth of the lines of carts | the truth; carts and replaces are `Busy` (`Growing`) |
-//! | log thread, fold, anybody between draw and fill | the truth; takes are `Busy` (`LogBehind`) when three quarters of the ring are used, what gives back when all of it is |
-//! | claim that found no room, before it takes back what it counted | the truth; that much of the ring is missing |
+//! | log thread, fold, or any thread between draw and fill | the truth, until the ring is full ² |
+//! | claim that found no room, before it subtracts its length | the truth; that part of the ring is missing |
 //!
-//! And on a hold: while its word says `Changing` whoever wants it is `Busy` (`Changing`); before that a
-//! parked thread keeps nobody from changing it, and behind it everybody sees the outcome.
+//! ¹ It can be neither closed nor forgotten.
+//!
+//! ² Takes are `Busy` (`LogBehind`) once three quarters of the ring are used, calls that give back once all of
+//! it is.
+//!
+//! Calls on the parked thread's hold are `Busy` (`Changing`) while its word says `Changing`. Before that, the
+//! parked thread keeps no other from changing the hold; after it, every thread sees the outcome.
 
 #![cfg(stockhold_faults)]
 
+mod busy;
 mod case;
 #[path = "../common/mod.rs"]
 mod common;
+mod fixture;
 mod hold;
-mod play;
 mod ring;
-mod scene;
-mod stage;
+mod run;
 mod steps;
 mod trade;
-mod why;
+mod watchdog;

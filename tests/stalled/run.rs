@@ -6,41 +6,41 @@ use std::time::Instant;
 use stockhold::stall::arm;
 
 use crate::case::{Case, Others, VICTIM};
-use crate::scene::{OTHERS, PLENTY, SCARCE, Scene};
-use crate::stage::{alone, parked, watched};
+use crate::fixture::{Fixture, OTHERS, PLENTY, SCARCE};
+use crate::watchdog::{exclusive, wait_until_parked, watched};
 
-/// As much as the widest block needs to be split over.
+/// Units enough to split a key over the widest block.
 pub const SPLIT: u32 = 1_024;
 
-fn play(case: &Case, units: u32) {
+fn run(case: &Case, units: u32) {
     let scarce = units != PLENTY;
-    let scene = Scene::new(case, units);
+    let fixture = Fixture::new(case, units);
     let mut stall = arm(case.thread, case.step.0, case.step.1);
     thread::scope(|scope| {
         let builder = thread::Builder::new().name(VICTIM.into());
-        let victim = builder.spawn_scoped(scope, || scene.act(case.act)).unwrap();
-        parked(&stall, case);
-        // Where it is another that is parked, what this thread does is over.
+        let victim = builder.spawn_scoped(scope, || fixture.act(case.act)).unwrap();
+        wait_until_parked(&stall, case);
+        // If a thread of the engine is parked instead, the call ends by itself.
         while case.thread != VICTIM && !victim.is_finished() {
             thread::yield_now();
         }
         if let Some((others, next)) = case.then {
-            scene.others(others);
+            fixture.others(others);
             if let Some((step, passage)) = next {
-                stall = arm(case.thread, step, passage); // the one before lets go
-                parked(&stall, case);
+                stall = arm(case.thread, step, passage); // releases the thread from its step before
+                wait_until_parked(&stall, case);
             }
         }
         if scarce {
             let drained = if let Some((Others::DrainFirst, _)) = case.then { SCARCE } else { 0 };
             let granted = if case.is_split() { units } else { case.granted };
-            assert_eq!(scene.sell_out(case.here) + drained, granted, "{case:?}");
+            assert_eq!(fixture.sell_out(case.first_key) + drained, granted, "{case:?}");
         }
         let others: Vec<_> = (0..OTHERS)
             .map(|other| {
                 scope.spawn({
-                    let scene = &scene;
-                    move || scene.trade(case, other, scarce)
+                    let fixture = &fixture;
+                    move || fixture.trade(case, other, scarce)
                 })
             })
             .collect();
@@ -50,28 +50,32 @@ fn play(case: &Case, units: u32) {
         assert!(!failed, "{case:?}, {units} units");
     });
     if scarce {
-        // Whoever was told the truth would be told the same now: what the parked thread had did not come
-        // back.
-        assert_eq!(scene.shop.engine.available_exactly(scene.shop.key), Ok(case.after), "{case:?}");
+        // A refusal was true only if it would be the same now: the parked thread's units did not come back.
+        assert_eq!(
+            fixture.shop.engine.available_exactly(fixture.shop.key),
+            Ok(case.available_after),
+            "{case:?}"
+        );
     }
-    scene.settle();
+    fixture.settle();
 }
 
-pub fn play_all(cases: impl IntoIterator<Item = Case>) {
+pub fn run_all(cases: impl IntoIterator<Item = Case>) {
     for case in cases {
-        let _alone = alone();
+        let _exclusive = exclusive();
         let scarce = if case.is_split() { SPLIT } else { SCARCE };
         for units in [(case.scarce, scarce), (case.plenty, PLENTY)]
             .into_iter()
-            .filter_map(|(it, units)| it.then_some(units))
+            .filter_map(|(runs, units)| runs.then_some(units))
         {
             let began = Instant::now();
-            watched(&format!("{case:?}"), || play(&case, units));
+            watched(&format!("{case:?}"), || run(&case, units));
             println!("{:?} {:?} {units}: {:?}", case.act, case.step, began.elapsed());
         }
     }
 }
 
+/// Whether the engine has more than one shard, and so more than one cell for a key.
 pub fn has_shards() -> bool {
     thread::available_parallelism().is_ok_and(|cores| cores.get() > 1)
 }

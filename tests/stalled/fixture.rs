@@ -1,30 +1,30 @@
-//! The shop of a case, and the hold that the parked thread works on.
+//! An engine with stock, and the hold that the parked thread acts on.
 
 use std::thread;
 
 use stockhold::types::QUANTITY_MAX;
 use stockhold::{CartLine, Confirm, Extend, HoldId, Receive, Replace, Reserve, ReserveCart, StockKey};
 
+use crate::busy::{BusyCause, is_out_of_stock};
 use crate::case::{Act, Case, Others, Truth};
 use crate::common::{SECOND, Shop};
-use crate::why::{Why, is_out};
 
 pub const OTHERS: usize = 2;
 pub const PLENTY: u32 = 1 << 20;
 pub const SCARCE: u32 = 4;
 
-pub struct Scene {
+pub struct Fixture {
     pub shop: Shop,
     /// The first is the shop's.
     pub keys: [StockKey; 3],
-    /// Two of each of the others.
+    /// Two keys for each of the other threads.
     pub own: [[StockKey; 2]; OTHERS],
-    /// That the parked thread is about.
+    /// The hold that the parked thread acts on.
     pub hold: Option<HoldId>,
 }
 
-impl Scene {
-    pub fn new(case: &Case, units: u32) -> Scene {
+impl Fixture {
+    pub fn new(case: &Case, units: u32) -> Fixture {
         let shop = Shop::with_units(units);
         let declare = |sku: &str, units: u32| {
             let key = shop.engine.declare(sku, "berlin").unwrap();
@@ -35,15 +35,16 @@ impl Scene {
         let own = std::array::from_fn(|other| {
             [format!("own {other}"), format!("other {other}")].map(|sku| declare(&sku, PLENTY))
         });
-        let mut scene = Scene { shop, keys, own, hold: None };
+        let mut fixture = Fixture { shop, keys, own, hold: None };
         if !case.cold {
-            scene.warm();
+            fixture.warm();
         }
-        scene.hold = scene.prepare(case.act);
-        scene
+        fixture.hold = fixture.prepare(case.act);
+        fixture
     }
 
-    /// Takes memory in every shard, as threads of every number do, and leaves free slots and an empty intake.
+    /// Allocates memory in every shard, by threads of every number, and leaves free slots and an empty
+    /// intake.
     fn warm(&self) {
         let count = thread::available_parallelism().map_or(1, usize::from).next_power_of_two().min(16);
         for _ in 0..count {
@@ -101,7 +102,7 @@ impl Scene {
         }
     }
 
-    /// The parked thread's own call. What it is answered in the end is checked by the books.
+    /// The call of the parked thread. The levels, which `settle` checks, show whether its answer was right.
     pub fn act(&self, act: Act) {
         let engine = &self.shop.engine;
         let [first, second, third] = self.keys;
@@ -123,10 +124,10 @@ impl Scene {
                 let lines = [(first, 2), (second, 2), (third, 1)];
                 let lines = lines.map(|(key, units)| CartLine::units(key, units));
                 let answer = engine.reserve_cart(ReserveCart::lines(&lines));
-                assert!(is_out(&answer), "{answer:?}");
+                assert!(is_out_of_stock(&answer), "{answer:?}");
                 Ok(())
             }
-            // Another has confirmed it, or it has expired: that is an answer too.
+            // Errors because another thread confirmed the hold, or because it has expired, are right too.
             Act::Release | Act::Inline => engine.release(hold).map(drop).map_err(|e| e.busy()),
             Act::Confirm => engine.confirm(hold).map(drop).map_err(|e| e.busy()),
             Act::ConfirmPart => {
@@ -153,7 +154,7 @@ impl Scene {
             Act::Exactly => engine.available_exactly(first).map(drop).map_err(|e| e.busy()),
             Act::Prepare => engine.prepare(first).map(drop).map_err(|e| e.busy()),
         };
-        assert!(!matches!(ended, Err(Some(_))), "nobody else was parked: {ended:?}");
+        assert!(!matches!(ended, Err(Some(_))), "Busy, though no other thread was parked: {ended:?}");
     }
 
     pub fn others(&self, others: Others) {
@@ -166,18 +167,19 @@ impl Scene {
         }
     }
 
-    /// Nobody is parked any more: no `Busy`, and the counters say what the log says.
+    /// Checks, once no thread is parked, that nothing is `Busy` and that the counters agree with the log's
+    /// levels.
     pub fn settle(&self) {
         let engine = &self.shop.engine;
         let own = self.own.as_flattened();
         for &key in self.keys.iter().chain(own) {
-            let exactly = engine.available_exactly(key).expect("nobody is in the way");
+            let exactly = engine.available_exactly(key).expect("no other thread runs");
             let level = engine.level(key).unwrap();
             assert_eq!(level.available, exactly, "{level:?}");
             if own.contains(&key) {
                 assert_eq!((level.on_hand, level.held, level.committed), (PLENTY.into(), 0, 0));
             }
-            self.refused(key, QUANTITY_MAX, Truth, 1);
+            self.is_granted(key, QUANTITY_MAX, Truth, 1);
         }
         engine.shutdown().unwrap();
     }
