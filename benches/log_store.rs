@@ -9,6 +9,9 @@
 #[allow(dead_code, unused_imports)]
 #[path = "../src/log/chunk.rs"]
 mod chunk;
+#[allow(dead_code)]
+#[path = "../src/log/newer.rs"]
+mod newer;
 #[allow(dead_code, unused_imports)]
 #[path = "../src/log/sled.rs"]
 mod sled;
@@ -94,7 +97,8 @@ fn run(
             }
             let words = records as u32 * 4;
             chunk.clear();
-            let header = ChunkHeader { epoch: 1, start, words, commit: left == 0, previous, synced };
+            let header =
+                ChunkHeader { epoch: 1, start, words, commit: left == 0, kinds: 0, previous, synced };
             previous = chunk::encode(&header, &payload, &mut chunk);
             store.append(start, &chunk).expect("the disk takes it");
             start = header.end();

@@ -12,9 +12,11 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use common::damage::{change, chunk_behind, copied, damage_chunks, files_under, flip, newest_store, store};
+use common::damage::{
+    change, chunk_behind, copied, damage_chunks, files_under, flip, newest_store, seal_chunk, store,
+};
 use common::{Disk, insist};
-use stockhold::error::{LookupError, OpenError};
+use stockhold::error::{LookupError, OpenError, SalvageError};
 use stockhold::inspect::Inspection;
 use stockhold::salvage::salvage;
 use stockhold::{Config, Durability, Engine, HoldState, OpKey, OpenReport, Position, Reserve};
@@ -207,7 +209,7 @@ fn not_closed_in_order() {
 #[test]
 fn torn_tail() {
     let past = closed(2);
-    let (start, torn) = chunk_behind(past.path(), 1, false, 4, &[0, 4]);
+    let (start, torn) = chunk_behind(past.path(), false, 4, &[0, 4]);
     assert_eq!(start, past.end);
     store(past.path(), &torn);
     let tail = past.disk.inspect().report().torn_tail.unwrap();
@@ -222,7 +224,7 @@ fn torn_tail() {
 #[test]
 fn a_chunk_of_an_older_opening_behind_a_cut() {
     let past = closed(2);
-    let (start, left_over) = chunk_behind(past.path(), 1, true, 4, &[0, 4]);
+    let (start, left_over) = chunk_behind(past.path(), true, 4, &[0, 4]);
     let end = past.opens().end;
     assert_eq!(end.0, start);
     let end = past.disk.inspect().report().end;
@@ -386,7 +388,7 @@ fn corrupt_middle_that_only_the_log_behind_it_vouches_for() {
 #[test]
 fn a_chunk_whose_entries_do_not_fill_it() {
     let past = closed(2);
-    let (start, short) = chunk_behind(past.path(), 1, true, 8, &[0, 4]);
+    let (start, short) = chunk_behind(past.path(), true, 8, &[0, 4]);
     store(past.path(), &short);
     let error = Engine::open(past.path(), past.disk.config()).unwrap_err();
     assert!(matches!(error, OpenError::Damaged { .. }), "{error:?}");
@@ -497,9 +499,13 @@ fn newer_identity() {
 
 #[test]
 fn newer_chunk() {
-    for vouched in [false, true] {
+    let format = (4, 3, "format 3, this build knows formats up to 2");
+    let kind = (7, 25, "record kind 25, this build knows record kinds up to 24");
+    for (vouched, (at, byte, named)) in [(false, format), (true, format), (false, kind), (true, kind)] {
         let past = closed(2);
-        let (start, chunk) = chunk_behind(past.path(), 2, true, 4, &[0, 4]);
+        let (start, mut chunk) = chunk_behind(past.path(), true, 4, &[0, 4]);
+        chunk[at] = byte;
+        seal_chunk(&mut chunk);
         store(past.path(), &chunk);
         if vouched {
             // As if the newer program had closed in order.
@@ -511,7 +517,11 @@ fn newer_chunk() {
                 }
             });
         }
-        past.refused_as_newer(&format!("chunks of format 2 from position {start} on"));
+        past.refused_as_newer(&format!("from position {start} on, {named}"));
+        // Nor does a salvage leave out what a later build has written.
+        let target = past.disk.directory.path().with_extension("new");
+        let salvaged = salvage(past.path(), &target).unwrap_err();
+        assert!(matches!(salvaged, SalvageError::Source(OpenError::Newer(_))), "{salvaged}");
     }
 }
 
@@ -530,17 +540,21 @@ fn newer_sidecar() {
 
 #[test]
 fn newer_manifest() {
-    let past = closed(2);
-    let manifest = past.newest("manifest");
-    change(&manifest, |bytes| {
-        bytes[4] = 2;
-        let crc = crc32fast::hash(&[&bytes[..12], &bytes[16..]].concat());
-        bytes[12..16].copy_from_slice(&crc.to_le_bytes());
-    });
-    past.refused_as_newer(manifest.file_name().unwrap().to_str().unwrap());
+    let newer = [(4, 3, "format 3, this"), (6, 25, "record kind 25, this"), (7, 5, "file kind 5, this")];
+    for (at, byte, named) in newer {
+        let past = closed(2);
+        let manifest = past.newest("manifest");
+        change(&manifest, |bytes| {
+            bytes[at] = byte;
+            let crc = crc32fast::hash(&[&bytes[..12], &bytes[16..]].concat());
+            bytes[12..16].copy_from_slice(&crc.to_le_bytes());
+        });
+        past.refused_as_newer(manifest.file_name().unwrap().to_str().unwrap());
+        past.refused_as_newer(named);
+    }
     // A format number without a valid checksum is damage.
     let past = closed(2);
-    change(&past.newest("manifest"), |bytes| bytes[4] = 2);
+    change(&past.newest("manifest"), |bytes| bytes[4] = 3);
     assert_eq!(past.opens().checkpoints_rejected.len(), 1);
 }
 
@@ -549,7 +563,7 @@ fn newer_run() {
     let past = closed(2);
     let run = past.newest("holds");
     change(&run, |bytes| {
-        bytes[4] = 2;
+        bytes[4] = 3;
         let crc = crc32fast::hash(&bytes[..16]);
         bytes[16..20].copy_from_slice(&crc.to_le_bytes());
     });
@@ -578,7 +592,7 @@ fn what_is_refused_is_left_as_it_was_found_however_long_its_log() {
     }
     shop.engine.shutdown().unwrap();
     let (path, config) = (disk.directory.path(), disk.config().checkpoint_bytes(64 << 10));
-    let (_, short) = chunk_behind(path, 1, true, 8, &[0, 4]);
+    let (_, short) = chunk_behind(path, true, 8, &[0, 4]);
     store(path, &short);
     fs::remove_file(path.join("lock")).unwrap();
     let before = files_under(path);

@@ -231,7 +231,7 @@ fn of_a_group_with_a_gap_the_chunks_before_it_are_recovered_if_it_was_durable() 
 fn an_entry_that_contradicts_the_log_ends_what_is_recovered() {
     let past = past(&[30, 90]);
     // A whole group behind the end, whose bytes are no record.
-    let (start, nonsense) = chunk_behind(past.disk.directory.path(), 1, true, 4, &[255; 20]);
+    let (start, nonsense) = chunk_behind(past.disk.directory.path(), true, 4, &[255; 20]);
     store(past.disk.directory.path(), &nonsense);
     let scratch = tempfile::tempdir().unwrap();
     let report = salvage(past.disk.directory.path(), scratch.path().join("new")).unwrap();
@@ -243,7 +243,7 @@ fn an_entry_that_contradicts_the_log_ends_what_is_recovered() {
 #[test]
 fn a_leftover_of_an_older_opening_is_neither_applied_nor_reported() {
     let past = past(&[30]);
-    let (start, left_over) = chunk_behind(past.disk.directory.path(), 1, true, 4, &[0, 4]);
+    let (start, left_over) = chunk_behind(past.disk.directory.path(), true, 4, &[0, 4]);
     let shop = past.disk.open();
     shop.reserve(1);
     shop.reserve(1);

@@ -24,6 +24,8 @@ pub(crate) struct FullState {
     pub ops: Vec<OpRow>,
     /// The hash of the chunk at the end of the fold.
     hash: u64,
+    /// The highest number of a kind of record that it was made of.
+    kinds: u8,
 }
 
 impl FullState {
@@ -31,14 +33,14 @@ impl FullState {
     pub(crate) fn load(files: &dyn Files, manifest: &Manifest) -> Result<FullState, RunError> {
         let mut ops = Vec::new();
         let loaded = load(files, manifest, &mut |op| ops.push(op))?;
-        Ok(FullState { fold: loaded.fold, ops, hash: manifest.frontier.hash })
+        Ok(FullState { fold: loaded.fold, ops, hash: manifest.frontier.hash, kinds: manifest.kinds })
     }
 
     /// Adds the next chunk of the log.
     pub(crate) fn chunk(&mut self, found: &FoundChunk, payload: &[u8]) -> Result<(), Contradiction> {
-        let FullState { fold, ops, hash } = self;
+        let FullState { fold, ops, hash, kinds } = self;
         fold.payload(found.header.start, payload, &mut |op| ops.push(OpRow::of(&op)))?;
-        *hash = found.hash;
+        (*hash, *kinds) = (found.hash, found.header.kinds.max(*kinds));
         Ok(())
     }
 
@@ -66,7 +68,7 @@ impl FullState {
             records: fold.records,
         };
         let runs = runs.into_iter().flatten().collect();
-        Ok(Manifest { number: NUMBER, directory, frontier, runs })
+        Ok(Manifest { number: NUMBER, directory, frontier, runs, kinds: self.kinds })
     }
 }
 

@@ -1,9 +1,12 @@
 //! The manifest: the list of what a checkpoint consists of. Renaming it into place is the only commit.
 //!
 //! ```text
-//!  0        4         6      8        12      16
-//!  | magic  | format  | zero | length | crc32 |  content, in bincode
+//!  0        4         6        7           8        12      16
+//!  | magic  | format  | kinds  | run kinds | length | crc32 |  content, in bincode
 //! ```
+//! `kinds` is the highest number of a kind of record in the files that it names, and `run kinds` that of a kind
+//! of run, so that a build that does not know one recognises it, and does not take it for damage. Format 1 has
+//! zeros there: all its kinds are known to every build.
 //!
 //! Must survive: any bytes.
 
@@ -16,10 +19,13 @@ use super::run_ref::{NUMBERS, RunKind, RunRef};
 use super::{FORMAT, RunError};
 use crate::clock::Timestamp;
 use crate::fold::hold;
+use crate::log::newer::{Newer, RECORD_KIND_MAX};
 use crate::log::scan::Tip;
 
 const MAGIC: [u8; 4] = [0xD6, b'S', b'M', 0x9C];
 const HEADER_BYTES: usize = 16;
+/// The first format, which does not state kinds.
+const FORMAT_WITHOUT_KINDS: u16 = 1;
 /// Far more than a manifest with few runs takes.
 const BYTES_MAX: usize = 1 << 20;
 const CODEC: bincode::config::Configuration<
@@ -65,6 +71,9 @@ pub(crate) struct Manifest {
     pub frontier: Frontier,
     /// Of each kind, the oldest first.
     pub runs: Vec<RunRef>,
+    /// The highest number of a kind of record in them; it stands in the header.
+    #[serde(skip)]
+    pub kinds: u8,
 }
 
 impl Manifest {
@@ -121,15 +130,19 @@ impl Manifest {
     }
 
     fn encode(&self) -> Vec<u8> {
-        Manifest::seal(&bincode::serde::encode_to_vec(self, CODEC).unwrap_or_default())
+        let run_kinds = self.runs.iter().map(|run| run.kind as u8).max().unwrap_or(0);
+        Manifest::seal(
+            &bincode::serde::encode_to_vec(self, CODEC).unwrap_or_default(),
+            [self.kinds, run_kinds],
+        )
     }
 
-    /// Decodes a manifest whose header fits.
-    pub(crate) fn seal(said: &[u8]) -> Vec<u8> {
+    /// Puts the header before the content.
+    pub(crate) fn seal(said: &[u8], kinds: [u8; 2]) -> Vec<u8> {
         let mut out = Vec::with_capacity(HEADER_BYTES + said.len());
         out.extend_from_slice(&MAGIC);
         out.extend_from_slice(&FORMAT.to_le_bytes());
-        out.extend_from_slice(&[0; 2]);
+        out.extend_from_slice(&kinds);
         out.extend_from_slice(&(said.len() as u32).to_le_bytes());
         let mut crc = crc32fast::Hasher::new();
         crc.update(&out);
@@ -170,17 +183,29 @@ impl Manifest {
             return Err(damaged("its checksum does not match its bytes"));
         }
         if format > FORMAT {
-            return Err(ManifestProblem::Newer(format));
+            return Err(ManifestProblem::Newer(Newer::format(format, FORMAT)));
+        }
+        let (kinds, run_kinds) = (header[6], header[7]);
+        if format == FORMAT_WITHOUT_KINDS && (kinds, run_kinds) != (0, 0) {
+            return Err(damaged("it is of format 1 and states kinds"));
+        }
+        if kinds > RECORD_KIND_MAX {
+            return Err(ManifestProblem::Newer(Newer::record_kind(kinds)));
+        }
+        if run_kinds > RunKind::MAX as u8 {
+            return Err(ManifestProblem::Newer(Newer::run_kind(run_kinds, RunKind::MAX as u8)));
         }
         let decoded = bincode::serde::decode_from_slice::<Manifest, _>(said, CODEC);
         match decoded {
-            Ok((manifest, bytes)) if bytes == said.len() => manifest.check().map_err(damaged),
+            Ok((manifest, bytes)) if bytes == said.len() => {
+                Manifest { kinds, ..manifest }.check().map_err(damaged)
+            }
             _ => Err(damaged("its bytes say nothing")),
         }
     }
 }
 
 enum ManifestProblem {
-    Newer(u16),
+    Newer(Newer),
     Damaged(&'static str),
 }

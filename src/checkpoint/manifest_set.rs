@@ -188,7 +188,7 @@ impl ManifestSet {
         self.next_number += 1;
         let mut openings = self.openings.clone();
         let before = self.frontier();
-        let Digested { runs: written, frontier } =
+        let Digested { runs: written, frontier, kinds } =
             digest(window, &before, &mut openings, &*files, 2 * number, stopped)?;
         let keep = KeepUntil { now: crate::clock::Timestamp(frontier.now_ms), op_keys: retention.op_keys };
         let mut runs = Vec::new();
@@ -212,7 +212,8 @@ impl ManifestSet {
         if !planted(Fault::CheckpointAhead) && !durable(frontier.position) {
             return Err(RunError::Stopped);
         }
-        let manifest = Manifest { number, directory: self.directory, frontier, runs };
+        let kinds = self.newest().map_or(0, |manifest| manifest.kinds).max(kinds);
+        let manifest = Manifest { number, directory: self.directory, frontier, runs, kinds };
         manifest.commit(&*files)?;
         self.openings = openings;
         self.kept.push(manifest);

@@ -55,10 +55,12 @@ use std::io;
 use thiserror::Error;
 
 use crate::error::VerifyError;
+use crate::log::newer::Newer;
 use crate::log::store::advice;
 
-/// The version of everything under `checkpoint` that this build writes, and the newest that it reads.
-pub(crate) const FORMAT: u16 = 1;
+/// The version of everything under `checkpoint` that this build writes, and the newest that it reads. It reads
+/// all earlier ones: a manifest may name runs of an earlier format than its own.
+pub(crate) const FORMAT: u16 = 2;
 
 /// Why a checkpoint could not be written or read.
 #[derive(Debug, Error)]
@@ -70,10 +72,8 @@ pub(crate) enum RunError {
          new one"
     )]
     Damaged { name: String, what: String },
-    #[error(
-        "the checkpoint's file {name:?} has format {found}, this build knows {FORMAT}: open it with a newer stockhold"
-    )]
-    Newer { name: String, found: u16 },
+    #[error("the checkpoint's file {name:?} has {found}: open it with a newer stockhold")]
+    Newer { name: String, found: Newer },
     #[error("the log contradicts the checkpoint before it at position {position}: {what}")]
     Contradiction { position: u64, what: String },
     #[error("the engine was shut down while a checkpoint was being written")]

@@ -20,6 +20,7 @@ use super::entry::RunEntry;
 use super::files::{Files, NewFile};
 use super::run_ref::{RunKind, RunRef};
 use super::{FORMAT, RunError};
+use crate::log::newer::Newer;
 
 const MAGIC: [u8; 4] = [0xD6, b'S', b'R', 0x9C];
 const HEADER_BYTES: usize = 20;
@@ -29,10 +30,11 @@ const BLOCK_BYTES: usize = 64 << 10;
 /// A block is read whole, so a length above this is refused before memory is taken.
 const BLOCK_BYTES_MAX: u32 = 1 << 30;
 
-fn header(kind: RunKind, number: u64) -> [u8; HEADER_BYTES] {
+/// The header of a run of this format. Formats 1 and 2 differ in the number alone.
+fn header(format: u16, kind: RunKind, number: u64) -> [u8; HEADER_BYTES] {
     let mut out = [0; HEADER_BYTES];
     out[0..4].copy_from_slice(&MAGIC);
-    out[4..6].copy_from_slice(&FORMAT.to_le_bytes());
+    out[4..6].copy_from_slice(&format.to_le_bytes());
     out[6] = kind as u8;
     out[8..16].copy_from_slice(&number.to_le_bytes());
     let crc = crc32fast::hash(&out[..16]);
@@ -52,7 +54,7 @@ fn block_crc(kind: RunKind, number: u64, block: u64, entries: &[u8]) -> u32 {
 /// Makes the blocks of a run out of any bytes, with valid checksums.
 #[cfg(fuzzing)]
 pub(crate) fn seal(kind: RunKind, number: u64, blocks: &[&[u8]]) -> Vec<u8> {
-    let mut run = header(kind, number).to_vec();
+    let mut run = header(FORMAT, kind, number).to_vec();
     for (at, block) in (0..).zip(blocks) {
         run.extend_from_slice(&(block.len() as u32).to_le_bytes());
         run.extend_from_slice(&block_crc(kind, number, at, block).to_le_bytes());
@@ -81,7 +83,7 @@ impl<E: RunEntry> RunWriter<E> {
         let hash = Xxh3Default::new();
         let mut writer =
             RunWriter { run, name, file, hash, block: Vec::new(), blocks: 0, entry: PhantomData };
-        writer.write(&header(E::KIND, number))?;
+        writer.write(&header(FORMAT, E::KIND, number))?;
         Ok(writer)
     }
 
@@ -170,9 +172,9 @@ impl<E: RunEntry> RunReader<E> {
         let format = u16::from_le_bytes([found[4], found[5]]);
         let is_whole = found[..4] == MAGIC && found[16..] == crc32fast::hash(&found[..16]).to_le_bytes();
         if is_whole && format > FORMAT {
-            return Err(RunError::Newer { name: reader.name, found: format });
+            return Err(RunError::Newer { name: reader.name, found: Newer::format(format, FORMAT) });
         }
-        if E::KIND != run.kind || found != header(run.kind, run.number) {
+        if format == 0 || E::KIND != run.kind || found != header(format, run.kind, run.number) {
             return Err(reader.damaged("it does not begin as the run it should be"));
         }
         Ok(reader)

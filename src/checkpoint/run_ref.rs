@@ -14,6 +14,9 @@ pub(crate) enum RunKind {
 }
 
 impl RunKind {
+    /// The last one that this build knows.
+    pub(crate) const MAX: RunKind = RunKind::Ledger;
+
     /// The kinds that the state is made of.
     pub(crate) const STATE: [RunKind; 4] = [RunKind::Levels, RunKind::Names, RunKind::Holds, RunKind::Ops];
 

@@ -205,7 +205,8 @@ fn numbers_that_cannot_be_counted_on_from_are_damage_or_no_numbers() {
     let scratch = tempfile::tempdir().unwrap();
     let folder = scratch.path().join("checkpoint");
     let files = Arc::new(DirFiles::at(folder.clone()));
-    let usual = Manifest { number: 1, directory: ID, frontier: Frontier::default(), runs: Vec::new() };
+    let usual =
+        Manifest { number: 1, directory: ID, frontier: Frontier::default(), runs: Vec::new(), kinds: 0 };
     let frontier = |frontier| Manifest { frontier, ..usual.clone() };
     let hostile = [
         Manifest { number: u64::MAX, ..usual.clone() },
@@ -407,7 +408,7 @@ fn a_manifest_has_room_for_the_longest_ledger() {
         hash: most,
     };
     let runs = vec![run; ledger::RUNS_MAX + 100];
-    let manifest = Manifest { number: 1, directory: ID, frontier: Frontier::default(), runs };
+    let manifest = Manifest { number: 1, directory: ID, frontier: Frontier::default(), runs, kinds: 0 };
     manifest.commit(&files).unwrap();
     assert_eq!(Manifest::read(&files, &manifest.name()).unwrap(), manifest);
 }

@@ -21,7 +21,7 @@ use crate::fold::pages::Pages;
 use crate::index::{KeyIndex, SlotIndex};
 use crate::log::lines::LinePair;
 use crate::log::record::effect::HoldEffect;
-use crate::log::record::{Batch, Fact, Logged, Records, Subject};
+use crate::log::record::{Batch, Fact, Logged, Records, Subject, kind_number};
 use crate::log::scan::Tip;
 
 /// Offsets in a window are 32 bits wide.
@@ -89,6 +89,8 @@ pub(crate) struct Digested {
     /// At most one of each kind. Their content is durable, their names are not.
     pub runs: Vec<RunRef>,
     pub frontier: Frontier,
+    /// The highest number of a kind of record in the window.
+    pub kinds: u8,
 }
 
 /// The opening and its time, which the log states once for all records that follow.
@@ -130,6 +132,7 @@ pub(crate) fn digest(
 /// A window that is being read.
 struct Digest<'a> {
     frontier: Frontier,
+    kinds: u8,
     told: SaidOnce,
     /// Each opening, with the offset of its record.
     openings_told: Vec<(usize, SaidOnce)>,
@@ -149,6 +152,7 @@ impl<'a> Digest<'a> {
         let told = SaidOnce { opened_at: Timestamp(before.opened_at_ms), epoch: before.epoch };
         Digest {
             frontier: *before,
+            kinds: 0,
             told,
             openings_told: vec![(0, told)],
             openings,
@@ -164,6 +168,7 @@ impl<'a> Digest<'a> {
     fn record(&mut self, offset: usize, logged: &Logged<'_>) -> Result<(), RunError> {
         let Logged { position, ref fact, bytes } = *logged;
         let wrong = |what: &str| contradiction(position, what);
+        self.kinds = self.kinds.max(kind_number(bytes));
         if !fact.is_sane() {
             return Err(wrong("it moves a number of units that no operation can"));
         }
@@ -233,7 +238,7 @@ impl<'a> Digest<'a> {
 
         let SaidOnce { opened_at, epoch } = self.told;
         let frontier = Frontier { hash: window.end.hash, epoch, opened_at_ms: opened_at.0, ..self.frontier };
-        Ok(Digested { runs: runs.written, frontier })
+        Ok(Digested { runs: runs.written, frontier, kinds: self.kinds })
     }
 }
 

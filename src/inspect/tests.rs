@@ -268,6 +268,7 @@ fn written(groups: &[&[Record<'_>]], words_more: u32) -> (tempfile::TempDir, Vec
             start: log.tip.end,
             words: words as u32 + more,
             commit: true,
+            kinds: 0,
             previous: log.tip.hash,
             synced: log.tip.end,
         };

@@ -1,8 +1,8 @@
 //! A chunk: consecutive records as one value in the store, framed so that it proves itself.
 //!
 //! ```text
-//!  0       4        6       8       12      16      24            28      32              40       48
-//!  | magic | format | flags | epoch | words | start | payload len | crc32 | previous hash | synced | payload
+//!  0       4        6       7       8       12      16      24            28      32              40       48
+//!  | magic | format | flags | kinds | epoch | words | start | payload len | crc32 | previous hash | synced | payload
 //! ```
 //! All numbers are little-endian. The CRC covers the header (with the CRC itself as zero) and the payload, so
 //! a chunk is whole or is not one. `previous` is the hash of the chunk that ends at `start` (0 for the first
@@ -13,22 +13,30 @@
 //! `synced` is a position below which everything was durable before this chunk was handed to the store. So
 //! every chunk that is found proves that the log reached that far: a log that does not is damaged, not torn.
 //!
+//! `kinds` is the highest number of a kind of record in the payload, so that a build that does not know the
+//! kind recognises such a chunk, and does not take it for damage. Format 1 has a zero there: all its kinds are
+//! known to every build.
+//!
 //! A later format keeps magic, format, start, length and CRC where they are, and what the CRC covers. So a
-//! build that does not know the format recognises such a chunk, and cuts nothing.
+//! build that does not know the format recognises such a chunk too. Neither is cut.
 //!
 //! Must survive: any bytes at all. [`decode`] never panics and never reads past what it is given.
 
 use thiserror::Error;
 use xxhash_rust::xxh3::xxh3_64;
 
-/// Version of the chunk format this build writes, and the newest it reads.
-pub(crate) const FORMAT: u16 = 1;
+use super::newer::{Newer, RECORD_KIND_MAX};
+
+/// Version of the chunk format this build writes, and the newest it reads. It reads all earlier ones.
+pub(crate) const FORMAT: u16 = 2;
+/// The first format, which does not say which kinds of records are in a chunk.
+const FORMAT_WITHOUT_KINDS: u16 = 1;
 /// First bytes of every chunk. Not text, so that a caller's own references rarely contain it.
 pub(crate) const MAGIC: [u8; 4] = [0xD6, b'S', b'H', 0x9C];
 pub(crate) const HEADER_BYTES: usize = 48;
 
 /// `flags` bit 0: the last chunk of its group. A group without one was never acknowledged.
-const FLAG_COMMIT: u16 = 1;
+const FLAG_COMMIT: u8 = 1;
 
 /// The header of a chunk, without the fields that only [`decode`] needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +49,8 @@ pub(crate) struct ChunkHeader {
     pub(crate) words: u32,
     /// Whether it is the last chunk of its group.
     pub(crate) commit: bool,
+    /// The highest number of a kind of record in it; 0 in a chunk of format 1.
+    pub(crate) kinds: u8,
     /// Hash of the chunk that ends at `start`; 0 for the first chunk of a log.
     pub(crate) previous: u64,
     /// Everything before this position was durable before this chunk was written; at most `start`.
@@ -62,10 +72,8 @@ pub(crate) enum ChunkError {
     Length { found: usize, expected: usize },
     #[error("the chunk does not start with the mark of one")]
     Magic,
-    #[error(
-        "the chunk has format {found}, this build knows formats up to {FORMAT}: open it with a newer stockhold"
-    )]
-    Newer { found: u16, start: u64 },
+    #[error("the chunk that starts at position {start} has {found}: open it with a newer stockhold")]
+    Newer { found: Newer, start: u64 },
     #[error("the chunk's header makes no sense (format 0, unknown flags, no words, or impossible positions)")]
     Header,
     #[error("the chunk's checksum does not match its bytes")]
@@ -87,7 +95,7 @@ pub(crate) fn encode(header: &ChunkHeader, payload: &[u8], out: &mut Vec<u8>) ->
     out.reserve(HEADER_BYTES + payload.len());
     out.extend_from_slice(&MAGIC);
     out.extend_from_slice(&FORMAT.to_le_bytes());
-    out.extend_from_slice(&if header.commit { FLAG_COMMIT } else { 0 }.to_le_bytes());
+    out.extend_from_slice(&[if header.commit { FLAG_COMMIT } else { 0 }, header.kinds]);
     out.extend_from_slice(&header.epoch.to_le_bytes());
     out.extend_from_slice(&header.words.to_le_bytes());
     out.extend_from_slice(&header.start.to_le_bytes());
@@ -127,19 +135,24 @@ impl ChunkHeader {
     fn read(bytes: &[u8]) -> Result<Self, ChunkError> {
         let (format, start) = (u16::from_le_bytes(field(bytes, 4)), u64::from_le_bytes(field(bytes, 16)));
         if format > FORMAT {
-            return Err(ChunkError::Newer { found: format, start });
+            return Err(ChunkError::Newer { found: Newer::format(format, FORMAT), start });
         }
-        let flags = u16::from_le_bytes(field(bytes, 6));
+        let [flags, kinds] = field(bytes, 6);
+        if format > FORMAT_WITHOUT_KINDS && kinds > RECORD_KIND_MAX {
+            return Err(ChunkError::Newer { found: Newer::record_kind(kinds), start });
+        }
         let header = Self {
             epoch: u32::from_le_bytes(field(bytes, 8)),
             words: u32::from_le_bytes(field(bytes, 12)),
             start,
             commit: flags & FLAG_COMMIT != 0,
+            kinds,
             previous: u64::from_le_bytes(field(bytes, 32)),
             synced: u64::from_le_bytes(field(bytes, 40)),
         };
         let possible = start.checked_add(u64::from(header.words)).is_some() && header.synced <= start;
-        if format == 0 || flags & !FLAG_COMMIT != 0 || header.words == 0 || !possible {
+        let no_such = format == FORMAT_WITHOUT_KINDS && kinds != 0;
+        if format == 0 || flags & !FLAG_COMMIT != 0 || no_such || header.words == 0 || !possible {
             return Err(ChunkError::Header);
         }
         Ok(header)
@@ -166,8 +179,20 @@ fn field<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
 /// The chunk, as a build of the next format might have written it.
 #[cfg(test)]
 pub(crate) fn of_newer_format(chunk: &[u8]) -> Vec<u8> {
+    changed(chunk, 4, &(FORMAT + 1).to_le_bytes())
+}
+
+/// The chunk, as a build that knows one more kind of record might have written it.
+#[cfg(test)]
+pub(crate) fn of_newer_kind(chunk: &[u8]) -> Vec<u8> {
+    changed(chunk, 7, &[RECORD_KIND_MAX + 1])
+}
+
+/// The chunk with other bytes in its header, and the checksum of them.
+#[cfg(test)]
+fn changed(chunk: &[u8], at: usize, to: &[u8]) -> Vec<u8> {
     let mut bytes = chunk.to_vec();
-    bytes[4..6].copy_from_slice(&(FORMAT + 1).to_le_bytes());
+    bytes[at..at + to.len()].copy_from_slice(to);
     let crc = checksum(&bytes);
     bytes[CRC_AT..CRC_AT + 4].copy_from_slice(&crc.to_le_bytes());
     bytes
@@ -182,6 +207,7 @@ mod tests {
         start: 0x0102_0304_0506,
         words: 9,
         commit: true,
+        kinds: 12,
         previous: 0x1122_3344_5566_7788,
         synced: 0x0102_0304_0405,
     };
@@ -192,17 +218,28 @@ mod tests {
         (out, hash)
     }
 
+    #[rustfmt::skip]
+    const GOLDEN_1: [u8; 55] = [
+        0xD6, b'S', b'H', 0x9C, 1, 0, 1, 0, 7, 0, 0, 0, 9, 0, 0, 0,
+        6, 5, 4, 3, 2, 1, 0, 0, 7, 0, 0, 0, 34, 247, 244, 54,
+        0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11, 5, 4, 4, 3, 2, 1, 0, 0,
+        b'r', b'e', b'c', b'o', b'r', b'd', b's',
+    ];
+
     #[test]
-    fn the_bytes_of_format_1_never_change() {
+    fn a_chunk_of_format_1_is_read_as_what_it_states() {
+        let header = ChunkHeader { kinds: 0, ..GOLDEN };
+        assert_eq!(decode(&GOLDEN_1), Ok((header, b"records".as_slice(), 15_934_120_738_980_677_954)));
+        assert_eq!(decode(&changed(&GOLDEN_1, 7, &[1])), Err(ChunkError::Header), "it states no kinds");
+    }
+
+    #[test]
+    fn the_bytes_of_format_2_never_change() {
         let (bytes, hash) = golden();
-        #[rustfmt::skip]
-        let expected = [
-            0xD6, b'S', b'H', 0x9C, 1, 0, 1, 0, 7, 0, 0, 0, 9, 0, 0, 0,
-            6, 5, 4, 3, 2, 1, 0, 0, 7, 0, 0, 0, 34, 247, 244, 54,
-            0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11, 5, 4, 4, 3, 2, 1, 0, 0,
-            b'r', b'e', b'c', b'o', b'r', b'd', b's',
-        ];
-        assert_eq!((bytes.as_slice(), hash), (expected.as_slice(), 15_934_120_738_980_677_954));
+        let mut expected = GOLDEN_1;
+        (expected[4], expected[7]) = (2, 12);
+        expected[28..32].copy_from_slice(&[7, 54, 255, 115]);
+        assert_eq!((bytes.as_slice(), hash), (expected.as_slice(), 15_016_342_017_217_046_115));
     }
 
     #[test]
@@ -233,7 +270,18 @@ mod tests {
         bytes[4..6].copy_from_slice(&(FORMAT + 1).to_le_bytes());
         assert_eq!(decode(&bytes), Err(ChunkError::Checksum), "its own word alone is not believed");
         let bytes = of_newer_format(&bytes);
-        assert_eq!(decode(&bytes), Err(ChunkError::Newer { found: FORMAT + 1, start: GOLDEN.start }));
+        let found = Newer::format(FORMAT + 1, FORMAT);
+        assert_eq!(decode(&bytes), Err(ChunkError::Newer { found, start: GOLDEN.start }));
+    }
+
+    #[test]
+    fn a_chunk_with_a_kind_of_record_that_is_not_known_is_named_as_such() {
+        let bytes = of_newer_kind(&golden().0);
+        let error = decode(&bytes).unwrap_err();
+        let found = Newer::record_kind(RECORD_KIND_MAX + 1);
+        assert_eq!(error, ChunkError::Newer { found, start: GOLDEN.start });
+        let sentence = error.to_string();
+        assert!(sentence.contains("record kind 25, this build knows record kinds up to 24"), "{sentence}");
     }
 
     #[test]

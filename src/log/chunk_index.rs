@@ -124,6 +124,7 @@ mod tests {
             start: tip.end,
             words: 4,
             commit: true,
+            kinds: 0,
             previous: tip.hash,
             synced: tip.end,
         };

@@ -30,6 +30,8 @@ impl Group {
 pub(crate) struct Payload {
     pub start: u64,
     pub words: Words,
+    /// The highest number of a kind of record in it.
+    pub kinds: u8,
     pub bytes: Vec<u8>,
 }
 

@@ -22,6 +22,7 @@
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
 
 use super::lines::LINES_BYTES_MAX;
+use super::newer::RECORD_KIND_MAX;
 use super::words::Words;
 
 pub(crate) mod effect;
@@ -42,6 +43,14 @@ pub(crate) use place::HoldPlace;
 pub(crate) use records::{Batch, Logged, Records};
 pub(crate) use span::Span;
 pub(crate) use wire::Record;
+
+/// The number of the kind of an encoded record: the number of its variant of [`Record`].
+#[inline]
+pub(crate) fn kind_number(record: &[u8]) -> u8 {
+    // Below 251 the codec writes it as one byte.
+    const { assert!(RECORD_KIND_MAX < 251) };
+    record.first().copied().unwrap_or(0)
+}
 
 /// The longest record, encoded: a [`Record::Replace`] of the longest lines by the longest.
 pub(crate) const RECORD_BYTES_MAX: usize = 2 * LINES_BYTES_MAX + 128;

@@ -25,6 +25,7 @@ use super::{
     chunk::HEADER_BYTES,
     chunk_index::ChunkIndex,
     directory::{Directory, DirectoryError, Identity, Layout},
+    newer::Newer,
     scan::{FoundChunk, ScannedChunk, Tip},
     sidecar::{Durable, Sidecar, SidecarError},
     store::{Store, StoreError, advice},
@@ -129,10 +130,8 @@ pub(crate) enum LogError {
         "the log's chunk at position {position} has changed while it was read: leave the directory alone and try again"
     )]
     Unreadable { position: u64 },
-    #[error(
-        "the log has chunks of format {found} from position {position} on: open it with a newer stockhold"
-    )]
-    Newer { position: u64, found: u16 },
+    #[error("the log has, from position {position} on, {found}: open it with a newer stockhold")]
+    Newer { position: u64, found: Newer },
     #[error("the log cannot be replayed at position {position}: {reason}")]
     Fold { position: u64, reason: String },
 }
@@ -242,7 +241,7 @@ fn reopen(directory: Directory, into: &mut dyn Replay) -> Result<(OpenLog, LogRe
     Ok((OpenLog { store, sidecar, directory, tip, epoch, older }, report))
 }
 
-/// Every whole chunk in the stores; an error if one is of a format that is not known.
+/// Every whole chunk in the stores; an error if a later build has written one.
 pub(crate) fn survey(stores: &dyn Stores) -> Result<ChunkIndex, LogError> {
     let doing = io_error("reading the log");
     let mut index = ChunkIndex::default();
@@ -250,8 +249,8 @@ pub(crate) fn survey(stores: &dyn Stores) -> Result<ChunkIndex, LogError> {
     for store in stores.list().map_err(&doing)? {
         let add = &mut |seen| match seen {
             ScannedChunk::Chunk(found) => index.add(found),
-            ScannedChunk::Newer { start, format } => {
-                newer = newer.min(Some((start, format))).or(Some((start, format)))
+            ScannedChunk::Newer { start, found } => {
+                newer = newer.min(Some((start, found))).or(Some((start, found)))
             }
         };
         stores.scan(store, add).map_err(&doing)?;

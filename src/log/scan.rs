@@ -14,6 +14,7 @@ use std::{fs::File, io, os::unix::fs::FileExt};
 
 use super::{
     chunk::{self, ChunkError, ChunkHeader, HEADER_BYTES, MAGIC},
+    newer::Newer,
     sled::CHUNK_BYTES_MAX,
 };
 
@@ -38,14 +39,14 @@ pub(crate) struct FoundChunk {
     pub(crate) place: ChunkPlace,
 }
 
-/// A chunk that a scan found, of a known format or of a later one.
+/// A chunk that a scan found, of this build or of a later one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ScannedChunk {
     Chunk(FoundChunk),
-    /// A whole chunk of a later format. Only its start can be read.
+    /// A whole chunk that a later build has written. Only its start can be read.
     Newer {
         start: u64,
-        format: u16,
+        found: Newer,
     },
 }
 
@@ -109,7 +110,7 @@ pub(crate) fn whole_chunk(bytes: &[u8], offset: u64) -> Option<(ScannedChunk, us
             let place = ChunkPlace { store: 0, offset, bytes: chunk_bytes as u32 };
             ScannedChunk::Chunk(FoundChunk { header, hash, place })
         }
-        Err(ChunkError::Newer { found: format, start }) => ScannedChunk::Newer { start, format },
+        Err(ChunkError::Newer { found, start }) => ScannedChunk::Newer { start, found },
         Err(_) => return None,
     };
     Some((chunk, chunk_bytes))

@@ -164,6 +164,7 @@ mod tests {
                 start: number * 10,
                 words: 10,
                 commit,
+                kinds: 0,
                 previous: hash(epoch, number),
                 synced: synced * 10,
             },

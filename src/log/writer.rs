@@ -14,6 +14,7 @@ use crossbeam::channel::{SendTimeoutError, Sender};
 
 use super::chunk::{self, ChunkHeader};
 use super::group::{Group, Payload};
+use super::record;
 use super::recovery::OpenLog;
 use super::ring::{Reader, RingItem};
 use super::scan::Tip;
@@ -200,16 +201,20 @@ impl LogWriter {
         let room = SYNC_WINDOW_BYTES_MAX - CHUNK_BYTES_MAX;
         while bytes < room && self.reader.has_next(ring) {
             let spare = self.setup.shared.spare.take();
-            let mut payload = Payload { start: self.reader.position(), words: Words::ZERO, bytes: spare };
+            let mut payload = Payload { start: self.reader.position(), bytes: spare, ..Payload::default() };
             while let Some(next) = self.reader.next_bytes(ring)
                 && payload.bytes.len() + next <= self.payload_bytes_max
             {
+                let at = payload.bytes.len();
                 match self.reader.next(ring, &mut payload.bytes) {
                     RingItem::Nothing => break,
-                    RingItem::Record { words } => payload.words += words,
+                    RingItem::Record { words } => {
+                        payload.words += words;
+                        payload.kinds = payload.kinds.max(record::kind_number(&payload.bytes[at..]));
+                    }
                     RingItem::Void { words } => {
-                        let void = super::record::Record::Void { words: words.0 as u16 };
-                        let mut buffer = [0; super::record::VOID_BYTES_MAX];
+                        let void = record::Record::Void { words: words.0 as u16 };
+                        let mut buffer = [0; record::VOID_BYTES_MAX];
                         payload.bytes.extend_from_slice(void.encode(&mut buffer).unwrap_or_default());
                         payload.words += words;
                     }
@@ -251,6 +256,7 @@ impl LogWriter {
                 start: payload.start,
                 words: payload.words.0 as u32,
                 commit: index + 1 == group.chunks.len(),
+                kinds: payload.kinds,
                 previous: self.tip.hash,
                 synced: self.synced.end,
             };

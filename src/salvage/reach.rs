@@ -272,7 +272,7 @@ mod tests {
 
     /// A chunk of 10 words at `start`, behind the one with the hash `previous`.
     fn chunk(epoch: u32, start: u64, previous: u64, hash: u64, commit: bool, synced: u64) -> FoundChunk {
-        let header = ChunkHeader { epoch, start, words: 10, commit, previous, synced };
+        let header = ChunkHeader { epoch, start, words: 10, commit, kinds: 0, previous, synced };
         FoundChunk { header, hash, place: ChunkPlace { store: 1, offset: 0, bytes: 100 } }
     }
 

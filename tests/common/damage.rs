@@ -76,7 +76,7 @@ pub fn damage_chunks(db: &Path, from: u64, until: u64) -> (u64, u64) {
 
 /// A chunk with the given records that starts where the log of a directory, as its sidecar states it, ends;
 /// and that position.
-pub fn chunk_behind(dir: &Path, format: u16, commit: bool, words: u32, records: &[u8]) -> (u64, Vec<u8>) {
+pub fn chunk_behind(dir: &Path, commit: bool, words: u32, records: &[u8]) -> (u64, Vec<u8>) {
     // The slot of `durable` with the higher sequence number is the newer one. It has the opening, the end and
     // the hash.
     let durable = fs::read(dir.join("durable")).unwrap();
@@ -85,8 +85,8 @@ pub fn chunk_behind(dir: &Path, format: u16, commit: bool, words: u32, records: 
     let (epoch, end, hash) = (number(slot + 16) as u32, number(slot + 24), number(slot + 32));
 
     let mut bytes = MAGIC.to_vec();
-    bytes.extend(format.to_le_bytes());
-    bytes.extend(u16::from(commit).to_le_bytes());
+    bytes.extend(2_u16.to_le_bytes());
+    bytes.extend([u8::from(commit), 0]);
     bytes.extend(epoch.to_le_bytes());
     bytes.extend(words.to_le_bytes());
     bytes.extend(end.to_le_bytes());
@@ -95,9 +95,15 @@ pub fn chunk_behind(dir: &Path, format: u16, commit: bool, words: u32, records: 
     bytes.extend(hash.to_le_bytes());
     bytes.extend(end.to_le_bytes());
     bytes.extend(records);
-    let crc = crc32fast::hash(&bytes);
-    bytes[28..32].copy_from_slice(&crc.to_le_bytes());
+    seal_chunk(&mut bytes);
     (end, bytes)
+}
+
+/// Gives a chunk the checksum of its bytes.
+pub fn seal_chunk(chunk: &mut [u8]) {
+    chunk[28..32].fill(0);
+    let crc = crc32fast::hash(chunk);
+    chunk[28..32].copy_from_slice(&crc.to_le_bytes());
 }
 
 /// The file of the newest store in a directory's log.

@@ -278,7 +278,7 @@ fn wrong_usage_has_a_code_of_its_own() {
 
 /// The first chunk of a group whose last chunk never came.
 fn tear(dir: &Path) {
-    store(dir, &chunk_behind(dir, 1, false, 4, &[0, 4]).1);
+    store(dir, &chunk_behind(dir, false, 4, &[0, 4]).1);
 }
 
 #[test]
@@ -322,7 +322,7 @@ fn a_record_that_contradicts_the_log_is_a_failure_with_its_position() {
     let shop = shop();
     // A release (kind 6) at 0 ms of the hold at place 0, generation 9, of stock key 0: 1 unit, without an op
     // key.
-    let (end, chunk) = chunk_behind(&shop.dir(), 1, true, 2, &[6, 0, 0, 9, 0, 1, 0]);
+    let (end, chunk) = chunk_behind(&shop.dir(), true, 2, &[6, 0, 0, 9, 0, 1, 0]);
     store(&shop.dir(), &chunk);
     let bad = end + 2;
     let output = shop.run(&["verify", "--json"]);

@@ -30,6 +30,7 @@ impl Writer {
             start: tip.end,
             words: (payload_bytes / 8 + 1) as u32,
             commit,
+            kinds: 0,
             previous: tip.hash,
             synced: self.synced,
         };
@@ -576,14 +577,24 @@ fn a_fold_that_refuses_names_the_position() {
 }
 
 #[test]
-fn a_chunk_of_a_newer_format_is_never_cut() {
+fn a_chunk_of_a_later_build_is_never_cut() {
+    type Newer = fn(&[u8]) -> Vec<u8>;
+    let both: [(Newer, &str); 2] =
+        [(chunk::of_newer_format, "format 3"), (chunk::of_newer_kind, "record kind 25")];
+    for (newer, named) in both {
+        a_chunk_is_refused_and_kept(newer, named);
+    }
+}
+
+fn a_chunk_is_refused_and_kept(newer: fn(&[u8]) -> Vec<u8>, named: &str) {
     let disk = FaultyStoreDisk::default();
     let mut store = disk.create(1).unwrap();
     let tips = append(&mut *store, Tip::ORIGIN, 1, &[true, true]);
     store.sync().unwrap();
-    disk.place(tips[0].end, chunk::of_newer_format(&disk.chunk(tips[0].end).unwrap()));
+    disk.place(tips[0].end, newer(&disk.chunk(tips[0].end).unwrap()));
     let error = recovered(&disk, &Durable::default(), |_, _| Ok(())).map(|_| ()).unwrap_err();
-    assert!(matches!(error, LogError::Newer { position: 3, found: 2 }), "{error}");
+    assert!(matches!(error, LogError::Newer { position: 3, .. }), "{error}");
+    assert!(error.to_string().contains(named), "{error}");
     assert_eq!(disk.synced(), [0, 3]);
 }
 
@@ -593,8 +604,15 @@ fn append(store: &mut dyn Store, mut tip: Tip, epoch: u32, commits: &[bool]) -> 
     commits
         .iter()
         .map(|commit| {
-            let header =
-                ChunkHeader { epoch, start: tip.end, words: 3, commit: *commit, previous: tip.hash, synced };
+            let header = ChunkHeader {
+                epoch,
+                start: tip.end,
+                words: 3,
+                commit: *commit,
+                kinds: 0,
+                previous: tip.hash,
+                synced,
+            };
             let mut chunk = Vec::new();
             let hash = chunk::encode(&header, &tip.end.to_le_bytes(), &mut chunk);
             store.append(tip.end, &chunk).unwrap();

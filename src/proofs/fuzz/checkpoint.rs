@@ -34,7 +34,7 @@ pub fn checkpoint(bytes: &[u8]) {
     let manifest = match input.byte() {
         0 => {
             // Any bytes as a manifest.
-            files.put("manifest-0000000000000001", Manifest::seal(input.0));
+            files.put("manifest-0000000000000001", Manifest::seal(input.0, [0; 2]));
             let Ok((manifest_set, _)) = ManifestSet::open(Arc::new(files.clone()), ID) else { return };
             let Some(manifest) = manifest_set.newest() else { return };
             let _ = load(&files, manifest, &mut |_| {});
@@ -45,6 +45,7 @@ pub fn checkpoint(bytes: &[u8]) {
             directory: ID,
             frontier: frontier(&mut input),
             runs: runs(&mut input, &files),
+            kinds: 0,
         },
     };
     manifest.commit(&files).expect("memory takes everything");
@@ -93,7 +94,13 @@ pub(super) fn digested(payload: &[u8], position: u64) -> Result<Fold, RunError> 
     let (bytes, end) = (payload.to_vec(), Tip { end: position, hash: 1 });
     let window = Window { bytes, end, ..Window::default() };
     let digested = digest(&window, &before, &mut Openings::default(), &files, 2, &|| false)?;
-    let manifest = Manifest { number: 1, directory: ID, frontier: digested.frontier, runs: digested.runs };
+    let manifest = Manifest {
+        number: 1,
+        directory: ID,
+        frontier: digested.frontier,
+        runs: digested.runs,
+        kinds: digested.kinds,
+    };
     load(&files, &manifest, &mut |_| {}).map(|loaded| loaded.fold)
 }
 
