@@ -109,7 +109,7 @@ impl ReplayTarget {
 
     /// The same for one that a checkpoint has.
     fn remember_row(op_keys: &OpKeys, answers: &Answers, row: &OpRow) -> Option<()> {
-        let (fact, _) = Fact::decode(&row.record).ok()?;
+        let (fact, _) = Fact::decode(&row.record).ok().filter(|(fact, _)| fact.is_sane())?;
         let OpRow { position, at, epoch, .. } = *row;
         Self::remember(op_keys, answers, &FoldedOp { fact: &fact, bytes: &row.record, position, at, epoch })
     }

@@ -42,7 +42,9 @@ impl KeyLevel {
         self.on_hand += on_hand[0] * first + on_hand[1] * second;
         self.held += held[0] * first + held[1] * second;
         self.committed += committed[0] * first + committed[1] * second;
-        self.corrected_down += corrected_down[0] * first + corrected_down[1] * second;
+        // The sum of all corrections ever made has no bound, unlike the others, which `check` bounds.
+        let down = corrected_down[0] * first + corrected_down[1] * second;
+        self.corrected_down = self.corrected_down.saturating_add(down);
         if let Detail::Gate { stopped, opens_at_ms } = fact.detail {
             (self.stopped, self.opens_at_ms) = (stopped, opens_at_ms);
         }
@@ -62,5 +64,22 @@ impl KeyLevel {
     #[inline]
     pub(super) fn covered(&self) -> Result<(), &'static str> {
         if self.available().saturating_add(self.corrected_down) >= 0 { Ok(()) } else { Err(NOT_THERE) }
+    }
+}
+
+#[cfg(all(test, not(stockhold_loom)))]
+mod tests {
+    use super::*;
+    use crate::index::KeyIndex;
+    use crate::log::record::Record;
+    use crate::request::AdjustReason;
+
+    #[test]
+    fn more_corrections_than_can_be_counted_leave_the_level_whole() {
+        let (at, key, reason) = (0, KeyIndex(0), AdjustReason::Count.into());
+        let correction = Record::Adjust { at, key, delta: -1, reason, reference: b"", op: None }.fact();
+        let mut level = KeyLevel { on_hand: 5, corrected_down: i64::MAX, ..KeyLevel::default() };
+        level.apply(&correction, 0, 1);
+        assert_eq!((level.on_hand, level.check()), (4, Ok(())));
     }
 }

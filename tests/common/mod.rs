@@ -154,9 +154,15 @@ impl Disk {
 /// The levels of durability that write to a disk.
 pub const ON_DISK: [Durability; 2] = [Durability::Sync, Durability::Interval(Duration::from_millis(20))];
 
-/// Repeats the call until its answer is not a transient error.
-pub fn insist<T, E: OperationError>(call: impl FnMut() -> Result<T, E>) -> Result<T, E> {
-    Retry::yielding().call(call)
+/// Repeats the call while its answer is `Busy`. An op key that is still in progress is an answer here: only
+/// the test knows whether another thread uses it.
+pub fn insist<T, E: OperationError>(mut call: impl FnMut() -> Result<T, E>) -> Result<T, E> {
+    loop {
+        match call() {
+            Err(error) if error.is_busy() => std::thread::yield_now(),
+            answer => return answer,
+        }
+    }
 }
 
 /// The units that were available, if a reserve was refused because it asked for more.

@@ -96,9 +96,9 @@ fn a_replaced_hold_takes_the_difference_and_a_correction_may_leave_less_than_not
 
 #[test]
 fn one_spoilt_number_in_a_crowd_is_found_in_a_small_window() {
-    // With about one seed in ten the window has more calls than six.
-    let first = seed_or(8);
-    for seed in first..first + 8 {
+    let first = seed_or(0);
+    let mut large = Vec::new();
+    for seed in first..first + 40 {
         let mut calls = Shop { calls: 1_000, ..CROWD }.open(seed);
         let rng = &mut Rng::new(seed);
         let refusals: Vec<usize> =
@@ -108,8 +108,12 @@ fn one_spoilt_number_in_a_crowd_is_found_in_a_small_window() {
         *available -= 70; // lower than the number ever was
         let window = window(&calls);
         assert_eq!(window.stuck, calls[at], "seed {seed}");
-        assert!(window.calls.len() <= 6, "seed {seed}: {window}");
+        if window.calls.len() > 6 {
+            large.push(seed);
+        }
     }
+    // Calls that overlap the spoilt one can all be needed to refute it: with about one seed in ten they are more.
+    assert!(large.len() <= 10, "of 40 windows, those of the seeds {large:?} have more than 6 calls");
 }
 
 #[test]
