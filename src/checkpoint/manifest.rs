@@ -1,8 +1,8 @@
-//! The manifest: the list of what a checkpoint consists of. Renaming it into place is the only commit.
+//! The manifest: the list of a checkpoint's runs. Its rename into place is the only commit.
 //!
 //! ```text
 //!  0        4         6      8        12      16
-//!  | magic  | format  | zero | length | crc32 |  content, in bincode
+//!  | magic  | format  | zero | length | crc32 |  body, in bincode
 //! ```
 //!
 //! Must survive: any bytes.
@@ -20,7 +20,7 @@ use crate::log::scan::Tip;
 
 const MAGIC: [u8; 4] = [0xD6, b'S', b'M', 0x9C];
 const HEADER_BYTES: usize = 16;
-/// Far more than a manifest with few runs takes.
+/// Above the size of a manifest with the longest ledger.
 const BYTES_MAX: usize = 1 << 20;
 const CODEC: bincode::config::Configuration<
     bincode::config::LittleEndian,
@@ -28,24 +28,24 @@ const CODEC: bincode::config::Configuration<
     bincode::config::Limit<BYTES_MAX>,
 > = bincode::config::standard().with_limit::<BYTES_MAX>();
 
-/// Far more runs of a kind than are left unmerged: all of them are read at once.
+/// Most runs of one kind, far above how many stay unmerged. They are all open at once when they are read.
 const RUNS_MAX: usize = 64;
 
 const UNFINISHED: &str = "manifest.unfinished";
 
-/// The position up to which the log was folded, and what is known there beside levels and holds.
+/// A position up to which the log was folded, and the state there apart from levels and holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Frontier {
-    /// The position behind the last record: the end of a group.
+    /// The end of the last record, which is the end of a group.
     pub position: u64,
-    /// The hash of the chunk that ends there.
+    /// Hash of the chunk that ends there.
     pub hash: u64,
-    /// The opening that wrote the last record, and its time: the times of records count from it.
+    /// The opening that wrote the last record, and its time, from which the times of records count.
     pub epoch: u32,
     pub opened_at_ms: u64,
     /// The latest time in the log.
     pub now_ms: u64,
-    /// The number of records since the directory was created.
+    /// Number of records since the directory was created.
     pub records: u64,
 }
 
@@ -58,12 +58,12 @@ impl Frontier {
 /// One checkpoint.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) struct Manifest {
-    /// The number of this checkpoint of the directory.
+    /// Ascends with each checkpoint of the directory.
     pub number: u64,
     /// The directory's identity.
     pub directory: [u8; 16],
     pub frontier: Frontier,
-    /// Of each kind, the oldest first.
+    /// The runs; those of a kind are sorted from the oldest on.
     pub runs: Vec<RunRef>,
 }
 
@@ -73,7 +73,7 @@ impl Manifest {
         self.runs.iter().filter(|run| run.kind == kind).copied().collect()
     }
 
-    /// The bytes of the state, and the bytes of the ledger.
+    /// The bytes of the state's runs, and those of the ledger's.
     pub(crate) fn bytes(&self) -> (u64, u64) {
         let (ledger, state): (Vec<_>, Vec<_>) = self.runs.iter().partition(|run| run.kind == RunKind::Ledger);
         let sum = |runs: Vec<&RunRef>| runs.iter().fold(0, |sum: u64, run| sum.saturating_add(run.bytes));
@@ -84,16 +84,16 @@ impl Manifest {
         format!("manifest-{:016x}", self.number)
     }
 
-    /// Whether this is the name of a manifest.
+    /// Whether a file's name is a manifest's.
     pub(crate) fn is_name(name: &str) -> bool {
         name.starts_with("manifest-")
     }
 
-    /// Writes the manifest and makes it the newest, durably. Everything that it names must be durable before.
+    /// Writes the manifest durably, as the newest. The bytes of its runs must be durable.
     pub(crate) fn commit(&self, files: &dyn Files) -> Result<(), RunError> {
         let name = self.name();
         let io = |doing| RunError::io(&name, doing);
-        // First the names of the runs, then the name of the manifest that lists them.
+        // The names of the runs must be durable before the manifest that refers to them.
         files.sync().map_err(io("syncing the folder"))?;
         let mut file = files.create(UNFINISHED).map_err(io("creating it"))?;
         file.write_all(&self.encode()).map_err(io("writing it"))?;
@@ -103,7 +103,7 @@ impl Manifest {
         files.sync().map_err(io("syncing the folder"))
     }
 
-    /// Reads the manifest with this name.
+    /// Reads the manifest with a name.
     pub(crate) fn read(files: &dyn Files, name: &str) -> Result<Manifest, RunError> {
         let io = |doing| RunError::io(name, doing);
         let mut bytes = Vec::new();
@@ -124,18 +124,18 @@ impl Manifest {
         Manifest::seal(&bincode::serde::encode_to_vec(self, CODEC).unwrap_or_default())
     }
 
-    /// Decodes a manifest whose header fits.
-    pub(crate) fn seal(said: &[u8]) -> Vec<u8> {
-        let mut out = Vec::with_capacity(HEADER_BYTES + said.len());
+    /// A manifest with the given body and a matching header.
+    pub(crate) fn seal(body: &[u8]) -> Vec<u8> {
+        let mut out = Vec::with_capacity(HEADER_BYTES + body.len());
         out.extend_from_slice(&MAGIC);
         out.extend_from_slice(&FORMAT.to_le_bytes());
         out.extend_from_slice(&[0; 2]);
-        out.extend_from_slice(&(said.len() as u32).to_le_bytes());
+        out.extend_from_slice(&(body.len() as u32).to_le_bytes());
         let mut crc = crc32fast::Hasher::new();
         crc.update(&out);
-        crc.update(said);
+        crc.update(body);
         out.extend_from_slice(&crc.finalize().to_le_bytes());
-        out.extend_from_slice(said);
+        out.extend_from_slice(body);
         out
     }
 
@@ -155,7 +155,7 @@ impl Manifest {
 
     fn decode(bytes: &[u8]) -> Result<Manifest, ManifestProblem> {
         let damaged = ManifestProblem::Damaged;
-        let (header, said) = bytes.split_at_checked(HEADER_BYTES).ok_or(damaged("it is too short"))?;
+        let (header, body) = bytes.split_at_checked(HEADER_BYTES).ok_or(damaged("it is too short"))?;
         if header[..4] != MAGIC {
             return Err(damaged("it does not begin as a manifest"));
         }
@@ -163,18 +163,17 @@ impl Manifest {
         let length = u32::from_le_bytes([header[8], header[9], header[10], header[11]]);
         let mut crc = crc32fast::Hasher::new();
         crc.update(&header[..12]);
-        crc.update(said);
-        // The checksum first: a format number that a disk has made up is damage, and the manifest before this
-        // one helps.
-        if length as usize != said.len() || crc.finalize().to_le_bytes() != header[12..] || format == 0 {
+        crc.update(body);
+        // Checksum first: a format number that the disk corrupted is damage, and the older manifest is used.
+        if length as usize != body.len() || crc.finalize().to_le_bytes() != header[12..] || format == 0 {
             return Err(damaged("its checksum does not match its bytes"));
         }
         if format > FORMAT {
             return Err(ManifestProblem::Newer(format));
         }
-        let decoded = bincode::serde::decode_from_slice::<Manifest, _>(said, CODEC);
+        let decoded = bincode::serde::decode_from_slice::<Manifest, _>(body, CODEC);
         match decoded {
-            Ok((manifest, bytes)) if bytes == said.len() => manifest.check().map_err(damaged),
+            Ok((manifest, bytes)) if bytes == body.len() => manifest.check().map_err(damaged),
             _ => Err(damaged("its bytes say nothing")),
         }
     }

@@ -5,9 +5,10 @@
 //!  | magic  | format  | kind | zero | number  | crc32 |  block | block | ...
 //! block:  | length | crc32 | entries ... |
 //! ```
-//! All numbers are little-endian. A block's CRC also covers the kind and number of the run and the number of
-//! the block, so that a block of another run, or of another place, does not fit. The number of bytes and
-//! entries, and the hash of all bytes, are in the manifest: a run alone proves nothing.
+//! All numbers are little-endian. A block's CRC covers the run's kind and number and the block's own number
+//! before its entries, so that a block of another run, or at another place, is not accepted. The number of
+//! bytes and entries and the hash of the whole run come from the manifest that names it; a run alone is not
+//! trusted.
 //!
 //! Must survive: any bytes.
 
@@ -24,9 +25,9 @@ use super::{FORMAT, RunError};
 const MAGIC: [u8; 4] = [0xD6, b'S', b'R', 0x9C];
 const HEADER_BYTES: usize = 20;
 const BLOCK_HEADER_BYTES: usize = 8;
-/// A block with this many bytes is closed; a longer entry is a block of its own.
+/// A block is closed when it has at least this many bytes; one long entry may exceed it.
 const BLOCK_BYTES: usize = 64 << 10;
-/// A block is read whole, so a length above this is refused before memory is taken.
+/// Blocks are read whole; this limits the memory that a block's length can make the reader allocate.
 const BLOCK_BYTES_MAX: u32 = 1 << 30;
 
 fn header(kind: RunKind, number: u64) -> [u8; HEADER_BYTES] {
@@ -49,7 +50,7 @@ fn block_crc(kind: RunKind, number: u64, block: u64, entries: &[u8]) -> u32 {
     crc.finalize()
 }
 
-/// Makes the blocks of a run out of any bytes, with valid checksums.
+/// Makes a run of blocks with any bytes and matching checksums.
 #[cfg(fuzzing)]
 pub(crate) fn seal(kind: RunKind, number: u64, blocks: &[&[u8]]) -> Vec<u8> {
     let mut run = header(kind, number).to_vec();
@@ -61,13 +62,13 @@ pub(crate) fn seal(kind: RunKind, number: u64, blocks: &[&[u8]]) -> Vec<u8> {
     run
 }
 
-/// A run that is being written.
+/// Writes a run.
 pub(crate) struct RunWriter<E> {
     run: RunRef,
     name: String,
     file: Box<dyn NewFile>,
     hash: Xxh3Default,
-    /// The entries of the unfinished block.
+    /// Entries of the block that is being filled.
     block: Vec<u8>,
     blocks: u64,
     entry: PhantomData<E>,
@@ -85,7 +86,7 @@ impl<E: RunEntry> RunWriter<E> {
         Ok(writer)
     }
 
-    /// Appends an entry, which must be behind all before it.
+    /// Appends an entry, whose sort key is above those of all entries before it.
     pub(crate) fn put(&mut self, entry: &E) -> Result<(), RunError> {
         entry.encode(&mut self.block);
         self.run.entries += 1;
@@ -118,7 +119,7 @@ impl<E: RunEntry> RunWriter<E> {
         self.file.write_all(bytes).map_err(RunError::io(&self.name, "writing it"))
     }
 
-    /// Makes the content durable; the caller syncs the name.
+    /// Makes the run's bytes durable, but not its name.
     pub(crate) fn finish(mut self) -> Result<RunRef, RunError> {
         self.close_block()?;
         self.file.sync().map_err(RunError::io(&self.name, "syncing it"))?;
@@ -126,7 +127,7 @@ impl<E: RunEntry> RunWriter<E> {
     }
 }
 
-/// The entries of a run in order. The first error ends it; the run was whole only if it ends without one.
+/// Reads the entries of a run, in order. The first error ends it; a run is intact if it ends without one.
 pub(crate) struct RunReader<E> {
     run: RunRef,
     name: String,
@@ -135,10 +136,10 @@ pub(crate) struct RunReader<E> {
     bytes_left: u64,
     entries_left: u64,
     block: Vec<u8>,
-    /// The offset of the next entry in the block.
+    /// Offset of the next entry in the block.
     at: usize,
     blocks: u64,
-    /// The place of the entry before.
+    /// Sort key of the entry before.
     last: Option<u64>,
     failed: bool,
     entry: PhantomData<E>,
@@ -211,7 +212,7 @@ impl<E: RunEntry> RunReader<E> {
         }
         let mut block = std::mem::take(&mut self.block);
         block.clear();
-        // In pieces, so that memory is taken only for bytes that exist, whatever the length says.
+        // Piece by piece, so that a false length does not allocate more memory than the file has bytes.
         while block.len() < length as usize {
             let at = block.len();
             block.resize((length as usize).min(at + 4 * BLOCK_BYTES), 0);
@@ -235,11 +236,11 @@ impl<E: RunEntry> RunReader<E> {
         let decoded = E::decode(&self.block[self.at..]);
         let (entry, bytes) = decoded.ok_or_else(|| self.damaged("an entry that is none"))?;
         self.at += bytes;
-        let place = entry.place();
-        if self.last.is_some_and(|last| last >= place) {
+        let sort_key = entry.sort_key();
+        if self.last.is_some_and(|last| last >= sort_key) {
             return Err(self.damaged("its entries are not in order"));
         }
-        self.last = Some(place);
+        self.last = Some(sort_key);
         let left = self.entries_left.checked_sub(1);
         self.entries_left = left.ok_or_else(|| self.damaged("it has more entries than it should"))?;
         Ok(Some(entry))

@@ -11,7 +11,7 @@ use super::openings::OpeningTimes;
 use crate::checkpoint::RunError;
 use crate::checkpoint::files::{DirFiles, Files};
 use crate::checkpoint::full_state::FullState;
-use crate::checkpoint::ledger::{Carried, carry};
+use crate::checkpoint::ledger::{CopiedLedger, copy_ledger};
 use crate::checkpoint::load::load;
 use crate::checkpoint::manifest::Manifest;
 use crate::clock::Timestamp;
@@ -177,13 +177,13 @@ impl Remnant {
         reach: &Reach,
         now: Timestamp,
         files: &dyn Files,
-    ) -> Result<Carried, SalvageError> {
-        let Some(manifest) = &reach.manifest else { return Ok(Carried::default()) };
+    ) -> Result<CopiedLedger, SalvageError> {
+        let Some(manifest) = &reach.manifest else { return Ok(CopiedLedger::default()) };
         let chunks = reach.chain.iter().map(|found| match self.chunks.payload(found) {
             Ok(payload) => Ok((found.header.start, payload)),
             Err(error) => Err(error.into()),
         });
-        carry::<SalvageError>(&self.files, manifest, (chunks, now.0), files)
+        copy_ledger::<SalvageError>(&self.files, manifest, (chunks, now.0), files)
     }
 
     /// The latest opening that has left a trace: ids of its holds must not be given again.

@@ -73,7 +73,7 @@ impl Simulator {
             }
             true
         };
-        let made = checkpointer.turn_once_durable(manifest_set, &window, shared, durable);
+        let made = checkpointer.make_once_durable(manifest_set, &window, shared, durable);
         self.counts.poisoned += poisoned;
         match made {
             Ok(()) => {
