@@ -97,7 +97,7 @@ fn holds(files: &dyn Files, manifest: &Manifest) -> Result<LoadedHolds, RunError
     for entry in Merged::<HoldRow>::open(files, &manifest.of(RunKind::Holds))? {
         let entry = entry?;
         let HoldDelta::Made(hold) = entry.what else {
-            let what = "something happened to a hold that was never made";
+            let what = "a record changes a hold that was never made";
             return Err(RunError::damaged(&manifest.name(), what));
         };
         held.keys =

@@ -144,10 +144,10 @@ impl Manifest {
         let Frontier { position, opened_at_ms, now_ms, records, .. } = self.frontier;
         let counts = [self.number.saturating_mul(2), position, records];
         if counts.into_iter().any(|count| count >= NUMBERS) {
-            return Err("it counts further than can be");
+            return Err("it has a number or position above the maximum");
         }
         if RunKind::STATE.into_iter().any(|kind| self.of(kind).len() > RUNS_MAX) {
-            return Err("it names more runs than can be");
+            return Err("it names more runs than the maximum");
         }
         [opened_at_ms, now_ms].into_iter().try_for_each(|at| hold::check_time(Timestamp(at)))?;
         Ok(self)
@@ -157,7 +157,7 @@ impl Manifest {
         let damaged = ManifestProblem::Damaged;
         let (header, body) = bytes.split_at_checked(HEADER_BYTES).ok_or(damaged("it is too short"))?;
         if header[..4] != MAGIC {
-            return Err(damaged("it does not begin as a manifest"));
+            return Err(damaged("its first bytes are not those of a manifest"));
         }
         let format = u16::from_le_bytes([header[4], header[5]]);
         let length = u32::from_le_bytes([header[8], header[9], header[10], header[11]]);
@@ -174,7 +174,7 @@ impl Manifest {
         let decoded = bincode::serde::decode_from_slice::<Manifest, _>(body, CODEC);
         match decoded {
             Ok((manifest, bytes)) if bytes == body.len() => manifest.check().map_err(damaged),
-            _ => Err(damaged("its bytes say nothing")),
+            _ => Err(damaged("its body is not a manifest")),
         }
     }
 }

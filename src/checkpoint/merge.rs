@@ -36,7 +36,7 @@ impl<E: RunEntry> Merged<E> {
             merged = Some(match merged {
                 None => entry,
                 Some(older) => entry.merge_onto(older).map_err(|what| {
-                    RunError::damaged(reader.name(), format!("at {lowest} it says {what}"))
+                    RunError::damaged(reader.name(), format!("the entry with sort key {lowest}: {what}"))
                 })?,
             });
         }

@@ -174,7 +174,7 @@ impl<E: RunEntry> RunReader<E> {
             return Err(RunError::Newer { name: reader.name, found: format });
         }
         if E::KIND != run.kind || found != header(run.kind, run.number) {
-            return Err(reader.damaged("it does not begin as the run it should be"));
+            return Err(reader.damaged("its first bytes are not those of a run of this kind and number"));
         }
         Ok(reader)
     }
@@ -189,14 +189,14 @@ impl<E: RunEntry> RunReader<E> {
 
     fn read(&mut self, out: &mut [u8]) -> Result<(), RunError> {
         let left = self.bytes_left.checked_sub(out.len() as u64);
-        self.bytes_left = left.ok_or_else(|| self.damaged("it is shorter than it should be"))?;
+        self.bytes_left = left.ok_or_else(|| self.damaged("it is shorter than the manifest says"))?;
         match self.file.read_exact(out) {
             Ok(()) => {
                 self.hash.update(out);
                 Ok(())
             }
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                Err(self.damaged("it is shorter than it should be"))
+                Err(self.damaged("it is shorter than the manifest says"))
             }
             Err(error) => Err(RunError::io(&self.name, "reading it")(error)),
         }
@@ -208,7 +208,7 @@ impl<E: RunEntry> RunReader<E> {
         let [length, crc] =
             [0, 4].map(|at| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]));
         if length == 0 || u64::from(length) > self.bytes_left || length > BLOCK_BYTES_MAX {
-            return Err(self.damaged("a block of a length that cannot be"));
+            return Err(self.damaged("a block's length is out of range"));
         }
         let mut block = std::mem::take(&mut self.block);
         block.clear();
@@ -234,7 +234,7 @@ impl<E: RunEntry> RunReader<E> {
             self.next_block()?;
         }
         let decoded = E::decode(&self.block[self.at..]);
-        let (entry, bytes) = decoded.ok_or_else(|| self.damaged("an entry that is none"))?;
+        let (entry, bytes) = decoded.ok_or_else(|| self.damaged("an entry cannot be decoded"))?;
         self.at += bytes;
         let sort_key = entry.sort_key();
         if self.last.is_some_and(|last| last >= sort_key) {
@@ -242,19 +242,19 @@ impl<E: RunEntry> RunReader<E> {
         }
         self.last = Some(sort_key);
         let left = self.entries_left.checked_sub(1);
-        self.entries_left = left.ok_or_else(|| self.damaged("it has more entries than it should"))?;
+        self.entries_left = left.ok_or_else(|| self.damaged("it has more entries than the manifest says"))?;
         Ok(Some(entry))
     }
 
     fn end(&mut self) -> Result<(), RunError> {
         if self.entries_left > 0 {
-            return Err(self.damaged("it has fewer entries than it should"));
+            return Err(self.damaged("it has fewer entries than the manifest says"));
         }
         if self.hash.digest() != self.run.hash {
-            return Err(self.damaged("its hash is another than it should be"));
+            return Err(self.damaged("its hash does not match the manifest"));
         }
         let more = self.file.read(&mut [0]).map_err(RunError::io(&self.name, "reading it"))?;
-        if more > 0 { Err(self.damaged("it is longer than it should be")) } else { Ok(()) }
+        if more > 0 { Err(self.damaged("it is longer than the manifest says")) } else { Ok(()) }
     }
 }
 

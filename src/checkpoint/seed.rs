@@ -139,7 +139,7 @@ pub(crate) fn copy_run(from: &dyn Files, run: &RunRef, to: &dyn Files) -> Result
     }
     target.sync()?;
     if (bytes, hash.digest()) != (run.bytes, run.hash) {
-        return Err(RunError::damaged(&name, "its hash is another than it should be").into());
+        return Err(RunError::damaged(&name, "its hash does not match the manifest").into());
     }
     Ok(())
 }

@@ -121,7 +121,10 @@ pub(crate) fn digest(
         }
     }
     if reader.frontier.position != window.end.end {
-        return Err(contradiction(reader.frontier.position, "the window ends elsewhere"));
+        return Err(contradiction(
+            reader.frontier.position,
+            "the window's records do not end at its last group",
+        ));
     }
     reader.finish(window, before, stopped)
 }
@@ -164,7 +167,7 @@ impl<'a> WindowReader<'a> {
         let Logged { position, ref fact, bytes } = *logged;
         let wrong = |what: &str| contradiction(position, what);
         if !fact.is_sane() {
-            return Err(wrong("it moves a number of units that no operation can"));
+            return Err(wrong("it moves more units than any operation can"));
         }
         let at = fact.time(self.opening.opened_at);
         at.map_or(Ok(()), hold::check_time).map_err(wrong)?;

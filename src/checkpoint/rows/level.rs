@@ -60,7 +60,7 @@ impl RunEntry for LevelRow {
     }
 
     fn merge_onto(self, older: Self) -> Result<Self, Wrong> {
-        let add = |old: i64, new: i64| old.checked_add(new).ok_or("a book beyond what can be counted");
+        let add = |old: i64, new: i64| old.checked_add(new).ok_or("the sum of a level's changes overflows");
         let (old, new) = (older.level, self.level);
         let gate = if self.gated { new } else { old };
         Ok(LevelRow {

@@ -213,7 +213,7 @@ pub(super) fn ledger(simulator: &Simulator) -> Result<(), Violation> {
         ensure!(behind.is_none_or(|end| end == stretch.start), "a gap of the ledger at {behind:?}");
         behind = Some(stretch.start);
         for record in Records::new(&stretch.records, stretch.start) {
-            behind = Some(record.map_err(|_| "the ledger has a record that is none")?.position);
+            behind = Some(record.map_err(|_| "the ledger has bytes that are not a record")?.position);
         }
     }
     let end = newest.frontier.position;
