@@ -346,7 +346,7 @@ impl Inspection {
         let (until, mut judge) = (newest.frontier.position, Verifier::default());
         let contradicts = |drift: Drift| OpenError::Damaged {
             readable: Some(drift.position),
-            message: format!("from the ledger's beginning on: {drift}"),
+            message: format!("verified from the ledger's beginning on, {drift}"),
         };
         for stretch in Stretches::of(&self.files, newest.of(RunKind::Ledger)) {
             let stretch = stretch.map_err(LogError::from)?;

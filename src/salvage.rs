@@ -94,7 +94,7 @@ pub fn salvage(source: impl AsRef<Path>, target: impl AsRef<Path>) -> Result<Sal
     let mut ledger_files_lost = 0;
     seed::seed(target, &identity, remnant.epoch_seen(), |files| {
         let mut manifest = whole.write(files, identity.id).map_err(SeedError::from)?;
-        let ledger = remnant.carry_ledger(&reach, whole.fold.now, files)?;
+        let ledger = remnant.copy_ledger(&reach, whole.fold.now, files)?;
         manifest.runs.extend(ledger.runs);
         ledger_files_lost = ledger.lost;
         Ok::<_, SalvageError>(manifest)
@@ -108,7 +108,9 @@ pub fn salvage(source: impl AsRef<Path>, target: impl AsRef<Path>) -> Result<Sal
 
 /// Checks that the new directory is whole, and has what was written into it.
 fn judge(target: &Path, whole: &FullState) -> Result<(), SalvageError> {
-    let failed = |what: String| Err(SalvageError::Failed(format!("the new directory is not right: {what}")));
+    let failed = |what: String| {
+        Err(SalvageError::Failed(format!("the new directory does not have what was written: {what}")))
+    };
     let found = match Inspection::open(target) {
         Ok(found) => found,
         Err(error) => return failed(error.to_string()),
@@ -124,7 +126,7 @@ fn judge(target: &Path, whole: &FullState) -> Result<(), SalvageError> {
 }
 
 fn nothing(remnant: &Remnant, rejected: &[String], behind: &Behind) -> String {
-    let mut sentence = "no checkpoint is whole and the log's beginning is not there".to_owned();
+    let mut sentence = "no checkpoint is intact and the log's beginning is missing".to_owned();
     if remnant.is_unused() {
         sentence = "the directory was never used".to_owned();
     }

@@ -101,7 +101,7 @@ impl<T> Segments<T> {
     /// Takes the lock, as if another thread were parked in the middle of growing the array.
     #[cfg(all(test, not(stockhold_loom)))]
     pub(crate) fn grow_elsewhere(&self) -> impl Sized {
-        self.growing.try_lock().expect("nobody grows it")
+        self.growing.try_lock().expect("no other thread grows it")
     }
 }
 

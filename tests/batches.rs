@@ -284,7 +284,7 @@ impl Clock for InterruptingClock {
 }
 
 #[test]
-fn f05_nobody_takes_less_because_others_were_faster_while_more_is_due() {
+fn f05_a_take_of_at_least_some_is_not_cut_short_while_more_units_are_due() {
     let clock = Arc::new(InterruptingClock::default());
     let engine = Engine::in_memory(Config::default().driver_period(None).clock(Arc::clone(&clock))).unwrap();
     let key = engine.declare("poster", "berlin").unwrap();

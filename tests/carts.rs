@@ -413,7 +413,7 @@ fn a_cart_lives_longer_by_an_extension_and_a_payment() {
 }
 
 #[test]
-fn f05_the_units_of_a_cart_that_is_due_are_on_sale_whoever_looks_first() {
+fn f05_the_units_of_a_cart_that_is_due_are_on_sale_on_all_its_keys() {
     let (shop, [a, b, c]) = stocked([5, 5, 5]);
     for _ in 0..10 {
         shop.cart(&[(a, 5), (b, 5), (c, 5)]);

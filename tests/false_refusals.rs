@@ -78,7 +78,7 @@ fn f02_big_requests_of_others_meanwhile_do_not_count() {
 }
 
 #[test]
-fn f05_with_nobody_sweeping_the_expired_units_of_all_threads_sell_to_one_buyer() {
+fn f05_without_a_sweep_the_expired_units_of_all_threads_sell_to_one_buyer() {
     let shop = Shop::with_units(400);
     thread::scope(|scope| {
         for _ in 0..4 {
@@ -113,7 +113,7 @@ fn f07_a_buyer_who_vanishes_keeps_nothing_past_the_deadline() {
 
 /// The buyers want exactly the units that there are, so every refusal for lack of stock is false.
 #[test]
-fn f08_f11_while_expired_units_are_reclaimed_nobody_is_told_that_they_are_gone() {
+fn f08_f11_while_expired_units_are_reclaimed_no_caller_is_told_sold_out() {
     let shop = Shop::with_units(8);
     for _ in 0..300 {
         for _ in 0..4 {
@@ -365,20 +365,20 @@ fn release(shop: &Shop, hold: HoldId) {
 const NOT_GRANTED: &str = "no other call was ever granted any units";
 
 #[test]
-fn f14_a_cart_that_rolls_back_refuses_nobody_a_few_units() {
+fn f14_a_cart_that_rolls_back_refuses_no_reserve() {
     for prepared in [false, true] {
         f14(prepared, |shop, _| release(shop, insist(|| shop.try_reserve(2)).expect(NOT_GRANTED).hold));
     }
 }
 
 #[test]
-fn f14_a_cart_that_rolls_back_refuses_nobody_a_cart() {
+fn f14_a_cart_that_rolls_back_refuses_no_other_cart() {
     let lines = |shop: &Shop| [(shop.key, 1), (shop.key, 1)];
     f14(false, |shop, _| release(shop, insist(|| shop.try_cart(&lines(shop))).expect(NOT_GRANTED).hold));
 }
 
 #[test]
-fn f14_a_cart_that_rolls_back_makes_nobody_take_less() {
+fn f14_a_cart_that_rolls_back_makes_no_batch_smaller() {
     for prepared in [false, true] {
         f14(prepared, |shop, _| {
             let request = Reserve::units(shop.key, 2).or_at_least(1);
@@ -390,7 +390,7 @@ fn f14_a_cart_that_rolls_back_makes_nobody_take_less() {
 }
 
 #[test]
-fn f14_a_cart_that_rolls_back_refuses_nobody_more_units() {
+fn f14_a_cart_that_rolls_back_refuses_no_replacement() {
     f14(false, |shop, _| {
         // The hold begins with another key, so that the cart can take units while the hold is replaced.
         let [_, paris] = shop.keys();
@@ -405,7 +405,7 @@ fn f14_a_cart_that_rolls_back_refuses_nobody_more_units() {
 }
 
 #[test]
-fn f14_a_cart_that_rolls_back_refuses_nobody_a_late_confirm() {
+fn f14_a_cart_that_rolls_back_refuses_no_late_confirm() {
     f14(false, |shop, time| {
         let short = Reserve::units(shop.key, 2).ttl(SECOND / 1_000);
         let hold = insist(|| shop.engine.reserve(short)).expect(NOT_GRANTED).not_yet_durable().hold;
@@ -417,7 +417,7 @@ fn f14_a_cart_that_rolls_back_refuses_nobody_a_late_confirm() {
 }
 
 #[test]
-fn f04_what_a_replacement_gives_up_in_vain_makes_nobody_sold_out() {
+fn f04_a_refused_replacement_makes_no_other_caller_see_sold_out() {
     let shop = Shop::with_units(2);
     let [key, never] = shop.keys();
     let hold = shop.reserve(1);

@@ -39,7 +39,7 @@ fn a_part_confirm_gives_the_rest_back() {
 }
 
 #[test]
-fn o05_released_once_whoever_asks() {
+fn o05_a_hold_is_released_only_once() {
     let shop = Shop::with_units(1);
     let hold = shop.reserve(1);
     shop.engine.release(hold).unwrap().wait().unwrap();

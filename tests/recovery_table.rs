@@ -309,7 +309,7 @@ fn leftovers() {
 }
 
 #[test]
-fn folders_that_somebody_has_put_beside_ours() {
+fn folders_that_a_user_has_put_beside_the_engines_own() {
     let past = closed(2);
     for folder in [
         "log/fffffffe",
@@ -470,7 +470,7 @@ fn identity_or_sidecar_missing_or_damaged() {
     assert!(past.refused_as_damaged().1.contains("identity"));
     let past = closed(2);
     fs::write(past.file("durable"), [7; 8_192]).unwrap();
-    assert!(past.refused_as_damaged().1.contains("`durable` is damaged in both"));
+    assert!(past.refused_as_damaged().1.contains("both copies in the file `durable` are damaged"));
 }
 
 #[test]

@@ -10,6 +10,7 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use stockhold::retry::Retry;
 use stockhold::{Engine, Receive, StockKey};
 
 /// Resolves a path that the caller gave, against the repository's root: cargo starts a bench in its package's
@@ -38,14 +39,10 @@ pub fn this_machine() -> String {
     format!("{cores} cores of {}, Linux {}", model.trim_start_matches([' ', '\t', ':']), kernel.trim())
 }
 
-/// Retries until there is an answer: for errors that pass, like a full ring.
-pub fn insist<T, E>(mut ask: impl FnMut() -> Result<T, E>) -> T {
-    loop {
-        match ask() {
-            Ok(answer) => return answer,
-            Err(_) => thread::yield_now(),
-        }
-    }
+/// Makes `call` until it succeeds, whatever its error: for errors that pass, like a full ring.
+pub fn insist<T, E>(call: impl FnMut() -> Result<T, E>) -> T {
+    let answer = Retry::yielding().call_while(|_| true, call);
+    answer.unwrap_or_else(|_| unreachable!("every error is retried"))
 }
 
 /// Declares a key with this many units on sale.

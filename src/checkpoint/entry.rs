@@ -1,10 +1,10 @@
-//! Entries: the content of runs, and how a later entry combines with an earlier one.
+//! Entries: the elements of a checkpoint's runs, and how a later entry is merged with an earlier one.
 //!
-//! An entry says what a part of the log did to one thing: to the level of a key, or to a slot of the table of
-//! holds. The entries of two adjacent parts of the log combine into one, whatever lies before them. So a run
-//! can be written without reading the state that it changes.
+//! An entry is the effect of a stretch of the log on one object: the level of a stock key, or a slot of the
+//! table of holds. The two entries of an object from consecutive stretches merge into one, independently of
+//! earlier entries. So a stretch can be written without reading the state that it changes.
 //!
-//! Must survive: any bytes whose checksum holds.
+//! Must survive: any bytes whose checksum matches.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,37 +12,36 @@ use super::run_ref::RunKind;
 use crate::clock::Timestamp;
 use crate::fold::hold::Wrong;
 
-/// Integers take as many bytes as they need. It needs no limit: decoding only borrows from the bytes of the
-/// entry.
+/// Integers take the bytes they need. No limit is needed: decoding only borrows from an entry's bytes.
 const CODEC: bincode::config::Configuration = bincode::config::standard();
 
 /// One entry of a run.
 pub(crate) trait RunEntry: Sized {
     const KIND: RunKind;
 
-    /// The order of entries in a run.
-    fn place(&self) -> u64;
+    /// The sort key: it ascends strictly within a run.
+    fn sort_key(&self) -> u64;
 
     fn encode(&self, out: &mut Vec<u8>);
 
-    /// Decodes the entry at the start of `bytes`; also returns its length.
+    /// The entry at the start of `bytes`, and its length.
     fn decode(bytes: &[u8]) -> Option<(Self, usize)>;
 
-    /// Combines `older` with this entry, which comes right behind it.
-    fn over(self, older: Self) -> Result<Self, Wrong>;
+    /// Merges this entry with the older one of the same sort key.
+    fn merge_onto(self, older: Self) -> Result<Self, Wrong>;
 
-    /// The time at which it was decided, if it is forgotten after some time.
+    /// When the operation was decided, if the entry is dropped after a time.
     fn at(&self) -> Timestamp {
         Timestamp(0)
     }
 
-    /// Whether the entry is still needed.
+    /// Whether a merge keeps the entry.
     fn is_kept(&self, _keep: &KeepUntil) -> bool {
         true
     }
 }
 
-/// What decides which entries are still needed.
+/// The limits after which entries are dropped.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct KeepUntil {
     pub now: Timestamp,

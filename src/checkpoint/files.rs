@@ -1,18 +1,17 @@
-//! The interface to the file system: a folder of files that are written once and then renamed.
+//! The file system interface of checkpoints: a folder of files, each written once, some renamed into place.
 
 use std::fs::{self, DirEntry, File};
 use std::io::{self, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 
-/// A folder. The content of a file is durable after its [`sync`](NewFile::sync), its name after the sync of
-/// the folder.
+/// A folder. A file's bytes are durable after its [`sync`](NewFile::sync), its name after the folder's.
 pub(crate) trait Files: Send + Sync {
-    /// The names of all files; none if the folder does not exist.
+    /// The names of all files; empty if the folder does not exist.
     fn list(&self) -> io::Result<Vec<String>>;
     fn open(&self, name: &str) -> io::Result<Box<dyn Read + Send>>;
-    /// Creates an empty file, in place of one with the same name.
+    /// Creates an empty file, and replaces one of the same name.
     fn create(&self, name: &str) -> io::Result<Box<dyn NewFile>>;
-    /// Renames a file, in place of one that has the name `to`, in one step.
+    /// Renames a file atomically, and replaces a file with the name `to`.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
     fn remove(&self, name: &str) -> io::Result<()>;
     /// Makes all creations, renames and removals durable.
@@ -21,7 +20,7 @@ pub(crate) trait Files: Send + Sync {
 
 /// A file that is being written.
 pub(crate) trait NewFile: Write + Send {
-    /// Makes its content durable.
+    /// Makes the file's bytes durable.
     fn sync(&mut self) -> io::Result<()>;
 }
 
@@ -31,7 +30,7 @@ impl NewFile for File {
     }
 }
 
-/// A folder on disk, created with its first file.
+/// A folder on disk, created together with its first file.
 #[derive(Debug)]
 pub(crate) struct DirFiles(PathBuf);
 
@@ -59,7 +58,7 @@ impl Files for DirFiles {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             entries => entries?,
         };
-        // A name that is not UTF-8 is not one of ours; nor is a folder.
+        // Folders, and names that are not UTF-8, do not belong to a checkpoint.
         let name = |entry: DirEntry| {
             Ok(if entry.file_type()?.is_dir() { None } else { entry.file_name().into_string().ok() })
         };
@@ -84,7 +83,7 @@ impl Files for DirFiles {
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.make()?; // an empty state has written nothing before
+        self.make()?; // an empty state has no runs, so the folder may not exist yet
         sync_folder(&self.0)
     }
 }

@@ -1,4 +1,4 @@
-//! A full checkpoint: a whole state, written at once into an empty folder.
+//! A full checkpoint: a whole state, written into an empty folder.
 
 use super::RunError;
 use super::entry::RunEntry;
@@ -16,13 +16,13 @@ use crate::log::scan::FoundChunk;
 /// The number of the only checkpoint in its folder.
 const NUMBER: u64 = 1;
 
-/// The whole content of a checkpoint, in memory.
+/// The content of a checkpoint, in memory.
 #[derive(Default)]
 pub(crate) struct FullState {
     pub fold: Fold,
-    /// In the order of positions.
+    /// Sorted by position.
     pub ops: Vec<OpRow>,
-    /// The hash of the chunk at the end of the fold.
+    /// Hash of the chunk that ends at the fold's position.
     hash: u64,
     /// The highest number of a kind of record that it was made of.
     kinds: u8,
@@ -36,7 +36,7 @@ impl FullState {
         Ok(FullState { fold: loaded.fold, ops, hash: manifest.frontier.hash, kinds: manifest.kinds })
     }
 
-    /// Adds the next chunk of the log.
+    /// Applies the log's next chunk.
     pub(crate) fn chunk(&mut self, found: &FoundChunk, payload: &[u8]) -> Result<(), Contradiction> {
         let FullState { fold, ops, hash, kinds } = self;
         fold.payload(found.header.start, payload, &mut |op| ops.push(OpRow::of(&op)))?;
@@ -44,7 +44,7 @@ impl FullState {
         Ok(())
     }
 
-    /// Writes it into a folder of the directory with the identity `directory`. The caller commits it.
+    /// Writes the runs, for the directory with the identity `directory`; the caller commits the manifest.
     pub(crate) fn write(&self, files: &dyn Files, directory: [u8; 16]) -> Result<Manifest, RunError> {
         let fold = &self.fold;
         let names = (0..)
@@ -72,7 +72,7 @@ impl FullState {
     }
 }
 
-/// Writes one run of entries, which are in order; none if there are no entries.
+/// Writes one run of entries that are in order; `None` if there are no entries.
 fn write<E: RunEntry>(
     files: &dyn Files,
     entries: impl Iterator<Item = E>,

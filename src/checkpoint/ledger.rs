@@ -1,20 +1,20 @@
-//! The ledger: records that checkpoints have removed from the log, kept for reports and audits.
+//! The ledger: the records that checkpoints cut off the log, kept so that the history can be read.
 //!
-//! A run of it consists of stretches of the log. Each has the records of one chunk as they are, so that
-//! writing one takes a copy and a checksum and no decoding. A checkpoint names the runs of its ledger like
-//! others, with one difference: no opening reads them, so a damaged or missing run harms only the ledger.
+//! Its runs consist of stretches of the log, each with the unchanged records of a chunk, so writing one takes
+//! a copy and a checksum and no decoding. A checkpoint names the runs of its ledger like others, with one
+//! difference: no opening reads them, so a damaged or missing run harms only the ledger.
 //!
 //! # Invariants
 //!
-//! 1. The ledger of a checkpoint ends where the checkpoint does, and has no gap: each stretch begins where
-//!    the one before ends. So the log behind the checkpoint continues the ledger.
-//! 2. It is removed only from its beginning, whole runs at a time.
+//! 1. The ledger of a checkpoint ends at the checkpoint's position and has no gap: each stretch begins at the
+//!    end of the one before. So the log after the checkpoint continues the ledger.
+//! 2. The ledger is cut only at its beginning, by whole runs.
 
 use super::RunError;
 use super::entry::{KeepUntil, RunEntry, get, put};
 use super::files::Files;
 use super::manifest::{Frontier, Manifest};
-use super::merge::{merge, stay};
+use super::merge::{merge, unmerged_count};
 use super::run::{RunReader, RunWriter};
 use super::run_ref::{RunKind, RunRef};
 use super::seed::{SeedError, copy_run};
@@ -25,20 +25,18 @@ use crate::fold::hold::{self, Wrong};
 use crate::log::record::Fact;
 use std::time::Duration;
 
-/// Shorter runs are merged, so that frequent checkpoints do not make many files.
+/// Shorter runs are merged with others, so that frequent checkpoints still make few files.
 const RUN_BYTES: u64 = 16 << 20;
-/// The time of the ledger is divided into so many parts. Only runs of one part are merged, so that none is
-/// kept much too long because of younger ones.
+/// Parts of the retention time. Only runs of one part are merged, so that no old record stays for newer ones.
 const PARTS: u64 = 8;
-/// The most runs: a manifest that names them is read whole.
+/// Most runs of a ledger; the manifest that names them is read at once.
 pub(crate) const RUNS_MAX: usize = 16_384;
 
-/// The records of one chunk of the log.
+/// Consecutive records of the log.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Stretch {
     pub start: u64,
-    /// The opening in force before the first record, and its time: the times of records count from it until
-    /// another opening's record.
+    /// Epoch and time of the opening before the records. Their times count from it, up to the next opening.
     pub epoch: u32,
     pub opened_at: Timestamp,
     pub records: Box<[u8]>,
@@ -47,7 +45,7 @@ pub(crate) struct Stretch {
 impl RunEntry for Stretch {
     const KIND: RunKind = RunKind::Ledger;
 
-    fn place(&self) -> u64 {
+    fn sort_key(&self) -> u64 {
         self.start
     }
 
@@ -64,32 +62,32 @@ impl RunEntry for Stretch {
         Some((Stretch { start, epoch, opened_at, records }, end))
     }
 
-    fn over(self, _older: Self) -> Result<Self, Wrong> {
+    fn merge_onto(self, _older: Self) -> Result<Self, Wrong> {
         Err("two stretches of the ledger begin at one position")
     }
 }
 
 /// How much of the ledger is kept.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct LedgerKept {
+pub(crate) struct LedgerRetention {
     pub time: Duration,
     pub bytes_max: u64,
 }
 
-impl LedgerKept {
+impl LedgerRetention {
     /// `None` if no ledger is kept.
-    pub(crate) fn of(config: &Config) -> Option<LedgerKept> {
+    pub(crate) fn of(config: &Config) -> Option<LedgerRetention> {
         let bytes_max = config.ledger_bytes_max.unwrap_or(u64::MAX);
-        config.ledger_kept.map(|time| LedgerKept { time, bytes_max })
+        config.ledger_kept.map(|time| LedgerRetention { time, bytes_max })
     }
 
-    /// The part of time that a moment lies in.
+    /// The number of the part of time that `at_ms` is in.
     fn part(&self, at_ms: u64) -> u64 {
         at_ms / (millis_ceil(self.time) / PARTS).max(1)
     }
 
-    /// How many of the runs, from the oldest, are no longer kept at `now`.
-    fn past(&self, runs: &[RunRef], now: Timestamp) -> usize {
+    /// How many of the runs, from the oldest on, need not be kept at `now`.
+    fn expired_count(&self, runs: &[RunRef], now: Timestamp) -> usize {
         let mut bytes = 0_u64;
         let kept = runs.iter().rev().take(RUNS_MAX).take_while(|run| {
             bytes = bytes.saturating_add(run.bytes);
@@ -99,7 +97,7 @@ impl LedgerKept {
     }
 }
 
-/// A run of the ledger that is being written.
+/// Writes a run of the ledger.
 struct Archive {
     writer: RunWriter<Stretch>,
     epoch: u32,
@@ -107,7 +105,7 @@ struct Archive {
 }
 
 impl Archive {
-    /// Creates a run that continues behind `before`.
+    /// Creates a run that continues at `before`.
     fn create(files: &dyn Files, number: u64, before: &Frontier) -> Result<Archive, RunError> {
         let writer = RunWriter::create(files, number)?;
         Ok(Archive { writer, epoch: before.epoch, opened_at: Timestamp(before.opened_at_ms) })
@@ -117,7 +115,7 @@ impl Archive {
     fn put(&mut self, start: u64, records: &[u8]) -> Result<(), RunError> {
         let Archive { epoch, opened_at, .. } = *self;
         self.writer.put(&Stretch { start, epoch, opened_at, records: records.into() })?;
-        // An opening is announced by its first record, with which a chunk begins.
+        // The record of an opening is always the first of a chunk.
         if let Some(opening) = Fact::decode(records).ok().and_then(|(fact, _)| fact.opening()) {
             (self.epoch, self.opened_at) = opening;
         }
@@ -129,11 +127,11 @@ impl Archive {
     }
 }
 
-/// Makes the ledger of checkpoint `number`: the runs `older` and the window, which begins at `before` and
-/// whose latest time is `latest_ms`, without what is no longer kept.
+/// Writes the ledger of checkpoint `number`: the runs `older` plus the window, less the runs that need not be
+/// kept. The window begins at `before`; its latest time is `latest_ms`.
 pub(crate) fn next(
     files: &dyn Files,
-    (older, kept): (Vec<RunRef>, &LedgerKept),
+    (older, kept): (Vec<RunRef>, &LedgerRetention),
     (window, before, latest_ms): (&Window, &Frontier, u64),
     number: u64,
     stopped: &dyn Fn() -> bool,
@@ -149,10 +147,11 @@ pub(crate) fn next(
         }
         runs.push(archive.finish(latest_ms)?);
     }
-    runs.drain(..kept.past(&runs, Timestamp(latest_ms)));
-    let alone = |run: &RunRef| run.bytes >= RUN_BYTES || kept.part(run.latest_ms) != kept.part(latest_ms);
-    let short = runs.iter().rposition(alone).map_or(0, |long| long + 1);
-    let stay = short + stay(&runs[short..]);
+    runs.drain(..kept.expired_count(&runs, Timestamp(latest_ms)));
+    let is_unmerged =
+        |run: &RunRef| run.bytes >= RUN_BYTES || kept.part(run.latest_ms) != kept.part(latest_ms);
+    let short = runs.iter().rposition(is_unmerged).map_or(0, |long| long + 1);
+    let stay = short + unmerged_count(&runs[short..]);
     if runs.len() - stay > 1 {
         let keep = KeepUntil { now: Timestamp(latest_ms), op_keys: None };
         match merge::<Stretch>(files, &runs[stay..], 2 * number + 1, &keep, stopped) {
@@ -161,39 +160,39 @@ pub(crate) fn next(
                 runs.extend(merged.map(|run| RunRef { latest_ms, ..run }));
             }
             Err(RunError::Stopped) => return Err(RunError::Stopped),
-            // The checkpoint is made all the same; a reader of the ledger gets the error.
+            // The checkpoint is made anyway. Readers of the ledger get the error.
             Err(_) => {}
         }
     }
     Ok(runs)
 }
 
-/// The part of a ledger that was copied into a new directory.
+/// A ledger that was copied into a new directory.
 #[derive(Debug, Default)]
-pub(crate) struct Carried {
+pub(crate) struct CopiedLedger {
     pub runs: Vec<RunRef>,
-    /// The number of runs that were left out, because they or later ones are damaged.
+    /// Number of runs that were not copied, because they or later ones are damaged.
     pub lost: u64,
 }
 
-/// Copies the ledger of a checkpoint, and adds the chunks behind it, whose latest time is `latest_ms`. Runs
-/// before a damaged one are left out with it. Copies nothing if there is no ledger.
-pub(crate) fn carry<E: From<SeedError>>(
+/// Copies the ledger of a checkpoint and appends the chunks after it, whose latest time is `latest_ms`. A
+/// damaged run and all the runs before it are left out. Copies nothing if there is no ledger.
+pub(crate) fn copy_ledger<E: From<SeedError>>(
     from: &dyn Files,
     manifest: &Manifest,
     (chunks, latest_ms): (impl Iterator<Item = Result<(u64, Vec<u8>), E>>, u64),
     to: &dyn Files,
-) -> Result<Carried, E> {
+) -> Result<CopiedLedger, E> {
     let runs = manifest.of(RunKind::Ledger);
-    let Some(last) = runs.last() else { return Ok(Carried::default()) };
-    let whole = |run: &&RunRef| {
+    let Some(last) = runs.last() else { return Ok(CopiedLedger::default()) };
+    let is_intact = |run: &&RunRef| {
         let read = RunReader::<Stretch>::open(from, **run);
         read.is_ok_and(|mut stretches| stretches.all(|stretch| stretch.is_ok()))
     };
-    let whole = runs.iter().rev().take_while(whole).count();
-    let lost = runs.len() - whole;
-    let mut carried = Carried { runs: runs[lost..].to_vec(), lost: lost as u64 };
-    for run in &carried.runs {
+    let intact = runs.iter().rev().take_while(is_intact).count();
+    let lost = runs.len() - intact;
+    let mut copied = CopiedLedger { runs: runs[lost..].to_vec(), lost: lost as u64 };
+    for run in &copied.runs {
         copy_run(from, run, to)?;
     }
     let mut chunks = chunks.peekable();
@@ -204,12 +203,12 @@ pub(crate) fn carry<E: From<SeedError>>(
             let (start, records) = chunk?;
             archive.put(start, &records).map_err(failed)?;
         }
-        carried.runs.push(archive.finish(latest_ms).map_err(failed)?);
+        copied.runs.push(archive.finish(latest_ms).map_err(failed)?);
     }
-    Ok(carried)
+    Ok(copied)
 }
 
-/// The stretches of a ledger in their order. After an error it continues with the next run.
+/// The stretches of a checkpoint's ledger, in order. After an error it continues with the next run.
 pub(crate) struct Stretches<'f> {
     files: &'f dyn Files,
     runs: std::vec::IntoIter<RunRef>,

@@ -1,4 +1,4 @@
-//! Reads a checkpoint back into the state that the fold continues from.
+//! Loads a checkpoint as the state from which the fold continues.
 
 use super::RunError;
 use super::files::Files;
@@ -6,7 +6,7 @@ use super::manifest::Manifest;
 use super::merge::Merged;
 use super::rows::{HoldDelta, HoldRow, LevelRow, NameRow, OpRow};
 use super::run_ref::RunKind;
-use super::window::Openings;
+use super::window::HoldEpochs;
 use crate::clock::Timestamp;
 use crate::fold::holds::Holds;
 use crate::fold::levels::Levels;
@@ -18,14 +18,14 @@ use crate::stock::names::Names;
 #[derive(Default)]
 pub(crate) struct Loaded {
     pub fold: Fold,
-    pub openings: Openings,
+    pub hold_epochs: HoldEpochs,
 }
 
-/// Fewer bytes are not worth a second thread. The simulation has none either, so that it repeats exactly.
+/// Below this a second thread does not pay off. The simulation, which must be deterministic, stays below it.
 const MANY_BYTES: u64 = 4 << 20;
 
 /// Reads a whole checkpoint and checks every byte; passes operations with op keys to `ops`. After an error
-/// the caller must drop what it was passed.
+/// the caller must discard the operations that it got.
 pub(crate) fn load(
     files: &dyn Files,
     manifest: &Manifest,
@@ -45,7 +45,7 @@ pub(crate) fn load(
         Ok(holds)
     };
     let (of_keys, rest) = join(manifest.bytes().0 >= MANY_BYTES, of_keys, rest);
-    let ((names, levels), LoadedHolds { holds, openings, keys }) = (of_keys?, rest?);
+    let ((names, levels), LoadedHolds { holds, hold_epochs, keys }) = (of_keys?, rest?);
     if keys > names.len() {
         return Err(wrong("a hold of a stock key that was never declared"));
     }
@@ -60,7 +60,7 @@ pub(crate) fn load(
         now: Timestamp(frontier.now_ms),
         opened_at: Timestamp(frontier.opened_at_ms),
     };
-    Ok(Loaded { fold, openings })
+    Ok(Loaded { fold, hold_epochs })
 }
 
 fn names(files: &dyn Files, manifest: &Manifest) -> Result<Names, RunError> {
@@ -87,22 +87,22 @@ fn levels(files: &dyn Files, manifest: &Manifest, keys: usize) -> Result<Levels,
 
 struct LoadedHolds {
     holds: Holds,
-    openings: Openings,
-    /// One more than the highest stock key in a hold.
+    hold_epochs: HoldEpochs,
+    /// The highest stock key of a hold, plus one.
     keys: usize,
 }
 
 fn holds(files: &dyn Files, manifest: &Manifest) -> Result<LoadedHolds, RunError> {
-    let mut held = LoadedHolds { holds: Holds::default(), openings: Openings::default(), keys: 0 };
+    let mut held = LoadedHolds { holds: Holds::default(), hold_epochs: HoldEpochs::default(), keys: 0 };
     for entry in Merged::<HoldRow>::open(files, &manifest.of(RunKind::Holds))? {
         let entry = entry?;
         let HoldDelta::Made(hold) = entry.what else {
-            let what = "something happened to a hold that was never made";
+            let what = "a record changes a hold that was never made";
             return Err(RunError::damaged(&manifest.name(), what));
         };
         held.keys =
             hold.lines.iter().map(|line| line.target.number() as usize + 1).fold(held.keys, usize::max);
-        held.openings.set(entry.slot, hold.epoch);
+        held.hold_epochs.set(entry.slot, hold.epoch);
         held.holds.insert(entry.slot, hold);
     }
     Ok(held)

@@ -1,4 +1,4 @@
-//! The manifest set: the two manifests that are kept, and the files that they name.
+//! The manifest set: the two manifests that are kept, and the runs that they name.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -12,32 +12,32 @@ use super::files::Files;
 use super::ledger::{self, Stretch};
 use super::load::{Loaded, load};
 use super::manifest::{Frontier, Manifest};
-use super::merge::{is_past, merge, stay};
+use super::merge::{is_past_retention, merge, unmerged_count};
 use super::rows::{HoldRow, LevelRow, NameRow, OpRow};
 use super::run_ref::{RunKind, RunRef, number_of};
-use super::window::{Digested, Openings, Window, digest};
+use super::window::{HoldEpochs, Window, WindowRuns, digest};
 use crate::config::Config;
 use crate::fault::{Fault, planted};
 use crate::log::scan::Tip;
 
-/// Manifests kept.
+/// Number of manifests that are kept.
 const KEPT: usize = 2;
 
-/// How long checkpoints keep what is not part of the state.
+/// How long checkpoints keep op keys and ledger records.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Retention {
-    /// `None` = without a limit.
+    /// `None`: forever.
     pub op_keys: Option<Duration>,
-    pub ledger: Option<ledger::LedgerKept>,
+    pub ledger: Option<ledger::LedgerRetention>,
 }
 
 impl Retention {
     pub(crate) fn of(config: &Config) -> Retention {
-        Retention { op_keys: config.op_key_retention, ledger: ledger::LedgerKept::of(config) }
+        Retention { op_keys: config.op_key_retention, ledger: ledger::LedgerRetention::of(config) }
     }
 }
 
-/// The manifests whose files must not be removed: those in the set, and those that a caller is reading.
+/// The manifests whose files must not be removed: those in the set, and those that a reader has pinned.
 #[derive(Debug, Default)]
 pub(crate) struct Pins {
     /// The oldest first.
@@ -45,28 +45,28 @@ pub(crate) struct Pins {
     pinned: Vec<Manifest>,
 }
 
-/// The manifest set of a directory.
+/// The kept manifests of a directory, and the writer of the next one.
 pub(crate) struct ManifestSet {
     pub files: Arc<dyn Files>,
     /// The directory's identity.
     directory: [u8; 16],
     /// The oldest first.
     kept: Vec<Manifest>,
-    /// Manifests that were dropped, and may still be in the folder.
+    /// A rejected manifest may still be in the folder.
     has_rejected: bool,
     next_number: u64,
-    openings: Openings,
+    hold_epochs: HoldEpochs,
     pins: Arc<Mutex<Pins>>,
 }
 
 impl ManifestSet {
-    /// Finds the manifests of a directory; changes nothing. Also returns which are damaged, and why.
+    /// Finds the manifests of a directory; changes nothing. Also returns why unusable ones were rejected.
     pub(crate) fn open(
         files: Arc<dyn Files>,
         directory: [u8; 16],
     ) -> Result<(ManifestSet, Vec<String>), RunError> {
         let names = files.list().map_err(RunError::io("checkpoint", "listing it"))?;
-        // Above every number ever used, so that a leftover is never mistaken for a new file.
+        // Above every number in the folder, so that a leftover never has the name of a new file.
         let numbers = names.iter().filter_map(|name| {
             let number = number_of(name)?;
             Some(if Manifest::is_name(name) { number } else { number / 2 })
@@ -82,30 +82,30 @@ impl ManifestSet {
             }
         }
         kept.sort_unstable_by_key(|manifest| manifest.number);
-        // A crash may have kept the one that was about to be removed.
+        // After a crash, manifests that were about to be removed may still be there.
         kept.drain(..kept.len().saturating_sub(KEPT));
-        let (openings, pins) = (Openings::default(), Arc::default());
+        let (hold_epochs, pins) = (HoldEpochs::default(), Arc::default());
         let has_rejected = false;
-        Ok((ManifestSet { files, directory, kept, has_rejected, next_number, openings, pins }, rejected))
+        Ok((ManifestSet { files, directory, kept, has_rejected, next_number, hold_epochs, pins }, rejected))
     }
 
     pub(crate) fn newest(&self) -> Option<&Manifest> {
         self.kept.last()
     }
 
-    /// The older of the two manifests.
+    /// The older of the two kept manifests.
     #[cfg(all(test, not(stockhold_loom)))]
     pub(crate) fn before_newest(&self) -> Option<&Manifest> {
         self.kept.len().checked_sub(2).map(|older| &self.kept[older])
     }
 
-    /// Drops the newest manifest, which cannot be used.
+    /// Rejects the newest manifest, because it cannot be used.
     pub(crate) fn reject_newest(&mut self) {
         self.has_rejected |= self.kept.pop().is_some();
     }
 
-    /// Loads the newest manifest whose files are whole. Drops the others, and reports them. `ops` gets the
-    /// operations with op keys; `None` tells it to forget what it got before.
+    /// Loads the newest checkpoint that is intact; damaged ones are rejected and added to `rejected`. `ops`
+    /// gets the operations with op keys; `None` discards those that it got before.
     pub(crate) fn load_newest(
         &mut self,
         rejected: &mut Vec<String>,
@@ -125,8 +125,8 @@ impl ManifestSet {
         Ok(None)
     }
 
-    /// Syncs what an opening has found: a killed process may have left names that are not on the disk yet,
-    /// and from here on the log is removed below the older manifest.
+    /// Makes the names that an opening has found durable. A killed process may have left names that are not
+    /// on disk yet, and from here on the log is cut below the older manifest.
     pub(crate) fn sync(&self) -> Result<(), RunError> {
         if self.kept.is_empty() {
             return Ok(());
@@ -134,9 +134,9 @@ impl ManifestSet {
         self.files.sync().map_err(RunError::io("checkpoint", "syncing it"))
     }
 
-    /// The openings in which the holds were made, at the end of the newest manifest.
-    pub(crate) fn start_from(&mut self, openings: Openings) {
-        self.openings = openings;
+    /// Sets the epochs of the holds at the end of the newest checkpoint.
+    pub(crate) fn start_from(&mut self, hold_epochs: HoldEpochs) {
+        self.hold_epochs = hold_epochs;
         self.pins.lock().kept.clone_from(&self.kept);
     }
 
@@ -144,12 +144,12 @@ impl ManifestSet {
         Arc::clone(&self.pins)
     }
 
-    /// The position at which the next window begins.
+    /// The start of the next window.
     pub(crate) fn frontier(&self) -> Frontier {
         self.newest().map(|manifest| manifest.frontier).unwrap_or_default()
     }
 
-    /// The position from which the older manifest would need the log.
+    /// The tip from which the older of the two manifests needs the log.
     pub(crate) fn older_tip(&self) -> Tip {
         match &self.kept[..] {
             [older, _] => older.frontier.tip(),
@@ -157,7 +157,7 @@ impl ManifestSet {
         }
     }
 
-    /// The log is not needed below this position.
+    /// The position below which no kept or pinned manifest needs the log.
     pub(crate) fn log_from(&self) -> u64 {
         if self.kept.len() < KEPT {
             return 0;
@@ -168,8 +168,8 @@ impl ManifestSet {
         needed.min().unwrap_or(0)
     }
 
-    /// Writes the next checkpoint: the newest one and `window`. Before the commit, `durable` waits until the
-    /// log is durable up to its position; it returns false if the log never will be.
+    /// Writes the next checkpoint: the newest one plus `window`. Before the commit, `durable` waits until the
+    /// log is durable up to a position; false if it never will be.
     pub(crate) fn write(
         &mut self,
         window: &Window,
@@ -177,37 +177,37 @@ impl ManifestSet {
         stopped: &dyn Fn() -> bool,
         durable: impl FnOnce(u64) -> bool,
     ) -> Result<(), RunError> {
-        // Otherwise, after a crash, a dropped manifest would count as the older one.
+        // Otherwise, after a crash, a rejected manifest would count as the older of the two that are kept.
         if self.has_rejected {
             self.tidy()?;
             self.has_rejected = false;
         }
         let files = Arc::clone(&self.files);
         let number = self.next_number;
-        // A number is used once, also if the checkpoint fails.
+        // A number is used once, even if the checkpoint fails.
         self.next_number += 1;
-        let mut openings = self.openings.clone();
+        let mut hold_epochs = self.hold_epochs.clone();
         let before = self.frontier();
-        let Digested { runs: written, frontier, kinds } =
-            digest(window, &before, &mut openings, &*files, 2 * number, stopped)?;
+        let WindowRuns { runs: written, frontier, kinds } =
+            digest(window, &before, &mut hold_epochs, &*files, 2 * number, stopped)?;
         let keep = KeepUntil { now: crate::clock::Timestamp(frontier.now_ms), op_keys: retention.op_keys };
         let mut runs = Vec::new();
         for kind in RunKind::STATE {
-            let mut of = self.newest().map(|manifest| manifest.of(kind)).unwrap_or_default();
-            of.retain(|run| !is_past(run, &keep));
-            of.extend(written.iter().filter(|run| run.kind == kind));
-            let stay = stay(&of);
-            if of.len() - stay > 1 {
-                let merged = merge_kind(kind, &*files, &of[stay..], 2 * number + 1, &keep, stopped)?;
-                of.truncate(stay);
-                of.extend(merged);
+            let mut of_kind = self.newest().map(|manifest| manifest.of(kind)).unwrap_or_default();
+            of_kind.retain(|run| !is_past_retention(run, &keep));
+            of_kind.extend(written.iter().filter(|run| run.kind == kind));
+            let stay = unmerged_count(&of_kind);
+            if of_kind.len() - stay > 1 {
+                let merged = merge_kind(kind, &*files, &of_kind[stay..], 2 * number + 1, &keep, stopped)?;
+                of_kind.truncate(stay);
+                of_kind.extend(merged);
             }
-            runs.extend(of);
+            runs.extend(of_kind);
         }
         if let Some(kept) = &retention.ledger {
             let older = self.newest().map(|manifest| manifest.of(RunKind::Ledger)).unwrap_or_default();
-            let said = (window, &before, frontier.now_ms);
-            runs.extend(ledger::next(&*files, (older, kept), said, number, stopped)?);
+            let added = (window, &before, frontier.now_ms);
+            runs.extend(ledger::next(&*files, (older, kept), added, number, stopped)?);
         }
         if !planted(Fault::CheckpointAhead) && !durable(frontier.position) {
             return Err(RunError::Stopped);
@@ -215,20 +215,20 @@ impl ManifestSet {
         let kinds = self.newest().map_or(0, |manifest| manifest.kinds).max(kinds);
         let manifest = Manifest { number, directory: self.directory, frontier, runs, kinds };
         manifest.commit(&*files)?;
-        self.openings = openings;
+        self.hold_epochs = hold_epochs;
         self.kept.push(manifest);
         self.kept.drain(..self.kept.len().saturating_sub(KEPT));
         self.pins.lock().kept.clone_from(&self.kept);
-        // The checkpoint is made, whether or not old files can be removed: the next one tries again.
+        // The checkpoint is made even if old files cannot be removed: the next one retries.
         let _ = self.tidy();
         Ok(())
     }
 
-    /// Removes every file that is not needed; returns how many.
+    /// Removes every file that no kept or pinned manifest needs; returns their number.
     pub(crate) fn tidy(&self) -> Result<u64, RunError> {
         let files = &*self.files;
         let mut needed = HashSet::new();
-        // Held until all is removed: a manifest that is pinned meanwhile is one that is kept.
+        // Locked until all are removed, so that a reader pins only manifests that are kept.
         let pins = self.pins.lock();
         for manifest in self.kept.iter().chain(&pins.pinned) {
             needed.insert(manifest.name());
@@ -236,7 +236,7 @@ impl ManifestSet {
         }
         let names = files.list().map_err(RunError::io("checkpoint", "listing it"))?;
         let mut removed = 0;
-        // Manifests first: none may be left that names a removed file.
+        // Manifests first: no manifest may be left that names a removed run.
         let (manifests, others): (Vec<_>, Vec<_>) =
             names.iter().filter(|name| !needed.contains(*name)).partition(|name| Manifest::is_name(name));
         for names in [manifests, others] {
@@ -253,7 +253,7 @@ impl ManifestSet {
 }
 
 impl Pins {
-    /// Pins the checkpoints that are kept, the oldest first. They and the log behind them stay until
+    /// Pins and returns the kept checkpoints, the oldest first. They and the log after them stay until
     /// [`unpin`](Self::unpin).
     pub(crate) fn pin(&mut self) -> Vec<Manifest> {
         self.pinned.extend_from_slice(&self.kept);

@@ -1,4 +1,4 @@
-//! Merges several runs of one kind into one.
+//! Merging several runs of one kind into one.
 
 use super::RunError;
 use super::entry::{KeepUntil, RunEntry};
@@ -7,10 +7,10 @@ use super::run::{RunReader, RunWriter};
 use super::run_ref::{RunKind, RunRef};
 use crate::clock::Timestamp;
 
-/// With more runs than this the youngest are merged, however large the one before them is.
+/// Most runs of a kind: more than this are merged, even if the run before is much larger.
 const RUNS_MAX: usize = 12;
 
-/// The combined entries of several runs, the oldest first.
+/// Merges the entries of several runs, the oldest first: one entry for each sort key.
 pub(crate) struct Merged<E: RunEntry> {
     /// Each run with its next entry.
     runs: Vec<(RunReader<E>, Option<E>)>,
@@ -27,16 +27,16 @@ impl<E: RunEntry> Merged<E> {
     }
 
     fn next_entry(&mut self) -> Result<Option<E>, RunError> {
-        let nearest = self.runs.iter().filter_map(|(_, next)| Some(next.as_ref()?.place())).min();
-        let Some(nearest) = nearest else { return Ok(None) };
+        let lowest = self.runs.iter().filter_map(|(_, next)| Some(next.as_ref()?.sort_key())).min();
+        let Some(lowest) = lowest else { return Ok(None) };
         let mut merged: Option<E> = None;
         for (reader, next) in &mut self.runs {
-            let Some(entry) = next.take_if(|next| next.place() == nearest) else { continue };
+            let Some(entry) = next.take_if(|next| next.sort_key() == lowest) else { continue };
             *next = reader.next().transpose()?;
             merged = Some(match merged {
                 None => entry,
-                Some(older) => entry.over(older).map_err(|what| {
-                    RunError::damaged(reader.name(), format!("at {nearest} it says {what}"))
+                Some(older) => entry.merge_onto(older).map_err(|what| {
+                    RunError::damaged(reader.name(), format!("the entry with sort key {lowest}: {what}"))
                 })?,
             });
         }
@@ -52,8 +52,8 @@ impl<E: RunEntry> Iterator for Merged<E> {
     }
 }
 
-/// How many of the runs, from the oldest, stay as they are; the others are merged.
-pub(crate) fn stay(runs: &[RunRef]) -> usize {
+/// How many of the runs, from the oldest on, stay as they are; the others are to be merged into one.
+pub(crate) fn unmerged_count(runs: &[RunRef]) -> usize {
     let mut stay = runs.len().saturating_sub(1);
     let mut bytes = runs.last().map_or(0, |run| run.bytes);
     while stay > 0 && (runs[stay - 1].bytes / 2 <= bytes || stay >= RUNS_MAX) {
@@ -63,15 +63,15 @@ pub(crate) fn stay(runs: &[RunRef]) -> usize {
     stay
 }
 
-/// Whether no entry of the run is needed any more.
-pub(crate) fn is_past(run: &RunRef, keep: &KeepUntil) -> bool {
-    // Twice: the op key of a maker whose clock is ahead is kept for another window.
+/// Whether all of a run's entries are past their retention.
+pub(crate) fn is_past_retention(run: &RunRef, keep: &KeepUntil) -> bool {
+    // Twice: if the clock of an op key's maker is ahead, the key is kept for another retention time.
     run.kind == RunKind::Ops
         && keep.op_keys.is_some_and(|kept| Timestamp(run.latest_ms).plus(kept).plus(kept) < keep.now)
 }
 
-/// Merges runs, the oldest first, into one with the number `number`; `None` if no entry is left. Stops with
-/// an error when `stopped` returns true.
+/// Merges several runs, the oldest first, into one with the number `number`; `None` if no entry is left.
+/// Calls `stopped` from time to time.
 pub(crate) fn merge<E: RunEntry>(
     files: &dyn Files,
     runs: &[RunRef],

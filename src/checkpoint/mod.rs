@@ -1,39 +1,39 @@
-//! Checkpoints: the state at a position of the log, in files of its own. An opening reads them instead of the
-//! log from its beginning, and the log before them can be removed.
+//! Checkpoints: the state at a position of the log, in files of its own. An opening reads the newest
+//! checkpoint and only the log after it, so older records can be cut off the log.
 //!
 //! In the order of the data flow: a [`window`] of the log becomes short runs of entries ([`entry`], [`rows`],
 //! [`run`]). A run that has grown as large as the one before is merged with it ([`merge`]). A [`manifest`]
-//! names the runs that make up the state. [`manifest_set`] keeps the last two manifests and what they name.
-//! [`thread`] does all this beside a running engine. [`load`] reads a checkpoint back. [`full_state`] writes
-//! a whole state at once, and [`seed`] begins a new directory with one. [`ledger`] keeps the records that are
-//! removed from the log, if the configuration asks for it. [`files`] is the interface to the file system.
+//! names the runs that together are the state. [`manifest_set`] keeps the last two manifests and their runs.
+//! [`thread`] makes checkpoints while the engine runs, and [`load`] reads one back. A [`full_state`]
+//! checkpoint is written from a whole state instead of a window; [`seed`] starts a new directory with one.
+//! [`ledger`] keeps the records that are cut off the log, if configured. [`files`] is the file system
+//! interface of them all.
 //!
 //! ```text
-//! <dir>/checkpoint/manifest-0000000000000007   written aside, synced, renamed: the only commit
-//!                  levels-0000000000000005     what was added to each stock key's level, by key
+//! <dir>/checkpoint/manifest-0000000000000007   written under another name, synced, renamed: the only commit
+//!                  levels-0000000000000005     changes to the level of each stock key, by key
 //!                  levels-0000000000000007     the same, of later records
-//!                  names-0000000000000001      names of stock keys, by index
-//!                  holds-0000000000000007      holds by slot, or what happened to them later
+//!                  names-0000000000000001      SKU and location of each stock key, by index
+//!                  holds-0000000000000007      holds by slot, or later records of them
 //!                  ops-0000000000000006        operations with an op key, by position
 //!                  ledger-0000000000000006     the log's records, by position; no part of the state
 //! ```
-//! A run is written once, under the number of the checkpoint that it was written for, and never changes. A
-//! checkpoint also names the runs of earlier ones that it builds on. The entries of a later run say what
-//! happened after those of an earlier one: levels are added up, and holds are replaced, or changed by records
-//! with the functions of the fold. Each run is at least twice as large as the next younger one, so a
-//! checkpoint writes about as much as has changed, and few files have to be read (the logarithmic method:
-//! Bentley and Saxe, 1980; O'Neil et al., *The log-structured merge-tree*, 1996).
+//! A run is written once, numbered after the checkpoint that it was written for, and never changed. A
+//! checkpoint also names the runs of earlier checkpoints that it builds on. Entries of a later run follow
+//! those of an earlier one: levels are added up; a hold is replaced, or its later records are applied to it
+//! by the fold's own functions. Each run is at least twice as large as the next younger one, so a checkpoint
+//! writes about as much as has changed, and few files have to be read (the logarithmic method: Bentley and
+//! Saxe, 1980; O'Neil et al., *The log-structured merge-tree*, 1996).
 //!
 //! # Invariants
 //!
-//! 1. A manifest is committed only when everything that it names is durable, and the log is durable up to its
-//!    position.
-//! 2. Two manifests are kept. The log is removed only below the older one, so that the younger one may be
-//!    lost.
-//! 3. An opening syncs the names that it has found before it relies on them: a killed process may have left a
-//!    name that a loss of power would undo.
-//! 4. Nothing that a kept manifest names is changed or removed. A file that no manifest names is a leftover,
-//!    and is removed.
+//! 1. A manifest is committed only after all the runs that it names, and the log up to its position, are
+//!    durable.
+//! 2. Two manifests are kept. The log is cut only below the older one, so the younger one may be lost.
+//! 3. An opening syncs the folder before it relies on the file names in it: a killed process may have left a
+//!    name that a power failure would undo.
+//! 4. A file that a kept manifest names is never changed or removed. A file that no manifest names is
+//!    removed.
 
 pub(crate) mod entry;
 pub(crate) mod files;
@@ -58,8 +58,8 @@ use crate::error::VerifyError;
 use crate::log::newer::Newer;
 use crate::log::store::advice;
 
-/// The version of everything under `checkpoint` that this build writes, and the newest that it reads. It reads
-/// all earlier ones: a manifest may name runs of an earlier format than its own.
+/// Version of the checkpoint format that this build writes, and the newest that it reads. It reads all earlier
+/// ones: a manifest may name runs of an earlier format than its own.
 pub(crate) const FORMAT: u16 = 2;
 
 /// Why a checkpoint could not be written or read.

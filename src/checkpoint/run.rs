@@ -5,9 +5,10 @@
 //!  | magic  | format  | kind | zero | number  | crc32 |  block | block | ...
 //! block:  | length | crc32 | entries ... |
 //! ```
-//! All numbers are little-endian. A block's CRC also covers the kind and number of the run and the number of
-//! the block, so that a block of another run, or of another place, does not fit. The number of bytes and
-//! entries, and the hash of all bytes, are in the manifest: a run alone proves nothing.
+//! All numbers are little-endian. A block's CRC covers the run's kind and number and the block's own number
+//! before its entries, so that a block of another run, or at another place, is not accepted. The number of
+//! bytes and entries and the hash of the whole run come from the manifest that names it; a run alone is not
+//! trusted.
 //!
 //! Must survive: any bytes.
 
@@ -25,9 +26,9 @@ use crate::log::newer::Newer;
 const MAGIC: [u8; 4] = [0xD6, b'S', b'R', 0x9C];
 const HEADER_BYTES: usize = 20;
 const BLOCK_HEADER_BYTES: usize = 8;
-/// A block with this many bytes is closed; a longer entry is a block of its own.
+/// A block is closed when it has at least this many bytes; one long entry may exceed it.
 const BLOCK_BYTES: usize = 64 << 10;
-/// A block is read whole, so a length above this is refused before memory is taken.
+/// Blocks are read whole; this limits the memory that a block's length can make the reader allocate.
 const BLOCK_BYTES_MAX: u32 = 1 << 30;
 
 /// The header of a run of this format. Formats 1 and 2 differ in the number alone.
@@ -51,7 +52,7 @@ fn block_crc(kind: RunKind, number: u64, block: u64, entries: &[u8]) -> u32 {
     crc.finalize()
 }
 
-/// Makes the blocks of a run out of any bytes, with valid checksums.
+/// Makes a run of blocks with any bytes and matching checksums.
 #[cfg(fuzzing)]
 pub(crate) fn seal(kind: RunKind, number: u64, blocks: &[&[u8]]) -> Vec<u8> {
     let mut run = header(FORMAT, kind, number).to_vec();
@@ -63,13 +64,13 @@ pub(crate) fn seal(kind: RunKind, number: u64, blocks: &[&[u8]]) -> Vec<u8> {
     run
 }
 
-/// A run that is being written.
+/// Writes a run.
 pub(crate) struct RunWriter<E> {
     run: RunRef,
     name: String,
     file: Box<dyn NewFile>,
     hash: Xxh3Default,
-    /// The entries of the unfinished block.
+    /// Entries of the block that is being filled.
     block: Vec<u8>,
     blocks: u64,
     entry: PhantomData<E>,
@@ -87,7 +88,7 @@ impl<E: RunEntry> RunWriter<E> {
         Ok(writer)
     }
 
-    /// Appends an entry, which must be behind all before it.
+    /// Appends an entry, whose sort key is above those of all entries before it.
     pub(crate) fn put(&mut self, entry: &E) -> Result<(), RunError> {
         entry.encode(&mut self.block);
         self.run.entries += 1;
@@ -120,7 +121,7 @@ impl<E: RunEntry> RunWriter<E> {
         self.file.write_all(bytes).map_err(RunError::io(&self.name, "writing it"))
     }
 
-    /// Makes the content durable; the caller syncs the name.
+    /// Makes the run's bytes durable, but not its name.
     pub(crate) fn finish(mut self) -> Result<RunRef, RunError> {
         self.close_block()?;
         self.file.sync().map_err(RunError::io(&self.name, "syncing it"))?;
@@ -128,7 +129,7 @@ impl<E: RunEntry> RunWriter<E> {
     }
 }
 
-/// The entries of a run in order. The first error ends it; the run was whole only if it ends without one.
+/// Reads the entries of a run, in order. The first error ends it; a run is intact if it ends without one.
 pub(crate) struct RunReader<E> {
     run: RunRef,
     name: String,
@@ -137,10 +138,10 @@ pub(crate) struct RunReader<E> {
     bytes_left: u64,
     entries_left: u64,
     block: Vec<u8>,
-    /// The offset of the next entry in the block.
+    /// Offset of the next entry in the block.
     at: usize,
     blocks: u64,
-    /// The place of the entry before.
+    /// Sort key of the entry before.
     last: Option<u64>,
     failed: bool,
     entry: PhantomData<E>,
@@ -175,7 +176,7 @@ impl<E: RunEntry> RunReader<E> {
             return Err(RunError::Newer { name: reader.name, found: Newer::format(format, FORMAT) });
         }
         if format == 0 || E::KIND != run.kind || found != header(format, run.kind, run.number) {
-            return Err(reader.damaged("it does not begin as the run it should be"));
+            return Err(reader.damaged("its first bytes are not those of a run of this kind and number"));
         }
         Ok(reader)
     }
@@ -190,14 +191,14 @@ impl<E: RunEntry> RunReader<E> {
 
     fn read(&mut self, out: &mut [u8]) -> Result<(), RunError> {
         let left = self.bytes_left.checked_sub(out.len() as u64);
-        self.bytes_left = left.ok_or_else(|| self.damaged("it is shorter than it should be"))?;
+        self.bytes_left = left.ok_or_else(|| self.damaged("it is shorter than the manifest says"))?;
         match self.file.read_exact(out) {
             Ok(()) => {
                 self.hash.update(out);
                 Ok(())
             }
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                Err(self.damaged("it is shorter than it should be"))
+                Err(self.damaged("it is shorter than the manifest says"))
             }
             Err(error) => Err(RunError::io(&self.name, "reading it")(error)),
         }
@@ -209,11 +210,11 @@ impl<E: RunEntry> RunReader<E> {
         let [length, crc] =
             [0, 4].map(|at| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]));
         if length == 0 || u64::from(length) > self.bytes_left || length > BLOCK_BYTES_MAX {
-            return Err(self.damaged("a block of a length that cannot be"));
+            return Err(self.damaged("a block's length is out of range"));
         }
         let mut block = std::mem::take(&mut self.block);
         block.clear();
-        // In pieces, so that memory is taken only for bytes that exist, whatever the length says.
+        // Piece by piece, so that a false length does not allocate more memory than the file has bytes.
         while block.len() < length as usize {
             let at = block.len();
             block.resize((length as usize).min(at + 4 * BLOCK_BYTES), 0);
@@ -235,27 +236,27 @@ impl<E: RunEntry> RunReader<E> {
             self.next_block()?;
         }
         let decoded = E::decode(&self.block[self.at..]);
-        let (entry, bytes) = decoded.ok_or_else(|| self.damaged("an entry that is none"))?;
+        let (entry, bytes) = decoded.ok_or_else(|| self.damaged("an entry cannot be decoded"))?;
         self.at += bytes;
-        let place = entry.place();
-        if self.last.is_some_and(|last| last >= place) {
+        let sort_key = entry.sort_key();
+        if self.last.is_some_and(|last| last >= sort_key) {
             return Err(self.damaged("its entries are not in order"));
         }
-        self.last = Some(place);
+        self.last = Some(sort_key);
         let left = self.entries_left.checked_sub(1);
-        self.entries_left = left.ok_or_else(|| self.damaged("it has more entries than it should"))?;
+        self.entries_left = left.ok_or_else(|| self.damaged("it has more entries than the manifest says"))?;
         Ok(Some(entry))
     }
 
     fn end(&mut self) -> Result<(), RunError> {
         if self.entries_left > 0 {
-            return Err(self.damaged("it has fewer entries than it should"));
+            return Err(self.damaged("it has fewer entries than the manifest says"));
         }
         if self.hash.digest() != self.run.hash {
-            return Err(self.damaged("its hash is another than it should be"));
+            return Err(self.damaged("its hash does not match the manifest"));
         }
         let more = self.file.read(&mut [0]).map_err(RunError::io(&self.name, "reading it"))?;
-        if more > 0 { Err(self.damaged("it is longer than it should be")) } else { Ok(()) }
+        if more > 0 { Err(self.damaged("it is longer than the manifest says")) } else { Ok(()) }
     }
 }
 

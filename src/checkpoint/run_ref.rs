@@ -1,8 +1,8 @@
-//! A reference to a run, as manifests have it: kind, number, and what its bytes must add up to.
+//! A manifest's reference to a run: the kind, the number, and the expected bytes, entries and hash.
 
 use serde::{Deserialize, Serialize};
 
-/// What the entries of a run are about.
+/// The kind of a run's entries.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub(crate) enum RunKind {
     Levels,
@@ -17,7 +17,7 @@ impl RunKind {
     /// The last one that this build knows.
     pub(crate) const MAX: RunKind = RunKind::Ledger;
 
-    /// The kinds that the state is made of.
+    /// The kinds of runs that make up the state.
     pub(crate) const STATE: [RunKind; 4] = [RunKind::Levels, RunKind::Names, RunKind::Holds, RunKind::Ops];
 
     fn name(self) -> &'static str {
@@ -31,17 +31,17 @@ impl RunKind {
     }
 }
 
-/// A reference to a run.
+/// A run as a manifest names it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) struct RunRef {
     pub kind: RunKind,
-    /// Twice the number of the checkpoint that it was written for, or one more if it was merged.
+    /// Twice the number of the checkpoint that the run was written for; plus one if it is a merged run.
     pub number: u64,
     pub bytes: u64,
     pub entries: u64,
-    /// The latest time of an entry that has one (Unix ms).
+    /// The latest time of an entry that has one; Unix ms.
     pub latest_ms: u64,
-    /// Hash of all its bytes.
+    /// Hash of all the run's bytes.
     pub hash: u64,
 }
 
@@ -55,10 +55,10 @@ fn name(kind: RunKind, number: u64) -> String {
     format!("{}-{number:016x}", kind.name())
 }
 
-/// All numbers of runs and manifests are below it, with room to count on.
+/// The numbers of all runs and manifests are below this, so that incrementing them cannot overflow.
 pub(crate) const NUMBERS: u64 = 1 << 62;
 
-/// The number in the name of a run or manifest.
+/// The number in the name of a run or manifest, whatever the prefix.
 pub(crate) fn number_of(name: &str) -> Option<u64> {
     let (_, number) = name.rsplit_once('-')?;
     let number = (number.len() == 16).then(|| u64::from_str_radix(number, 16).ok())?;

@@ -1,7 +1,6 @@
-//! Makes a new directory with a checkpoint and no log: the result of a backup or a salvage.
+//! Writes a new directory with a checkpoint and no log, for a backup or a salvage.
 //!
-//! Its identity is written last, so that an unfinished directory is refused, and never mistaken for an empty
-//! one.
+//! The identity is written last, so an unfinished directory is refused, and never mistaken for an empty one.
 
 use std::io::{self, Read, Write};
 use std::path::Path;
@@ -55,19 +54,19 @@ impl From<SeedError> for SalvageError {
     }
 }
 
-/// Refuses a target inside of `source`, which must not change.
+/// Refuses a target inside `source`, in which no byte may change.
 pub(crate) fn check_outside(target: &Path, source: &Path) -> Result<(), SeedError> {
     let source = source.canonicalize()?;
     let target = std::path::absolute(target)?;
-    // The part of the path that exists.
-    let there = target.ancestors().find_map(|way| way.canonicalize().ok());
-    if there.is_some_and(|there| there.starts_with(&source)) {
+    // The nearest ancestor that exists.
+    let nearest = target.ancestors().find_map(|path| path.canonicalize().ok());
+    if nearest.is_some_and(|nearest| nearest.starts_with(&source)) {
         return Err(SeedError::Inside(format!("{target:?}")));
     }
     Ok(())
 }
 
-/// Refuses a target that is not empty.
+/// Refuses a target that exists and is not empty.
 pub(crate) fn check(target: &Path) -> Result<(), SeedError> {
     match std::fs::read_dir(target) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -79,8 +78,8 @@ pub(crate) fn check(target: &Path) -> Result<(), SeedError> {
     }
 }
 
-/// Makes a directory at `target`, with an identity and the checkpoint that `fill` writes into it. Its
-/// openings count on from `epoch`.
+/// Makes a directory at `target` with an identity and the checkpoint that `fill` writes into it. Its openings
+/// are numbered after `epoch`.
 pub(crate) fn seed<E: From<SeedError>>(
     target: &Path,
     identity: &Identity,
@@ -110,7 +109,7 @@ pub(crate) fn seed<E: From<SeedError>>(
     finish().map_err(E::from)
 }
 
-/// Copies everything that a manifest names. What is missing or damaged in the ledger stays so in the copy.
+/// Copies all the runs that a manifest names. Missing or damaged runs of the ledger are so in the copy too.
 pub(crate) fn copy(from: &dyn Files, manifest: &Manifest, to: &dyn Files) -> Result<(), SeedError> {
     for run in &manifest.runs {
         let is_ledger = run.kind == RunKind::Ledger;
@@ -123,7 +122,7 @@ pub(crate) fn copy(from: &dyn Files, manifest: &Manifest, to: &dyn Files) -> Res
     Ok(())
 }
 
-/// Copies one file of a checkpoint, and checks the copy.
+/// Copies one run, and checks its length and hash.
 pub(crate) fn copy_run(from: &dyn Files, run: &RunRef, to: &dyn Files) -> Result<(), SeedError> {
     let (name, mut block) = (run.name(), vec![0; 1 << 20]);
     let mut source = from.open(&name)?;
@@ -140,7 +139,7 @@ pub(crate) fn copy_run(from: &dyn Files, run: &RunRef, to: &dyn Files) -> Result
     }
     target.sync()?;
     if (bytes, hash.digest()) != (run.bytes, run.hash) {
-        return Err(RunError::damaged(&name, "its hash is another than it should be").into());
+        return Err(RunError::damaged(&name, "its hash does not match the manifest").into());
     }
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! Checkpoints on a real folder: what one says is what the fold says, whatever windows the log was cut into,
-//! and nothing that a disk can do to their bytes goes unseen.
+//! Checkpoints on a real folder: a checkpoint equals the fold of the log, however the log was cut into
+//! windows, and any corruption of its bytes is detected.
 
 use std::fs;
 use std::path::Path;
@@ -25,7 +25,7 @@ use stockhold_seeded::{Rng, seed};
 
 const ID: [u8; 16] = [7; 16];
 
-/// Records one behind the other, and the fold of them.
+/// A log of consecutive records, and the fold of them.
 #[derive(Default)]
 struct Story {
     fold: Fold,
@@ -34,7 +34,7 @@ struct Story {
 }
 
 impl Story {
-    fn tell(&mut self, record: &Record<'_>) {
+    fn append(&mut self, record: &Record<'_>) {
         let encoded = Encoded::new(record).unwrap();
         let position = self.window.end.end + encoded.words().0;
         let logged = Logged { position, fact: record.fact(), bytes: encoded.as_bytes() };
@@ -43,13 +43,13 @@ impl Story {
         self.window.end = Tip { end: position, hash: position * 31 };
     }
 
-    /// A shop, and what a thousand and more random steps do in it.
+    /// Three stock keys, and `steps` random operations.
     fn random(rng: &mut Rng, steps: usize) -> Story {
         let mut story = Story::default();
-        story.tell(&Record::Opened { epoch: 1, at_unix_ms: EPOCH_2020_MS });
+        story.append(&Record::Opened { epoch: 1, at_unix_ms: EPOCH_2020_MS });
         for (key, sku) in (0..).zip(["poster", "mug", "shirt"]) {
-            story.tell(&Record::Declare { key: KeyIndex(key), sku, location: "berlin" });
-            story.tell(&Record::Receive {
+            story.append(&Record::Declare { key: KeyIndex(key), sku, location: "berlin" });
+            story.append(&Record::Receive {
                 at: 0,
                 key: KeyIndex(key),
                 quantity: 1 << 30,
@@ -106,11 +106,11 @@ impl Story {
             (Phase::Expired, 0) => Record::RetakeCart { at, place, taken: lines, op },
             (_, 1) => {
                 return self
-                    .tell(&Record::Opened { epoch: self.fold.epoch + 1, at_unix_ms: self.fold.now.0 + 5 });
+                    .append(&Record::Opened { epoch: self.fold.epoch + 1, at_unix_ms: self.fold.now.0 + 5 });
             }
             _ => return self.reserve(rng, slot, hold.generation.0 + 1, at),
         };
-        self.tell(&record);
+        self.append(&record);
     }
 
     fn reserve(&mut self, rng: &mut Rng, slot: u32, generation: u32, at: u64) {
@@ -125,7 +125,7 @@ impl Story {
             Line { target: Target::of(2), units: 7 },
         ]);
         let op = (rng.index(4) == 0).then(|| Op::new(u128::from(rng.next()), 1, 2));
-        self.tell(&match rng.index(3) {
+        self.append(&match rng.index(3) {
             0 => Record::ReserveCart { at, place, ttl, lines: &lines, reference, op },
             _ => Record::Reserve { at, place, key: KeyIndex(slot % 3), quantity, ttl, reference, op },
         });
@@ -136,8 +136,8 @@ fn manifest_set(path: &Path) -> ManifestSet {
     let (mut manifest_set, rejected) =
         ManifestSet::open(Arc::new(DirFiles::at(path.join("checkpoint"))), ID).unwrap();
     assert_eq!(rejected, [""; 0]);
-    let openings = read(&manifest_set).openings;
-    manifest_set.start_from(openings);
+    let hold_epochs = read(&manifest_set).hold_epochs;
+    manifest_set.start_from(hold_epochs);
     manifest_set
 }
 
@@ -151,7 +151,7 @@ fn write(manifest_set: &mut ManifestSet, window: &Window) -> Result<(), RunError
     manifest_set.write(window, &Retention::default(), &|| false, |_| true)
 }
 
-/// Cuts a story's log into windows, and makes a checkpoint of each.
+/// Cuts a story's log into windows at random, and makes a checkpoint of each.
 fn checkpoints(scratch: &Path, story: &Story, windows: usize, rng: &mut Rng) {
     let mut manifest_set = manifest_set(scratch);
     let mut window = Window::default();
@@ -172,7 +172,7 @@ fn checkpoints(scratch: &Path, story: &Story, windows: usize, rng: &mut Rng) {
 }
 
 #[test]
-fn whatever_the_windows_a_checkpoint_says_what_the_fold_says() {
+fn a_checkpoint_equals_the_fold_however_the_log_is_cut_into_windows() {
     let mut rng = Rng::new(seed());
     for windows in [1, 3, 12, 80] {
         let story = Story::random(&mut rng, 1_500);
@@ -201,7 +201,7 @@ fn a_run_that_is_missing_is_damage() {
 }
 
 #[test]
-fn numbers_that_cannot_be_counted_on_from_are_damage_or_no_numbers() {
+fn numbers_too_high_to_increment_are_damage_in_manifests_and_ignored_in_names() {
     let scratch = tempfile::tempdir().unwrap();
     let folder = scratch.path().join("checkpoint");
     let files = Arc::new(DirFiles::at(folder.clone()));
@@ -223,25 +223,25 @@ fn numbers_that_cannot_be_counted_on_from_are_damage_or_no_numbers() {
         assert_eq!((manifest_set.newest(), rejected.len()), (None, 1), "{:?}", manifest.frontier);
         fs::remove_file(folder.join(manifest.name())).unwrap();
     }
-    // A leftover with such a name does not take the numbers away.
+    // A leftover with such a name does not use up the numbers.
     fs::write(folder.join("holds-ffffffffffffffff"), b"").unwrap();
     let mut story = Story::default();
-    story.tell(&Record::Opened { epoch: 1, at_unix_ms: EPOCH_2020_MS });
+    story.append(&Record::Opened { epoch: 1, at_unix_ms: EPOCH_2020_MS });
     write(&mut manifest_set(scratch.path()), &story.window).unwrap();
     assert_eq!(manifest_set(scratch.path()).newest().unwrap().number, 1);
 }
 
 #[test]
-fn nothing_but_an_opening_makes_a_checkpoint() {
+fn a_window_of_only_an_opening_makes_a_checkpoint() {
     let mut story = Story::default();
-    story.tell(&Record::Opened { epoch: 1, at_unix_ms: EPOCH_2020_MS });
+    story.append(&Record::Opened { epoch: 1, at_unix_ms: EPOCH_2020_MS });
     let scratch = tempfile::tempdir().unwrap();
     write(&mut manifest_set(scratch.path()), &story.window).unwrap();
     Verifier::from(story.fold).unwrap().same_as(&read(&manifest_set(scratch.path())).fold).unwrap();
 }
 
 #[test]
-fn a_flipped_bit_or_a_lost_end_anywhere_is_damage() {
+fn a_flipped_bit_or_a_wrong_length_anywhere_is_damage() {
     let mut rng = Rng::new(seed());
     let story = Story::random(&mut rng, 300);
     let scratch = tempfile::tempdir().unwrap();
@@ -274,7 +274,7 @@ fn a_flipped_bit_or_a_lost_end_anywhere_is_damage() {
 }
 
 #[test]
-fn a_checkpoint_of_another_directory_is_none_of_this_one() {
+fn a_checkpoint_of_another_directory_is_rejected() {
     let mut rng = Rng::new(seed());
     let scratch = tempfile::tempdir().unwrap();
     checkpoints(scratch.path(), &Story::random(&mut rng, 20), 1, &mut rng);
@@ -303,7 +303,7 @@ fn two_checkpoints_are_kept_and_the_log_is_needed_from_the_older_on() {
 }
 
 #[test]
-fn one_that_was_given_up_is_gone_before_the_next_is_made() {
+fn a_rejected_manifest_is_removed_before_the_next_is_committed() {
     let mut rng = Rng::new(seed());
     let scratch = tempfile::tempdir().unwrap();
     let (mut made, mut story) = (manifest_set(scratch.path()), Story::random(&mut rng, 50));
@@ -312,31 +312,31 @@ fn one_that_was_given_up_is_gone_before_the_next_is_made() {
         story.window.clear();
         (0..50).for_each(|_| story.step(&mut rng));
     }
-    // Its log would not reach back to the one before, were it to count as one of two after a crash.
+    // If it counted as one of the two after a crash, the log would not reach back to the one before it.
     let damaged = made.newest().unwrap().clone();
     let folder = scratch.path().join("checkpoint");
     fs::remove_file(folder.join(damaged.runs[0].name())).unwrap();
     let (mut manifest_set, _) = ManifestSet::open(Arc::new(DirFiles::at(folder.clone())), ID).unwrap();
     let (_, loaded) = manifest_set.load_newest(&mut Vec::new(), &mut |_| {}).unwrap().unwrap();
-    manifest_set.start_from(loaded.openings);
+    manifest_set.start_from(loaded.hold_epochs);
     let mut window = Window { end: manifest_set.frontier().tip(), ..Window::default() };
     let opened = Record::Opened { epoch: 2, at_unix_ms: EPOCH_2020_MS };
     let encoded = Encoded::new(&opened).unwrap();
     window.push(window.end.end, encoded.as_bytes());
     window.end.end += encoded.words().0;
-    let mut looked = false;
+    let mut was_removed = false;
     let durable = |_| {
-        looked = !folder.join(damaged.name()).exists();
+        was_removed = !folder.join(damaged.name()).exists();
         true
     };
     manifest_set.write(&window, &Retention::default(), &|| false, durable).unwrap();
-    assert!(looked, "a manifest that was given up is still there");
+    assert!(was_removed, "a manifest that was given up is still there");
 }
 
-/// A folder that nothing can be removed from.
-struct Sticky(DirFiles);
+/// A folder from which no file can be removed.
+struct NoRemove(DirFiles);
 
-impl Files for Sticky {
+impl Files for NoRemove {
     fn list(&self) -> io::Result<Vec<String>> {
         self.0.list()
     }
@@ -362,7 +362,7 @@ fn leftovers_that_cannot_be_removed_stop_no_checkpoint() {
     let mut rng = Rng::new(seed());
     let scratch = tempfile::tempdir().unwrap();
     let folder = || DirFiles::at(scratch.path().join("checkpoint"));
-    let (mut manifest_set, _) = ManifestSet::open(Arc::new(Sticky(folder())), ID).unwrap();
+    let (mut manifest_set, _) = ManifestSet::open(Arc::new(NoRemove(folder())), ID).unwrap();
     let mut story = Story::random(&mut rng, 50);
     for _ in 0..4 {
         write(&mut manifest_set, &story.window).unwrap();
@@ -375,7 +375,7 @@ fn leftovers_that_cannot_be_removed_stop_no_checkpoint() {
 }
 
 #[test]
-fn what_is_being_copied_stays_until_it_is_copied() {
+fn a_pinned_checkpoint_and_its_log_stay_until_it_is_unpinned() {
     let mut rng = Rng::new(seed());
     let scratch = tempfile::tempdir().unwrap();
     let (mut manifest_set, mut story) = (manifest_set(scratch.path()), Story::random(&mut rng, 50));
@@ -414,17 +414,17 @@ fn a_manifest_has_room_for_the_longest_ledger() {
 }
 
 #[test]
-fn a_ledger_says_what_its_windows_did_however_often_they_were_merged() {
+fn a_ledger_has_the_records_of_its_windows_however_often_its_runs_were_merged() {
     let rng = &mut Rng::new(seed());
     let scratch = tempfile::tempdir().unwrap();
     let mut manifest_set = manifest_set(scratch.path());
-    let kept = ledger::LedgerKept { time: std::time::Duration::from_secs(3_600), bytes_max: u64::MAX };
+    let kept = ledger::LedgerRetention { time: std::time::Duration::from_secs(3_600), bytes_max: u64::MAX };
     let retention = Retention { ledger: Some(kept), ..Retention::default() };
     let story = Story::random(rng, 1_500);
     let (mut window, mut from) = (Window::default(), 0);
     let mut records = Records::new(&story.window.bytes, 0).map(Result::unwrap).peekable();
     while let Some(Logged { position, bytes, .. }) = records.next() {
-        // A chunk of a few records; an opening begins one.
+        // A chunk of a few records; an opening starts a new chunk.
         let (mut end, mut chunk) = (position, bytes.to_vec());
         let more = rng.index(9);
         let goes_on = |next: &Logged<'_>| next.fact.opening().is_none();
@@ -442,15 +442,15 @@ fn a_ledger_says_what_its_windows_did_however_often_they_were_merged() {
     manifest_set.write(&window, &retention, &|| false, |_| true).unwrap();
     let newest = manifest_set.newest().unwrap();
     assert!(newest.of(RunKind::Ledger).len() <= 12);
-    let (mut bytes, mut at, mut told) = (Vec::new(), 0, (0, 0));
+    let (mut bytes, mut at, mut opening) = (Vec::new(), 0, (0, 0));
     for stretch in ledger::Stretches::of(&*manifest_set.files, newest.of(RunKind::Ledger)) {
         let stretch = stretch.unwrap();
-        assert_eq!((stretch.start, (stretch.epoch, stretch.opened_at.0)), (at, told));
+        assert_eq!((stretch.start, (stretch.epoch, stretch.opened_at.0)), (at, opening));
         for record in Records::new(&stretch.records, at) {
             let Logged { position, fact, .. } = record.unwrap();
             at = position;
             if let Some((epoch, opened_at)) = fact.opening() {
-                told = (epoch, opened_at.0);
+                opening = (epoch, opened_at.0);
             }
         }
         bytes.extend_from_slice(&stretch.records);

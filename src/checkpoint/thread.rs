@@ -1,15 +1,15 @@
-//! The checkpointer: a thread that makes checkpoints of the groups that the fold passes on, while sales go
+//! The checkpointer: a thread that makes checkpoints of the groups that the fold passes to it, while sales go
 //! on.
 //!
-//! The fold appends the bytes of each group to a window. When the window is long enough, or a caller asks,
-//! the thread takes it and makes a checkpoint of it, while the fold fills the next one. A checkpoint that
-//! fails (a full disk, say) is tried again with what has been added meanwhile. Only a log that contradicts
-//! itself ends checkpoints for good.
+//! The fold appends each group's bytes to a window. When the window is long enough, or a caller requests a
+//! checkpoint, the thread takes the window and makes a checkpoint of it, and the fold fills the next one. A
+//! failed checkpoint (a full disk, say) is retried with the records that arrived meanwhile; only a
+//! contradiction in the log ends it for good.
 //!
-//! The fold waits while the window has grown to [`WINDOWS_MAX`] times its length: then the disk is slower
-//! than the sale, and in the end the ring is full. After a failure it does not wait, unless a new attempt is
-//! under way: then no more checkpoints are made in this opening, the log keeps everything, and the next
-//! opening reads it.
+//! The fold waits when the window has grown to [`WINDOWS_MAX`] times its length: the disk is slower than the
+//! sale then, and in the end the ring fills up. After a failure the fold does not wait, unless a retry is
+//! under way. It gives checkpoints up for the rest of this opening instead: the log keeps everything, and the
+//! next opening reads it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,30 +26,30 @@ use crate::log::directory::{Identity, OwnedDirectory};
 use crate::log::group::Group;
 use crate::log::writer::LogShared;
 
-/// The number of windows that may wait before the fold waits too, or an opening makes a checkpoint itself.
+/// Window lengths that may accumulate before the fold waits, or an opening makes a checkpoint itself.
 pub(crate) const WINDOWS_MAX: usize = 4;
-/// The pause before a failed checkpoint is tried again.
+/// Delay before a failed checkpoint is retried.
 const RETRY: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Default)]
 struct Intake {
     window: Window,
-    /// A caller wants a checkpoint at this position or later.
+    /// A caller has requested a checkpoint at this position or later.
     wanted: u64,
-    /// The position of the last checkpoint.
+    /// Position of the last checkpoint.
     done: u64,
-    /// How many have failed in a row, and the last cause; `None` after a success.
+    /// Failures so far, and the cause of the last one; `None` again after a success.
     failures: u64,
     failure: Option<Arc<str>>,
     /// No more checkpoints are made in this opening: the window has a gap.
     gave_up: bool,
-    /// No more groups will come.
+    /// No more groups will arrive.
     ended: bool,
     /// A checkpoint is being made.
     under_way: bool,
 }
 
-/// The number of checkpoints made, and the bytes of the last one and of its ledger.
+/// Number of checkpoints made, and the bytes of the last one and of its ledger.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct CheckpointTotals {
     pub count: u64,
@@ -57,7 +57,7 @@ pub(crate) struct CheckpointTotals {
     pub ledger_bytes: u64,
 }
 
-/// The progress of checkpoints, as metrics show it.
+/// The progress of checkpoints, for reports.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct CheckpointProgress {
     pub done: u64,
@@ -66,12 +66,12 @@ pub(crate) struct CheckpointProgress {
     pub under_way: bool,
 }
 
-/// Checkpoints that stay, with the log behind them, as long as this value exists.
+/// Checkpoints that are kept, with the log after them, until this is dropped.
 pub(crate) struct Pinned {
     /// The oldest first.
     pub manifests: Vec<Manifest>,
     pub files: Arc<dyn Files>,
-    /// The identity of the directory.
+    /// The directory's identity.
     pub identity: Identity,
     pins: Arc<Mutex<Pins>>,
 }
@@ -82,7 +82,7 @@ impl Drop for Pinned {
     }
 }
 
-/// The checkpointer.
+/// The state that the fold, the checkpoint thread and callers share; see the module.
 pub(crate) struct Checkpointer {
     intake: Mutex<Intake>,
     changed: Condvar,
@@ -92,12 +92,12 @@ pub(crate) struct Checkpointer {
     pins: Arc<Mutex<Pins>>,
     files: Arc<dyn Files>,
     identity: Identity,
-    /// The identity of the directory.
+    /// The path of the directory, checked before each checkpoint.
     pub place: OwnedDirectory,
 }
 
 impl Checkpointer {
-    /// Continues from the newest checkpoint of `manifest_set`, behind which the log had `window`.
+    /// Continues from the newest checkpoint of `manifest_set`; `window` is the log after it.
     pub(crate) fn new(
         config: &Config,
         identity: Identity,
@@ -120,17 +120,17 @@ impl Checkpointer {
         }
     }
 
-    /// Adds the next group. Called by the fold.
+    /// Appends the next group to the window; called by the fold.
     pub(crate) fn take_in(&self, group: &Group) {
         let mut intake = self.intake.lock();
         let bytes_max = (self.window_bytes * WINDOWS_MAX).min(WINDOW_BYTES_MAX);
         while intake.window.bytes.len() >= bytes_max && !intake.ended && !intake.gave_up {
-            // Not while a new attempt is under way.
+            // A retry that is under way is waited for.
             if intake.failure.is_some() && !intake.under_way {
-                // It may go on failing for long. The log keeps what the window cannot.
+                // The failures may last. The log keeps the records that the window drops.
                 intake.gave_up = true;
                 intake.window = Window::default();
-                self.changed.notify_all(); // a caller may be waiting for a checkpoint
+                self.changed.notify_all(); // wakes callers of `request`
                 break;
             }
             self.changed.wait(&mut intake);
@@ -149,7 +149,7 @@ impl Checkpointer {
         window.bytes.len() >= self.window_bytes || (*wanted > *done && window.end.end >= *wanted)
     }
 
-    /// No more groups will come; wakes all callers.
+    /// Ends checkpointing and wakes every waiting thread.
     pub(crate) fn end(&self) {
         self.intake.lock().ended = true;
         self.changed.notify_all();
@@ -159,7 +159,7 @@ impl Checkpointer {
         self.intake.lock().ended
     }
 
-    /// Makes a checkpoint at `position` or later, waits for it, and returns its position.
+    /// Requests a checkpoint at `position` or later, waits for it, and returns its position.
     pub(crate) fn request(&self, position: u64) -> Result<u64, Arc<str>> {
         let mut intake = self.intake.lock();
         let failures = intake.failures;
@@ -182,7 +182,7 @@ impl Checkpointer {
         }
     }
 
-    /// Pins the checkpoints that exist.
+    /// Pins the kept checkpoints.
     pub(crate) fn pin(&self) -> Pinned {
         let manifests = self.pins.lock().pin();
         let (files, pins) = (Arc::clone(&self.files), Arc::clone(&self.pins));
@@ -195,33 +195,32 @@ impl Checkpointer {
         CheckpointProgress { done, made, failure: failure.clone(), under_way }
     }
 
-    /// Runs the thread until the groups end.
+    /// Makes checkpoints until the end; the body of the thread.
     pub(crate) fn run(&self, mut manifest_set: ManifestSet, log: &LogShared) {
         while let Some(window) = self.next_window() {
-            match self.turn(&mut manifest_set, &window, log) {
+            match self.make(&mut manifest_set, &window, log) {
                 Ok(()) => {}
-                // Or the log has failed, and no more groups will come.
+                // The engine was shut down, or the log has failed and gets no more records.
                 Err(RunError::Stopped) => return self.end(),
                 Err(error) => self.failed(window, &error),
             }
         }
     }
 
-    /// Makes one checkpoint of a window.
-    pub(crate) fn turn(
+    /// Makes one checkpoint, of a window.
+    pub(crate) fn make(
         &self,
         manifest_set: &mut ManifestSet,
         window: &Window,
         log: &LogShared,
     ) -> Result<(), RunError> {
-        // Another directory may be at this path now, with files of the same names.
+        // Another directory at this path may have files of the same names.
         self.place.check().map_err(RunError::io("checkpoint", "looking for it"))?;
-        self.turn_once_durable(manifest_set, window, log, |position| log.sync_up_to(position))
+        self.make_once_durable(manifest_set, window, log, |position| log.sync_up_to(position))
     }
 
-    /// The same; `durable` waits until the log is durable up to a position, and returns false if it never
-    /// will be.
-    pub(crate) fn turn_once_durable(
+    /// The same. `durable` waits until the log is durable up to a position; false if it never will be.
+    pub(crate) fn make_once_durable(
         &self,
         manifest_set: &mut ManifestSet,
         window: &Window,
@@ -243,7 +242,7 @@ impl Checkpointer {
         Ok(())
     }
 
-    /// Waits until a window is due, and takes it; `None` at the end.
+    /// Waits until the window is due and takes it; `None` at the end.
     fn next_window(&self) -> Option<Window> {
         let mut intake = self.intake.lock();
         while !intake.ended && !self.is_due(&intake) {
@@ -255,7 +254,7 @@ impl Checkpointer {
         Some(self.take(&mut intake))
     }
 
-    /// Takes the window if it is due, or if it has anything and is `forced`.
+    /// Takes the window if it is due, or if `forced` and it is not empty.
     #[cfg(all(test, not(stockhold_loom)))]
     pub(crate) fn due_window(&self, forced: bool) -> Option<Window> {
         let mut intake = self.intake.lock();
@@ -263,7 +262,7 @@ impl Checkpointer {
         (due && !intake.ended).then(|| self.take(&mut intake))
     }
 
-    /// Whether the fold waits until a checkpoint was made.
+    /// Whether the fold would wait for the next checkpoint.
     #[cfg(all(test, not(stockhold_loom)))]
     pub(crate) fn is_held_back(&self) -> bool {
         let intake = self.intake.lock();
@@ -274,11 +273,11 @@ impl Checkpointer {
         let end = intake.window.end;
         intake.under_way = true;
         let window = std::mem::replace(&mut intake.window, Window { end, ..Window::default() });
-        self.changed.notify_all(); // the fold may be waiting
+        self.changed.notify_all(); // the fold may be waiting for room
         window
     }
 
-    /// Puts the window of a failed checkpoint back, for the next one.
+    /// Puts the window of a failed checkpoint back in front of the records that arrived meanwhile.
     pub(crate) fn put_back(&self, mut window: Window, error: &RunError) {
         let mut intake = self.intake.lock();
         window.append(std::mem::take(&mut intake.window));
@@ -339,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_for_a_checkpoint_when_they_are_given_up_is_told() {
+    fn a_waiting_caller_gets_the_error_when_checkpoints_are_given_up() {
         let checkpointer = failed();
         thread::scope(|scope| {
             let waiting = scope.spawn(|| checkpointer.request(1));
@@ -352,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn a_checkpoint_that_is_being_tried_again_is_not_given_up() {
+    fn a_checkpoint_that_is_being_retried_is_not_given_up() {
         let checkpointer = failed();
         let _under_way = checkpointer.due_window(false).unwrap();
         thread::scope(|scope| {

@@ -1,12 +1,12 @@
-//! Turns a window of the log into runs.
+//! A window of the log, and the runs that are written from it.
 //!
-//! The records of a running engine are kept as they are, and read only when a checkpoint is due. The records
-//! of the last hold of each slot are then brought together by sorting. Beside the bytes of the window that
-//! takes 8 bytes for each record of a hold, 4 for each slot, and an entry for each stock key that was
-//! touched. Many movements of one key become one entry.
+//! The records of a running engine are collected unread, and only decoded when a checkpoint is due. The
+//! records of each slot's last hold are grouped by sorting. Beside the window's bytes that takes 8 bytes a
+//! record of a hold, 4 a slot, and an entry for each stock key that was changed. All changes of one key
+//! become one entry.
 //!
-//! It does not check how earlier holds of a slot ended: an opening and a verification, which fold the log,
-//! do.
+//! The records of a slot's earlier holds are skipped. An opening or a verification, which folds the log,
+//! checks them.
 
 use super::RunError;
 use super::entry::RunEntry;
@@ -24,15 +24,15 @@ use crate::log::record::effect::HoldEffect;
 use crate::log::record::{Batch, Fact, Logged, Records, Subject, kind_number};
 use crate::log::scan::Tip;
 
-/// Offsets in a window are 32 bits wide.
+/// A record's offset in the window is kept in 32 bits.
 pub(crate) const WINDOW_BYTES_MAX: usize = 3 << 30;
 
 /// Consecutive groups of the log.
 #[derive(Debug, Default)]
 pub(crate) struct Window {
-    /// The payloads of the chunks.
+    /// The chunks' payloads, concatenated.
     pub bytes: Vec<u8>,
-    /// Where each chunk begins: in the bytes, and in the log.
+    /// Each chunk's start in the bytes, and its start in the log.
     pub chunks: Vec<(u32, u64)>,
     /// The end of the last group.
     pub end: Tip,
@@ -45,7 +45,7 @@ impl Window {
         self.bytes.extend_from_slice(payload);
     }
 
-    /// Adds a later window, which continues this one.
+    /// Appends the window that follows this one in the log.
     pub(crate) fn append(&mut self, mut later: Window) {
         let offset = self.bytes.len() as u32;
         self.chunks.extend(later.chunks.iter().map(|(at, start)| (offset + at, *start)));
@@ -53,13 +53,13 @@ impl Window {
         self.end = later.end;
     }
 
-    /// Removes everything; the end stays.
+    /// Drops the records; the end stays.
     pub(crate) fn clear(&mut self) {
         self.bytes.clear();
         self.chunks.clear();
     }
 
-    /// The chunks, each with its start in the log; the window begins at `from`.
+    /// The chunks, each with its start in the log; the window starts at `from`.
     pub(crate) fn stretches(&self, from: u64) -> impl Iterator<Item = (u64, &[u8])> {
         let first = [(0, from)];
         let chunks = if self.chunks.is_empty() { &first[..] } else { &self.chunks };
@@ -69,12 +69,11 @@ impl Window {
     }
 }
 
-/// The opening in which the hold of each slot was made, modulo 256. Ids need it, and only the first record of
-/// a hold tells it.
+/// By slot: the epoch of the opening that made its hold, modulo 256. It is part of the hold's id.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Openings(Pages<u8, 4_096>);
+pub(crate) struct HoldEpochs(Pages<u8, 4_096>);
 
-impl Openings {
+impl HoldEpochs {
     pub(crate) fn set(&mut self, slot: SlotIndex, epoch: u32) {
         self.0.set(slot.0, epoch as u8);
     }
@@ -84,79 +83,82 @@ impl Openings {
     }
 }
 
-/// The result of a window.
-pub(crate) struct Digested {
-    /// At most one of each kind. Their content is durable, their names are not.
+/// The result of writing a window.
+pub(crate) struct WindowRuns {
+    /// One of each kind at most; the bytes are durable, the names not yet.
     pub runs: Vec<RunRef>,
     pub frontier: Frontier,
     /// The highest number of a kind of record in the window.
     pub kinds: u8,
 }
 
-/// The opening and its time, which the log states once for all records that follow.
+/// Epoch and time of an opening: the log has them once, for all the records that follow.
 #[derive(Clone, Copy)]
-struct SaidOnce {
+struct Opening {
     opened_at: Timestamp,
     epoch: u32,
 }
 
-/// Writes the runs, numbered `number`, of a window that begins at `before`.
+/// Writes the records of a window that begins at `before` as runs with the number `number`.
 pub(crate) fn digest(
     window: &Window,
     before: &Frontier,
-    openings: &mut Openings,
+    hold_epochs: &mut HoldEpochs,
     files: &dyn Files,
     number: u64,
     stopped: &dyn Fn() -> bool,
-) -> Result<Digested, RunError> {
-    let mut digest = Digest::new(before, openings, Runs { files, number, written: Vec::new() });
+) -> Result<WindowRuns, RunError> {
+    let mut reader = WindowReader::new(before, hold_epochs, Runs { files, number, written: Vec::new() });
     let (mut records, mut batch) = (Records::new(&window.bytes, before.position), Batch::new());
     let mut offset = 0;
-    while records.next_batch(&mut batch, |fact| digest.books.prefetch(fact)) {
+    while records.next_batch(&mut batch, |fact| reader.levels.prefetch(fact)) {
         for logged in batch.drain(..) {
             let logged =
-                logged.map_err(|_| contradiction(digest.frontier.position, "bytes that are not a record"))?;
-            digest.record(offset, &logged)?;
+                logged.map_err(|_| contradiction(reader.frontier.position, "bytes that are not a record"))?;
+            reader.record(offset, &logged)?;
             offset += logged.bytes.len();
-            if digest.frontier.records.is_multiple_of(4_096) && stopped() {
+            if reader.frontier.records.is_multiple_of(4_096) && stopped() {
                 return Err(RunError::Stopped);
             }
         }
     }
-    if digest.frontier.position != window.end.end {
-        return Err(contradiction(digest.frontier.position, "the window ends elsewhere"));
+    if reader.frontier.position != window.end.end {
+        return Err(contradiction(
+            reader.frontier.position,
+            "the window's records do not end at its last group",
+        ));
     }
-    digest.finish(window, before, stopped)
+    reader.finish(window, before, stopped)
 }
 
-/// A window that is being read.
-struct Digest<'a> {
+/// Reads a window record by record, and collects what becomes runs.
+struct WindowReader<'a> {
     frontier: Frontier,
     kinds: u8,
-    told: SaidOnce,
-    /// Each opening, with the offset of its record.
-    openings_told: Vec<(usize, SaidOnce)>,
-    openings: &'a mut Openings,
-    books: Books,
-    /// What happened to holds: a slot and the offset of a record, in 32 bits each.
+    opening: Opening,
+    /// Each opening, with the offset of its record in the window.
+    opening_starts: Vec<(usize, Opening)>,
+    hold_epochs: &'a mut HoldEpochs,
+    levels: LevelChanges,
+    /// The records of holds: the slot and the record's offset, in 32 bits each.
     steps: Vec<u64>,
-    /// The offset of the record that made the last hold of each slot.
+    /// By slot: the offset of the record that made its last hold.
     made_last: Pages<u32, 4_096>,
     runs: Runs<'a>,
     names: Option<RunWriter<NameRow>>,
     ops: Option<RunWriter<OpRow>>,
 }
 
-impl<'a> Digest<'a> {
-    fn new(before: &Frontier, openings: &'a mut Openings, runs: Runs<'a>) -> Self {
-        let told = SaidOnce { opened_at: Timestamp(before.opened_at_ms), epoch: before.epoch };
-        Digest {
+impl<'a> WindowReader<'a> {
+    fn new(before: &Frontier, hold_epochs: &'a mut HoldEpochs, runs: Runs<'a>) -> Self {
+        let opening = Opening { opened_at: Timestamp(before.opened_at_ms), epoch: before.epoch };
+        WindowReader {
             frontier: *before,
             kinds: 0,
-            told,
-            openings_told: vec![(0, told)],
-            openings,
-            books: Books::default(),
+            opening,
+            opening_starts: vec![(0, opening)],
+            hold_epochs,
+            levels: LevelChanges::default(),
             steps: Vec::new(),
             made_last: Pages::default(),
             runs,
@@ -170,32 +172,32 @@ impl<'a> Digest<'a> {
         let wrong = |what: &str| contradiction(position, what);
         self.kinds = self.kinds.max(kind_number(bytes));
         if !fact.is_sane() {
-            return Err(wrong("it moves a number of units that no operation can"));
+            return Err(wrong("it moves more units than any operation can"));
         }
-        let at = fact.time(self.told.opened_at);
+        let at = fact.time(self.opening.opened_at);
         at.map_or(Ok(()), hold::check_time).map_err(wrong)?;
         if let Some((epoch, opened_at)) = fact.opening() {
-            self.told = SaidOnce { epoch, opened_at };
-            self.openings_told.push((offset, self.told));
+            self.opening = Opening { epoch, opened_at };
+            self.opening_starts.push((offset, self.opening));
         }
         if let Subject::NewKey { key, sku, location } = fact.subject {
             self.runs.put(&mut self.names, &NameRow::new(key, sku, location))?;
         }
         fact.visit(|LinePair { target, first, second }| {
             let key = target.good().ok_or_else(|| wrong("a stock key that was never declared"))?;
-            self.books.of(key).apply(fact, first, second);
+            self.levels.of(key).apply(fact, first, second);
             Ok::<_, RunError>(())
         })?;
         if let Some(place) = fact.place {
             hold::check(place).map_err(wrong)?;
             self.steps.push(u64::from(place.slot.0) << 32 | offset as u64);
             if fact.kind.effect().hold == HoldEffect::Make {
-                self.openings.set(place.slot, self.told.epoch);
+                self.hold_epochs.set(place.slot, self.opening.epoch);
                 self.made_last.set(place.slot.0, offset as u32);
             }
         }
         if fact.op.is_some() {
-            let epoch = fact.place.map_or(self.told.epoch, |place| self.openings.get(place.slot));
+            let epoch = fact.place.map_or(self.opening.epoch, |place| self.hold_epochs.get(place.slot));
             let op = OpRow { position, at: at.unwrap_or_default(), epoch, record: bytes.into() };
             self.runs.put(&mut self.ops, &op)?;
         }
@@ -210,23 +212,23 @@ impl<'a> Digest<'a> {
         window: &Window,
         before: &Frontier,
         stopped: &dyn Fn() -> bool,
-    ) -> Result<Digested, RunError> {
+    ) -> Result<WindowRuns, RunError> {
         let mut runs = self.runs;
         runs.finish(self.names)?;
         runs.finish(self.ops)?;
 
         let mut run = None;
-        self.books.in_order().iter().try_for_each(|entry| runs.put(&mut run, entry))?;
+        self.levels.in_order().iter().try_for_each(|entry| runs.put(&mut run, entry))?;
         runs.finish(run)?;
 
-        // Records of earlier holds of a slot are not needed; at full speed most records are such.
+        // Drops the records of a slot's earlier holds: at full speed they are most of the records.
         let made_last = &self.made_last;
         self.steps.retain(|step| made_last.get((step >> 32) as u32).is_none_or(|made| *step as u32 >= *made));
         self.steps.sort_unstable();
         let mut run = None;
         let mut slots = 0_u64;
         for steps in self.steps.chunk_by(|one, next| one >> 32 == next >> 32) {
-            let entry = happened(window, steps, &self.openings_told);
+            let entry = combine(window, steps, &self.opening_starts);
             let entry = entry.map_err(|what| contradiction(before.position, what))?;
             runs.put(&mut run, &entry)?;
             slots += 1;
@@ -236,21 +238,21 @@ impl<'a> Digest<'a> {
         }
         runs.finish(run)?;
 
-        let SaidOnce { opened_at, epoch } = self.told;
+        let Opening { opened_at, epoch } = self.opening;
         let frontier = Frontier { hash: window.end.hash, epoch, opened_at_ms: opened_at.0, ..self.frontier };
-        Ok(Digested { runs: runs.written, frontier, kinds: self.kinds })
+        Ok(WindowRuns { runs: runs.written, frontier, kinds: self.kinds })
     }
 }
 
-/// What a window does to levels.
+/// The changes that a window makes to stock levels.
 #[derive(Default)]
-struct Books {
+struct LevelChanges {
     entries: Vec<LevelRow>,
-    /// By key: one more than the index of its entry.
+    /// By key: the index of its entry plus one; 0 if it has none.
     places: Pages<u32, 4_096>,
 }
 
-impl Books {
+impl LevelChanges {
     fn of(&mut self, key: KeyIndex) -> &mut LevelRow {
         let mut place = self.places.get(key.0).copied().unwrap_or(0);
         if place == 0 {
@@ -274,18 +276,18 @@ impl Books {
     }
 }
 
-/// Combines the records at these offsets, which are of one slot and in order. If the slot's last hold was
-/// made in the window, the record that made it comes first.
-fn happened(window: &Window, steps: &[u64], openings_told: &[(usize, SaidOnce)]) -> Result<HoldRow, Wrong> {
+/// Combines the records of one slot, given by their offsets in order. If one of them made the slot's last
+/// hold, it comes first.
+fn combine(window: &Window, steps: &[u64], opening_starts: &[(usize, Opening)]) -> Result<HoldRow, Wrong> {
     let slot = SlotIndex((steps[0] >> 32) as u32);
     let mut what = HoldDelta::Steps(Vec::new());
     for step in steps {
         let offset = *step as u32 as usize;
-        let told = openings_told[openings_told.partition_point(|(from, _)| *from <= offset) - 1].1;
+        let opening = opening_starts[opening_starts.partition_point(|(from, _)| *from <= offset) - 1].1;
         let bytes = &window.bytes[offset..];
         let (fact, taken) = Fact::decode(bytes).map_err(|_| "bytes that are not a record")?;
-        let at = fact.time(told.opened_at);
-        let made = FoldedHold::made(&fact, at.unwrap_or_default(), told.epoch, None)?;
+        let at = fact.time(opening.opened_at);
+        let made = FoldedHold::made(&fact, at.unwrap_or_default(), opening.epoch, None)?;
         match (made, &mut what) {
             (Some(hold), what) => *what = HoldDelta::Made(hold),
             (None, HoldDelta::Made(hold)) => hold.apply(&fact, at)?,
@@ -299,7 +301,7 @@ fn contradiction(position: u64, what: &str) -> RunError {
     RunError::Contradiction { position, what: what.to_owned() }
 }
 
-/// The runs that are being written. A run is created with its first entry.
+/// Writes runs; a run is created when it gets its first entry.
 struct Runs<'a> {
     files: &'a dyn Files,
     number: u64,

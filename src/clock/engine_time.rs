@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn who_meets_somebody_looking_goes_on_without() {
+    fn a_reader_that_meets_another_looking_at_the_clock_goes_on_without_a_look() {
         let clock = Arc::new(super::super::ManualClock::new(Timestamp(START_MS)));
         let time = EngineTime::begin(clock.clone(), Duration::ZERO, Timestamp(START_MS + 60_000), None);
         let parked = time.watched.lock();

@@ -28,7 +28,7 @@
 //! | the wall steps back from there | as if nothing had happened | |
 //! | an operator accepts it | is the wall's at once | those whose deadline is past by it expire, the ones made since the jump too |
 //! | the machine is suspended, for an hour or a day | has gone on by that much: the steady clock counts it | are due if their time has passed |
-//! | a virtual machine is paused, and its clocks with it; then its wall is set | as when the wall steps ahead: that time passed cannot be told from a wrong wall | live on for as long as the pause was, if nobody accepts |
+//! | a virtual machine is paused, and its clocks with it; then its wall is set | as when the wall steps ahead: that time passed cannot be told from a wrong wall | live on for as long as the pause was, if no operator accepts |
 //! | the engine is opened again, the machine is up since | goes on as if it had never been closed; after a kill, to a second (the file `clock`) | as above, whatever the wall did meanwhile |
 //! | the engine is opened after the machine started anew, the wall ahead of the log | is the wall's | those whose deadline is past by it expire |
 //! | the same, the wall behind the log's last time | goes on from that time, 1/16 slower | as when the wall steps back |

@@ -147,7 +147,7 @@ impl Replay for ReplayTarget {
             loaded = state;
         }
         self.fold = loaded.fold;
-        manifest_set.start_from(loaded.openings);
+        manifest_set.start_from(loaded.hold_epochs);
         self.window.end = start.tip;
         self.manifest_set = Some(manifest_set);
         Ok(start)

@@ -54,7 +54,7 @@ impl fmt::Display for Verified {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} entries from position {} to {} come to the checkpoint there, with {} holds; {} counters agree",
+            "{} entries from position {} to {} lead to the checkpoint there; {} holds, {} counters agree",
             self.records, self.from, self.position, self.holds, self.keys
         )?;
         match self.unsettled.len() {

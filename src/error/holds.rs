@@ -21,7 +21,7 @@ pub enum LookupError {
     #[error("this hold is being changed by another call; ask again at once")]
     Changing,
     /// The hold ended so long ago that the engine no longer knows how.
-    #[error("this hold ended earlier and is no longer remembered; consult the log for how")]
+    #[error("this hold ended earlier and is no longer remembered; read the log to see how it ended")]
     Forgotten,
 }
 
@@ -48,7 +48,7 @@ pub enum ConfirmError {
     #[error("the hold is {0} already; one hold has one outcome")]
     Ended(HoldState),
     /// More units were named than are held.
-    #[error("{asked} units were to be confirmed and {held} are held; confirm at most that")]
+    #[error("{asked} units were to be confirmed, but only {held} are held; confirm at most {held}")]
     TooMany {
         /// Units to confirm.
         asked: u32,
@@ -56,18 +56,18 @@ pub enum ConfirmError {
         held: u32,
     },
     /// The hold has no units of a stock key that was named.
-    #[error("the hold has nothing of one of the stock keys named; look at Engine::status first")]
+    #[error("the hold has no units of one of the stock keys named; read its lines with Engine::status")]
     NotHeld(StockKey),
     /// A quantity was given for a hold of several lines.
-    #[error("the hold has {lines} lines, so a quantity does not say which; name lines and quantities")]
+    #[error(
+        "the hold has {lines} lines, so a quantity alone does not say of which; name lines and quantities"
+    )]
     NameLines {
         /// Lines of the hold.
         lines: usize,
     },
     /// The hold was changed in part as often as it can be.
-    #[error(
-        "the hold was changed in part as often as it can be (some 2^31 times); do this for the whole of it"
-    )]
+    #[error("the hold was changed in part some 2^31 times, which is the maximum; do this for the whole hold")]
     TooOften,
     /// The hold had expired, and its units are no longer available.
     #[error("the hold expired and its units cannot be taken again: {0}")]
@@ -100,10 +100,10 @@ pub enum HoldError {
     #[error("the hold expired at its deadline; reserve again")]
     Expired,
     /// The hold is in a state that does not allow this.
-    #[error("the hold is {0}, which does not allow this; look at Engine::status first")]
+    #[error("the hold is {0}, which does not allow this; read its state with Engine::status")]
     WrongState(HoldState),
     /// More units were named than the hold has.
-    #[error("{asked} units were named and the hold has {remaining}; name at most that")]
+    #[error("{asked} units were named, but the hold has only {remaining}; name at most {remaining}")]
     TooMany {
         /// Units named.
         asked: u32,
@@ -111,10 +111,12 @@ pub enum HoldError {
         remaining: u32,
     },
     /// The hold has no units of a stock key that was named.
-    #[error("the hold has nothing of one of the stock keys named; look at Engine::status first")]
+    #[error("the hold has no units of one of the stock keys named; read its lines with Engine::status")]
     NotHeld(StockKey),
     /// A quantity was given for a hold of several lines.
-    #[error("the hold has {lines} lines, so a quantity does not say which; name lines and quantities")]
+    #[error(
+        "the hold has {lines} lines, so a quantity alone does not say of which; name lines and quantities"
+    )]
     NameLines {
         /// Lines of the hold.
         lines: usize,
@@ -130,12 +132,10 @@ pub enum HoldError {
         max: Duration,
     },
     /// The hold was changed in part as often as it can be.
-    #[error(
-        "the hold was changed in part as often as it can be (some 2^31 times); do this for the whole of it"
-    )]
+    #[error("the hold was changed in part some 2^31 times, which is the maximum; do this for the whole hold")]
     TooOften,
     /// A part was named for a release or a payment, which are of a whole hold.
-    #[error("the hold has {held} units and this is done for all of them; to sell a part, confirm that part")]
+    #[error("this operation is for the whole hold of {held} units; to sell a part of it, confirm that part")]
     WholeOnly {
         /// Units held.
         held: u32,

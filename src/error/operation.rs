@@ -72,9 +72,9 @@ pub trait OperationError: std::error::Error {
         self.kind() == ErrorKind::Busy
     }
 
-    /// Whether the same call can be answered in a moment, though nobody changes a setting: it is busy, but
-    /// for a full table of op keys, or another call with its op key is being decided. [`retry`](crate::retry)
-    /// repeats such calls.
+    /// Whether the same call can be answered in a moment, without a change of a setting: the error is `Busy`,
+    /// except for a full table of op keys, or another call with the same op key is being decided.
+    /// [`retry`](crate::retry) repeats such calls.
     fn is_transient(&self) -> bool {
         let full = matches!(self.shared(), Some(SharedError::Busy(Busy::OpKeysFull)));
         !full && matches!(self.kind(), ErrorKind::Busy | ErrorKind::InProgress)

@@ -62,14 +62,16 @@ pub enum ReplaceError {
     #[error("the hold expired at its deadline; reserve again")]
     Expired,
     /// The hold is in a state that does not allow this.
-    #[error("the hold is {0}, which does not allow this; look at Engine::status first")]
+    #[error("the hold is {0}, which does not allow this; read its state with Engine::status")]
     WrongState(HoldState),
     /// The units that the hold would need in addition are not available. `asked` and `available` are of
     /// those.
     #[error("the hold stays as it is: {0}")]
     Refused(Refusal),
     /// A quantity was given for a hold of several lines.
-    #[error("the hold has {lines} lines, so a quantity does not say which; name lines and quantities")]
+    #[error(
+        "the hold has {lines} lines, so a quantity alone does not say of which; name lines and quantities"
+    )]
     NameLines {
         /// Lines of the hold.
         lines: usize,
@@ -91,7 +93,7 @@ pub enum ReplaceError {
         latest: Timestamp,
     },
     /// The hold was replaced as often as it can be.
-    #[error("the hold was replaced 65,535 times, which is all it can be; reserve again and release it")]
+    #[error("the hold was replaced 65,535 times, which is the maximum; reserve again and release this hold")]
     TooOften,
     /// A cause that every operation shares.
     #[error(transparent)]

@@ -9,7 +9,7 @@ use crate::types::{LINES_MAX, QUANTITY_MAX, REFERENCE_BYTES_MAX};
 #[non_exhaustive]
 pub enum Busy {
     /// Other calls are giving units of this stock key back, or may be about to.
-    #[error("units of this stock key are on their way back; try again at once")]
+    #[error("units of this stock key are being returned; try again at once")]
     Pending,
     /// Another thread is reclaiming holds that are due. They may be of any stock key: holds of all keys share
     /// the timer wheels.
@@ -72,7 +72,7 @@ pub enum SharedError {
     #[error("a reference of {0} bytes is longer than {REFERENCE_BYTES_MAX}; use a shorter one")]
     ReferenceTooLong(usize),
     /// A cart has no lines, or more than [`LINES_MAX`]; their number.
-    #[error("a cart of {0} lines is not one of 1 to {LINES_MAX}; split it, or leave it out")]
+    #[error("a cart has 1 to {LINES_MAX} lines, and this one has {0}; split it, or leave it out")]
     CartLines(usize),
     /// There is no room for the lines of another cart.
     #[error("carts have as many lines as lines_max allows ({lines_max}); raise it, or let some end")]

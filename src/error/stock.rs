@@ -14,7 +14,7 @@ pub enum StockError {
     )]
     TooMuch,
     /// `on_hand` would fall below zero.
-    #[error("{asked} units were to be taken off and {on_hand} are on hand; correct by at most that")]
+    #[error("{asked} units were to be taken off, but only {on_hand} are on hand; take off at most {on_hand}")]
     BelowZero {
         /// Units to take off.
         asked: i64,
@@ -54,7 +54,7 @@ pub enum NameError {
     #[error("a SKU or location of {0} bytes is longer than {NAME_BYTES_MAX}; use a shorter one")]
     TooLong(usize),
     /// The catalogue is full.
-    #[error("the catalogue holds as many stock keys as it can (2^28); use another directory")]
+    #[error("the catalogue has the maximum of 2^28 stock keys; use another directory")]
     Full,
     /// A cause that every operation shares.
     #[error(transparent)]

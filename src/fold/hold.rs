@@ -32,12 +32,12 @@ pub(crate) type Wrong = &'static str;
 /// Refuses a place that no table of holds can have.
 pub(crate) fn check(place: HoldPlace) -> Result<(), Wrong> {
     let is_one = place.slot.0 < SLOTS_MAX && (1..=USES_MAX).contains(&place.generation.0);
-    if is_one { Ok(()) } else { Err("a hold in a place that cannot be") }
+    if is_one { Ok(()) } else { Err("a hold's slot or generation is out of range") }
 }
 
 /// Refuses a time that does not fit into a hold's word.
 pub(crate) fn check_time(at: Timestamp) -> Result<(), Wrong> {
-    if at <= TIME_MAX { Ok(()) } else { Err("a time that cannot be") }
+    if at <= TIME_MAX { Ok(()) } else { Err("a time is out of range") }
 }
 
 impl FoldedHold {
@@ -88,7 +88,7 @@ impl FoldedHold {
                     Line { target, units: first.saturating_add(second) }
                 });
                 if !whole.eq(self.lines.iter().copied()) {
-                    return Err("a confirm of other lines than the hold has");
+                    return Err("a confirm of lines that the hold does not have");
                 }
                 self.lines = first.collect();
                 self.word = Word::with_units(Phase::Confirmed, place.generation.0, self.lines.units());
@@ -99,19 +99,21 @@ impl FoldedHold {
                 }
                 if join_lines(self.lines.iter().copied(), first.clone()).any(|line| line.second > line.first)
                 {
-                    return Err("a retake of more than the hold had");
+                    return Err("a retake of more units than the hold had");
                 }
                 self.lines = first.collect();
                 self.word = Word::with_units(Phase::Confirmed, place.generation.0, self.lines.units());
             }
             HoldEffect::End(ended) => {
                 let (not_live, other_lines) = match ended {
-                    Phase::Expired => {
-                        ("an expiry of a hold that is not live", "an expiry of other lines than the hold has")
-                    }
-                    _ => {
-                        ("a release of a hold that is not live", "a release of other lines than the hold has")
-                    }
+                    Phase::Expired => (
+                        "an expiry of a hold that is not live",
+                        "an expiry of lines that the hold does not have",
+                    ),
+                    _ => (
+                        "a release of a hold that is not live",
+                        "a release of lines that the hold does not have",
+                    ),
                 };
                 live(not_live)?;
                 if !first.eq(self.lines.iter().copied()) {
@@ -120,9 +122,9 @@ impl FoldedHold {
                 self.word = Word::with_units(ended, place.generation.0, 0);
             }
             HoldEffect::Replace => {
-                live("other lines for a hold that is not live")?;
+                live("a replacement of a hold that is not live")?;
                 if !first.eq(self.lines.iter().copied()) {
-                    return Err("other lines are replaced than the hold has");
+                    return Err("it replaces lines that the hold does not have");
                 }
                 self.lines = second.collect();
                 self.word = self.later(phase, at, fact.ttl);
@@ -145,7 +147,7 @@ impl FoldedHold {
                 }
                 let left = || join_lines(self.lines.iter().copied(), first.clone());
                 if left().any(|line| line.second > line.first) {
-                    return Err("more units move than the hold has");
+                    return Err("it moves more units than the hold has");
                 }
                 let left =
                     left().map(|LinePair { target, first, second }| Line { target, units: first - second });

@@ -6,7 +6,7 @@ use crate::log::record::effect::Signs;
 use crate::log::record::{Detail, EntryKind, Fact};
 use crate::types::ON_HAND_MAX;
 
-pub(super) const NOT_THERE: &str = "it leaves the stock key with units that are not there";
+pub(super) const NOT_THERE: &str = "it takes units that the stock key does not have";
 
 /// The level of one stock key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -53,7 +53,7 @@ impl KeyLevel {
     /// Checks that the level is possible; the error says why it is not.
     pub(crate) fn check(&self) -> Result<(), &'static str> {
         if self.on_hand > ON_HAND_MAX || self.available() < -ON_HAND_MAX {
-            return Err("it leaves more units than can be counted");
+            return Err("it leaves the stock key with a quantity out of range");
         }
         if self.held < 0 || self.committed < 0 { Err(NOT_THERE) } else { self.covered() }
     }

@@ -55,13 +55,13 @@ impl Levels {
         let wrong = |what| Contradiction { position, what };
         if let Subject::NewKey { key, .. } = fact.subject {
             if key.as_usize() != self.keys.len() {
-                return Err(wrong("a stock key is declared out of turn"));
+                return Err(wrong("a stock key is not declared with the next free index"));
             }
             self.keys.push(Packed::default());
             return Ok(());
         }
         if !fact.is_sane() {
-            return Err(wrong("it moves a number of units that no operation can"));
+            return Err(wrong("it moves more units than any operation can"));
         }
         fact.visit(|LinePair { target, first, second }| {
             let key = target.good().ok_or_else(|| wrong(UNDECLARED))?;

@@ -94,7 +94,7 @@ impl Fold {
                     hold.apply(fact, at).map_err(wrong)?;
                     epoch = hold.epoch;
                 }
-                (None, None) => return Err(wrong("it happens to a hold that was never made")),
+                (None, None) => return Err(wrong("it changes a hold that was never made")),
             }
         }
         self.now = self.now.max(at.unwrap_or_default());

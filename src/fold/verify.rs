@@ -82,28 +82,32 @@ impl Verifier {
 
     /// Compares with the state that another way to the same position gave.
     pub(crate) fn same_as(&self, other: &Fold) -> Result<(), Drift> {
-        let differs =
-            |what: String| Err(drift(self.fold.position, format!("the checkpoint there has {what}")));
+        let differs = |what: String| {
+            Err(drift(
+                self.fold.position,
+                format!("the checkpoint there differs from the log before it: {what}"),
+            ))
+        };
         let fold = &self.fold;
         if fold.names != other.names {
-            return differs("other stock keys".into());
+            return differs("the names of stock keys".into());
         }
         let books = fold.levels.iter().zip(other.levels.iter());
         if let Some(((key, _), _)) = books.into_iter().find(|((_, ours), (_, theirs))| ours != theirs) {
-            return differs(format!("another book of stock key {}", key.0));
+            return differs(format!("the level of stock key {}", key.0));
         }
         let mut holds = fold.holds.iter().zip(other.holds.iter());
         if let Some(((slot, _), _)) = holds.find(|(ours, theirs)| ours != theirs) {
-            return differs(format!("another hold in slot {}", slot.0));
+            return differs(format!("the hold in slot {}", slot.0));
         }
         if fold.holds.iter().count() != other.holds.iter().count() {
-            return differs("another number of holds".into());
+            return differs("the number of holds".into());
         }
         let known = |fold: &Fold| (fold.position, fold.records, fold.now, fold.epoch, fold.opened_at);
         if known(fold) == known(other) {
             Ok(())
         } else {
-            differs("another time, or number of records".into())
+            differs("the time, the opening or the number of records".into())
         }
     }
 
@@ -125,7 +129,10 @@ impl Verifier {
             return Err(drift(behind, format!("its chunk goes on to position {}", header.end())));
         }
         if self.fold.epoch != header.epoch {
-            return Err(drift(behind, format!("opening {} wrote it unannounced", header.epoch)));
+            return Err(drift(
+                behind,
+                format!("its chunk is of opening {}, which has no record of its own before it", header.epoch),
+            ));
         }
         Ok(())
     }
@@ -140,12 +147,15 @@ impl Verifier {
         let decided = decided.map_err(|what| drift(position, what))?;
         let after = place.and_then(|place| self.fold.holds.get(place.slot));
         if decided.is_some_and(|word| after.is_none_or(|hold| hold.word != word)) {
-            return Err(drift(position, "the hold's next state is another than the one it says"));
+            return Err(drift(
+                position,
+                "the hold's new state in the record is not the one that the record leads to",
+            ));
         }
         if after.is_some_and(|hold| {
             hold.word.phase() == Phase::Confirmed && hold.word.units() != hold.lines.units()
         }) {
-            return Err(drift(position, "the hold's lines come to other units than its state says"));
+            return Err(drift(position, "the units of the hold's lines differ from the units in its state"));
         }
         self.in_holds.resize(self.fold.names.len(), UnitsInHolds::default());
         for (hold, sign) in [(before.as_ref(), -1), (after, 1)] {

@@ -2,7 +2,7 @@
 //!
 //! # Ground rules
 //!
-//! 1. A slot that a function here returns belongs to the caller: nobody else has its index or can get it.
+//! 1. A slot that a function here returns belongs to the caller: no other thread has its index or can get it.
 //! 2. The slot of an expired hold can still be retaken, so it changes hands by a swap of its word, which the
 //!    retake also needs. One of the two wins.
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::Inspection;
 use crate::checkpoint::files::DirFiles;
 use crate::checkpoint::full_state::FullState;
-use crate::checkpoint::ledger::carry;
+use crate::checkpoint::ledger::copy_ledger;
 use crate::checkpoint::seed::{self, SeedError};
 use crate::error::BackupError;
 use crate::log::at_rest::LogAtRest;
@@ -55,7 +55,7 @@ impl Inspection {
             let mut manifest = whole.write(files, identity.id).map_err(SeedError::from)?;
             if let Some(newest) = &self.log.newest {
                 let behind = (chunks, whole.fold.now.0);
-                manifest.runs.extend(carry::<BackupError>(&self.files, newest, behind, files)?.runs);
+                manifest.runs.extend(copy_ledger::<BackupError>(&self.files, newest, behind, files)?.runs);
             }
             Ok::<_, BackupError>(manifest)
         })?;

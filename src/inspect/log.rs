@@ -132,12 +132,12 @@ impl<'a> Log<'a> {
         if !is_whole || ledger.reached.is_none() {
             self.before = KnownHold { epoch, opened_at, ..KnownHold::default() };
         } else if (self.before.epoch, self.before.opened_at) != (epoch, opened_at) {
-            ledger.trouble = Some("it tells of another opening".into());
+            ledger.trouble = Some("two stretches disagree about the opening".into());
         }
         let (mut reached, mut entries) = (start, Vec::new());
         for record in Records::new(&stretch.records, start) {
             let Some(entry) = record.ok().and_then(|logged| self.entry(&logged)) else {
-                self.unreadable("an entry that is none".into());
+                self.unreadable("an entry cannot be decoded".into());
                 break;
             };
             reached = entry.position.0;

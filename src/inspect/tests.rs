@@ -347,7 +347,7 @@ fn a_ledger_from_the_beginning_is_judged_entry_by_entry() {
     match Inspection::open(scratch.path()).unwrap().verify_ledger() {
         Err(OpenError::Damaged { readable, message }) => {
             assert_eq!(readable, Some(reserved));
-            assert!(message.contains("units that are not there"), "{message}");
+            assert!(message.contains("units that the stock key does not have"), "{message}");
         }
         other => panic!("{other:?}"),
     }
@@ -415,7 +415,7 @@ fn a_chunk_that_its_records_do_not_fill_is_seen() {
 
     let (scratch, _) = written(&[&[DECLARE]], 0);
     let inspection = Inspection::open(scratch.path()).unwrap();
-    assert!(inspection.drift().unwrap().what.contains("unannounced"));
+    assert!(inspection.drift().unwrap().what.contains("which has no record of its own"));
 }
 
 #[test]

@@ -68,13 +68,13 @@ impl ChunkHeader {
 /// Why some bytes are no chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub(crate) enum ChunkError {
-    #[error("the chunk is {found} bytes long, its header needs or says {expected}")]
+    #[error("the chunk is {found} bytes long, and by its header should be {expected}")]
     Length { found: usize, expected: usize },
-    #[error("the chunk does not start with the mark of one")]
+    #[error("the chunk does not start with a chunk's magic bytes")]
     Magic,
     #[error("the chunk that starts at position {start} has {found}: open it with a newer stockhold")]
     Newer { found: Newer, start: u64 },
-    #[error("the chunk's header makes no sense (format 0, unknown flags, no words, or impossible positions)")]
+    #[error("the chunk's header is invalid (format 0, unknown flags, no words, or a position out of range)")]
     Header,
     #[error("the chunk's checksum does not match its bytes")]
     Checksum,

@@ -287,7 +287,7 @@ pub(crate) fn recover(
     let mut verdict = decide(&index, proven, start)?;
     // A store has the number of the opening that created it, so the sidecar says which openings were
     // finished. A number that exists is never used: it may be that of a killed opening, or of a folder that
-    // somebody has copied there.
+    // was copied there.
     let number = (verdict.epoch_next..u32::MAX).find(|number| !numbers.contains(number));
     let number = number.ok_or(LogRefusal::Epochs)?;
     verdict.epoch_next = number;

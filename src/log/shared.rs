@@ -27,7 +27,7 @@ pub(crate) struct LogShared {
     pub(super) synced: Watch,
     /// The position up to which some thread wants the log synced, whatever the durability level.
     pub(super) sync_wanted: AtomicU64,
-    /// The position below which nobody needs the log.
+    /// The position below which the log is not needed and may be cut.
     pub(super) cut_below: AtomicU64,
     /// The stores of earlier openings.
     older: Mutex<Option<OlderStores>>,

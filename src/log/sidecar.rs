@@ -46,7 +46,7 @@ pub(crate) struct Durable {
 
 #[derive(Debug, Error)]
 pub(crate) enum SidecarError {
-    #[error("the file `durable` is damaged in both of its slots: restore the directory, or salvage the log")]
+    #[error("both copies in the file `durable` are damaged: restore a backup, or salvage the log")]
     Corrupt,
     #[error(
         "the file `durable` has format {found}, this build knows {FORMAT}: open it with a newer stockhold"

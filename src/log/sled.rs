@@ -11,8 +11,8 @@
 //!   [read](super::scan) without it.
 //! - One sync window, with sled's own rewriting of pages (up to three times as much), stays below one
 //!   segment; the store syncs by itself before a window grows past that.
-//! - Values above a quarter of a segment (shared by the 17 values of a full leaf) go to side files that
-//!   nobody syncs: chunks stay below that.
+//! - Values above a quarter of a segment (shared by the 17 values of a full leaf) go to side files, which
+//!   are never synced: chunks stay below that.
 //! - It panics on bad bytes: every call is caught, and a panic becomes an error.
 //! - `apply_batch` takes a process-wide lock that waits behind a running flush: chunks are inserted one by
 //!   one.

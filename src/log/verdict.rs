@@ -79,7 +79,7 @@ pub(crate) enum LogRefusal {
          part of the directory comes from another copy; restore all of it from one backup"
     )]
     Replaced { acknowledged: u64 },
-    #[error("the log has used up its opening numbers: salvage it into a new directory")]
+    #[error("the log has used all its opening numbers: salvage it into a new directory")]
     Epochs,
 }
 

@@ -291,7 +291,7 @@ impl LogWriter {
         self.update_sidecar()
     }
 
-    /// Removes chunks that nobody needs, at most `chunks_max` of them.
+    /// Removes chunks below `cut_below`, at most `chunks_max` of them.
     fn cut(&mut self, chunks_max: usize) -> Result<(), StoreError> {
         let below = self.setup.shared.cut_below.load(Ordering::Relaxed);
         if self.cut < below

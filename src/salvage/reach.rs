@@ -11,7 +11,7 @@ use super::openings::OpeningTimes;
 use crate::checkpoint::RunError;
 use crate::checkpoint::files::{DirFiles, Files};
 use crate::checkpoint::full_state::FullState;
-use crate::checkpoint::ledger::{Carried, carry};
+use crate::checkpoint::ledger::{CopiedLedger, copy_ledger};
 use crate::checkpoint::load::load;
 use crate::checkpoint::manifest::Manifest;
 use crate::clock::Timestamp;
@@ -59,9 +59,7 @@ impl Remnant {
         let sidecar = match Sidecar::read(&layout.durable()) {
             Ok(Some(durable)) => Ok(durable),
             Ok(None) => Err("the file `durable` is missing".to_owned()),
-            Err(SidecarError::Corrupt) => {
-                Err("the file `durable` is damaged in both of its slots".to_owned())
-            }
+            Err(SidecarError::Corrupt) => Err("both copies in the file `durable` are damaged".to_owned()),
             Err(error) => return Err(error.into()),
         };
         let files = DirFiles::at(layout.checkpoint());
@@ -76,7 +74,7 @@ impl Remnant {
                 Ok(manifest) if id.is_none_or(|id| id == manifest.directory) => manifests.push(manifest),
                 Ok(_) => rejected.push(format!("{name}: it belongs to another directory")),
                 Err(error @ RunError::Newer { .. }) => return Err(error.into()),
-                Err(error) => rejected.push(told(error)),
+                Err(error) => rejected.push(described(error)),
             }
         }
         manifests.sort_unstable_by_key(|manifest| std::cmp::Reverse(manifest.number));
@@ -100,7 +98,7 @@ impl Remnant {
                 if let Some(manifest) = manifest
                     && let Err(error) = load(&self.files, manifest, &mut |_| {})
                 {
-                    rejected.push(told(error));
+                    rejected.push(described(error));
                 }
                 continue;
             }
@@ -129,7 +127,7 @@ impl Remnant {
             None => Fold::default(),
             Some(Ok(loaded)) => loaded.fold,
             Some(Err(error @ RunError::Newer { .. })) => return Err(LogError::from(error).into()),
-            Some(Err(error)) => return Ok(Err(told(error))),
+            Some(Err(error)) => return Ok(Err(described(error))),
         };
         let start = fold.position;
         let mut verifier = match Verifier::from(fold) {
@@ -172,18 +170,18 @@ impl Remnant {
     }
 
     /// Copies the ledger before the start, and the chain, into a new directory.
-    pub(super) fn carry_ledger(
+    pub(super) fn copy_ledger(
         &self,
         reach: &Reach,
         now: Timestamp,
         files: &dyn Files,
-    ) -> Result<Carried, SalvageError> {
-        let Some(manifest) = &reach.manifest else { return Ok(Carried::default()) };
+    ) -> Result<CopiedLedger, SalvageError> {
+        let Some(manifest) = &reach.manifest else { return Ok(CopiedLedger::default()) };
         let chunks = reach.chain.iter().map(|found| match self.chunks.payload(found) {
             Ok(payload) => Ok((found.header.start, payload)),
             Err(error) => Err(error.into()),
         });
-        carry::<SalvageError>(&self.files, manifest, (chunks, now.0), files)
+        copy_ledger::<SalvageError>(&self.files, manifest, (chunks, now.0), files)
     }
 
     /// The latest opening that has left a trace: ids of its holds must not be given again.
@@ -216,7 +214,7 @@ impl Remnant {
     }
 }
 
-fn told(error: RunError) -> String {
+fn described(error: RunError) -> String {
     match error {
         RunError::Damaged { name, what } => format!("{name}: {what}"),
         error => error.to_string(),

@@ -117,7 +117,7 @@ impl Behind {
 fn why(lost: &DirectoryError) -> String {
     match lost {
         DirectoryError::Corrupt { details, .. } => details.clone(),
-        _ => "the file `stockhold` does not begin as an identity".into(),
+        _ => "the file `stockhold` does not begin with a directory's identity".into(),
     }
 }
 

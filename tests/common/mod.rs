@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use stockhold::error::{OperationError, ReserveError};
 use stockhold::inspect::Inspection;
-use stockhold::retry::Retry;
 use stockhold::{
     CartLine, Config, Durability, Engine, HoldId, HoldState, ManualClock, Receive, RefusalReason, Reserve,
     ReserveCart, Reserved, ReservedCart, StockKey, Timestamp,

@@ -140,7 +140,7 @@ fn a_gather_and_a_split() {
 
 /// A sum of the cells must not be used once other threads have taken from them.
 #[test]
-fn a_gather_while_others_take_and_nobody_else_gathers() {
+fn a_gather_while_others_take_and_no_other_thread_gathers() {
     if !has_shards() {
         return;
     }

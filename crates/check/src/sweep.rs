@@ -356,8 +356,8 @@ impl<'l> Sweep<'l> {
         Some(next)
     }
 
-    /// Drops a hold from every state once no call names it and no deadline is to come: nobody can tell any
-    /// more.
+    /// Drops a hold from every state once no later call names it and its deadline has passed: no call can
+    /// tell the difference.
     fn forget(&mut self, number: u32) {
         if self.ended[number as usize] < self.history.overlapping[number as usize] {
             return;

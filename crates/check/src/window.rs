@@ -194,7 +194,7 @@ impl Rerun<'_> {
 fn why(stuck: &Call, effect: Effect, possible: &[i64]) -> String {
     let numbers: Vec<_> = possible.iter().map(i64::to_string).collect();
     let had = match numbers.len() {
-        0 => return "the calls before it have used up every legal order".to_owned(),
+        0 => return "the calls before it leave no legal order".to_owned(),
         POSSIBLE_MAX => format!("{} or others", numbers.join(", ")),
         _ => numbers.join(" or "),
     };

@@ -59,7 +59,7 @@ fn a_confirm_that_began_at_the_deadline_is_found() {
 }
 
 #[test]
-fn a_confirm_that_began_before_the_deadline_wins_unless_somebody_relied_on_it() {
+fn a_confirm_that_began_before_the_deadline_wins_unless_a_call_relied_on_the_expiry() {
     let history = || History::of(1).grant(10, 20, 1, 1, 100).confirm(90, 150, 1, 1);
     history().refuse(120, 130, 1, 0).pass();
     history().grant(120, 130, 2, 1, NEVER).window();

@@ -41,7 +41,7 @@ fn a_refusal_that_overlaps_a_grant_has_the_benefit_of_the_doubt() {
 }
 
 #[test]
-fn an_expired_hold_counts_against_nobody_from_its_deadline_on() {
+fn an_expired_hold_counts_against_no_caller_from_its_deadline_on() {
     let history = |start_ns| History::of(1).grant(10, 20, 1, 1, 100).refuse(start_ns, 120, 1, 0);
     clean(history(99));
     assert_eq!(history(100).judge().falsely_refused, 1);
@@ -195,7 +195,7 @@ fn a_refusal_that_names_enough_units_contradicts_itself() {
 }
 
 #[test]
-fn outcomes_of_holds_that_nobody_was_granted_are_unfounded() {
+fn outcomes_of_holds_that_were_never_granted_are_unfounded() {
     assert_eq!(History::of(1).confirm(10, 20, 7, 1).judge().unfounded, 1);
     assert_eq!(History::of(9).grant(1, 2, 7, 1, NEVER).confirm(10, 20, 7, 2).judge().unfounded, 1);
 }

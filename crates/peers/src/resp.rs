@@ -64,7 +64,7 @@ fn line(from: &mut impl BufRead) -> io::Result<String> {
 }
 
 fn number(text: &str) -> io::Result<i64> {
-    text.parse().map_err(|_| wrong("a number that is none"))
+    text.parse().map_err(|_| wrong("these bytes are not a number"))
 }
 
 /// Reads a length; `None` for an absent value.

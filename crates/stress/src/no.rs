@@ -1,4 +1,4 @@
-//! What an error says, as far as a history is concerned.
+//! Classifies the errors of all operations by what a history can check about them.
 
 use std::fmt::Display;
 
@@ -8,14 +8,14 @@ use stockhold::error::{
 };
 
 pub(crate) enum No {
-    /// Not to be known now: nothing was changed or said.
+    /// The call is not decided and changed nothing; it may be repeated.
     Busy,
     /// The hold has expired.
     Expired,
     Refused(Refusal),
-    /// It says nothing that a history could contradict.
+    /// A final answer that a history can neither confirm nor contradict.
     Nothing,
-    /// No call of ours can be answered like this.
+    /// An answer that no call of this program may get.
     Strange(String),
 }
 
@@ -34,7 +34,7 @@ impl From<LookupError> for No {
         match error {
             LookupError::Changing => No::Busy,
             LookupError::Forgotten => No::Nothing,
-            // Whoever asks was given the id.
+            // Every id that a shopper asks for was given to it by the engine.
             error => strange(error),
         }
     }

@@ -1,4 +1,4 @@
-//! What a part of the log did in a slot of the table of holds.
+//! The effect of a stretch of the log on a slot of the table of holds.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +14,7 @@ use crate::log::record::{Fact, HoldPlace};
 use crate::types::Reference;
 use crate::varint::{VarintReader, VarintWriter};
 
-/// What happened in a slot of the table of holds.
+/// The change of one slot of the table of holds.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct HoldRow {
     pub slot: SlotIndex,
@@ -23,19 +23,19 @@ pub(crate) struct HoldRow {
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum HoldDelta {
-    /// The last hold that was made there, in its last state.
+    /// The last hold that was made in the slot, with its later records applied.
     Made(FoldedHold),
-    /// Records of a hold that was made before; see [`push_step`].
+    /// Records of a hold that was made in an earlier stretch; see [`push_step`].
     Steps(Vec<u8>),
 }
 
-/// Appends a record, decided at `at`, to those of a [`HoldDelta::Steps`].
+/// Appends a record, decided at `at`, to the bytes of a [`HoldDelta::Steps`].
 pub(crate) fn push_step(steps: &mut Vec<u8>, record: &[u8], at: Option<Timestamp>) {
     put(&at.map(|at| at.0), steps);
     steps.extend_from_slice(record);
 }
 
-/// Takes the first record off; also returns the rest.
+/// The first of the records and its time, and the bytes of the rest.
 fn pull_step(steps: &[u8]) -> Option<(Fact<'_>, Option<Timestamp>, &[u8])> {
     let (at, bytes) = get::<Option<u64>>(steps)?;
     let steps = steps.get(bytes..)?;
@@ -43,7 +43,7 @@ fn pull_step(steps: &[u8]) -> Option<(Fact<'_>, Option<Timestamp>, &[u8])> {
     Some((fact, at.map(Timestamp), steps.get(bytes..)?))
 }
 
-/// Applies records to a hold.
+/// Applies consecutive records to a hold.
 fn apply_steps(hold: &mut FoldedHold, mut steps: &[u8]) -> Result<(), Wrong> {
     while !steps.is_empty() {
         let (fact, at, rest) = pull_step(steps).ok_or("bytes that are not a record")?;
@@ -70,12 +70,11 @@ enum HoldWire<'a> {
     },
 }
 
-/// The longest [`HoldWire::Made`] that [`HoldWire::write`] writes.
+/// The longest [`HoldWire::Made`] that is written without the codec.
 const MADE_BYTES_MAX: usize = 128;
 
 impl<'a> HoldWire<'a> {
-    /// Writes a made hold without the general codec: most of a checkpoint consists of them. `None` if it
-    /// cannot.
+    /// Writes a [`HoldWire::Made`] without the codec, because most entries are such. `None`: use the codec.
     fn write(&self, buffer: &mut [u8; MADE_BYTES_MAX]) -> Option<usize> {
         let HoldWire::Made { slot, generation, epoch, word, born, reference, lines } = *self else {
             return None;
@@ -90,7 +89,7 @@ impl<'a> HoldWire<'a> {
         Some(out.length())
     }
 
-    /// Reads what [`write`](Self::write) writes; also returns its length.
+    /// Reads what [`write`](Self::write) wrote, and returns its length. `None`: use the codec.
     fn read(bytes: &'a [u8]) -> Option<(Self, usize)> {
         let mut rest = VarintReader(bytes);
         let [0] = rest.array()? else { return None };
@@ -110,7 +109,7 @@ impl<'a> HoldWire<'a> {
 impl RunEntry for HoldRow {
     const KIND: RunKind = RunKind::Holds;
 
-    fn place(&self) -> u64 {
+    fn sort_key(&self) -> u64 {
         self.slot.0.into()
     }
 
@@ -150,10 +149,10 @@ impl RunEntry for HoldRow {
         Some((HoldRow { slot, what }, bytes))
     }
 
-    fn over(self, older: Self) -> Result<Self, Wrong> {
+    fn merge_onto(self, older: Self) -> Result<Self, Wrong> {
         let what = match (older.what, self.what) {
             (HoldDelta::Made(before), HoldDelta::Made(hold)) => {
-                // A part of the log that has both does not tell how the first one ended.
+                // The records that ended the older hold are left out of an entry with a newer hold.
                 if before.generation >= hold.generation {
                     return Err("a slot is used again before its hold has ended");
                 }
@@ -179,7 +178,7 @@ mod tests {
     use stockhold_seeded::{Rng, seed};
 
     #[test]
-    fn a_hold_is_written_and_read_alike_by_hand_and_by_the_codec() {
+    fn a_hold_is_written_and_read_alike_with_and_without_the_codec() {
         let mut rng = Rng::new(seed());
         let some = [7_u8; 200];
         for _ in 0..20_000 {
@@ -203,7 +202,7 @@ mod tests {
                 assert_eq!(varint[..length], by_codec[..]);
             }
             assert_eq!(HoldWire::read(&by_codec), Some((wire, by_codec.len())));
-            // Damaged bytes that are read at all are read alike by the codec.
+            // If the changed bytes can be read without the codec, then the codec reads the same.
             let at = rng.index(by_codec.len());
             by_codec[at] = rng.next() as u8;
             if let Some(read) = HoldWire::read(&by_codec) {

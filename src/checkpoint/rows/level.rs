@@ -1,4 +1,4 @@
-//! What a part of the log did to the level of a stock key.
+//! The effect of a stretch of the log on the level of a stock key.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,13 +10,13 @@ use crate::fold::level::KeyLevel;
 use crate::index::KeyIndex;
 use crate::log::record::{Detail, Fact};
 
-/// What happened to a key's level: quantities to be added, and the gate if it was set.
+/// The change of a stock key's level: quantities to add, and the gate of its sale if that was set.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct LevelRow {
     pub key: KeyIndex,
-    /// The sum of the changes, starting from an empty level.
+    /// The change, as the level of a key that was empty before.
     pub level: KeyLevel,
-    /// Whether the gate was set: the stop switch, or the time of opening.
+    /// Whether the gate (stopped, or the opening time of the sale) was set.
     pub gated: bool,
 }
 
@@ -40,7 +40,7 @@ struct LevelWire {
 impl RunEntry for LevelRow {
     const KIND: RunKind = RunKind::Levels;
 
-    fn place(&self) -> u64 {
+    fn sort_key(&self) -> u64 {
         self.key.0.into()
     }
 
@@ -59,8 +59,8 @@ impl RunEntry for LevelRow {
         Some((LevelRow { key, level, gated: gate.is_some() }, bytes))
     }
 
-    fn over(self, older: Self) -> Result<Self, Wrong> {
-        let add = |old: i64, new: i64| old.checked_add(new).ok_or("a book beyond what can be counted");
+    fn merge_onto(self, older: Self) -> Result<Self, Wrong> {
+        let add = |old: i64, new: i64| old.checked_add(new).ok_or("the sum of a level's changes overflows");
         let (old, new) = (older.level, self.level);
         let gate = if self.gated { new } else { old };
         Ok(LevelRow {

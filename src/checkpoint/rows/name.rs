@@ -1,15 +1,15 @@
-//! The names of a stock key.
+//! The SKU and location of a stock key.
 
 use crate::checkpoint::entry::{RunEntry, get, put};
 use crate::checkpoint::run_ref::RunKind;
 use crate::fold::hold::Wrong;
 use crate::index::KeyIndex;
 
-/// A stock key's names.
+/// The SKU and location of a stock key.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct NameRow {
     pub key: KeyIndex,
-    /// The SKU followed by the location.
+    /// The SKU, followed by the location.
     text: Box<str>,
     sku_bytes: usize,
 }
@@ -31,7 +31,7 @@ impl NameRow {
 impl RunEntry for NameRow {
     const KIND: RunKind = RunKind::Names;
 
-    fn place(&self) -> u64 {
+    fn sort_key(&self) -> u64 {
         self.key.0.into()
     }
 
@@ -44,7 +44,7 @@ impl RunEntry for NameRow {
         Some((NameRow::new(key, sku, location), bytes))
     }
 
-    fn over(self, _older: Self) -> Result<Self, Wrong> {
+    fn merge_onto(self, _older: Self) -> Result<Self, Wrong> {
         Err("a stock key is declared twice")
     }
 }

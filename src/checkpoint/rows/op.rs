@@ -1,4 +1,4 @@
-//! An operation with an op key, kept so that a repeated call gets the same answer.
+//! An operation with an op key, so that a repeated request gets the same answer.
 
 use crate::checkpoint::entry::{KeepUntil, RunEntry, get, put};
 use crate::checkpoint::run_ref::RunKind;
@@ -9,18 +9,18 @@ use crate::hold::op_keys;
 use crate::log::record::Fact;
 use crate::types::OpKey;
 
-/// An operation with an op key: its record, from which the answer is made.
+/// An operation with an op key, with its record, from which a repeated request is answered.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct OpRow {
     pub position: u64,
     pub at: Timestamp,
-    /// The low bits of the opening that made the hold; without a hold, of the one that wrote the record.
+    /// The opening that made the record's hold, or else that wrote the record; low bits only.
     pub epoch: u32,
     pub record: Box<[u8]>,
 }
 
 impl OpRow {
-    /// The row of an operation that the fold has met.
+    /// The row of an operation that the fold has found.
     pub(crate) fn of(op: &FoldedOp<'_>) -> OpRow {
         OpRow { position: op.position, at: op.at, epoch: op.epoch, record: op.bytes.into() }
     }
@@ -34,7 +34,7 @@ impl OpRow {
 impl RunEntry for OpRow {
     const KIND: RunKind = RunKind::Ops;
 
-    fn place(&self) -> u64 {
+    fn sort_key(&self) -> u64 {
         self.position
     }
 
@@ -49,7 +49,7 @@ impl RunEntry for OpRow {
         Some((entry, bytes))
     }
 
-    fn over(self, _older: Self) -> Result<Self, Wrong> {
+    fn merge_onto(self, _older: Self) -> Result<Self, Wrong> {
         Err("two operations end at one position")
     }
 

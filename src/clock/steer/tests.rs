@@ -26,7 +26,7 @@ impl Script {
         Timestamp(self.steady.0.checked_add_signed(self.wall_ahead_ms).unwrap())
     }
 
-    /// Time passes; then somebody asks. How far engine time is ahead of the steady clock.
+    /// Lets time pass and reads engine time; returns how far it is ahead of the steady clock.
     fn pass(&mut self, ms: u64) -> i64 {
         self.steady.0 += ms;
         if !self.line.covers(self.steady) {

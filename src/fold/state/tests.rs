@@ -77,7 +77,7 @@ fn no_sequence_of_receipts_overflows_a_level() {
     let received =
         Record::Receive { at: 0, key: KeyIndex(0), quantity: QUANTITY_MAX, reference: b"", op: None };
     let outcome = (0..600).try_for_each(|position| fold.apply(&Logged::of(position, &received), &mut |_| {}));
-    assert_eq!(outcome.unwrap_err().what, "it leaves more units than can be counted");
+    assert_eq!(outcome.unwrap_err().what, "it leaves the stock key with a quantity out of range");
 }
 
 // ── carts ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -237,7 +237,7 @@ fn no_lines_but_those_of_a_hold_move_with_it() {
         Line { target: Target::of(3), units: 1 },
     ]);
     let (too_many, unknown) = (packed(&[1, 11]), packed(&[1; 4]));
-    let insane = "it moves a number of units that no operation can";
+    let insane = "it moves more units than any operation can";
     #[rustfmt::skip]
     let hostile: &[(&[Record<'_>], &str)] = &[
         (&[cart(nothing)], insane),
@@ -247,27 +247,27 @@ fn no_lines_but_those_of_a_hold_move_with_it() {
         (&[cart(&[0, 1, 3])], insane),
         (&[cart(&many)], insane),
         (&[cart(&huge)], insane),
-        (&[cart(&too_many)], "it leaves the stock key with units that are not there"),
+        (&[cart(&too_many)], "it takes units that the stock key does not have"),
         (&[cart(&unknown)], "a stock key that was never declared"),
         (&[cart(&both), cart(&both)], "a slot is used again before its hold has ended"),
         (&[cart(&both), Record::ConfirmCart { at, place, taken: nothing, returned: &both, op }], insane),
-        (&[cart(&both), Record::ConfirmCart { at, place, taken: &other, returned: nothing, op }], "a confirm of other lines than the hold has"),
-        (&[cart(&both), Record::Confirm { at, place, key: KeyIndex(0), taken: 2, returned: 0, op }], "a confirm of other lines than the hold has"),
-        (&[cart(&both), Record::ReleaseCart { at, place, lines: &other, op }], "a release of other lines than the hold has"),
-        (&[cart(&both), Record::Release { at, place, key: KeyIndex(0), quantity: 2, op }], "a release of other lines than the hold has"),
-        (&[cart(&both), Record::ExpireCart { at: 9, place, lines: &one }], "an expiry of other lines than the hold has"),
-        (&[cart(&both), expired, Record::RetakeCart { at, place, taken: &three, op }], "a retake of more than the hold had"),
+        (&[cart(&both), Record::ConfirmCart { at, place, taken: &other, returned: nothing, op }], "a confirm of lines that the hold does not have"),
+        (&[cart(&both), Record::Confirm { at, place, key: KeyIndex(0), taken: 2, returned: 0, op }], "a confirm of lines that the hold does not have"),
+        (&[cart(&both), Record::ReleaseCart { at, place, lines: &other, op }], "a release of lines that the hold does not have"),
+        (&[cart(&both), Record::Release { at, place, key: KeyIndex(0), quantity: 2, op }], "a release of lines that the hold does not have"),
+        (&[cart(&both), Record::ExpireCart { at: 9, place, lines: &one }], "an expiry of lines that the hold does not have"),
+        (&[cart(&both), expired, Record::RetakeCart { at, place, taken: &three, op }], "a retake of more units than the hold had"),
         (&[cart(&both), Record::RetakeCart { at, place, taken: &both, op }], "a retake of a hold that had not expired"),
-        (&[cart(&both), all_sold, Record::CancelCart { at, place, lines: &three, op }], "it leaves the stock key with units that are not there"),
-        (&[cart(&both), all_sold, Record::Cancel { at, place, key: KeyIndex(0), quantity: 3, op }], "it leaves the stock key with units that are not there"),
-        (&[cart(&both), Record::ShipCart { at, place, lines: &both, op }], "it leaves the stock key with units that are not there"),
-        (&[cart(&both), Record::Replace { at, place, ttl, before: &other, lines: &three, op }], "other lines are replaced than the hold has"),
+        (&[cart(&both), all_sold, Record::CancelCart { at, place, lines: &three, op }], "it takes units that the stock key does not have"),
+        (&[cart(&both), all_sold, Record::Cancel { at, place, key: KeyIndex(0), quantity: 3, op }], "it takes units that the stock key does not have"),
+        (&[cart(&both), Record::ShipCart { at, place, lines: &both, op }], "it takes units that the stock key does not have"),
+        (&[cart(&both), Record::Replace { at, place, ttl, before: &other, lines: &three, op }], "it replaces lines that the hold does not have"),
         (&[cart(&both), Record::Replace { at, place, ttl, before: &both, lines: nothing, op }], insane),
         (&[cart(&both), Record::Replace { at, place, ttl, before: nothing, lines: &both, op }], insane),
-        (&[cart(&both), Record::Replace { at, place, ttl, before: &both, lines: &too_many, op }], "it leaves the stock key with units that are not there"),
-        (&[cart(&both), expired, Record::Replace { at, place, ttl, before: &one, lines: &one, op }], "other lines for a hold that is not live"),
+        (&[cart(&both), Record::Replace { at, place, ttl, before: &both, lines: &too_many, op }], "it takes units that the stock key does not have"),
+        (&[cart(&both), expired, Record::Replace { at, place, ttl, before: &one, lines: &one, op }], "a replacement of a hold that is not live"),
         (&[Record::Opens { at, key: KeyIndex(9), opens_at_ms: 1 }], "a stock key that was never declared"),
-        (&[Record::Opens { at, key: KeyIndex(0), opens_at_ms: u64::MAX }], "a time that cannot be"),
+        (&[Record::Opens { at, key: KeyIndex(0), opens_at_ms: u64::MAX }], "a time is out of range"),
     ];
     for (records, what) in hostile {
         let refused = all(&mut market(), records).unwrap_err();
@@ -285,7 +285,7 @@ fn no_lines_but_those_of_a_hold_move_with_it() {
         Record::Cancel { at, place, key: KeyIndex(0), quantity: 3, op },
     ] {
         let refused = all(&mut fold.clone(), &[record]).unwrap_err();
-        assert_eq!(refused.what, "more units move than the hold has");
+        assert_eq!(refused.what, "it moves more units than the hold has");
     }
 }
 

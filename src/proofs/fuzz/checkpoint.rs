@@ -17,7 +17,7 @@ use crate::checkpoint::merge::merge;
 use crate::checkpoint::rows::{HoldRow, LevelRow, NameRow, OpRow};
 use crate::checkpoint::run::{RunReader, seal};
 use crate::checkpoint::run_ref::{RunKind, RunRef};
-use crate::checkpoint::window::{Openings, Window, digest};
+use crate::checkpoint::window::{HoldEpochs, Window, digest};
 use crate::clock::{EPOCH_2020_MS, Timestamp};
 use crate::fold::state::Fold;
 use crate::fold::verify::Verifier;
@@ -69,7 +69,7 @@ pub fn checkpoint(bytes: &[u8]) {
 
     // The log goes on from there, and the next checkpoint with it.
     let mut fold = loaded.fold;
-    manifest_set.start_from(loaded.openings);
+    manifest_set.start_from(loaded.hold_epochs);
     let opened = Record::Opened { epoch: fold.epoch.saturating_add(1), at_unix_ms: EPOCH_2020_MS };
     let opened = Encoded::new(&opened).expect("a short record");
     if fold.payload(fold.position, opened.as_bytes(), &mut |_| {}).is_err() {
@@ -93,14 +93,9 @@ pub(super) fn digested(payload: &[u8], position: u64) -> Result<Fold, RunError> 
     let (files, before) = (Memory::default(), Frontier::default());
     let (bytes, end) = (payload.to_vec(), Tip { end: position, hash: 1 });
     let window = Window { bytes, end, ..Window::default() };
-    let digested = digest(&window, &before, &mut Openings::default(), &files, 2, &|| false)?;
-    let manifest = Manifest {
-        number: 1,
-        directory: ID,
-        frontier: digested.frontier,
-        runs: digested.runs,
-        kinds: digested.kinds,
-    };
+    let digested = digest(&window, &before, &mut HoldEpochs::default(), &files, 2, &|| false)?;
+    let (frontier, runs, kinds) = (digested.frontier, digested.runs, digested.kinds);
+    let manifest = Manifest { number: 1, directory: ID, frontier, runs, kinds };
     load(&files, &manifest, &mut |_| {}).map(|loaded| loaded.fold)
 }
 

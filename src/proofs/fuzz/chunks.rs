@@ -71,6 +71,7 @@ fn decided(input: &mut Input<'_>) {
             start: if shape % 64 == 63 { u64::MAX - 8 - back } else { after.end.min(u64::MAX - 8) },
             words,
             commit: shape / 16 % 2 == 1,
+            kinds: shape / 16,
             previous: after.hash,
             synced: after.end.min(u64::MAX - 8).saturating_sub(back.max(u64::from(shape % 64 == 63) * 30)),
         };

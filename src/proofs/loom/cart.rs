@@ -92,7 +92,7 @@ fn replace_against_sweep() {
         Err(error) => panic!("{error:?}"),
     }
     bare.core.sweep(DEADLINE);
-    assert_eq!(bare.phase(hold), Phase::Expired, "due, and nobody closed it");
+    assert_eq!(bare.phase(hold), Phase::Expired, "due, and no thread closed it");
     assert_eq!(bare.counter(), Reading { available: 2, pending: false });
     bare.log(&[2]);
 }

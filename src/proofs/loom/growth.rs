@@ -22,7 +22,7 @@ fn two_first_holds(reference: &'static [u8]) {
     let other = thread::spawn(move || other.place(0, new(reference)));
     let mine = table.place(0, new(reference));
     let other = other.join().unwrap();
-    assert!(mine.is_ok() || other.is_ok(), "it grows for nobody");
+    assert!(mine.is_ok() || other.is_ok(), "neither thread grew it");
     let mut places = Vec::new();
     for got in [mine, other] {
         match got {

@@ -27,7 +27,7 @@ pub(super) fn a_reserve_that_is_late() {
     let asked = bare.reserve(DEADLINE, LATER);
     let made = maker.join().unwrap();
     assert!(!sold_out(&asked), "a false refusal: {asked:?}");
-    assert!(asked.is_ok() || made.is_ok(), "nobody got it: {asked:?} {made:?}");
+    assert!(asked.is_ok() || made.is_ok(), "neither caller got the unit: {asked:?} {made:?}");
     bare.log(&[1]);
 }
 

@@ -14,7 +14,7 @@ use crate::index::KeyIndex;
 use crate::log::record::Records;
 use crate::types::HoldId;
 
-/// Compares what an opening found, before anything else happens in it: levels and catalogue.
+/// Compares the levels and the catalogue that an opening found, before any operation.
 pub(super) fn found(running: &RunningEngine, book: &ModelBook) -> Result<(), Violation> {
     let RunningEngine { engine, core, .. } = running;
     let keys = engine.keys();
@@ -39,7 +39,7 @@ pub(super) fn found(running: &RunningEngine, book: &ModelBook) -> Result<(), Vio
     Ok(())
 }
 
-/// Compares an engine that has just opened.
+/// Compares answers, holds and counters of an engine that has just opened.
 pub(super) fn opened(simulator: &mut Simulator) -> Result<(), Violation> {
     let running = simulator.running()?;
     for (index, key) in running.engine.keys().into_iter().enumerate() {
@@ -90,8 +90,8 @@ pub(super) fn quiet(simulator: &mut Simulator) -> Result<(), Violation> {
     Ok(())
 }
 
-/// After the log has failed reads go on, and levels stay at the last position that was folded, where `then`
-/// was true.
+/// Compares an engine whose log has failed: reads go on, and levels stay at the last folded position,
+/// where the book was `then`.
 pub(super) fn stopped(simulator: &Simulator, then: &ModelBook) -> Result<(), Violation> {
     let engine = &simulator.running()?.engine;
     for (index, key) in engine.keys().into_iter().enumerate() {
@@ -107,7 +107,7 @@ pub(super) fn stopped(simulator: &Simulator, then: &ModelBook) -> Result<(), Vio
     Ok(())
 }
 
-/// Compares every hold; those that a crash took back must not be there.
+/// Compares every hold. Holds that a crash took back must not be found.
 fn holds(simulator: &mut Simulator) -> Result<(), Violation> {
     if simulator.is_stopped() {
         return Ok(());
@@ -137,12 +137,12 @@ fn holds(simulator: &mut Simulator) -> Result<(), Violation> {
     for (id, given) in gone {
         ensure!(engine.status(*id).is_err(), "hold {id}, which a crash took back, is there: {given:?}");
     }
-    // A read closes what is due.
+    // Reading a hold that is due has closed it.
     simulator.book.see_all();
     Ok(())
 }
 
-/// Compares the counters, in which no hold that is due may count.
+/// Compares the counters. No hold that is due may count in them.
 fn counters(simulator: &mut Simulator) -> Result<(), Violation> {
     if simulator.is_stopped() {
         return Ok(());
@@ -165,7 +165,7 @@ fn counters(simulator: &mut Simulator) -> Result<(), Violation> {
     Ok(())
 }
 
-/// An op key that was used gets the same answer again.
+/// Checks that a used op key gets the same answer again.
 pub(super) fn answers_the_same(
     simulator: &mut Simulator,
     key: u64,
@@ -199,7 +199,7 @@ pub(super) fn may_be_unknown(
     Ok(())
 }
 
-/// The newest checkpoint's ledger has no gap, and ends where the checkpoint does.
+/// Checks that the newest checkpoint's ledger has no gap, and ends at the checkpoint's position.
 pub(super) fn ledger(simulator: &Simulator) -> Result<(), Violation> {
     let Some(manifest_set) = &simulator.running()?.manifest_set else { return Ok(()) };
     let Some(newest) = manifest_set.newest() else { return Ok(()) };
@@ -213,7 +213,7 @@ pub(super) fn ledger(simulator: &Simulator) -> Result<(), Violation> {
         ensure!(behind.is_none_or(|end| end == stretch.start), "a gap of the ledger at {behind:?}");
         behind = Some(stretch.start);
         for record in Records::new(&stretch.records, stretch.start) {
-            behind = Some(record.map_err(|_| "the ledger has a record that is none")?.position);
+            behind = Some(record.map_err(|_| "the ledger has bytes that are not a record")?.position);
         }
     }
     let end = newest.frontier.position;

@@ -1,4 +1,5 @@
-//! What is true: the contract's model, and the ids of its holds. A crash puts an older book in its place.
+//! The expected state: the contract's model, and the ids of its holds. After a crash an older book takes its
+//! place.
 
 use std::ops::{Deref, DerefMut};
 
@@ -6,11 +7,11 @@ use stockhold_model::{Model, Operation};
 
 use crate::types::HoldId;
 
-/// See the module.
+/// The model, and the id that the engine gave to each of its holds.
 #[derive(Clone, Debug)]
 pub(super) struct ModelBook {
     model: Model,
-    /// Ids of holds, by their numbers.
+    /// The ids of holds, by the number of the hold in the model.
     pub ids: Vec<HoldId>,
 }
 
@@ -19,12 +20,12 @@ impl ModelBook {
         ModelBook { model, ids: Vec::new() }
     }
 
-    /// The number of a hold.
+    /// The number of the hold with this id.
     pub(super) fn find(&self, id: HoldId) -> Option<usize> {
         self.ids.iter().position(|known| *known == id)
     }
 
-    /// The operation with the id of its hold.
+    /// The operation with the id of its hold in place of the number.
     pub(super) fn with_id(&self, operation: &Operation<usize>) -> Option<Operation<HoldId>> {
         operation.with_hold(|number| self.ids.get(number).copied())
     }

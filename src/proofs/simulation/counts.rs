@@ -1,4 +1,4 @@
-//! What happened in runs.
+//! Counts of the events in runs.
 
 /// Counts of a run, or of several.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -6,12 +6,12 @@ pub(super) struct Counts {
     pub crashes: u64,
     pub operations: u64,
     pub checkpoints: u64,
-    /// Openings that went on from one.
+    /// Openings that started from a checkpoint.
     pub from_checkpoint: u64,
     pub refused: u64,
     pub damaged: u64,
     pub poisoned: u64,
-    /// Crashes that took something back, and those that kept something that was not acknowledged.
+    /// Crashes that took operations back, and crashes that kept operations that were not acknowledged.
     pub taken_back: u64,
     pub kept_unknown: u64,
     /// Calls to the disk.

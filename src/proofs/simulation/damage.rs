@@ -1,4 +1,4 @@
-//! Damage to bytes that were synced: one bit is flipped, a write was lost, a write went elsewhere.
+//! Damage to synced bytes: a bit is flipped, a write was lost, or a write went to another place.
 
 use std::sync::Arc;
 
@@ -9,12 +9,12 @@ use crate::log::chunk::{self, ChunkHeader};
 use crate::log::sidecar::Sidecar;
 use stockhold_seeded::Rng;
 
-/// Damage that was done.
+/// The damage that was done.
 pub(super) struct Damaged {
     pub what: String,
-    /// The position up to which the rest proves that there was a log.
+    /// The position up to which the undamaged bytes prove that there was a log.
     pub provable: u64,
-    /// Everything that was acknowledged can still be read, so an opening must find it.
+    /// Whether everything that was acknowledged can still be read, so that an opening must find it.
     pub harmless: bool,
 }
 
@@ -23,14 +23,14 @@ pub(super) fn damage(disk: &Disk, what: Damage, seed: u64, directory: [u8; 16]) 
     let mut rng = Rng::new(seed ^ 0x00DA_11A6_E000);
     let (manifest_set, _) = ManifestSet::open(Arc::new(disk.clone()), directory).ok()?;
     let newest = manifest_set.newest().cloned();
-    // Two that are whole: the younger may be lost.
+    // If two checkpoints are intact, the younger one may be lost.
     let two = manifest_set.log_from() > 0;
     let older = manifest_set.before_newest().cloned();
     let checkpointed = newest.as_ref().map_or(0, |newest| newest.frontier.position);
     let mut harmless = false;
     let what = {
         let state = &mut *disk.state();
-        // Names that are on their way would bring back what is lost.
+        // A name change that is not synced yet could bring back a lost file.
         state.folder.sync_names();
         let places = |(number, store): (&u32, &Chunked)| {
             store.seen.keys().map(|start| (*number, *start)).collect::<Vec<_>>()

@@ -2,11 +2,11 @@
 //! page cache) and as a loss of power would leave them.
 //!
 //! What was written is *dirty* until it is synced. A sync that fails leaves what is read as it was, and
-//! nothing dirty: the kernel calls the pages clean, whether or not they are on the disk, and only what is
-//! written again is synced again. That is how Linux does it, and the worst that any does.
+//! nothing dirty: the kernel marks pages clean, whether or not they are on disk, and syncs only what is
+//! written again. Linux does this, and no system does worse.
 //!
-//! Every call is counted. At the one that was chosen the power goes, or the process: it and all after it
-//! fail, until [`restart`](Disk::restart).
+//! Every call is counted. At the chosen call the power fails or the process is killed: this call and later
+//! ones fail, until [`restart`](Disk::restart).
 
 use std::collections::BTreeMap;
 use std::io;
@@ -16,9 +16,9 @@ use super::ending::Ending;
 use super::folder::Folder;
 use stockhold_seeded::Rng;
 
-/// ChunkMap that are in no store any more and lie in its file all the same, at most: the newest.
+/// The most removed chunks whose bytes are still in a store's file: the newest ones.
 const STALE_MAX: usize = 8;
-/// A slot's bytes: more than the sidecar writes.
+/// The bytes of a slot: more than the sidecar writes.
 const SLOT_BYTES: usize = 64;
 
 /// A call to the disk.
@@ -38,11 +38,11 @@ pub(super) enum Call {
     Rename,
     Remove,
     FolderSync,
-    /// Changes nothing, but a process may end there.
+    /// Changes nothing, but the process may end at it.
     Read,
 }
 
-/// The calls that write, and so may fail.
+/// The calls that write. Only these can be made to fail.
 pub(super) const WRITING: [Call; 14] = [
     Call::Append,
     Call::Flush,
@@ -60,12 +60,12 @@ pub(super) const WRITING: [Call; 14] = [
     Call::FolderSync,
 ];
 
-/// A failure to come: of the `after`th call of a kind from now, from 0.
+/// A planned failure: of the call of this kind that follows `after` others.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Trouble {
     pub call: Call,
     pub after: u16,
-    /// The disk is full from then on, until the restart; else one call fails.
+    /// True: the disk is full from then on, until the restart. False: only this call fails.
     pub full: bool,
 }
 
@@ -79,7 +79,7 @@ enum StoreChange {
 type ChunkMap = BTreeMap<u64, Vec<u8>>;
 
 impl StoreChange {
-    /// Makes the change; returns what was there before.
+    /// Applies the change; returns the chunk that was there before.
     fn make(self, chunks: &mut ChunkMap) -> Option<Vec<u8>> {
         match self {
             StoreChange::Put(start, chunk) => chunks.insert(start, chunk),
@@ -91,17 +91,17 @@ impl StoreChange {
 /// One of the log's stores.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Chunked {
-    /// What is read.
+    /// What a process reads.
     pub seen: ChunkMap,
-    /// What the operating system was given.
+    /// What the operating system has: it survives a kill.
     cached: ChunkMap,
-    /// What is on the disk.
+    /// What is on the disk: it survives a power failure.
     pub kept: ChunkMap,
-    /// What the operating system was not given yet.
+    /// Changes that the process has not written to the operating system yet.
     buffered: Vec<StoreChange>,
-    /// What it was given, and has not synced.
+    /// Changes that the operating system has, and that are not synced.
     dirty: Vec<StoreChange>,
-    /// In the store's file and no more in the store: the oldest first.
+    /// Removed chunks whose bytes are still in the store's file, the oldest first.
     pub stale: Vec<Vec<u8>>,
 }
 
@@ -114,7 +114,7 @@ impl Chunked {
         self.change(StoreChange::Remove(start));
     }
 
-    /// All places that have chunks, to damage them alike.
+    /// The three maps of chunks, so that a caller can damage all of them alike.
     pub(super) fn everywhere(&mut self) -> [&mut ChunkMap; 3] {
         [&mut self.seen, &mut self.cached, &mut self.kept]
     }
@@ -147,8 +147,8 @@ impl Chunked {
         self.write_back(rng);
     }
 
-    /// Some of what is dirty reaches the disk: nothing, all, a beginning and a part of the next, or any. None
-    /// is dirty after.
+    /// Moves some of the dirty changes to the disk: none, all, the first ones and a part of the next, or any.
+    /// Afterwards none is dirty.
     fn write_back(&mut self, rng: &mut Rng) {
         let (mood, whole) = (rng.index(4), rng.index(self.dirty.len() + 1));
         for (number, change) in self.dirty.drain(..).enumerate() {
@@ -170,13 +170,13 @@ impl Chunked {
         }
     }
 
-    /// Every chunk that lies in its file.
+    /// Every chunk whose bytes are in the store's file.
     pub(super) fn all(&self) -> impl Iterator<Item = &Vec<u8>> {
         self.seen.values().chain(&self.stale)
     }
 
     fn end(&mut self, end: Ending, rng: &mut Rng) {
-        // Of the changes that the process had not given to the operating system, the last are gone.
+        // Of the changes that were not written to the operating system, the last ones are lost.
         self.buffered.truncate(rng.index(self.buffered.len() + 1));
         self.flush();
         if end == Ending::Power {
@@ -209,7 +209,7 @@ impl SimulatedSlots {
         (self.kept, self.dirty) = (self.seen, [false; 2]);
     }
 
-    /// Some of what is dirty reaches the disk.
+    /// Moves none, all or a part of each dirty slot to the disk.
     pub(super) fn write_back(&mut self, rng: &mut Rng) {
         for slot in 0..2 {
             if std::mem::take(&mut self.dirty[slot]) {
@@ -234,23 +234,23 @@ pub(super) struct DiskState {
     pub slots: SimulatedSlots,
     pub folder: Folder,
     pub rng: Rng,
-    /// Calls until everything ends.
+    /// The number of calls until the process or the power ends.
     end_in: Option<u64>,
     ended: bool,
     trouble: Option<Trouble>,
     full: bool,
-    /// Calls ever made.
+    /// The number of calls since the disk was created.
     pub calls: u64,
 }
 
 /// The outcome of a call.
 pub(super) enum Outcome {
     Succeeds,
-    /// It fails. What it was to write may be there, in part.
+    /// The call fails. A part of what it was to write may be there.
     Fails(io::Error),
 }
 
-/// See the module.
+/// A handle to the disk; its clones share the state.
 #[derive(Clone, Debug)]
 pub(super) struct Disk(Arc<Mutex<DiskState>>);
 
@@ -273,12 +273,12 @@ impl Disk {
         self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    /// The process or the power ends at the `calls`th call from now, from 0.
+    /// The process or the power ends at the call that follows `calls` others.
     pub(super) fn end_in(&self, calls: u64) {
         self.state().end_in = Some(calls);
     }
 
-    /// Whether the next call is behind the end.
+    /// Whether the next call fails because the process or the power has ended.
     pub(super) fn will_end(&self) -> bool {
         let state = self.state();
         state.ended || state.end_in == Some(0)
@@ -292,7 +292,7 @@ impl Disk {
         self.state().trouble = Some(trouble);
     }
 
-    /// The next process starts. No failure is planned any more.
+    /// Starts the next process, and cancels all planned failures.
     pub(super) fn restart(&self, end: Ending, seed: u64) {
         let state = &mut *self.state();
         state.rng = Rng::new(seed);
@@ -302,13 +302,13 @@ impl Disk {
         (state.end_in, state.ended, state.trouble, state.full) = (None, false, None, false);
     }
 
-    /// No trouble is planned any more.
+    /// Cancels the planned failure, and ends a full disk.
     pub(super) fn calm(&self) {
         let state = &mut *self.state();
         (state.trouble, state.full) = (None, false);
     }
 
-    /// All of it as it is now.
+    /// A copy of the whole state.
     pub(super) fn image(&self) -> DiskState {
         self.state().clone()
     }
@@ -323,7 +323,7 @@ impl DiskState {
         self.ended
     }
 
-    /// Counts a call, and says how it goes.
+    /// Counts a call, and decides whether it fails.
     pub(super) fn call(&mut self, call: Call) -> Outcome {
         self.calls += 1;
         if let Some(left) = &mut self.end_in {

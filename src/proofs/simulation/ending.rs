@@ -3,8 +3,8 @@
 /// How a process ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Ending {
-    /// It is killed: what the operating system was given stays.
+    /// It is killed: what was written to the operating system stays.
     Kill,
-    /// The power goes: what was synced stays.
+    /// The power fails: what was synced stays.
     Power,
 }

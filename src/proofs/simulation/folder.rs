@@ -1,4 +1,4 @@
-//! The checkpoints' folder on the simulated disk: files and their names, each of which is synced by itself.
+//! The checkpoints' folder on the simulated disk. The bytes of each file and the names are synced separately.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +24,7 @@ enum FolderChange {
 type NamesOnDisk = BTreeMap<String, Number>;
 
 impl FolderChange {
-    /// Makes the change; false if there is no such name.
+    /// Applies the change; returns false if the name does not exist.
     fn make(&self, names: &mut NamesOnDisk) -> bool {
         match self {
             FolderChange::Link(name, number) => {
@@ -40,13 +40,13 @@ impl FolderChange {
     }
 }
 
-/// See the module.
+/// The files and their names, as a process sees them and as they are on the disk.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Folder {
     files: Vec<FileBytes>,
     seen: NamesOnDisk,
     kept: NamesOnDisk,
-    /// In the order in which they were made; a file system's journal keeps it.
+    /// Unsynced changes in the order in which they were made, which a file system's journal keeps.
     dirty: Vec<FolderChange>,
 }
 
@@ -94,7 +94,7 @@ impl Folder {
         file.dirty = false;
     }
 
-    /// Part of it reaches the disk.
+    /// Moves none, all or a part of a dirty file to the disk.
     pub(super) fn write_back(&mut self, number: usize, rng: &mut Rng) {
         let file = &mut self.files[number];
         if std::mem::take(&mut file.dirty) {
@@ -118,7 +118,7 @@ impl Folder {
         self.dirty.truncate(reached);
         self.sync_names();
         (0..self.files.len()).for_each(|number| self.write_back(number, rng));
-        // No process has a file open, so a file without a name is gone.
+        // No process has files open any more, so files without a name are removed.
         let files = std::mem::take(&mut self.files);
         for number in self.kept.values_mut() {
             let kept = files[*number].kept.clone();
@@ -128,9 +128,7 @@ impl Folder {
         self.seen = self.kept.clone();
     }
 
-    // Damage.
-
-    /// Flips a bit of a file, wherever it is.
+    /// Flips a bit of a file, in the page cache and on the disk.
     pub(super) fn flip(&mut self, name: &str, bit: usize) {
         if let Some(number) = self.kept.get(name) {
             let file = &mut self.files[*number];

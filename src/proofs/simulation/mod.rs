@@ -1,25 +1,25 @@
 //! Thousands of crashes a minute: the engine as it is, in one thread, on a simulated disk.
 //!
 //! A seed becomes a list of steps ([`schedule`]): what clients ask, time, turns of the log, the fold and the
-//! checkpoints, troubles of the disk, and ends of the process or the power, also between any two calls to the
-//! disk. The [`simulator`] does them, one after the other, on the engine without its threads; nothing but the
-//! seed decides. The [`disk`] knows what was synced, and loses of the rest what the seed says; [`damage`]
-//! spoils what was. The [`book`] is the contract's model (`crates/model`): each operation is done with it and
-//! with the engine, and the [`auditor`] compares the two.
+//! checkpoints, failures of the disk, and ends of the process or the power, also between any two calls to the
+//! disk. The [`simulator`] does them, one after the other, on the engine without its threads; everything
+//! follows from the seed. The [`disk`] tracks what was synced, and a crash loses some of the rest; [`damage`]
+//! alters synced bytes. The [`book`] is the contract's model (`crates/model`): each operation is done with it
+//! and with the engine, and the [`auditor`] compares the two.
 //!
 //! # What is judged
 //!
 //! - every answer, at once: with one client at a time the model knows whether there is a hold or a refusal;
-//! - every opening: it ends at a place in the log where an operation ended, no lower than what was
-//!   acknowledged, and is in everything what the book was there; op keys answer what they did, word by word;
-//! - every opening of a damaged directory: the same, or refused; not refused if all that is needed is there.
+//! - every opening: it ends at a position where an operation ended, and not below what was acknowledged; its
+//!   state equals the book at that position; used op keys get exactly the same answers again;
+//! - every opening of a damaged directory: the same, or a refusal; none if all that is needed is intact.
 //!
 //! Not simulated: sled, the directory's creation and lock, engine time. The code that decides on bytes is the
 //! engine's own ([`recover`](crate::log::recovery::recover) and all that it calls).
 //!
 //! ```text
-//! tests/simulate.sh              without end; tests/simulate.sh 10 for ten minutes; a short one is in the tests
-//! tests/simulate.sh seed N       one run again: what failed, and the fewest steps in which it still does
+//! tests/simulate.sh              without end; tests/simulate.sh 10 for ten minutes; a short one is a test
+//! tests/simulate.sh seed N       one run again: what failed, and the shortest schedule found that fails
 //! tests/simulate.sh faults       planted bugs, each of which must be caught
 //! ```
 
@@ -50,12 +50,12 @@ thread_local! {
     static COPIED_BYTES_MAX: Cell<Option<u64>> = const { Cell::new(None) };
 }
 
-/// The length up to which an opening copies an older store and removes it, if this thread simulates.
+/// The bytes up to which an opening copies an older store and removes it; `None` outside of a simulation.
 pub(crate) fn copied_bytes_max() -> Option<u64> {
     COPIED_BYTES_MAX.get()
 }
 
-/// The client for which this thread works now, if it simulates. It stands for the number of a thread.
+/// The client for which this thread works now, in place of a thread's number; `None` outside of a simulation.
 pub(crate) fn steered() -> Option<usize> {
     CLIENT.get()
 }

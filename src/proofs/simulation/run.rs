@@ -1,4 +1,4 @@
-//! Runs, one after the other. One that fails is repeated with fewer and fewer steps while it still fails.
+//! Does one run after the other. A run that fails is repeated with fewer steps while it still fails.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use super::schedule::{Crash, Schedule, ScheduleStep};
 use super::simulator::{Simulator, Violation};
 use stockhold_seeded::seed;
 
-/// What went wrong, and at which step; a panic is at none.
+/// The step that failed, which is not known of a panic, and why.
 type Failure = (Option<usize>, Violation);
 
 fn run(schedule: &Schedule) -> Result<Counts, Failure> {
@@ -23,7 +23,7 @@ fn run(schedule: &Schedule) -> Result<Counts, Failure> {
     }
 }
 
-/// The fewest steps that were found in which it still fails.
+/// The shortest schedule found that still fails, and its failure.
 fn shrunk(schedule: &Schedule, patience: Duration) -> (Schedule, Failure) {
     let began = Instant::now();
     let mut best = schedule.clone();
@@ -63,7 +63,7 @@ fn shrunk(schedule: &Schedule, patience: Duration) -> (Schedule, Failure) {
     (best, failure)
 }
 
-/// Runs the schedule of a seed; explains it if it fails.
+/// Runs the schedule of a seed. If it fails, the error has the shortest schedule found that fails.
 fn one(seed: u64) -> Result<Counts, String> {
     let schedule = Schedule::of(seed);
     let (step, wrong) = match run(&schedule) {
@@ -105,11 +105,10 @@ fn a_seed_is_one_run_and_no_other() {
     }
 }
 
-/// Seeds of runs that failed once, and what was wrong. They say something as long as schedules are drawn as
-/// they were.
+/// Seeds of runs that failed once, and why. They test the same only while a seed leads to the same schedule.
 #[test]
 fn what_failed_once_does_not_fail_again() {
-    // An opening counted on a checkpoint's name that the power could still take back.
+    // An opening relied on a checkpoint's name that a power failure could still undo.
     let failed = [9_988_576_287_608_344_933];
     for seed in failed {
         one(seed).unwrap();

@@ -1,5 +1,5 @@
-//! Makes a list of steps from a seed. A step says all that it needs, so that any other can be left out: the
-//! hold or stock key that it names is picked from those that there are when its turn comes.
+//! Makes a list of steps from a seed. No step depends on another, so any can be left out: a hold or stock
+//! key is picked from those that exist when the step is done.
 
 use std::time::Duration;
 
@@ -17,18 +17,18 @@ pub(super) const RULES: Rules = Rules {
     ttl_default_ms: 50,
     life_max_ms: 300,
     payment_ms: 30,
-    holds_max: 0, // the schedule's
+    holds_max: 0, // each run sets it from its settings
     commitments_kept_ms: u64::MAX,
     op_keys_kept_ms: 3_600_000,
     forgets_expired: true,
 };
 
-/// A hold: one of the last eight, counted down from `u32::MAX`, or any, by the remainder.
+/// Picks a hold: the eight highest numbers pick one of the last eight holds, others any, by the remainder.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct HoldPick(pub u32);
 
 impl HoldPick {
-    /// Which of `count`; `None` if there is none.
+    /// The number of the picked hold, of `count`; `None` if there are none.
     pub(super) fn number(self, count: usize) -> Option<usize> {
         let from_the_end = (u32::MAX - self.0) as usize;
         let number = if from_the_end < 8 { count.checked_sub(1 + from_the_end) } else { None };
@@ -40,15 +40,15 @@ impl HoldPick {
 /// Damage to the disk before a process opens it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Damage {
-    /// A bit of a chunk, of a checkpoint's file, or of a sidecar's slot is another.
+    /// `Flip`: one bit is flipped. `Lose`: the bytes are gone.
     FlipChunk,
     LoseChunk,
-    /// A chunk lies where another should.
+    /// Two chunks are at each other's places.
     SwapChunks,
     FlipFile,
     LoseFile,
     FlipSlot,
-    /// The newest checkpoint's manifest, or a file that it alone names.
+    /// The newest checkpoint's manifest, or a run that only this manifest names.
     FlipNewest,
     LoseNewest,
 }
@@ -64,28 +64,28 @@ const DAMAGES: [Damage; 8] = [
     Damage::LoseNewest,
 ];
 
-/// A process ends and the next opens the directory.
+/// The end of a process, and the openings after it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Crash {
     pub end: Ending,
-    /// Decides which of the writes that were not synced are kept.
+    /// Decides which of the unsynced writes are kept.
     pub seed: u64,
     pub damage: Option<Damage>,
-    /// The openings that end at so many calls, and how.
+    /// Openings that end early: after how many calls to the disk, and how.
     pub openings: Vec<(u64, Ending)>,
-    /// What fails in the last opening.
+    /// The failure of the disk during the last opening.
     pub trouble: Option<Trouble>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum ScheduleStep {
-    /// A client does something.
+    /// A client does an operation.
     Do {
         client: usize,
         operation: Operation<HoldPick>,
         op_key: Option<u64>,
     },
-    /// It repeats an operation with its op key, or does another operation with that key.
+    /// A client repeats an operation with its op key, or uses the key for another operation.
     Again {
         client: usize,
         which: u32,
@@ -97,7 +97,7 @@ pub(super) enum ScheduleStep {
     Sweep {
         client: usize,
     },
-    /// A turn of the log; `vouch`: the sidecar has lagged for long, `sync`: an interval is over.
+    /// A turn of the log. `vouch`: the sidecar is due to be written; `sync`: an interval has passed.
     Log {
         vouch: bool,
         sync: bool,
@@ -106,7 +106,7 @@ pub(super) enum ScheduleStep {
     Checkpoint {
         forced: bool,
     },
-    /// Everything is written and folded, and compared.
+    /// Everything is written and folded, and then compared.
     Compare,
     Trouble(Trouble),
     /// The process or the power ends after this number of calls to the disk.
@@ -115,7 +115,7 @@ pub(super) enum ScheduleStep {
         crash: Crash,
     },
     Crash(Crash),
-    /// An orderly close. The crash after it meets a process that has ended.
+    /// An orderly close, and the crash after it, when the process has ended already.
     Close(Crash),
 }
 
@@ -172,7 +172,7 @@ impl StepRng {
 
     fn operation(&mut self) -> Operation<HoldPick> {
         let (key, hold, quantity) = (self.below(KEYS_MAX), self.0.next() as u32, 1 + self.below(4) as u32);
-        // Mostly a young hold.
+        // Mostly one of the youngest holds.
         let hold = HoldPick(if self.one_in(3) { hold } else { u32::MAX - hold % 6 });
         match self.below(60) {
             0 | 1 => Operation::Declare { name: key },
@@ -250,7 +250,7 @@ impl Schedule {
             holds_max: rng.pick(&[6, 1_000]),
             copied_bytes_max: rng.pick(&[0, 300, 2_000, 1 << 20]),
         };
-        // How often the log, the fold and the checkpoints take a turn.
+        // One in so many steps is followed by a turn of the log, the fold or the checkpoints.
         let (log, fold, checkpoint) = (rng.pick(&[2, 4, 12]), rng.pick(&[1, 3]), rng.pick(&[2, 6]));
         let crashes = rng.pick(&[6, 10, 25]);
         let mut steps = vec![
@@ -261,7 +261,7 @@ impl Schedule {
                 op_key: None,
             },
         ];
-        // Now and then one that is long and quiet, so that checkpoints are many.
+        // One in 30 runs is long and has few crashes, so that it makes many checkpoints.
         let (length, crashes) =
             if rng.one_in(30) { (2_000, 6 * crashes) } else { (60 + rng.below(240) as u64, crashes) };
         for number in 0..length {

@@ -1,4 +1,4 @@
-//! Runs the engine on the simulated disk in one thread. The work of its threads is done in steps.
+//! Runs the engine on the simulated disk in one thread, which does the work of the engine's threads in steps.
 
 mod crashes;
 mod operations;
@@ -35,12 +35,12 @@ use crate::log::writer::{LogWriter, WriterSetup};
 use crate::types::HoldId;
 
 const START: Timestamp = Timestamp(1_767_225_600_000);
-/// Openings after which the id of a hold that a crash took back may be another's.
+/// The number of openings after which another hold may get the id of a hold that a crash took back.
 pub(super) const EPOCHS: u32 = 16;
-/// Steps that a stopped engine is kept for.
+/// The number of steps for which a stopped engine is kept.
 const STOPPED_STEPS: usize = 4;
 
-/// What differs from the contract, in a sentence.
+/// A sentence that says what contradicts the contract.
 pub(super) type Violation = String;
 
 macro_rules! ensure {
@@ -55,17 +55,17 @@ pub(super) use ensure;
 /// An id that a hold was given.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct GivenId {
-    /// The opening in which it was given.
+    /// The opening that gave it.
     pub epoch: u32,
-    /// A crash has taken the hold back.
+    /// Whether a crash has taken the hold back.
     pub taken_back: bool,
 }
 
-/// An open engine, and what its threads would own.
+/// An open engine, and the values that its threads would own.
 pub(super) struct RunningEngine {
     pub engine: Engine,
     pub core: Arc<Core>,
-    /// `None` once it has ended.
+    /// `None` once the log has ended.
     log: Option<LogWriter>,
     groups: Receiver<Group>,
     pub manifest_set: Option<ManifestSet>,
@@ -73,7 +73,7 @@ pub(super) struct RunningEngine {
     stopped: usize,
 }
 
-/// SKU and location of a number that is declared.
+/// The SKU and location of the name with this number.
 pub(super) fn name(number: usize) -> (String, &'static str) {
     (format!("poster {number}"), "berlin")
 }
@@ -82,7 +82,7 @@ pub(super) fn client<'e>(engine: &'e Engine, book: &'e ModelBook) -> Client<'e> 
     Client { engine, waits: false, keys: engine.keys(), holds: &book.ids, name }
 }
 
-/// See the module.
+/// Runs one schedule, and checks the engine against the book after each step.
 pub(super) struct Simulator {
     settings: Settings,
     pub disk: Disk,
@@ -90,13 +90,13 @@ pub(super) struct Simulator {
     identity: Identity,
     pub running: Option<RunningEngine>,
     pub book: ModelBook,
-    /// The book behind each place in the log where an operation ended, from the last opening on.
+    /// The book as it was at each position where an operation ended, since the last opening.
     history: VecDeque<(u64, ModelBook)>,
-    /// What was asked with each op key.
+    /// The operation that each op key was first used for.
     asked: Vec<(u64, Operation<HoldId>)>,
     /// Every id that a hold was given.
     pub ids: BTreeMap<HoldId, GivenId>,
-    /// What comes when the disk ends.
+    /// The crash that follows when the disk's planned end is reached.
     coming: Option<Crash>,
     pub counts: Counts,
 }
@@ -154,12 +154,12 @@ impl Simulator {
             .payment_extension(ms(RULES.payment_ms))
             .op_key_retention(Some(ms(RULES.op_keys_kept_ms)))
             .ledger_kept(self.has_ledger().then_some(ms(RULES.op_keys_kept_ms)));
-        // Less than a user may ask for.
+        // Below the minimum that a configuration may have.
         config.checkpoint_bytes = self.settings.checkpoint_bytes;
         config
     }
 
-    /// In every other run.
+    /// Whether the run keeps a ledger: every other run does.
     pub(super) fn has_ledger(&self) -> bool {
         self.settings.seed.is_multiple_of(2)
     }
@@ -270,7 +270,7 @@ impl Simulator {
         Ok(())
     }
 
-    /// Keeps the book of this place in the log.
+    /// Adds the book to the history, if the log has grown.
     fn remember(&mut self) -> Result<(), Violation> {
         let drawn = self.running()?.core.log.ring.drawn();
         if self.history.back().is_none_or(|(end, _)| *end < drawn) {

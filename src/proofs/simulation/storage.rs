@@ -15,7 +15,7 @@ use stockhold_seeded::Rng;
 const SLOT_DISTANCE: u64 = 4_096;
 
 impl DiskState {
-    /// A call that changes something: it does `right`, and `wrong` if it fails.
+    /// Makes a call that changes something: `right` if it succeeds, `wrong` if it fails.
     fn change<T>(
         &mut self,
         call: Call,
@@ -31,7 +31,7 @@ impl DiskState {
         }
     }
 
-    /// A sync fails. One that its process did not live to see is still to be done.
+    /// Lets a sync fail. If its process has ended, the sync did not happen and all stays dirty.
     fn in_vain(&mut self, write_back: impl FnOnce(&mut DiskState)) {
         if !self.has_ended() {
             write_back(self);
@@ -151,7 +151,7 @@ impl Store for SimulatedStore {
 
     fn sync(&mut self) -> Result<(), StoreError> {
         let is_over = self.disk.will_end();
-        // One that its process does not live to see is still to be done.
+        // If the process ends at this call, the sync does not happen and all stays dirty.
         self.change(Call::Sync, Chunked::sync, |store, rng| {
             if !is_over {
                 store.sync_in_vain(rng);

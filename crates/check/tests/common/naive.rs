@@ -75,7 +75,7 @@ pub fn is_linearizable(calls: &[Call]) -> bool {
 /// Applies the call now, if it is legal.
 fn happens(call: &Call, state: &mut State) -> bool {
     let State { now_ns, available, lives, .. } = state;
-    let nobody_is_due = |lives: &BTreeMap<u128, HoldState>| {
+    let no_hold_is_due = |lives: &BTreeMap<u128, HoldState>| {
         lives
             .values()
             .all(|life| !matches!(life, HoldState::Live { deadline_ns, .. } if deadline_ns <= now_ns))
@@ -84,11 +84,11 @@ fn happens(call: &Call, state: &mut State) -> bool {
         Event::Receive { quantity } => *available += quantity as i64,
         Event::Adjust { delta, available: told } => {
             *available += delta;
-            return told.is_none_or(|told| told == *available && nobody_is_due(lives));
+            return told.is_none_or(|told| told == *available && no_hold_is_due(lives));
         }
-        Event::Reading { available: told } => return told == *available && nobody_is_due(lives),
+        Event::Reading { available: told } => return told == *available && no_hold_is_due(lives),
         Event::Refuse { asked, available: told } => {
-            return told == *available && told < i64::from(asked) && nobody_is_due(lives);
+            return told == *available && told < i64::from(asked) && no_hold_is_due(lives);
         }
         Event::Grant { hold, quantity, deadline_ns } => {
             let quantity = i64::from(quantity);

@@ -93,7 +93,7 @@ pub(crate) fn run(Args { copy: CopyArgs { from, out } }: Args) -> Result<(), Sto
         error => Stop::environment(error),
     })?;
     let shown = from.print(|output| output.json(&Json::of(&out, &report)), |output| show(output, &report));
-    // The exit code follows from what is missing, even if nobody reads the output.
+    // The exit code follows from what is missing, even if the output is not read.
     match shown {
         Ok(()) | Err(Stop::OutputClosed) if !report.is_complete() => Err(Stop::Untrue(format!(
             "not everything that was acknowledged was recovered: {}",

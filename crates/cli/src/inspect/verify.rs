@@ -141,7 +141,7 @@ pub(crate) fn run(Args { directory }: Args) -> Result<(), Stop> {
         },
         |output| show(output, inspection.as_ref(), bad.as_ref()),
     );
-    // The exit code follows from the check, even if nobody reads the output.
+    // The exit code follows from the check, even if the output is not read.
     match (shown, bad) {
         (Ok(()) | Err(Stop::OutputClosed), Some((_, sentence))) => Err(Stop::Untrue(sentence)),
         (shown, _) => shown,

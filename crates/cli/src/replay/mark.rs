@@ -13,8 +13,8 @@ use crate::exit::CommandError;
 /// Whether an operation was carried out under `op_key`: tries one that always fails, on a hold that never
 /// existed.
 pub fn is_known(engine: &Engine, op_key: OpKey) -> Result<bool, SharedError> {
-    let nobody = HoldAction::hold(HoldId::from_u128(0)).op_key(op_key);
-    match until_answered(|| engine.release(nobody)) {
+    let no_hold = HoldAction::hold(HoldId::from_u128(0)).op_key(op_key);
+    match until_answered(|| engine.release(no_hold)) {
         Err(HoldError::Shared(SharedError::OpKey(_))) => Ok(true),
         Err(HoldError::Shared(common)) => Err(common),
         Ok(_) | Err(_) => Ok(false),

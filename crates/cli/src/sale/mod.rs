@@ -44,7 +44,7 @@ pub(crate) fn run(args: Args) -> Result<(), Stop> {
         false => output.text(&receipt.text()),
     };
     let shown = shown.and_then(|()| output.close());
-    // The exit code follows from the checks, even if nobody reads the receipt.
+    // The exit code follows from the checks, even if the receipt is not read.
     if receipt.is_true() { shown } else { Err(Stop::UntrueShown) }
 }
 

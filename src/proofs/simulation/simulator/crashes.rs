@@ -1,4 +1,4 @@
-//! A process ends, and the next opens what it has left.
+//! Ends a process, and lets the next one open the directory that it has left.
 
 use std::collections::VecDeque;
 
@@ -10,7 +10,7 @@ use crate::proofs::simulation::schedule::{Crash, Damage};
 use crate::proofs::simulation::{auditor, damage};
 
 impl Simulator {
-    /// The position up to which callers were told that it is durable.
+    /// The position up to which callers were told that decisions survive such an end.
     fn acknowledged(&self, end: Ending) -> Result<u64, Violation> {
         let log = &self.running()?.core.log;
         Ok(match (self.settings.durability, end) {
@@ -20,11 +20,11 @@ impl Simulator {
     }
 
     pub(in crate::proofs::simulation) fn crash(&mut self, crash: &Crash) -> Result<(), Violation> {
-        // What the step itself did belongs to the book before the crash.
+        // The operation of this step came before the crash.
         self.remember()?;
         self.coming = None;
         let mut acknowledged = self.acknowledged(crash.end)?;
-        // The position that a loss of power leaves, until an opening has found more.
+        // The position that a power failure leaves, until an opening has found more.
         let mut proven = self.acknowledged(Ending::Power)?;
         self.running = None;
         self.counts.crashes += 1;
@@ -41,7 +41,7 @@ impl Simulator {
             self.disk.end_in(*calls);
             match self.open() {
                 Ok(running) => {
-                    // Whatever an opening has served must stay.
+                    // Once an opening has served a position, no later opening may find less.
                     let end = running.engine.report().end.0;
                     self.judge(end, acknowledged)?;
                     (acknowledged, proven) = (end, end);
@@ -60,20 +60,20 @@ impl Simulator {
         let running = match self.open() {
             Ok(running) => running,
             Err(error) => {
-                // With a disk that fails it may be refused, and then it opens once the disk is mended.
+                // A failing disk may refuse the opening; once the disk works again, it must succeed.
                 ensure!(crash.trouble.is_some(), "after a crash the directory does not open: {error}");
                 self.disk.restart(Ending::Kill, seed.wrapping_add(1));
                 self.open()
                     .map_err(|error| format!("after a failed opening the directory does not open: {error}"))?
             }
         };
-        // What the last opening left of the disk's troubles is over.
+        // Failures that were planned for the opening must not happen after it.
         self.disk.calm();
         self.welcome(running, acknowledged)
     }
 
-    /// The directory is damaged, and an opening has to see it or to find everything all the same. Then it is
-    /// mended, or it goes on from what the opening, up to the position returned, has made of it.
+    /// Damages the directory, and checks that an opening refuses it or finds everything. Then undoes the
+    /// damage and returns `None`, or keeps what the opening made of it and returns the position of its end.
     fn damaged(&mut self, what: Damage, seed: u64, acknowledged: u64) -> Result<Option<u64>, Violation> {
         let image = self.disk.image();
         let Some(done) = damage::damage(&self.disk, what, seed, self.identity.id) else { return Ok(None) };
@@ -110,15 +110,15 @@ impl Simulator {
         Ok(None)
     }
 
-    /// What an opening has found is a place in the log where an operation ended, and all that was
-    /// acknowledged.
+    /// The book at `end`, where an opening found the end of the log. An error if no operation ended there, or
+    /// if acknowledged operations are missing.
     fn judge(&self, end: u64, acknowledged: u64) -> Result<&ModelBook, Violation> {
         ensure!(end >= acknowledged, "acknowledged up to {acknowledged}, and found up to {end}");
         let book = self.history.iter().find(|(at, _)| *at == end).map(|(_, book)| book);
         book.ok_or_else(|| format!("found up to {end}, where no operation ended"))
     }
 
-    /// A new process has opened the directory.
+    /// Compares an engine that a new process has opened, and goes on with it.
     pub(in crate::proofs::simulation) fn welcome(
         &mut self,
         running: RunningEngine,

@@ -1,4 +1,4 @@
-//! Operations of clients: by the engine and by the book, and their answers compared.
+//! Does the operations of clients with the engine and with the book, and compares the answers.
 
 use stockhold_model::{Answer, Failure, Lines, Model, Operation, Reply, Selection};
 
@@ -9,7 +9,7 @@ use crate::proofs::simulation::schedule::HoldPick;
 use crate::types::HoldId;
 
 impl Simulator {
-    /// The operation, with a hold and keys that there are.
+    /// The operation with an existing hold and existing keys; `None` if there are none.
     pub(in crate::proofs::simulation) fn resolved(
         &self,
         operation: &Operation<HoldPick>,
@@ -30,7 +30,7 @@ impl Simulator {
             | Operation::Prepare { key }
             | Operation::Reserve { key, .. } => *key %= keys,
             Operation::Cart { lines, .. } => fit(lines),
-            // Each request takes a place before any takes units: the contract does not say which finds none.
+            // Each request takes a slot before any takes units: the contract leaves open which finds none.
             Operation::Batch { .. } if self.book.rules.holds_max < 100 => return None,
             Operation::Batch { requests } => requests.iter_mut().for_each(|(key, _)| *key %= keys),
             Operation::Replace { by: selection, .. }
@@ -46,7 +46,7 @@ impl Simulator {
         Some(operation)
     }
 
-    /// Whether the operation can be asked for again: its keys are there.
+    /// Whether the operation can be repeated: its keys exist.
     fn is_askable(&self, operation: &Operation<HoldId>) -> bool {
         let keys = self.book.stock.len();
         keys > 0 && self.fitted(operation.clone(), keys).as_ref() == Some(operation)
@@ -57,7 +57,7 @@ impl Simulator {
         operation: &Operation<HoldId>,
         op_key: Option<u64>,
     ) -> Result<(), Violation> {
-        // The other kinds take none.
+        // These operations take no op key.
         let op_key = op_key.filter(|_| {
             !matches!(
                 operation,
@@ -97,7 +97,7 @@ impl Simulator {
             return auditor::may_be_unknown(self, id, self.book.find(id), lookup);
         }
         let Some(named) = operation.with_hold(|id| self.book.find(id)) else {
-            // A crash took the hold back; the engine may refuse the operation before it looks for the hold.
+            // A crash took the hold back. The engine may refuse for another cause, before it looks it up.
             let failed = matches!(answered.answer, Answer::Failed(_));
             ensure!(failed, "{operation:?} of a hold that is gone: {answered:?}");
             return Ok(());
@@ -116,7 +116,7 @@ impl Simulator {
         Ok(())
     }
 
-    /// Notes the ids of holds that were made.
+    /// Records the ids of holds that were made, and checks that they are new.
     fn name_holds(&mut self, made: &[HoldId]) -> Result<(), Violation> {
         let epoch = self.running()?.engine.report().epoch;
         for id in made {
@@ -132,13 +132,13 @@ impl Simulator {
         Ok(())
     }
 
-    /// The same op key again.
+    /// Uses an op key again, for the same operation or for another one.
     pub(in crate::proofs::simulation) fn again(&mut self, which: u32, other: bool) -> Result<(), Violation> {
         let Some((key, operation)) = self.asked.get(which as usize % self.asked.len().max(1)).cloned() else {
             return Ok(());
         };
         match self.book.op_keys.get(&key).cloned() {
-            // It may be forgotten, and is not to be used again.
+            // The engine may have forgotten the op key, so its answer is not determined.
             Some(used) if !self.book.keeps(&used) => Ok(()),
             Some(used) if !other => auditor::answers_the_same(self, key, &used),
             Some(_) => {
@@ -156,7 +156,7 @@ impl Simulator {
                 ensure!(is_refused, "other content with op key {key}: {answered:?}");
                 Ok(())
             }
-            // It came to nothing, or was taken back.
+            // The operation with this op key was not carried out, or a crash took it back.
             None if self.is_askable(&operation) => self.operate(&operation, Some(key)),
             None => Ok(()),
         }
@@ -170,7 +170,7 @@ fn check_number(
 ) -> Result<(), Violation> {
     let fits = match (&answered.number, &expected.number) {
         (Some((number, true)), Some(range)) => range.contains(number),
-        // On a split key it is the number of one cell.
+        // On a split key the number is that of one cell.
         (Some((number, false)), Some(range)) => number <= range.end(),
         (None, None) => true,
         _ => false,

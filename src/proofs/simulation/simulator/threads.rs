@@ -1,4 +1,4 @@
-//! What the engine's threads do, turn by turn.
+//! Does the work of the engine's threads, one turn at a time.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::log::writer::WriterTurn;
 use crate::proofs::simulation::auditor;
 
 impl Simulator {
-    /// A turn of the log; whether there was anything to write.
+    /// Takes a turn of the log; returns whether there was anything to write.
     pub(in crate::proofs::simulation) fn log_turn(
         &mut self,
         vouch: bool,
@@ -31,7 +31,7 @@ impl Simulator {
         }
     }
 
-    /// A turn of the fold; whether there was anything to fold.
+    /// Takes a turn of the fold; returns whether there was anything to fold.
     pub(in crate::proofs::simulation) fn fold_turn(&mut self) -> Result<bool, Violation> {
         let held_back = |running: &RunningEngine| {
             let checkpointer = running.core.checkpointer.as_ref();
@@ -73,7 +73,7 @@ impl Simulator {
             }
             true
         };
-        let made = checkpointer.turn_once_durable(manifest_set, &window, shared, durable);
+        let made = checkpointer.make_once_durable(manifest_set, &window, shared, durable);
         self.counts.poisoned += poisoned;
         match made {
             Ok(()) => {
@@ -88,11 +88,11 @@ impl Simulator {
         Ok(())
     }
 
-    /// Everything is written and folded; false if that cannot be.
+    /// Writes and folds everything; returns false if a part of it could not be.
     pub(in crate::proofs::simulation) fn settle(&mut self) -> Result<bool, Violation> {
         while self.log_turn(false, true)? {}
         while self.fold_turn()? {}
-        // What a full window holds back stays.
+        // A group that a full window holds back is not folded.
         let running = self.running()?;
         Ok(!self.is_stopped() && running.core.follower.position.position() == running.core.log.ring.drawn())
     }
@@ -105,14 +105,14 @@ impl Simulator {
         if !self.is_stopped() {
             return Ok(());
         }
-        // What the fold's thread does when the log has ended.
+        // The fold's thread does this when the log has ended.
         running.core.follower.position.end();
         let folded = running.core.follower.position.position();
         let book = self.history.iter().find(|(at, _)| *at == folded).map(|(_, book)| book);
         auditor::stopped(self, book.ok_or("the fold stands where no operation ended")?)
     }
 
-    /// An orderly close, as far as it goes.
+    /// Closes the engine in order, as far as the disk allows it.
     pub(in crate::proofs::simulation) fn close(&mut self) -> Result<(), Violation> {
         let running = self.running.as_mut().ok_or("no engine is open")?;
         running.core.log.ring.close();
