@@ -49,6 +49,8 @@ pub(crate) enum Fault {
     SkipSync,
     /// Receipts are released before the store has what they rest on.
     AckEarly,
+    /// The log thread does not check whether its files still have names.
+    TrustNames,
     /// After a disorderly close, recovery trusts the page cache and does not write its contents again.
     TrustCache,
     /// Recovery does not check whether an opening that copied a chunk was completed.

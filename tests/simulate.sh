@@ -27,7 +27,7 @@ faults)
     # Some bugs appear once in a hundred thousand crashes.
     export STOCKHOLD_SEED=5000001 STOCKHOLD_SIMULATE_CRASHES=1500000
     cargo test --release --locked --quiet --lib --no-run
-    for fault in SkipSync AckEarly TrustCache BelieveCopies KeepLeftover CheckpointAhead CutUnderTheYounger ForgetDeadline LinesApart; do
+    for fault in SkipSync AckEarly TrustNames TrustCache BelieveCopies KeepLeftover CheckpointAhead CutUnderTheYounger ForgetDeadline LinesApart; do
         if STOCKHOLD_FAULT=$fault timeout 600 bash -c "$(declare -f simulate); simulate" >"$output" 2>&1; then
             not_caught "$fault: NOT caught"
         fi

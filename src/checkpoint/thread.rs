@@ -320,7 +320,7 @@ mod tests {
 
     /// A checkpointer whose first checkpoint has failed.
     fn failed() -> Checkpointer {
-        let directory = Directory::nowhere(Identity::random()).unwrap();
+        let directory = Directory::nowhere(Identity::random());
         let files = Arc::new(DirFiles::at("/nowhere".into()));
         let (manifest_set, _) = ManifestSet::open(files, directory.identity.id).unwrap();
         let config = Config::default().checkpoint_bytes(WINDOW_BYTES);

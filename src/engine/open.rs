@@ -194,9 +194,7 @@ fn assemble(
     }
     let checkpointer = match manifest_set.as_ref().zip(log.as_ref()) {
         Some((manifest_set, log)) => {
-            let (identity, place) = (log.directory.identity, log.directory.place());
-            let place =
-                place.map_err(|error| OpenError::Io(format!("cannot use the file `lock` ({error})")))?;
+            let (identity, place) = (log.directory.identity, log.place.clone());
             Some(Checkpointer::new(&config, identity, place, manifest_set, window))
         }
         None => None,

@@ -1,6 +1,7 @@
 //! What cannot be seen from outside: a disk that fails, every prefix of a log, and moments that do not last.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::path::Path;
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
@@ -62,7 +63,7 @@ fn on_stores(directory: &Path, stores: Arc<dyn Stores>, config: Config) -> Engin
         sidecar.write(&Durable { epoch, end: tip.end, hash: tip.hash, orderly: false })?;
         let older = Some(older.tidy().unwrap());
         let report = LogReport { created, end: tip.end, cut: verdict.cut, ..LogReport::default() };
-        Ok((OpenLog { store, sidecar, directory: Arc::new(directory), tip, epoch, older }, report))
+        Ok((OpenLog::new(store, sidecar, directory, (tip, epoch), older).unwrap(), report))
     };
     Engine::start(on_log(config, open).unwrap()).unwrap()
 }
@@ -92,11 +93,12 @@ impl Poisoned {
         Poisoned { directory, disk, clock, engine, key, held, sold }
     }
 
-    fn reopened(self) -> (Engine, StockKey) {
+    /// Also returns the directory, which must not be removed under the engine.
+    fn reopened(self) -> (Engine, StockKey, tempfile::TempDir) {
         drop(self.engine);
         self.disk.plan(Plan::default());
         let engine = on_stores(self.directory.path(), Arc::new(self.disk.clone()), still(&self.clock));
-        (engine, self.key)
+        (engine, self.key, self.directory)
     }
 
     /// Everything that a poisoned engine does and does not do.
@@ -172,7 +174,7 @@ fn after_a_failed_sync_the_outcome_is_unknown_and_nothing_new_succeeds() {
         shop.check();
 
         shop.disk.crash(|_| fate);
-        let (engine, key) = shop.reopened();
+        let (engine, key, _directory) = shop.reopened();
         assert_eq!(engine.available(key), Ok(left));
         // Asked again with the same op key: once, whatever had become of it.
         engine.reserve(Reserve::units(key, 1).op_key(OpKey(5))).unwrap().wait().unwrap();
@@ -192,7 +194,7 @@ fn a_full_disk_and_a_failed_append_poison_too() {
             shop.disk.plan(plan);
             shop.engine.reserve(Reserve::units(shop.key, 1)).unwrap().wait().unwrap_err();
             shop.check();
-            let (engine, key) = shop.reopened();
+            let (engine, key, _directory) = shop.reopened();
             assert_eq!(engine.available(key), Ok(3));
         }
     }
@@ -263,6 +265,9 @@ impl Store for Panics {
     }
     fn remove_below(&mut self, _: u64, _: usize) -> Result<usize, StoreError> {
         Ok(0)
+    }
+    fn has_name(&self) -> io::Result<bool> {
+        Ok(true)
     }
     fn close(self: Box<Self>) -> Result<(), StoreError> {
         Ok(())

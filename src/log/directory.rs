@@ -6,19 +6,19 @@
 //! - The identity is written when everything else exists and is durable. A directory without one was never
 //!   used: the next opening completes a creation that a crash interrupted, and only a log with chunks in it
 //!   makes its absence damage.
-//! - Nothing is written before the lock is held, and nothing at all in a directory that is not stockhold's.
+//! - Nothing is written before the locks are held, and nothing at all in a directory that is not stockhold's.
 //! - A reader writes nothing, not even the lock file.
 
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write},
     os::unix::fs::OpenOptionsExt,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use super::identity::{encode, read_identity};
 use super::layout::IDENTITY;
-use super::lock::{FileId, Lock};
+use super::lock::{EngineLock, LockedNames, ReaderLock};
 
 pub(crate) use super::identity::Identity;
 pub(crate) use super::layout::{DirectoryError, Layout};
@@ -30,8 +30,8 @@ pub(crate) struct Directory {
     pub(crate) identity: Identity,
     /// True until [`commit`](Self::commit): there is no identity on the disk yet.
     pub(crate) fresh: bool,
-    /// Dropping it unlocks the directory.
-    lock: Lock,
+    /// Dropping it unlocks the directory. None in a test without a directory.
+    lock: Option<EngineLock>,
 }
 
 impl Directory {
@@ -47,30 +47,38 @@ impl Directory {
         if read_identity(&layout)?.is_none() {
             layout.refuse_foreign()?;
         }
-        let lock = Lock::exclusive(&layout)?;
+        let mut lock = EngineLock::take(&layout)?;
         // Once more, now that no other process can be creating it.
         let found = read_identity(&layout)?;
         let fresh = found.is_none();
         let identity = match found {
-            Some(identity) => identity,
+            Some(identity) => {
+                lock.take_identity(&layout)?;
+                identity
+            }
             None => {
                 layout.refuse_foreign()?;
                 Identity::random()
             }
         };
-        Ok(Self { layout, identity, fresh, lock })
+        Ok(Self { layout, identity, fresh, lock: Some(lock) })
     }
 
     /// A directory that does not exist: for an engine whose log and files are given.
     #[cfg(all(test, not(stockhold_loom)))]
-    pub(crate) fn nowhere(identity: Identity) -> io::Result<Self> {
-        let layout = Layout::at(Path::new("/dev/null/nowhere"));
-        Ok(Self { layout, identity, fresh: false, lock: Lock::nothing()? })
+    pub(crate) fn nowhere(identity: Identity) -> Self {
+        Self { layout: Layout::at(Path::new("/dev/null/nowhere")), identity, fresh: false, lock: None }
     }
 
-    /// The place of the directory, to check later whether it is still there.
+    /// The names of the directory, to check later whether they are still its own.
     pub(crate) fn place(&self) -> io::Result<OwnedDirectory> {
-        Ok(OwnedDirectory { layout: self.layout.clone(), lock: self.lock.file_id()? })
+        let names = self.lock.as_ref().map_or(Ok(LockedNames::default()), |lock| lock.names(&self.layout));
+        Ok(OwnedDirectory { layout: self.layout.clone(), names: names? })
+    }
+
+    /// Whether the identity still has a name; false if the directory was removed. Cost: one call.
+    pub(crate) fn has_name(&self) -> io::Result<bool> {
+        self.lock.as_ref().map_or(Ok(true), EngineLock::has_name)
     }
 
     /// Makes a fresh directory a stockhold directory: the last step of its creation.
@@ -87,23 +95,32 @@ impl Directory {
             self.layout.sync()
         };
         write().map_err(self.layout.io("writing its identity"))?;
+        if let Some(lock) = &mut self.lock {
+            lock.take_identity(&self.layout)?;
+        }
         self.fresh = false;
         Ok(())
     }
 }
 
-/// The place where a directory was locked. A lock does not keep its directory from being moved.
+/// Where a directory was locked. A lock does not keep its directory from being removed or moved, and what is
+/// written then is lost, or lies elsewhere.
 #[derive(Clone, Debug)]
 pub(crate) struct OwnedDirectory {
     pub(crate) layout: Layout,
-    lock: FileId,
+    names: LockedNames,
 }
 
 impl OwnedDirectory {
-    /// An error if the directory is no longer there, or another one is.
+    /// Has the name of this file checked too.
+    pub(super) fn add(&mut self, path: PathBuf) -> io::Result<()> {
+        self.names.add(path)
+    }
+
+    /// An error if the directory, its identity or a file that was added is no longer the one under its name.
+    /// Cost: a system call for each.
     pub(crate) fn check(&self) -> io::Result<()> {
-        let is_there = fs::metadata(self.layout.lock()).is_ok_and(|lock| FileId::of(&lock) == self.lock);
-        if is_there { Ok(()) } else { Err(io::Error::other("the directory was moved away from its place")) }
+        self.names.check()
     }
 }
 
@@ -112,7 +129,7 @@ impl OwnedDirectory {
 pub(crate) struct ReadOnlyDirectory {
     pub(crate) layout: Layout,
     pub(crate) identity: Identity,
-    _lock: Option<Lock>,
+    _lock: ReaderLock,
 }
 
 impl ReadOnlyDirectory {
@@ -126,7 +143,7 @@ impl ReadOnlyDirectory {
             layout.refuse_foreign()?;
             return Err(layout.missing());
         };
-        let lock = Lock::shared(&layout)?;
+        let lock = ReaderLock::take(&layout)?;
         Ok(Self { layout, identity, _lock: lock })
     }
 }
@@ -137,7 +154,7 @@ pub(crate) struct Remains {
     pub(crate) layout: Layout,
     /// The identity, or why it is unknown.
     pub(crate) identity: Result<Identity, DirectoryError>,
-    _lock: Option<Lock>,
+    _lock: ReaderLock,
 }
 
 impl Remains {
@@ -148,7 +165,7 @@ impl Remains {
         if !layout.has_remains() {
             return Err(layout.missing());
         }
-        let lock = Lock::shared(&layout)?;
+        let lock = ReaderLock::take(&layout)?;
         let identity = match read_identity(&layout) {
             Ok(found) => found.ok_or_else(|| layout.lacks(IDENTITY)),
             // Without its mark the file may be another program's, but there are files of stockhold beside it.

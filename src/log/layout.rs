@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! <dir>/stockhold   the identity: 64 bytes, written last when a directory is created
-//! <dir>/lock        held locked while an engine runs; says which process
+//! <dir>/lock        held locked while an engine runs, as the directory and its identity are
 //! <dir>/log/        the stores of the log
 //! <dir>/durable     the sidecar
 //! <dir>/checkpoint/ the last two checkpoints
@@ -38,16 +38,32 @@ pub(crate) enum DirectoryError {
     )]
     Newer { path: PathBuf, found: u32, known: u32 },
     #[error(
-        "{path:?} is in use{}: close the engine that has it open",
-        .pid.map_or_else(String::new, |pid| format!(" by process {pid}"))
+        "{path:?} is {}{}",
+        if *.by_reader { "being read" } else { "in use" },
+        in_use_by(*.pid, *.by_reader)
     )]
-    InUse { path: PathBuf, pid: Option<u32> },
+    InUse { path: PathBuf, pid: Option<u32>, by_reader: bool },
+    #[error(
+        "the file system of {path:?} does not lock files ({error}), so two engines could have the directory at \
+         once: put it on a local file system, ext4 or xfs for example"
+    )]
+    CannotLock { path: PathBuf, error: io::Error },
     #[error(
         "{path:?} is damaged ({details}): restore it from a backup, or salvage its log into a new directory"
     )]
     Corrupt { path: PathBuf, details: String },
     #[error("cannot use {path:?} ({doing}: {error}): {}, then try again", advice(.error))]
     Io { path: PathBuf, doing: &'static str, error: io::Error },
+}
+
+fn in_use_by(pid: Option<u32>, by_reader: bool) -> String {
+    let process = pid.map_or_else(String::new, |pid| format!(" by process {pid}"));
+    let advice = if by_reader {
+        "a stockhold command of an earlier version reads it; end that command"
+    } else {
+        "close the engine that has it open"
+    };
+    format!("{process}: {advice}")
 }
 
 /// The paths inside one directory.
@@ -113,6 +129,15 @@ impl Layout {
     pub(super) fn io(&self, doing: &'static str) -> impl Fn(io::Error) -> DirectoryError {
         let path = self.path.clone();
         move |error| DirectoryError::Io { path: path.clone(), doing, error }
+    }
+
+    /// The error of a directory that another process has locked: an engine, or only a reader.
+    pub(super) fn in_use(&self, pid: Option<u32>, by_reader: bool) -> DirectoryError {
+        DirectoryError::InUse { path: self.path.clone(), pid, by_reader }
+    }
+
+    pub(super) fn cannot_lock(&self, error: io::Error) -> DirectoryError {
+        DirectoryError::CannotLock { path: self.path.clone(), error }
     }
 
     /// The error of a directory that is stockhold's but has lost a part.

@@ -24,7 +24,7 @@ use super::chunk;
 use super::{
     chunk::HEADER_BYTES,
     chunk_index::ChunkIndex,
-    directory::{Directory, DirectoryError, Identity, Layout},
+    directory::{Directory, DirectoryError, Identity, Layout, OwnedDirectory},
     newer::Newer,
     scan::{FoundChunk, ScannedChunk, Tip},
     sidecar::{Durable, Sidecar, SidecarError},
@@ -89,6 +89,8 @@ pub(crate) struct OpenLog {
     pub(crate) sidecar: Sidecar,
     /// The directory, locked as long as this exists: to be dropped after the store.
     pub(crate) directory: Arc<Directory>,
+    /// Where it was locked.
+    pub(crate) place: OwnedDirectory,
     /// The end of the log. Everything before it is durable.
     pub(crate) tip: Tip,
     /// The epoch of every chunk that this opening writes.
@@ -146,7 +148,9 @@ impl From<LogError> for OpenError {
             LogError::Directory(DirectoryError::Newer { .. }) => OpenError::Newer(message),
             LogError::Directory(DirectoryError::InUse { pid, .. }) => OpenError::InUse { pid: *pid, message },
             LogError::Directory(DirectoryError::Corrupt { .. }) => damaged(None),
-            LogError::Directory(DirectoryError::Io { .. }) => OpenError::Io(message),
+            LogError::Directory(DirectoryError::Io { .. } | DirectoryError::CannotLock { .. }) => {
+                OpenError::Io(message)
+            }
             LogError::Sidecar(SidecarError::Newer { .. }) | LogError::Newer { .. } => {
                 OpenError::Newer(message)
             }
@@ -156,7 +160,9 @@ impl From<LogError> for OpenError {
             LogError::Checkpoint(RunError::Io { .. }) => OpenError::Io(message),
             LogError::Checkpoint(_) => damaged(None),
             LogError::Refused(refusal) => damaged(refusal.readable().map(Position)),
-            LogError::Store(StoreError::Full { .. } | StoreError::Io { .. }) => OpenError::Io(message),
+            LogError::Store(StoreError::Full { .. } | StoreError::Io { .. } | StoreError::Gone { .. }) => {
+                OpenError::Io(message)
+            }
             LogError::Store(StoreError::Corrupt { .. } | StoreError::Dead { .. }) => damaged(None),
             LogError::Unreadable { position } | LogError::Fold { position, .. } => {
                 damaged(Some(Position(*position)))
@@ -176,10 +182,44 @@ pub(crate) fn io_error(doing: &'static str) -> impl Fn(io::Error) -> LogError {
 }
 
 impl OpenLog {
+    /// A log that ends at `tip`; this opening has the epoch `epoch`.
+    pub(crate) fn new(
+        store: Box<dyn Store>,
+        sidecar: Sidecar,
+        directory: Directory,
+        (tip, epoch): (Tip, u32),
+        older: Option<OlderStores>,
+    ) -> io::Result<Self> {
+        let place = directory.place()?;
+        Ok(OpenLog { store, sidecar, directory: Arc::new(directory), place, tip, epoch, older })
+    }
+
     /// Opens the log in the directory at `path`, creating it if there is none.
     pub(crate) fn open(path: &Path, into: &mut dyn Replay) -> Result<(Self, LogReport), LogError> {
         let directory = Directory::open(path)?;
         if directory.fresh { create(directory, into) } else { reopen(directory, into) }
+    }
+
+    /// Has the names of its store and of the sidecar checked with the directory's.
+    fn watch_names(&mut self) -> io::Result<()> {
+        let layout = self.directory.layout.clone();
+        self.place.add(layout.durable())?;
+        self.place.add(StoreFolder::at(layout.log()).data_file(self.epoch))
+    }
+
+    /// An error if a file that the engine writes has lost its name. Cost: two system calls.
+    pub(crate) fn check_names(&self) -> Result<(), StoreError> {
+        let gone = |what: &str| StoreError::Gone { details: format!("{what} has no name any more") };
+        let io = |error: io::Error| StoreError::io("looking for the directory", &error);
+        if !self.store.has_name().map_err(io)? {
+            return Err(gone("the log"));
+        }
+        if self.directory.has_name().map_err(io)? { Ok(()) } else { Err(gone("the identity")) }
+    }
+
+    /// An error if the directory is no longer the one under its name.
+    pub(crate) fn check_place(&self) -> Result<(), StoreError> {
+        self.place.check().map_err(|error| StoreError::Gone { details: error.to_string() })
     }
 
     /// Closes the log in an orderly way, so that the next opening can believe all of it. `end` is the end of
@@ -213,8 +253,10 @@ fn create(mut directory: Directory, into: &mut dyn Replay) -> Result<(OpenLog, L
     layout.sync().map_err(io_error("syncing the directory"))?;
     into.start(&layout, &directory.identity)?;
     directory.commit()?;
-    let (directory, older) = (Arc::new(directory), Some(OlderStores { stores, kept: Vec::new() }));
-    let log = OpenLog { store, sidecar, directory, tip: Tip::ORIGIN, epoch, older };
+    let older = Some(OlderStores { stores, kept: Vec::new() });
+    let io = io_error("looking for the directory");
+    let mut log = OpenLog::new(store, sidecar, directory, (Tip::ORIGIN, epoch), older).map_err(&io)?;
+    log.watch_names().map_err(&io)?;
     Ok((log, LogReport { created: true, ..LogReport::default() }))
 }
 
@@ -237,8 +279,10 @@ fn reopen(directory: Directory, into: &mut dyn Replay) -> Result<(OpenLog, LogRe
         cut: verdict.cut,
         bytes_rewritten,
     };
-    let (directory, older) = (Arc::new(directory), Some(older));
-    Ok((OpenLog { store, sidecar, directory, tip, epoch, older }, report))
+    let io = io_error("looking for the directory");
+    let mut log = OpenLog::new(store, sidecar, directory, (tip, epoch), Some(older)).map_err(&io)?;
+    log.watch_names().map_err(&io)?;
+    Ok((log, report))
 }
 
 /// Every whole chunk in the stores; an error if a later build has written one.

@@ -21,6 +21,7 @@ use std::{
     cell::Cell,
     fs::File,
     io,
+    os::unix::fs::MetadataExt,
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
     sync::Once,
@@ -183,6 +184,10 @@ impl Store for SledStore {
             Ok(())
         })?;
         Ok(removed)
+    }
+
+    fn has_name(&self) -> io::Result<bool> {
+        Ok(self.data.metadata()?.nlink() > 0)
     }
 
     fn close(mut self: Box<Self>) -> Result<(), StoreError> {

@@ -24,6 +24,9 @@ pub(crate) trait Store: Send {
     /// Removes chunks that start before `position`, in order and at most `chunks_max`; returns how many. Not
     /// durable before [`sync`](Store::sync).
     fn remove_below(&mut self, position: u64, chunks_max: usize) -> Result<usize, StoreError>;
+    /// Whether its file still has a name. A sync of a removed file succeeds, and keeps nothing. Cost: one
+    /// system call.
+    fn has_name(&self) -> io::Result<bool>;
     /// Makes everything durable and closes the files. A close is orderly only if this has succeeded.
     fn close(self: Box<Self>) -> Result<(), StoreError>;
 }
@@ -35,6 +38,11 @@ pub(crate) enum StoreError {
     Full { doing: String },
     #[error("the disk failed ({doing}): {advice}, then open the directory again")]
     Io { doing: String, advice: &'static str },
+    #[error(
+        "the directory was removed, moved or replaced while an engine had it open ({details}), so nothing more is \
+         acknowledged: put it back or restore a backup, then open it again"
+    )]
+    Gone { details: String },
     #[error("the log's store is damaged: {details}")]
     Corrupt { details: String },
     #[error("the log's store stopped after an earlier failure ({cause}): open the directory again")]

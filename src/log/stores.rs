@@ -44,6 +44,11 @@ impl StoreFolder {
     fn of(&self, store: u32) -> PathBuf {
         self.0.join(format!("{store:08x}"))
     }
+
+    /// The file that has a store's chunks.
+    pub(super) fn data_file(&self, store: u32) -> PathBuf {
+        self.of(store).join(DATA_FILE)
+    }
 }
 
 fn sync(path: &Path) -> io::Result<()> {
@@ -67,7 +72,7 @@ impl Stores for StoreFolder {
     }
 
     fn scan(&self, store: u32, found: &mut dyn FnMut(ScannedChunk)) -> io::Result<()> {
-        match File::open(self.of(store).join(DATA_FILE)) {
+        match File::open(self.data_file(store)) {
             // The store's creation was interrupted, or its removal.
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(error) => Err(error),
@@ -76,7 +81,7 @@ impl Stores for StoreFolder {
     }
 
     fn read(&self, found: &FoundChunk) -> io::Result<Vec<u8>> {
-        scan::read_chunk(&File::open(self.of(found.place.store).join(DATA_FILE))?, found)
+        scan::read_chunk(&File::open(self.data_file(found.place.store))?, found)
     }
 
     fn create(&self, store: u32) -> Result<Box<dyn Store>, StoreError> {

@@ -75,6 +75,7 @@ pub(crate) struct LogWriter {
     encoded: Vec<u8>,
     last_sync: Instant,
     last_sidecar: Instant,
+    last_place_check: Instant,
     /// Bytes handed to the store since the last sync.
     window_bytes: usize,
     /// The end of the log.
@@ -111,6 +112,7 @@ impl LogWriter {
             encoded: Vec::new(),
             last_sync: Instant::now(),
             last_sidecar: Instant::now(),
+            last_place_check: Instant::now(),
             window_bytes: 0,
             tip,
             synced: tip,
@@ -270,9 +272,25 @@ impl LogWriter {
             Durability::Sync => self.sync()?,
             Durability::Interval(_) | Durability::Memory => {
                 log.store.flush()?;
+                self.check_names()?;
                 self.setup.shared.durable.advance(group.end);
                 self.sync_if_due()?;
             }
+        }
+        Ok(())
+    }
+
+    /// Fails if what was written lies in files that have lost their names: it would be lost, or be found by
+    /// no opening. Each group is checked by link counts; the directory's path only now and then.
+    fn check_names(&mut self) -> Result<(), StoreError> {
+        let Some(log) = &self.setup.log else { return Ok(()) };
+        if planted(Fault::TrustNames) {
+            return Ok(());
+        }
+        log.check_names()?;
+        if self.last_place_check.elapsed() >= self.sidecar_lag {
+            log.check_place()?;
+            self.last_place_check = Instant::now();
         }
         Ok(())
     }
@@ -310,6 +328,7 @@ impl LogWriter {
         }
         self.last_sync = Instant::now();
         self.setup.shared.metrics.sync(self.last_sync - began);
+        self.check_names()?;
         self.window_bytes = 0;
         self.synced = self.tip;
         self.setup.shared.durable.advance(self.tip.end);
@@ -335,7 +354,10 @@ impl LogWriter {
     pub(crate) fn close(mut self) -> Result<(), StoreError> {
         self.sync()?;
         match self.setup.log {
-            Some(log) => log.close(self.tip),
+            Some(log) => {
+                log.check_place()?;
+                log.close(self.tip)
+            }
             None => Ok(()),
         }
     }

@@ -216,6 +216,10 @@ impl Store for MemoryStore {
         })
     }
 
+    fn has_name(&self) -> io::Result<bool> {
+        Ok(true)
+    }
+
     fn close(mut self: Box<Self>) -> Result<(), StoreError> {
         self.sync()
     }

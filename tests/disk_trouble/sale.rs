@@ -194,7 +194,8 @@ impl Transcript {
         if let Some((kind, why)) = &self.refused {
             assert!(["Io", "InUse", "Thread"].contains(&kind.as_str()), "an error of kind {kind}: {why}");
         }
-        let advised = ["free space", "raise", "mount", "look at", "permi", "close the engine"];
+        let advised =
+            ["free space", "raise", "mount", "look at", "permi", "close the engine", "local file system"];
         for sentence in self.sentences() {
             assert!(
                 advised.iter().any(|advice| sentence.contains(advice)),

@@ -239,6 +239,8 @@ pub(super) struct DiskState {
     ended: bool,
     trouble: Option<Trouble>,
     full: bool,
+    /// What an operator puts back after another process has removed the directory: all that it was then.
+    removed: Option<Box<DiskState>>,
     /// The number of calls since the disk was created.
     pub calls: u64,
 }
@@ -265,6 +267,7 @@ impl Disk {
             ended: false,
             trouble: None,
             full: false,
+            removed: None,
             calls: 0,
         })))
     }
@@ -292,9 +295,21 @@ impl Disk {
         self.state().trouble = Some(trouble);
     }
 
-    /// Starts the next process, and cancels all planned failures.
+    /// Another process removes the directory. What is written from here on goes into files without names.
+    pub(super) fn remove(&self) {
+        let state = &mut *self.state();
+        if state.removed.is_none() {
+            state.removed = Some(Box::new(state.clone()));
+        }
+    }
+
+    /// Starts the next process, on the directory as it was before it was removed, and cancels all planned
+    /// failures.
     pub(super) fn restart(&self, end: Ending, seed: u64) {
         let state = &mut *self.state();
+        if let Some(before) = state.removed.take() {
+            *state = DiskState { calls: state.calls, ..*before };
+        }
         state.rng = Rng::new(seed);
         state.stores.values_mut().for_each(|store| store.end(end, &mut state.rng));
         state.slots.end(end, &mut state.rng);
@@ -319,6 +334,11 @@ impl Disk {
 }
 
 impl DiskState {
+    /// Whether another process has removed the directory.
+    pub(super) fn is_removed(&self) -> bool {
+        self.removed.is_some()
+    }
+
     pub(super) fn has_ended(&self) -> bool {
         self.ended
     }

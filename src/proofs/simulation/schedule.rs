@@ -109,6 +109,8 @@ pub(super) enum ScheduleStep {
     /// Everything is written and folded, and then compared.
     Compare,
     Trouble(Trouble),
+    /// Another process removes the directory under the engine.
+    Remove,
     /// The process or the power ends after this number of calls to the disk.
     EndIn {
         calls: u64,
@@ -293,6 +295,7 @@ impl Schedule {
                 4 => ScheduleStep::Sweep { client },
                 5 => ScheduleStep::Compare,
                 6 if rng.one_in(4) => ScheduleStep::Trouble(rng.trouble()),
+                6 if rng.one_in(8) => ScheduleStep::Remove,
                 7..=9 => ScheduleStep::Again { client, which: rng.0.next() as u32, other: rng.one_in(5) },
                 _ => {
                     let op_key = rng.one_in(3).then_some(number);

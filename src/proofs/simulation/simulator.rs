@@ -170,7 +170,7 @@ impl Simulator {
         let files = Arc::new(disk.clone());
         let assembled = on_log_and_files(self.config(), Some(files.clone()), |into: &mut dyn Replay| {
             let io = io_error("simulating");
-            let directory = Directory::nowhere(*identity).map_err(&io)?;
+            let directory = Directory::nowhere(*identity);
             let (mut sidecar, proven) = Sidecar::on(Box::new(disk.clone()))?;
             let start = into.start(&directory.layout, identity)?;
             let stores: Arc<dyn Stores> = files.clone();
@@ -180,7 +180,8 @@ impl Simulator {
             sidecar.write(&Durable { epoch, end: tip.end, hash: tip.hash, orderly: false })?;
             let older = Some(older.tidy().map_err(&io)?);
             let report = LogReport { end: tip.end, cut: verdict.cut, ..LogReport::default() };
-            Ok((OpenLog { store, sidecar, directory: Arc::new(directory), tip, epoch, older }, report))
+            let log = OpenLog::new(store, sidecar, directory, (tip, epoch), older).map_err(&io)?;
+            Ok((log, report))
         })?;
         let (engine, core, log, manifest_set) = Engine::without_threads(assembled);
         let (fold, groups) = unbounded();
@@ -236,6 +237,7 @@ impl Simulator {
             ScheduleStep::Checkpoint { forced } => self.checkpoint(*forced)?,
             ScheduleStep::Compare => self.compare()?,
             ScheduleStep::Trouble(trouble) => self.disk.trouble(*trouble),
+            ScheduleStep::Remove => self.disk.remove(),
             ScheduleStep::EndIn { calls, crash } => {
                 self.disk.end_in(*calls);
                 self.coming = Some(crash.clone());

@@ -173,6 +173,10 @@ impl Store for SimulatedStore {
         })
     }
 
+    fn has_name(&self) -> io::Result<bool> {
+        Ok(!self.disk.state().is_removed())
+    }
+
     fn close(mut self: Box<Self>) -> Result<(), StoreError> {
         self.sync()
     }
