@@ -10,6 +10,9 @@
 #[path = "../src/log/chunk.rs"]
 mod chunk;
 #[allow(dead_code)]
+#[path = "../src/creation.rs"]
+mod creation;
+#[allow(dead_code)]
 #[path = "../src/log/newer.rs"]
 mod newer;
 #[allow(dead_code, unused_imports)]
@@ -138,6 +141,9 @@ impl Store for PlainFile {
     }
     fn remove_below(&mut self, _: u64, _: usize) -> Result<usize, StoreError> {
         Ok(0)
+    }
+    fn has_name(&self) -> std::io::Result<bool> {
+        Ok(true)
     }
     fn close(mut self: Box<Self>) -> Result<(), StoreError> {
         self.sync()

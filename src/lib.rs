@@ -64,6 +64,7 @@ pub mod answer;
 mod checkpoint;
 pub mod clock;
 mod config;
+mod creation;
 pub mod design;
 mod engine;
 pub mod error;

@@ -4,6 +4,7 @@
 mod common;
 
 use std::fs;
+use std::os::unix::fs::{MetadataExt, chown};
 use std::path::{Path, PathBuf};
 
 use common::{Disk, ON_DISK, insist};
@@ -151,4 +152,70 @@ fn a_reader_that_finds_an_engine_says_so_whatever_was_removed() {
     let target = directory.with_extension("new");
     assert!(salvage(directory, &target).is_err());
     drop(shop);
+}
+
+/// The user and group of the kernel's `nobody`.
+const SHOP: u32 = 65_534;
+
+fn give(path: &Path) {
+    if path.is_dir() {
+        parts(path).iter().for_each(|part| give(part));
+    }
+    chown(path, Some(SHOP), Some(SHOP)).unwrap();
+}
+
+#[track_caller]
+fn assert_given(path: &Path) {
+    let found = fs::symlink_metadata(path).unwrap();
+    assert_eq!((found.uid(), found.gid()), (SHOP, SHOP), "{path:?}");
+    if path.is_dir() {
+        parts(path).iter().for_each(|part| assert_given(part));
+    }
+}
+
+#[test]
+fn what_root_creates_in_a_shops_directory_belongs_to_the_shop() {
+    let scratch = tempfile::tempdir().unwrap();
+    if chown(scratch.path(), Some(SHOP), Some(SHOP)).is_err() {
+        println!("skipped: only root may give files away");
+        return;
+    }
+    let disk = Disk::new(Durability::Sync);
+    let directory = scratch.path().join("stock");
+    let sale = || {
+        let engine = Engine::open(&directory, disk.config()).unwrap();
+        let key = engine.declare("mug", "berlin").unwrap();
+        engine.receive(Receive::units(key, 5)).unwrap().wait().unwrap();
+        engine.checkpoint().unwrap();
+        engine
+    };
+    let engine = sale();
+    engine.backup(scratch.path().join("copy")).unwrap();
+    assert_given(scratch.path());
+    engine.shutdown().unwrap();
+    // A directory of the shop's own, in a folder of root's.
+    chown(scratch.path(), Some(0), Some(0)).unwrap();
+    fs::remove_dir_all(&directory).unwrap();
+    fs::create_dir(&directory).unwrap();
+    give(&directory);
+    drop(sale());
+    drop(sale());
+    assert_given(&directory);
+    salvage(&directory, scratch.path().join("salvaged")).unwrap();
+    assert_eq!(
+        fs::metadata(scratch.path().join("salvaged")).unwrap().uid(),
+        0,
+        "a folder of root's stays so"
+    );
+}
+
+#[test]
+fn a_file_that_cannot_be_used_is_named_with_its_path() {
+    let scratch = tempfile::tempdir().unwrap();
+    let directory = scratch.path().join("stock");
+    fs::create_dir(&directory).unwrap();
+    // A folder where the log's file should be.
+    fs::create_dir_all(directory.join("log/00000001/db")).unwrap();
+    let refused = Engine::open(&directory, Disk::new(Durability::Sync).config()).unwrap_err();
+    assert!(refused.to_string().contains("log/00000001/db"), "{refused}");
 }

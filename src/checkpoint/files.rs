@@ -4,6 +4,8 @@ use std::fs::{self, DirEntry, File};
 use std::io::{self, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 
+use crate::creation::{self, at};
+
 /// A folder. A file's bytes are durable after its [`sync`](NewFile::sync), its name after the folder's.
 pub(crate) trait Files: Send + Sync {
     /// The names of all files; empty if the folder does not exist.
@@ -40,7 +42,7 @@ impl DirFiles {
     }
 
     fn make(&self) -> io::Result<()> {
-        match fs::create_dir(&self.0) {
+        match creation::create_folder(&self.0) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
             Err(error) => Err(error),
             Ok(()) => sync_folder(self.0.parent().unwrap_or(Path::new("."))),
@@ -49,14 +51,14 @@ impl DirFiles {
 }
 
 fn sync_folder(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
+    File::open(path).and_then(|folder| folder.sync_all()).map_err(at(path))
 }
 
 impl Files for DirFiles {
     fn list(&self) -> io::Result<Vec<String>> {
         let entries = match fs::read_dir(&self.0) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            entries => entries?,
+            entries => entries.map_err(at(&self.0))?,
         };
         // Folders, and names that are not UTF-8, do not belong to a checkpoint.
         let name = |entry: DirEntry| {
@@ -66,20 +68,23 @@ impl Files for DirFiles {
     }
 
     fn open(&self, name: &str) -> io::Result<Box<dyn Read + Send>> {
-        Ok(Box::new(BufReader::with_capacity(256 << 10, File::open(self.0.join(name))?)))
+        let path = self.0.join(name);
+        Ok(Box::new(BufReader::with_capacity(256 << 10, File::open(&path).map_err(at(&path))?)))
     }
 
     fn create(&self, name: &str) -> io::Result<Box<dyn NewFile>> {
         self.make()?;
-        Ok(Box::new(File::create(self.0.join(name))?))
+        Ok(Box::new(creation::create_file(&self.0.join(name), 0o666)?))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        fs::rename(self.0.join(from), self.0.join(to))
+        let path = self.0.join(from);
+        fs::rename(&path, self.0.join(to)).map_err(at(&path))
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        fs::remove_file(self.0.join(name))
+        let path = self.0.join(name);
+        fs::remove_file(&path).map_err(at(&path))
     }
 
     fn sync(&self) -> io::Result<()> {

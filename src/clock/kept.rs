@@ -9,10 +9,12 @@
 //! so no error in reading or writing it stops an engine. It is never synced: after a loss of power its
 //! contents would be of no use.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+
+use crate::creation;
 
 use super::{CLOCK_MAX_MS, Look, Timestamp, Uptime, millis_ceil};
 
@@ -75,7 +77,7 @@ pub(crate) struct KeptFile {
 impl KeptFile {
     /// Opens the file, or makes it.
     pub(crate) fn open(path: &Path) -> io::Result<KeptFile> {
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        let file = creation::open_or_create(path)?;
         let mut bytes = [0; BYTES];
         let kept = file.read_exact_at(&mut bytes, 0).ok().and_then(|()| KeptTime::decode(&bytes));
         Ok(KeptFile { file, kept })

@@ -10,15 +10,16 @@
 //! - A reader writes nothing, not even the lock file.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
 use super::identity::{encode, read_identity};
 use super::layout::IDENTITY;
 use super::lock::{EngineLock, LockedNames, ReaderLock};
+
+use crate::creation;
 
 pub(crate) use super::identity::Identity;
 pub(crate) use super::layout::{DirectoryError, Layout};
@@ -86,8 +87,7 @@ impl Directory {
         let write = || -> io::Result<()> {
             let unfinished = self.layout.identity_unfinished();
             // Readable by its owner only: it has the secret in it.
-            let mut file =
-                OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
+            let mut file = creation::create_file(&unfinished, 0o600)?;
             file.write_all(&encode(&self.identity))?;
             file.sync_all()?;
             self.layout.sync()?;
@@ -183,7 +183,7 @@ fn create_durably(path: &Path) -> io::Result<()> {
         path.parent().map(|parent| if parent.as_os_str().is_empty() { Path::new(".") } else { parent });
     let Some(parent) = parent.filter(|_| !path.is_dir()) else { return Ok(()) };
     create_durably(parent)?;
-    match fs::create_dir(path) {
+    match creation::create_folder(path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
         _ => File::open(parent)?.sync_all(),
     }

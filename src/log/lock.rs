@@ -7,7 +7,7 @@
 //! A reader holds its locks only while it opens the files that it reads, so it never keeps an engine from
 //! opening the directory. An engine that meets a reader waits for it.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
@@ -15,6 +15,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::layout::{DirectoryError, Layout};
+use crate::creation;
 
 /// How often an engine looks again at a directory that only readers have locked. Readers of this build take
 /// milliseconds; a command of an earlier build may take as long as it is open.
@@ -85,9 +86,8 @@ impl EngineLock {
     pub(super) fn take(layout: &Layout) -> Result<Self, DirectoryError> {
         let directory = File::open(layout.path()).map_err(layout.io("locking it"))?;
         let directory = LockedFile::exclusive(layout, directory)?;
-        let lock = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(layout.lock());
-        let _for_earlier_builds =
-            LockedFile::exclusive(layout, lock.map_err(layout.io("creating its file `lock`"))?)?;
+        let lock = creation::open_or_create(&layout.lock()).map_err(layout.io("creating its file `lock`"))?;
+        let _for_earlier_builds = LockedFile::exclusive(layout, lock)?;
         Ok(EngineLock { directory, identity: None, _for_earlier_builds })
     }
 

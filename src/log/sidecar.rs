@@ -23,6 +23,7 @@ use std::{
 use thiserror::Error;
 
 use super::store::{StoreError, advice};
+use crate::creation;
 
 const MAGIC: [u8; 4] = [0xD6, b'S', b'C', 0x9C];
 const FORMAT: u16 = 1;
@@ -94,7 +95,7 @@ impl Sidecar {
     /// Creates the file; it says that nothing is durable yet. The leftover of an earlier attempt is
     /// overwritten.
     pub(crate) fn create(path: &Path) -> io::Result<Self> {
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)?;
+        let file = creation::create_file(path, 0o666)?;
         file.set_len(2 * SLOT_BYTES)?;
         let whole = file.try_clone()?;
         let sidecar = Self::create_on(Box::new(file))?;

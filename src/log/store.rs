@@ -12,6 +12,8 @@ use std::io;
 
 use thiserror::Error;
 
+use crate::creation::PathError;
+
 /// A store of chunks, used by one thread.
 pub(crate) trait Store: Send {
     /// Keeps a chunk under its start position. Not durable before [`sync`](Store::sync).
@@ -64,6 +66,10 @@ impl StoreError {
 pub(crate) fn advice(error: &io::Error) -> &'static str {
     const ENFILE: i32 = 23;
     const EMFILE: i32 = 24;
+    let error = match error.get_ref().and_then(|inner| inner.downcast_ref::<PathError>()) {
+        Some(of_path) => &of_path.error,
+        None => error,
+    };
     match error.kind() {
         io::ErrorKind::StorageFull => "free space",
         io::ErrorKind::QuotaExceeded => "free space, or raise the quota",

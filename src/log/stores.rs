@@ -12,6 +12,8 @@ use std::{
     sync::Arc,
 };
 
+use crate::creation::{self, at};
+
 use super::{
     scan::{self, FoundChunk, ScannedChunk},
     sled::{DATA_FILE, SledStore},
@@ -52,14 +54,14 @@ impl StoreFolder {
 }
 
 fn sync(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
+    File::open(path).and_then(|folder| folder.sync_all()).map_err(at(path))
 }
 
 impl Stores for StoreFolder {
     fn list(&self) -> io::Result<Vec<u32>> {
         let entries = match fs::read_dir(&self.0) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            entries => entries?,
+            entries => entries.map_err(at(&self.0))?,
         };
         let mut numbers = Vec::new();
         for entry in entries {
@@ -75,29 +77,40 @@ impl Stores for StoreFolder {
         match File::open(self.data_file(store)) {
             // The store's creation was interrupted, or its removal.
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(error),
-            Ok(file) => scan::scan(&file, |chunk| found(chunk.in_store(store))).map(drop),
+            Err(error) => Err(at(&self.data_file(store))(error)),
+            Ok(file) => {
+                let scanned = scan::scan(&file, |chunk| found(chunk.in_store(store)));
+                scanned.map(drop).map_err(at(&self.data_file(store)))
+            }
         }
     }
 
     fn read(&self, found: &FoundChunk) -> io::Result<Vec<u8>> {
-        scan::read_chunk(&File::open(self.data_file(found.place.store))?, found)
+        let path = self.data_file(found.place.store);
+        File::open(&path).and_then(|file| scan::read_chunk(&file, found)).map_err(at(&path))
     }
 
     fn create(&self, store: u32) -> Result<Box<dyn Store>, StoreError> {
         let path = self.of(store);
         let make = || {
-            fs::create_dir_all(&path)?;
+            match creation::create_folder(&self.0) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+                _ => {}
+            }
+            fs::create_dir(&path)?;
             sync(&self.0)?;
             sync(self.0.parent().unwrap_or(Path::new(".")))
         };
-        make().map_err(|error| StoreError::io(format!("creating {path:?}"), &error))?;
-        Ok(Box::new(SledStore::create(&path)?))
+        let io = |error| StoreError::io(format!("creating {path:?}"), &error);
+        make().map_err(io)?;
+        let store = SledStore::create(&path)?;
+        creation::give_tree(&path).map_err(io)?;
+        Ok(Box::new(store))
     }
 
     fn remove(&self, store: u32) -> io::Result<()> {
         match fs::remove_dir_all(self.of(store)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(at(&self.of(store))(error)),
             _ => {}
         }
         sync(&self.0)
