@@ -7,8 +7,9 @@
 //! Records that checkpoints have removed from the log are in the ledger, if the directory has one
 //! ([`Config::ledger_kept`](crate::Config::ledger_kept)); [`Inspection::log`] returns both, in order.
 //!
-//! An [`Inspection`] cannot be opened while an engine has the directory open, and no engine can open it while
-//! the inspection exists. It takes memory for the state at the end of the log (stock keys, and the last hold
+//! An [`Inspection`] cannot be opened while an engine has the directory open. It opens all that it reads at
+//! once, and keeps no engine from opening the directory afterwards: then it goes on with the directory as it
+//! was. Only an old file of the ledger can be gone by the time it is read. It takes memory for the state at the end of the log (stock keys, and the last hold
 //! of each slot), a small entry for each chunk of the log, and one chunk.
 //!
 //! ```
@@ -53,7 +54,6 @@ pub use self::entry::{LineEntry, LogEntry};
 use self::log::KnownHold;
 pub use self::log::Log;
 use crate::answer::{HoldState, Level};
-use crate::checkpoint::files::DirFiles;
 use crate::checkpoint::ledger::Stretches;
 use crate::checkpoint::run_ref::RunKind;
 use crate::clock::Timestamp;
@@ -73,7 +73,6 @@ use crate::types::{HoldId, Position, Reference};
 /// The folded log of a directory. See the [module](self).
 pub struct Inspection {
     log: LogAtRest,
-    files: DirFiles,
     /// The state before the first entry that is kept.
     known: KnownHold,
     state: Verifier,
@@ -217,9 +216,8 @@ impl Inspection {
                 drift = drift.or(state.same_as(&newest.fold).err());
             }
         }
-        let files = DirFiles::at(log.layout().checkpoint());
         let ledger = log.newest.as_ref().map(|newest| newest.of(RunKind::Ledger)).unwrap_or_default();
-        let first = Stretches::of(&files, ledger.clone()).next();
+        let first = Stretches::of(&*log.files, ledger.clone()).next();
         let ledger_from = first.and_then(|first| Some(Position(first.ok()?.start)));
         let report = Report {
             directory_id: u128::from_le_bytes(log.identity().id),
@@ -240,7 +238,7 @@ impl Inspection {
             torn_tail: log.verdict.cut.map(TornTail::from),
         };
         let ids = HoldIds::new(log.identity().secret);
-        Ok(Inspection { log, files, known, state, drift, ids, report })
+        Ok(Inspection { log, known, state, drift, ids, report })
     }
 
     /// What was found in the bytes.
@@ -348,7 +346,7 @@ impl Inspection {
             readable: Some(drift.position),
             message: format!("verified from the ledger's beginning on, {drift}"),
         };
-        for stretch in Stretches::of(&self.files, newest.of(RunKind::Ledger)) {
+        for stretch in Stretches::of(&*self.log.files, newest.of(RunKind::Ledger)) {
             let stretch = stretch.map_err(LogError::from)?;
             if stretch.start < until {
                 judge.records(stretch.start, &stretch.records).map_err(contradicts)?;

@@ -7,11 +7,11 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, chown};
 use std::path::{Path, PathBuf};
 
-use common::{Disk, ON_DISK, insist};
+use common::{Disk, ON_DISK, SECOND, insist};
 use stockhold::error::{OpenError, ReserveError, SharedError};
 use stockhold::inspect::Inspection;
 use stockhold::salvage::salvage;
-use stockhold::{Durability, Engine, HoldId, Receive, Reserve};
+use stockhold::{Durability, Engine, HoldId, Position, Receive, Reserve};
 
 /// Everything that can be removed from a directory one by one.
 fn parts(directory: &Path) -> Vec<PathBuf> {
@@ -79,8 +79,10 @@ fn an_engine_that_ends_gives_its_directory_up() {
     drop((second, shop));
 }
 
+type TakeAway = fn(&Path);
+
 /// Ways in which another process takes a directory away.
-const AWAY: [(&str, fn(&Path)); 8] = [
+const AWAY: [(&str, TakeAway); 8] = [
     ("all of it removed", |directory| fs::remove_dir_all(directory).unwrap()),
     ("its log removed", |directory| fs::remove_dir_all(directory.join("log")).unwrap()),
     ("its log moved away", |directory| fs::rename(directory.join("log"), directory.join("log.old")).unwrap()),
@@ -151,6 +153,47 @@ fn a_reader_that_finds_an_engine_says_so_whatever_was_removed() {
     assert!(matches!(Inspection::open(directory), Err(OpenError::InUse { .. })));
     let target = directory.with_extension("new");
     assert!(salvage(directory, &target).is_err());
+    drop(shop);
+}
+
+/// What an inspection says of a directory.
+fn read(inspection: &Inspection) -> (String, u64, u64) {
+    let log = inspection.log(Position(0)).map(|entry| format!("{:?}\n", entry.unwrap())).collect();
+    (log, inspection.levels().count() as u64, inspection.verify_ledger().unwrap())
+}
+
+#[test]
+fn a_reader_keeps_no_engine_from_opening_and_goes_on_with_the_directory_as_it_was() {
+    let disk = Disk::new(Durability::Sync);
+    let directory = disk.directory.path();
+    let sale = || {
+        let shop = disk.open_with(|config| config.ledger_kept(Some(1_000_000 * SECOND)));
+        shop.engine.receive(Receive::units(shop.key, 50)).unwrap().wait().unwrap();
+        (0..20).for_each(|_| {
+            shop.reserve(1);
+        });
+        shop
+    };
+    for _ in 0..3 {
+        sale().engine.checkpoint().unwrap();
+    }
+    let inspection = Inspection::open(directory).unwrap();
+    let before = read(&inspection);
+    // Each of these removes files that the reader has opened.
+    for _ in 0..3 {
+        let shop = sale();
+        shop.engine.checkpoint().unwrap();
+        shop.engine.checkpoint().unwrap();
+        assert_eq!(read(&inspection), before);
+    }
+    let shop = sale();
+    assert_eq!(read(&inspection), before);
+    let scratch = tempfile::tempdir().unwrap();
+    assert_eq!(inspection.backup(scratch.path().join("copy")).unwrap(), inspection.report().end);
+    assert!(
+        matches!(Inspection::open(directory), Err(OpenError::InUse { .. })),
+        "an engine writes there now"
+    );
     drop(shop);
 }
 

@@ -41,6 +41,11 @@ impl DirFiles {
         DirFiles(path)
     }
 
+    pub(super) fn file(&self, name: &str) -> io::Result<File> {
+        let path = self.0.join(name);
+        File::open(&path).map_err(at(&path))
+    }
+
     fn make(&self) -> io::Result<()> {
         match creation::create_folder(&self.0) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
@@ -68,8 +73,7 @@ impl Files for DirFiles {
     }
 
     fn open(&self, name: &str) -> io::Result<Box<dyn Read + Send>> {
-        let path = self.0.join(name);
-        Ok(Box::new(BufReader::with_capacity(256 << 10, File::open(&path).map_err(at(&path))?)))
+        Ok(Box::new(BufReader::with_capacity(256 << 10, self.file(name)?)))
     }
 
     fn create(&self, name: &str) -> io::Result<Box<dyn NewFile>> {

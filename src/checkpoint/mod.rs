@@ -7,7 +7,7 @@
 //! [`thread`] makes checkpoints while the engine runs, and [`load`] reads one back. A [`full_state`]
 //! checkpoint is written from a whole state instead of a window; [`seed`] starts a new directory with one.
 //! [`ledger`] keeps the records that are cut off the log, if configured. [`files`] is the file system
-//! interface of them all.
+//! interface of them all, and [`opened_files`] what a reader has opened of it.
 //!
 //! ```text
 //! <dir>/checkpoint/manifest-0000000000000007   written under another name, synced, renamed: the only commit
@@ -43,6 +43,7 @@ pub(crate) mod load;
 pub(crate) mod manifest;
 pub(crate) mod manifest_set;
 pub(crate) mod merge;
+pub(crate) mod opened_files;
 pub(crate) mod rows;
 pub(crate) mod run;
 pub(crate) mod run_ref;

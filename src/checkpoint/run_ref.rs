@@ -20,6 +20,11 @@ impl RunKind {
     /// The kinds of runs that make up the state.
     pub(crate) const STATE: [RunKind; 4] = [RunKind::Levels, RunKind::Names, RunKind::Holds, RunKind::Ops];
 
+    /// Whether this is the name of a run of this kind.
+    pub(crate) fn is_name(self, name: &str) -> bool {
+        name.strip_prefix(self.name()).is_some_and(|rest| rest.starts_with('-'))
+    }
+
     fn name(self) -> &'static str {
         match self {
             RunKind::Levels => "levels",

@@ -31,7 +31,7 @@ use crate::log::recovery::{LogReport, OpenLog, RecoveredLog, Replay, recover};
 use crate::log::scan::{FoundChunk, ScannedChunk};
 use crate::log::sidecar::{Durable, Sidecar};
 use crate::log::store::{Store, StoreError};
-use crate::log::stores::Stores;
+use crate::log::stores::{ChunkSource, Stores};
 use crate::proofs::faulty_store::{Fate, FaultyStoreDisk, Plan};
 use crate::request::{Adjust, AdjustReason, Confirm, Extend, HoldAction, Receive, Reserve};
 use crate::types::{HoldId, OpKey, StockKey};
@@ -235,7 +235,7 @@ fn all_waiters_are_told() {
 /// A store that panics at its next append.
 struct Panics;
 
-impl Stores for Panics {
+impl ChunkSource for Panics {
     fn list(&self) -> std::io::Result<Vec<u32>> {
         Ok(Vec::new())
     }
@@ -245,6 +245,9 @@ impl Stores for Panics {
     fn read(&self, _: &FoundChunk) -> std::io::Result<Vec<u8>> {
         Err(std::io::ErrorKind::NotFound.into())
     }
+}
+
+impl Stores for Panics {
     fn create(&self, _: u32) -> Result<Box<dyn Store>, StoreError> {
         Ok(Box::new(Panics))
     }
@@ -530,7 +533,7 @@ struct Moving {
     moved: Mutex<BTreeSet<u64>>,
 }
 
-impl Stores for Moving {
+impl ChunkSource for Moving {
     fn list(&self) -> std::io::Result<Vec<u32>> {
         self.stores.list()
     }
@@ -543,6 +546,9 @@ impl Stores for Moving {
         }
         self.stores.read(found)
     }
+}
+
+impl Stores for Moving {
     fn create(&self, store: u32) -> Result<Box<dyn Store>, StoreError> {
         self.stores.create(store)
     }

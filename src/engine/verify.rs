@@ -16,7 +16,7 @@ use crate::index::KeyIndex;
 use crate::log::chunk::HEADER_BYTES;
 use crate::log::recovery::{LogError, read, survey};
 use crate::log::scan::{FoundChunk, Tip};
-use crate::log::stores::Stores;
+use crate::log::stores::ChunkSource;
 use crate::stock::counter::Reading;
 use crate::types::{Position, StockKey};
 
@@ -186,7 +186,7 @@ impl Core {
 }
 
 /// The chunks between two tips, hash by hash.
-fn chain(stores: &dyn Stores, from: Tip, to: Tip) -> Result<Vec<FoundChunk>, VerifyError> {
+fn chain(stores: &dyn ChunkSource, from: Tip, to: Tip) -> Result<Vec<FoundChunk>, VerifyError> {
     let mut missing = from.end;
     for _ in 0..READINGS {
         match survey(stores)?.chain_back(from, to) {

@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use super::Inspection;
-use crate::checkpoint::files::DirFiles;
 use crate::checkpoint::full_state::FullState;
 use crate::checkpoint::ledger::copy_ledger;
 use crate::checkpoint::seed::{self, SeedError};
@@ -55,7 +54,9 @@ impl Inspection {
             let mut manifest = whole.write(files, identity.id).map_err(SeedError::from)?;
             if let Some(newest) = &self.log.newest {
                 let behind = (chunks, whole.fold.now.0);
-                manifest.runs.extend(copy_ledger::<BackupError>(&self.files, newest, behind, files)?.runs);
+                manifest
+                    .runs
+                    .extend(copy_ledger::<BackupError>(&*self.log.files, newest, behind, files)?.runs);
             }
             Ok::<_, BackupError>(manifest)
         })?;
@@ -67,10 +68,7 @@ impl Inspection {
 fn whole(log: &LogAtRest) -> Result<FullState, BackupError> {
     let failed = |error: &dyn std::fmt::Display| BackupError::Failed(error.to_string());
     let mut whole = match &log.newest {
-        Some(newest) => {
-            let folder = DirFiles::at(log.layout().checkpoint());
-            FullState::load(&folder, newest).map_err(|error| failed(&error))?
-        }
+        Some(newest) => FullState::load(&*log.files, newest).map_err(|error| failed(&error))?,
         None => FullState::default(),
     };
     for found in &log.verdict.chain {

@@ -279,7 +279,7 @@ impl<'a> Ledger<'a> {
     fn of(inspection: &'a Inspection, until: u64) -> Ledger<'a> {
         let newest = inspection.log.newest.as_ref();
         let runs = newest.map(|newest| newest.of(RunKind::Ledger)).unwrap_or_default();
-        let stretches = Stretches::of(&inspection.files, runs);
+        let stretches = Stretches::of(&*inspection.log.files, runs);
         Ledger { stretches, until, reached: None, trouble: None }
     }
 }

@@ -7,6 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::*;
+use crate::checkpoint::files::DirFiles;
 use crate::checkpoint::manifest::Manifest;
 use crate::checkpoint::run::RunWriter;
 use crate::checkpoint::run_ref::RunKind;
@@ -235,16 +236,6 @@ fn a_directory_that_cannot_be_inspected_says_why() {
     bytes[20] = 9;
     fs::write(identity, bytes).unwrap();
     assert!(matches!(Inspection::open(shop.scratch.path()), Err(OpenError::Newer(_))));
-}
-
-#[test]
-fn no_engine_opens_the_directory_while_it_is_inspected() {
-    let shop = shop();
-    let inspection = shop.inspect();
-    let config = || Config::default().clock(Arc::clone(&shop.clock)).driver_period(None);
-    assert!(matches!(Engine::open(shop.scratch.path(), config()), Err(OpenError::InUse { .. })));
-    drop(inspection);
-    Engine::open(shop.scratch.path(), config()).unwrap();
 }
 
 /// A log of these records, each group a chunk, written as the engine's writer does.

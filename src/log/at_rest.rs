@@ -4,6 +4,9 @@
 //! marks and linked by their hashes. The same function decides on them as in an opening, so a log that is
 //! refused here would be refused there.
 //!
+//! The directory is locked only while its files are opened, so a reader never keeps an engine from opening it:
+//! an engine appends to files of its own, and what it removes stays readable here.
+//!
 //! Must survive: any bytes, and an engine that tries to open the directory meanwhile: it gets an error and
 //! has to wait.
 
@@ -13,17 +16,19 @@ use super::{
     chunk::HEADER_BYTES,
     chunk_index::ChunkIndex,
     directory::{Identity, Layout, ReadOnlyDirectory},
-    recovery::{LogError, read, survey},
+    opened_stores::OpenedStores,
+    recovery::{LogError, io_error, read, survey},
     scan::{FoundChunk, Tip},
     sidecar::{Durable, Sidecar},
     stores::StoreFolder,
     verdict::{Start, Verdict, decide},
 };
 use crate::checkpoint::RunError;
-use crate::checkpoint::files;
+use crate::checkpoint::files::DirFiles;
 use crate::checkpoint::load::Loaded;
 use crate::checkpoint::manifest::Manifest;
 use crate::checkpoint::manifest_set::ManifestSet;
+use crate::checkpoint::opened_files::OpenedFiles;
 
 /// A log that is only read. While this value exists, no engine can open the directory.
 #[derive(Debug)]
@@ -37,11 +42,13 @@ pub(crate) struct LogAtRest {
     pub(crate) newest: Option<Manifest>,
     chunks: RawChunks,
     directory: ReadOnlyDirectory,
+    /// The files of its checkpoints.
+    pub(crate) files: Arc<OpenedFiles>,
 }
 
 /// The stores of a log, of which only the raw chunks are read.
 #[derive(Debug)]
-pub(crate) struct RawChunks(StoreFolder);
+pub(crate) struct RawChunks(OpenedStores);
 
 /// The state before the chain of a log at rest.
 #[derive(Default)]
@@ -56,12 +63,13 @@ pub(crate) struct Before {
 
 impl LogAtRest {
     pub(crate) fn open(path: &Path) -> Result<(Self, Before), LogError> {
-        let directory = ReadOnlyDirectory::open(path)?;
+        let mut directory = ReadOnlyDirectory::open(path)?;
         let layout = &directory.layout;
         let proven = Sidecar::read(&layout.durable())?.ok_or_else(|| layout.lacks("durable"))?;
-        let chunks = RawChunks::of(layout);
-        let (mut manifest_set, rejected) =
-            ManifestSet::open(Arc::new(files::DirFiles::at(layout.checkpoint())), directory.identity.id)?;
+        let (chunks, files) = (RawChunks::open(layout)?, open_checkpoints(layout)?);
+        // From here on an engine may open the directory: it changes none of these files.
+        directory.release();
+        let (mut manifest_set, rejected) = ManifestSet::open(files.clone(), directory.identity.id)?;
         let mut before = Before { rejected, ..Before::default() };
         let newest = manifest_set.load_newest(&mut before.rejected, &mut |_| {})?;
         let frontier = newest.as_ref().map(|(manifest, _)| manifest.frontier).unwrap_or_default();
@@ -82,7 +90,7 @@ impl LogAtRest {
             None => before.base = loaded.unwrap_or_default(),
         }
         chain.extend(&verdict.chain);
-        Ok((LogAtRest { proven, verdict, chain, newest, chunks, directory }, before))
+        Ok((LogAtRest { proven, verdict, chain, newest, chunks, directory, files }, before))
     }
 
     pub(crate) fn layout(&self) -> &Layout {
@@ -99,9 +107,16 @@ impl LogAtRest {
     }
 }
 
+/// Opens the files of the checkpoints.
+pub(crate) fn open_checkpoints(layout: &Layout) -> Result<Arc<OpenedFiles>, LogError> {
+    let opened = OpenedFiles::open(DirFiles::at(layout.checkpoint()));
+    Ok(Arc::new(opened.map_err(RunError::io("checkpoint", "opening its files"))?))
+}
+
 impl RawChunks {
-    pub(crate) fn of(layout: &Layout) -> Self {
-        RawChunks(StoreFolder::at(layout.log()))
+    pub(crate) fn open(layout: &Layout) -> Result<Self, LogError> {
+        let opened = OpenedStores::open(&StoreFolder::at(layout.log()));
+        Ok(RawChunks(opened.map_err(io_error("reading the log"))?))
     }
 
     pub(crate) fn survey(&self) -> Result<ChunkIndex, LogError> {

@@ -124,15 +124,20 @@ impl OwnedDirectory {
     }
 }
 
-/// A directory that is only read. No engine can open it meanwhile.
+/// A directory that is only read. No engine can open it until it is released.
 #[derive(Debug)]
 pub(crate) struct ReadOnlyDirectory {
     pub(crate) layout: Layout,
     pub(crate) identity: Identity,
-    _lock: ReaderLock,
+    lock: Option<ReaderLock>,
 }
 
 impl ReadOnlyDirectory {
+    /// Lets engines open the directory. To be called when every file that is read was opened.
+    pub(crate) fn release(&mut self) {
+        self.lock = None;
+    }
+
     /// Locks the directory at `path` for reading, without changing a byte of it.
     pub(crate) fn open(path: &Path) -> Result<Self, DirectoryError> {
         let layout = Layout::at(path);
@@ -144,20 +149,26 @@ impl ReadOnlyDirectory {
             return Err(layout.missing());
         };
         let lock = ReaderLock::take(&layout)?;
-        Ok(Self { layout, identity, _lock: lock })
+        Ok(Self { layout, identity, lock: Some(lock) })
     }
 }
 
-/// A directory that may have lost any of its parts. It is only read; no engine can open it meanwhile.
+/// A directory that may have lost any of its parts. It is only read; no engine can open it
+/// until it is released.
 #[derive(Debug)]
 pub(crate) struct Remains {
     pub(crate) layout: Layout,
     /// The identity, or why it is unknown.
     pub(crate) identity: Result<Identity, DirectoryError>,
-    _lock: ReaderLock,
+    lock: Option<ReaderLock>,
 }
 
 impl Remains {
+    /// Lets engines open the directory. To be called when every file that is read was opened.
+    pub(crate) fn release(&mut self) {
+        self.lock = None;
+    }
+
     /// Locks the directory at `path` for reading, without changing a byte of it. An error if nothing of a
     /// stockhold directory is left.
     pub(crate) fn open(path: &Path) -> Result<Self, DirectoryError> {
@@ -172,7 +183,7 @@ impl Remains {
             Err(problem @ (DirectoryError::Foreign { .. } | DirectoryError::Corrupt { .. })) => Err(problem),
             Err(error) => return Err(error),
         };
-        Ok(Self { layout, identity, _lock: lock })
+        Ok(Self { layout, identity, lock: Some(lock) })
     }
 }
 
@@ -250,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn an_inspection_writes_nothing_and_keeps_engines_out() {
+    fn a_reader_writes_nothing_and_keeps_engines_out_until_it_has_opened_its_files() {
         let scratch = tempfile::tempdir().unwrap();
         assert!(matches!(
             ReadOnlyDirectory::open(&scratch.path().join("no")),
@@ -261,8 +272,16 @@ mod tests {
         drop(ReadOnlyDirectory::open(scratch.path()).unwrap());
         assert!(!scratch.path().join("lock").exists());
         drop(Directory::open(scratch.path()).unwrap());
-        let _inspection = ReadOnlyDirectory::open(scratch.path()).unwrap();
-        let _another = ReadOnlyDirectory::open(scratch.path()).unwrap();
-        assert!(matches!(Directory::open(scratch.path()), Err(DirectoryError::InUse { .. })));
+        let mut reader = ReadOnlyDirectory::open(scratch.path()).unwrap();
+        let another = ReadOnlyDirectory::open(scratch.path()).unwrap();
+        let ours = std::process::id();
+        let refused = Directory::open(scratch.path()).unwrap_err();
+        assert!(
+            matches!(refused, DirectoryError::InUse { pid: Some(pid), by_reader: true, .. } if pid == ours),
+            "{refused}"
+        );
+        reader.release();
+        drop(another);
+        Directory::open(scratch.path()).unwrap();
     }
 }

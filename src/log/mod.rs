@@ -8,7 +8,7 @@
 //!
 //! The way back: [`directory`] locks the directory ([`layout`], [`identity`], [`lock`]), [`stores`] has its
 //! chunks, [`scan`] reads them without changing a byte, [`chunk_index`] links them, [`verdict`] decides which
-//! of them are the log, and [`recovery`] replays it; [`at_rest`] only reads. [`newer`] names what a later build
+//! of them are the log, and [`recovery`] replays it; [`at_rest`] only reads what it has [opened](opened_stores). [`newer`] names what a later build
 //! has written.
 //!
 //! Positions are counts of 8-byte [`words`] since the directory was created. A chunk covers `start..start +
@@ -25,6 +25,7 @@ mod layout;
 pub(crate) mod lines;
 mod lock;
 pub(crate) mod newer;
+pub(crate) mod opened_stores;
 pub(crate) mod record;
 pub(crate) mod recovery;
 pub(crate) mod ring;

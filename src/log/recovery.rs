@@ -29,7 +29,7 @@ use super::{
     scan::{FoundChunk, ScannedChunk, Tip},
     sidecar::{Durable, Sidecar, SidecarError},
     store::{Store, StoreError, advice},
-    stores::{OlderStores, StoreFolder, Stores},
+    stores::{ChunkSource, OlderStores, StoreFolder, Stores},
     verdict::{Cut, LogRefusal, Start, Verdict, decide},
 };
 use crate::checkpoint::RunError;
@@ -286,7 +286,7 @@ fn reopen(directory: Directory, into: &mut dyn Replay) -> Result<(OpenLog, LogRe
 }
 
 /// Every whole chunk in the stores; an error if a later build has written one.
-pub(crate) fn survey(stores: &dyn Stores) -> Result<ChunkIndex, LogError> {
+pub(crate) fn survey(stores: &dyn ChunkSource) -> Result<ChunkIndex, LogError> {
     let doing = io_error("reading the log");
     let mut index = ChunkIndex::default();
     let mut newer = None;
@@ -370,7 +370,7 @@ pub(crate) fn recover(
     Ok(Some(RecoveredLog { store, older, verdict, bytes_rewritten }))
 }
 
-pub(crate) fn read(stores: &dyn Stores, found: &FoundChunk) -> Result<Vec<u8>, LogError> {
+pub(crate) fn read(stores: &dyn ChunkSource, found: &FoundChunk) -> Result<Vec<u8>, LogError> {
     stores.read(found).map_err(|error| match error.kind() {
         // The lock excludes engines; if a file is overwritten or cut meanwhile, this notices it.
         io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {

@@ -20,14 +20,18 @@ use super::{
     store::{Store, StoreError},
 };
 
-/// The stores of one log, by number.
-pub(crate) trait Stores: Send + Sync {
+/// The chunks of the stores of one log.
+pub(crate) trait ChunkSource: Send + Sync {
     /// The numbers of the stores, ascending.
     fn list(&self) -> io::Result<Vec<u32>>;
     /// Calls `found` with every whole chunk in one store.
     fn scan(&self, store: u32, found: &mut dyn FnMut(ScannedChunk)) -> io::Result<()>;
     /// Reads a chunk again. An error of the kind `InvalidData` says that it has changed.
     fn read(&self, found: &FoundChunk) -> io::Result<Vec<u8>>;
+}
+
+/// The stores of one log, by number.
+pub(crate) trait Stores: ChunkSource {
     /// Creates a store to append to.
     fn create(&self, store: u32) -> Result<Box<dyn Store>, StoreError>;
     /// Removes a store and everything in it, durably.
@@ -57,7 +61,7 @@ fn sync(path: &Path) -> io::Result<()> {
     File::open(path).and_then(|folder| folder.sync_all()).map_err(at(path))
 }
 
-impl Stores for StoreFolder {
+impl ChunkSource for StoreFolder {
     fn list(&self) -> io::Result<Vec<u32>> {
         let entries = match fs::read_dir(&self.0) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -89,7 +93,9 @@ impl Stores for StoreFolder {
         let path = self.data_file(found.place.store);
         File::open(&path).and_then(|file| scan::read_chunk(&file, found)).map_err(at(&path))
     }
+}
 
+impl Stores for StoreFolder {
     fn create(&self, store: u32) -> Result<Box<dyn Store>, StoreError> {
         let path = self.of(store);
         let make = || {

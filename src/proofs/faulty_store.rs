@@ -12,7 +12,7 @@ use std::{
 use crate::log::{
     scan::{FoundChunk, ScannedChunk, whole_chunk},
     store::{Store, StoreError},
-    stores::Stores,
+    stores::{ChunkSource, Stores},
 };
 
 /// What a loss of power does to one write that was not synced.
@@ -104,7 +104,7 @@ impl FaultyStoreDisk {
     }
 }
 
-impl Stores for FaultyStoreDisk {
+impl ChunkSource for FaultyStoreDisk {
     fn list(&self) -> io::Result<Vec<u32>> {
         Ok(self.state().stores.keys().copied().collect())
     }
@@ -127,7 +127,9 @@ impl Stores for FaultyStoreDisk {
             chunks.and_then(|chunks| chunks.all().get(&found.place.offset).map(|chunk| chunk.to_vec()));
         chunk.ok_or_else(|| io::ErrorKind::NotFound.into())
     }
+}
 
+impl Stores for FaultyStoreDisk {
     fn create(&self, store: u32) -> Result<Box<dyn Store>, StoreError> {
         let before = self.state().stores.insert(store, KeptChunks::default());
         assert!(before.is_none(), "a store's number is used once");

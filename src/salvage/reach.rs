@@ -5,20 +5,22 @@
 //! mark ends a group.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use super::openings::OpeningTimes;
 
 use crate::checkpoint::RunError;
-use crate::checkpoint::files::{DirFiles, Files};
+use crate::checkpoint::files::Files;
 use crate::checkpoint::full_state::FullState;
 use crate::checkpoint::ledger::{CopiedLedger, copy_ledger};
 use crate::checkpoint::load::load;
 use crate::checkpoint::manifest::Manifest;
+use crate::checkpoint::opened_files::OpenedFiles;
 use crate::clock::Timestamp;
 use crate::error::{Drift, SalvageError};
 use crate::fold::state::Fold;
 use crate::fold::verify::Verifier;
-use crate::log::at_rest::RawChunks;
+use crate::log::at_rest::{RawChunks, open_checkpoints};
 use crate::log::chunk_index::ChunkIndex;
 use crate::log::directory::Remains;
 use crate::log::recovery::LogError;
@@ -38,7 +40,7 @@ pub(super) struct Remnant {
     /// The newest first.
     pub manifests: Vec<Manifest>,
     rejected: Vec<String>,
-    files: DirFiles,
+    files: Arc<OpenedFiles>,
 }
 
 /// A start, and the chain that follows it.
@@ -54,7 +56,7 @@ pub(super) struct Reach {
 impl Remnant {
     /// Reads everything except the runs of checkpoints and the entries of the log.
     pub(super) fn read(path: &Path) -> Result<Remnant, LogError> {
-        let directory = Remains::open(path)?;
+        let mut directory = Remains::open(path)?;
         let layout = &directory.layout;
         let sidecar = match Sidecar::read(&layout.durable()) {
             Ok(Some(durable)) => Ok(durable),
@@ -62,7 +64,7 @@ impl Remnant {
             Err(SidecarError::Corrupt) => Err("both copies in the file `durable` are damaged".to_owned()),
             Err(error) => return Err(error.into()),
         };
-        let files = DirFiles::at(layout.checkpoint());
+        let (chunks, files) = (RawChunks::open(layout)?, open_checkpoints(layout)?);
         let id = directory.identity.as_ref().ok().map(|identity| identity.id);
         let (mut manifests, mut rejected) = (Vec::new(), Vec::new());
         let names = files.list().unwrap_or_else(|error| {
@@ -70,7 +72,7 @@ impl Remnant {
             Vec::new()
         });
         for name in names.iter().filter(|name| Manifest::is_name(name)) {
-            match Manifest::read(&files, name) {
+            match Manifest::read(&*files, name) {
                 Ok(manifest) if id.is_none_or(|id| id == manifest.directory) => manifests.push(manifest),
                 Ok(_) => rejected.push(format!("{name}: it belongs to another directory")),
                 Err(error @ RunError::Newer { .. }) => return Err(error.into()),
@@ -78,7 +80,8 @@ impl Remnant {
             }
         }
         manifests.sort_unstable_by_key(|manifest| std::cmp::Reverse(manifest.number));
-        let chunks = RawChunks::of(layout);
+        // From here on an engine may open the directory: it changes none of these files.
+        directory.release();
         let found = chunks.survey()?;
         let (index, openings) = OpeningTimes::of(&found, sidecar.as_ref().ok(), &manifests);
         Ok(Remnant { sidecar, index, openings, chunks, manifests, rejected, files, directory })
@@ -96,7 +99,7 @@ impl Remnant {
             if best.as_ref().is_some_and(|best| end <= best.end) {
                 // Not better, even if all of it made sense. But the caller wants to know whether it is whole.
                 if let Some(manifest) = manifest
-                    && let Err(error) = load(&self.files, manifest, &mut |_| {})
+                    && let Err(error) = load(&*self.files, manifest, &mut |_| {})
                 {
                     rejected.push(described(error));
                 }
@@ -123,7 +126,7 @@ impl Remnant {
         manifest: Option<&Manifest>,
         mut chain: Vec<FoundChunk>,
     ) -> Result<Result<Reach, String>, SalvageError> {
-        let fold = match manifest.map(|manifest| load(&self.files, manifest, &mut |_| {})) {
+        let fold = match manifest.map(|manifest| load(&*self.files, manifest, &mut |_| {})) {
             None => Fold::default(),
             Some(Ok(loaded)) => loaded.fold,
             Some(Err(error @ RunError::Newer { .. })) => return Err(LogError::from(error).into()),
@@ -158,7 +161,7 @@ impl Remnant {
         let changed = |error: String| SalvageError::Failed(format!("the source changed meanwhile: {error}"));
         let mut whole = match &reach.manifest {
             Some(manifest) => {
-                FullState::load(&self.files, manifest).map_err(|error| changed(error.to_string()))?
+                FullState::load(&*self.files, manifest).map_err(|error| changed(error.to_string()))?
             }
             None => FullState::default(),
         };
@@ -181,7 +184,7 @@ impl Remnant {
             Ok(payload) => Ok((found.header.start, payload)),
             Err(error) => Err(error.into()),
         });
-        copy_ledger::<SalvageError>(&self.files, manifest, (chunks, now.0), files)
+        copy_ledger::<SalvageError>(&*self.files, manifest, (chunks, now.0), files)
     }
 
     /// The latest opening that has left a trace: ids of its holds must not be given again.

@@ -8,7 +8,7 @@ use crate::log::chunk;
 use crate::log::scan::{FoundChunk, ScannedChunk, whole_chunk};
 use crate::log::sidecar::SidecarSlots;
 use crate::log::store::{Store, StoreError};
-use crate::log::stores::Stores;
+use crate::log::stores::{ChunkSource, Stores};
 use stockhold_seeded::Rng;
 
 /// Bytes between the sidecar's slots.
@@ -58,7 +58,7 @@ impl Disk {
     }
 }
 
-impl Stores for Disk {
+impl ChunkSource for Disk {
     fn list(&self) -> io::Result<Vec<u32>> {
         self.look()?;
         Ok(self.state().stores.keys().copied().collect())
@@ -78,7 +78,9 @@ impl Stores for Disk {
         let is_it = |bytes: &&Vec<u8>| chunk::decode(bytes).is_ok_and(|(_, _, hash)| hash == found.hash);
         chunks.find(is_it).cloned().ok_or_else(|| io::ErrorKind::InvalidData.into())
     }
+}
 
+impl Stores for Disk {
     fn create(&self, store: u32) -> Result<Box<dyn Store>, StoreError> {
         let create = |state: &mut DiskState| {
             let before = state.stores.insert(store, Chunked::default());
