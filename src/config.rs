@@ -398,7 +398,10 @@ impl Config {
         if !(EPOCH_2020_MS..CLOCK_MAX_MS).contains(&now.0) {
             return bad(
                 "clock",
-                format!("says {} ms since 1970, which is not in 2020 to 2078; set it right", now.0),
+                format!(
+                    "says {} milliseconds since 1970, which is not in the years 2020 to 2078; set it right",
+                    now.0
+                ),
             );
         }
         if let Durability::Interval(period) = self.durability

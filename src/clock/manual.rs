@@ -13,7 +13,7 @@ pub struct ManualClock {
 }
 
 impl ManualClock {
-    /// Starts at `now`.
+    /// Starts at `now`. An engine does not open with a time outside the years 2020 to 2078.
     pub fn new(now: Timestamp) -> Self {
         ManualClock { now_ms: AtomicU64::new(now.0) }
     }

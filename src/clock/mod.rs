@@ -54,6 +54,7 @@
 mod engine_time;
 mod kept;
 mod manual;
+mod range;
 mod steer;
 mod system;
 mod timestamp;

@@ -6,11 +6,12 @@
 //! | [`ConfirmError`], [`HoldError`] | confirm; release, extend, begin payment, cancel, ship |
 //! | [`LookupError`] | the status of a hold; a cause of the errors above |
 //! | [`StockError`], [`NameError`] | read and correct stock, stop its sale; declare and resolve names |
+//! | [`TimeError`] | take a moment from a caller: [`Timestamp::check`](crate::Timestamp::check) |
 //! | [`OutcomeUnknown`] | wait for a decision to be durable |
 //! | [`OpenError`], [`CheckpointError`], [`BackupError`] | open a directory; checkpoint it; back it up |
 //! | [`VerifyError`], [`SalvageError`] | verify a directory; salvage it |
 //!
-//! All but the last two rows are [`OperationError`]s: [`kind`](OperationError::kind) says what a caller can
+//! All but [`TimeError`], which is a cause of others, and the last two rows are [`OperationError`]s: [`kind`](OperationError::kind) says what a caller can
 //! do, [`is_transient`](OperationError::is_transient) whether to make the same call again, and
 //! [`shared`](OperationError::shared) gives the cause if any operation can have it. [`retry`](crate::retry)
 //! makes a call until it is answered.
@@ -27,6 +28,6 @@ pub use self::directory::{BackupError, CheckpointError, Drift, OpenError, Salvag
 pub use self::holds::{ConfirmError, HoldError, LookupError};
 pub use self::operation::{ErrorKind, OperationError};
 pub use self::sales::{ReplaceError, ReserveError};
-pub use self::shared::{Busy, OpKeyError, QuantityError, SharedError};
+pub use self::shared::{Busy, OpKeyError, QuantityError, SharedError, TimeError};
 pub use self::stock::{NameError, StockError};
 pub use self::stopped::{OutcomeUnknown, Stopped};
