@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use common::{SECOND, START, out_of_stock};
 use stockhold::clock::{Look, Uptime};
-use stockhold::error::ConfirmError;
+use stockhold::error::{ClockError, ConfirmError};
 use stockhold::{Clock, Config, Engine, HoldId, HoldState, Receive, Reserve, StockKey, Timestamp};
 use stockhold_seeded::{Rng, seed};
 use tempfile::TempDir;
@@ -199,15 +199,63 @@ fn an_operator_who_accepts_the_wall_expires_what_is_due_by_it() {
     shop.machine.set_wall(signed(DAY));
     shop.run_for(2 * SECOND);
     let wall = shop.machine.wall();
-    assert_eq!(shop.engine().accept_clock(), DAY);
+    assert_eq!(shop.engine().accept_clock(), Ok(DAY));
     assert_eq!(shop.engine().now(), wall);
     assert_eq!((shop.is_live(short), shop.is_live(long)), (false, true));
     shop.assert_clock(0..=0, 1, false);
-    assert_eq!(shop.engine().accept_clock(), Duration::ZERO);
+    assert_eq!(shop.engine().accept_clock(), Ok(Duration::ZERO));
     shop.machine.set_wall(0);
     let before = shop.engine().now();
-    assert_eq!(shop.engine().accept_clock(), Duration::ZERO);
+    assert_eq!(shop.engine().accept_clock(), Ok(Duration::ZERO));
     assert_eq!(shop.engine().now(), before, "time never falls");
+}
+
+/// A wall at 2100 was accepted, a reserve was acknowledged by it, and no later opening went on.
+#[test]
+fn a_wall_that_no_opening_takes_cannot_be_accepted() {
+    let mut shop = ShopOnMachine::open();
+    let hold = shop.reserve(10 * MINUTE);
+    for wall in [Timestamp(4_102_444_800_000), Timestamp(3_439_756_800_000), Timestamp(86_400_000)] {
+        shop.machine.set_wall(wall.0 as i64 - START.0 as i64 - shop.machine.passed_ms() as i64);
+        shop.run_for(2 * SECOND);
+        let (before, wall) = (shop.engine().now(), shop.machine.wall());
+        assert_eq!(shop.engine().accept_clock(), Err(ClockError::OutOfRange { wall }));
+        assert_eq!(shop.engine().now(), before);
+        shop.reserve(MINUTE);
+        assert!(shop.is_live(hold));
+    }
+    let sentence = shop.engine().accept_clock().unwrap_err().to_string();
+    assert!(
+        sentence.contains("1970-01-02") && sentence.contains("set the machine's clock right"),
+        "{sentence}"
+    );
+    shop.restart(|machine| machine.set_wall(0));
+    assert!(shop.is_live(hold));
+    // The last time that an opening takes may be accepted, and does not go on from there.
+    shop.machine.set_wall((3_439_756_800_000 - START.0 - shop.machine.passed_ms() - 1) as i64);
+    shop.engine().accept_clock().unwrap();
+    let late = shop.reserve(MINUTE);
+    shop.machine.pass(DAY);
+    assert_eq!(shop.engine().now().to_string(), "2078-12-31T23:59:59.999Z");
+    assert!(shop.is_live(late));
+    shop.restart(|machine| machine.set_wall(0));
+    assert!(shop.is_live(late));
+}
+
+#[test]
+fn a_steady_clock_that_jumps_out_of_range_leaves_a_directory_that_opens() {
+    let mut shop = ShopOnMachine::open();
+    for years in [60, 200, 1_000_000] {
+        shop.machine.pass(years * 365 * DAY);
+        shop.reserve(MINUTE);
+        assert_eq!(shop.engine().now().to_string(), "2078-12-31T23:59:59.999Z");
+        shop.restart(|machine| {
+            let passed_ms = machine.passed_ms.swap(0, Ordering::SeqCst);
+            assert!(passed_ms > 0);
+            machine.restart();
+        });
+        shop.engine().verify().unwrap();
+    }
 }
 
 #[test]

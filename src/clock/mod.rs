@@ -16,6 +16,9 @@
 //! - **Far behind the wall** ([`Config::clock_jump_max`](crate::Config::clock_jump_max)) it does not follow
 //!   at all: holds expire by the steady clock. [`Metrics`](crate::Metrics) says so, until the wall is set
 //!   right or an operator accepts it ([`Engine::accept_clock`](crate::Engine::accept_clock)).
+//! - **A wall outside the years 2020 to 2078** it never follows, and no operator can accept it: with its time in
+//!   the log, no later opening could go on. For the same reason engine time stands still at the end of 2078 if
+//!   the steady clock, which must not jump, jumps beyond.
 //!
 //! So a hold with a TTL of `t` lives, in time that truly passed, from `t * 1024/1025` to `t * 16/15`, give or
 //! take 2 ms.
@@ -65,16 +68,16 @@ pub(crate) use self::engine_time::EngineTime;
 pub use self::manual::ManualClock;
 pub use self::system::SystemClock;
 pub use self::timestamp::Timestamp;
-pub(crate) use self::timestamp::{CLOCK_MAX_MS, EPOCH_2020_MS, TIME_MAX, millis_ceil};
+pub(crate) use self::timestamp::{CLOCK_LAST, CLOCK_MAX_MS, EPOCH_2020_MS, TIME_MAX, millis_ceil};
 
 /// The source of the engine's time. The engine calls [`now`](Self::now) once in each operation, and
 /// [`look`](Self::look) about once a second.
 ///
-/// A clock returns times in the years 2020 to 2078. Engine time is never below the last time in the log,
-/// whatever the clock returns.
+/// A clock returns times in the years 2020 to 2078. Whatever it returns, engine time is never below the last time
+/// in the log, and stands still at the end of 2078.
 pub trait Clock: Send + Sync + 'static {
     /// Steady time: it advances as time truly passes, and must not run backwards or jump. Its distance from
-    /// the wall clock does not matter.
+    /// the wall clock does not matter, up to 69 years.
     fn now(&self) -> Timestamp;
 
     /// Steady time, and the wall clock and uptime at the same moment, by which engine time is steered. By

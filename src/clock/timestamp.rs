@@ -11,6 +11,10 @@ pub(crate) const EPOCH_2020_MS: u64 = 1_577_836_800_000;
 /// a hold's word.
 pub(crate) const CLOCK_MAX_MS: u64 = 3_439_756_800_000;
 
+/// The last time that engine time reaches: it stands still there. So whatever a clock returns, no time enters
+/// the log that a later opening could not go on from.
+pub(crate) const CLOCK_LAST: Timestamp = Timestamp(CLOCK_MAX_MS - 1);
+
 /// The last time that a hold's word can carry.
 pub(crate) const TIME_MAX: Timestamp = Timestamp(EPOCH_2020_MS + (1 << 41) - 1);
 

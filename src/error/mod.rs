@@ -8,14 +8,16 @@
 //! | [`StockError`], [`NameError`] | read and correct stock, stop its sale; declare and resolve names |
 //! | [`TimeError`] | take a moment from a caller: [`Timestamp::check`](crate::Timestamp::check) |
 //! | [`OutcomeUnknown`] | wait for a decision to be durable |
+//! | [`ClockError`] | accept the wall clock |
 //! | [`OpenError`], [`CheckpointError`], [`BackupError`] | open a directory; checkpoint it; back it up |
 //! | [`VerifyError`], [`SalvageError`] | verify a directory; salvage it |
 //!
-//! All but [`TimeError`], which is a cause of others, and the last two rows are [`OperationError`]s: [`kind`](OperationError::kind) says what a caller can
+//! All but [`TimeError`], which is a cause of others, and the last three rows are [`OperationError`]s: [`kind`](OperationError::kind) says what a caller can
 //! do, [`is_transient`](OperationError::is_transient) whether to make the same call again, and
 //! [`shared`](OperationError::shared) gives the cause if any operation can have it. [`retry`](crate::retry)
 //! makes a call until it is answered.
 
+mod clock;
 mod directory;
 mod holds;
 mod operation;
@@ -24,6 +26,7 @@ mod shared;
 mod stock;
 mod stopped;
 
+pub use self::clock::ClockError;
 pub use self::directory::{BackupError, CheckpointError, Drift, OpenError, SalvageError, VerifyError};
 pub use self::holds::{ConfirmError, HoldError, LookupError};
 pub use self::operation::{ErrorKind, OperationError};
