@@ -11,7 +11,7 @@ use std::time::Duration;
 use common::{SECOND, START, out_of_stock};
 use stockhold::clock::{Look, Uptime};
 use stockhold::error::{ClockError, ConfirmError};
-use stockhold::{Clock, Config, Engine, HoldId, HoldState, Receive, Reserve, StockKey, Timestamp};
+use stockhold::{Clock, Config, Engine, HoldId, HoldState, OpKey, Receive, Reserve, StockKey, Timestamp};
 use stockhold_seeded::{Rng, seed};
 use tempfile::TempDir;
 
@@ -30,6 +30,9 @@ struct Machine {
     /// The part of `passed_ms` before the last start, which the uptime does not count.
     uncounted_ms: AtomicU64,
     boot: AtomicU64,
+    /// The time namespace of the process, and how far its uptime is off the machine's.
+    namespace: AtomicU64,
+    offset_ms: AtomicI64,
     wall_ahead_ms: AtomicI64,
 }
 
@@ -48,7 +51,14 @@ impl Machine {
     }
 
     fn up_ms(&self) -> u64 {
-        self.passed_ms() - self.uncounted_ms.load(Ordering::SeqCst)
+        let up_ms = self.passed_ms() - self.uncounted_ms.load(Ordering::SeqCst);
+        up_ms.strict_add_signed(self.offset_ms.load(Ordering::SeqCst))
+    }
+
+    /// Moves to another time namespace, or to the same one with another clock, as after a restored snapshot.
+    fn count_from(&self, namespace: u64, offset_ms: i64) {
+        self.namespace.store(namespace, Ordering::SeqCst);
+        self.offset_ms.store(offset_ms, Ordering::SeqCst);
     }
 
     fn wall(&self) -> Timestamp {
@@ -74,8 +84,13 @@ impl Clock for ProcessClock {
 
     fn look(&self) -> Look {
         let boot = u128::from(self.machine.boot.load(Ordering::SeqCst));
-        let uptime = Some(Uptime { boot, since: Duration::from_millis(self.machine.up_ms()) });
-        Look { steady: self.now(), wall: self.machine.wall(), uptime }
+        let namespace = u128::from(self.machine.namespace.load(Ordering::SeqCst));
+        let since = Duration::from_millis(self.machine.up_ms());
+        Look {
+            steady: self.now(),
+            wall: self.machine.wall(),
+            uptime: Some(Uptime { boot, namespace, since }),
+        }
     }
 }
 
@@ -150,6 +165,10 @@ impl ShopOnMachine {
         assert!(ahead_ms.contains(&metrics.clock_ahead_ms), "{}", metrics.clock_ahead_ms);
         assert_eq!((metrics.clock_jumps, metrics.clock_unbelieved), (jumps, unbelieved));
     }
+}
+
+fn uuid_v7(at: Timestamp, number: u128) -> OpKey {
+    OpKey(u128::from(at.0) << 80 | 7 << 76 | 0b10 << 62 | number)
 }
 
 fn signed(duration: Duration) -> i64 {
@@ -288,6 +307,38 @@ fn time_goes_on_over_a_restart_whatever_the_wall_does_meanwhile() {
         assert_eq!(engine.metrics().clock_unbelieved, wall_ahead_ms == signed(DAY));
         shop.restart(|_| {});
         shop.assert_ends_after(hold, 479..=513); // 480 * 16 / 15
+    }
+}
+
+/// The wall was right all along, and a hold of ten minutes was gone within a second.
+#[test]
+fn the_uptime_of_another_time_namespace_moves_no_deadline() {
+    for offset in [SECOND, HOUR, DAY, 2 * DAY, 90 * DAY] {
+        let mut shop = ShopOnMachine::open();
+        shop.machine.pass(100 * DAY);
+        let hold = shop.reserve(10 * MINUTE);
+        let namespaces = [(1, signed(offset)), (0, 0), (2, -signed(offset)), (1, signed(offset)), (0, 0)];
+        for (number, (namespace, offset_ms)) in (0..).zip(namespaces) {
+            shop.restart(|machine| machine.count_from(namespace, offset_ms));
+            assert_eq!(shop.engine().now(), shop.machine.wall(), "{offset:?}, namespace {namespace}");
+            shop.assert_clock(0..=0, 0, false);
+            assert!(shop.is_live(hold));
+            let key = uuid_v7(shop.machine.wall(), number);
+            assert_eq!(shop.engine().reserve(Reserve::units(shop.key, 1).op_key(key)).map(drop), Ok(()));
+        }
+        shop.assert_ends_after(hold, 599..=600);
+    }
+}
+
+/// As after a virtual machine was restored: it has the same boot id, and another uptime.
+#[test]
+fn an_uptime_that_contradicts_the_wall_by_days_moves_no_deadline() {
+    for offset in [4 * DAY, 90 * DAY, 5_000 * DAY] {
+        let mut shop = ShopOnMachine::open();
+        let hold = shop.reserve(10 * MINUTE);
+        shop.restart(|machine| machine.count_from(0, signed(offset)));
+        assert_eq!(shop.engine().now(), shop.machine.wall());
+        shop.assert_ends_after(hold, 599..=600);
     }
 }
 

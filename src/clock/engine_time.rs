@@ -68,7 +68,7 @@ impl EngineTime {
     ) -> EngineTime {
         let look = clock.look();
         let kept = kept_at.filter(|_| look.uptime.is_some()).and_then(|path| KeptFile::open(path).ok());
-        let went_on = kept.as_ref().and_then(|kept| kept.engine_time(&look));
+        let went_on = kept.as_ref().and_then(|kept| kept.believed(&look));
         let wall = if steer::is_in_range(look.wall) { look.wall } else { Timestamp::MIN };
         let engine = went_on.unwrap_or(wall).max(last);
         let jump_max_ms = super::millis_ceil(jump_max);

@@ -34,9 +34,11 @@
 //! | a virtual machine is paused, and its clocks with it; then its wall is set | as when the wall steps ahead: that time passed cannot be told from a wrong wall | live on for as long as the pause was, if no operator accepts |
 //! | the engine is opened again, the machine is up since | goes on as if it had never been closed; after a kill, to a second (the file `clock`) | as above, whatever the wall did meanwhile |
 //! | the engine is opened after the machine started anew, the wall ahead of the log | is the wall's | those whose deadline is past by it expire |
-//! | the same, the wall behind the log's last time | goes on from that time, 1/16 slower | as when the wall steps back |
+//! | the engine is opened again in another time namespace, or a restored machine's uptime is below the file's | as after a start of the machine | as after a start of the machine |
+//! | the file is ahead of the wall by more than three days | as after a start of the machine: its steady clock is another, or the wall is far behind; neither may take engine time ahead | as after a start of the machine |
+//! | the same as the last but two, the wall behind the log's last time | goes on from that time, 1/16 slower | as when the wall steps back |
 //!
-//! In the last case but one, nothing tells whether the wall is right. The log's last time says when something
+//! After a start of the machine, nothing tells whether the wall is right. The log's last time says when something
 //! was last sold, not when the engine was closed: a limit would keep holds alive that are rightly due after
 //! every quiet night.
 //!
@@ -115,6 +117,9 @@ pub struct Look {
 pub struct Uptime {
     /// Identifies one start of one machine.
     pub boot: u128,
+    /// Identifies the clock that counts `since`, if the machine has several: a process in another time namespace
+    /// reads another uptime at the same moment. 0 = the machine's own.
+    pub namespace: u128,
     /// Time since that start, including suspension.
     pub since: Duration,
 }
