@@ -45,6 +45,7 @@
 mod backup;
 mod entry;
 mod log;
+mod set_time;
 
 use std::fmt;
 use std::path::Path;

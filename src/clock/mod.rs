@@ -37,6 +37,7 @@
 //! | the engine is opened again in another time namespace, or a restored machine's uptime is below the file's | as after a start of the machine | as after a start of the machine |
 //! | the file is ahead of the wall by more than three days | as after a start of the machine: its steady clock is another, or the wall is far behind; neither may take engine time ahead | as after a start of the machine |
 //! | the same as the last but two, the wall behind the log's last time | goes on from that time, 1/16 slower | as when the wall steps back |
+//! | engine time is ahead of the wall for good, because the engine was once opened by a wrong wall | 1/16 slower: a lead of a year is made up for in 16. A copy of the directory can have the right time at once: [`Inspection::set_time`](crate::inspect::Inspection::set_time), `stockhold clock` | live holds keep the time that they have left |
 //!
 //! After a start of the machine, nothing tells whether the wall is right. The log's last time says when something
 //! was last sold, not when the engine was closed: a limit would keep holds alive that are rightly due after
@@ -61,6 +62,7 @@ mod kept;
 mod manual;
 mod range;
 mod steer;
+mod step_back;
 mod system;
 mod timestamp;
 
@@ -68,6 +70,7 @@ use std::time::Duration;
 
 pub(crate) use self::engine_time::EngineTime;
 pub use self::manual::ManualClock;
+pub(crate) use self::step_back::StepBack;
 pub use self::system::SystemClock;
 pub use self::timestamp::Timestamp;
 pub(crate) use self::timestamp::{CLOCK_LAST, CLOCK_MAX_MS, EPOCH_2020_MS, TIME_MAX, millis_ceil};

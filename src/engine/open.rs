@@ -23,6 +23,9 @@ use crate::log::writer::LogShared;
 use crate::metrics::Tally;
 use crate::types::Position;
 
+/// A lead of engine time that is not made up for in weeks: two days.
+const LEAD_TO_MEND_MS: i64 = 2 * 86_400_000;
+
 /// What an opening found and did.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
@@ -85,6 +88,9 @@ impl fmt::Display for OpenReport {
         if !off.is_zero() {
             let way = if self.clock_ahead_ms > 0 { "ahead of" } else { "behind" };
             write!(f, "; engine time is {off:?} {way} the wall clock")?;
+            if self.clock_ahead_ms > LEAD_TO_MEND_MS {
+                write!(f, ", for it was opened by a wrong one: set it right with `stockhold clock`")?;
+            }
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
-//! The error of accepting the wall clock.
+//! Errors of what is done about a wrong clock.
 
+use super::{BackupError, TimeError};
 use crate::clock::Timestamp;
 
 /// Why the wall clock was not accepted. Engine time is as it was.
@@ -16,4 +17,27 @@ pub enum ClockError {
         /// What the wall clock says.
         wall: Timestamp,
     },
+}
+
+/// Why no copy with another engine time was made. The directory is as it was.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SetTimeError {
+    /// The time is out of range.
+    #[error(transparent)]
+    Time(#[from] TimeError),
+    /// The time is not earlier than the last time in the log.
+    #[error(
+        "the last time in the log is {last}, and {now} is not before it; only a step back needs a copy: engine time \
+         goes ahead by the wall clock, or by Engine::accept_clock"
+    )]
+    NotEarlier {
+        /// The time that was given.
+        now: Timestamp,
+        /// The last time in the log.
+        last: Timestamp,
+    },
+    /// The copy could not be made.
+    #[error(transparent)]
+    Backup(#[from] BackupError),
 }

@@ -8,7 +8,7 @@
 //! | [`StockError`], [`NameError`] | read and correct stock, stop its sale; declare and resolve names |
 //! | [`TimeError`] | take a moment from a caller: [`Timestamp::check`](crate::Timestamp::check) |
 //! | [`OutcomeUnknown`] | wait for a decision to be durable |
-//! | [`ClockError`] | accept the wall clock |
+//! | [`ClockError`], [`SetTimeError`] | accept the wall clock; set engine time back in a copy |
 //! | [`OpenError`], [`CheckpointError`], [`BackupError`] | open a directory; checkpoint it; back it up |
 //! | [`VerifyError`], [`SalvageError`] | verify a directory; salvage it |
 //!
@@ -26,7 +26,7 @@ mod shared;
 mod stock;
 mod stopped;
 
-pub use self::clock::ClockError;
+pub use self::clock::{ClockError, SetTimeError};
 pub use self::directory::{BackupError, CheckpointError, Drift, OpenError, SalvageError, VerifyError};
 pub use self::holds::{ConfirmError, HoldError, LookupError};
 pub use self::operation::{ErrorKind, OperationError};

@@ -45,7 +45,8 @@ pub enum OpKeyError {
     /// The op key is older than [`Config::op_key_retention`](crate::Config::op_key_retention).
     #[error(
         "this op key is a UUIDv7 older than the retention window, so it may have been used and forgotten; use a new \
-         op key if the operation is new"
+         op key if the operation is new; if new ones are too old, engine time is ahead of the wall: see `stockhold \
+         clock`"
     )]
     TooOld,
 }

@@ -107,7 +107,8 @@ impl Engine {
     /// the machine was paused in a way that its clocks did not count, or the wall was wrong before. Every
     /// hold whose deadline has passed by the wall expires, also one that was made since the wall jumped,
     /// whose deadline was computed from the time before. A wall that is behind changes nothing: engine time
-    /// never falls, and runs slower until the wall has caught up.
+    /// never falls, and runs slower until the wall has caught up. If that takes too long, or a wrong wall was
+    /// accepted, [`Inspection::set_time`](crate::inspect::Inspection::set_time) makes a copy with the right time.
     ///
     /// # Errors
     ///
