@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::damage::everything;
+use common::damage::{everything, files_under};
 use common::{SECOND, START};
 use stockhold::answer::HoldState;
 use stockhold::error::{
@@ -74,6 +74,11 @@ impl Running {
     fn reserve(&self, ttl: Duration) -> HoldId {
         let request = Reserve::units(self.key, 1).ttl(ttl);
         self.engine.reserve(request).unwrap().wait().unwrap().hold
+    }
+
+    fn reserve_of_new_stock(&self) -> HoldId {
+        self.engine.receive(Receive::units(self.key, 10)).unwrap().wait().unwrap();
+        self.reserve(10 * MINUTE)
     }
 
     fn reserve_with(&self, op_key: OpKey) -> Result<(HoldId, Timestamp), ReserveError> {
@@ -183,6 +188,52 @@ fn a_time_that_is_not_earlier_or_no_time_is_refused_and_nothing_is_made() {
     set(earlier).unwrap();
     let again = set(earlier);
     assert!(matches!(again, Err(SetTimeError::Backup(BackupError::Exists(_)))), "{again:?}");
+}
+
+/// The identity is written last, so a copy that was cut short is never taken for an empty directory.
+#[test]
+fn a_copy_that_was_cut_short_does_not_open_and_the_directory_does() {
+    let machine = Machine::new();
+    let hold = machine.start("stock", START.plus(YEARS)).reserve_of_new_stock();
+    machine.set_time(START);
+    let mended = machine.path("mended");
+    let config = || Config::default().clock(Arc::new(ManualClock::new(START)));
+    let identity = mended.join("stockhold");
+    let bytes = std::fs::read(&identity).unwrap();
+    for cut in [None, Some(&[][..]), Some(&bytes[..bytes.len() / 2])] {
+        match cut {
+            None => std::fs::remove_file(&identity).unwrap(),
+            Some(part) => std::fs::write(&identity, part).unwrap(),
+        }
+        assert!(Engine::open(&mended, config()).is_err());
+    }
+    std::fs::write(&identity, bytes).unwrap();
+    assert_eq!(Engine::open(&mended, config()).unwrap().status(hold).unwrap().state, HoldState::Active);
+    assert_eq!(machine.start("stock", START).status(hold).state, HoldState::Active);
+}
+
+#[test]
+fn after_a_crash_the_copy_still_has_the_right_time() {
+    let machine = Machine::new();
+    machine.start("stock", START.plus(YEARS)).reserve_of_new_stock();
+    machine.set_time(START);
+    let shop = machine.start("mended", START);
+    shop.clock.advance(MINUTE);
+    let hold = shop.reserve(10 * MINUTE);
+    // What a kill leaves: the files of a running engine.
+    let (from, to) = (machine.path("mended"), machine.path("crashed"));
+    for path in files_under(&from) {
+        let target = to.join(path.strip_prefix(&from).unwrap());
+        if path.is_dir() {
+            std::fs::create_dir_all(target).unwrap();
+        } else {
+            std::fs::copy(path, target).unwrap();
+        }
+    }
+    let crashed = machine.start("crashed", START.plus(2 * MINUTE));
+    assert_eq!(crashed.engine.now(), START.plus(2 * MINUTE));
+    assert_eq!(crashed.status(hold).deadline, Some(START.plus(11 * MINUTE)));
+    crashed.engine.verify().unwrap();
 }
 
 #[test]

@@ -23,7 +23,7 @@ use crate::log::writer::LogShared;
 use crate::metrics::Tally;
 use crate::types::Position;
 
-/// A lead of engine time that is not made up for in weeks: two days.
+/// A lead of engine time that takes a month to be made up for, so that an operator should hear of it: two days.
 const LEAD_TO_MEND_MS: i64 = 2 * 86_400_000;
 
 /// What an opening found and did.
@@ -89,7 +89,7 @@ impl fmt::Display for OpenReport {
             let way = if self.clock_ahead_ms > 0 { "ahead of" } else { "behind" };
             write!(f, "; engine time is {off:?} {way} the wall clock")?;
             if self.clock_ahead_ms > LEAD_TO_MEND_MS {
-                write!(f, ", for it was opened by a wrong one: set it right with `stockhold clock`")?;
+                write!(f, " (if the wall clock is right, set engine time right with `stockhold clock`)")?;
             }
         }
         Ok(())
