@@ -5,8 +5,8 @@
 //! deadline, and no answer that was given is undone. Engine time therefore follows a *steady* clock, which
 //! counts all time that passes and never jumps, and is only steered towards the wall, slowly:
 //!
-//! - **It never falls**, within a run and over a restart of the process; and never below the last time in the
-//!   log.
+//! - **It never falls**, within a run and over a restart of the process, if the file `clock` is believed; and
+//!   never below the last time in the log.
 //! - **Ahead of the wall, it runs slower**, by a sixteenth at most: five minutes are made up for in 80, and
 //!   until then a hold of ten minutes lives 40 seconds longer, no more. (Standing still would be over sooner,
 //!   and would keep units held for as long as the clock was wrong.)
@@ -36,7 +36,7 @@
 //! | the engine is opened after the machine started anew, the wall ahead of the log | is the wall's | those whose deadline is past by it expire |
 //! | the engine is opened again in another time namespace, or a restored machine's uptime is below the file's | as after a start of the machine | as after a start of the machine |
 //! | the file is ahead of the wall by more than three days | as after a start of the machine: its steady clock is another, or the wall is far behind; neither may take engine time ahead | as after a start of the machine |
-//! | the same as the last but two, the wall behind the log's last time | goes on from that time, 1/16 slower | as when the wall steps back |
+//! | one of the last three, with the wall behind the log's last time | goes on from that time, 1/16 slower | as when the wall steps back |
 //! | engine time is ahead of the wall for good, because the engine was once opened by a wrong wall | 1/16 slower: a lead of a year is made up for in 16. A copy of the directory can have the right time at once: [`Inspection::set_time`](crate::inspect::Inspection::set_time), `stockhold clock` | live holds keep the time that they have left |
 //!
 //! After a start of the machine, nothing tells whether the wall is right. The log's last time says when something

@@ -21,7 +21,8 @@ pub(crate) const TIME_MAX: Timestamp = Timestamp(EPOCH_2020_MS + (1 << 41) - 1);
 /// A moment in engine time: milliseconds since 1970, in UTC.
 ///
 /// A moment that a caller gives must lie between [`MIN`](Self::MIN) and [`MAX`](Self::MAX), else the call
-/// answers [`TimeError`](crate::error::TimeError). A number of seconds or microseconds, taken for milliseconds, lies outside.
+/// answers [`TimeError`](crate::error::TimeError). A number of seconds or microseconds, taken for milliseconds,
+/// lies outside.
 ///
 /// ```
 /// use std::time::{Duration, SystemTime};

@@ -12,10 +12,10 @@
 //! | [`OpenError`], [`CheckpointError`], [`BackupError`] | open a directory; checkpoint it; back it up |
 //! | [`VerifyError`], [`SalvageError`] | verify a directory; salvage it |
 //!
-//! All but [`TimeError`], which is a cause of others, and the last three rows are [`OperationError`]s: [`kind`](OperationError::kind) says what a caller can
-//! do, [`is_transient`](OperationError::is_transient) whether to make the same call again, and
-//! [`shared`](OperationError::shared) gives the cause if any operation can have it. [`retry`](crate::retry)
-//! makes a call until it is answered.
+//! All but [`TimeError`], which is a cause of others, and the last three rows are [`OperationError`]s:
+//! [`kind`](OperationError::kind) says what a caller can do, [`is_transient`](OperationError::is_transient)
+//! whether to make the same call again, and [`shared`](OperationError::shared) gives the cause if any operation
+//! can have it. [`retry`](crate::retry) makes a call until it is answered.
 
 mod clock;
 mod directory;
