@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::clock::{CLOCK_MAX_MS, Clock, EPOCH_2020_MS, SystemClock, millis_ceil};
+use crate::clock::{CLOCK_LAST, Clock, SystemClock, Timestamp, millis_ceil};
 use crate::types::LINES_MAX;
 
 /// When a decision counts as durable, so that its receipt is acknowledged.
@@ -395,10 +395,13 @@ impl Config {
             return bad("driver_period", advice.into());
         }
         let now = self.clock.look().wall;
-        if !(EPOCH_2020_MS..CLOCK_MAX_MS).contains(&now.0) {
+        if !(Timestamp::MIN..=CLOCK_LAST).contains(&now) {
             return bad(
                 "clock",
-                format!("says {} ms since 1970, which is not in 2020 to 2078; set it right", now.0),
+                format!(
+                    "says {} milliseconds since 1970, which is not in the years 2020 to 2078; set it right",
+                    now.0
+                ),
             );
         }
         if let Durability::Interval(period) = self.durability

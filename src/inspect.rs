@@ -30,7 +30,7 @@
 //! for entry in inspection.levels() {
 //!     println!("{} at {}: {} available", entry.sku, entry.location, entry.level.available);
 //! }
-//! for entry in inspection.holds(now) {
+//! for entry in inspection.holds(now)? {
 //!     println!("{} holds {} units", entry.reference, entry.quantity);
 //! }
 //! for entry in inspection.log(Position(0)) {
@@ -38,7 +38,7 @@
 //!     println!("{} {}", entry.position, entry.kind);
 //! }
 //! # assert_eq!(inspection.levels().next().unwrap().level.available, 8);
-//! # assert_eq!(inspection.holds(now).count(), 1);
+//! # assert_eq!(inspection.holds(now)?.count(), 1);
 //! # assert_eq!(inspection.log(Position(0)).count(), 4);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -46,6 +46,7 @@
 mod backup;
 mod entry;
 mod log;
+mod set_time;
 
 use std::fmt;
 use std::path::Path;
@@ -58,7 +59,7 @@ use crate::checkpoint::ledger::Stretches;
 use crate::checkpoint::run_ref::RunKind;
 use crate::clock::Timestamp;
 pub use crate::error::Drift;
-use crate::error::OpenError;
+use crate::error::{OpenError, TimeError};
 use crate::fold::verify::Verifier;
 use crate::hold::id::HoldIds;
 use crate::hold::lines::Line;
@@ -282,15 +283,19 @@ impl Inspection {
     /// levels.
     ///
     /// Cost: sorts the numbers of these holds.
-    pub fn holds(&self, now: Timestamp) -> impl Iterator<Item = HoldEntry<'_>> {
+    ///
+    /// # Errors
+    ///
+    /// `now` lies outside the years 2020 to 2089: it is most likely no number of milliseconds.
+    pub fn holds(&self, now: Timestamp) -> Result<impl Iterator<Item = HoldEntry<'_>>, TimeError> {
         let fold = &self.state.fold;
-        let now = now.max(fold.now);
+        let now = now.check()?.max(fold.now);
         let with_units =
             fold.holds.iter().filter(|(_, hold)| hold.word.phase().is_live() || hold.word.units() > 0);
         let mut slots: Vec<(Timestamp, SlotIndex)> =
             with_units.map(|(slot, hold)| (hold.born, slot)).collect();
         slots.sort_unstable();
-        slots.into_iter().filter_map(move |(_, slot)| {
+        Ok(slots.into_iter().filter_map(move |(_, slot)| {
             let hold = fold.holds.get(slot)?;
             let line = |line: &Line| LineEntry::of(&fold.names, line.target.good()?, line.units);
             let (phase, live) = (hold.word.phase(), hold.word.phase().is_live());
@@ -306,7 +311,7 @@ impl Inspection {
                 born: hold.born,
                 deadline,
             })
-        })
+        }))
     }
 
     /// The entries of the ledger and then of the log, in order, from the first one that ends at `from` or

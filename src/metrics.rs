@@ -248,7 +248,9 @@ pub struct Metrics {
     /// have failed for four times [`checkpoint_bytes`](crate::Config::checkpoint_bytes), until the directory
     /// is opened again.
     pub checkpoint_failure: Option<Arc<str>>,
-    /// How far engine time is ahead of the wall clock, in milliseconds; below zero it is behind.
+    /// How far engine time is ahead of the wall clock, in milliseconds; below zero it is behind. Worth an alert if
+    /// it is ahead by hours, which takes 16 times as long to be made up for: set the wall clock right, or, if the
+    /// wall is right, [engine time](crate::inspect::Inspection::set_time).
     pub clock_ahead_ms: i64,
     /// Times the wall clock moved by 128 ms or more against the time that passed.
     pub clock_jumps: u64,

@@ -151,7 +151,7 @@ fn a_copy_at_rest_has_and_answers_the_same() {
         let report = found.report();
         let (end, records, time) = (report.end, report.records, report.time);
         let holds: Vec<_> =
-            found.holds(time).map(|entry| (entry.hold, entry.state, entry.deadline)).collect();
+            found.holds(time).unwrap().map(|entry| (entry.hold, entry.state, entry.deadline)).collect();
         (end, records, time, report.directory_id, report.epoch, holds)
     };
     assert_eq!(content(&source), content(&copy));

@@ -511,7 +511,7 @@ fn an_inspection_shows_carts_as_the_engine_did() {
         let counts = |level: stockhold::Level| (level.on_hand, level.held, level.committed, level.available);
         assert_eq!(counts(entry.level), counts(level));
     }
-    let found: Vec<_> = inspection.holds(now).collect();
+    let found: Vec<_> = inspection.holds(now).unwrap().collect();
     for hold in [held, sold] {
         let entry = found.iter().find(|entry| entry.hold == hold).unwrap();
         let lines: Vec<_> = entry.lines.iter().map(|line| line.quantity).collect();

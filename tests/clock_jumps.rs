@@ -3,153 +3,21 @@
 
 mod common;
 
-use std::ops::RangeInclusive;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use common::machine::{ShopOnMachine, ms};
 use common::{SECOND, START, out_of_stock};
-use stockhold::clock::{Look, Uptime};
-use stockhold::error::ConfirmError;
-use stockhold::{Clock, Config, Engine, HoldId, HoldState, Receive, Reserve, StockKey, Timestamp};
+use stockhold::error::{ClockError, ConfirmError};
+use stockhold::{HoldId, OpKey, Receive, Reserve, Timestamp};
 use stockhold_seeded::{Rng, seed};
-use tempfile::TempDir;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(86_400);
 
-fn ms(duration: Duration) -> u64 {
-    duration.as_millis() as u64
-}
-
-/// A machine on which true time passes, and which restarts, suspends, or has its wall clock set.
-#[derive(Default)]
-struct Machine {
-    passed_ms: AtomicU64,
-    /// The part of `passed_ms` before the last start, which the uptime does not count.
-    uncounted_ms: AtomicU64,
-    boot: AtomicU64,
-    wall_ahead_ms: AtomicI64,
-}
-
-impl Machine {
-    fn pass(&self, time: Duration) {
-        self.passed_ms.fetch_add(ms(time), Ordering::SeqCst);
-    }
-
-    /// Sets the wall clock ahead of the true time, or behind it.
-    fn set_wall(&self, ahead_ms: i64) {
-        self.wall_ahead_ms.store(ahead_ms, Ordering::SeqCst);
-    }
-
-    fn passed_ms(&self) -> u64 {
-        self.passed_ms.load(Ordering::SeqCst)
-    }
-
-    fn up_ms(&self) -> u64 {
-        self.passed_ms() - self.uncounted_ms.load(Ordering::SeqCst)
-    }
-
-    fn wall(&self) -> Timestamp {
-        Timestamp((START.0 + self.passed_ms()).strict_add_signed(self.wall_ahead_ms.load(Ordering::SeqCst)))
-    }
-
-    fn restart(&self) {
-        self.boot.fetch_add(1, Ordering::SeqCst);
-        self.uncounted_ms.store(self.passed_ms(), Ordering::SeqCst);
-    }
-}
-
-/// The clock of a process on the machine, anchored to the wall clock when the process starts.
-struct ProcessClock {
-    machine: Arc<Machine>,
-    anchor_ms: u64,
-}
-
-impl Clock for ProcessClock {
-    fn now(&self) -> Timestamp {
-        Timestamp(self.anchor_ms + self.machine.up_ms())
-    }
-
-    fn look(&self) -> Look {
-        let boot = u128::from(self.machine.boot.load(Ordering::SeqCst));
-        let uptime = Some(Uptime { boot, since: Duration::from_millis(self.machine.up_ms()) });
-        Look { steady: self.now(), wall: self.machine.wall(), uptime }
-    }
-}
-
-/// An engine on the machine, which the test can close and open again.
-struct ShopOnMachine {
-    machine: Arc<Machine>,
-    directory: TempDir,
-    engine: Option<Engine>,
-    key: StockKey,
-}
-
-impl ShopOnMachine {
-    fn open() -> ShopOnMachine {
-        let (machine, directory) = (Arc::new(Machine::default()), tempfile::tempdir().unwrap());
-        let engine = ShopOnMachine::engine_on(&machine, &directory);
-        let key = engine.declare("poster", "berlin").unwrap();
-        engine.receive(Receive::units(key, 1_000)).unwrap().wait().unwrap();
-        ShopOnMachine { machine, directory, engine: Some(engine), key }
-    }
-
-    fn engine_on(machine: &Arc<Machine>, directory: &TempDir) -> Engine {
-        let anchor_ms = machine.wall().0 - machine.up_ms();
-        let clock = ProcessClock { machine: Arc::clone(machine), anchor_ms };
-        let config = Config::default().clock(clock).driver_period(None).ring_bytes(1 << 20);
-        Engine::open(directory.path(), config).unwrap()
-    }
-
-    fn engine(&self) -> &Engine {
-        self.engine.as_ref().unwrap()
-    }
-
-    /// Ends the process, calls `between`, and starts another process.
-    fn restart(&mut self, between: impl FnOnce(&Machine)) {
-        self.engine = None;
-        between(&self.machine);
-        self.engine = Some(ShopOnMachine::engine_on(&self.machine, &self.directory));
-    }
-
-    fn reserve(&self, ttl: Duration) -> HoldId {
-        let request = Reserve::units(self.key, 1).ttl(ttl);
-        self.engine().reserve(request).unwrap().wait().unwrap().hold
-    }
-
-    fn is_live(&self, hold: HoldId) -> bool {
-        match self.engine().status(hold).unwrap().state {
-            HoldState::Active => true,
-            HoldState::Expired => false,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    /// Lets time pass, second by second, and reads the engine's time after each.
-    fn run_for(&self, time: Duration) {
-        for _ in 0..time.as_secs() {
-            self.machine.pass(SECOND);
-            self.engine().now();
-        }
-    }
-
-    /// Asserts that a live hold ends within this range of true seconds from now.
-    #[track_caller]
-    fn assert_ends_after(&self, hold: HoldId, seconds: RangeInclusive<u64>) {
-        self.run_for(Duration::from_secs(*seconds.start()));
-        assert!(self.is_live(hold), "the hold expired early");
-        self.run_for(Duration::from_secs(seconds.end() - seconds.start()));
-        assert!(!self.is_live(hold), "the hold expired late");
-    }
-
-    #[track_caller]
-    fn assert_clock(&self, ahead_ms: RangeInclusive<i64>, jumps: u64, unbelieved: bool) {
-        let metrics = self.engine().metrics();
-        assert!(ahead_ms.contains(&metrics.clock_ahead_ms), "{}", metrics.clock_ahead_ms);
-        assert_eq!((metrics.clock_jumps, metrics.clock_unbelieved), (jumps, unbelieved));
-    }
+fn uuid_v7(at: Timestamp, number: u128) -> OpKey {
+    OpKey(u128::from(at.0) << 80 | 7 << 76 | 0b10 << 62 | number)
 }
 
 fn signed(duration: Duration) -> i64 {
@@ -199,15 +67,63 @@ fn an_operator_who_accepts_the_wall_expires_what_is_due_by_it() {
     shop.machine.set_wall(signed(DAY));
     shop.run_for(2 * SECOND);
     let wall = shop.machine.wall();
-    assert_eq!(shop.engine().accept_clock(), DAY);
+    assert_eq!(shop.engine().accept_clock(), Ok(DAY));
     assert_eq!(shop.engine().now(), wall);
     assert_eq!((shop.is_live(short), shop.is_live(long)), (false, true));
     shop.assert_clock(0..=0, 1, false);
-    assert_eq!(shop.engine().accept_clock(), Duration::ZERO);
+    assert_eq!(shop.engine().accept_clock(), Ok(Duration::ZERO));
     shop.machine.set_wall(0);
     let before = shop.engine().now();
-    assert_eq!(shop.engine().accept_clock(), Duration::ZERO);
+    assert_eq!(shop.engine().accept_clock(), Ok(Duration::ZERO));
     assert_eq!(shop.engine().now(), before, "time never falls");
+}
+
+/// A wall at 2100 was accepted, a reserve was acknowledged by it, and no later opening went on.
+#[test]
+fn a_wall_that_no_opening_takes_cannot_be_accepted() {
+    let mut shop = ShopOnMachine::open();
+    let hold = shop.reserve(10 * MINUTE);
+    for wall in [Timestamp(4_102_444_800_000), Timestamp(3_439_756_800_000), Timestamp(86_400_000)] {
+        shop.machine.set_wall(wall.0 as i64 - START.0 as i64 - shop.machine.passed_ms() as i64);
+        shop.run_for(2 * SECOND);
+        let (before, wall) = (shop.engine().now(), shop.machine.wall());
+        assert_eq!(shop.engine().accept_clock(), Err(ClockError::OutOfRange { wall }));
+        assert_eq!(shop.engine().now(), before);
+        shop.reserve(MINUTE);
+        assert!(shop.is_live(hold));
+    }
+    let sentence = shop.engine().accept_clock().unwrap_err().to_string();
+    assert!(
+        sentence.contains("1970-01-02") && sentence.contains("set the machine's clock right"),
+        "{sentence}"
+    );
+    shop.restart(|machine| machine.set_wall(0));
+    assert!(shop.is_live(hold));
+    // The last time that an opening takes may be accepted, and does not go on from there.
+    shop.machine.set_wall((3_439_756_800_000 - START.0 - shop.machine.passed_ms() - 1) as i64);
+    shop.engine().accept_clock().unwrap();
+    let late = shop.reserve(MINUTE);
+    shop.machine.pass(DAY);
+    assert_eq!(shop.engine().now().to_string(), "2078-12-31T23:59:59.999Z");
+    assert!(shop.is_live(late));
+    shop.restart(|machine| machine.set_wall(0));
+    assert!(shop.is_live(late));
+}
+
+#[test]
+fn a_steady_clock_that_jumps_out_of_range_leaves_a_directory_that_opens() {
+    let mut shop = ShopOnMachine::open();
+    for years in [60, 200, 1_000_000] {
+        shop.machine.pass(years * 365 * DAY);
+        shop.reserve(MINUTE);
+        assert_eq!(shop.engine().now().to_string(), "2078-12-31T23:59:59.999Z");
+        shop.restart(|machine| {
+            let passed_ms = machine.passed_ms.swap(0, Ordering::SeqCst);
+            assert!(passed_ms > 0);
+            machine.restart();
+        });
+        shop.engine().verify().unwrap();
+    }
 }
 
 #[test]
@@ -240,6 +156,38 @@ fn time_goes_on_over_a_restart_whatever_the_wall_does_meanwhile() {
         assert_eq!(engine.metrics().clock_unbelieved, wall_ahead_ms == signed(DAY));
         shop.restart(|_| {});
         shop.assert_ends_after(hold, 479..=513); // 480 * 16 / 15
+    }
+}
+
+/// The wall was right all along, and a hold of ten minutes was gone within a second.
+#[test]
+fn the_uptime_of_another_time_namespace_moves_no_deadline() {
+    for offset in [SECOND, HOUR, DAY, 2 * DAY, 90 * DAY] {
+        let mut shop = ShopOnMachine::open();
+        shop.machine.pass(100 * DAY);
+        let hold = shop.reserve(10 * MINUTE);
+        let namespaces = [(1, signed(offset)), (0, 0), (2, -signed(offset)), (1, signed(offset)), (0, 0)];
+        for (number, (namespace, offset_ms)) in (0..).zip(namespaces) {
+            shop.restart(|machine| machine.count_from(namespace, offset_ms));
+            assert_eq!(shop.engine().now(), shop.machine.wall(), "{offset:?}, namespace {namespace}");
+            shop.assert_clock(0..=0, 0, false);
+            assert!(shop.is_live(hold));
+            let key = uuid_v7(shop.machine.wall(), number);
+            assert_eq!(shop.engine().reserve(Reserve::units(shop.key, 1).op_key(key)).map(drop), Ok(()));
+        }
+        shop.assert_ends_after(hold, 599..=600);
+    }
+}
+
+/// As after a virtual machine was restored: it has the same boot id, and another uptime.
+#[test]
+fn an_uptime_that_contradicts_the_wall_by_days_moves_no_deadline() {
+    for offset in [4 * DAY, 90 * DAY, 5_000 * DAY] {
+        let mut shop = ShopOnMachine::open();
+        let hold = shop.reserve(10 * MINUTE);
+        shop.restart(|machine| machine.count_from(0, signed(offset)));
+        assert_eq!(shop.engine().now(), shop.machine.wall());
+        shop.assert_ends_after(hold, 599..=600);
     }
 }
 

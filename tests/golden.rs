@@ -48,7 +48,7 @@ fn dump(directory: &Path) -> String {
         .unwrap();
         writeln!(text, "  stopped {}, opens {:?}", level.stopped, level.opens_at.map(|at| at.0)).unwrap();
     }
-    for entry in inspection.holds(START) {
+    for entry in inspection.holds(START).unwrap() {
         let deadline = entry.deadline.map(|at| at.0);
         writeln!(
             text,

@@ -4,7 +4,7 @@ mod common;
 
 use common::{Disk, ON_DISK, SECOND, START, Shop, at_once, insist, out_of_stock};
 use stockhold::answer::Remaining;
-use stockhold::error::{ConfirmError, ReplaceError, ReserveError, SharedError, StockError};
+use stockhold::error::{ConfirmError, ErrorKind, ReplaceError, ReserveError, SharedError, StockError};
 use stockhold::{Confirm, OpKey, Receive, RefusalReason, Replace, Reserve, Reserved, Timestamp};
 
 const OPENS_AT: Timestamp = Timestamp(START.0 + 60_000);
@@ -115,8 +115,8 @@ fn of_a_stop_and_an_opening_time_the_later_call_counts() {
     // A time that has passed opens at once.
     opens_at(&shop, START);
     assert_eq!((reason(shop.try_reserve(1)), level()), (None, (false, Some(START))));
-    opens_at(&shop, Timestamp(0));
-    assert_eq!((reason(shop.try_reserve(1)), level()), (None, (false, None)));
+    opens_at(&shop, Timestamp::MIN);
+    assert_eq!((reason(shop.try_reserve(1)), level()), (None, (false, Some(Timestamp::MIN))));
 }
 
 #[test]
@@ -150,14 +150,42 @@ fn a_sale_may_open_at_the_end_of_time() {
     let disk = Disk::new(ON_DISK[0]);
     let shop = disk.open();
     shop.receive(shop.key, 1);
-    opens_at(&shop, Timestamp(u64::MAX));
+    opens_at(&shop, Timestamp::MAX);
     let stored = shop.engine.level(shop.key).unwrap().opens_at;
+    assert_eq!(stored, Some(Timestamp::MAX));
     assert_eq!(reason(shop.try_reserve(1)), Some(RefusalReason::NotOpen));
     drop(shop);
     let shop = disk.open();
     assert_eq!(reason(shop.try_reserve(1)), Some(RefusalReason::NotOpen));
     assert_eq!(shop.engine.level(shop.key).unwrap().opens_at, stored);
     shop.engine.resume_sale(shop.key).unwrap().wait().unwrap();
+    shop.reserve(1);
+}
+
+/// A moment in another unit opened the sale a day early, or never.
+#[test]
+fn a_moment_that_is_no_number_of_milliseconds_is_refused_and_the_gate_stays() {
+    let shop = Shop::with_units(1);
+    opens_at(&shop, OPENS_AT);
+    let tomorrow = START.0 + 86_400_000;
+    for (number, unit) in [
+        (tomorrow / 1_000, "a number of seconds"),
+        (tomorrow * 1_000, "a number of microseconds"),
+        (tomorrow * 1_000_000, "a number of nanoseconds"),
+        (0, "not one of them"),
+        (Timestamp::MIN.0 - 1, "not one of them"),
+        (Timestamp::MAX.0 + 1, "not one of them"),
+        (u64::MAX, "not one of them"),
+    ] {
+        let error = shop.engine.open_sale_at(shop.key, Timestamp(number)).map(drop).unwrap_err();
+        assert!(matches!(error, StockError::Shared(SharedError::Time(_))), "{error:?}");
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        let sentence = error.to_string();
+        assert!(sentence.contains("milliseconds since 1970") && sentence.contains(unit), "{sentence}");
+        assert_eq!(shop.engine.level(shop.key).unwrap().opens_at, Some(OPENS_AT));
+        assert_eq!(reason(shop.try_reserve(1)), Some(RefusalReason::NotOpen));
+    }
+    wait_until(&shop, OPENS_AT);
     shop.reserve(1);
 }
 

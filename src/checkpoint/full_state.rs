@@ -8,6 +8,7 @@ use super::manifest::{Frontier, Manifest};
 use super::rows::{HoldDelta, HoldRow, LevelRow, NameRow, OpRow};
 use super::run::RunWriter;
 use super::run_ref::RunRef;
+use crate::clock::StepBack;
 use crate::fold::levels::Contradiction;
 use crate::fold::state::Fold;
 use crate::index::KeyIndex;
@@ -42,6 +43,16 @@ impl FullState {
         fold.payload(found.header.start, payload, &mut |op| ops.push(OpRow::of(&op)))?;
         (*hash, *kinds) = (found.hash, found.header.kinds.max(*kinds));
         Ok(())
+    }
+
+    /// Moves all times with engine time. The moments at which sales open stay: a caller gave them, by the true
+    /// time.
+    pub(crate) fn step_back(&mut self, step: StepBack) {
+        let FullState { fold, ops, .. } = self;
+        fold.now = step.now();
+        fold.opened_at = step.happened(fold.opened_at);
+        fold.holds.values_mut().for_each(|hold| hold.step_back(step));
+        ops.iter_mut().for_each(|op| op.at = step.happened(op.at));
     }
 
     /// Writes the runs, for the directory with the identity `directory`; the caller commits the manifest.

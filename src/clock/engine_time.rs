@@ -10,7 +10,8 @@ use parking_lot::Mutex;
 
 use super::kept::KeptFile;
 use super::steer::{self, SteerLine};
-use super::{Clock, Look, Timestamp};
+use super::{CLOCK_LAST, Clock, Look, Timestamp};
+use crate::error::ClockError;
 
 /// How far off the file `clock` may be while the engine runs: after a kill, engine time is wrong by as much.
 const KEPT_SLACK_MS: u64 = 1_000;
@@ -20,6 +21,8 @@ pub(crate) struct EngineTime {
     clock: Arc<dyn Clock>,
     /// How far ahead the wall may be and still be followed.
     jump_max_ms: u64,
+    /// Engine time stands still here.
+    end: Timestamp,
     /// The current [`SteerLine`]. Not explored by loom: it is one word, and each line is swapped in for the
     /// one before.
     line: AtomicU64,
@@ -55,7 +58,8 @@ impl fmt::Debug for EngineTime {
 
 impl EngineTime {
     /// Starts engine time. It continues from the file at `kept_at` if that is valid, else it is the wall's;
-    /// never below `last`, the last time in the log.
+    /// never below `last`, the last time in the log. A wall that is out of range is no time to begin with: it
+    /// can be set between the check of the configuration and now.
     pub(crate) fn begin(
         clock: Arc<dyn Clock>,
         jump_max: Duration,
@@ -64,12 +68,14 @@ impl EngineTime {
     ) -> EngineTime {
         let look = clock.look();
         let kept = kept_at.filter(|_| look.uptime.is_some()).and_then(|path| KeptFile::open(path).ok());
-        let went_on = kept.as_ref().and_then(|kept| kept.engine_time(&look));
-        let engine = went_on.unwrap_or(look.wall).max(last);
+        let went_on = kept.as_ref().and_then(|kept| kept.believed(&look));
+        let wall = if steer::is_in_range(look.wall) { look.wall } else { Timestamp::MIN };
+        let engine = went_on.unwrap_or(wall).max(last);
         let jump_max_ms = super::millis_ceil(jump_max);
         let line = AtomicU64::new(SteerLine::begin(look.steady, engine).word());
         let watched = Mutex::new(Watched { look, engine, jumps: 0 });
-        let time = EngineTime { clock, jump_max_ms, line, watched, kept: Mutex::new(kept) };
+        let end = CLOCK_LAST.max(last);
+        let time = EngineTime { clock, jump_max_ms, end, line, watched, kept: Mutex::new(kept) };
         time.keep();
         time
     }
@@ -93,7 +99,8 @@ impl EngineTime {
         // The line first, then the clock: so the time is never from before the line was in place.
         let line = self.line();
         let steady = self.clock.now();
-        if line.covers(steady) { line.at(steady) } else { self.look() }
+        let now = if line.covers(steady) { line.at(steady) } else { self.look() };
+        now.min(self.end)
     }
 
     #[cold]
@@ -120,14 +127,17 @@ impl EngineTime {
         }
     }
 
-    /// Steps ahead to the wall, and returns by how much.
-    pub(crate) fn accept(&self) -> Duration {
+    /// Steps ahead to the wall, and returns by how much. Not to a wall that is out of range.
+    pub(crate) fn accept(&self) -> Result<Duration, ClockError> {
         loop {
             let line = self.line();
             let look = self.clock.look();
+            if !steer::is_in_range(look.wall) {
+                return Err(ClockError::OutOfRange { wall: look.wall });
+            }
             let before = line.step(look.steady, Timestamp(0)).at(look.steady);
             if self.swap(line, line.step(look.steady, look.wall)) {
-                return look.wall.since(before);
+                return Ok(look.wall.since(before));
             }
         }
     }
@@ -214,7 +224,7 @@ mod tests {
                     for round in 0..20_000 {
                         let before = handed.load(Ordering::SeqCst);
                         if round % 5_000 == 4_999 {
-                            time.accept();
+                            time.accept().unwrap();
                         }
                         let now = time.now().0;
                         assert!(now >= before, "{now} after {before}");
@@ -236,6 +246,41 @@ mod tests {
         drop(parked);
         clock.advance(Duration::from_secs(100));
         assert!(time.now() < Timestamp(START_MS + 260_000));
+    }
+
+    #[test]
+    fn engine_time_stands_still_at_the_end_of_2078_and_follows_no_wall_beyond() {
+        let clock = Arc::new(super::super::ManualClock::new(Timestamp(START_MS)));
+        let time = EngineTime::begin(clock.clone(), Duration::MAX, Timestamp(0), None);
+        let century = Duration::from_secs(100 * 366 * 86_400);
+        for by in [century, Duration::MAX] {
+            clock.advance(by);
+            assert_eq!(time.now(), CLOCK_LAST);
+            assert!(time.standing().unbelieved);
+            let wall = clock.now();
+            assert_eq!(time.accept(), Err(ClockError::OutOfRange { wall }));
+            assert_eq!(time.now(), CLOCK_LAST);
+        }
+    }
+
+    #[test]
+    fn a_wall_out_of_range_is_no_time_to_begin_with() {
+        struct WrongWall(Timestamp);
+        impl Clock for WrongWall {
+            fn now(&self) -> Timestamp {
+                Timestamp(START_MS)
+            }
+
+            fn look(&self) -> Look {
+                Look { steady: self.now(), wall: self.0, uptime: None }
+            }
+        }
+        for wall in [Timestamp(0), CLOCK_LAST.plus(Duration::from_millis(1)), Timestamp(u64::MAX)] {
+            for last in [Timestamp(START_MS - 1), CLOCK_LAST.plus(Duration::from_secs(1))] {
+                let time = EngineTime::begin(Arc::new(WrongWall(wall)), Duration::MAX, last, None);
+                assert_eq!(time.now(), last);
+            }
+        }
     }
 
     #[test]

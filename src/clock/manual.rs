@@ -13,15 +13,16 @@ pub struct ManualClock {
 }
 
 impl ManualClock {
-    /// Starts at `now`.
+    /// Starts at `now`. An engine does not open with a time outside the years 2020 to 2078.
     pub fn new(now: Timestamp) -> Self {
         ManualClock { now_ms: AtomicU64::new(now.0) }
     }
 
-    /// Moves the time ahead.
+    /// Moves the time ahead. Saturates.
     pub fn advance(&self, by: Duration) {
+        let later = |now_ms: u64| Some(now_ms.saturating_add(millis_ceil(by)));
         // SeqCst: a test that moves time in one thread and reserves in another expects one order of both.
-        self.now_ms.fetch_add(millis_ceil(by), Ordering::SeqCst);
+        let _ = self.now_ms.fetch_update(Ordering::SeqCst, Ordering::SeqCst, later);
     }
 }
 

@@ -5,7 +5,7 @@
 //! - engine time does not fall;
 //! - while steady time goes on by `t`, engine time goes on by `t * 15/16 - 2 ms` to `t * 1025/1024 + 2 ms`.
 
-use super::{Look, Timestamp};
+use super::{CLOCK_LAST, Look, Timestamp};
 
 const PERIOD_BITS: u32 = 10;
 const PERIOD_MS: u64 = 1 << PERIOD_BITS;
@@ -97,8 +97,8 @@ impl SteerLine {
 
     /// Engine time at `steady`.
     pub(crate) fn at(self, steady: Timestamp) -> Timestamp {
-        // Wrapping: no valid time is near the limit; for an absurd one, time 0 is the safe side.
-        let engine_ms = (steady.0 as i64).wrapping_add(self.ahead_ms + self.slewed_ms(steady));
+        // Saturating: no valid time is near the limit, and after an absurd one time must not begin anew.
+        let engine_ms = signed(steady.0).saturating_add(self.ahead_ms + self.slewed_ms(steady));
         Timestamp(engine_ms.max(0) as u64)
     }
 
@@ -141,9 +141,14 @@ impl SteerLine {
     }
 }
 
+/// Whether engine time may become the wall's.
+pub(crate) fn is_in_range(wall: Timestamp) -> bool {
+    (Timestamp::MIN..=CLOCK_LAST).contains(&wall)
+}
+
 /// Whether the wall is too far ahead to be followed.
 pub(crate) fn is_unbelieved(wall: Timestamp, engine: Timestamp, jump_max_ms: u64) -> bool {
-    wall.0.saturating_sub(engine.0) > jump_max_ms
+    wall.0.saturating_sub(engine.0) > jump_max_ms || wall > CLOCK_LAST
 }
 
 /// Whether the wall moved against the steady clock between two looks.

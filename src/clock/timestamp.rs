@@ -11,14 +11,56 @@ pub(crate) const EPOCH_2020_MS: u64 = 1_577_836_800_000;
 /// a hold's word.
 pub(crate) const CLOCK_MAX_MS: u64 = 3_439_756_800_000;
 
+/// The last time that engine time reaches: it stands still there. So whatever a clock returns, no time enters
+/// the log that a later opening could not go on from.
+pub(crate) const CLOCK_LAST: Timestamp = Timestamp(CLOCK_MAX_MS - 1);
+
 /// The last time that a hold's word can carry.
 pub(crate) const TIME_MAX: Timestamp = Timestamp(EPOCH_2020_MS + (1 << 41) - 1);
 
-/// A moment in engine time: Unix milliseconds.
+/// A moment in engine time: milliseconds since 1970, in UTC.
+///
+/// A moment that a caller gives must lie between [`MIN`](Self::MIN) and [`MAX`](Self::MAX), else the call
+/// answers [`TimeError`](crate::error::TimeError). A number of seconds or microseconds, taken for milliseconds,
+/// lies outside.
+///
+/// ```
+/// use std::time::{Duration, SystemTime};
+///
+/// use stockhold::Timestamp;
+///
+/// let nine = Timestamp::from_unix_secs(1_796_029_200);
+/// assert_eq!(nine, Timestamp::from_unix_millis(1_796_029_200_000));
+/// assert_eq!(nine.to_string(), "2026-11-30T09:00:00.000Z");
+/// let tomorrow = Timestamp::try_from(SystemTime::now() + Duration::from_secs(86_400))?;
+/// assert!(tomorrow > nine || tomorrow.check().is_ok());
+/// # Ok::<(), stockhold::error::TimeError>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
 pub struct Timestamp(pub u64);
 
 impl Timestamp {
+    /// The first moment that a call takes: 2020-01-01T00:00:00Z.
+    pub const MIN: Timestamp = Timestamp(EPOCH_2020_MS);
+
+    /// The last moment that a call takes: 2089-09-06T15:47:35.551Z.
+    pub const MAX: Timestamp = TIME_MAX;
+
+    /// The moment `millis` milliseconds after 1970. Any number is taken; see [`check`](Self::check).
+    pub const fn from_unix_millis(millis: u64) -> Timestamp {
+        Timestamp(millis)
+    }
+
+    /// The moment `secs` seconds after 1970. Saturates; see [`check`](Self::check).
+    pub const fn from_unix_secs(secs: u64) -> Timestamp {
+        Timestamp(secs.saturating_mul(1_000))
+    }
+
+    /// Milliseconds since 1970.
+    pub const fn as_unix_millis(self) -> u64 {
+        self.0
+    }
+
     /// This moment plus `duration`, rounded up to a whole millisecond. Saturates.
     pub fn plus(self, duration: Duration) -> Timestamp {
         Timestamp(self.0.saturating_add(millis_ceil(duration)))

@@ -23,6 +23,9 @@ use crate::log::writer::LogShared;
 use crate::metrics::Tally;
 use crate::types::Position;
 
+/// A lead of engine time that takes a month to be made up for, so that an operator should hear of it: two days.
+const LEAD_TO_MEND_MS: i64 = 2 * 86_400_000;
+
 /// What an opening found and did.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
@@ -85,6 +88,9 @@ impl fmt::Display for OpenReport {
         if !off.is_zero() {
             let way = if self.clock_ahead_ms > 0 { "ahead of" } else { "behind" };
             write!(f, "; engine time is {off:?} {way} the wall clock")?;
+            if self.clock_ahead_ms > LEAD_TO_MEND_MS {
+                write!(f, " (if the wall clock is right, set engine time right with `stockhold clock`)")?;
+            }
         }
         Ok(())
     }

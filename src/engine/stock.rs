@@ -3,7 +3,7 @@
 use super::core::Core;
 use super::validate::{delta, quantity, reference};
 use crate::answer::Adjusted;
-use crate::clock::{TIME_MAX, Timestamp};
+use crate::clock::Timestamp;
 use crate::error::{Busy, NameError, StockError};
 use crate::fold::answers::adjusted;
 use crate::index::KeyIndex;
@@ -107,11 +107,9 @@ impl Core {
     /// Opens or stops the sale of a key, now or at a moment.
     pub(crate) fn switch(&self, key: StockKey, gate: Gate) -> Result<((), Position), StockError> {
         let item = self.item(key)?;
-        // A moment beyond the last that the log can express is that one, which is as good as never.
-        let gate = match gate {
-            Gate::OpensAt(opens_at) => Gate::OpensAt(opens_at.min(TIME_MAX)),
-            gate => gate,
-        };
+        if let Gate::OpensAt(opens_at) = gate {
+            opens_at.check()?;
+        }
         let (at, key) = (self.record_time(self.now()), key.index);
         let record = self.encode(&match gate {
             Gate::Open => Record::Sale { at, key, stopped: false },

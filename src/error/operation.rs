@@ -15,8 +15,8 @@ pub enum ErrorKind {
     /// There is not enough stock, or the sale is stopped or not open. The answer is final; nothing was
     /// changed.
     Refused,
-    /// The request can never be granted: a quantity, a TTL, a reference or a name out of range, or a stock
-    /// key of another directory. Correct it.
+    /// The request can never be granted: a quantity, a TTL, a moment, a reference or a name out of range, or a
+    /// stock key of another directory. Correct it.
     InvalidInput,
     /// No hold has this id, or it is forgotten; or no stock key has this name.
     NotFound,
@@ -90,7 +90,7 @@ macro_rules! operation_error {
             $name::Shared(shared) => Some(shared),
             _ => None,
         });
-        operation_error!(@from $name: Busy, OpKeyError, Stopped, QuantityError);
+        operation_error!(@from $name: Busy, OpKeyError, Stopped, QuantityError, TimeError);
     };
     (@from $name:ident: $($cause:ident),*) => {
         $(impl From<$crate::error::$cause> for $name {

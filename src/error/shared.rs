@@ -1,7 +1,10 @@
 //! Causes that every operation can have.
 
+use std::fmt;
+
 use super::operation::operation_error;
 use super::{ErrorKind, Stopped};
+use crate::clock::Timestamp;
 use crate::types::{LINES_MAX, QUANTITY_MAX, REFERENCE_BYTES_MAX};
 
 /// Why an answer could not be known without waiting. Nothing was decided or changed.
@@ -42,7 +45,8 @@ pub enum OpKeyError {
     /// The op key is older than [`Config::op_key_retention`](crate::Config::op_key_retention).
     #[error(
         "this op key is a UUIDv7 older than the retention window, so it may have been used and forgotten; use a new \
-         op key if the operation is new"
+         op key if the operation is new; if new ones are too old, engine time is ahead of the wall: see `stockhold \
+         clock`"
     )]
     TooOld,
 }
@@ -51,6 +55,39 @@ pub enum OpKeyError {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, thiserror::Error)]
 #[error("a quantity of {0} is not between 1 and {QUANTITY_MAX}; ask for a number in that range")]
 pub struct QuantityError(pub i64);
+
+/// A moment that lies before [`Timestamp::MIN`] or after [`Timestamp::MAX`]; the number that was given, or
+/// the nearest that fits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, thiserror::Error)]
+pub struct TimeError(pub i64);
+
+impl fmt::Display for TimeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (first, last) = (Timestamp::MIN.0, Timestamp::MAX.0);
+        write!(
+            f,
+            "a moment is given in milliseconds since 1970, from {first} (in 2020) to {last} (in 2089), and {} is {}; \
+             give the milliseconds",
+            self.0,
+            self.likely()
+        )
+    }
+}
+
+impl TimeError {
+    /// What the number may be instead: in another unit it may be a moment that is taken.
+    fn likely(self) -> &'static str {
+        let nanos_of = |unit: i64| i128::from(self.0) * i128::from(unit);
+        let range = i128::from(Timestamp::MIN.0) * 1_000_000..=i128::from(Timestamp::MAX.0) * 1_000_000;
+        let units = [
+            (1_000_000_000, "a number of seconds"),
+            (1_000, "a number of microseconds"),
+            (1, "a number of nanoseconds"),
+        ];
+        let of = units.into_iter().find(|(unit, _)| range.contains(&nanos_of(*unit)));
+        of.map_or("not one of them", |(_, of)| of)
+    }
+}
 
 /// Causes that every operation shares. An operation's error has them as its variant `Shared`.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -68,6 +105,9 @@ pub enum SharedError {
     /// A quantity is out of range.
     #[error(transparent)]
     Quantity(#[from] QuantityError),
+    /// A moment is out of range.
+    #[error(transparent)]
+    Time(#[from] TimeError),
     /// A reference is too long; its length in bytes.
     #[error("a reference of {0} bytes is longer than {REFERENCE_BYTES_MAX}; use a shorter one")]
     ReferenceTooLong(usize),
@@ -93,6 +133,7 @@ operation_error!(
         SharedError::OpKey(OpKeyError::OtherContent | OpKeyError::TooOld) => ErrorKind::Conflict,
         SharedError::Stopped(_) => ErrorKind::Stopped,
         SharedError::Quantity(_)
+        | SharedError::Time(_)
         | SharedError::ReferenceTooLong(_)
         | SharedError::CartLines(_)
         | SharedError::ForeignKey => ErrorKind::InvalidInput,

@@ -1,6 +1,6 @@
 //! Applies a fact to its hold. Pure: one hold, one fact.
 
-use crate::clock::{TIME_MAX, Timestamp};
+use crate::clock::{StepBack, TIME_MAX, Timestamp};
 use crate::hold::lines::{Line, Lines};
 use crate::hold::state::{Phase, Word};
 use crate::hold::table::USES_MAX;
@@ -162,6 +162,15 @@ impl FoldedHold {
             HoldEffect::NoHold | HoldEffect::Make => {}
         }
         Ok(())
+    }
+
+    /// Moves its times with engine time.
+    pub(crate) fn step_back(&mut self, step: StepBack) {
+        self.born = step.happened(self.born);
+        if self.word.phase().is_live() {
+            let deadline = step.deadline(self.word.deadline(), self.born);
+            self.word = Word::with_deadline(self.word.phase(), self.generation.0, deadline);
+        }
     }
 
     /// The word in `phase` with the deadline `ttl` after `at`, or the present deadline if that is later.

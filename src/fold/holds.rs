@@ -34,4 +34,8 @@ impl Holds {
     pub(crate) fn values(&self) -> impl Iterator<Item = &FoldedHold> {
         self.iter().map(|(_, hold)| hold)
     }
+
+    pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = &mut FoldedHold> {
+        self.0.values_mut().flatten()
+    }
 }

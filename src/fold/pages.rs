@@ -32,4 +32,9 @@ impl<T: Clone + Default, const PAGE_SLOTS: usize> Pages<T, PAGE_SLOTS> {
         let pages = self.0.iter().enumerate().filter_map(|(at, page)| Some((at, page.as_ref()?)));
         pages.flat_map(|(at, page)| ((at * PAGE_SLOTS) as u32..).zip(page.iter()))
     }
+
+    /// The same, to be changed.
+    pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.0.iter_mut().flatten().flatten()
+    }
 }

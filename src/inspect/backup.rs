@@ -5,6 +5,7 @@ use std::path::Path;
 use super::Inspection;
 use crate::checkpoint::full_state::FullState;
 use crate::checkpoint::ledger::copy_ledger;
+use crate::checkpoint::run_ref::RunRef;
 use crate::checkpoint::seed::{self, SeedError};
 use crate::error::BackupError;
 use crate::log::at_rest::LogAtRest;
@@ -38,13 +39,32 @@ impl Inspection {
     /// [`BackupError::Damaged`] if there is a [drift](Self::drift). After [`BackupError::Failed`] remove the target: it
     /// is no directory that opens.
     pub fn backup(&self, directory: impl AsRef<Path>) -> Result<Position, BackupError> {
-        let target = directory.as_ref();
+        self.copy(directory.as_ref(), |_| Ok(()))
+    }
+
+    /// Copies the directory, after `change` has changed the state that the copy has.
+    pub(super) fn copy<E: From<BackupError>>(
+        &self,
+        target: &Path,
+        change: impl FnOnce(&mut FullState) -> Result<(), E>,
+    ) -> Result<Position, E> {
+        let mut whole = self.state_to_copy(target)?;
+        change(&mut whole)?;
+        self.write_copy(target, &whole)?;
+        Ok(Position(whole.fold.position))
+    }
+
+    /// The state that an opening would have, if it can be copied to `target`.
+    fn state_to_copy(&self, target: &Path) -> Result<FullState, BackupError> {
         if let Some(drift) = &self.drift {
             return Err(BackupError::Damaged(drift.to_string()));
         }
         seed::check_outside(target, self.log.layout().path())?;
         seed::check(target)?;
-        let whole = whole(&self.log)?;
+        whole(&self.log)
+    }
+
+    fn write_copy(&self, target: &Path, whole: &FullState) -> Result<(), BackupError> {
         let identity = self.log.identity();
         let chunks = self.log.verdict.chain.iter().map(|found| match self.log.payload(found) {
             Ok(payload) => Ok((found.header.start, payload)),
@@ -54,13 +74,13 @@ impl Inspection {
             let mut manifest = whole.write(files, identity.id).map_err(SeedError::from)?;
             if let Some(newest) = &self.log.newest {
                 let behind = (chunks, whole.fold.now.0);
-                manifest
-                    .runs
-                    .extend(copy_ledger::<BackupError>(&*self.log.files, newest, behind, files)?.runs);
+                let ledger = copy_ledger::<BackupError>(&*self.log.files, newest, behind, files)?.runs;
+                // A run whose time was taken back ages from now on, else it would be kept for too long.
+                let until = |run: RunRef| RunRef { latest_ms: run.latest_ms.min(whole.fold.now.0), ..run };
+                manifest.runs.extend(ledger.into_iter().map(until));
             }
             Ok::<_, BackupError>(manifest)
-        })?;
-        Ok(Position(whole.fold.position))
+        })
     }
 }
 

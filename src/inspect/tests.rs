@@ -12,6 +12,7 @@ use crate::checkpoint::manifest::Manifest;
 use crate::checkpoint::run::RunWriter;
 use crate::checkpoint::run_ref::RunKind;
 use crate::engine::Engine;
+use crate::error::TimeError;
 use crate::index::{Generation, KeyIndex, Target};
 use crate::log::chunk::{self, ChunkHeader};
 use crate::log::lines::pack;
@@ -138,7 +139,7 @@ fn levels_and_holds_are_the_engines_and_add_up() {
     assert_eq!(levels.iter().map(|entry| entry.level).collect::<Vec<_>>(), told);
     assert_eq!((levels[1].sku, levels[1].location), ("mug", "berlin"));
 
-    let holds: Vec<_> = inspection.holds(START).collect();
+    let holds: Vec<_> = inspection.holds(START).unwrap().collect();
     for status in status {
         let found = holds.iter().find(|entry| entry.hold == status.hold).unwrap();
         assert_eq!(
@@ -163,11 +164,14 @@ fn f05_a_hold_past_its_deadline_is_not_shown_as_live() {
     shop.reserve(key, 1);
     let inspection = shop.inspect();
     let deadline = START.plus(600 * SECOND);
-    let at = |now| inspection.holds(now).next().map(|entry| (entry.state, entry.overdue)).unwrap();
+    let at = |now| inspection.holds(now).unwrap().next().map(|entry| (entry.state, entry.overdue)).unwrap();
     assert_eq!(at(Timestamp(deadline.0 - 1)), (HoldState::Active, false));
     assert_eq!(at(deadline), (HoldState::Expired, true));
-    assert_eq!(at(Timestamp(0)), (HoldState::Active, false), "never before the last time in the log");
-    assert_eq!(inspection.holds(deadline).next().unwrap().deadline, Some(deadline));
+    assert_eq!(at(Timestamp::MIN), (HoldState::Active, false), "never before the last time in the log");
+    for seconds in [deadline.0 / 1_000, deadline.0 * 1_000] {
+        assert_eq!(inspection.holds(Timestamp(seconds)).err(), Some(TimeError(seconds as i64)));
+    }
+    assert_eq!(inspection.holds(deadline).unwrap().next().unwrap().deadline, Some(deadline));
 }
 
 #[test]
@@ -215,7 +219,7 @@ fn a_directory_that_was_never_used_is_whole_and_empty() {
     drop(OpenLog::open(scratch.path(), &mut Beginning(|_: &ChunkHeader, _: &[u8]| Ok(()))).unwrap());
     let inspection = Inspection::open(scratch.path()).unwrap();
     assert_eq!((inspection.drift(), inspection.report().end), (None, Position(0)));
-    assert_eq!(inspection.levels().count() + inspection.holds(START).count(), 0);
+    assert_eq!(inspection.levels().count() + inspection.holds(START).unwrap().count(), 0);
     assert_eq!(inspection.log(Position(0)).count(), 0);
 }
 
@@ -485,7 +489,7 @@ fn a_cart_is_shown_with_all_its_lines() {
     assert_eq!((told[5].kind, told[5].opens_at), (EntryKind::Opens, Some(Timestamp(START.0 + 70))));
     assert!(told[..5].iter().all(|entry| entry.hold.is_some() && entry.hold == told[0].hold));
 
-    let holds: Vec<_> = inspection.holds(START).collect();
+    let holds: Vec<_> = inspection.holds(START).unwrap().collect();
     assert_eq!((holds.len(), holds[0].quantity, holds[0].state), (1, 5, HoldState::Confirmed));
     let has: Vec<_> = holds[0].lines.iter().map(line).collect();
     assert_eq!(has, [one(poster, 4, None, None), one(mug, 1, None, None)]);

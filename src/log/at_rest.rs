@@ -30,7 +30,7 @@ use crate::checkpoint::manifest::Manifest;
 use crate::checkpoint::manifest_set::ManifestSet;
 use crate::checkpoint::opened_files::OpenedFiles;
 
-/// A log that is only read. While this value exists, no engine can open the directory.
+/// A log that is only read.
 #[derive(Debug)]
 pub(crate) struct LogAtRest {
     /// The content of the sidecar.

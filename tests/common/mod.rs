@@ -5,6 +5,8 @@
 
 #[cfg(not(fuzzing))]
 pub mod damage;
+#[cfg(not(fuzzing))]
+pub mod machine;
 
 use std::sync::{Arc, Barrier};
 use std::thread;

@@ -43,6 +43,7 @@ commands! {
     Log(inspect::log::Args) => inspect::log::run,
     Checkpoint(inspect::checkpoint::Args) => inspect::checkpoint::run,
     Backup(inspect::backup::Args) => inspect::backup::run,
+    Clock(inspect::clock::Args) => inspect::clock::run,
     Salvage(inspect::salvage::Args) => inspect::salvage::run,
     Bench(bench::Args) => bench::run,
     #[command(name = sale::CHILD, hide = true)]

@@ -1,4 +1,4 @@
-//! `stockhold checkpoint`, `backup` and `salvage`, run as a user runs them; and `verify` and `log` on a log
+//! `stockhold checkpoint`, `backup`, `clock` and `salvage`, run as a user runs them; and `verify` and `log` on a log
 //! whose beginning was removed.
 
 mod program;
@@ -242,4 +242,49 @@ fn no_checkpoint_is_made_of_a_directory_that_is_missing_in_use_or_damaged() {
     drop(engine);
     fs::remove_dir_all(shop.path("shop/log")).unwrap();
     refused(&shop.path("shop"), 1, "salvage");
+}
+
+#[test]
+fn clock_compares_and_sets_engine_time_back_in_a_copy() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (shop, out) = (scratch.path().join("shop"), scratch.path().join("mended"));
+    // 2060-01-01T00:00:00Z
+    let clock = Arc::new(ManualClock::new(Timestamp::from_unix_secs(2_840_140_800)));
+    let engine = Engine::open(&shop, Config::default().clock(clock).driver_period(None)).unwrap();
+    let poster = engine.declare("poster", "berlin").unwrap();
+    engine.receive(Receive::units(poster, 10)).unwrap().wait().unwrap();
+    engine.reserve(Reserve::units(poster, 3)).unwrap().wait().unwrap();
+    engine.shutdown().unwrap();
+    drop(engine);
+
+    let found = run(&shop, &["clock"]);
+    assert_eq!(code(&found), 0);
+    assert!(
+        stdout(&found).contains("2060-01-01T00:00:00.000Z") && stdout(&found).contains("--set now --out")
+    );
+    let ahead = json(&run(&shop, &["clock", "--json"]));
+    assert!(ahead["ahead_ms"].as_u64().unwrap() > 86_400_000);
+
+    let to = out.to_str().unwrap();
+    for (args, sentence) in [
+        (&["clock", "--set", "now"][..], "--out"),
+        (&["clock", "--set", "1796029200", "--out", to], "2026-11-27T09:00:00Z"),
+        (&["clock", "--set", "2019-12-31T23:59:59Z", "--out", to], "milliseconds since 1970"),
+        (&["clock", "--set", "2060-01-01T00:00:00Z", "--out", to], "is not before it"),
+    ] {
+        let refused = run(&shop, args);
+        assert_eq!(code(&refused), 2, "{args:?}");
+        assert!(stderr(&refused).contains(sentence), "{}", stderr(&refused));
+        assert!(!out.exists());
+    }
+    let set = json(&run(&shop, &["clock", "--set", "2026-11-27T10:00:00+01:00", "--out", to, "--json"]));
+    assert_eq!((&set["set_unix_ms"], &set["holds_live"]), (&1_795_770_000_000_u64.into(), &1.into()));
+    assert_eq!(json(&run(&out, &["clock", "--json"]))["log_unix_ms"], 1_795_770_000_000_u64);
+    assert_eq!(code(&run(&out, &["verify"])), 0);
+    std::fs::remove_dir_all(&out).unwrap();
+    let now = run(&shop, &["clock", "--set", "now", "--out", to]);
+    assert_eq!(code(&now), 0, "{}", stderr(&now));
+    assert!(stdout(&now).contains("1 live hold in it keep"), "{}", stdout(&now));
+    assert_eq!(json(&run(&out, &["clock", "--json"]))["ahead_ms"], 0);
+    assert_eq!(code(&run(&shop, &["clock", "--set", "now", "--out", to])), 2, "it exists");
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Engine;
 use crate::answer::{BlockingHolds, HoldStatus, Level};
 use crate::clock::Timestamp;
-use crate::error::{LookupError, StockError};
+use crate::error::{ClockError, LookupError, StockError};
 use crate::metrics::Metrics;
 use crate::types::{HoldId, StockKey};
 
@@ -107,12 +107,18 @@ impl Engine {
     /// the machine was paused in a way that its clocks did not count, or the wall was wrong before. Every
     /// hold whose deadline has passed by the wall expires, also one that was made since the wall jumped,
     /// whose deadline was computed from the time before. A wall that is behind changes nothing: engine time
-    /// never falls, and runs slower until the wall has caught up.
-    pub fn accept_clock(&self) -> Duration {
+    /// never falls, and runs slower until the wall has caught up. If that takes too long, or a wrong wall was
+    /// accepted, [`Inspection::set_time`](crate::inspect::Inspection::set_time) makes a copy with the right time.
+    ///
+    /// # Errors
+    ///
+    /// [`ClockError::OutOfRange`] if the wall clock is not in the years 2020 to 2078: no later opening could go on
+    /// from such a time. Engine time is as it was.
+    pub fn accept_clock(&self) -> Result<Duration, ClockError> {
         let core = &self.inner.core;
-        let stepped = core.time.accept();
+        let stepped = core.time.accept()?;
         core.save_time();
-        stepped
+        Ok(stepped)
     }
 
     /// Engine time.

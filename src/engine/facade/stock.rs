@@ -79,8 +79,8 @@ impl Engine {
 
     /// Opens the sale of a key at a moment of engine time: before it reserves are refused with
     /// [`RefusalReason::NotOpen`](crate::answer::RefusalReason::NotOpen), from then on no reserve is refused
-    /// for that reason; no call is needed at that moment. A moment that has passed opens it now; one beyond
-    /// 2089 is 2089. Survives a restart.
+    /// for that reason; no call is needed at that moment. A moment that has passed opens it now. Survives a
+    /// restart.
     ///
     /// A key has one gate: open, stopped, or opening at a moment. [`stop_sale`](Self::stop_sale) discards the
     /// moment, so a later [`resume_sale`](Self::resume_sale) opens the sale at once. To keep it closed, give
@@ -88,7 +88,9 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// A key of another directory; an engine that takes no new operations, or whose log is behind.
+    /// [`TimeError`](crate::error::TimeError) for a moment outside the years 2020 to 2089: it is most likely no
+    /// number of milliseconds, and the sale is as it was. A key of another directory; an engine that takes no
+    /// new operations, or whose log is behind.
     pub fn open_sale_at(&self, key: StockKey, opens_at: Timestamp) -> Result<Receipt<'_, ()>, StockError> {
         self.inner.core.switch(key, Gate::OpensAt(opens_at)).map(|set| self.receipt(set))
     }

@@ -59,19 +59,21 @@ fn only_line<'a>(lines: &[LineEntry<'a>]) -> Option<LineEntry<'a>> {
 
 pub(crate) fn run(Args { directory }: Args) -> Result<(), Stop> {
     let (inspection, now) = (directory.open_verified()?, now());
+    // `now` is in range, so no hold is left out.
+    let holds = || inspection.holds(now).into_iter().flatten();
     directory.print(
         |output| {
-            for entry in inspection.holds(now) {
+            for entry in holds() {
                 output.json(&Json::of(&entry))?;
             }
             Ok(())
         },
         |output| {
-            let count = table(output, COLUMNS, || inspection.holds(now).map(row))?;
+            let count = table(output, COLUMNS, || holds().map(row))?;
             let (position, now) = (inspection.report().end, now.max(inspection.report().time));
-            let holds = counted(count, "hold");
+            let counted = counted(count, "hold");
             output.line(format_args!(
-                "{holds} with units at position {position}; deadlines compared with {now}"
+                "{counted} with units at position {position}; deadlines compared with {now}"
             ))
         },
     )

@@ -63,10 +63,11 @@ impl<'a> LineJson<'a> {
     }
 }
 
-/// The machine's wall clock.
+/// The machine's wall clock; the nearest moment in range, if it is set to another.
 pub(super) fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp(since.as_millis().try_into().unwrap_or(u64::MAX))
+    let millis = since.as_millis().try_into().unwrap_or(u64::MAX);
+    Timestamp::from_unix_millis(millis).clamp(Timestamp::MIN, Timestamp::MAX)
 }
 
 #[cfg(test)]
