@@ -9,6 +9,10 @@
 pub(crate) enum Fault {
     /// The counter does not count what is pending: announced give-backs and tentative takes look settled.
     ForgetPending,
+    /// A correction answers with what the counter has, also while holds are due or units pending.
+    CorrectUnsettled,
+    /// A reserve calls its remaining units exact, also while units are pending.
+    ExactWhilePending,
     /// A thread that gathers a split key adds up its cells without freezing them.
     SkipFreeze,
     /// A thread that takes from a split key refuses because its own cell has too few units.

@@ -48,6 +48,16 @@ fn the_pending_count_is_forgotten_by_a_cart() {
 }
 
 #[test]
+fn a_correction_does_not_wait_for_what_is_pending() {
+    caught(Fault::CorrectUnsettled, "a false shortfall", timers::release_against_correction);
+}
+
+#[test]
+fn what_remains_is_called_exact_while_units_are_pending() {
+    caught(Fault::ExactWhilePending, "not what remained", timers::release_against_remaining);
+}
+
+#[test]
 fn the_lines_of_a_cart_are_not_added_up() {
     caught(Fault::LinesApart, "more was granted than there was", cart::lines_on_one_key);
 }

@@ -35,6 +35,7 @@
 //! | log thread | it never sleeps over a published record, and ends when the ring is closed | [`bell`] |
 //! | timers | no live hold has a deadline before the horizon, and the wheel never loses a hold | [`timers`] |
 //! | engine | a due hold, swept or not, never makes a caller sold out | [`timers`] |
+//! | engine | a shortfall is told, and a remaining number called exact, only if it was so at an instant of the call | [`timers`] |
 //! | engine | of two reserves of the last unit one is granted, the other refused, and the log says which | [`engine`] |
 //! | engine | a hold has one outcome through the real calls, the retake of a late confirm included | [`engine`] |
 //!

@@ -1,0 +1,106 @@
+//! The numbers in answers while a thread is parked: each is of one instant, or the answer is `Busy`.
+
+use std::fmt::Debug;
+
+use stockhold::answer::{Adjusted, Remaining};
+use stockhold::error::{Busy, StockError};
+use stockhold::stall::Step;
+use stockhold::{Adjust, AdjustReason, OpKey, Receipt, Receive};
+
+use crate::busy::BusyCause;
+use crate::case::Act;
+use crate::common::Shop;
+use crate::fixture::OTHERS;
+use crate::hold::while_parked;
+
+/// Where units are on their way back, or may go back yet.
+const HALF_DONE: [(Act, Step); 13] = [
+    (Act::Release, Step::Announced),
+    (Act::Release, Step::ChangeDrawn),
+    (Act::Release, Step::Swapped),
+    (Act::Release, Step::ChangeFilled),
+    (Act::Release, Step::Giving),
+    (Act::ConfirmPart, Step::Swapped),
+    (Act::Cancel, Step::Swapped),
+    (Act::ReplaceFewer, Step::Swapped),
+    (Act::ReplaceMore, Step::LineTaken),
+    (Act::Retake, Step::LineTaken),
+    (Act::Inline, Step::Announced),
+    (Act::Inline, Step::Swapped),
+    (Act::Inline, Step::ChangeFilled),
+];
+
+/// Where holds that are due are being reclaimed.
+const RECLAIMING: [Step; 9] = [
+    Step::Turning,
+    Step::Firing,
+    Step::Announced,
+    Step::ChangeDrawn,
+    Step::Swapped,
+    Step::ChangeFilled,
+    Step::Ended,
+    Step::Burying,
+    Step::TurnEnding,
+];
+
+/// Receipts before a scenario begins: those of the fixture.
+const RECEIPTS: u64 = 3 + 2 * OTHERS as u64;
+
+fn lost(shop: &Shop, units: i64) -> Adjust<'static> {
+    Adjust::by(shop.key, -units, AdjustReason::Lost)
+}
+
+fn half_done() -> impl Iterator<Item = (Act, Step)> {
+    HALF_DONE.into_iter().chain(RECLAIMING.map(|step| (Act::Sweep, step)))
+}
+
+/// Asserts that the answer is `Busy`, because the number in it is not known.
+fn unknown(answer: Result<Receipt<'_, Adjusted>, StockError>, at: impl Debug) {
+    let answer = answer.map(Receipt::not_yet_durable);
+    let busy = answer.as_ref().err().and_then(BusyCause::busy);
+    let expected = matches!(busy, Some(Busy::Pending | Busy::Reclaiming));
+    assert!(expected, "a number that is of no instant: {answer:?} at {at:?}");
+}
+
+/// 4 units on hand, 2 of them in a hold that is ended, expired or changed: no shortfall of 3 lost units is told,
+/// and none is remembered. What was not known changed nothing.
+#[test]
+fn a_correction_counts_nothing_that_is_under_way() {
+    for (act, step) in half_done() {
+        while_parked(act, step, |shop, _| {
+            unknown(shop.engine.adjust(lost(shop, 3).op_key(OpKey(1))), (act, step));
+            unknown(shop.engine.receive(Receive::units(shop.key, 1)), (act, step));
+            assert_eq!(shop.engine.metrics().received + shop.engine.metrics().adjusted, RECEIPTS, "changed");
+        });
+    }
+}
+
+#[test]
+fn a_correction_behind_all_that_is_under_way_is_exact_and_remembered() {
+    while_parked(Act::Release, Step::Ended, |shop, _| {
+        let answer = || shop.engine.adjust(lost(shop, 3).op_key(OpKey(1))).unwrap().not_yet_durable();
+        assert_eq!((answer(), answer()), (Adjusted { available: 1, shortfall: 0 }, answer()));
+        let answer = shop.engine.adjust(lost(shop, 1)).unwrap().not_yet_durable();
+        assert_eq!(answer, Adjusted { available: 0, shortfall: 0 });
+        let answer = shop.engine.receive(Receive::units(shop.key, 7)).unwrap().not_yet_durable();
+        assert_eq!(answer, Adjusted { available: 7, shortfall: 0 });
+    });
+}
+
+/// What remains is exact only if nothing is under way.
+#[test]
+fn what_remains_is_a_lower_bound_while_units_are_under_way() {
+    for (act, step) in half_done() {
+        while_parked(act, step, |shop, _| {
+            let remaining = shop.engine.available(shop.key).unwrap() - 1;
+            if remaining >= 0 {
+                let reserved = shop.try_reserve(1).unwrap();
+                assert_eq!(reserved.remaining, Remaining::AtLeast(remaining), "{act:?} {step:?}");
+                shop.engine.release(reserved.hold).unwrap().not_yet_durable();
+            }
+        });
+    }
+    while_parked(Act::Release, Step::Ended, |shop, _| {
+        assert_eq!(shop.try_reserve(1).unwrap().remaining, Remaining::Exact(3));
+    });
+}
