@@ -17,6 +17,10 @@ pub(crate) enum Fault {
     SkipFreeze,
     /// A thread that takes from a split key refuses because its own cell has too few units.
     RefuseOnSplit,
+    /// A cart takes room in the table for its lines one by one.
+    LinesByHalves,
+    /// The shards of the table are full if each of them was when it was read.
+    ShardByShard,
     /// Lines of a cart on the same stock key are not added up.
     LinesApart,
     /// A change of a hold's lines leaves the tag of its word as it was.

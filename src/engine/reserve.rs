@@ -148,7 +148,7 @@ impl Core {
         let new = NewHold { lines: &[good.into()], born: now, deadline, reference, epoch: self.epoch };
         let Room { place, slot } = match self.holds.allocate(thread_number(), new) {
             Ok(room) => room,
-            Err(full) => return self.no_room(full, now, effort),
+            Err(full) => return self.no_room(full, wanted.clock, effort),
         };
         if record.put(&self.reserve_record(place, good, (now, deadline), reference, op)).is_none() {
             self.holds.discard(place);

@@ -20,6 +20,7 @@
 //! | sweep, from the start to the end of a turn | `Busy` (`Reclaiming`) on every key; grants go on |
 //! | gather and split, at any cell | the truth: other threads gather themselves |
 //! | receive and adjust, from the announcement to the end | `Busy` (`Pending`) |
+//! | cart, from its lines in the table to its end | a cart that finds too few lines is `Busy` (`Room`) |
 //! | growth of the slots | the truth, from other shards; `Busy` (`Growing`) if there is only one shard |
 //! | growth of the lines of carts | the truth; carts and replaces are `Busy` (`Growing`) |
 //! | log thread, fold, or any thread between draw and fill | the truth, until the ring is full ² |

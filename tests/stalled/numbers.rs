@@ -3,15 +3,17 @@
 use std::fmt::Debug;
 
 use stockhold::answer::{Adjusted, Remaining};
-use stockhold::error::{Busy, StockError};
-use stockhold::stall::Step;
-use stockhold::{Adjust, AdjustReason, OpKey, Receipt, Receive};
+use stockhold::error::{Busy, ReserveError, SharedError, StockError};
+use stockhold::stall::{Step, arm};
+use stockhold::types::LINES_MAX;
+use stockhold::{Adjust, AdjustReason, CartLine, OpKey, Receipt, Receive, ReserveCart, StockKey};
 
 use crate::busy::BusyCause;
-use crate::case::Act;
+use crate::case::{Act, VICTIM};
 use crate::common::Shop;
 use crate::fixture::OTHERS;
 use crate::hold::while_parked;
+use crate::watchdog::{exclusive, wait_until_parked, watched};
 
 /// Where units are on their way back, or may go back yet.
 const HALF_DONE: [(Act, Step); 13] = [
@@ -102,5 +104,31 @@ fn what_remains_is_a_lower_bound_while_units_are_under_way() {
     }
     while_parked(Act::Release, Step::Ended, |shop, _| {
         assert_eq!(shop.try_reserve(1).unwrap().remaining, Remaining::Exact(3));
+    });
+}
+
+/// A cart that has its lines in the table may yet give them back: no other cart is told that they are used up.
+#[test]
+fn a_cart_that_is_being_made_uses_up_no_lines() {
+    let _exclusive = exclusive();
+    watched("lines_max", || {
+        let shop = Shop::with(4, |config| config.lines_max(LINES_MAX as u32).expired_kept(0));
+        let keys: [StockKey; 1_100] = shop.keys();
+        keys[1..].iter().for_each(|key| shop.receive(*key, 4));
+        let lines = keys.map(|key| CartLine::units(key, 1));
+        let cart = || shop.engine.reserve_cart(ReserveCart::lines(&lines)).map(Receipt::not_yet_durable);
+        let stall = arm(VICTIM, Step::LineTaken, 1);
+        std::thread::scope(|scope| {
+            let builder = std::thread::Builder::new().name(VICTIM.into());
+            let victim = builder.spawn_scoped(scope, cart).unwrap();
+            wait_until_parked(&stall, &"lines_max");
+            assert_eq!(cart().unwrap_err().busy(), Some(Busy::Room));
+            drop(stall);
+            let made = victim.join().unwrap().unwrap();
+            let full = SharedError::LinesFull { lines_max: LINES_MAX as u32 };
+            assert_eq!(cart().unwrap_err(), ReserveError::Shared(full));
+            shop.engine.release(made.hold).unwrap().not_yet_durable();
+        });
+        cart().unwrap();
     });
 }

@@ -22,6 +22,7 @@
 //! | indices | a free slot is handed out once, though the stack changes and changes back during a pop | [`indices`] |
 //! | indices | each index in the queue comes out once, and a pop finds an index that was in the queue all along | [`indices`] |
 //! | growth | while one thread grows a table the others get a slot or an answer; no slot and no reference is lost | [`growth`] |
+//! | table | of two carts that want the last lines one gets them; a table is full only if it was so at one instant | [`growth`] |
 //! | cart | of two carts that want the same last units one gets all of them, or a caller is told to try again | [`cart`] |
 //! | cart | a cart that rolls back makes no caller sold out, also across a reshape | [`cart`] |
 //! | cart | units of a partial confirm and of an expiry are given back once; a cart has its own lines though its slot is used again | [`cart`] |
