@@ -200,6 +200,8 @@ impl Core {
 
     /// Answers a reserve that found no room in the table. It is full only if no hold is due that takes the
     /// room; `None` means try again.
+    #[cold]
+    #[inline(never)] // no part of a reserve that finds room
     pub(crate) fn no_room<T>(
         &self,
         full: Full,

@@ -153,6 +153,7 @@ impl Shard {
         }
     }
 
+    #[inline(never)]
     fn pop_expired(&self, chains: &Chains) -> Option<LocalIndex> {
         while let Some(queued) = self.expired.pop() {
             let (local, forgotten) = (LocalIndex(queued.index()), self.forget(chains, queued));

@@ -157,15 +157,21 @@ impl HoldTable {
                 Err(NoRoom::Growing) => full = Full::Growing, // another shard may have room
             }
         }
+        Err(self.found_none(lines, full))
+    }
+
+    /// Gives the lines of a hold back that got no slot; returns why it got none.
+    #[cold]
+    #[inline(never)]
+    fn found_none(&self, lines: StoredLines, full: Full) -> Full {
         if let StoredLines::Chain { head, .. } = lines {
             self.unchain(head);
         }
-        Err(if full == Full::Holds && !self.is_full() { Full::Moving } else { full })
+        if full == Full::Holds && !self.is_full() { Full::Moving } else { full }
     }
 
     /// Whether there was an instant at which no slot was free. The shards are read one after the other: only if
     /// nothing has changed when they are read again, all that was read was true at once.
-    #[cold]
     fn is_full(&self) -> bool {
         let mark = || self.shards.iter().try_fold(0_u64, |sum, shard| Some(sum + shard.full_mark()?));
         let seen = mark();
@@ -200,6 +206,7 @@ impl HoldTable {
     ///
     /// The lines are used up only if at one instant too few were free, no cart was being made that may return
     /// some, and no expired hold had any.
+    #[inline(never)] // no part of a reserve of one line
     pub(crate) fn chain(&self, lines: &[Line]) -> Result<u32, Full> {
         loop {
             let seen = match self.chains.add(lines) {
