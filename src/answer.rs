@@ -6,14 +6,14 @@ use crate::types::{HoldId, Position, Reference, StockKey};
 
 /// How many units of a stock key are available after a decision.
 ///
-/// Exact if the key's counter has one cell, as that of every scarce key has, and no hold is due. On a hot,
-/// plentiful key it is what is left in the cell of the calling thread, so it may be far too low: show "in
-/// stock", not a number.
+/// Exact if at most 64 units are left, no hold is due and no other call is giving units of the key back or
+/// may do so. Otherwise it is a lower bound. On a hot, plentiful key that is what is left in the cell of the
+/// calling thread, so it may be far too low: show "in stock", not a number.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Remaining {
-    /// `available` was this at the instant of the decision.
+    /// `available` was this at one instant of the call, with the units of this hold taken.
     Exact(i64),
-    /// `available` was this or more.
+    /// `available` was this or more when the units were taken.
     AtLeast(i64),
 }
 
@@ -97,7 +97,8 @@ pub struct Moved {
 /// Stock that was received or corrected.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Adjusted {
-    /// `available` right after; below zero it is a shortfall.
+    /// `available` right after, at one instant with no hold due and nothing pending; below zero it is a
+    /// shortfall.
     pub available: i64,
     /// Units that are held or committed and not on hand: 0, or `-available`.
     pub shortfall: i64,

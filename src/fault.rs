@@ -9,10 +9,18 @@
 pub(crate) enum Fault {
     /// The counter does not count what is pending: announced give-backs and tentative takes look settled.
     ForgetPending,
+    /// A correction answers with what the counter has, also while holds are due or units pending.
+    CorrectUnsettled,
+    /// A reserve calls its remaining units exact, also while units are pending.
+    ExactWhilePending,
     /// A thread that gathers a split key adds up its cells without freezing them.
     SkipFreeze,
     /// A thread that takes from a split key refuses because its own cell has too few units.
     RefuseOnSplit,
+    /// A cart takes room in the table for its lines one by one.
+    LinesByHalves,
+    /// The shards of the table are full if each of them was when it was read.
+    ShardByShard,
     /// Lines of a cart on the same stock key are not added up.
     LinesApart,
     /// A change of a hold's lines leaves the tag of its word as it was.

@@ -22,6 +22,7 @@ pub(crate) enum Count {
     BusyLogBehind,
     BusyOpKeysFull,
     BusyGrowing,
+    BusyRoom,
     BusyChanging,
     Duplicates,
     Confirmed,
@@ -172,6 +173,8 @@ pub struct Metrics {
     pub busy_op_keys_full: u64,
     /// `Busy`: another thread was allocating memory for more holds or stock keys.
     pub busy_growing: u64,
+    /// `Busy`: other calls were taking or returning the last room for holds or lines of carts.
+    pub busy_room: u64,
     /// `Busy`: another call was changing the hold.
     pub busy_changing: u64,
     /// Operations that were repetitions and returned the first result of their op key.
@@ -268,6 +271,7 @@ impl Metrics {
             + self.busy_log_behind
             + self.busy_op_keys_full
             + self.busy_growing
+            + self.busy_room
             + self.busy_changing
     }
 
@@ -284,6 +288,7 @@ impl Metrics {
             (&mut self.busy_log_behind, BusyLogBehind),
             (&mut self.busy_op_keys_full, BusyOpKeysFull),
             (&mut self.busy_growing, BusyGrowing),
+            (&mut self.busy_room, BusyRoom),
             (&mut self.busy_changing, BusyChanging),
             (&mut self.duplicates, Duplicates),
             (&mut self.confirmed, Confirmed),

@@ -62,7 +62,7 @@ pub enum Step {
     Gathered,
     /// A block was loaded, before it is published.
     Loaded,
-    /// A correction that adds has drawn its position, before it adds.
+    /// A correction has drawn its position, before it ends: one that adds has not added yet.
     Correcting,
     // ── tables
     // ───────────────────────────────────────────────────────────────────────────────────────────────

@@ -41,7 +41,7 @@ fn o02_no_update_is_lost() {
     at_once(4, |thread| {
         for _ in 0..2_000 {
             match thread {
-                0 => drop(shop.engine.receive(Receive::units(shop.key, 3)).unwrap()),
+                0 => drop(insist(|| shop.engine.receive(Receive::units(shop.key, 3))).unwrap()),
                 1 => {
                     // Down and up again, with enough stock that it never falls below zero.
                     for delta in [-2, 1] {

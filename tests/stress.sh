@@ -19,8 +19,8 @@ fi
 cargo build --release --locked --quiet -p stockhold-stress
 # The bugs that many threads run into by chance. The others need an interleaving that only loom finds
 # (tests/loom.sh).
-for fault in SkipFreeze RefuseOnSplit ForgetPending ForgetDeadline LinesApart ReleaseTwice GiveBeforeDraw FillTheLoser \
-    SkipIntake TurnUnseen TakeExpiredSlot; do
+for fault in SkipFreeze RefuseOnSplit ForgetPending CorrectUnsettled ExactWhilePending ForgetDeadline LinesApart \
+    ReleaseTwice GiveBeforeDraw FillTheLoser SkipIntake TurnUnseen TakeExpiredSlot; do
     # Seed 3 begins with a short round: in a long one, some of these bugs hang the threads before the round
     # is checked.
     must_catch "$fault" "$CARGO_TARGET_DIR/release/stockhold-stress" --calls 20000000 --seed 3 --round-s 10

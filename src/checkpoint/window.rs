@@ -170,7 +170,7 @@ impl<'a> WindowReader<'a> {
     fn record(&mut self, offset: usize, logged: &Logged<'_>) -> Result<(), RunError> {
         let Logged { position, ref fact, bytes } = *logged;
         let wrong = |what: &str| contradiction(position, what);
-        self.kinds = self.kinds.max(kind_number(bytes));
+        self.kinds = self.kinds.max(kind_number(bytes, 0));
         if !fact.is_sane() {
             return Err(wrong("it moves more units than any operation can"));
         }

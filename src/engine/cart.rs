@@ -82,7 +82,7 @@ impl Core {
         let new = NewHold { lines, born: now, deadline, reference, epoch: self.epoch };
         let Room { place, slot } = match self.holds.allocate(thread_number(), new) {
             Ok(room) => room,
-            Err(full) => return self.no_room(full, now, effort),
+            Err(full) => return self.no_room(full, *clock, effort),
         };
         // From here on the slot must become a hold or be discarded.
         let (at, ttl) = (self.record_time(now), record_ttl(now, deadline));
@@ -119,6 +119,7 @@ impl Core {
         drawn.fill(record.as_bytes());
         stall::at(Step::Filled);
         takes.settle();
+        self.holds.settle_lines(lines);
         self.log.bell.ring();
         let hold = self.answers.ids.id(place, self.epoch);
         let quantity = request.lines.iter().map(|line| line.quantity).sum();

@@ -152,6 +152,7 @@ impl Core {
             Busy::OpKeysFull => Count::BusyOpKeysFull,
             Busy::Changing => Count::BusyChanging,
             Busy::Growing => Count::BusyGrowing,
+            Busy::Room => Count::BusyRoom,
         });
         SharedError::Busy(busy)
     }

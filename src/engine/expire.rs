@@ -7,7 +7,7 @@ use super::pledges::Takes;
 use super::transition::{HoldTransition, LostRace};
 use crate::clock::Timestamp;
 use crate::error::{Busy, SharedError};
-use crate::expiry::timers::{Fired, Slots, State, Timers, Turn};
+use crate::expiry::timers::{Fired, Slots, State, Turn};
 use crate::hold::slot::Slot;
 use crate::hold::state::{Event, No, Phase, decide};
 use crate::index::{LocalIndex, SlotIndex};
@@ -93,12 +93,6 @@ impl Core {
             *state = timers.state();
         }
         states
-    }
-
-    /// Whether no hold is due at `now`, and none is being reclaimed.
-    #[inline]
-    pub(crate) fn is_nothing_due(&self, now: Timestamp) -> bool {
-        self.timers.iter().map(Timers::state).all(|state| !state.is_turning() && !state.is_due(now))
     }
 
     /// Whether a hold is due in any shard. Reads the clock last, and only if a hold will ever be due.

@@ -105,7 +105,7 @@ impl Core {
         let chain = match self.holds.chain(&lines) {
             Ok(chain) => chain,
             // Lines of holds that are due and not yet expired do not count as room that is taken.
-            Err(full) => match self.reclaim_room(full, self.now(), effort)? {
+            Err(full) => match self.reclaim_room(full, self, effort)? {
                 true => return Ok(None),
                 false => return Err(SharedError::LinesFull { lines_max: self.config.lines_max }.into()),
             },

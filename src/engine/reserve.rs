@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use super::core::{Core, RECORD_TOO_LONG, record_ttl, thread_number};
+use super::expire::Horizon;
 use super::take::{Effort, StockCheck, retry_until_decided};
 use super::validate::{at_least, quantity, reference};
 use crate::answer::{Refusal, Remaining, Reserved};
 use crate::clock::{Clock, Timestamp};
 use crate::error::{ReserveError, SharedError};
+use crate::fault::{Fault, planted};
 use crate::fold::answers::{refusal_to_answer, remaining_to_answer};
 use crate::hold::lines::Good;
 use crate::hold::slot::Slot;
@@ -19,8 +21,12 @@ use crate::metrics::Count;
 use crate::request::Reserve;
 use crate::stall::{self, Step};
 use crate::stock::book::Item;
-use crate::stock::counter::Want;
+use crate::stock::counter::{Reading, Want};
 use crate::types::Position;
+
+/// The most remaining units that are told exactly: about as many as a key must have to be split. An exact
+/// number takes a second reading of the clock.
+const EXACT_MAX: i64 = 64;
 
 /// A reserve whose input passed the checks.
 pub(crate) struct ValidReserve<'c, 'r> {
@@ -142,7 +148,7 @@ impl Core {
         let new = NewHold { lines: &[good.into()], born: now, deadline, reference, epoch: self.epoch };
         let Room { place, slot } = match self.holds.allocate(thread_number(), new) {
             Ok(room) => room,
-            Err(full) => return self.no_room(full, now, effort),
+            Err(full) => return self.no_room(full, wanted.clock, effort),
         };
         if record.put(&self.reserve_record(place, good, (now, deadline), reference, op)).is_none() {
             self.holds.discard(place);
@@ -192,12 +198,32 @@ impl Core {
             let _ = record.put(&self.reserve_record(place, prepared.good, (now, deadline), reference, op));
             self.holds.set_units(slot, prepared.good.into());
         }
-        // Holds that are due and not yet swept may leave more.
-        Some(if taken.exact && self.is_nothing_due(now) {
-            Remaining::Exact(taken.left)
+        Some(if taken.exact && taken.left <= EXACT_MAX {
+            self.remaining(wanted, taken.left)
         } else {
             Remaining::AtLeast(taken.left)
         })
+    }
+
+    /// What is left of a scarce key behind a take that left `left` units. Exact only if it is so at one instant
+    /// with no hold due and nothing pending; what the take itself saw is a lower bound, since holds that are
+    /// due and units on their way back may leave more.
+    #[inline(never)] // plentiful keys do not pay for it
+    fn remaining(&self, wanted: &ValidReserve<'_, '_>, left: i64) -> Remaining {
+        let before = self.timer_states();
+        match wanted.item.counter.exactly_if_single() {
+            Some(now) if planted(Fault::ExactWhilePending) => Remaining::Exact(now.available),
+            // The clock is read last, as in `settled`.
+            Some(Reading { available, pending: false })
+                if matches!(
+                    self.horizon(Some(&before), || wanted.clock.now()),
+                    Horizon::Clean { same: true }
+                ) =>
+            {
+                Remaining::Exact(available)
+            }
+            _ => Remaining::AtLeast(left),
+        }
     }
 
     /// Makes the hold visible, then its record. The order: counter, position, hold, record; nothing here can

@@ -1,10 +1,12 @@
 //! Stock keys and their stock: declare, receive, adjust, stop, open, resume.
 
 use super::core::Core;
+use super::take::retry_until_decided;
 use super::validate::{delta, quantity, reference};
 use crate::answer::Adjusted;
 use crate::clock::Timestamp;
-use crate::error::{Busy, NameError, StockError};
+use crate::error::{Busy, NameError, SharedError, StockError};
+use crate::fault::{Fault, planted};
 use crate::fold::answers::adjusted;
 use crate::index::KeyIndex;
 use crate::log::record::{Encoded, Op, Record};
@@ -13,7 +15,9 @@ use crate::metrics::Count;
 use crate::request::{Adjust, Receive};
 use crate::segments::NoRoom;
 use crate::stall::{self, Step};
+use crate::stock::blocks::Lane;
 use crate::stock::book::{Gate, Item, Stock};
+use crate::stock::counter::{Correction, PendingFull};
 use crate::types::{ON_HAND_MAX, Position, StockKey};
 
 impl Core {
@@ -67,6 +71,12 @@ impl Core {
 
     /// Changes what is on hand. Upwards: position first, then counter. Downwards: counter first, then
     /// position.
+    ///
+    /// The number in the answer is of one instant, at which no hold was due and nothing but this correction
+    /// was pending. The correction counts as made at that instant: from its beginning to its end it is pending
+    /// itself, so no other thread refuses a caller or reads an exact number in between, and takes and
+    /// give-backs are as right before it as after it. While there is no such instant, nothing is changed and
+    /// the answer is `Busy`.
     fn change_on_hand(
         &self,
         item: Item<'_>,
@@ -74,7 +84,8 @@ impl Core {
         delta: i64,
         mut record: Encoded,
     ) -> Result<(Adjusted, Position), StockError> {
-        // A hold past its deadline never counts: not in the shortfall that is reported either.
+        // A hold past its deadline never counts. What is due already is expired here, before any other thread
+        // can meet the correction.
         self.sweep(self.now());
         let lane = self.lane(key);
         let locked = self.book.lock_key(key);
@@ -87,14 +98,18 @@ impl Core {
             return Err(StockError::BelowZero { asked: -delta, on_hand });
         }
         let claim = self.claim(record.words(), Share::Keep)?;
-        let (drawn, available) = if delta > 0 {
-            let drawn = claim.draw(record.words());
-            stall::at(Step::Correcting);
-            (drawn, item.counter.correct(lane, delta))
-        } else {
-            let available = item.counter.correct(lane, delta);
-            (claim.draw(record.words()), available)
+        let begun = item.counter.begin_correction(lane, delta);
+        let correction = begun.map_err(|PendingFull| self.busy(Busy::Pending))?;
+        let available = match self.available_beside(item, lane, &correction) {
+            Ok(available) => available,
+            Err(cause) => {
+                item.counter.undo_correction(lane, correction);
+                return Err(cause.into());
+            }
         };
+        let drawn = claim.draw(record.words());
+        stall::at(Step::Correcting);
+        item.counter.end_correction(lane, correction);
         item.set_on_hand(after);
         record.set_answer(available);
         let position = Position(drawn.end());
@@ -102,6 +117,24 @@ impl Core {
         drop(locked);
         self.log.bell.ring();
         Ok((adjusted(available), position))
+    }
+
+    /// What is available with a correction that was begun, at one instant, with no hold due and nothing else
+    /// pending.
+    fn available_beside(
+        &self,
+        item: Item<'_>,
+        lane: Lane<'_>,
+        correction: &Correction,
+    ) -> Result<i64, SharedError> {
+        retry_until_decided(|effort| {
+            let before = self.timer_states();
+            let reading = item.counter.exactly_beside(lane, correction);
+            if planted(Fault::CorrectUnsettled) {
+                return Ok(Some(reading.available));
+            }
+            self.settled(&before, reading, self, effort)
+        })
     }
 
     /// Opens or stops the sale of a key, now or at a moment.

@@ -21,7 +21,7 @@ use super::core::Core;
 use super::expire::{Horizon, TimerStates};
 use super::pledges::Takes;
 use crate::answer::{Refusal, RefusalReason};
-use crate::clock::{Clock, Timestamp};
+use crate::clock::Clock;
 use crate::error::{Busy, ReserveError, SharedError};
 use crate::expiry::timers::Turn;
 use crate::hold::lines::{Good, Line};
@@ -39,8 +39,8 @@ const TURNS_MAX: usize = if cfg!(stockhold_loom) { 2 } else { 4_096 };
 pub(crate) struct Effort {
     patience: Patience,
     turns: usize,
-    /// What the last attempt had no room for, if nothing was due that took the room.
-    full: Option<Full>,
+    /// What the last attempt had no room for, and the timers after it.
+    full: Option<(Full, TimerStates)>,
 }
 
 impl Effort {
@@ -200,13 +200,15 @@ impl Core {
 
     /// Answers a reserve that found no room in the table. It is full only if no hold is due that takes the
     /// room; `None` means try again.
+    #[cold]
+    #[inline(never)] // no part of a reserve that finds room
     pub(crate) fn no_room<T>(
         &self,
         full: Full,
-        now: Timestamp,
+        clock: &dyn Clock,
         effort: &mut Effort,
     ) -> Result<Option<T>, ReserveError> {
-        if self.reclaim_room(full, now, effort)? {
+        if self.reclaim_room(full, clock, effort)? {
             return Ok(None);
         }
         self.count(Count::HoldsFull);
@@ -216,34 +218,38 @@ impl Core {
         })
     }
 
-    /// Reclaims holds that are due and take room; whether there may be room now.
+    /// Reclaims holds that are due and take room; whether there may be room now. If not, the attempt that found
+    /// none lies between two equal states of the timers, as a refusal's reading does.
     pub(crate) fn reclaim_room(
         &self,
         full: Full,
-        now: Timestamp,
+        clock: &dyn Clock,
         effort: &mut Effort,
     ) -> Result<bool, SharedError> {
-        if full == Full::Growing {
-            return self.spin_or_busy::<()>(effort, Busy::Growing).map(|_| true);
+        let before = effort.full.take().filter(|(before, _)| *before == full);
+        let busy = match full {
+            Full::Growing => Some(Busy::Growing),
+            Full::Moving => Some(Busy::Room),
+            Full::Holds | Full::Lines => None,
+        };
+        if let Some(busy) = busy {
+            return self.spin_or_busy::<()>(effort, busy).map(|_| true);
         }
-        match self.horizon(None, || now) {
+        let states = self.timer_states();
+        match self.horizon(before.as_ref().map(|(_, states)| states), || clock.now()) {
+            Horizon::Clean { same: true } if before.is_some() => return Ok(false),
             // Room that was reclaimed after this attempt found none is worth one more.
-            Horizon::Clean { .. } if effort.full != Some(full) => {
-                effort.full = Some(full);
-                Ok(true)
+            Horizon::Clean { same: true } => {}
+            Horizon::Due(shard)
+                if matches!(self.turn(shard, clock.now()), Turn::Turned { progress: true, .. }) =>
+            {
+                return Ok(true);
             }
-            Horizon::Clean { .. } => Ok(false),
-            Horizon::Due(shard) => {
-                effort.full = None;
-                if !matches!(self.turn(shard, now), Turn::Turned { progress: true, .. }) {
-                    self.spin_or_busy::<()>(effort, Busy::Reclaiming)?;
-                }
-                Ok(true)
-            }
-            Horizon::Turning => {
-                effort.full = None;
-                self.spin_or_busy::<()>(effort, Busy::Reclaiming).map(|_| true)
+            Horizon::Due(_) | Horizon::Turning | Horizon::Clean { same: false } => {
+                self.spin_or_busy::<()>(effort, Busy::Reclaiming)?;
             }
         }
+        effort.full = Some((full, states));
+        Ok(true)
     }
 }

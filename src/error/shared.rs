@@ -27,6 +27,9 @@ pub enum Busy {
     /// The table of op keys is full.
     #[error("the table of op keys is full; raise op_keys_max, shorten op_key_retention, or try again later")]
     OpKeysFull,
+    /// Other calls are taking or returning the last room for holds or for lines of carts.
+    #[error("the last room for holds or lines of carts is being taken or returned; try again at once")]
+    Room,
     /// Another thread is allocating memory for more holds or stock keys.
     #[error("another thread is taking memory for more holds or stock keys; try again at once")]
     Growing,

@@ -4,12 +4,16 @@
 //! slot is handed out again. Its units change only while the hold's word says `Changing`. A reader may follow
 //! a chain while it is being given to another hold: the number of lines it reads is bounded, and it believes
 //! them only if the hold's word still matches (see [`slot`](super::slot)).
+//!
+//! [`room`](super::room) counts the free lines. A chain is made with room that was taken for all of its lines.
 
 use super::indices::{IndexStack, Links, NONE};
 use super::lines::{Line, Lines};
+use super::room::{LineRoom, NoLines, Seen};
+use crate::fault::{Fault, planted};
 use crate::index::Target;
 use crate::segments::{NoRoom, Segments};
-use crate::sync::{AtomicU32, AtomicU64, Ordering, fence};
+use crate::sync::{AtomicU32, AtomicU64, Ordering, fence, spin_loop};
 use crate::types::LINES_MAX;
 
 /// One line of a chain.
@@ -29,6 +33,7 @@ pub(crate) struct Chains {
     /// The lowest index that was never handed out.
     fresh: AtomicU32,
     lines_max: u32,
+    room: LineRoom,
 }
 
 impl Chains {
@@ -39,14 +44,25 @@ impl Chains {
             free: IndexStack::new(),
             fresh: AtomicU32::new(0),
             lines_max,
+            room: LineRoom::new(lines_max),
         }
     }
 
-    /// Makes a chain of `lines`, if there is room for all of them; returns the index of its first line.
-    pub(crate) fn add(&self, lines: &[Line]) -> Result<u32, NoRoom> {
+    /// Makes a chain of `lines`, if there is room for all of them; returns the index of its first line. The
+    /// chain is pending until it is [settled](Self::settle) or [undone](Self::undo).
+    pub(super) fn add(&self, lines: &[Line]) -> Result<u32, NoLines> {
+        let room = if planted(Fault::LinesByHalves) { 0 } else { lines.len() as u64 };
+        self.room.take(room)?;
         let mut head = NONE;
         for line in lines.iter().rev() {
-            let (index, link) = self.take().inspect_err(|_| self.drop(head))?;
+            let (index, link) = match self.take() {
+                Ok(taken) => taken,
+                Err(none) => {
+                    self.free(head);
+                    self.room.give(room, true);
+                    return Err(none);
+                }
+            };
             // Pairs with the fence behind `read`: a reader of what is written now sees that the hold before
             // is over.
             fence(Ordering::Release);
@@ -57,12 +73,23 @@ impl Chains {
         Ok(head)
     }
 
-    fn take(&self) -> Result<(u32, &Link), NoRoom> {
-        let index = match self.free.pop(&self.links) {
-            Some(index) => index,
-            None => self.take_fresh()?,
-        };
-        Ok((index, self.links.get(index as usize).ok_or(NoRoom::Full)?))
+    /// Takes a line. There is one, since room for it was taken: if another thread was faster at both places,
+    /// a line has come back meanwhile.
+    fn take(&self) -> Result<(u32, &Link), NoLines> {
+        loop {
+            let taken = match self.free.pop(&self.links) {
+                Some(index) => Ok(index),
+                None => self.take_fresh(),
+            };
+            match taken.and_then(|index| Ok((index, self.links.get(index as usize).ok_or(NoRoom::Full)?))) {
+                Ok(taken) => return Ok(taken),
+                Err(NoRoom::Growing) => return Err(NoLines::Growing),
+                Err(NoRoom::Full) if planted(Fault::LinesByHalves) => {
+                    return Err(NoLines::Full(self.room.seen()));
+                }
+                Err(NoRoom::Full) => spin_loop(),
+            }
+        }
     }
 
     fn take_fresh(&self) -> Result<u32, NoRoom> {
@@ -80,16 +107,39 @@ impl Chains {
         }
     }
 
+    /// The chain belongs to a hold now.
+    pub(super) fn settle(&self) {
+        self.room.settle();
+    }
+
+    /// Returns the lines of a chain that became no hold's.
+    pub(super) fn undo(&self, head: u32) {
+        let lines = self.free(head);
+        self.room.give(lines, true);
+    }
+
     /// Returns the lines of a chain. Called by the owner of its hold's slot.
-    pub(crate) fn drop(&self, head: u32) {
+    pub(super) fn drop(&self, head: u32) {
+        let lines = self.free(head);
+        self.room.give(lines, false);
+    }
+
+    /// Whether no line was taken or returned since [`add`](Self::add) found none.
+    pub(super) fn is_still(&self, seen: Seen) -> bool {
+        self.room.is_still(seen)
+    }
+
+    /// Frees the lines of a chain; returns how many.
+    fn free(&self, head: u32) -> u64 {
         // As in `add`: a reader of a link that is written now sees that the hold is over.
         fence(Ordering::Release);
-        let mut index = head;
+        let (mut index, mut lines) = (head, 0);
         while let Some(link) = self.links.get(index as usize) {
             let next = link.next.load(Ordering::Relaxed); // ours
             self.free.push(&self.links, index);
-            index = next;
+            (index, lines) = (next, lines + 1);
         }
+        lines
     }
 
     /// The lines that a chain seems to have, without those that have no units left.
@@ -157,11 +207,20 @@ mod tests {
     fn returned_lines_are_used_again_and_a_chain_that_does_not_fit_takes_none() {
         let chains = Chains::new(4);
         let head = chains.add(&LINES).unwrap();
-        assert_eq!(chains.add(&LINES), Err(NoRoom::Full));
+        assert_eq!(chains.add(&LINES), Err(NoLines::Unknown), "the lines may come back");
+        chains.settle();
+        assert!(matches!(chains.add(&LINES), Err(NoLines::Full(_))));
         chains.drop(head);
         let head = chains.add(&LINES).unwrap();
         assert_eq!(*chains.read(head), LINES);
-        assert!(chains.add(&LINES[..1]).is_ok());
-        assert_eq!(chains.add(&LINES[..1]), Err(NoRoom::Full));
+        let last = chains.add(&LINES[..1]).unwrap();
+        chains.settle();
+        assert_eq!(chains.add(&LINES[..1]), Err(NoLines::Unknown));
+        chains.settle();
+        let Err(NoLines::Full(seen)) = chains.add(&LINES[..1]) else { panic!("there is room") };
+        assert!(chains.is_still(seen));
+        chains.drop(last);
+        chains.undo(chains.add(&LINES[..1]).unwrap());
+        assert!(!chains.is_still(seen), "as many lines are free, but not the same");
     }
 }

@@ -12,6 +12,8 @@
 //!    word decides which of two threads gets the slot.
 //! 4. The queue has a fixed number of places: when all are taken, each index that goes in pushes one out. An
 //!    index enters and leaves by a swap of its place, so it comes out once for each time it went in.
+//!    It is counted as in from before it enters until the caller has [dealt with](IndexQueue::done) it. So of
+//!    a queue that counts none, none is on its way.
 //! 5. The order of the queue is that of the positions its pushers drew. A pusher that sleeps between drawing
 //!    and swapping for a whole lap pushes out a younger index than it should; it has no other effect.
 
@@ -63,6 +65,12 @@ impl IndexStack {
         }
     }
 
+    /// A number that every push and pop changes; `None` if a slot is in the stack.
+    pub(crate) fn mark(&self) -> Option<u64> {
+        let head = self.head.load(Ordering::Acquire); // pairs with the push and the pop
+        (head as u32 == NONE).then_some(head >> 32)
+    }
+
     /// Removes a slot, which the caller owns from now on.
     #[inline]
     pub(crate) fn pop(&self, links: &impl Links) -> Option<u32> {
@@ -72,12 +80,13 @@ impl IndexStack {
             let link = links.link(index)?;
             let next = link.load(Ordering::Relaxed); // believed only if the tag has not changed
             stall::at(Step::Popping);
-            // Acquire: pairs with the push, so the popper sees what the pusher wrote to the slot. The pushes
-            // of other slots are released by their own swaps, whose release sequence this swap continues.
+            // AcqRel: acquires from the push, so the popper sees what the pusher wrote to the slot; the pushes of
+            // other slots are released by their own swaps, whose release sequence this swap continues. Releases
+            // to `mark`: who sees that this slot is gone sees what the popper gave back before.
             match self.head.compare_exchange_weak(
                 head,
                 tagged(head, next),
-                Ordering::Acquire,
+                Ordering::AcqRel,
                 Ordering::Acquire,
             ) {
                 Ok(_) => return Some(index),
@@ -143,13 +152,14 @@ impl IndexQueue {
         }
     }
 
-    /// Adds `queued`; returns the index that has been in the queue longest if all places were taken.
+    /// Adds `queued`; returns the index that has been in the queue longest if all places were taken, for
+    /// [`done`](Self::done).
     pub(crate) fn push(&self, queued: Queued) -> Option<Queued> {
+        // Relaxed: draws a number. The index is counted before it is in, so the count is never too low.
+        let position = (self.state.fetch_add(ONE_MORE, Ordering::Relaxed) >> 32) as u32;
         if self.size == 0 {
             return Some(queued);
         }
-        // Relaxed: draws a number. The index is counted before it is in, so the count is never too low.
-        let position = (self.state.fetch_add(ONE_MORE, Ordering::Relaxed) >> 32) as u32;
         stall::at(Step::Burying);
         let at = (position % self.size) as usize;
         // While another thread takes memory for this place, one of the first segment will do: the oldest are
@@ -161,14 +171,24 @@ impl IndexQueue {
             Some(place) => place.swap(queued.0, Ordering::AcqRel),
             None => queued.0,
         };
-        if out == NOTHING {
-            return None;
-        }
-        self.state.fetch_sub(ONE_LESS, Ordering::Relaxed); // after its own ONE_MORE, by the Acquire of the swap
-        Some(Queued(out))
+        (out != NOTHING).then_some(Queued(out))
     }
 
-    /// Removes the oldest index; `None` if no index was in the queue during the whole call.
+    /// Ends the count of an index that came out.
+    pub(crate) fn done(&self) {
+        // Behind its own ONE_MORE, by the Acquire of the swap that took it out. Release: who sees that the queue
+        // counts none sees what was done with the index; pairs with `mark`.
+        self.state.fetch_sub(ONE_LESS, Ordering::Release);
+    }
+
+    /// A number that every push changes; `None` while an index is in the queue, or on its way into or out of it.
+    pub(crate) fn mark(&self) -> Option<u64> {
+        let state = self.state.load(Ordering::Acquire); // pairs with `done`
+        (state as u32 == 0).then_some(state >> 32)
+    }
+
+    /// Removes the oldest index, for [`done`](Self::done); `None` if no index was in the queue during the whole
+    /// call.
     pub(crate) fn pop(&self) -> Option<Queued> {
         // Relaxed: a push that happened before this call is counted here, by coherence alone.
         let state = self.state.load(Ordering::Relaxed);
@@ -189,7 +209,6 @@ impl IndexQueue {
             // Acquire: pairs with the AcqRel in `push`.
             let out = place.swap(NOTHING, Ordering::Acquire);
             if out != NOTHING {
-                self.state.fetch_sub(ONE_LESS, Ordering::Relaxed); // after its own ONE_MORE, by the Acquire
                 self.popped.store(position.wrapping_add(1), Ordering::Relaxed);
                 return Some(Queued(out));
             }
@@ -202,11 +221,11 @@ impl IndexQueue {
 #[cfg(test)]
 impl IndexQueue {
     pub(crate) fn put(&self, index: u32) -> Option<u32> {
-        self.push(Queued::new(index, 0)).map(Queued::index)
+        self.push(Queued::new(index, 0)).map(Queued::index).inspect(|_| self.done())
     }
 
     pub(crate) fn get(&self) -> Option<u32> {
-        self.pop().map(Queued::index)
+        self.pop().map(Queued::index).inspect(|_| self.done())
     }
 }
 

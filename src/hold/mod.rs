@@ -6,6 +6,7 @@ pub(crate) mod id;
 pub(crate) mod indices;
 pub(crate) mod lines;
 pub(crate) mod op_keys;
+mod room;
 mod shard;
 pub(crate) mod slot;
 pub(crate) mod state;

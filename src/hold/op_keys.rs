@@ -96,9 +96,10 @@ impl OpKeys {
             Entry::Occupied(entry) => Ok(Attempt::Before(entry.get().answer(content)?)),
             Entry::Vacant(_) if self.is_too_old(key, now) => Err(OpKeyError::TooOld.into()),
             Entry::Vacant(entry) => {
-                // Relaxed: it is only a bound; the entry itself is published by the map's lock.
-                if self.count.fetch_add(1, Ordering::Relaxed) >= self.max {
-                    self.count.fetch_sub(1, Ordering::Relaxed);
+                // Counted only if there is room, so that a call that finds none takes none from another. Relaxed:
+                // it is only a bound; the entry itself is published by the map's lock.
+                let one_more = |count| (count < self.max).then_some(count + 1);
+                if self.count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_err() {
                     return Err(Busy::OpKeysFull.into());
                 }
                 entry.insert(KeyEntry { content, done: None });

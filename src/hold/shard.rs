@@ -128,10 +128,8 @@ impl Shard {
     /// Queues the slot of an expired hold. The queue hands out its oldest entry when it is full: that slot
     /// becomes free.
     pub(super) fn retain_expired(&self, chains: &Chains, queued: Queued) {
-        if let Some(oldest) = self.expired.push(queued)
-            && self.forget(chains, oldest)
-        {
-            self.push_free(LocalIndex(oldest.index()));
+        if let Some(oldest) = self.expired.push(queued) {
+            self.forget_and_free(chains, oldest);
         }
     }
 
@@ -144,7 +142,9 @@ impl Shard {
             }
             // The slot is made before its number is drawn: a number whose slot cannot be made would be lost.
             let slot = self.slots.get_or_grow(local as usize, Slot::new)?;
-            match self.fresh.compare_exchange_weak(local, local + 1, Ordering::Relaxed, Ordering::Relaxed) {
+            // Release: who sees that this number is gone sees what the caller gave back before; pairs with
+            // `full_mark`.
+            match self.fresh.compare_exchange_weak(local, local + 1, Ordering::Release, Ordering::Relaxed) {
                 Ok(_) if slot.fields().uses == 0 => return Ok(LocalIndex(local)),
                 // A restored hold, far above the others: the slot is in one of the lists, or in use.
                 Ok(_) => local += 1,
@@ -153,19 +153,49 @@ impl Shard {
         }
     }
 
+    #[inline(never)]
     fn pop_expired(&self, chains: &Chains) -> Option<LocalIndex> {
-        let popped = std::iter::from_fn(|| self.expired.pop()).find(|&queued| {
-            let slot = self.slots.get(queued.index() as usize);
-            self.forget(chains, queued)
-                && slot.is_some_and(|slot| self.may_be_used_again(LocalIndex(queued.index()), slot))
-        });
-        popped.map(|queued| LocalIndex(queued.index()))
+        while let Some(queued) = self.expired.pop() {
+            let (local, forgotten) = (LocalIndex(queued.index()), self.forget(chains, queued));
+            self.expired.done();
+            let slot = self.slots.get(local.as_usize());
+            if forgotten && slot.is_some_and(|slot| self.may_be_used_again(local, slot)) {
+                return Some(local);
+            }
+        }
+        None
     }
 
     /// Forgets one expired hold and frees its slot; false if there is none.
     pub(super) fn forget_oldest(&self, chains: &Chains) -> bool {
-        let forgotten = std::iter::from_fn(|| self.expired.pop()).find(|queued| self.forget(chains, *queued));
-        forgotten.inspect(|queued| self.push_free(LocalIndex(queued.index()))).is_some()
+        while let Some(queued) = self.expired.pop() {
+            if self.forget_and_free(chains, queued) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Forgets the expired hold of an index that came out of the queue, and frees its slot.
+    fn forget_and_free(&self, chains: &Chains, queued: Queued) -> bool {
+        let forgotten = self.forget(chains, queued);
+        if forgotten {
+            self.push_free(LocalIndex(queued.index()));
+        }
+        self.expired.done();
+        forgotten
+    }
+
+    /// Whether no expired hold is remembered, nor one about to be or being forgotten.
+    pub(super) fn has_no_expired(&self) -> bool {
+        self.expired.mark().is_some()
+    }
+
+    /// A number that differs after each slot that went in or came out; `None` while one is free, or about to be.
+    pub(super) fn full_mark(&self) -> Option<u64> {
+        let spent = self.fresh.load(Ordering::Acquire) >= self.quota; // pairs with the swap in `pop_fresh`
+        let (free, expired) = (self.free.mark()?, self.expired.mark()?);
+        spent.then_some(free + expired)
     }
 
     /// Frees a slot without a hold. Called by the slot's owner, who owns it no longer.

@@ -17,9 +17,11 @@ use crossbeam::utils::CachePadded;
 use super::chains::Chains;
 use super::indices::{NONE, Queued};
 use super::lines::{Line, Lines};
+use super::room::NoLines;
 use super::shard::{MadeIn, Making, Shard, drop_lines, fill};
 use super::slot::{Fields, HoldFields, Slot, StoredLines};
 use super::state::{Phase, Word};
+use crate::fault::{Fault, planted};
 use crate::index::{LocalIndex, SlotIndex, Target};
 use crate::log::record::HoldPlace;
 use crate::segments::NoRoom;
@@ -38,6 +40,8 @@ pub(crate) enum Full {
     Lines,
     /// Another thread is taking memory; there may be room in a moment.
     Growing,
+    /// Other threads were taking and returning room: whether there is none cannot be known now.
+    Moving,
 }
 
 /// A place for a hold that is being made. It becomes a hold, or is [discarded](HoldTable::discard).
@@ -153,14 +157,40 @@ impl HoldTable {
                 Err(NoRoom::Growing) => full = Full::Growing, // another shard may have room
             }
         }
-        drop_lines(&self.chains, lines);
-        Err(full)
+        Err(self.found_none(lines, full))
     }
 
-    /// The place alone of what [`allocate`](Self::allocate) returns.
+    /// Gives the lines of a hold back that got no slot; returns why it got none.
+    #[cold]
+    #[inline(never)]
+    fn found_none(&self, lines: StoredLines, full: Full) -> Full {
+        if let StoredLines::Chain { head, .. } = lines {
+            self.unchain(head);
+        }
+        if full == Full::Holds && !self.is_full() { Full::Moving } else { full }
+    }
+
+    /// Whether there was an instant at which no slot was free. The shards are read one after the other: only if
+    /// nothing has changed when they are read again, all that was read was true at once.
+    fn is_full(&self) -> bool {
+        let mark = || self.shards.iter().try_fold(0_u64, |sum, shard| Some(sum + shard.full_mark()?));
+        let seen = mark();
+        planted(Fault::ShardByShard) || seen.is_some() && seen == mark()
+    }
+
+    /// Ends what is pending of a cart's lines: it has become a hold.
+    pub(crate) fn settle_lines(&self, lines: &[Line]) {
+        if lines.len() > 1 {
+            self.chains.settle();
+        }
+    }
+
+    /// The place alone of what [`allocate`](Self::allocate) returns. The lines of a cart are its hold's.
     #[cfg(test)]
     pub(crate) fn place(&self, home: usize, new: NewHold<'_>) -> Result<HoldPlace, Full> {
-        self.allocate(home, new).map(|room| room.place)
+        let place = self.allocate(home, new)?.place;
+        self.settle_lines(new.lines);
+        Ok(place)
     }
 
     /// Gives a hold fewer units than it was made for. Called by the slot's owner, before any other thread
@@ -173,20 +203,30 @@ impl HoldTable {
 
     /// Makes a chain that belongs to no hold yet, for [`replace_lines`](Self::replace_lines). Expired holds
     /// are forgotten if the only room left is theirs.
+    ///
+    /// The lines are used up only if at one instant too few were free, no cart was being made that may return
+    /// some, and no expired hold had any.
+    #[inline(never)] // no part of a reserve of one line
     pub(crate) fn chain(&self, lines: &[Line]) -> Result<u32, Full> {
         loop {
-            match self.chains.add(lines) {
+            let seen = match self.chains.add(lines) {
                 Ok(head) => return Ok(head),
-                Err(NoRoom::Growing) => return Err(Full::Growing),
-                Err(NoRoom::Full) if self.shards.iter().any(|shard| shard.forget_oldest(&self.chains)) => {}
-                Err(NoRoom::Full) => return Err(Full::Lines),
+                Err(NoLines::Growing) => return Err(Full::Growing),
+                Err(NoLines::Unknown) => return Err(Full::Moving),
+                Err(NoLines::Full(seen)) => seen,
+            };
+            if !self.shards.iter().any(|shard| shard.forget_oldest(&self.chains)) {
+                let none = self.shards.iter().all(|shard| shard.has_no_expired())
+                    && self.chains.is_still(seen)
+                    || planted(Fault::LinesByHalves);
+                return Err(if none { Full::Lines } else { Full::Moving });
             }
         }
     }
 
     /// Returns a chain that was not used.
     pub(crate) fn unchain(&self, head: u32) {
-        self.chains.drop(head);
+        self.chains.undo(head);
     }
 
     /// Gives a hold other lines: those of a chain, under the next word `word`. Called by the thread that made
@@ -197,6 +237,7 @@ impl HoldTable {
         stall::at(Step::Changing);
         slot.publish(word);
         drop_lines(&self.chains, fields.lines);
+        self.chains.settle();
     }
 
     /// Gives each line of a hold the units that `units` says for its target, under the next word `word`.
@@ -226,7 +267,9 @@ impl HoldTable {
                 (StoredLines::Line { target: Target::default(), units: 0 }, place.generation.0 - 1);
             slot.set(Fields { lines: nothing, born, uses, epoch, reference_length: 0 });
             slot.publish(Word::with_units(Phase::Free, uses, 0));
-            drop_lines(&self.chains, lines);
+            if let StoredLines::Chain { head, .. } = lines {
+                self.unchain(head);
+            }
             self.free(place.slot);
         }
     }
@@ -262,6 +305,9 @@ impl HoldTable {
         };
         fill(slot, words, old.place.generation.0, Making { lines, new: old.new });
         slot.publish(old.word);
+        if matches!(lines, StoredLines::Chain { head, .. } if head != NONE) {
+            self.chains.settle();
+        }
         shard.restored_at(local);
         Some(())
     }

@@ -44,12 +44,12 @@ pub(crate) use records::{Batch, Logged, Records};
 pub(crate) use span::Span;
 pub(crate) use wire::Record;
 
-/// The number of the kind of an encoded record: the number of its variant of [`Record`].
-#[inline]
-pub(crate) fn kind_number(record: &[u8]) -> u8 {
+/// The number of the kind of the record that is encoded at `at`: the number of its variant of [`Record`].
+#[inline(always)]
+pub(crate) fn kind_number(bytes: &[u8], at: usize) -> u8 {
     // Below 251 the codec writes it as one byte.
     const { assert!(RECORD_KIND_MAX < 251) };
-    record.first().copied().unwrap_or(0)
+    bytes.get(at).copied().unwrap_or(0)
 }
 
 /// The longest record, encoded: a [`Record::Replace`] of the longest lines by the longest.

@@ -212,7 +212,7 @@ impl LogWriter {
                     RingItem::Nothing => break,
                     RingItem::Record { words } => {
                         payload.words += words;
-                        payload.kinds = payload.kinds.max(record::kind_number(&payload.bytes[at..]));
+                        payload.kinds = payload.kinds.max(record::kind_number(&payload.bytes, at));
                     }
                     RingItem::Void { words } => {
                         let void = record::Record::Void { words: words.0 as u16 };

@@ -15,7 +15,9 @@
 //! 3. Out-of-stock is decided on a one-cell shape, by one load: `available < q` and nothing pending (F3).
 //!    While something is pending the answer is not known (F11): the caller spins a little, then says `Busy`.
 //! 4. A negative value is a shortfall. Only a physical correction makes one; units that are given pay it
-//!    first, and a key with a shortfall is never split.
+//!    first, and a key with a shortfall is never split. A correction is pending from its
+//!    [beginning](Counter::begin_correction) to its end: meanwhile no other thread decides anything by an exact
+//!    number, so the correction may count as made at any instant in between.
 //! 5. Nothing else is derived from the counter and nothing else sets it (F1, F10, O12).
 //! 6. **Gather**, many cells to one: freeze every cell by a bit; a frozen cell does not change again in this
 //!    use of its block, so every helper gets the same sum; publish the sum by a swap of the key's word from
@@ -55,7 +57,7 @@ pub(crate) use super::reply::{Availability, PendingFull, Pledge, Reading, Short,
 const SPLIT_TRIES: usize = 8;
 
 /// One give-back or tentative take, as a word counts it.
-fn one() -> u32 {
+fn one_pending() -> u32 {
     u32::from(!planted(Fault::ForgetPending))
 }
 
@@ -70,6 +72,16 @@ impl BeforeGather {
     fn note(&mut self, lane: Lane<'_>, at: BlockUse) {
         (self.split, self.prepared) = (true, self.prepared || lane.blocks.is_prepared(at.block));
     }
+}
+
+/// A physical correction that was begun and not ended.
+#[must_use = "while a correction is under way, nothing about its key can be known exactly"]
+pub(crate) struct Correction {
+    /// Units taken off; zero or less.
+    goes: i64,
+    /// Units that are announced.
+    comes: i64,
+    earlier: BeforeGather,
 }
 
 /// The units of one stock key that are on sale.
@@ -114,12 +126,16 @@ impl Counter {
 
     /// The units on sale at one instant. A split key is gathered for it and split again.
     pub(crate) fn exactly(&self, lane: Lane<'_>) -> Reading {
+        self.gathered(lane).into()
+    }
+
+    fn gathered(&self, lane: Lane<'_>) -> SingleCell {
         let mut earlier = BeforeGather::default();
         loop {
             match self.shape() {
                 Shape::SingleCell(one) => {
                     self.split_again(lane, earlier);
-                    return one.into();
+                    return one;
                 }
                 Shape::Split(at) => {
                     earlier.note(lane, at);
@@ -127,6 +143,18 @@ impl Counter {
                 }
             }
         }
+    }
+
+    /// The units on sale at one instant, with a correction of this thread under way: `pending` says whether
+    /// anything else is.
+    pub(crate) fn exactly_beside(&self, lane: Lane<'_>, correction: &Correction) -> Reading {
+        let one = self.gathered(lane);
+        Reading { available: one.available + correction.comes, pending: one.pending > one_pending() }
+    }
+
+    /// The units on sale, if one word has all of them.
+    pub(crate) fn exactly_if_single(&self) -> Option<Reading> {
+        if let Shape::SingleCell(one) = self.shape() { Some(one.into()) } else { None }
     }
 
     /// Whether there seem to be `quantity` units. Cheap if there are; exact if there are not.
@@ -173,7 +201,7 @@ impl Counter {
 
     /// Takes `quantity` units, counted as pending because the taker may still roll back.
     pub(crate) fn take_tentatively(&self, lane: Lane<'_>, quantity: u32) -> Result<Pledge, Short> {
-        self.take_and(lane, Want::all(quantity), one()).map(|taken| taken.pledge)
+        self.take_and(lane, Want::all(quantity), one_pending()).map(|taken| taken.pledge)
     }
 
     fn take_and(&self, lane: Lane<'_>, want: Want, count: u32) -> Result<Taken, Short> {
@@ -229,7 +257,7 @@ impl Counter {
             match self.shape() {
                 Shape::SingleCell(one) if one.pending == PENDING_MAX => return Err(PendingFull),
                 Shape::SingleCell(before) => {
-                    if self.swap(before, SingleCell { pending: before.pending + one(), ..before }) {
+                    if self.swap(before, SingleCell { pending: before.pending + one_pending(), ..before }) {
                         return Ok(IN_THE_WORD);
                     }
                 }
@@ -237,7 +265,7 @@ impl Counter {
                     let cell = lane.home;
                     let announced = cells::change(lane, at, cell, |cell| {
                         (cell.pending < CELL_PENDING_MAX)
-                            .then(|| Cell { pending: cell.pending + one(), ..cell })
+                            .then(|| Cell { pending: cell.pending + one_pending(), ..cell })
                     });
                     match announced {
                         CellChange::Done(_) => return Ok(Pledge { at: Some(at), cell }),
@@ -251,11 +279,15 @@ impl Counter {
     /// Returns the units of an announced give-back, or rolls a tentative take back.
     #[inline]
     pub(crate) fn give(&self, lane: Lane<'_>, pledge: Pledge, quantity: u32) {
-        let given = i64::from(quantity);
+        self.give_units(lane, pledge, quantity.into());
+    }
+
+    #[inline]
+    fn give_units(&self, lane: Lane<'_>, pledge: Pledge, given: i64) {
         loop {
             match self.shape() {
                 Shape::SingleCell(before) => {
-                    let pending = before.pending - one();
+                    let pending = before.pending - one_pending();
                     if self.swap(before, SingleCell { available: before.available + given, pending }) {
                         return;
                     }
@@ -264,7 +296,7 @@ impl Counter {
                     // What was pending before this split is counted in the first cell.
                     let cell = if pledge.at == Some(at) { pledge.cell } else { 0 };
                     let given = cells::change(lane, at, cell, |cell| {
-                        let (units, pending) = (cell.units + given, cell.pending - one());
+                        let (units, pending) = (cell.units + given, cell.pending - one_pending());
                         (units <= CELL_UNITS_MAX).then_some(Cell { units, pending, ..cell })
                     });
                     match given {
@@ -282,22 +314,53 @@ impl Counter {
         self.give(lane, pledge, 0);
     }
 
-    /// Adds `delta` physical units, or takes them off, even below zero; returns what is available then.
-    pub(crate) fn correct(&self, lane: Lane<'_>, delta: i64) -> i64 {
+    // ── correcting ─────────────────────────────────────────────────────────────────────────────────────────
+
+    /// Begins a correction by `delta` units. Those that go are taken off, even below zero; those that come are
+    /// announced. [`end_correction`](Self::end_correction) makes it,
+    /// [`undo_correction`](Self::undo_correction) takes it back.
+    pub(crate) fn begin_correction(&self, lane: Lane<'_>, delta: i64) -> Result<Correction, PendingFull> {
+        let (goes, comes) = (delta.min(0), delta.max(0));
         let mut earlier = BeforeGather::default();
         loop {
             match self.shape() {
+                Shape::SingleCell(one) if one.pending == PENDING_MAX => return Err(PendingFull),
                 Shape::SingleCell(before) => {
-                    let available = before.available + delta;
-                    if self.swap(before, SingleCell { available, ..before }) {
-                        self.split_again(lane, earlier);
-                        return available;
+                    let (available, pending) = (before.available + goes, before.pending + one_pending());
+                    if self.swap(before, SingleCell { available, pending }) {
+                        return Ok(Correction { goes, comes, earlier });
                     }
                 }
                 Shape::Split(at) => {
                     earlier.note(lane, at);
                     self.gather(lane, at);
                 }
+            }
+        }
+    }
+
+    /// Makes a correction: what comes is on sale from now on.
+    pub(crate) fn end_correction(&self, lane: Lane<'_>, correction: Correction) {
+        self.give_units(lane, IN_THE_WORD, correction.comes);
+        self.split_again(lane, correction.earlier);
+    }
+
+    /// Takes a correction back: what went is on sale again.
+    pub(crate) fn undo_correction(&self, lane: Lane<'_>, correction: Correction) {
+        self.give_units(lane, IN_THE_WORD, -correction.goes);
+        self.split_again(lane, correction.earlier);
+    }
+
+    /// Adds `delta` units at once, for a key that no call knows yet, and for tests.
+    pub(crate) fn correct(&self, lane: Lane<'_>, delta: i64) {
+        loop {
+            match self.shape() {
+                Shape::SingleCell(before) => {
+                    if self.swap(before, SingleCell { available: before.available + delta, ..before }) {
+                        return;
+                    }
+                }
+                Shape::Split(at) => self.gather(lane, at),
             }
         }
     }

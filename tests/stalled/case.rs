@@ -60,6 +60,8 @@ pub enum Act {
     Inline,
     /// 1 unit.
     Receive,
+    /// 1 unit off.
+    Adjust,
     /// An exact query of a split key.
     Exactly,
     Prepare,

@@ -3,7 +3,9 @@
 use std::thread;
 
 use stockhold::types::QUANTITY_MAX;
-use stockhold::{CartLine, Confirm, Extend, HoldId, Receive, Replace, Reserve, ReserveCart, StockKey};
+use stockhold::{
+    Adjust, AdjustReason, CartLine, Confirm, Extend, HoldId, Receive, Replace, Reserve, ReserveCart, StockKey,
+};
 
 use crate::busy::{BusyCause, is_out_of_stock};
 use crate::case::{Act, Case, Others, Truth};
@@ -73,7 +75,8 @@ impl Fixture {
         let two = Reserve::units(first, 2);
         let reserve = |request| Some(engine.reserve(request).unwrap().not_yet_durable().hold);
         match act {
-            Act::Reserve | Act::ReserveShort | Act::Batch | Act::Cart | Act::Cart3 | Act::Receive => None,
+            Act::Reserve | Act::ReserveShort | Act::Batch | Act::Cart | Act::Cart3 => None,
+            Act::Receive | Act::Adjust => None,
             Act::Release | Act::Confirm | Act::ConfirmPart | Act::Extend => reserve(two),
             Act::ReplaceMore | Act::ReplaceFewer => reserve(two),
             Act::ReplaceShort => reserve(two.ttl(SECOND)),
@@ -151,6 +154,10 @@ impl Fixture {
                 Ok(())
             }
             Act::Receive => engine.receive(Receive::units(first, 1)).map(drop).map_err(|e| e.busy()),
+            Act::Adjust => {
+                let lost = Adjust::by(first, -1, AdjustReason::Lost);
+                engine.adjust(lost).map(drop).map_err(|e| e.busy())
+            }
             Act::Exactly => engine.available_exactly(first).map(drop).map_err(|e| e.busy()),
             Act::Prepare => engine.prepare(first).map(drop).map_err(|e| e.busy()),
         };

@@ -14,7 +14,7 @@ use crate::fixture::{Fixture, SCARCE};
 use crate::watchdog::{exclusive, wait_until_parked, watched};
 
 /// Parks `act` at `step`, and calls `check` with its hold.
-fn while_parked(act: Act, step: Step, check: impl FnOnce(&Shop, HoldId)) {
+pub fn while_parked(act: Act, step: Step, check: impl FnOnce(&Shop, HoldId)) {
     let _exclusive = exclusive();
     watched(&format!("{act:?} at {step:?}"), || {
         let fixture = Fixture::new(&case(act, step, Truth, 0, 0), SCARCE);

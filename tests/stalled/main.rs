@@ -19,7 +19,8 @@
 //! | release and expiry, behind the give-back | the truth; only the slot is not free yet |
 //! | sweep, from the start to the end of a turn | `Busy` (`Reclaiming`) on every key; grants go on |
 //! | gather and split, at any cell | the truth: other threads gather themselves |
-//! | receive, before it adds | the truth: nothing was received yet |
+//! | receive and adjust, from the announcement to the end | `Busy` (`Pending`) |
+//! | cart, from its lines in the table to its end | a cart that finds too few lines is `Busy` (`Room`) |
 //! | growth of the slots | the truth, from other shards; `Busy` (`Growing`) if there is only one shard |
 //! | growth of the lines of carts | the truth; carts and replaces are `Busy` (`Growing`) |
 //! | log thread, fold, or any thread between draw and fill | the truth, until the ring is full ² |
@@ -29,6 +30,9 @@
 //!
 //! ² Takes are `Busy` (`LogBehind`) once three quarters of the ring are used, calls that give back once all of
 //! it is.
+//!
+//! A receive or an adjust of such a key answers `Busy` as a call does that needs more units than there are: the
+//! number in its answer is of one instant. On the keys of a parked turn that is every key.
 //!
 //! Calls on the parked thread's hold are `Busy` (`Changing`) while its word says `Changing`. Before that, the
 //! parked thread keeps no other from changing the hold; after it, every thread sees the outcome.
@@ -41,6 +45,7 @@ mod case;
 mod common;
 mod fixture;
 mod hold;
+mod numbers;
 mod ring;
 mod run;
 mod steps;

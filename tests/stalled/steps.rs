@@ -166,8 +166,11 @@ fn a_gather_while_others_take_and_no_other_thread_gathers() {
 }
 
 #[test]
-fn a_receive_before_it_adds() {
-    run_all([case(Act::Receive, Step::Correcting, Truth, 4, 1)]);
+fn a_correction_before_it_ends() {
+    run_all([
+        case(Act::Receive, Step::Correcting, PENDING, 4, 1),
+        case(Act::Adjust, Step::Correcting, PENDING, 3, 0),
+    ]);
 }
 
 #[test]

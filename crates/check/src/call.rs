@@ -99,7 +99,8 @@ pub enum Event {
         /// Its deadline now.
         deadline_ns: u64,
     },
-    /// An answer gave the exact number of available units at an instant of the call.
+    /// An answer gave the exact number of available units at an instant of the call. A call that did something
+    /// else too, a reserve that tells what remains, is recorded as both, with the same span.
     Reading {
         /// How many.
         available: i64,

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::call::{Call, Event};
-use crate::timeline::Timeline;
+use crate::timeline::{Sums, Timeline};
 use crate::verdict::{Verdict, seconds};
 
 /// One hold on one stock key, put together from its calls.
@@ -31,16 +31,28 @@ struct HoldRecord {
 /// A hold on one stock key; a cart is a hold on several.
 type HoldKey = (u32, u128);
 
-/// The bounds of one stock key, certain and possible, and the refusals that are judged by them.
+/// The bounds of one stock key, certain and possible, and the answers that are judged by them.
 #[derive(Default)]
 struct Bounds {
     /// Units certainly taken, less all that can have arrived. Above zero is an oversell.
     excess: Timeline,
     /// The fewest units available: those that have certainly arrived, less all that are possibly taken.
     at_least: Timeline,
+    /// Units that are not available for certain, less all that can have arrived. Its negative is the most that
+    /// can be available.
+    at_most_negated: Timeline,
     received: u64,
     sold: u64,
     refusals: Vec<Call>,
+    readings: Vec<Named>,
+}
+
+/// An answer that names the number of available units at an instant of its call.
+struct Named {
+    call: Call,
+    available: i64,
+    /// Units that the call itself gave, which the number counts: they are certain only after the call.
+    own: i64,
 }
 
 /// Judges all calls of a history. The crate's page says what each count proves.
@@ -216,16 +228,28 @@ fn bounds(calls: &[Call], holds: &HashMap<HoldKey, HoldRecord>) -> BTreeMap<u32,
             Event::Receive { quantity } => {
                 bounds.received += quantity;
                 bounds.excess.add(call.start_ns, -(quantity as i64));
+                bounds.at_most_negated.add(call.start_ns, -(quantity as i64));
                 bounds.at_least.add(call.end_ns.saturating_add(1), quantity as i64);
             }
             Event::Refuse { .. } => bounds.refusals.push(*call),
-            Event::Adjust { delta, .. } if delta >= 0 => {
-                bounds.received += delta as u64;
-                bounds.excess.add(call.start_ns, -delta);
-                bounds.at_least.add(call.end_ns.saturating_add(1), delta);
+            Event::Reading { available } => {
+                bounds.readings.push(Named { call: *call, available, own: 0 });
             }
-            // A negative number available is a shortfall and no oversell, so only refusals are judged by it.
-            Event::Adjust { delta, .. } => bounds.at_least.add(call.start_ns, delta),
+            Event::Adjust { delta, available } => {
+                if let Some(available) = available {
+                    bounds.readings.push(Named { call: *call, available, own: delta });
+                }
+                if delta >= 0 {
+                    bounds.received += delta as u64;
+                    bounds.excess.add(call.start_ns, -delta);
+                    bounds.at_most_negated.add(call.start_ns, -delta);
+                    bounds.at_least.add(call.end_ns.saturating_add(1), delta);
+                } else {
+                    // A negative number available is a shortfall and no oversell.
+                    bounds.at_least.add(call.start_ns, delta);
+                    bounds.at_most_negated.add(call.end_ns.saturating_add(1), -delta);
+                }
+            }
             Event::Cancel { hold, quantity } if holds.contains_key(&(call.key, hold)) => {
                 bounds.take(call.end_ns.saturating_add(1), call.start_ns, -i64::from(quantity));
             }
@@ -262,6 +286,7 @@ impl Bounds {
     fn take(&mut self, possibly_ns: u64, certainly_ns: u64, quantity: i64) {
         self.at_least.add(possibly_ns, -quantity);
         self.excess.add(certainly_ns, quantity);
+        self.at_most_negated.add(certainly_ns, quantity);
     }
 
     /// Returns units by `call` or at the deadline, whichever is first.
@@ -298,8 +323,10 @@ fn judge_key(key: u32, bounds: Bounds, verdict: &mut Verdict) {
             || format!("key {key}: {sold} units are confirmed and {received} were received"),
         );
     }
+    let at_least = bounds.at_least.settle();
+    judge_numbers(key, &bounds.readings, (&at_least, &bounds.at_most_negated.settle()), verdict);
     let spans: Vec<_> = bounds.refusals.iter().map(|call| (call.start_ns, call.end_ns)).collect();
-    let floors = bounds.at_least.settle().floors(&spans);
+    let floors = at_least.floors(&spans);
     for (call, floor) in bounds.refusals.iter().zip(floors) {
         let Event::Refuse { asked, available } = call.event else { unreachable!("only refusals are kept") };
         if floor >= i64::from(asked) {
@@ -318,6 +345,31 @@ fn judge_key(key: u32, bounds: Bounds, verdict: &mut Verdict) {
                 |v| &mut v.contradicted,
                 1,
                 || format!("key {key}: {asked} refused by an answer that itself names {available} available"),
+            );
+        }
+    }
+}
+
+/// A number must lie between the fewest and the most units that the key can have had during the call.
+fn judge_numbers(key: u32, readings: &[Named], bounds: (&Sums, &Sums), verdict: &mut Verdict) {
+    let spans: Vec<_> = readings.iter().map(|named| (named.call.start_ns, named.call.end_ns)).collect();
+    let (least, most) = (bounds.0.floors(&spans), bounds.1.floors(&spans));
+    for ((named, least), most_negated) in readings.iter().zip(least).zip(most) {
+        // The bound from below counts the units that the call gave only after it, and the one from above those
+        // that it took off.
+        let (least, most) = (least + named.own.max(0), -most_negated + named.own.min(0));
+        if !(least..=most).contains(&named.available) {
+            let Named { call: Call { start_ns, end_ns, .. }, available, .. } = *named;
+            verdict.breach(
+                |v| &mut v.wrong_numbers,
+                1,
+                || {
+                    let (start, end) = (seconds(start_ns), seconds(end_ns));
+                    format!(
+                        "key {key}: an answer names {available} available at an instant from {start} to {end}, while \
+                         there were {least} to {most}"
+                    )
+                },
             );
         }
     }

@@ -25,6 +25,8 @@
 //!   *Early*: a hold was reported as expired by a call that ended before its deadline.
 //! - *Contradicted*: a refusal named enough units available. Zero does not prove that the number it named was
 //!   right.
+//! - *Wrong numbers*: a reading or a correction named fewer units available than there were, or more, at every
+//!   instant of its call. Zero does not prove that a number within the bounds was right.
 //! - *Confirmed beyond received*: at the end, more was confirmed (less what was cancelled) than was ever
 //!   received.
 //!

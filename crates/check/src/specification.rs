@@ -83,5 +83,4 @@
 //! - "Busy" was answered for good reason, holds expire without further calls, or refusals are few: these are
 //!   not matters of safety.
 //! - The keys of a cart changed at one instant.
-//! - The number in an adjustment is exact, where none is recorded. An engine that sweeps due holds first and
-//!   then corrects may miss a hold that came due in between; record `None` for such an engine.
+//! - The number in an adjustment is exact, where none is recorded.

@@ -24,6 +24,9 @@ pub struct Verdict {
     pub early: u64,
     /// Refusals that themselves name enough units available.
     pub contradicted: u64,
+    /// Readings and corrections that name a number of available units that the key had at no instant of the
+    /// call.
+    pub wrong_numbers: u64,
     /// Outcomes of holds without a recorded grant, or of more units than the hold had.
     pub unfounded: u64,
     /// The first few breaches of each kind, as sentences.
@@ -42,6 +45,7 @@ impl Verdict {
             late,
             early,
             contradicted,
+            wrong_numbers,
             unfounded,
             examples: _,
         } = *self;
@@ -52,6 +56,7 @@ impl Verdict {
             + late
             + early
             + contradicted
+            + wrong_numbers
             + unfounded
             == 0
     }

@@ -195,6 +195,35 @@ fn a_refusal_that_names_enough_units_contradicts_itself() {
 }
 
 #[test]
+fn a_number_must_be_that_of_an_instant_of_its_call() {
+    let reading = |available| {
+        History::of(5)
+            .grant(10, 20, 1, 2, 100)
+            .grant(30, 50, 2, 1, NEVER)
+            .call(40, 60, Event::Reading { available })
+            .judge()
+            .wrong_numbers
+    };
+    assert_eq!([1, 2, 3, 4].map(reading), [1, 0, 0, 1]);
+    // All that was held is due.
+    let reading = |available| {
+        let history = History::of(5).grant(10, 20, 1, 2, 100);
+        history.call(100, 110, Event::Reading { available }).judge().wrong_numbers
+    };
+    assert_eq!([3, 4, 5, 6].map(reading), [1, 1, 0, 1]);
+}
+
+#[test]
+fn the_number_of_a_correction_counts_the_correction() {
+    let corrected = |delta, available| {
+        let history = History::of(5).grant(10, 20, 1, 2, NEVER).release(40, 50, 1);
+        history.call(45, 60, Event::Adjust { delta, available: Some(available) }).judge().wrong_numbers
+    };
+    assert_eq!([-3, -2, -1, 0, 1].map(|available| corrected(-5, available)), [1, 0, 0, 0, 1]);
+    assert_eq!([7, 8, 9, 10, 11].map(|available| corrected(5, available)), [1, 0, 0, 0, 1]);
+}
+
+#[test]
 fn outcomes_of_holds_that_were_never_granted_are_unfounded() {
     assert_eq!(History::of(1).confirm(10, 20, 7, 1).judge().unfounded, 1);
     assert_eq!(History::of(9).grant(1, 2, 7, 1, NEVER).confirm(10, 20, 7, 2).judge().unfounded, 1);
@@ -289,7 +318,7 @@ fn simulate(seed: u64, fault: Fault) -> Vec<Call> {
             }
             _ => {
                 stale = available;
-                continue;
+                Event::Reading { available }
             }
         };
         calls.push(Call { key: 0, start_ns, end_ns, event });

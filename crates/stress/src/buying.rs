@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use stockhold::answer::Remaining;
 use stockhold::error::{ReserveError, SharedError};
 use stockhold::types::QUANTITY_MAX;
 use stockhold::{Receipt, Reserve, ReserveCart, Reserved};
@@ -79,7 +80,7 @@ impl<'a> Shopper<'a> {
             Err(ReserveError::Shared(SharedError::Quantity(_))) if asked == 0 => return,
             Err(error) => return self.record_error(span, None, error),
         };
-        let Reserved { hold, quantity, deadline, .. } = self.receive(receipt);
+        let Reserved { hold, quantity, deadline, remaining } = self.receive(receipt);
         if quantity < at_least || quantity > asked || asked == 0 {
             self.complain(format!("{quantity} units for {asked}, or at least {at_least}"));
         }
@@ -89,6 +90,9 @@ impl<'a> Shopper<'a> {
         let held = Held::new(hold, quantities, true);
         let deadline_ns = deadline_ns(deadline);
         self.record(span, key, Event::Grant { hold: held.name(), quantity, deadline_ns });
+        if let Remaining::Exact(available) = remaining {
+            self.record(span, key, Event::Reading { available });
+        }
         self.keep(held);
     }
 

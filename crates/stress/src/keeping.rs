@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use stockhold::answer::Adjusted;
 use stockhold::error::LookupError;
 use stockhold::{Adjust, AdjustReason, HoldState, Receive};
 use stockhold_check::Event;
 
 use crate::held::KEYS;
-use crate::shopper::Shopper;
+use crate::shopper::{Shopper, Span};
 
 impl Shopper<'_> {
     fn any_key(&mut self) -> usize {
@@ -35,13 +36,21 @@ impl Shopper<'_> {
         let (answer, span) = self.timed(|engine| engine.adjust(request));
         match answer {
             Ok(receipt) => {
-                let _ = self.receive(receipt);
-                // The number in the answer may miss a hold that came due after the sweep before it.
-                self.record(span, key, Event::Adjust { delta, available: None });
+                let adjusted = self.receive(receipt);
+                self.adjusted(span, key, delta, adjusted);
                 self.state.owed[key] = if delta < 0 { -delta as u32 } else { 0 };
             }
             Err(error) => self.record_error(span, None, error),
         }
+    }
+
+    /// Records a correction, or units that were received: the same, but for the name.
+    fn adjusted(&mut self, span: Span, key: usize, delta: i64, adjusted: Adjusted) {
+        let Adjusted { available, shortfall } = adjusted;
+        if shortfall != (-available).max(0) {
+            self.complain(format!("{adjusted:?}"));
+        }
+        self.record(span, key, Event::Adjust { delta, available: Some(available) });
     }
 
     /// Receives units. Retries until it succeeds: without the units the round would sell out for good.
@@ -51,8 +60,8 @@ impl Shopper<'_> {
             let (answer, span) = self.timed(|engine| engine.receive(request));
             match answer {
                 Ok(receipt) => {
-                    let _ = self.receive(receipt);
-                    return self.record(span, key, Event::Receive { quantity: quantity.into() });
+                    let adjusted = self.receive(receipt);
+                    return self.adjusted(span, key, quantity.into(), adjusted);
                 }
                 Err(error) => self.record_error(span, None, error),
             }

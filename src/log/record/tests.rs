@@ -79,7 +79,7 @@ fn golden_bytes_of_every_record() {
     assert_eq!(golden.join("\n"), include_str!("../golden/records.txt").trim_end());
     let next = [[golden.len() as u8].as_slice(), &[0; 60]].concat();
     assert!(Record::decode(&next).is_err(), "a record of which every_kind() says nothing");
-    let numbers = every_kind().into_iter().map(|record| kind_number(&bytes(record)));
+    let numbers = every_kind().into_iter().map(|record| kind_number(&bytes(record), 0));
     assert_eq!(numbers.collect::<Vec<_>>(), (0..=RECORD_KIND_MAX).collect::<Vec<_>>());
 }
 

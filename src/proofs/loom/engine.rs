@@ -31,7 +31,7 @@ use crate::stock::counter::Reading;
 use crate::sync::thread;
 use crate::types::{HoldId, StockKey};
 
-const KEY: StockKey = key(0);
+pub(super) const KEY: StockKey = key(0);
 
 pub(super) const fn key(index: u32) -> StockKey {
     StockKey { index: KeyIndex(index), tag: 1 }

@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::{
-    DEADLINE, bell, builder, cart, counter, engine, hold, indices, reshape, ring, timers, transition,
+    DEADLINE, bell, builder, cart, counter, engine, growth, hold, indices, reshape, ring, timers, transition,
 };
 use crate::fault::{Fault, plant};
 use crate::hold::state::Event;
@@ -45,6 +45,26 @@ fn the_pending_count_is_forgotten_by_the_engine() {
 #[test]
 fn the_pending_count_is_forgotten_by_a_cart() {
     caught(Fault::ForgetPending, "a false refusal", cart::rollback_against_reserve);
+}
+
+#[test]
+fn a_correction_does_not_wait_for_what_is_pending() {
+    caught(Fault::CorrectUnsettled, "a false shortfall", timers::release_against_correction);
+}
+
+#[test]
+fn what_remains_is_called_exact_while_units_are_pending() {
+    caught(Fault::ExactWhilePending, "not what remained", timers::release_against_remaining);
+}
+
+#[test]
+fn the_lines_of_a_cart_are_taken_one_by_one() {
+    caught(Fault::LinesByHalves, "the last lines", growth::two_carts_of_the_last_lines);
+}
+
+#[test]
+fn the_shards_are_read_one_after_the_other() {
+    caught(Fault::ShardByShard, "full at no instant", growth::a_slot_that_moves);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::{DEADLINE, LINE, at, explore};
+use crate::hold::lines::Line;
 use crate::hold::slot::StoredLines;
 use crate::hold::state::{Phase, Word};
 use crate::hold::table::{Full, HoldTable, NewHold};
@@ -65,6 +66,57 @@ fn a_look_while_it_grows() {
         assert_eq!(table.reference(SlotIndex(0), &fields).as_bytes(), b"order");
     }
     other.join().unwrap();
+}
+
+/// Two carts of three lines each, in a table of four lines: one gets its lines.
+pub(super) fn two_carts_of_the_last_lines() {
+    const CART: [Line; 3] = [line(0), line(1), line(2)];
+    let table = Arc::new(HoldTable::new(1, 2, 4, 0, 0));
+    let cart = |table: &HoldTable| table.chain(&CART);
+    // Its memory comes into being here, and all lines are in the stack.
+    let first = [(); 4].map(|()| table.chain(&CART[..1]).unwrap());
+    first.into_iter().for_each(|head| table.unchain(head));
+    let other = Arc::clone(&table);
+    let other = thread::spawn(move || cart(&other));
+    let mine = cart(&table);
+    let other = other.join().unwrap();
+    let granted = usize::from(mine.is_ok()) + usize::from(other.is_ok());
+    assert_eq!(granted, 1, "not one of the carts got the last lines: {mine:?} {other:?}");
+    assert!(
+        [mine, other].contains(&Err(Full::Moving)),
+        "full, though the last lines may come back: {mine:?} {other:?}"
+    );
+}
+
+const fn line(target: u32) -> Line {
+    Line { target: Target::of(target), units: 1 }
+}
+
+/// A thread gives its slot back and takes the other one: at each instant one slot of the two is free, so no
+/// thread is told that the table is full.
+pub(super) fn a_slot_that_moves() {
+    let table = Arc::new(HoldTable::new(2, 2, 8, 0, 0));
+    // Both slots come into being here, and are in the stacks of their shards.
+    let [first, second] = [0, 1].map(|home| table.place(home, new(b"")).unwrap());
+    table.discard(second);
+    let mover = Arc::clone(&table);
+    let mover = thread::spawn(move || {
+        mover.discard(first);
+        mover.place(1, new(b"")).map(|place| mover.discard(place))
+    });
+    let mine = table.place(0, new(b""));
+    let moved = mover.join().unwrap();
+    assert!(mine != Err(Full::Holds) && moved != Err(Full::Holds), "full at no instant: {mine:?} {moved:?}");
+}
+
+#[test]
+fn two_carts_that_want_the_last_lines() {
+    explore(two_carts_of_the_last_lines);
+}
+
+#[test]
+fn a_slot_that_moves_from_shard_to_shard() {
+    explore(a_slot_that_moves);
 }
 
 #[test]

@@ -22,6 +22,7 @@
 //! | indices | a free slot is handed out once, though the stack changes and changes back during a pop | [`indices`] |
 //! | indices | each index in the queue comes out once, and a pop finds an index that was in the queue all along | [`indices`] |
 //! | growth | while one thread grows a table the others get a slot or an answer; no slot and no reference is lost | [`growth`] |
+//! | table | of two carts that want the last lines one gets them; a table is full only if it was so at one instant | [`growth`] |
 //! | cart | of two carts that want the same last units one gets all of them, or a caller is told to try again | [`cart`] |
 //! | cart | a cart that rolls back makes no caller sold out, also across a reshape | [`cart`] |
 //! | cart | units of a partial confirm and of an expiry are given back once; a cart has its own lines though its slot is used again | [`cart`] |
@@ -35,6 +36,7 @@
 //! | log thread | it never sleeps over a published record, and ends when the ring is closed | [`bell`] |
 //! | timers | no live hold has a deadline before the horizon, and the wheel never loses a hold | [`timers`] |
 //! | engine | a due hold, swept or not, never makes a caller sold out | [`timers`] |
+//! | engine | a shortfall is told, and a remaining number called exact, only if it was so at an instant of the call | [`timers`] |
 //! | engine | of two reserves of the last unit one is granted, the other refused, and the log says which | [`engine`] |
 //! | engine | a hold has one outcome through the real calls, the retake of a late confirm included | [`engine`] |
 //!

@@ -1,9 +1,11 @@
 //! The timers through the engine's own calls: due holds are reclaimed before a caller is refused, and no live
 //! hold is forgotten.
 
-use super::engine::{Bare, sold_out};
+use super::engine::{Bare, KEY, sold_out};
 use super::{BEFORE, DEADLINE, LATER, at, explore, explore_less};
+use crate::answer::Remaining;
 use crate::hold::state::Phase;
+use crate::request::{Adjust, AdjustReason};
 use crate::stock::counter::Reading;
 
 /// The last unit is in a due hold. A sweeper expires it while another thread reserves: granted or busy, never
@@ -75,6 +77,41 @@ pub(super) fn release_against_refuser() {
     bare.log(&[1]);
 }
 
+/// A release while another thread corrects a unit away: a shortfall is told only if the hold was live at some
+/// instant of the call.
+pub(super) fn release_against_correction() {
+    let bare = Bare::new(1, 2);
+    let hold = bare.reserve(at(0), DEADLINE).unwrap().hold;
+    let releaser = bare.spawn(move |bare| bare.core.release(hold.into(), BEFORE, None).is_ok());
+    let live = bare.phase(hold).is_live();
+    let corrected = bare.core.adjust(Adjust::by(KEY, -1, AdjustReason::Lost), BEFORE, None);
+    assert!(releaser.join().unwrap());
+    match corrected {
+        Ok((corrected, _)) => {
+            assert!(corrected.available == 0 || live, "a false shortfall: {corrected:?}");
+            assert_eq!(corrected.shortfall, -corrected.available);
+        }
+        Err(error) => assert!(error.is_busy(), "{error:?}"),
+    }
+    assert!(!bare.counter().pending);
+}
+
+/// A release while another thread reserves: what remains is exact, or a lower bound.
+pub(super) fn release_against_remaining() {
+    let bare = Bare::new(3, 2);
+    let hold = bare.reserve(at(0), DEADLINE).unwrap().hold;
+    let releaser = bare.spawn(move |bare| bare.core.release(hold.into(), BEFORE, None).is_ok());
+    let live = bare.phase(hold).is_live();
+    let remaining = bare.reserve(BEFORE, LATER).unwrap().remaining;
+    assert!(releaser.join().unwrap());
+    let right = match remaining {
+        Remaining::Exact(1) => live,
+        remaining => [Remaining::Exact(2), Remaining::AtLeast(1), Remaining::AtLeast(2)].contains(&remaining),
+    };
+    assert!(right, "not what remained: {remaining:?}");
+    bare.log(&[3]);
+}
+
 #[test]
 fn a_sweep_against_a_refuser() {
     explore(sweep_against_refuser);
@@ -98,4 +135,14 @@ fn a_register_a_turn_and_a_refuser() {
 #[test]
 fn a_release_against_a_refuser() {
     explore(release_against_refuser);
+}
+
+#[test]
+fn a_release_against_a_correction() {
+    explore(release_against_correction);
+}
+
+#[test]
+fn a_release_against_a_reserve_that_tells_what_remains() {
+    explore(release_against_remaining);
 }

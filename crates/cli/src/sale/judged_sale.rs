@@ -137,6 +137,7 @@ pub(super) fn judged(run: &ShopperRun, calls: &[Call], counts: &LiveCounts) -> (
             + verdict.late
             + verdict.early
             + verdict.contradicted
+            + verdict.wrong_numbers
             + verdict.unfounded,
     };
     (tally, verdict.examples)
