@@ -3,16 +3,17 @@
 //!
 //! The fold appends each group's bytes to a window. When the window is long enough, or a caller requests a
 //! checkpoint, the thread takes the window and makes a checkpoint of it, and the fold fills the next one. A
-//! failed checkpoint (a full disk, say) is retried with the records that arrived meanwhile; only a
-//! contradiction in the log ends it for good.
+//! failed checkpoint (a full disk, say) is retried with the records that arrived meanwhile, for ever, in growing
+//! pauses. A caller's request is a retry at once.
 //!
 //! The fold waits when the window has grown to [`WINDOWS_MAX`] times its length: the disk is slower than the
 //! sale then, and in the end the ring fills up. After a failure the fold does not wait, unless a retry is
-//! under way. It gives checkpoints up for the rest of this opening instead: the log keeps everything, and the
-//! next opening reads it.
+//! under way: it drops the window, and the checkpointer is *behind*. The log keeps everything, so the next retry
+//! reads the log once more, in windows, while the fold fills a new window from there on.
 
+use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
@@ -24,25 +25,35 @@ use super::window::{WINDOW_BYTES_MAX, Window};
 use crate::config::Config;
 use crate::log::directory::{Identity, OwnedDirectory};
 use crate::log::group::Group;
+use crate::log::reread::{Reread, RereadError};
+use crate::log::scan::Tip;
 use crate::log::writer::LogShared;
 
 /// Window lengths that may accumulate before the fold waits, or an opening makes a checkpoint itself.
 pub(crate) const WINDOWS_MAX: usize = 4;
-/// Delay before a failed checkpoint is retried.
-const RETRY: Duration = Duration::from_secs(1);
+/// The pause before a failed checkpoint is retried. It doubles with each failure up to [`PAUSE_MAX`].
+const PAUSE: Duration = Duration::from_secs(1);
+const PAUSE_MAX: Duration = Duration::from_secs(300);
 
 #[derive(Debug, Default)]
 struct Intake {
     window: Window,
     /// A caller has requested a checkpoint at this position or later.
     wanted: u64,
+    requests: u64,
     /// Position of the last checkpoint.
     done: u64,
     /// Failures so far, and the cause of the last one; `None` again after a success.
     failures: u64,
     failure: Option<Arc<str>>,
-    /// No more checkpoints are made in this opening: the window has a gap.
-    gave_up: bool,
+    /// Failures since the last success.
+    failures_in_a_row: u32,
+    /// The window was dropped: the log has records behind the last checkpoint that it lacks.
+    is_behind: bool,
+    /// Those records are being read. The fold does not wait for this.
+    catches_up: bool,
+    /// The end of the last group that the fold has passed on.
+    seen: Tip,
     /// No more groups will arrive.
     ended: bool,
     /// A checkpoint is being made.
@@ -108,7 +119,7 @@ impl Checkpointer {
         let done = manifest_set.frontier().position;
         let (_, ledger_bytes) = manifest_set.newest().map_or((0, 0), Manifest::bytes);
         Checkpointer {
-            intake: Mutex::new(Intake { window, done, ..Intake::default() }),
+            intake: Mutex::new(Intake { seen: window.end, window, done, ..Intake::default() }),
             changed: Condvar::new(),
             window_bytes: config.checkpoint_bytes,
             retention: Retention::of(config),
@@ -124,18 +135,18 @@ impl Checkpointer {
     pub(crate) fn take_in(&self, group: &Group) {
         let mut intake = self.intake.lock();
         let bytes_max = (self.window_bytes * WINDOWS_MAX).min(WINDOW_BYTES_MAX);
-        while intake.window.bytes.len() >= bytes_max && !intake.ended && !intake.gave_up {
-            // A retry that is under way is waited for.
-            if intake.failure.is_some() && !intake.under_way {
+        while intake.window.bytes.len() >= bytes_max && !intake.ended && !intake.is_behind {
+            // A retry that is under way is waited for, but not one that reads the log.
+            if intake.catches_up || (intake.failure.is_some() && !intake.under_way) {
                 // The failures may last. The log keeps the records that the window drops.
-                intake.gave_up = true;
+                intake.is_behind = true;
                 intake.window = Window::default();
-                self.changed.notify_all(); // wakes callers of `request`
                 break;
             }
             self.changed.wait(&mut intake);
         }
-        if !intake.gave_up {
+        intake.seen = group.tip;
+        if !intake.is_behind {
             group.chunks.iter().for_each(|chunk| intake.window.push(chunk.start, &chunk.bytes));
             intake.window.end = group.tip;
         }
@@ -145,8 +156,9 @@ impl Checkpointer {
     }
 
     fn is_due(&self, intake: &Intake) -> bool {
-        let Intake { window, wanted, done, .. } = intake;
-        window.bytes.len() >= self.window_bytes || (*wanted > *done && window.end.end >= *wanted)
+        let Intake { window, wanted, done, seen, .. } = intake;
+        let is_wanted = *wanted > *done && seen.end >= *wanted;
+        window.bytes.len() >= self.window_bytes || is_wanted || intake.is_behind
     }
 
     /// Ends checkpointing and wakes every waiting thread.
@@ -164,16 +176,14 @@ impl Checkpointer {
         let mut intake = self.intake.lock();
         let failures = intake.failures;
         intake.wanted = intake.wanted.max(position);
+        intake.requests += 1;
         self.changed.notify_all();
         loop {
             if intake.done >= position {
                 return Ok(intake.done);
             }
-            if intake.failures > failures || intake.gave_up {
-                return Err(intake
-                    .failure
-                    .clone()
-                    .unwrap_or_else(|| "checkpoints have failed before".into()));
+            if intake.failures > failures {
+                return Err(intake.failure.clone().unwrap_or_else(|| "a checkpoint has failed".into()));
             }
             if intake.ended {
                 return Err("the engine was shut down".into());
@@ -197,14 +207,51 @@ impl Checkpointer {
 
     /// Makes checkpoints until the end; the body of the thread.
     pub(crate) fn run(&self, mut manifest_set: ManifestSet, log: &LogShared) {
-        while let Some(window) = self.next_window() {
-            match self.make(&mut manifest_set, &window, log) {
+        while let Some(work) = self.next_work() {
+            let made = match work {
+                Work::Window(window) => {
+                    let made = self.make(&mut manifest_set, &window, log);
+                    made.inspect_err(|error| self.put_back(window, error))
+                }
+                Work::CatchUp(to) => {
+                    let made =
+                        self.catch_up(&mut manifest_set, to, log, &mut |position| log.sync_up_to(position));
+                    made.inspect_err(|error| self.fall_behind(error))
+                }
+            };
+            match made {
                 Ok(()) => {}
                 // The engine was shut down, or the log has failed and gets no more records.
                 Err(RunError::Stopped) => return self.end(),
-                Err(error) => self.failed(window, &error),
+                Err(_) => self.pause(),
             }
         }
+    }
+
+    /// Makes checkpoints of the records between the last one and `to`, which the log has and no window.
+    pub(crate) fn catch_up(
+        &self,
+        manifest_set: &mut ManifestSet,
+        to: Tip,
+        log: &LogShared,
+        durable: &mut dyn FnMut(u64) -> bool,
+    ) -> Result<(), RunError> {
+        self.place.check().map_err(RunError::io("checkpoint", "looking for it"))?;
+        let stores = log.stores().filter(|_| durable(to.end)).ok_or(RunError::Stopped)?;
+        let from = manifest_set.frontier().tip();
+        let mut window = Window { end: from, ..Window::default() };
+        for chunk in Reread::between(&*stores, from, to).map_err(reread)? {
+            let (found, payload) = chunk.map_err(reread)?;
+            window.push(found.header.start, &payload);
+            window.end = Tip::after(&found);
+            let is_long = window.bytes.len() >= self.window_bytes && found.header.commit;
+            if is_long || window.end == to {
+                self.make_once_durable(manifest_set, &window, log, &mut *durable)?;
+                window.clear();
+            }
+        }
+        self.intake.lock().catches_up = false;
+        Ok(())
     }
 
     /// Makes one checkpoint, of a window.
@@ -237,13 +284,14 @@ impl Checkpointer {
         let mut intake = self.intake.lock();
         intake.done = window.end.end;
         intake.failure = None;
+        intake.failures_in_a_row = 0;
         intake.under_way = false;
         self.changed.notify_all();
         Ok(())
     }
 
-    /// Waits until the window is due and takes it; `None` at the end.
-    fn next_window(&self) -> Option<Window> {
+    /// Waits until a checkpoint is due; `None` at the end.
+    fn next_work(&self) -> Option<Work> {
         let mut intake = self.intake.lock();
         while !intake.ended && !self.is_due(&intake) {
             self.changed.wait(&mut intake);
@@ -251,15 +299,25 @@ impl Checkpointer {
         if intake.ended {
             return None;
         }
-        Some(self.take(&mut intake))
+        Some(self.work(&mut intake))
     }
 
-    /// Takes the window if it is due, or if `forced` and it is not empty.
+    fn work(&self, intake: &mut MutexGuard<'_, Intake>) -> Work {
+        if !intake.is_behind {
+            return Work::Window(self.take(intake));
+        }
+        // From here on the window has everything again that comes.
+        (intake.is_behind, intake.catches_up, intake.under_way) = (false, true, true);
+        intake.window = Window { end: intake.seen, ..Window::default() };
+        Work::CatchUp(intake.seen)
+    }
+
+    /// What is to be done if it is due, or if `forced` and it is not empty.
     #[cfg(all(test, not(stockhold_loom)))]
-    pub(crate) fn due_window(&self, forced: bool) -> Option<Window> {
+    pub(crate) fn due_work(&self, forced: bool) -> Option<Work> {
         let mut intake = self.intake.lock();
         let due = self.is_due(&intake) || (forced && !intake.window.bytes.is_empty());
-        (due && !intake.ended).then(|| self.take(&mut intake))
+        (due && !intake.ended).then(|| self.work(&mut intake))
     }
 
     /// Whether the fold would wait for the next checkpoint.
@@ -282,33 +340,60 @@ impl Checkpointer {
         let mut intake = self.intake.lock();
         window.append(std::mem::take(&mut intake.window));
         intake.window = window;
-        intake.failures += 1;
-        intake.under_way = false;
-        intake.failure = Some(error.to_string().into());
-        let is_hopeless = matches!(error, RunError::Contradiction { .. } | RunError::Damaged { .. });
-        if is_hopeless || intake.window.bytes.len() > WINDOW_BYTES_MAX {
-            intake.gave_up = true;
+        if intake.window.bytes.len() > WINDOW_BYTES_MAX {
+            intake.is_behind = true;
             intake.window = Window::default();
         }
+        self.note(&mut intake, error);
+    }
+
+    /// Notes that reading the log once more has failed: it is tried again from the last checkpoint on.
+    pub(crate) fn fall_behind(&self, error: &RunError) {
+        let mut intake = self.intake.lock();
+        (intake.is_behind, intake.catches_up) = (true, false);
+        intake.window = Window::default();
+        self.note(&mut intake, error);
+    }
+
+    fn note(&self, intake: &mut Intake, error: &RunError) {
+        intake.failures += 1;
+        intake.failures_in_a_row = intake.failures_in_a_row.saturating_add(1);
+        intake.under_way = false;
+        intake.failure = Some(error.to_string().into());
         self.changed.notify_all();
     }
 
-    fn failed(&self, window: Window, error: &RunError) {
-        self.put_back(window, error);
+    /// Waits before the next retry. A caller's request ends the pause.
+    fn pause(&self) {
         let mut intake = self.intake.lock();
-        if intake.gave_up {
-            while !intake.ended {
-                self.changed.wait(&mut intake);
+        let doubled = PAUSE.saturating_mul(1 << intake.failures_in_a_row.saturating_sub(1).min(16));
+        let until = Instant::now() + doubled.min(PAUSE_MAX);
+        let requests = intake.requests;
+        while !intake.ended && intake.requests == requests {
+            if self.changed.wait_until(&mut intake, until).timed_out() {
+                break;
             }
-        } else if !intake.ended {
-            self.changed.wait_for(&mut intake, RETRY);
         }
+    }
+}
+
+/// What the thread does next.
+pub(crate) enum Work {
+    /// A checkpoint of this window.
+    Window(Window),
+    /// Checkpoints of what the log has up to this tip.
+    CatchUp(Tip),
+}
+
+fn reread(error: RereadError) -> RunError {
+    match error {
+        RereadError::Missing { position } => RunError::Contradiction { position, what: error.to_string() },
+        RereadError::Log(error) => RunError::io("log", "reading it once more")(io::Error::other(error)),
     }
 }
 
 #[cfg(all(test, not(stockhold_loom)))]
 mod tests {
-    use std::io;
     use std::thread;
 
     use super::*;
@@ -327,7 +412,7 @@ mod tests {
         let (identity, place) = (directory.identity, directory.place().unwrap());
         let checkpointer = Checkpointer::new(&config, identity, place, &manifest_set, Window::default());
         checkpointer.take_in(&group());
-        let window = checkpointer.due_window(false).unwrap();
+        let Some(Work::Window(window)) = checkpointer.due_work(false) else { panic!("nothing is due") };
         checkpointer.put_back(window, &RunError::io("ops-1", "creating it")(io::ErrorKind::Other.into()));
         checkpointer
     }
@@ -338,26 +423,25 @@ mod tests {
     }
 
     #[test]
-    fn a_waiting_caller_gets_the_error_when_checkpoints_are_given_up() {
+    fn after_a_failure_a_full_window_is_dropped_and_the_log_read_once_more() {
         let checkpointer = failed();
-        thread::scope(|scope| {
-            let waiting = scope.spawn(|| checkpointer.request(1));
-            while checkpointer.intake.lock().wanted == 0 {
-                thread::yield_now();
-            }
-            (0..WINDOWS_MAX).for_each(|_| checkpointer.take_in(&group()));
-            assert!(waiting.join().unwrap().unwrap_err().contains("ops-1"));
-        });
+        (0..=WINDOWS_MAX).for_each(|_| checkpointer.take_in(&group()));
+        assert!(checkpointer.intake.lock().is_behind);
+        let Some(Work::CatchUp(_)) = checkpointer.due_work(false) else { panic!("a window with a gap") };
+        // The fold does not wait for the reading.
+        (0..=WINDOWS_MAX).for_each(|_| checkpointer.take_in(&group()));
+        checkpointer.fall_behind(&RunError::Stopped);
+        assert!(matches!(checkpointer.due_work(false), Some(Work::CatchUp(_))));
     }
 
     #[test]
-    fn a_checkpoint_that_is_being_retried_is_not_given_up() {
+    fn the_fold_waits_for_a_checkpoint_that_is_being_retried() {
         let checkpointer = failed();
-        let _under_way = checkpointer.due_window(false).unwrap();
+        assert!(checkpointer.due_work(false).is_some());
         thread::scope(|scope| {
             let fold = scope.spawn(|| (0..=WINDOWS_MAX).for_each(|_| checkpointer.take_in(&group())));
             while checkpointer.intake.lock().window.bytes.len() < WINDOWS_MAX * WINDOW_BYTES {
-                assert!(!checkpointer.intake.lock().gave_up);
+                assert!(!checkpointer.intake.lock().is_behind);
                 thread::yield_now();
             }
             let mut made = checkpointer.intake.lock();
@@ -366,6 +450,6 @@ mod tests {
             drop(made);
             fold.join().unwrap();
         });
-        assert!(!checkpointer.intake.lock().gave_up);
+        assert!(!checkpointer.intake.lock().is_behind);
     }
 }

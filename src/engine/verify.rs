@@ -13,10 +13,8 @@ use crate::error::{CheckpointError, Drift, VerifyError};
 use crate::fold::follower::CounterSample;
 use crate::fold::verify::Verifier;
 use crate::index::KeyIndex;
-use crate::log::chunk::HEADER_BYTES;
-use crate::log::recovery::{LogError, read, survey};
-use crate::log::scan::{FoundChunk, Tip};
-use crate::log::stores::ChunkSource;
+use crate::log::reread::{Reread, RereadError};
+use crate::log::scan::Tip;
 use crate::stock::counter::Reading;
 use crate::types::{Position, StockKey};
 
@@ -27,9 +25,6 @@ const READS: usize = 64;
 /// How often a key that other threads are taking from is compared, and the pause in between.
 const ROUNDS: usize = 200;
 const ROUND_PAUSE: Duration = Duration::from_millis(5);
-/// How often the files are read: the store moves its pages meanwhile, so one reading may miss a chunk, or
-/// find it where it no longer is.
-const READINGS: usize = 5;
 
 /// What was verified.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -83,24 +78,11 @@ impl Core {
         let base = older.last().map_or(Ok(Loaded::default()), read_state)?;
         let from = older.last().map_or(Tip::ORIGIN, |older| older.frontier.tip());
         let stores = self.log.stores().ok_or(CheckpointError::InMemory)?;
-        let mut chain = chain(&*stores, from, newest.frontier.tip())?;
         let mut verifier = Verifier::from(base.fold)?;
         let before = verifier.fold.records;
-        let (mut at, mut readings) = (0, 1);
-        while let Some(found) = chain.get(at) {
-            match read(&*stores, found) {
-                Ok(chunk) => {
-                    verifier.chunk(&found.header, &chunk[HEADER_BYTES..])?;
-                    (at, readings) = (at + 1, 1);
-                }
-                // The chunk was moved, and so may those behind it: the chain is the same, since hashes link
-                // it.
-                Err(LogError::Unreadable { .. }) if readings < READINGS => {
-                    chain = self::chain(&*stores, from, newest.frontier.tip())?;
-                    readings += 1;
-                }
-                Err(error) => return Err(error.into()),
-            }
+        for chunk in Reread::between(&*stores, from, newest.frontier.tip())? {
+            let (found, payload) = chunk?;
+            verifier.chunk(&found.header, &payload)?;
         }
         verifier.same_as(&read_state(newest)?.fold)?;
         (verified.from, verified.position) = (Position(from.end), Position(newest.frontier.position));
@@ -185,17 +167,15 @@ impl Core {
     }
 }
 
-/// The chunks between two tips, hash by hash.
-fn chain(stores: &dyn ChunkSource, from: Tip, to: Tip) -> Result<Vec<FoundChunk>, VerifyError> {
-    let mut missing = from.end;
-    for _ in 0..READINGS {
-        match survey(stores)?.chain_back(from, to) {
-            Ok(chain) => return Ok(chain),
-            Err(reached) => missing = reached,
+impl From<RereadError> for VerifyError {
+    fn from(error: RereadError) -> Self {
+        match error {
+            RereadError::Missing { position } => {
+                Drift { position: Position(position), what: error.to_string() }.into()
+            }
+            RereadError::Log(error) => error.into(),
         }
     }
-    let what = format!("the chunk that ends at {missing} is not in the log's files, or is damaged there");
-    Err(Drift { position: Position(missing), what }.into())
 }
 
 fn off_by(probe: &CounterSample) -> Option<i64> {

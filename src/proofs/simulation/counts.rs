@@ -6,6 +6,8 @@ pub(super) struct Counts {
     pub crashes: u64,
     pub operations: u64,
     pub checkpoints: u64,
+    /// Times that checkpoints were made of a log that was read once more.
+    pub caught_up: u64,
     /// Openings that started from a checkpoint.
     pub from_checkpoint: u64,
     pub refused: u64,
@@ -21,7 +23,8 @@ pub(super) struct Counts {
 impl Counts {
     pub(super) fn add(&mut self, other: &Counts) {
         let Counts { crashes, operations, checkpoints, from_checkpoint, refused, damaged, .. } = *other;
-        let Counts { poisoned, taken_back, kept_unknown, calls, .. } = *other;
+        let Counts { poisoned, taken_back, kept_unknown, calls, caught_up, .. } = *other;
+        self.caught_up += caught_up;
         self.crashes += crashes;
         self.operations += operations;
         self.checkpoints += checkpoints;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{RunningEngine, Simulator, Violation, ensure};
 use crate::checkpoint::RunError;
+use crate::checkpoint::thread::Work;
 use crate::log::writer::WriterTurn;
 use crate::proofs::simulation::auditor;
 
@@ -58,10 +59,10 @@ impl Simulator {
         let (Some(checkpointer), Some(manifest_set)) = (&core.checkpointer, manifest_set) else {
             return Ok(());
         };
-        let Some(window) = checkpointer.due_window(forced) else { return Ok(()) };
+        let Some(work) = checkpointer.due_work(forced) else { return Ok(()) };
         let shared = &core.log;
-        let mut poisoned = 0;
-        let durable = |position| {
+        let (mut poisoned, mut caught_up) = (0, 0);
+        let mut durable = |position| {
             shared.want_sync(position);
             while shared.synced() < position {
                 let Some(running) = log else { return false };
@@ -73,7 +74,18 @@ impl Simulator {
             }
             true
         };
-        let made = checkpointer.make_once_durable(manifest_set, &window, shared, durable);
+        let made = match work {
+            Work::Window(window) => {
+                let made = checkpointer.make_once_durable(manifest_set, &window, shared, durable);
+                made.inspect_err(|error| checkpointer.put_back(window, error))
+            }
+            Work::CatchUp(to) => {
+                let made = checkpointer.catch_up(manifest_set, to, shared, &mut durable);
+                caught_up = u64::from(made.is_ok());
+                made.inspect_err(|error| checkpointer.fall_behind(error))
+            }
+        };
+        self.counts.caught_up += caught_up;
         self.counts.poisoned += poisoned;
         match made {
             Ok(()) => {
@@ -82,7 +94,7 @@ impl Simulator {
                     auditor::ledger(self)?;
                 }
             }
-            Err(error @ (RunError::Io { .. } | RunError::Stopped)) => checkpointer.put_back(window, &error),
+            Err(RunError::Io { .. } | RunError::Stopped) => {}
             Err(error) => return Err(format!("a checkpoint of our own records fails: {error}")),
         }
         Ok(())
