@@ -57,7 +57,8 @@ pub enum CheckpointError {
     /// The engine is in memory.
     #[error("an engine in memory keeps nothing; open a directory to have checkpoints and backups")]
     InMemory,
-    /// The checkpoint could not be written. The engine tries again as the log grows.
+    /// The checkpoint could not be written. The engine tries again by itself, in growing pauses, and at once when
+    /// a caller asks for one.
     #[error("no checkpoint could be made: {0}")]
     Failed(Arc<str>),
     /// The engine takes no more operations.
