@@ -366,6 +366,26 @@ fn without_any_checkpoint_only_a_log_from_its_beginning_can_be_proven() {
 }
 
 #[test]
+fn files_of_checkpoints_that_cannot_be_opened_are_done_without() {
+    for all in [false, true] {
+        let past = past(&[]); // its log has everything
+        let checkpoints = past.file("checkpoint");
+        if all {
+            let _ = fs::remove_dir_all(&checkpoints);
+            fs::write(&checkpoints, b"a file in place of the folder").unwrap();
+        } else {
+            fs::create_dir_all(&checkpoints).unwrap();
+            let link = checkpoints.join("manifest-0000000000000063");
+            std::os::unix::fs::symlink(&link, &link).unwrap();
+        }
+        let target = past.disk.directory.path().with_extension("new");
+        let report = salvage(past.disk.directory.path(), &target).unwrap();
+        past.check(&report, &target);
+        fs::remove_dir_all(&target).unwrap();
+    }
+}
+
+#[test]
 fn a_foreign_used_or_newer_directory_is_left_alone() {
     let scratch = tempfile::tempdir().unwrap();
     let target = scratch.path().join("new");

@@ -4,6 +4,8 @@
 //! and their bytes stay readable until the reader closes them. Of the ledger, which can have thousands of files,
 //! only the youngest are opened at once: checkpoints merge those. The others are opened when they are read, and
 //! may be gone if the ledger's retention is over.
+//!
+//! A file that cannot be opened is no error before it is read: a reader may do without it.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -20,13 +22,17 @@ const LEDGER_FILES: usize = 256;
 #[derive(Debug)]
 pub(crate) struct OpenedFiles {
     folder: DirFiles,
-    /// Every file that there was, by name; old ones of the ledger are not opened.
-    files: BTreeMap<String, Option<Arc<File>>>,
+    /// Every file that there was, by name, if it was opened. None if the folder could not be listed.
+    files: Option<BTreeMap<String, Option<Arc<File>>>>,
 }
 
 impl OpenedFiles {
-    pub(crate) fn open(folder: DirFiles) -> io::Result<Self> {
-        let mut names = folder.list()?;
+    pub(crate) fn open(folder: DirFiles) -> Self {
+        let files = folder.list().ok().map(|names| Self::open_all(&folder, names));
+        OpenedFiles { folder, files }
+    }
+
+    fn open_all(folder: &DirFiles, mut names: Vec<String>) -> BTreeMap<String, Option<Arc<File>>> {
         names.sort_unstable();
         let ledger = names.iter().filter(|name| RunKind::Ledger.is_name(name)).count();
         let mut left = ledger.saturating_sub(LEDGER_FILES);
@@ -34,10 +40,10 @@ impl OpenedFiles {
         for name in names {
             let is_old = left > 0 && RunKind::Ledger.is_name(&name);
             left -= usize::from(is_old);
-            let file = if is_old { None } else { Some(Arc::new(folder.file(&name)?)) };
+            let file = if is_old { None } else { folder.file(&name).ok().map(Arc::new) };
             files.insert(name, file);
         }
-        Ok(OpenedFiles { folder, files })
+        files
     }
 }
 
@@ -61,11 +67,14 @@ fn only_read<T>() -> io::Result<T> {
 
 impl Files for OpenedFiles {
     fn list(&self) -> io::Result<Vec<String>> {
-        Ok(self.files.keys().cloned().collect())
+        match &self.files {
+            Some(files) => Ok(files.keys().cloned().collect()),
+            None => self.folder.list(), // the error again
+        }
     }
 
     fn open(&self, name: &str) -> io::Result<Box<dyn Read + Send>> {
-        match self.files.get(name) {
+        match self.files.as_ref().and_then(|files| files.get(name)) {
             Some(Some(file)) => {
                 let from_beginning = FromBeginning { file: Arc::clone(file), offset: 0 };
                 Ok(Box::new(BufReader::with_capacity(256 << 10, from_beginning)))

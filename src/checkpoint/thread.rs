@@ -250,7 +250,8 @@ impl Checkpointer {
                 window.clear();
             }
         }
-        self.intake.lock().catches_up = false;
+        let mut intake = self.intake.lock();
+        (intake.catches_up, intake.under_way) = (false, false);
         Ok(())
     }
 

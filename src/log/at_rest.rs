@@ -7,8 +7,7 @@
 //! The directory is locked only while its files are opened, so a reader never keeps an engine from opening it:
 //! an engine appends to files of its own, and what it removes stays readable here.
 //!
-//! Must survive: any bytes, and an engine that tries to open the directory meanwhile: it gets an error and
-//! has to wait.
+//! Must survive: any bytes, and an engine that opens the directory meanwhile.
 
 use std::{path::Path, sync::Arc};
 
@@ -66,7 +65,7 @@ impl LogAtRest {
         let mut directory = ReadOnlyDirectory::open(path)?;
         let layout = &directory.layout;
         let proven = Sidecar::read(&layout.durable())?.ok_or_else(|| layout.lacks("durable"))?;
-        let (chunks, files) = (RawChunks::open(layout)?, open_checkpoints(layout)?);
+        let (chunks, files) = (RawChunks::open(layout)?, open_checkpoints(layout));
         // From here on an engine may open the directory: it changes none of these files.
         directory.release();
         let (mut manifest_set, rejected) = ManifestSet::open(files.clone(), directory.identity.id)?;
@@ -108,9 +107,8 @@ impl LogAtRest {
 }
 
 /// Opens the files of the checkpoints.
-pub(crate) fn open_checkpoints(layout: &Layout) -> Result<Arc<OpenedFiles>, LogError> {
-    let opened = OpenedFiles::open(DirFiles::at(layout.checkpoint()));
-    Ok(Arc::new(opened.map_err(RunError::io("checkpoint", "opening its files"))?))
+pub(crate) fn open_checkpoints(layout: &Layout) -> Arc<OpenedFiles> {
+    Arc::new(OpenedFiles::open(DirFiles::at(layout.checkpoint())))
 }
 
 impl RawChunks {

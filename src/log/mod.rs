@@ -8,9 +8,9 @@
 //!
 //! The way back: [`directory`] locks the directory ([`layout`], [`identity`], [`lock`]), [`stores`] has its
 //! chunks, [`scan`] reads them without changing a byte, [`chunk_index`] links them, [`verdict`] decides which
-//! of them are the log, and [`recovery`] replays it; [`at_rest`] only reads what it has [opened](opened_stores). [`reread`] reads the log of a running
-//! engine once more. [`newer`] names what a later build
-//! has written.
+//! of them are the log, and [`recovery`] replays it; [`at_rest`] only reads what it has
+//! [opened](opened_stores). [`reread`] reads the log of a running engine once more. [`newer`] names what a later
+//! build has written.
 //!
 //! Positions are counts of 8-byte [`words`] since the directory was created. A chunk covers `start..start +
 //! words`.

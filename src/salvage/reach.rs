@@ -64,7 +64,7 @@ impl Remnant {
             Err(SidecarError::Corrupt) => Err("both copies in the file `durable` are damaged".to_owned()),
             Err(error) => return Err(error.into()),
         };
-        let (chunks, files) = (RawChunks::open(layout)?, open_checkpoints(layout)?);
+        let (chunks, files) = (RawChunks::open(layout)?, open_checkpoints(layout));
         let id = directory.identity.as_ref().ok().map(|identity| identity.id);
         let (mut manifests, mut rejected) = (Vec::new(), Vec::new());
         let names = files.list().unwrap_or_else(|error| {
